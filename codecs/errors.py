@@ -1,0 +1,119 @@
+"""What can go wrong between a value and its payload.
+
+Every error raised on purpose by ``airflow_xcom`` is a :class:`CodecError`.  The data of an error is in
+attributes, so that a caller can act on it without parsing the message.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CircularReferenceError",
+    "CodecError",
+    "CorruptPayloadError",
+    "DecodeError",
+    "EncodeError",
+    "MissingLibraryError",
+    "NestingError",
+    "NewerFormatError",
+    "RegistrationError",
+    "UnknownTagError",
+    "UnsupportedTypeError",
+    "UnsupportedValueError",
+]
+
+
+class CodecError(Exception):
+    """Base of every error of this distribution."""
+
+
+class RegistrationError(CodecError, ValueError):
+    """A codec cannot be registered: its tag or type is taken, or it is not a codec."""
+
+
+class EncodeError(CodecError):
+    """A value cannot be stored exactly; raised at push.
+
+    Attributes:
+        path: where in the pushed value the fault lies, as Python would write it: ``value["a"][3].model``.
+    """
+
+    def __init__(self, reason: str, *, path: str = "value") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path = path
+        self.trail: list[object] = []
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class UnsupportedTypeError(EncodeError, TypeError):
+    """No codec knows the type of some part of the value."""
+
+
+class UnsupportedValueError(EncodeError, ValueError):
+    """The type is known, but this value of it cannot be stored exactly."""
+
+
+class NestingError(EncodeError, ValueError):
+    """The value is nested deeper than a payload may be."""
+
+
+class CircularReferenceError(EncodeError, ValueError):
+    """The value contains itself."""
+
+
+class DecodeError(CodecError):
+    """A payload cannot be turned back into its value; raised at pull."""
+
+
+class CorruptPayloadError(DecodeError, ValueError):
+    """The bytes are not a payload of this format, or are damaged."""
+
+
+class NewerFormatError(DecodeError):
+    """The payload was written by a newer release than this one can read.
+
+    Attributes:
+        what: the thing that is newer, such as ``"MessagePack body"`` or a tag.
+        version: the version found.
+        supported: the newest version this release reads.
+    """
+
+    def __init__(self, what: str, version: object, supported: int) -> None:
+        super().__init__(
+            f"{what} has version {version!r}, and this release reads up to {supported}; "
+            "upgrade airflow-xcom-codecs, or the distribution that supplies the codec, where the value is pulled"
+        )
+        self.what = what
+        self.version = version
+        self.supported = supported
+
+
+class UnknownTagError(DecodeError, LookupError):
+    """No registered codec reads this tag.
+
+    Attributes:
+        tag: the tag found in the payload.
+    """
+
+    def __init__(self, tag: str, hint: str) -> None:
+        super().__init__(f"no codec is registered for the tag {tag!r}: {hint}")
+        self.tag = tag
+
+
+class MissingLibraryError(DecodeError, ImportError):
+    """The library whose objects a tag restores is not installed.
+
+    Attributes:
+        tag: the tag found in the payload.
+        library: the module that could not be imported.
+    """
+
+    def __init__(self, tag: str, library: str) -> None:
+        super().__init__(
+            f"a value tagged {tag!r} needs {library!r}, which is not installed here; "
+            f"install {library} where the value is pulled"
+        )
+        self.tag = tag
+        self.library = library

@@ -1,0 +1,87 @@
+"""The node algebra: what the output of every codec is made of.
+
+::
+
+    node := None | bool | int (64-bit) | float | str | bytes | list[node] | dict[node, node]
+          | Buffer | Table | Tagged(tag, version, node)
+
+A codec's ``encode`` may also return any value that some codec knows, at any depth; the bodies encode it in turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+__all__ = ["Buffer", "Codec", "Table", "Tagged"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Buffer:
+    """Raw memory, handed to the payload without a copy.
+
+    ``data`` is any C-contiguous bytes-like object.  On the way back a codec receives a **writable**
+    ``memoryview`` of format ``"B"`` in its place, 64-byte aligned when it came from a blob.
+    """
+
+    data: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """A columnar leaf: an Arrow table and what is needed to rebuild the value from it.
+
+    Attributes:
+        table: the columns, in the order a reader of the plain Arrow file should see them.
+        meta: a node; everything that Arrow cannot say.
+        memory: on the way back only: the writable memory that the columns lie in, as a flat ``memoryview``.
+    """
+
+    table: pa.Table
+    meta: Any
+    memory: memoryview | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tagged:
+    """A node that a codec wrote, under the codec's tag and version."""
+
+    tag: str
+    version: int
+    node: Any
+
+
+def _no_summary(_value: Any) -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Codec:
+    """How one family of types becomes a node and comes back.
+
+    Attributes:
+        tag: the name written in payloads, for ever: ``"decimal"``, ``"numpy.ndarray"``, ``"acme.point"``.
+        types: the classes handled, or their lazy names (``"package.module.Class"``), which import nothing.
+        encode: ``encode(value) -> node``.  Raises ``UnsupportedValueError`` for a value it cannot give back.
+        decode: ``decode(node, version) -> value``; reads every version up to ``version``.
+        version: what ``encode`` writes, from 1.
+        subclasses: whether ``encode`` and ``decode`` keep the exact class of subclasses too; without it, a
+            subclass is refused rather than returned as its base.
+        matches: a further test on a class, tried after exact types and base classes.
+        summarize: a few JSON facts for people (shape, dtypes, first rows); must be cheap.
+    """
+
+    tag: str
+    types: Sequence[type | str]
+    encode: Callable[[Any], Any]
+    decode: Callable[[Any, int], Any]
+    version: int = 1
+    subclasses: bool = False
+    matches: Callable[[type], bool] | None = None
+    summarize: Callable[[Any], dict[str, Any]] = field(default=_no_summary)

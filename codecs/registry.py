@@ -1,0 +1,382 @@
+"""Type to codec, tag to codec.
+
+Looking up a type goes exact type, lazy name, base class, predicate, with one cache in front that every registration
+clears.  Built-in codecs are found through the root package of the type or tag, so that nothing is imported before
+one of its objects appears.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+import sys
+import threading
+from functools import cached_property
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_xcom.codecs.errors import (
+    CorruptPayloadError,
+    MissingLibraryError,
+    NewerFormatError,
+    RegistrationError,
+    UnknownTagError,
+    UnsupportedValueError,
+)
+from airflow_xcom.codecs.model import Codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["ENTRY_POINT_GROUP", "Registry", "codec", "registry"]
+
+ENTRY_POINT_GROUP = "airflow_xcom.codecs"
+
+_STDLIB = ("scalars", "containers", "times")
+_PANDAS = ("pandas_scalars", "pandas_index", "pandas_frame")
+
+# Root package of a type or tag -> the modules of airflow_xcom.codecs.builtin that may hold its codec.
+_HOMES: dict[str, tuple[str, ...]] = {
+    "builtins": _STDLIB,
+    "decimal": ("scalars",),
+    "fractions": ("scalars",),
+    "uuid": ("scalars",),
+    "ipaddress": ("scalars",),
+    "pathlib": ("scalars",),
+    "collections": ("containers",),
+    "datetime": ("times",),
+    "zoneinfo": ("times",),
+    "pytz": ("times",),
+    "dateutil": ("times",),
+    "pendulum": ("pendulum",),
+    "numpy": ("numpy",),
+    "pandas": _PANDAS,
+}
+
+_TAG = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)+\Z")
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where a registration was made: tells a re-executed Dag file from a second registration."""
+
+    name: str
+    namespace: dict[str, Any]
+
+    def reexecutes(self, earlier: _Origin) -> bool:
+        return self.name == earlier.name and self.namespace is not earlier.namespace
+
+
+class Registry:
+    """A set of codecs.  Thread-safe; the process-wide one is :data:`registry`."""
+
+    def __init__(self, *, builtins: bool = True, entry_points: bool = True) -> None:
+        self._lock = threading.RLock()
+        self._by_tag: dict[str, Codec] = {}
+        self._by_type: dict[type, Codec] = {}
+        self._by_name: dict[str, Codec] = {}
+        self._origins: dict[str, _Origin] = {}
+        self._cache: dict[type, Codec | None] = {}
+        self._loaded: set[str] = set()
+        self._builtins = builtins
+        self._entry_points_due = entry_points
+        self._failures: dict[str, str] = {}
+
+    # -- registering -----------------------------------------------------------------------------------
+
+    def register(self, codec: Codec, *, replace: bool = False) -> Codec:
+        """Add ``codec``.
+
+        Raises:
+            RegistrationError: the tag is malformed or reserved, or the tag or one of the types is taken and
+                ``replace`` is false.
+        """
+        return self._register(codec, replace=replace, origin=None)
+
+    def _register(self, codec: Codec, *, replace: bool, origin: _Origin | None) -> Codec:
+        self._check(codec, replace=replace)
+        with self._lock:
+            earlier = self._by_tag.get(codec.tag)
+            if earlier is not None and not replace:
+                before = self._origins.get(codec.tag)
+                if before is None or origin is None or not origin.reexecutes(before):
+                    msg = f"the tag {codec.tag!r} is registered already; pass replace=True to replace it"
+                    raise RegistrationError(msg)
+            for kind in codec.types:
+                holder = self._by_name.get(kind) if isinstance(kind, str) else self._by_type.get(kind)
+                if holder is not None and holder is not earlier and not replace:
+                    msg = f"{kind!r} is handled by the codec {holder.tag!r} already; pass replace=True to replace it"
+                    raise RegistrationError(msg)
+            if earlier is not None:
+                self._forget(earlier)
+            self._add(codec)
+            if origin is not None:
+                self._origins[codec.tag] = origin
+        return codec
+
+    def _check(self, codec: Codec, *, replace: bool) -> None:
+        if not isinstance(codec, Codec):
+            msg = f"{codec!r} is not a Codec"
+            raise RegistrationError(msg)
+        if not _TAG.match(codec.tag):
+            msg = (
+                f"{codec.tag!r} is not a tag for a codec of your own: give it a namespace, such as 'acme.point' "
+                "(letters, digits, '_' and '-', with at least one dot)"
+            )
+            raise RegistrationError(msg)
+        root = codec.tag.partition(".")[0]
+        if self._builtins and root in _HOMES and not replace:
+            msg = f"tags that begin with {root!r} are reserved for the built-in codecs"
+            raise RegistrationError(msg)
+        if not isinstance(codec.version, int) or codec.version < 1:
+            msg = f"the version of {codec.tag!r} is {codec.version!r}; it must be a whole number from 1"
+            raise RegistrationError(msg)
+        if self._builtins and not replace:
+            for kind in codec.types:
+                if isinstance(kind, type):
+                    self._load_homes(kind.__module__)
+
+    def _add(self, codec: Codec) -> None:
+        self._by_tag[codec.tag] = codec
+        for kind in codec.types:
+            if isinstance(kind, str):
+                self._by_name[kind] = codec
+            else:
+                self._by_type[kind] = codec
+        self._cache.clear()
+
+    def _forget(self, codec: Codec) -> None:
+        for kind in codec.types:
+            if isinstance(kind, str):
+                self._by_name.pop(kind, None)
+            else:
+                self._by_type.pop(kind, None)
+        self._by_tag.pop(codec.tag, None)
+        self._origins.pop(codec.tag, None)
+
+    def import_modules(self, names: Iterable[str]) -> None:
+        """Import modules that register codecs: the ``[xcom_codecs] modules`` option.
+
+        Raises:
+            RegistrationError: a module cannot be imported.
+        """
+        for name in names:
+            try:
+                importlib.import_module(name)
+            except Exception as error:
+                msg = f"cannot import {name!r}, which [xcom_codecs] modules names: {error}"
+                raise RegistrationError(msg) from error
+
+    # -- looking up ------------------------------------------------------------------------------------
+
+    def for_type(self, kind: type) -> Codec | None:
+        """The codec for objects whose class is exactly ``kind``, or None."""
+        try:
+            return self._cache[kind]
+        except KeyError:
+            with self._lock:
+                found = self._search(kind)
+                self._cache[kind] = found
+            return found
+
+    def _search(self, kind: type) -> Codec | None:
+        if self._builtins:
+            for base in kind.__mro__:
+                self._load_homes(base.__module__)
+        self._load_entry_points()
+        if found := self._named(kind):
+            return found
+        for base in kind.__mro__[1:]:
+            if (found := self._named(base)) and found.subclasses:
+                return found
+        for found in tuple(self._by_tag.values()):
+            if found.matches is not None and found.matches(kind):
+                return found
+        return None
+
+    def _named(self, kind: type) -> Codec | None:
+        return self._by_type.get(kind) or self._by_name.get(f"{kind.__module__}.{kind.__qualname__}")
+
+    def for_tag(self, tag: str, version: int) -> Codec:
+        """The codec that reads ``tag``.
+
+        Raises:
+            UnknownTagError: nobody registered it.
+            MissingLibraryError: a built-in codec reads it, and its library is not installed.
+            NewerFormatError: the codec here is older than the payload.
+        """
+        found = self._by_tag.get(tag)
+        if found is None:
+            found = self._find_tag(tag)
+        if version > found.version:
+            raise NewerFormatError(f"the payload of {tag!r}", version, found.version)
+        if version < 1:
+            msg = f"the payload of {tag!r} has version {version!r}"
+            raise CorruptPayloadError(msg)
+        return found
+
+    def _find_tag(self, tag: str) -> Codec:
+        with self._lock:
+            if self._builtins:
+                self._load_tag_homes(tag)
+            if tag not in self._by_tag:
+                self._load_entry_points()
+            if tag in self._by_tag:
+                return self._by_tag[tag]
+        raise UnknownTagError(tag, self._hint(tag))
+
+    def _hint(self, tag: str) -> str:
+        text = (
+            "install the distribution that registers it, name its module in [xcom_codecs] modules, or import the module "
+            "that registers it with @codec in the Dag file that pulls"
+        )
+        for name, reason in self._failures.items():
+            text += f"; the entry point {name!r} failed to load: {reason}"
+        return text if "." in tag else "it is not one of the built-in tags of this release; upgrade airflow-xcom-codecs"
+
+    def _load_tag_homes(self, tag: str) -> None:
+        root, dot, _ = tag.partition(".")
+        for home in _HOMES.get(root, ()) if dot else _STDLIB:
+            try:
+                self._load_builtin(home)
+            except ImportError as error:
+                library = (error.name or root).partition(".")[0]
+                raise MissingLibraryError(tag, library) from error
+
+    def _load_homes(self, module: str) -> None:
+        for home in _HOMES.get(module.partition(".")[0], ()):
+            self._load_builtin(home)
+
+    def _load_builtin(self, home: str) -> None:
+        if home in self._loaded:
+            return
+        module = importlib.import_module(f"airflow_xcom.codecs.builtin.{home}")
+        with self._lock:
+            if home not in self._loaded:
+                self._loaded.add(home)
+                for found in module.CODECS:
+                    if found.tag not in self._by_tag:
+                        self._add(found)
+
+    def _load_entry_points(self) -> None:
+        if not self._entry_points_due:
+            return
+        self._entry_points_due = False
+        for point in metadata.entry_points(group=ENTRY_POINT_GROUP):
+            try:
+                loaded = point.load()
+                if isinstance(loaded, Codec) and self._by_tag.get(loaded.tag) is not loaded:
+                    self.register(loaded)
+            except Exception as error:  # noqa: BLE001 - one bad plugin must not take the others with it
+                self._failures[point.name] = f"{type(error).__name__}: {error}"
+
+    def __iter__(self) -> Iterator[Codec]:
+        """Every codec, the built-in ones whose library is installed included."""
+        if self._builtins:
+            for home in dict.fromkeys(name for homes in _HOMES.values() for name in homes):
+                try:
+                    self._load_builtin(home)
+                except ImportError:
+                    continue
+        self._load_entry_points()
+        return iter(tuple(self._by_tag.values()))
+
+
+registry = Registry()
+
+
+def codec(
+    tag: str,
+    *,
+    handles: type | str | Iterable[type | str] | None = None,
+    version: int = 1,
+    subclasses: bool = False,
+    replace: bool = False,
+) -> Callable[[type[T]], type[T]]:
+    """Register the decorated class as a codec, or as a type that brings its own.
+
+    With ``handles``, the decorated class has the methods ``encode(self, value)`` and ``decode(self, node, version)``
+    (and, if it likes, ``summarize(self, value)``) for values of the types named there::
+
+        @codec("acme.grid", handles=Grid)
+        class GridCodec:
+            def encode(self, grid): return {"origin": grid.origin, "cells": grid.cells}
+            def decode(self, node, version): return Grid(**node)
+
+    Without it, the decorated class is the type of the values: a dataclass, stored field by field, or a class with
+    ``to_node(self)`` and a classmethod ``from_node(cls, node, version)``.
+
+    Executing a Dag file again, as Airflow does, replaces what the file registered before.
+
+    Raises:
+        RegistrationError: see :meth:`Registry.register`; or the class has none of these methods.
+    """
+    namespace = sys._getframe(1).f_globals  # noqa: SLF001 - as collections.namedtuple does
+
+    def decorate(cls: type[T]) -> type[T]:
+        origin = _Origin(f"{cls.__module__}.{cls.__qualname__}", namespace)
+        if handles is None:
+            made = _codec_of_type(tag, version, cls, subclasses=subclasses)
+        else:
+            kinds = (handles,) if isinstance(handles, type | str) else tuple(handles)
+            made = _codec_of_handler(tag, version, cls, kinds, subclasses=subclasses)
+        registry._register(made, replace=replace, origin=origin)  # noqa: SLF001
+        return cls
+
+    return decorate
+
+
+def _codec_of_handler(tag: str, version: int, cls: type, kinds: tuple[type | str, ...], *, subclasses: bool) -> Codec:
+    if not (callable(getattr(cls, "encode", None)) and callable(getattr(cls, "decode", None))):
+        msg = f"{cls.__qualname__} needs the methods encode(self, value) and decode(self, node, version)"
+        raise RegistrationError(msg)
+    handler: Any = cls()
+    extra = {"summarize": handler.summarize} if hasattr(handler, "summarize") else {}
+    return Codec(tag, kinds, handler.encode, handler.decode, version=version, subclasses=subclasses, **extra)
+
+
+def _codec_of_type(tag: str, version: int, cls: Any, *, subclasses: bool) -> Codec:
+    if subclasses:
+        msg = "subclasses=True needs handles=: a type that brings its own codec is restored as exactly itself"
+        raise RegistrationError(msg)
+    if hasattr(cls, "to_node") and hasattr(cls, "from_node"):
+        return Codec(tag, (cls,), cls.to_node, cls.from_node, version=version)
+    if dataclasses.is_dataclass(cls):
+        return _codec_of_dataclass(tag, version, cls)
+    msg = (
+        f"{cls.__qualname__} is neither a dataclass nor a class with to_node(self) and from_node(cls, node, version); "
+        "to register a codec class for another type, pass handles="
+    )
+    raise RegistrationError(msg)
+
+
+def _codec_of_dataclass(tag: str, version: int, cls: Any) -> Codec:
+    names = tuple(field.name for field in dataclasses.fields(cls))
+
+    def encode(value: Any) -> dict[str, Any]:
+        for name in getattr(value, "__dict__", ()):
+            if name not in names and not isinstance(getattr(cls, name, None), cached_property):
+                msg = f"the {cls.__qualname__} has the attribute {name!r}, which is not a field and would be lost"
+                raise UnsupportedValueError(msg)
+        for name in names:
+            if not hasattr(value, name):
+                msg = f"the field {name!r} of the {cls.__qualname__} has no value"
+                raise UnsupportedValueError(msg)
+        return {name: getattr(value, name) for name in names}
+
+    def decode(node: dict[str, Any], _version: int) -> Any:
+        if set(node) != set(names):
+            msg = (
+                f"{cls.__qualname__} has the fields {list(names)}, and the payload has {list(node)}; give the class a "
+                "from_node(cls, node, version) that reads older payloads"
+            )
+            raise CorruptPayloadError(msg)
+        value = object.__new__(cls)
+        for name, item in node.items():
+            object.__setattr__(value, name, item)
+        return value
+
+    return Codec(tag, (cls,), encode, decode, version=version)
