@@ -23,7 +23,19 @@ __all__ = [
 
 
 class CodecError(Exception):
-    """Base of every error of this distribution."""
+    """Base of every error of this distribution.
+
+    Attributes:
+        context: which XCom it happened to, when that is known; part of the message.
+    """
+
+    context: str | None = None
+
+    def __str__(self) -> str:
+        return self._message() + (f" [{self.context}]" if self.context else "")
+
+    def _message(self) -> str:
+        return super().__str__()
 
 
 class RegistrationError(CodecError, ValueError):
@@ -43,7 +55,7 @@ class EncodeError(CodecError):
         self.path = path
         self.trail: list[object] = []
 
-    def __str__(self) -> str:
+    def _message(self) -> str:
         return f"{self.path}: {self.reason}"
 
 

@@ -84,6 +84,7 @@ class Registry:
         self._builtins = builtins
         self._entry_points_due = entry_points
         self._failures: dict[str, str] = {}
+        self._fallback: Codec | None = None
 
     # -- registering -----------------------------------------------------------------------------------
 
@@ -157,6 +158,14 @@ class Registry:
         self._by_tag.pop(codec.tag, None)
         self._origins.pop(codec.tag, None)
 
+    def set_fallback(self, codec: Codec) -> None:
+        """Use ``codec`` for types that its ``matches`` accepts and no other codec handles; it replaces the last one."""
+        with self._lock:
+            if self._fallback is not None:
+                self._forget(self._fallback)
+            self._fallback = codec
+            self._add(codec)
+
     def import_modules(self, names: Iterable[str]) -> None:
         """Import modules that register codecs: the ``[xcom_codecs] modules`` option.
 
@@ -192,7 +201,8 @@ class Registry:
         for base in kind.__mro__[1:]:
             if (found := self._named(base)) and found.subclasses:
                 return found
-        for found in tuple(self._by_tag.values()):
+        last = () if self._fallback is None else (self._fallback,)
+        for found in (*(held for held in self._by_tag.values() if held is not self._fallback), *last):
             if found.matches is not None and found.matches(kind):
                 return found
         return None

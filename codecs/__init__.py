@@ -1,0 +1,79 @@
+"""Typed, tagged encodings of Python values, never pickle: the codec registry of airflow-xcom-codecs.
+
+Importing this package loads no third-party library; the codec of a type is imported with its first object.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.codecs.errors import (
+    CircularReferenceError,
+    CodecError,
+    CorruptPayloadError,
+    DecodeError,
+    EncodeError,
+    MissingLibraryError,
+    NestingError,
+    NewerFormatError,
+    RegistrationError,
+    UnknownTagError,
+    UnsupportedTypeError,
+    UnsupportedValueError,
+)
+from airflow_xcom.codecs.model import Buffer, Codec, Table, Tagged
+from airflow_xcom.codecs.registry import ENTRY_POINT_GROUP, Registry, codec, registry
+
+if TYPE_CHECKING:
+    from airflow_xcom.codecs.natives import exact_json
+    from airflow_xcom.codecs.payload import FORMATS, Payload, decode, decode_json, encode
+
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "FORMATS",
+    "Buffer",
+    "CircularReferenceError",
+    "Codec",
+    "CodecError",
+    "CorruptPayloadError",
+    "DecodeError",
+    "EncodeError",
+    "MissingLibraryError",
+    "NestingError",
+    "NewerFormatError",
+    "Payload",
+    "RegistrationError",
+    "Registry",
+    "Table",
+    "Tagged",
+    "UnknownTagError",
+    "UnsupportedTypeError",
+    "UnsupportedValueError",
+    "codec",
+    "decode",
+    "decode_json",
+    "encode",
+    "exact_json",
+    "registry",
+]
+
+_LAZY = {
+    "FORMATS": "payload",
+    "Payload": "payload",
+    "decode": "payload",
+    "decode_json": "payload",
+    "encode": "payload",
+    "exact_json": "natives",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs a third-party library when it is first asked for (PEP 562)."""
+    if name not in _LAZY:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value

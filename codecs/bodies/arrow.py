@@ -1,0 +1,110 @@
+"""Tables as Arrow IPC: a file where a table is the whole value, a stream where it is part of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from airflow_xcom.codecs.errors import CodecError, CorruptPayloadError, NewerFormatError
+from airflow_xcom.codecs.model import Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["KEY", "VERSION", "read_file", "read_stream", "stream_chunks", "write_file"]
+
+KEY = b"airflow_xcom"  # of the schema's metadata
+VERSION = 1
+
+
+class _Chunks:
+    """A sink that keeps what Arrow writes, column memory included, without copying it."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.chunks: list[Any] = []
+
+    def write(self, data: Any) -> int:
+        self.chunks.append(data)
+        return len(data)
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def write_file(table: pa.Table, tag: str, version: int, meta: Any) -> list[Any]:
+    """The chunks of an Arrow IPC file whose schema says how to rebuild the value.
+
+    ``meta`` is in the JSON syntax.  Chunks are bytes or Arrow buffers that share the table's memory.
+    """
+    import pyarrow as pa
+
+    note = orjson.dumps({"version": VERSION, "tag": tag, "tag_version": version, "meta": meta})
+    table = table.replace_schema_metadata({KEY: note})
+    sink = _Chunks()
+    with pa.PythonFile(sink, "w") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    return sink.chunks
+
+
+def stream_chunks(table: pa.Table) -> list[Any]:
+    """The chunks of an Arrow IPC stream."""
+    import pyarrow as pa
+
+    sink = _Chunks()
+    with pa.PythonFile(sink, "w") as file, pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table)
+    return sink.chunks
+
+
+def read_file(memory: memoryview, *, full: bool) -> tuple[str, int, Any, pa.Table]:
+    """The tag, its version, the meta (in the JSON syntax) and the table of an Arrow IPC file.
+
+    Args:
+        memory: the file; the table's columns lie in it.
+        full: whether to check every value, as must be done unless a digest vouches for the bytes.
+
+    Raises:
+        CorruptPayloadError: it is not an Arrow file of ours, or damaged.
+        NewerFormatError: a newer release wrote it.
+    """
+    import pyarrow as pa
+
+    try:
+        table = pa.ipc.open_file(pa.py_buffer(memory)).read_all()
+        table.validate(full=full)
+        note = orjson.loads((table.schema.metadata or {})[KEY])
+        if note["version"] != VERSION:
+            raise NewerFormatError("the Arrow body", note["version"], VERSION)
+        tag, version = note["tag"], note["tag_version"]
+        if type(tag) is not str or type(version) is not int:
+            raise TypeError(tag)
+        return tag, version, note["meta"], table
+    except (CodecError, MemoryError):
+        raise
+    except Exception as error:
+        msg = f"the payload is not an Arrow file of this distribution, or is damaged: {type(error).__name__}: {error}"
+        raise CorruptPayloadError(msg) from error
+
+
+def read_stream(memory: memoryview, meta: Any, *, full: bool) -> Table:
+    """The table of an Arrow IPC stream that lies in writable memory.
+
+    Raises:
+        CorruptPayloadError: it is not an Arrow stream, or damaged.
+    """
+    import pyarrow as pa
+
+    try:
+        table = pa.ipc.open_stream(pa.py_buffer(memory)).read_all()
+        table.validate(full=full)
+    except MemoryError:
+        raise
+    except Exception as error:
+        msg = f"a table in the payload is damaged: {type(error).__name__}: {error}"
+        raise CorruptPayloadError(msg) from error
+    return Table(table, meta, memory)

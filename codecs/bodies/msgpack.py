@@ -1,0 +1,433 @@
+"""The MessagePack syntax of a node, and the blob that is written in it.
+
+The packer walks natives in C and calls back for everything else.  Extension types carry the rest (docs/FORMAT.md):
+
+====== =====================================================================================
+code   data
+====== =====================================================================================
+0      a buffer that is small enough to stand in the tree: its bytes
+1      a buffer of the blob: its index, packed
+2      a table: ``[meta, buffer]``, packed; the buffer is an Arrow IPC stream
+15     a tagged node whose tag stands beyond the first 112: ``[index, node]``, packed
+16-127 a tagged node: the node, packed; the code less 16 is the index into the table of tags
+====== =====================================================================================
+"""
+
+from __future__ import annotations
+
+import gc
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+
+from airflow_xcom.codecs.errors import (
+    CircularReferenceError,
+    CodecError,
+    CorruptPayloadError,
+    EncodeError,
+    NestingError,
+    NewerFormatError,
+    UnsupportedTypeError,
+)
+from airflow_xcom.codecs.model import Buffer, Codec, Table, Tagged
+from airflow_xcom.codecs.natives import is_exact_text, types_within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["MAGIC", "VERSION", "Reader", "Writer", "pack_cells", "read", "read_nodes", "write"]
+
+MAGIC = "airflow_xcom"
+VERSION = 1
+
+_INLINE_BUFFER, _BUFFER, _TABLE, _FAR_TAG, _FIRST_TAG = 0, 1, 2, 15, 16
+_NEAR_TAGS = 128 - _FIRST_TAG
+_DEEPEST = 100  # levels of tagged nodes in each other
+_DEEPEST_NATIVES = 500  # levels of lists and dicts in each other; some packers stop at 511, and the unpacker at 1024
+_ALIGNMENT = 64
+_SMALL = 4096  # bytes; below this a buffer costs less in the tree than in the table with its padding
+_PART = 2**32 - _ALIGNMENT  # bytes; MessagePack's bin 32 holds less than 4 GiB
+_NIL = b"\xc0"
+_QUIET = 1 << 20  # bytes of tree from which the cyclic garbage collector is held off while it is unpacked
+
+# Packed natively by the packer although they would not come back as themselves.
+_IMPOSTORS = frozenset({bytearray, memoryview, msgpack.ExtType, msgpack.Timestamp})
+_CONTAINERS = frozenset({dict, list})
+
+
+class Writer:
+    """Packs one value and everything in it; collects the tags used and the large buffers met.
+
+    Args:
+        find: the codec for a class, or None.
+        stream: the Arrow IPC stream of a table, as chunks.
+        inline: keep every buffer in the tree, so that what is packed stands alone.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[type], Codec | None],
+        stream: Callable[[Any], list[Any]],
+        *,
+        inline: bool = False,
+    ) -> None:
+        self._find = find
+        self._stream = stream
+        self._inline = inline
+        self._depth = 0
+        self._packers: list[msgpack.Packer] = []
+        self._codes: dict[tuple[str, int], int] = {}
+        self.buffers: list[list[memoryview]] = []
+
+    @property
+    def tags(self) -> list[list[str | int]]:
+        """The table of tags: ``[tag, version]`` in the order first met."""
+        return [[tag, version] for tag, version in self._codes]
+
+    def pack(self, value: Any) -> bytes:
+        """The packed node of ``value``.
+
+        Raises:
+            EncodeError: some part of it cannot be stored exactly.
+        """
+        if type(value) in _CONTAINERS:
+            kinds, depth = types_within(value)
+            if depth > _DEEPEST_NATIVES:
+                raise _too_deep(value)
+            if not kinds.isdisjoint(_IMPOSTORS):
+                value = self._wrapped(value)
+        elif type(value) in _IMPOSTORS:
+            value = self.tagged(value)
+        if self._depth == len(self._packers):
+            self._packers.append(msgpack.Packer(strict_types=True, default=self._extension, buf_size=4096))
+        packer = self._packers[self._depth]
+        try:
+            packed: bytes = packer.pack(value)
+        except UnicodeEncodeError:
+            packed = packer.pack(self._wrapped(value))
+        except ValueError as error:
+            if isinstance(error, CodecError):
+                raise
+            raise _too_deep(value) from error
+        return packed
+
+    def _wrapped(self, value: Any) -> Any:
+        """``value`` with each native that MessagePack would not give back replaced by its tagged node."""
+        kind = type(value)
+        if kind is list:
+            return [self._wrapped(item) for item in value]
+        if kind is dict:
+            return {
+                self._wrapped(key) if type(key) is str else key: self._wrapped(item) for key, item in value.items()
+            }
+        if kind in _IMPOSTORS or (kind is str and not _is_utf8(value)):
+            return self.tagged(value)
+        return value
+
+    def tagged(self, value: Any) -> Tagged:
+        """What the codec of ``value`` makes of it, not packed yet.
+
+        Raises:
+            EncodeError: there is no codec, or it refused.
+        """
+        found = self._find(type(value))
+        if found is None:
+            kind = type(value)
+            name = f"{kind.__module__}.{kind.__qualname__}"
+            error = UnsupportedTypeError(
+                f"no codec handles {name}; register one with @airflow_xcom.codecs.codec, or return a type that has one"
+            )
+            error.trail.append(value)
+            raise error
+        try:
+            return Tagged(found.tag, found.version, found.encode(value))
+        except EncodeError as error:
+            error.trail.append(value)
+            raise
+        except Exception as error:
+            failure = EncodeError(f"the codec {found.tag!r} failed to encode it: {type(error).__name__}: {error}")
+            failure.trail.append(value)
+            raise failure from error
+
+    def _extension(self, value: Any) -> msgpack.ExtType:
+        kind = type(value)
+        if kind is Buffer:
+            return self._buffer([memoryview(value.data).cast("B")])
+        if self._depth >= _DEEPEST:
+            msg = f"it is nested deeper than {_DEEPEST} levels of tagged values"
+            raise NestingError(msg)
+        self._depth += 1
+        try:
+            if kind is Table:
+                stream = self._buffer([memoryview(chunk) for chunk in self._stream(value.table)])
+                return msgpack.ExtType(_TABLE, self.pack([value.meta, stream]))
+            tagged = value if kind is Tagged else self.tagged(value)
+            return self._tag(tagged, self.pack(tagged.node))
+        except EncodeError as error:
+            if kind is not Tagged and kind is not Table and not (error.trail and error.trail[-1] is value):
+                error.trail.append(value)
+            raise
+        finally:
+            self._depth -= 1
+
+    def _tag(self, tagged: Tagged, packed: bytes) -> msgpack.ExtType:
+        codes = self._codes
+        index = codes.setdefault((tagged.tag, tagged.version), len(codes))
+        if index < _NEAR_TAGS:
+            return msgpack.ExtType(_FIRST_TAG + index, packed)
+        return msgpack.ExtType(_FAR_TAG, b"\x92" + msgpack.packb(index) + packed)
+
+    def _buffer(self, chunks: list[memoryview]) -> msgpack.ExtType:
+        if self._inline or sum(map(len, chunks)) < _SMALL:
+            return msgpack.ExtType(_INLINE_BUFFER, b"".join(chunks))
+        self.buffers.append(chunks)
+        return msgpack.ExtType(_BUFFER, msgpack.packb(len(self.buffers) - 1))
+
+
+def _is_utf8(text: str) -> bool:
+    return is_exact_text(text.replace("\0", ""))
+
+
+def _too_deep(value: Any) -> EncodeError:
+    if (found := _cycle(value)) is not None:
+        return CircularReferenceError(f"the {type(found).__name__} contains itself")
+    return NestingError(f"its lists and dicts are nested deeper than {_DEEPEST_NATIVES} levels")
+
+
+def _cycle(value: Any) -> Any:
+    """A list or dict that contains itself through lists and dicts, or None."""
+    done: set[int] = set()
+    path: set[int] = set()
+    stack: list[tuple[Any, bool]] = [(value, False)]
+    while stack:
+        item, leaving = stack.pop()
+        if leaving:
+            path.discard(id(item))
+            done.add(id(item))
+        elif id(item) in path:
+            return item
+        elif id(item) not in done:
+            path.add(id(item))
+            stack.append((item, True))
+            stack.extend((child, False) for child in gc.get_referents(item) if type(child) in _CONTAINERS)
+    return None
+
+
+class Reader:
+    """Unpacks the nodes of one payload.
+
+    Args:
+        tags: the table of tags, ``[tag, version]`` each.
+        buffers: the buffers of the blob, writable.
+        restore: the value of a tagged node: ``restore(tag, version, node)``.
+        table: the Table of an Arrow IPC stream: ``table(stream, meta)``.
+    """
+
+    def __init__(
+        self,
+        tags: Sequence[Sequence[Any]],
+        buffers: Sequence[memoryview],
+        restore: Callable[[str, int, Any], Any],
+        table: Callable[[memoryview, Any], Any],
+    ) -> None:
+        self._tags = [_checked_tag(entry) for entry in tags]
+        self._buffers = buffers
+        self._restore = restore
+        self._table = table
+        self._depth = 0
+
+    def unpack(self, packed: bytes | memoryview) -> Any:
+        """The value of one packed node.
+
+        Raises:
+            DecodeError: it is damaged, or some part of it cannot be restored.
+        """
+        with _corrupt():
+            return msgpack.unpackb(packed, strict_map_key=False, ext_hook=self._extension)
+
+    def _extension(self, code: int, data: bytes) -> Any:
+        if code == _INLINE_BUFFER:
+            return memoryview(bytearray(data))
+        if code == _BUFFER:
+            return self._buffers[_index(msgpack.unpackb(data), len(self._buffers))]
+        if self._depth >= _DEEPEST:
+            msg = f"the payload is nested deeper than {_DEEPEST} levels of tagged values"
+            raise CorruptPayloadError(msg)
+        self._depth += 1
+        try:
+            node = self.unpack(data)
+            if code >= _FIRST_TAG:
+                return self._restore(*self._tags[_index(code - _FIRST_TAG, len(self._tags))], node)
+            if code == _TABLE:
+                meta, stream = node
+                return self._table(stream, meta)
+            if code == _FAR_TAG:
+                index, node = node
+                return self._restore(*self._tags[_index(index, len(self._tags))], node)
+        finally:
+            self._depth -= 1
+        msg = f"the payload has an extension type {code}"
+        raise CorruptPayloadError(msg)
+
+
+def _checked_tag(entry: Any) -> tuple[str, int]:
+    tag, version = entry
+    if type(tag) is not str or type(version) is not int:
+        msg = f"the table of tags holds {entry!r}"
+        raise CorruptPayloadError(msg)
+    return tag, version
+
+
+def _index(value: Any, size: int) -> int:
+    if type(value) is not int or not 0 <= value < size:
+        msg = f"the index {value!r} is not below {size}"
+        raise CorruptPayloadError(msg)
+    return value
+
+
+@contextmanager
+def _corrupt() -> Iterator[None]:
+    """Turn whatever a parser raises over damaged bytes into a CorruptPayloadError."""
+    try:
+        yield
+    except (CodecError, MemoryError):
+        raise
+    except Exception as error:
+        msg = f"the payload is damaged: {type(error).__name__}: {error}"
+        raise CorruptPayloadError(msg) from error
+
+
+def write(writer: Writer, tree: bytes) -> list[Any]:
+    """The chunks of a blob: header, tree, then each buffer as ``bin`` objects that begin at multiples of 64 bytes.
+
+    Nil objects pad the stream, so that any MessagePack library reads it object by object.
+    """
+    sizes = [sum(map(len, chunks)) for chunks in writer.buffers]
+    head = msgpack.packb([MAGIC, VERSION, writer.tags, sizes, len(tree)]) + tree
+    chunks: list[Any] = [head]
+    position = len(head)
+    for buffer, size in zip(writer.buffers, sizes, strict=True):
+        for begin, end in _parts(size):
+            lead = _lead(position, end - begin)
+            chunks.append(lead)
+            chunks.extend(_slice(buffer, begin, end))
+            position += len(lead) + end - begin
+    return chunks
+
+
+def _parts(size: int) -> Iterator[tuple[int, int]]:
+    for begin in range(0, max(size, 1), _PART):
+        yield begin, min(begin + _PART, size)
+
+
+def _lead(position: int, size: int) -> bytes:
+    """The padding and the ``bin 32`` head that put the next byte at a multiple of 64."""
+    return _NIL * (-(position + 5) % _ALIGNMENT) + b"\xc6" + size.to_bytes(4, "big")
+
+
+def _slice(chunks: list[memoryview], begin: int, end: int) -> Iterator[memoryview]:
+    at = 0
+    for chunk in chunks:
+        part = chunk[max(begin - at, 0) : max(end - at, 0)]
+        if len(part):
+            yield part
+        at += len(chunk)
+
+
+def _header(memory: memoryview) -> tuple[list[Any], int]:
+    """The header object and where it ends."""
+    unpacker = msgpack.Unpacker(max_buffer_size=len(memory))
+    size = 0
+    while size < len(memory):
+        more = memory[size : max(4096, 2 * size)]
+        unpacker.feed(more)
+        size += len(more)
+        try:
+            return unpacker.unpack(), unpacker.tell()
+        except msgpack.OutOfData:
+            continue
+    msg = "the payload ends within its header"
+    raise CorruptPayloadError(msg)
+
+
+def _open(memory: memoryview) -> tuple[list[Any], memoryview, list[memoryview]]:
+    """The table of tags, the packed tree and the buffers of a blob in writable memory."""
+    header, position = _header(memory)
+    if type(header) is not list or len(header) < 2 or header[0] != MAGIC:
+        msg = "the payload is not a MessagePack body: its header is missing"
+        raise CorruptPayloadError(msg)
+    if header[1] != VERSION:
+        raise NewerFormatError("the MessagePack body", header[1], VERSION)
+    _, _, tags, sizes, tree_size = header
+    tree = memory[position : position + _index(tree_size, len(memory) - position + 1)]
+    position += tree_size
+    buffers = []
+    for size in sizes:
+        buffer, position = _take(memory, position, _index(size, len(memory) - position + 1))
+        buffers.append(buffer)
+    if position != len(memory):
+        msg = f"the payload has {len(memory) - position} bytes too many"
+        raise CorruptPayloadError(msg)
+    return tags, tree, buffers
+
+
+def _take(memory: memoryview, position: int, size: int) -> tuple[memoryview, int]:
+    parts = []
+    for begin, end in _parts(size):
+        lead = _lead(position, end - begin)
+        start = position + len(lead)
+        position = start + end - begin
+        if bytes(memory[start - len(lead) : start]) != lead or position > len(memory):
+            msg = "the payload is cut off, or a buffer in it does not begin where the header says"
+            raise CorruptPayloadError(msg)
+        parts.append(memory[start:position])
+    return (parts[0] if len(parts) == 1 else memoryview(bytearray(b"".join(parts)))), position
+
+
+@contextmanager
+def _quiet(size: int) -> Iterator[None]:
+    """Hold the cyclic garbage collector off: a large unpack makes only live objects, which it would walk in vain."""
+    if size < _QUIET or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def read(
+    memory: memoryview,
+    restore: Callable[[str, int, Any], Any],
+    table: Callable[[memoryview, Any], Any],
+) -> Any:
+    """The value of a blob that lies in writable memory.
+
+    Raises:
+        DecodeError: it is damaged, of a newer version, or some part of it cannot be restored.
+    """
+    with _corrupt():
+        tags, tree, buffers = _open(memory)
+        with _quiet(len(tree)):
+            return Reader(tags, buffers, restore, table).unpack(tree)
+
+
+def read_nodes(packed: bytes, writer: Writer) -> Any:
+    """The node tree that ``writer`` packed: Tagged, Table and Buffer objects in place of their values."""
+    buffers = [memoryview(b"".join(chunks)) for chunks in writer.buffers]
+    tagged = Tagged
+    return Reader(writer.tags, buffers, tagged, lambda stream, meta: Table(stream, meta)).unpack(packed)
+
+
+def pack_cells(values: Sequence[Any], writer: Writer) -> tuple[bytes, list[int]]:
+    """Each value packed on its own, end to end; and where each begins, with the end of the last.
+
+    ``writer`` must be made with ``inline=True``; afterwards its ``tags`` are needed to read the cells.
+    """
+    cells = [writer.pack(value) for value in values]
+    offsets = [0]
+    for cell in cells:
+        offsets.append(offsets[-1] + len(cell))
+    return b"".join(cells), offsets

@@ -1,0 +1,82 @@
+"""Containers of the standard library that JSON and MessagePack have no form for.
+
+Sets and their elements come back equal; the iteration order of a set is not part of its value.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, deque
+from typing import Any
+
+from airflow_xcom.codecs.model import Buffer, Codec
+
+
+def _decode_tuple(node: list[Any], _version: int) -> tuple[Any, ...]:
+    return tuple(node)
+
+
+def _encode_set(value: set[Any] | frozenset[Any]) -> list[Any]:
+    """The elements in a fixed order, so that equal sets have equal payloads as far as their elements allow."""
+    return sorted(value, key=lambda item: (type(item).__qualname__, repr(item)))
+
+
+def _decode_set(node: list[Any], _version: int) -> set[Any]:
+    return set(node)
+
+
+def _decode_frozenset(node: list[Any], _version: int) -> frozenset[Any]:
+    return frozenset(node)
+
+
+def _decode_bytearray(node: memoryview, _version: int) -> bytearray:
+    return bytearray(node)
+
+
+def _encode_range(value: range) -> list[int]:
+    return [value.start, value.stop, value.step]
+
+
+def _decode_range(node: list[int], _version: int) -> range:
+    return range(*node)
+
+
+def _encode_slice(value: slice) -> list[Any]:
+    return [value.start, value.stop, value.step]
+
+
+def _decode_slice(node: list[Any], _version: int) -> slice:
+    return slice(*node)
+
+
+def _encode_deque(value: deque[Any]) -> list[Any]:
+    return [value.maxlen, list(value)]
+
+
+def _decode_deque(node: list[Any], _version: int) -> deque[Any]:
+    maxlen, items = node
+    return deque(items, maxlen)
+
+
+def _decode_ordered(node: dict[Any, Any], _version: int) -> OrderedDict[Any, Any]:
+    return OrderedDict(node)
+
+
+def _decode_counter(node: dict[Any, int], _version: int) -> Counter[Any]:
+    return Counter(node)
+
+
+def _length(value: Any) -> dict[str, Any]:
+    return {"length": len(value)}
+
+
+CODECS = (
+    Codec("tuple", (tuple,), list, _decode_tuple, summarize=_length),
+    Codec("set", (set,), _encode_set, _decode_set, summarize=_length),
+    Codec("frozenset", (frozenset,), _encode_set, _decode_frozenset, summarize=_length),
+    Codec("bytearray", (bytearray,), Buffer, _decode_bytearray, summarize=_length),
+    Codec("range", (range,), _encode_range, _decode_range),
+    Codec("slice", (slice,), _encode_slice, _decode_slice),
+    Codec("deque", (deque,), _encode_deque, _decode_deque, summarize=_length),
+    Codec("ordered_dict", (OrderedDict,), dict, _decode_ordered, summarize=_length),
+    Codec("counter", (Counter,), dict, _decode_counter, summarize=_length),
+)

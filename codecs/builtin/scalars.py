@@ -1,0 +1,128 @@
+"""Numbers, identifiers, addresses and paths of the standard library, and the natives that no format carries."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from fractions import Fraction
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
+from typing import Any
+from uuid import SafeUUID, UUID
+
+from airflow_xcom.codecs.errors import UnsupportedValueError
+from airflow_xcom.codecs.model import Codec
+
+_INTEGER_BYTES = 1 << 27  # a bound on what a forged payload can make an integer cost
+
+
+def _encode_text(value: str) -> str:
+    """Text with lone surrogates, which UTF-8 cannot hold, as the inside of an ASCII JSON literal."""
+    return json.dumps(value)[1:-1]
+
+
+def _decode_text(node: str, _version: int) -> Any:
+    return json.loads(f'"{node}"')
+
+
+def _encode_integer(value: int) -> str:
+    """Hexadecimal, because decimal digits cost quadratic time and Python bounds them (sys.set_int_max_str_digits)."""
+    return hex(value)
+
+
+def _decode_integer(node: str, _version: int) -> int:
+    if len(node) > _INTEGER_BYTES:
+        msg = f"an integer of {len(node)} digits"
+        raise ValueError(msg)
+    return int(node, 16)
+
+
+def _encode_complex(value: complex) -> list[float]:
+    return [value.real, value.imag]
+
+
+def _decode_complex(node: list[float], _version: int) -> complex:
+    real, imag = node
+    return complex(real, imag)
+
+
+def _decode_decimal(node: str, _version: int) -> Decimal:
+    return Decimal(node)
+
+
+def _encode_fraction(value: Fraction) -> list[int]:
+    return [value.numerator, value.denominator]
+
+
+def _decode_fraction(node: list[int], _version: int) -> Fraction:
+    numerator, denominator = node
+    return Fraction(numerator, denominator)
+
+
+def _encode_uuid(value: UUID) -> str | list[str]:
+    if value.is_safe is SafeUUID.unknown:
+        return str(value)
+    return [str(value), value.is_safe.name]
+
+
+def _decode_uuid(node: str | list[str], _version: int) -> UUID:
+    if isinstance(node, str):
+        return UUID(node)
+    text, safe = node
+    return UUID(text, is_safe=SafeUUID[safe])
+
+
+_ADDRESSES = {
+    kind.__name__: kind
+    for kind in (IPv4Address, IPv4Network, IPv4Interface, IPv6Address, IPv6Network, IPv6Interface)
+}
+
+
+def _encode_address(value: Any) -> list[str]:
+    return [type(value).__name__, str(value)]
+
+
+def _decode_address(node: list[str], _version: int) -> Any:
+    name, text = node
+    return _ADDRESSES[name](text)
+
+
+_PATHS: dict[str, type[PurePath]] = {
+    kind.__name__: kind for kind in (PurePosixPath, PureWindowsPath, PosixPath, WindowsPath)
+}
+
+
+def _encode_path(value: PurePath) -> list[str]:
+    return [type(value).__name__, str(value)]
+
+
+def _decode_path(node: list[str], _version: int) -> PurePath:
+    name, text = node
+    return _PATHS[name](text)
+
+
+def _refuse_view(_value: memoryview) -> Any:
+    msg = "a memoryview does not own its memory; return bytes(view) or bytearray(view)"
+    raise UnsupportedValueError(msg)
+
+
+def _unreadable(_node: Any, _version: int) -> Any:
+    msg = "nothing is ever written under this tag"
+    raise ValueError(msg)
+
+
+def _shown(value: Any) -> dict[str, Any]:
+    return {"value": str(value)[:100]}
+
+
+CODECS = (
+    Codec("str", (str,), _encode_text, _decode_text),
+    Codec("int", (int,), _encode_integer, _decode_integer),
+    Codec("complex", (complex,), _encode_complex, _decode_complex, summarize=_shown),
+    Codec("decimal", (Decimal,), str, _decode_decimal, summarize=_shown),
+    Codec("fraction", (Fraction,), _encode_fraction, _decode_fraction, summarize=_shown),
+    Codec("uuid", (UUID,), _encode_uuid, _decode_uuid, summarize=_shown),
+    Codec("ipaddress", tuple(_ADDRESSES.values()), _encode_address, _decode_address, summarize=_shown),
+    Codec("path", (*_PATHS.values(), Path), _encode_path, _decode_path, summarize=_shown),
+    Codec("memoryview", (memoryview,), _refuse_view, _unreadable),
+)

@@ -1,0 +1,113 @@
+"""What can be told about a tree of JSON natives at C speed, before any codec is asked.
+
+The trees of lists and dicts that tasks return are walked level by level with :func:`gc.get_referents`, which lists
+the children of many containers in one call.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+from typing import Any
+
+import orjson
+
+__all__ = ["exact_json", "in_jsonb_order", "is_exact_float", "is_exact_int", "is_exact_text", "types_within"]
+
+_CONTAINERS = frozenset({dict, list})
+_NATIVES = frozenset({dict, list, str, int, float, bool, type(None)})
+_DEEPEST = 64  # the JSON parser of the API server gives up at 200 levels, and an envelope adds its own
+
+
+def types_within(value: Any) -> tuple[set[type], int]:
+    """The classes of all objects in ``value``, and how many levels of containers it has.
+
+    Only exact lists and dicts are gone into, each once, so that cycles end.
+    """
+    found = {type(value)}
+    level = [value] if type(value) in _CONTAINERS else []
+    seen: set[int] = set()
+    depth = 0
+    while level:
+        depth += 1
+        children = gc.get_referents(*level)
+        kinds = set(map(type, children))
+        found |= kinds
+        if not kinds & _CONTAINERS:
+            break
+        below = {id(child): child for child in children if type(child) in _CONTAINERS}
+        level = [child for key, child in below.items() if key not in seen]
+        seen.update(below)
+    return found, depth
+
+
+def is_exact_float(value: float) -> bool:
+    """Whether a float survives as a JSON number everywhere: PostgreSQL's JSONB keeps numbers as ``numeric``.
+
+    NaN and the infinities are not JSON; ``-0.0`` loses its sign; from 1e16 on Python writes an exponent, and JSONB
+    gives such a number back as an integer.
+    """
+    return -1e16 < value < 1e16 and (value != 0.0 or math.copysign(1.0, value) > 0)
+
+
+def is_exact_int(value: int) -> bool:
+    """Whether an int survives as a JSON number everywhere: MySQL's JSON turns ints beyond 64 bits into doubles."""
+    return -(2**63) <= value < 2**63
+
+
+def is_exact_text(value: str) -> bool:
+    """Whether a str survives as JSON text everywhere: JSONB refuses U+0000, and UTF-8 has no lone surrogates."""
+    if value.isascii():
+        return "\0" not in value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value
+
+
+def in_jsonb_order(keys: Any) -> bool:
+    """Whether keys stand in the order that JSONB (and MySQL's JSON) keeps: by length in bytes, then bytewise."""
+    encoded = [key.encode() for key in keys]
+    return all((len(a), a) < (len(b), b) for a, b in zip(encoded, encoded[1:], strict=False))
+
+
+def exact_json(value: Any, *, limit: int | None, ordered: bool, reserved: frozenset[str]) -> bytes | None:
+    """The JSON text of a value that any JSON column, parser and reader gives back exactly, or None.
+
+    Args:
+        value: what a task returned.
+        limit: the most bytes that the text may have; None for no limit.
+        ordered: whether the order of keys must survive too.
+        reserved: keys that mean something to a reader, which no dict may hold.
+    """
+    level = [value]
+    room = math.inf if limit is None else limit
+    for _ in range(_DEEPEST):
+        kinds = set(map(type, level))
+        room -= len(level)
+        if room < 0 or not kinds <= _NATIVES or not _exact_leaves(level, kinds):
+            return None
+        containers = [item for item in level if type(item) in _CONTAINERS] if kinds & _CONTAINERS else []
+        if not containers:
+            break
+        if dict in kinds and not all(_exact_keys(item, reserved, ordered) for item in containers if type(item) is dict):
+            return None
+        level = gc.get_referents(*containers)
+    else:
+        return None
+    text = orjson.dumps(value)
+    return None if limit is not None and len(text) > limit else text
+
+
+def _exact_leaves(level: list[Any], kinds: set[type]) -> bool:
+    if float in kinds and not all(is_exact_float(item) for item in level if type(item) is float):
+        return False
+    if int in kinds and not all(is_exact_int(item) for item in level if type(item) is int):
+        return False
+    return str not in kinds or is_exact_text("".join([item for item in level if type(item) is str]))
+
+
+def _exact_keys(mapping: dict[Any, Any], reserved: frozenset[str], ordered: bool) -> bool:  # noqa: FBT001
+    keys = mapping.keys()
+    return all(type(key) is str for key in keys) and keys.isdisjoint(reserved) and (not ordered or in_jsonb_order(keys))

@@ -1,0 +1,187 @@
+"""A value as a payload and back: encoded once, written in any of the three syntaxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.codecs.bodies import arrow, json, msgpack
+from airflow_xcom.codecs.errors import CodecError, CorruptPayloadError, EncodeError, NestingError
+from airflow_xcom.codecs.model import Table, Tagged
+from airflow_xcom.codecs.paths import locate
+from airflow_xcom.codecs.registry import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["FORMATS", "Payload", "decode", "decode_json", "encode", "pack_cells", "unpack_cells"]
+
+ARROW, MSGPACK = "arrow", "msgpack"
+FORMATS = (ARROW, MSGPACK)
+
+_NATIVE_TAGS = {dict: "dict", list: "list", str: "str", bytes: "bytes", float: "float", int: "int", bool: "bool"}
+
+
+@dataclass(frozen=True, eq=False)
+class Payload:
+    """An encoded value.
+
+    Attributes:
+        tag: the tag of the outermost codec, or the name of a native type (``"dict"``, ``"list"``, …).
+        format: ``"arrow"`` (an Arrow IPC file) or ``"msgpack"`` (a stream of MessagePack objects).
+        chunks: the bytes of the blob in order; chunks share the memory of the value they were made from, so they
+            must be written out before that value changes.
+        summary: a few JSON facts about the value, for people.
+    """
+
+    tag: str
+    format: str
+    chunks: Sequence[Any]
+    summary: dict[str, Any]
+    _node: Tagged | None  # of the Arrow format: its Table, with the meta in the JSON syntax already
+    _writer: msgpack.Writer
+    _tree: bytes
+
+    @cached_property
+    def size(self) -> int:
+        """The number of bytes of the blob."""
+        return sum(len(chunk) for chunk in self.chunks)
+
+    def to_bytes(self) -> bytes:
+        """The blob, in one piece."""
+        return b"".join(self.chunks)
+
+    def to_json(self) -> Any:
+        """The same value in the JSON syntax, for the database row; the codecs are not asked again."""
+        if self._node is not None:
+            table: Table = self._node.node
+            stream = b"".join(arrow.stream_chunks(table.table))
+            form = {json.MARK: ["table", [table.meta, json.base64(stream)]]}
+            return {json.MARK: [self._node.tag, self._node.version, form]}
+        try:
+            return json.dump(msgpack.read_nodes(self._tree, self._writer))
+        except json.TooDeepError:
+            return {json.MARK: ["blob", json.base64(self.to_bytes())]}
+
+
+def encode(value: Any) -> Payload:
+    """Encode a value.
+
+    Raises:
+        EncodeError: some part of it cannot be stored exactly; the error says which, and what to do.
+    """
+    try:
+        return _encode(value)
+    except EncodeError as error:
+        error.path = locate(value, error.trail)
+        raise
+    except RecursionError as error:
+        msg = "it is nested too deeply"
+        raise NestingError(msg) from error
+
+
+def _encode(value: Any) -> Payload:
+    found = registry.for_type(type(value)) if type(value) not in _NATIVE_TAGS else None
+    writer = _writer()
+    root = writer.tagged(value) if found else value
+    tag = found.tag if found else _NATIVE_TAGS.get(type(value), type(value).__name__)
+    summary = found.summarize(value) if found else _summarize(value)
+    if isinstance(root, Tagged) and isinstance(root.node, Table):
+        meta = _meta(root.node.meta)
+        chunks = arrow.write_file(root.node.table, root.tag, root.version, meta)
+        node = Tagged(root.tag, root.version, Table(root.node.table, meta))
+        return Payload(tag, ARROW, chunks, summary, node, writer, b"")
+    tree = writer.pack(root)
+    return Payload(tag, MSGPACK, msgpack.write(writer, tree), summary, None, writer, tree)
+
+
+def _writer(*, inline: bool = False) -> msgpack.Writer:
+    return msgpack.Writer(registry.for_type, arrow.stream_chunks, inline=inline)
+
+
+def _meta(node: Any) -> Any:
+    """What Arrow cannot say about a table, in the JSON syntax, as the schema's metadata holds it."""
+    writer = _writer(inline=True)
+    packed = writer.pack(node)
+    try:
+        return json.dump(msgpack.read_nodes(packed, writer))
+    except json.TooDeepError:
+        return {json.MARK: ["blob", json.base64(b"".join(msgpack.write(writer, packed)))]}
+
+
+def _summarize(value: Any) -> dict[str, Any]:
+    return {"length": len(value)} if isinstance(value, dict | list | str | bytes) else {}
+
+
+def decode(memory: Any, format: str, *, trusted: bool = False) -> Any:  # noqa: A002 - the field's name in a reference
+    """The value of a blob.
+
+    Args:
+        memory: the blob, as any bytes-like object.  Writable memory is used in place, and the value keeps it alive
+            and may change it; read-only memory is copied first.
+        format: one of :data:`FORMATS`.
+        trusted: whether a digest vouches for the bytes; if not, every value in an Arrow table is checked.
+
+    Raises:
+        DecodeError: it is damaged, newer than this release, or tagged with what no codec here reads.
+    """
+    view = memoryview(memory)
+    view = view.cast("B") if not view.readonly else memoryview(bytearray(view))
+    if format == MSGPACK:
+        return _read_msgpack(view, full=not trusted)
+    if format == ARROW:
+        tag, version, meta, table = arrow.read_file(view, full=not trusted)
+        return _restore(tag, version, Table(table, _load(meta), view))
+    msg = f"the payload has the format {format!r}, and this release reads {', '.join(FORMATS)}"
+    raise CorruptPayloadError(msg)
+
+
+def decode_json(value: Any) -> Any:
+    """The value that was written in the JSON syntax.
+
+    Raises:
+        DecodeError: see :func:`decode`.
+    """
+    return _load(value)
+
+
+def _load(value: Any) -> Any:
+    return json.load(value, _restore, partial(arrow.read_stream, full=True), partial(_read_msgpack, full=True))
+
+
+def _read_msgpack(memory: memoryview, *, full: bool) -> Any:
+    return msgpack.read(memory, _restore, partial(arrow.read_stream, full=full))
+
+
+def _restore(tag: str, version: int, node: Any) -> Any:
+    codec = registry.for_tag(tag, version)
+    try:
+        return codec.decode(node, version)
+    except (CodecError, MemoryError):
+        raise
+    except Exception as error:
+        msg = f"the codec {tag!r} cannot read what is stored: {type(error).__name__}: {error}"
+        raise CorruptPayloadError(msg) from error
+
+
+def pack_cells(values: Sequence[Any]) -> tuple[list[list[str | int]], bytes, list[int]]:
+    """Each value as a MessagePack document of its own, end to end.
+
+    Returns:
+        The table of tags that all cells share, the bytes, and the ``len(values) + 1`` offsets of the cells.
+    """
+    writer = _writer(inline=True)
+    data, offsets = msgpack.pack_cells(values, writer)
+    return writer.tags, data, offsets
+
+
+def unpack_cells(tags: Sequence[Sequence[Any]], data: Any, offsets: Sequence[int]) -> list[Any]:
+    """The values that :func:`pack_cells` packed.
+
+    Raises:
+        DecodeError: see :func:`decode`.
+    """
+    reader = msgpack.Reader(tags, (), _restore, partial(arrow.read_stream, full=True))
+    view = memoryview(data)
+    return [reader.unpack(view[begin:end]) for begin, end in zip(offsets, offsets[1:], strict=False)]
