@@ -1,0 +1,28 @@
+"""Where blobs are kept."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from airflow_xcom.backend.errors import SettingsError
+
+if TYPE_CHECKING:
+    from airflow_xcom.backend.stores.base import Store
+
+__all__ = ["open_store"]
+
+
+@cache
+def open_store(url: str) -> Store:
+    """The store at ``url``; nothing is read or written yet.
+
+    Raises:
+        SettingsError: no store of this release has the URL's scheme.
+    """
+    scheme = url.partition("://")[0]
+    if scheme == "file":
+        from airflow_xcom.backend.stores.files import FileStore
+
+        return FileStore(url)
+    raise SettingsError("path", url, f"there is no store for {scheme}:// in this release; use file://")

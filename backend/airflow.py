@@ -1,0 +1,34 @@
+"""The one place that knows where each Airflow version keeps what the backend needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["base_xcom", "configuration", "serde"]
+
+
+def base_xcom() -> type[Any]:
+    """The class that a backend must derive from: in the task SDK from 3.0 on."""
+    try:
+        from airflow.sdk.bases.xcom import BaseXCom
+    except ImportError:
+        from airflow.models.xcom import BaseXCom  # type: ignore[attr-defined,no-redef]
+    return BaseXCom
+
+
+def configuration() -> Any:
+    """Airflow's configuration parser: the task SDK's own from 3.2 on."""
+    try:
+        from airflow.sdk.configuration import conf
+    except ImportError:
+        from airflow.configuration import conf  # type: ignore[assignment]
+    return conf
+
+
+def serde() -> Any:
+    """Airflow's serializer of values: in the task SDK from 3.2 on."""
+    try:
+        from airflow.sdk import serde as module
+    except ImportError:
+        from airflow.serialization import serde as module  # type: ignore[attr-defined,no-redef]
+    return module

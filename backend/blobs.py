@@ -1,0 +1,113 @@
+"""A payload in a store and back: which store, under which name, and whether it is the one that was written."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import TYPE_CHECKING, Any
+
+import xxhash
+
+from airflow_xcom.backend.errors import MissingPayloadError, OtherHostError, UnknownStoreError
+from airflow_xcom.backend.reference import Coordinate, Reference, unique_path
+from airflow_xcom.backend.settings import settings
+from airflow_xcom.backend.stores import open_store
+from airflow_xcom.backend.stores.base import BlobNotFoundError
+from airflow_xcom.codecs import CorruptPayloadError, Payload, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_xcom.backend.stores.base import Store
+
+__all__ = ["delete_blob", "read_blob", "write_blob"]
+
+log = logging.getLogger("airflow_xcom.backend")
+
+_SUFFIXES = {"arrow": ".arrow", "msgpack": ".msgpack"}
+_ALGORITHM = "xxh3-128"
+
+
+def write_blob(payload: Payload, coordinate: Coordinate) -> Reference:
+    """Write a payload where the options say.
+
+    Raises:
+        StoreError: the store cannot be written to.
+    """
+    options = settings()
+    store = open_store(options.path)
+    path = unique_path(coordinate, _SUFFIXES[payload.format])
+    reference = Reference(
+        store=options.name,
+        url=store.url,
+        path=path,
+        size=payload.size,
+        format=payload.format,
+        digest=_digest(payload.chunks),
+        host=store.host,
+    )
+    store.put(path, payload.chunks)
+    return reference
+
+
+def read_blob(reference: Reference) -> Any:
+    """The value of a blob.
+
+    Raises:
+        MissingPayloadError: it is not there any more.
+        UnknownStoreError: its store is not configured here.
+        CorruptPayloadError: it is not what was written.
+        DecodeError: see :func:`airflow_xcom.codecs.decode`.
+        StoreError: the store cannot be read.
+    """
+    store = _store(reference)
+    try:
+        memory = store.get(reference.path)
+    except BlobNotFoundError as error:
+        raise _missing(store, reference) from error
+    if len(memory) != reference.size:
+        msg = f"the payload {reference.path!r} has {len(memory)} bytes, and {reference.size} were written"
+        raise CorruptPayloadError(msg)
+    if _digest([memory]) != reference.digest:
+        msg = f"the payload {reference.path!r} has another digest than what was written; run the task again"
+        raise CorruptPayloadError(msg)
+    return decode(memory, reference.format, trusted=True)
+
+
+def delete_blob(reference: Reference) -> None:
+    """Delete a blob; one that is gone already is fine.
+
+    Raises:
+        UnknownStoreError: its store is not configured here.
+        StoreError: the store refuses.
+    """
+    if not _store(reference).delete(reference.path):
+        log.info("the payload %s was gone already", reference.path)
+
+
+def _store(reference: Reference) -> Store:
+    """The configured store of this URL, or else of this name: a store may have moved, and its blobs with it."""
+    urls = settings().stores
+    if reference.url in urls.values():
+        return open_store(reference.url)
+    if reference.store not in urls:
+        raise UnknownStoreError(reference.store, reference.url)
+    return open_store(urls[reference.store])
+
+
+def _missing(store: Store, reference: Reference) -> MissingPayloadError:
+    here = socket.gethostname()
+    if reference.host not in {None, here}:
+        return OtherHostError(store.url, reference.path, host=str(reference.host), here=here)
+    if store.url != reference.url:
+        why = f"it was written to {reference.url}; add that to [xcom_codecs] stores"
+        return MissingPayloadError(store.url, reference.path, why)
+    return MissingPayloadError(store.url, reference.path)
+
+
+def _digest(chunks: Iterable[Any]) -> str:
+    """Detects damage, not malice: whoever can write both the row and the blob can forge it."""
+    digest = xxhash.xxh3_128()
+    for chunk in chunks:
+        digest.update(chunk)
+    return f"{_ALGORITHM}:{digest.hexdigest()}"

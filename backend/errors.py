@@ -1,0 +1,95 @@
+"""What can go wrong between a row of the metadata database and its value."""
+
+from __future__ import annotations
+
+from airflow_xcom.codecs import CodecError, CorruptPayloadError, DecodeError
+
+__all__ = [
+    "ForgedReferenceError",
+    "MissingPayloadError",
+    "OtherHostError",
+    "SettingsError",
+    "StoreError",
+    "UnknownStoreError",
+]
+
+
+class SettingsError(CodecError, ValueError):
+    """An option of ``[xcom_codecs]`` is not what it should be.
+
+    Attributes:
+        option: its name.
+        value: what it is set to.
+    """
+
+    def __init__(self, option: str, value: object, remedy: str) -> None:
+        super().__init__(f"[xcom_codecs] {option} = {value!r}: {remedy}")
+        self.option = option
+        self.value = value
+
+
+class StoreError(CodecError, OSError):
+    """A store cannot be reached, or refuses to read, write or delete.
+
+    Attributes:
+        store: its URL.
+    """
+
+    def __init__(self, store: str, reason: str) -> None:
+        super().__init__(f"the store {store} {reason}")
+        self.store = store
+
+
+class MissingPayloadError(DecodeError, LookupError):
+    """The row is there, and the blob it refers to is gone.
+
+    Attributes:
+        store: the URL of the store.
+        path: of the blob, below it.
+    """
+
+    def __init__(self, store: str, path: str, why: str = "") -> None:
+        super().__init__(
+            f"the payload {path!r} is gone from the store {store}: "
+            + (why or "it was deleted, or the store was emptied; run the task that pushed it again")
+        )
+        self.store = store
+        self.path = path
+
+
+class OtherHostError(MissingPayloadError):
+    """The blob was written to a folder of another host, which this one does not share.
+
+    Attributes:
+        host: where it was written.
+    """
+
+    def __init__(self, store: str, path: str, *, host: str, here: str) -> None:
+        super().__init__(
+            store,
+            path,
+            f"it was written on the host {host!r}, and this is {here!r}; set [xcom_codecs] path to a folder or an object "
+            "store that all workers share",
+        )
+        self.host = host
+
+
+class UnknownStoreError(DecodeError, LookupError):
+    """The row refers to a store that is not configured here.
+
+    Attributes:
+        name: the store's name in the reference.
+        url: its URL when the row was written.
+    """
+
+    def __init__(self, name: str, url: str) -> None:
+        super().__init__(
+            f"the payload is in the store {name!r} ({url}), which is not configured here; "
+            f'add it to [xcom_codecs] stores, as {{"{name}": "{url}"}}'
+        )
+        self.name = name
+        self.url = url
+
+
+class ForgedReferenceError(CorruptPayloadError):
+    """The reference in a row is not one that this backend writes: it leaves the store, or is malformed."""

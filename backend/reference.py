@@ -1,0 +1,162 @@
+"""What stands in a row for a value that is not plain JSON: the envelope, and the reference to a blob."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+from airflow_xcom.backend.errors import ForgedReferenceError
+from airflow_xcom.codecs import CorruptPayloadError, NewerFormatError
+
+__all__ = ["ENVELOPE_KEY", "ENVELOPE_VERSION", "Coordinate", "Envelope", "Reference", "unique_path"]
+
+ENVELOPE_KEY = "airflow_xcom"
+ENVELOPE_VERSION = 1
+_LONGEST_SEGMENT = 160  # bytes; file systems take 255, and the name of a temporary file is longer
+_LONGEST_PATH = 900  # bytes; an S3 key is at most 1,024 with the store's prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinate:
+    """Which XCom: as far as Airflow tells."""
+
+    dag_id: str | None = None
+    run_id: str | None = None
+    task_id: str | None = None
+    map_index: int | None = None
+    key: str | None = None
+
+    def __str__(self) -> str:
+        return f"dag={self.dag_id} run={self.run_id} task={self.task_id} map_index={self.map_index} key={self.key}"
+
+    def to_json(self) -> list[Any]:
+        """The five parts in order."""
+        return [self.dag_id, self.run_id, self.task_id, self.map_index, self.key]
+
+    @classmethod
+    def from_json(cls, value: Any) -> Coordinate:
+        """What :meth:`to_json` gave, or an empty coordinate."""
+        return cls(*value) if isinstance(value, list) and len(value) == len(cls.__slots__) else cls()
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a blob is, and what must be found there.
+
+    Attributes:
+        store: the name of the store.
+        url: the store's URL when the blob was written.
+        path: of the blob below the store's base, with ``/`` between its segments.
+        size: bytes.
+        format: of the payload: ``"arrow"`` or ``"msgpack"``.
+        digest: ``"xxh3-128:"`` and the digest in hexadecimal.
+        host: where it was written, if the store is a folder.
+
+    Raises:
+        ForgedReferenceError: a field is not what this backend writes, or the path would leave the store.
+    """
+
+    store: str
+    url: str
+    path: str
+    size: int
+    format: str
+    digest: str
+    host: str | None = None
+
+    def __post_init__(self) -> None:
+        texts = (self.store, self.url, self.path, self.format, self.digest, self.host or "")
+        if not all(type(text) is str for text in texts) or type(self.size) is not int or self.size < 0:
+            msg = "the reference in the row is malformed"
+            raise ForgedReferenceError(msg)
+        if any(part in {"", ".", ".."} for part in self.path.split("/")) or not self.path.isprintable():
+            msg = f"the path {self.path!r} in the row's reference leaves the store"
+            raise ForgedReferenceError(msg)
+        if "\\" in self.path:
+            msg = f"the path {self.path!r} in the row's reference is not one that this backend writes"
+            raise ForgedReferenceError(msg)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields that are set."""
+        return {name: item for name, item in asdict(self).items() if item is not None}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Reference:
+        """Raises ForgedReferenceError for anything that :meth:`to_json` does not give."""
+        try:
+            return cls(**value)
+        except TypeError as error:
+            msg = "the reference in the row is malformed"
+            raise ForgedReferenceError(msg) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A value that is not plain JSON, as it stands in the row.
+
+    Attributes:
+        tag: of the outermost codec.
+        summary: a few facts for people.
+        coordinate: for which XCom it was written.
+        data: the value in the JSON syntax, if it is inline.
+        reference: where it is otherwise.
+    """
+
+    tag: str
+    summary: dict[str, Any]
+    coordinate: Coordinate
+    data: Any = None
+    reference: Reference | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The row's value."""
+        place = {"data": self.data} if self.reference is None else {"ref": self.reference.to_json()}
+        content = {
+            "version": ENVELOPE_VERSION,
+            "tag": self.tag,
+            "summary": self.summary,
+            "of": self.coordinate.to_json(),
+            **place,
+        }
+        return {ENVELOPE_KEY: content}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Envelope | None:
+        """The envelope that a row holds, or None if it holds something else.
+
+        Raises:
+            CorruptPayloadError: it carries our key, and is not an envelope.
+            NewerFormatError: a newer release wrote it.
+        """
+        if not isinstance(value, dict) or ENVELOPE_KEY not in value or len(value) != 1:
+            return None
+        match value[ENVELOPE_KEY]:
+            case {"version": int(version)} if type(version) is int and version > ENVELOPE_VERSION:
+                raise NewerFormatError("the envelope in the row", version, ENVELOPE_VERSION)
+            case {"version": 1, "tag": str(tag), "summary": dict(summary), "of": of, "data": data, **rest} if not rest:
+                return cls(tag, summary, Coordinate.from_json(of), data=data)
+            case {"version": 1, "tag": str(tag), "summary": dict(summary), "of": of, "ref": ref, **rest} if not rest:
+                return cls(tag, summary, Coordinate.from_json(of), reference=Reference.from_json(ref))
+        msg = f"the row has the key {ENVELOPE_KEY!r} and is not an envelope of this backend"
+        raise CorruptPayloadError(msg)
+
+
+def unique_path(coordinate: Coordinate, suffix: str) -> str:
+    """A path below a store that nothing else has: ``dag/run/task/map index/key.<random>suffix``, escaped."""
+    map_index = -1 if coordinate.map_index is None else coordinate.map_index
+    parts = [coordinate.dag_id, coordinate.run_id, coordinate.task_id, str(map_index), coordinate.key]
+    folders = [_segment(part, _LONGEST_SEGMENT) for part in parts]
+    while len("/".join(folders)) > _LONGEST_PATH:
+        longest = max(range(len(folders)), key=lambda index: len(folders[index]))
+        folders[longest] = folders[longest][: len(folders[longest]) // 2].rstrip("%")
+    return "/".join(folders) + f".{uuid4().hex}{suffix}"
+
+
+def _segment(text: str | None, longest: int) -> str:
+    """``text`` as one path segment: percent-encoded, never empty, hidden, or too long."""
+    escaped = quote(text or "_", safe="", errors="surrogatepass")
+    if escaped.startswith("."):
+        escaped = "%2E" + escaped[1:]
+    return escaped if len(escaped) <= longest else escaped[: longest - 3].rstrip("%") + "..."

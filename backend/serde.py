@@ -1,0 +1,52 @@
+"""Values that only Airflow's own serializer knows, such as Kubernetes or Iceberg objects, under one tag."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from airflow_xcom.backend.airflow import serde
+from airflow_xcom.codecs import Codec, UnsupportedValueError
+
+__all__ = ["SERDE_CODEC"]
+
+
+def _matches(kind: type) -> bool:
+    """Whether serde restores this class as it was.
+
+    Data classes and attrs classes outside Airflow are not left to it: it flattens what is nested in them.
+    """
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if name in serde()._serializers:  # noqa: SLF001 - serde has no public way to ask
+        return True
+    if hasattr(kind, "serialize") and hasattr(kind, "deserialize"):
+        return True
+    has_fields = dataclasses.is_dataclass(kind) or hasattr(kind, "__attrs_attrs__")
+    return has_fields and kind.__module__.partition(".")[0] == "airflow"
+
+
+def _encode(value: Any) -> Any:
+    """What serde makes of it, once serde has shown here and now that it can bring it back."""
+    kind = type(value)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        stored = serde().serialize(value)
+        back = serde().deserialize(stored)
+        again = serde().serialize(back)
+    except Exception as error:
+        msg = (
+            f"Airflow's serializer cannot bring back {name}: {error}; add {name} to [core] "
+            "allowed_deserialization_classes, or register a codec for it with @airflow_xcom.codecs.codec"
+        )
+        raise UnsupportedValueError(msg) from error
+    if type(back) is not kind or again != stored:
+        msg = f"Airflow's serializer changes {name}; register a codec for it with @airflow_xcom.codecs.codec"
+        raise UnsupportedValueError(msg)
+    return stored
+
+
+def _decode(node: Any, _version: int) -> Any:
+    return serde().deserialize(node)
+
+
+SERDE_CODEC = Codec("airflow.serde", (), _encode, _decode, matches=_matches)

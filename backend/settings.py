@@ -1,0 +1,193 @@
+"""The ``[xcom_codecs]`` options: declared for Airflow, read once, validated.
+
+Airflow loads :func:`get_provider_info` while it reads its own configuration, so nothing of Airflow may be imported at
+the top of this module, nor of the package it is in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["SECTION", "Settings", "get_provider_info", "settings"]
+
+SECTION = "xcom_codecs"
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "path": {
+        "description": "Where values that are too large for the metadata database are written: the URL of a folder, or "
+        "the name of one of the ``stores``.\n",
+        "type": "string",
+        "default": "file://{AIRFLOW_HOME}/xcom",
+        "example": "file:///mnt/shared/xcom",
+    },
+    "stores": {
+        "description": "Further stores that values are read from, as a JSON object of names and URLs; for example the "
+        "former ``path``, as long as rows refer to it.\n",
+        "type": "string",
+        "default": "{{}}",
+        "example": '{{"old": "file:///mnt/old/xcom"}}',
+    },
+    "threshold": {
+        "description": "The most bytes that a value may take in the metadata database; what is larger goes to ``path``. "
+        "-1 offloads nothing. 0 offloads everything but plain JSON values of up to 1 KiB, which Airflow itself "
+        "reads.\n",
+        "type": "integer",
+        "default": "49152",
+        "example": "1048576",
+    },
+    "modules": {
+        "description": "Modules, separated by commas, that are imported before the first value is pushed or pulled "
+        "because they register codecs.\n",
+        "type": "string",
+        "default": "",
+        "example": "my_company.codecs",
+    },
+    "legacy_backend": {
+        "description": "The XCom backend in use before this one, which then reads and purges the rows it wrote.\n",
+        "type": "string",
+        "default": "",
+        "example": "airflow.providers.common.io.xcom.backend.XComObjectStorageBackend",
+    },
+    "preserve_key_order": {
+        "description": "Whether to keep the order of keys of plain dicts, which PostgreSQL and MySQL do not keep in "
+        "JSON columns, by storing such dicts in an envelope.\n",
+        "type": "boolean",
+        "default": "False",
+        "example": "True",
+    },
+}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The metadata of the ``apache_airflow_provider`` entry point: the options, with their defaults."""
+    options = {name: {"version_added": "0.1.0", **option} for name, option in _OPTIONS.items()}
+    return {
+        "package-name": "airflow-xcom-codecs",
+        "name": "XCom codecs",
+        "description": "Typed XComs: values come back exact, without pickle.\n",
+        "config": {SECTION: {"description": "Options of the XCom codecs backend.\n", "options": options}},
+    }
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options, validated.
+
+    Attributes:
+        path: the URL that blobs are written below.
+        name: the name of that store in references.
+        stores: name to URL of every store that is read, the one at ``path`` included.
+        threshold: bytes; see the option.
+        modules: names of modules to import.
+        legacy_backend: the class of the former backend, or None.
+        preserve_key_order: see the option.
+
+    Raises:
+        SettingsError: an option is not what it should be.
+    """
+
+    path: str
+    name: str = "default"
+    stores: Mapping[str, str] = field(default_factory=dict)
+    threshold: int = 49152
+    modules: tuple[str, ...] = ()
+    legacy_backend: type[Any] | None = None
+    preserve_key_order: bool = False
+
+    def __post_init__(self) -> None:
+        if self.threshold < -1:
+            raise SettingsError("threshold", self.threshold, "give a number of bytes, or -1 to offload nothing")
+        for name, url in {**self.stores, self.name: self.path}.items():
+            if "://" not in url:
+                option = "path" if url == self.path else "stores"
+                raise SettingsError(option, url, f"the store {name!r} needs a URL such as file:///srv/xcom")
+
+    @classmethod
+    def read(cls) -> Settings:
+        """What Airflow's configuration says now.
+
+        Raises:
+            SettingsError: an option is not what it should be.
+        """
+        stores = _stores(_text("stores"))
+        path = _text("path").replace("{AIRFLOW_HOME}", _airflow_home())
+        name = path if path in stores else "default"
+        if name == "default" and "default" in stores:
+            raise SettingsError("stores", stores, "'default' is the name of the store at 'path'; give another name")
+        return cls(
+            path=stores.get(path, path),
+            name=name,
+            stores={**stores, name: stores.get(path, path)},
+            threshold=_number("threshold"),
+            modules=tuple(part.strip() for part in _text("modules").split(",") if part.strip()),
+            legacy_backend=_legacy_backend(_text("legacy_backend")),
+            preserve_key_order=_boolean("preserve_key_order"),
+        )
+
+
+@cache
+def settings() -> Settings:
+    """The options of this process, read at the first push or pull."""
+    return Settings.read()
+
+
+def _text(option: str) -> str:
+    from airflow_xcom.backend.airflow import configuration
+
+    default = _OPTIONS[option]["default"].replace("{{", "{").replace("}}", "}")
+    found = configuration().get(SECTION, option, fallback=None)
+    return str(default if found is None else found).strip()
+
+
+def _airflow_home() -> str:
+    """As Airflow's own configuration finds it."""
+    return os.path.abspath(os.path.expandvars(os.path.expanduser(os.environ.get("AIRFLOW_HOME", "~/airflow"))))
+
+
+def _number(option: str) -> int:
+    text = _text(option)
+    try:
+        return int(text)
+    except ValueError as error:
+        raise SettingsError(option, text, "give a whole number") from error
+
+
+def _boolean(option: str) -> bool:
+    text = _text(option)
+    if text.lower() not in {"true", "false", "1", "0", "t", "f"}:
+        raise SettingsError(option, text, "give True or False")
+    return text.lower() in {"true", "1", "t"}
+
+
+def _stores(text: str) -> dict[str, str]:
+    try:
+        stores = json.loads(text or "{}")
+    except ValueError as error:
+        raise SettingsError("stores", text, 'give a JSON object such as {"old": "file:///mnt/old"}') from error
+    if not isinstance(stores, dict) or not all(isinstance(url, str) for url in stores.values()):
+        raise SettingsError("stores", text, "give a JSON object of names and URLs")
+    return stores
+
+
+def _legacy_backend(name: str) -> type[Any] | None:
+    if not name:
+        return None
+    from importlib import import_module
+
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SettingsError("legacy_backend", name, "it cannot be imported") from error
+    if not isinstance(found, type) or not hasattr(found, "deserialize_value"):
+        raise SettingsError("legacy_backend", name, "it is not an XCom backend")
+    return found

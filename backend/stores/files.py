@@ -1,0 +1,148 @@
+"""A folder as a store: local, or on a file system that all hosts mount."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from airflow_xcom.backend.errors import SettingsError, StoreError
+from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["FileStore"]
+
+_MAPPED = 1 << 16  # bytes from which mapping a file beats reading it
+_TEMPORARY = ".tmp"
+
+
+class FileStore:
+    """Blobs as files.
+
+    A blob is written under a temporary name, flushed to the disk, and renamed, so that a reader sees all of it or
+    nothing, even after a crash.  It is read through a private copy-on-write map: no copy until a page is written to.
+
+    Args:
+        url: ``file:///absolute/folder``.
+
+    Raises:
+        SettingsError: the URL is not of this form.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "file" or parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
+            raise SettingsError("path", url, "give an absolute folder, as in file:///srv/xcom")
+        self.url = url
+        self._base = Path(unquote(parts.path))
+
+    @property
+    def host(self) -> str | None:
+        return socket.gethostname()
+
+    def put(self, path: str, chunks: Sequence[Any]) -> None:
+        target = self._base / path
+        temporary = target.with_name(f".{target.name}{_TEMPORARY}")
+        with self._errors("cannot write"):
+            try:
+                self._write(temporary, chunks)
+                temporary.rename(target)
+            except BaseException:
+                with suppress(OSError):
+                    temporary.unlink()
+                raise
+            _flush_folder(target.parent)
+
+    def _write(self, temporary: Path, chunks: Sequence[Any]) -> None:
+        try:
+            file = temporary.open("xb", buffering=0)
+        except FileNotFoundError:
+            temporary.parent.mkdir(parents=True, exist_ok=True)
+            file = temporary.open("xb", buffering=0)
+        with file:
+            for chunk in _merged(chunks):
+                view = memoryview(chunk).cast("B")
+                while view:
+                    view = view[file.write(view) :]
+            os.fsync(file.fileno())
+
+    def get(self, path: str) -> memoryview:
+        try:
+            with self._errors("cannot read"), self._inside(path).open("rb", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size < _MAPPED:
+                    return memoryview(bytearray(file.readall()))
+                return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise BlobNotFoundError(path) from error
+
+    def delete(self, path: str) -> bool:
+        try:
+            with self._errors("cannot delete"):
+                self._inside(path).unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def list(self, prefix: str = "") -> Iterator[Blob]:
+        with self._errors("cannot list"):
+            for folder, _, names in os.walk(self._base, onerror=_raise_unless_missing):
+                for name in names:
+                    if not (name.startswith(".") and name.endswith(_TEMPORARY)):
+                        yield from self._entry(Path(folder, name), prefix)
+
+    def _entry(self, file: Path, prefix: str) -> Iterator[Blob]:
+        path = file.relative_to(self._base).as_posix()
+        if path.startswith(prefix):
+            with suppress(FileNotFoundError):
+                status = file.stat()
+                yield Blob(path, status.st_size, status.st_mtime)
+
+    def _inside(self, path: str) -> Path:
+        """The file of a blob; a link that leads out of the base counts as no blob at all."""
+        file = self._base / path
+        if not file.parent.resolve().is_relative_to(self._base.resolve()) or file.is_symlink():
+            raise FileNotFoundError(path)
+        return file
+
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError, StoreError):
+            raise
+        except OSError as error:
+            raise StoreError(self.url, f"{what}: {error}") from error
+
+
+def _merged(chunks: Sequence[Any]) -> Iterator[Any]:
+    """The chunks, with runs of small ones joined: a system call costs more than copying a few bytes."""
+    small: list[Any] = []
+    for chunk in chunks:
+        if len(chunk) < _MAPPED:
+            small.append(chunk)
+            continue
+        yield b"".join(small)
+        small.clear()
+        yield chunk
+    yield b"".join(small)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename last: the name of a file is in its folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error

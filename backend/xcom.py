@@ -1,0 +1,161 @@
+"""The XCom backend class, for every supported Airflow over one implementation."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.airflow import base_xcom
+from airflow_xcom.backend.reference import Coordinate, Envelope
+from airflow_xcom.backend.settings import settings
+from airflow_xcom.codecs import CodecError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["CodecXComBackend"]
+
+log = logging.getLogger("airflow_xcom.backend")
+
+BaseXCom: Any = base_xcom()
+
+
+class CodecXComBackend(BaseXCom):  # type: ignore[misc]
+    """Stores plain JSON values as themselves, and everything else in an envelope, inline or offloaded.
+
+    Both pairs of hooks are defined, as Airflow 3.4 asks: ``serialize_value``/``deserialize_value`` up to 3.3, and
+    ``store_value``/``load_value`` from 3.4.
+    """
+
+    @staticmethod
+    def serialize_value(  # noqa: PLR0913 - the signature is Airflow's
+        value: Any,
+        *,
+        key: str | None = None,
+        task_id: str | None = None,
+        dag_id: str | None = None,
+        run_id: str | None = None,
+        map_index: int | None = None,
+    ) -> Any:
+        """The JSON value for the row.
+
+        Raises:
+            EncodeError: the value cannot be stored exactly.
+            StoreError: the store cannot be written to.
+            SettingsError: an option is wrong.
+        """
+        return _push(value, Coordinate(dag_id, run_id, task_id, map_index, key))
+
+    @classmethod
+    def store_value(cls, coordinate: Any, key: str, value: Any) -> Any:
+        """See :meth:`serialize_value`; ``coordinate`` is Airflow's ``XComCoordinate``."""
+        region = coordinate.region_index
+        return _push(value, Coordinate(coordinate.dag_id, coordinate.run_id, coordinate.task_id, region, key))
+
+    @staticmethod
+    def deserialize_value(result: Any) -> Any:
+        """The value of a row; ``result.value`` is what the row holds.
+
+        Raises:
+            DecodeError: the payload is gone, damaged, forged, newer than this release, or of an unknown tag.
+            StoreError: the store cannot be read.
+        """
+        return _pull(result.value, result)
+
+    @classmethod
+    def load_value(cls, stored: Any) -> Any:
+        """See :meth:`deserialize_value`; ``stored`` is what the row holds."""
+        return _pull(stored, _Row(stored))
+
+    @classmethod
+    def purge(cls, xcom: Any, *args: Any) -> None:
+        """Delete the blob of a row that is about to go.  Never raises: a blob that stays is for a sweep to find."""
+        try:
+            envelope = Envelope.from_json(xcom.value)
+            if envelope is None:
+                (settings().legacy_backend or super()).purge(xcom, *args)
+            elif envelope.reference is not None:
+                from airflow_xcom.backend.blobs import delete_blob
+
+                delete_blob(envelope.reference)
+        except Exception:
+            log.warning("could not purge the XCom %s; its payload stays", getattr(xcom, "key", None), exc_info=True)
+
+
+class _Row:
+    """A row as ``deserialize_value`` of other backends wants it."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+@cache
+def _prepare() -> None:
+    """Make every configured codec known, once in a process, before the first push or pull."""
+    from airflow_xcom.backend.serde import SERDE_CODEC
+    from airflow_xcom.codecs import registry
+
+    registry.set_fallback(SERDE_CODEC)
+    registry.import_modules(settings().modules)
+
+
+def _push(value: Any, coordinate: Coordinate) -> Any:
+    from airflow_xcom.backend import policy
+
+    with _located(coordinate):
+        began = time.perf_counter()
+        if policy.is_plain(value, settings()):
+            return value
+        _prepare()
+        envelope, size = _enclose(value, coordinate)
+        place = "row" if envelope.reference is None else "blob"
+        took = (time.perf_counter() - began) * 1e3
+        log.info("pushed %s tag=%s place=%s bytes=%d ms=%.2f", coordinate, envelope.tag, place, size, took)
+        return envelope.to_json()
+
+
+def _enclose(value: Any, coordinate: Coordinate) -> tuple[Envelope, int]:
+    """The envelope of ``value``, its blob written if it has one; and the bytes that the payload takes."""
+    import orjson
+
+    from airflow_xcom.backend import blobs, policy
+    from airflow_xcom.codecs import encode
+
+    payload = encode(value)
+    summary = policy.row_summary(value, payload)
+    if policy.fits_row(payload.size, settings()):
+        data = payload.to_json()
+        size = len(orjson.dumps(data))
+        if policy.fits_row(size, settings()):
+            return Envelope(payload.tag, summary, coordinate, data=data), size
+    reference = blobs.write_blob(payload, coordinate)
+    return Envelope(payload.tag, summary, coordinate, reference=reference), payload.size
+
+
+def _pull(stored: Any, row: Any) -> Any:
+    with _located(Coordinate(key=getattr(row, "key", None))):
+        envelope = Envelope.from_json(stored)
+    if envelope is None:
+        return (settings().legacy_backend or BaseXCom).deserialize_value(row)
+    with _located(envelope.coordinate):
+        _prepare()
+        if envelope.reference is None:
+            from airflow_xcom.codecs import decode_json
+
+            return decode_json(envelope.data)
+        from airflow_xcom.backend.blobs import read_blob
+
+        return read_blob(envelope.reference)
+
+
+@contextmanager
+def _located(coordinate: Coordinate) -> Iterator[None]:
+    """Say in every error which XCom it happened to."""
+    try:
+        yield
+    except CodecError as error:
+        error.context = str(coordinate)
+        raise
