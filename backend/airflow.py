@@ -12,7 +12,7 @@ def base_xcom() -> type[Any]:
     try:
         from airflow.sdk.bases.xcom import BaseXCom
     except ImportError:
-        from airflow.models.xcom import BaseXCom  # type: ignore[attr-defined,no-redef]
+        from airflow.models.xcom import BaseXCom  # type: ignore[no-redef]
     return BaseXCom
 
 
@@ -21,7 +21,7 @@ def configuration() -> Any:
     try:
         from airflow.sdk.configuration import conf
     except ImportError:
-        from airflow.configuration import conf  # type: ignore[assignment]
+        from airflow.configuration import conf
     return conf
 
 

@@ -68,8 +68,8 @@ class OtherHostError(MissingPayloadError):
         super().__init__(
             store,
             path,
-            f"it was written on the host {host!r}, and this is {here!r}; set [xcom_codecs] path to a folder or an object "
-            "store that all workers share",
+            f"it was written on the host {host!r}, and this is {here!r}; set [xcom_codecs] path to a folder or an "
+            "object store that all workers share",
         )
         self.host = host
 

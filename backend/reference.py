@@ -133,7 +133,7 @@ class Envelope:
         if not isinstance(value, dict) or ENVELOPE_KEY not in value or len(value) != 1:
             return None
         match value[ENVELOPE_KEY]:
-            case {"version": int(version)} if type(version) is int and version > ENVELOPE_VERSION:
+            case {"version": int(version)} if version > ENVELOPE_VERSION:
                 raise NewerFormatError("the envelope in the row", version, ENVELOPE_VERSION)
             case {"version": 1, "tag": str(tag), "summary": dict(summary), "of": of, "data": data, **rest} if not rest:
                 return cls(tag, summary, Coordinate.from_json(of), data=data)

@@ -10,6 +10,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.errors import SettingsError
@@ -37,9 +38,9 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "example": '{{"old": "file:///mnt/old/xcom"}}',
     },
     "threshold": {
-        "description": "The most bytes that a value may take in the metadata database; what is larger goes to ``path``. "
-        "-1 offloads nothing. 0 offloads everything but plain JSON values of up to 1 KiB, which Airflow itself "
-        "reads.\n",
+        "description": "The most bytes that a value may take in the metadata database; what is larger goes to "
+        "``path``. -1 offloads nothing. 0 offloads everything but plain JSON values of up to 1 KiB, which Airflow "
+        "itself reads.\n",
         "type": "integer",
         "default": "49152",
         "example": "1048576",
@@ -150,7 +151,7 @@ def _text(option: str) -> str:
 
 def _airflow_home() -> str:
     """As Airflow's own configuration finds it."""
-    return os.path.abspath(os.path.expandvars(os.path.expanduser(os.environ.get("AIRFLOW_HOME", "~/airflow"))))
+    return str(Path(os.path.expandvars(os.environ.get("AIRFLOW_HOME", "~/airflow"))).expanduser().absolute())
 
 
 def _number(option: str) -> int:

@@ -76,7 +76,7 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
         try:
             envelope = Envelope.from_json(xcom.value)
             if envelope is None:
-                (settings().legacy_backend or super()).purge(xcom, *args)
+                (settings().legacy_backend or BaseXCom).purge(xcom, *args)
             elif envelope.reference is not None:
                 from airflow_xcom.backend.blobs import delete_blob
 
@@ -120,7 +120,6 @@ def _push(value: Any, coordinate: Coordinate) -> Any:
 def _enclose(value: Any, coordinate: Coordinate) -> tuple[Envelope, int]:
     """The envelope of ``value``, its blob written if it has one; and the bytes that the payload takes."""
     import orjson
-
     from airflow_xcom.backend import blobs, policy
     from airflow_xcom.codecs import encode
 

@@ -10,7 +10,7 @@ A codec's ``encode`` may also return any value that some codec knows, at any dep
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable  # noqa: TC003 - a dataclass names it
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 

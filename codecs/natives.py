@@ -1,13 +1,14 @@
 """What can be told about a tree of JSON natives at C speed, before any codec is asked.
 
 The trees of lists and dicts that tasks return are walked level by level with :func:`gc.get_referents`, which lists
-the children of many containers in one call.
+the children of many containers in one call.  (Of a dict whose keys are all text it lists the values only.)
 """
 
 from __future__ import annotations
 
 import gc
 import math
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ __all__ = ["exact_json", "in_jsonb_order", "is_exact_float", "is_exact_int", "is
 
 _CONTAINERS = frozenset({dict, list})
 _NATIVES = frozenset({dict, list, str, int, float, bool, type(None)})
+_EXPONENT = 1e16
 _DEEPEST = 64  # the JSON parser of the API server gives up at 200 levels, and an envelope adds its own
 
 
@@ -47,7 +49,7 @@ def is_exact_float(value: float) -> bool:
     NaN and the infinities are not JSON; ``-0.0`` loses its sign; from 1e16 on Python writes an exponent, and JSONB
     gives such a number back as an integer.
     """
-    return -1e16 < value < 1e16 and (value != 0.0 or math.copysign(1.0, value) > 0)
+    return -_EXPONENT < value < _EXPONENT and (value != 0.0 or math.copysign(1.0, value) > 0)
 
 
 def is_exact_int(value: int) -> bool:
@@ -69,7 +71,7 @@ def is_exact_text(value: str) -> bool:
 def in_jsonb_order(keys: Any) -> bool:
     """Whether keys stand in the order that JSONB (and MySQL's JSON) keeps: by length in bytes, then bytewise."""
     encoded = [key.encode() for key in keys]
-    return all((len(a), a) < (len(b), b) for a, b in zip(encoded, encoded[1:], strict=False))
+    return all((len(a), a) < (len(b), b) for a, b in pairwise(encoded))
 
 
 def exact_json(value: Any, *, limit: int | None, ordered: bool, reserved: frozenset[str]) -> bytes | None:
@@ -110,4 +112,6 @@ def _exact_leaves(level: list[Any], kinds: set[type]) -> bool:
 
 def _exact_keys(mapping: dict[Any, Any], reserved: frozenset[str], ordered: bool) -> bool:  # noqa: FBT001
     keys = mapping.keys()
-    return all(type(key) is str for key in keys) and keys.isdisjoint(reserved) and (not ordered or in_jsonb_order(keys))
+    if set(map(type, keys)) - {str} or not keys.isdisjoint(reserved) or not is_exact_text("".join(keys)):
+        return False
+    return not ordered or in_jsonb_order(keys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.bodies import arrow, json, msgpack
@@ -184,4 +185,4 @@ def unpack_cells(tags: Sequence[Sequence[Any]], data: Any, offsets: Sequence[int
     """
     reader = msgpack.Reader(tags, (), _restore, partial(arrow.read_stream, full=True))
     view = memoryview(data)
-    return [reader.unpack(view[begin:end]) for begin, end in zip(offsets, offsets[1:], strict=False)]
+    return [reader.unpack(view[begin:end]) for begin, end in pairwise(offsets)]

@@ -196,16 +196,17 @@ class Registry:
             for base in kind.__mro__:
                 self._load_homes(base.__module__)
         self._load_entry_points()
-        if found := self._named(kind):
+        found = self._named(kind)
+        if found is not None:
             return found
         for base in kind.__mro__[1:]:
-            if (found := self._named(base)) and found.subclasses:
+            found = self._named(base)
+            if found is not None and found.subclasses:
                 return found
-        last = () if self._fallback is None else (self._fallback,)
-        for found in (*(held for held in self._by_tag.values() if held is not self._fallback), *last):
-            if found.matches is not None and found.matches(kind):
-                return found
-        return None
+        candidates = [held for held in self._by_tag.values() if held is not self._fallback]
+        if self._fallback is not None:
+            candidates.append(self._fallback)
+        return next((held for held in candidates if held.matches is not None and held.matches(kind)), None)
 
     def _named(self, kind: type) -> Codec | None:
         return self._by_type.get(kind) or self._by_name.get(f"{kind.__module__}.{kind.__qualname__}")
@@ -240,8 +241,8 @@ class Registry:
 
     def _hint(self, tag: str) -> str:
         text = (
-            "install the distribution that registers it, name its module in [xcom_codecs] modules, or import the module "
-            "that registers it with @codec in the Dag file that pulls"
+            "install the distribution that registers it, name its module in [xcom_codecs] modules, or import the "
+            "module that registers it with @codec in the Dag file that pulls"
         )
         for name, reason in self._failures.items():
             text += f"; the entry point {name!r} failed to load: {reason}"

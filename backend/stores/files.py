@@ -15,6 +15,7 @@ from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from io import FileIO
 
 __all__ = ["FileStore"]
 
@@ -73,21 +74,24 @@ class FileStore:
             os.fsync(file.fileno())
 
     def get(self, path: str) -> memoryview:
+        with self._errors("cannot read"), self._open(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size < _MAPPED:
+                return memoryview(bytearray(file.readall()))
+            return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY))
+
+    def _open(self, path: str) -> FileIO:
         try:
-            with self._errors("cannot read"), self._inside(path).open("rb", buffering=0) as file:
-                size = os.fstat(file.fileno()).st_size
-                if size < _MAPPED:
-                    return memoryview(bytearray(file.readall()))
-                return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY))
+            return self._inside(path).open("rb", buffering=0)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise BlobNotFoundError(path) from error
 
     def delete(self, path: str) -> bool:
-        try:
-            with self._errors("cannot delete"):
+        with self._errors("cannot delete"):
+            try:
                 self._inside(path).unlink()
-        except (FileNotFoundError, NotADirectoryError):
-            return False
+            except (FileNotFoundError, NotADirectoryError):
+                return False
         return True
 
     def list(self, prefix: str = "") -> Iterator[Blob]:
@@ -115,8 +119,6 @@ class FileStore:
     def _errors(self, what: str) -> Iterator[None]:
         try:
             yield
-        except (FileNotFoundError, NotADirectoryError, StoreError):
-            raise
         except OSError as error:
             raise StoreError(self.url, f"{what}: {error}") from error
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
-
-from airflow_xcom.codecs.errors import CodecError, CorruptPayloadError, NewerFormatError
+from airflow_xcom.codecs.errors import CorruptPayloadError, NewerFormatError
 from airflow_xcom.codecs.model import Table
 
 if TYPE_CHECKING:
@@ -78,17 +77,18 @@ def read_file(memory: memoryview, *, full: bool) -> tuple[str, int, Any, pa.Tabl
         table = pa.ipc.open_file(pa.py_buffer(memory)).read_all()
         table.validate(full=full)
         note = orjson.loads((table.schema.metadata or {})[KEY])
-        if note["version"] != VERSION:
-            raise NewerFormatError("the Arrow body", note["version"], VERSION)
-        tag, version = note["tag"], note["tag_version"]
-        if type(tag) is not str or type(version) is not int:
-            raise TypeError(tag)
-        return tag, version, note["meta"], table
-    except (CodecError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:
         msg = f"the payload is not an Arrow file of this distribution, or is damaged: {type(error).__name__}: {error}"
         raise CorruptPayloadError(msg) from error
+    match note:
+        case {"version": int(newer)} if newer > VERSION:
+            raise NewerFormatError("the Arrow body", newer, VERSION)
+        case {"version": 1, "tag": str(tag), "tag_version": int(version), "meta": meta}:
+            return tag, version, meta, table
+    msg = "the Arrow file in the payload does not say how to rebuild the value"
+    raise CorruptPayloadError(msg)
 
 
 def read_stream(memory: memoryview, meta: Any, *, full: bool) -> Table:

@@ -172,24 +172,15 @@ class _Loader:
         raise CorruptPayloadError(msg)
 
     def _load_form(self, name: str, content: Json, depth: int) -> Any:
-        match name:
-            case "map":
-                return {self.load(key, depth + 4): self.load(item, depth + 4) for key, item in content}
-            case "float":
-                return float(content)
-            case "int":
-                return int(content)
-            case "text":
-                return json.loads(f'"{content}"')
-            case "bytes":
-                return b64decode(content, validate=True)
-            case "buffer":
-                return _memory(content)
-            case "table":
-                meta, stream = content
-                return self._table(_memory(stream), self.load(meta, depth + 3))
-            case "blob":
-                return self._blob(_memory(content))
+        if name == "map":
+            return {self.load(key, depth + 4): self.load(item, depth + 4) for key, item in content}
+        if name == "table":
+            meta, stream = content
+            return self._table(_memory(stream), self.load(meta, depth + 3))
+        if name == "blob":
+            return self._blob(_memory(content))
+        if name in _LEAVES:
+            return _LEAVES[name](content)
         msg = f"the payload has the form {name!r}, which this release does not know"
         raise CorruptPayloadError(msg)
 
@@ -197,3 +188,12 @@ class _Loader:
 def _memory(text: str) -> memoryview:
     """Base64 as writable memory."""
     return memoryview(bytearray(b64decode(text, validate=True)))
+
+
+_LEAVES: dict[str, Callable[[str], Any]] = {
+    "float": float,
+    "int": int,
+    "text": lambda content: json.loads(f'"{content}"'),
+    "bytes": lambda content: b64decode(content, validate=True),
+    "buffer": _memory,
+}

@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgpack
-
 from airflow_xcom.codecs.errors import (
     CircularReferenceError,
     CodecError,
@@ -118,9 +117,7 @@ class Writer:
         if kind is list:
             return [self._wrapped(item) for item in value]
         if kind is dict:
-            return {
-                self._wrapped(key) if type(key) is str else key: self._wrapped(item) for key, item in value.items()
-            }
+            return {self._wrapped(key) if type(key) is str else key: self._wrapped(item) for key, item in value.items()}
         if kind in _IMPOSTORS or (kind is str and not _is_utf8(value)):
             return self.tagged(value)
         return value
@@ -354,7 +351,7 @@ def _header(memory: memoryview) -> tuple[list[Any], int]:
 def _open(memory: memoryview) -> tuple[list[Any], memoryview, list[memoryview]]:
     """The table of tags, the packed tree and the buffers of a blob in writable memory."""
     header, position = _header(memory)
-    if type(header) is not list or len(header) < 2 or header[0] != MAGIC:
+    if type(header) is not list or header[:1] != [MAGIC] or len(header) == 1:
         msg = "the payload is not a MessagePack body: its header is missing"
         raise CorruptPayloadError(msg)
     if header[1] != VERSION:
@@ -417,8 +414,7 @@ def read(
 def read_nodes(packed: bytes, writer: Writer) -> Any:
     """The node tree that ``writer`` packed: Tagged, Table and Buffer objects in place of their values."""
     buffers = [memoryview(b"".join(chunks)) for chunks in writer.buffers]
-    tagged = Tagged
-    return Reader(writer.tags, buffers, tagged, lambda stream, meta: Table(stream, meta)).unpack(packed)
+    return Reader(writer.tags, buffers, Tagged, Table).unpack(packed)
 
 
 def pack_cells(values: Sequence[Any], writer: Writer) -> tuple[bytes, list[int]]:
