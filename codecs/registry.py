@@ -61,13 +61,26 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Origin:
-    """Where a registration was made: tells a re-executed Dag file from a second registration."""
+    """Where a registration was made: tells a re-executed Dag file from a second registration.
+
+    A file is executed again under another module name when Airflow parses it, and as ``__main__`` in ``dag.test()``.
+    """
 
     name: str
     namespace: dict[str, Any]
 
+    @property
+    def file(self) -> str | None:
+        return self.namespace.get("__file__")
+
+    @property
+    def is_main(self) -> bool:
+        return self.namespace.get("__name__") == "__main__"
+
     def reexecutes(self, earlier: _Origin) -> bool:
-        return self.name == earlier.name and self.namespace is not earlier.namespace
+        if self.namespace is earlier.namespace or self.file is None:
+            return False
+        return self.name == earlier.name and self.file == earlier.file
 
 
 class Registry:
@@ -101,20 +114,22 @@ class Registry:
         self._check(codec, replace=replace)
         with self._lock:
             earlier = self._by_tag.get(codec.tag)
-            if earlier is not None and not replace:
-                before = self._origins.get(codec.tag)
-                if before is None or origin is None or not origin.reexecutes(before):
-                    msg = f"the tag {codec.tag!r} is registered already; pass replace=True to replace it"
-                    raise RegistrationError(msg)
+            before = self._origins.get(codec.tag)
+            again = origin is not None and before is not None and origin.reexecutes(before)
+            if earlier is not None and not replace and not again:
+                msg = f"the tag {codec.tag!r} is registered already; pass replace=True to replace it"
+                raise RegistrationError(msg)
             for kind in codec.types:
                 holder = self._by_name.get(kind) if isinstance(kind, str) else self._by_type.get(kind)
-                if holder is not None and holder is not earlier and not replace:
+                if holder is not None and holder.tag != codec.tag and not replace:
                     msg = f"{kind!r} is handled by the codec {holder.tag!r} already; pass replace=True to replace it"
                     raise RegistrationError(msg)
-            if earlier is not None:
+            if earlier is not None and not again:
                 self._forget(earlier)
             self._add(codec)
-            if origin is not None:
+            if again and earlier is not None and before is not None and before.is_main:
+                self._by_tag[codec.tag] = earlier  # the program that runs is the one whose classes are wanted back
+            elif origin is not None:
                 self._origins[codec.tag] = origin
         return codec
 
@@ -320,7 +335,8 @@ def codec(
     Without it, the decorated class is the type of the values: a dataclass, stored field by field, or a class with
     ``to_node(self)`` and a classmethod ``from_node(cls, node, version)``.
 
-    Executing a Dag file again, as Airflow does, replaces what the file registered before.
+    Executing a Dag file again, as Airflow does, replaces what the file registered before; objects of the classes it
+    defined then can still be pushed.
 
     Raises:
         RegistrationError: see :meth:`Registry.register`; or the class has none of these methods.
@@ -328,7 +344,7 @@ def codec(
     namespace = sys._getframe(1).f_globals  # noqa: SLF001 - as collections.namedtuple does
 
     def decorate(cls: type[T]) -> type[T]:
-        origin = _Origin(f"{cls.__module__}.{cls.__qualname__}", namespace)
+        origin = _Origin(cls.__qualname__, namespace)
         if handles is None:
             made = _codec_of_type(tag, version, cls, subclasses=subclasses)
         else:

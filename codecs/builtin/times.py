@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import importlib
 import re
-from datetime import UTC, date, datetime, time, timedelta, timezone
-from typing import Any, TypeVar
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from airflow_xcom.codecs.errors import DecodeError, MissingLibraryError, UnsupportedValueError
 from airflow_xcom.codecs.model import Codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Moment = TypeVar("Moment", datetime, time)
 Node = str | list[Any]
@@ -23,12 +26,10 @@ Node = str | list[Any]
 
 
 def _encode_moment(value: datetime | time) -> Node:
-    zone, fold = value.tzinfo, value.fold
-    if not fold and (zone is None or zone is UTC or (type(zone) is timezone and _is_in_iso(zone))):
+    zone = value.tzinfo
+    if not value.fold and (zone is None or zone is UTC or (type(zone) is timezone and _is_in_iso(zone))):
         return value.isoformat()
-    named = type(zone) is ZoneInfo and _is_shared(zone)
-    node = [value.replace(tzinfo=None).isoformat(), zone.key if named else zone]  # type: ignore[union-attr]
-    return [*node, fold] if fold else node
+    return moment_node(value.replace(tzinfo=None).isoformat(), value, ZoneInfo)
 
 
 def _is_in_iso(zone: Any) -> bool:
@@ -40,15 +41,29 @@ def _is_in_iso(zone: Any) -> bool:
     return not name and not offset.microseconds
 
 
+def moment_node(text: str, value: datetime | time, named: type[ZoneInfo]) -> list[Any]:
+    """The node of ``value``, whose date and clock are ``text``: the key stands for a zone of the class ``named``."""
+    zone: Any = value.tzinfo
+    node = [text, zone.key if type(zone) is named and is_shared(zone) else zone]
+    return [*node, value.fold] if value.fold else node
+
+
+def split_moment(node: list[Any], load: Callable[[str], ZoneInfo]) -> tuple[str, tzinfo | None, int]:
+    """The text, zone and fold of a node that :func:`moment_node` made; ``load`` gives the zone of a key."""
+    text, zone, *more = node
+    (fold,) = more or (0,)
+    return text, load(zone) if isinstance(zone, str) else zone, fold
+
+
 def _decode_moment(kind: type[Moment], node: Node) -> Moment:
     if isinstance(node, str):
         return kind.fromisoformat(node)
-    text, zone, *fold = node
+    text, zone, fold = split_moment(node, _load_zone)
     value = kind.fromisoformat(text)
-    if value.tzinfo is not None or len(fold) > 1:
-        msg = f"{node!r} is not [text without zone, zone, fold]"
+    if value.tzinfo is not None:
+        msg = f"{text!r} has an offset, and the zone stands beside it"
         raise ValueError(msg)
-    return value.replace(tzinfo=_load_zone(zone) if isinstance(zone, str) else zone, fold=fold[0] if fold else 0)
+    return value.replace(tzinfo=zone, fold=fold)
 
 
 def _decode_datetime(node: Node, _version: int) -> datetime:
@@ -85,19 +100,24 @@ def _decode_timezone(node: list[Any], _version: int) -> timezone:
     return timezone(timedelta(days, seconds, microseconds), *name)
 
 
-def _is_shared(zone: ZoneInfo) -> bool:
-    """Whether this is the one object that ``ZoneInfo(key)`` gives: not so after ``from_file`` and ``no_cache``."""
+def is_shared(zone: ZoneInfo) -> bool:
+    """Whether this is the one object that its class gives for its key: not so after ``from_file`` and ``no_cache``."""
     try:
-        return zone.key is not None and ZoneInfo(zone.key) is zone
+        return zone.key is not None and type(zone)(zone.key) is zone
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return False
 
 
-def _encode_zone(value: ZoneInfo) -> str:
-    if not _is_shared(value):
+def zone_key(value: ZoneInfo) -> str:
+    """The key that a zone is stored by.
+
+    Raises:
+        UnsupportedValueError: the key does not give this zone.
+    """
+    if not is_shared(value):
         msg = (
-            f"{value!r} is not the zone of a key in the time zone database, and datetimes compare zones by identity "
-            "(https://docs.python.org/3/library/zoneinfo.html): use ZoneInfo(key), not from_file or no_cache, or "
+            f"{value!r} is not the one zone of a key in the time zone database, and datetimes take the zone for the "
+            f"same only if it is the same object; use {type(value).__name__}(key), not from_file or no_cache, or "
             "convert the datetime to UTC"
         )
         raise UnsupportedValueError(msg)
@@ -112,10 +132,18 @@ def _load_zone(key: str) -> ZoneInfo:
     try:
         return ZoneInfo(key)
     except ZoneInfoNotFoundError as error:
-        raise _no_such_zone(key, "install or upgrade tzdata") from error
+        raise no_such_zone(key, "install or upgrade tzdata") from error
 
 
-def _no_such_zone(name: object, remedy: str) -> DecodeError:
+def checked_zone(zone: Any) -> tzinfo:
+    """A zone out of a payload, which must be one: pandas would take text too, and even the path of a file."""
+    if not isinstance(zone, tzinfo):
+        raise TypeError(f"{zone!r} is not a time zone")
+    return zone
+
+
+def no_such_zone(name: object, remedy: str) -> DecodeError:
+    """The error for a zone that was known where it was written, and is not here."""
     return DecodeError(f"there is no time zone {name!r} here; {remedy} where the value is pulled")
 
 
@@ -163,7 +191,7 @@ def _decode_pytz(node: int | Node, _version: int) -> Any:
     try:
         return _load_pytz(node)
     except KeyError as error:
-        raise _no_such_zone(node, "upgrade pytz") from error
+        raise no_such_zone(node, "upgrade pytz") from error
 
 
 # -- dateutil ------------------------------------------------------------------------------------------------
@@ -200,7 +228,7 @@ def _encode_dateutil(value: Any) -> list[Any]:
 
 
 def _keys_of(value: Any) -> list[str]:
-    """What ``gettz`` may have been given; dateutil 2 keeps the name of the file only."""
+    """The keys that ``gettz`` may have been given: dateutil 2 keeps only the name of the file."""
     name = str(value._filename)  # noqa: SLF001
     segments = name.split("/")
     keys = [getattr(value, "key", None), name, *("/".join(segments[at:]) for at in range(1, len(segments)))]
@@ -216,7 +244,7 @@ def _decode_dateutil(node: list[Any], _version: int) -> Any:
         return tz.tzoffset(name, _decode_timedelta(offset, 1))
     found = tz.gettz(name) if _KEY.fullmatch(name) else None
     if not isinstance(found, tz.tzfile):
-        raise _no_such_zone(name, "install or upgrade tzdata")
+        raise no_such_zone(name, "install or upgrade tzdata")
     return found
 
 
@@ -239,7 +267,7 @@ CODECS = (
     Codec("time", (time,), _encode_moment, _decode_time, summarize=_shown),
     Codec("timedelta", (timedelta,), _encode_timedelta, _decode_timedelta, summarize=_shown),
     Codec("timezone", (timezone,), _encode_timezone, _decode_timezone, summarize=_shown),
-    Codec("zoneinfo", (ZoneInfo,), _encode_zone, _decode_zone, summarize=_shown),
+    Codec("zoneinfo", (ZoneInfo,), zone_key, _decode_zone, summarize=_shown),
     Codec(
         "pytz.timezone",
         ("pytz.UTC", "pytz._FixedOffset", "pytz.tzinfo.DstTzInfo", "pytz.tzinfo.StaticTzInfo"),

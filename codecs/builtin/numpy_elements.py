@@ -1,0 +1,124 @@
+"""The elements of a flat NumPy array as nodes.
+
+::
+
+    elements := Buffer                      the array's own memory; a copy only where it holds padding
+              | list of values              object, StringDType (None is missing there)
+              | list of the fields' arrays  structured dtypes that hold objects
+
+Raw memory is never read as objects: an element that holds an object holds its address.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from airflow_xcom.codecs.builtin.numpy_dtypes import mantissa_bits
+from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
+from airflow_xcom.codecs.model import Buffer
+
+__all__ = ["decode_elements", "encode_elements"]
+
+_Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def encode_elements(flat: _Array) -> Any:
+    """The node of the elements of a contiguous 1-d array.
+
+    Raises:
+        UnsupportedValueError: see :func:`_is_sparse`.
+    """
+    dtype: Any = flat.dtype
+    if dtype.kind == "T":
+        missing = getattr(dtype, "na_object", None)
+        return [None if item is missing else item for item in flat.tolist()]
+    if not dtype.hasobject:
+        return Buffer(_raw_memory(flat))
+    if dtype.names is None:
+        return flat.tolist()
+    if _is_sparse(dtype):
+        msg = "the fields leave most of each element unused; return np.lib.recfunctions.repack_fields(value)"
+        raise UnsupportedValueError(msg)
+    return [flat[name] for name in dtype.names]
+
+
+def _raw_memory(flat: _Array) -> Any:
+    if not flat.nbytes:
+        return b""
+    memory = flat.view(np.uint8)
+    if flat.dtype.names is None and flat.dtype.char not in "gG":
+        return memory.data
+    owned = _owned_bytes(flat.dtype)
+    return memory.data if owned.all() else (memory.reshape(-1, len(owned)) & owned).reshape(-1).data
+
+
+def _owned_bytes(dtype: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """255 for each byte of an element that belongs to its value, 0 for padding.
+
+    Padding holds whatever was in memory: the columns that ``table[["a", "b"]]`` leaves out, or addresses.
+    """
+    base, shape = dtype.subdtype or (dtype, ())
+    if base.names is None:
+        owned = np.full(base.itemsize, 255, np.uint8)
+        if base.char in "gG" and mantissa_bits() == 63:  # noqa: PLR2004 - x87: 10 bytes, stored in 12 or 16
+            parts = owned.reshape(1 if base.char == "g" else 2, -1)
+            (parts if base.isnative else parts[:, ::-1])[:, 10:] = 0
+    else:
+        owned = np.zeros(base.itemsize, np.uint8)
+        for name in base.names:
+            field, offset = base.fields[name][:2]
+            owned[offset : offset + field.itemsize] |= _owned_bytes(field)
+    return np.tile(owned, prod(shape))
+
+
+def _is_sparse(dtype: Any) -> bool:
+    """Whether elements are larger than their fields and the alignment of these account for.
+
+    Objects are stored apart from the element, so a payload need not have paid for the memory.
+    """
+    return bool(dtype.itemsize > sum(dtype.fields[name][0].itemsize + 16 for name in dtype.names))
+
+
+def decode_elements(dtype: np.dtype[Any], count: int, elements: Any) -> _Array:
+    """The 1-d array of ``count`` elements; a view of the buffer where that is aligned.
+
+    Raises:
+        CorruptPayloadError: there are more or fewer elements, or they are of another kind.
+    """
+    if dtype.hasobject:
+        return _decode_values(dtype, count, elements)
+    if len(elements) != count * dtype.itemsize:
+        msg = f"{len(elements)} bytes for {count} elements of {dtype.itemsize} bytes"
+        raise CorruptPayloadError(msg)
+    if not len(elements):
+        return np.ndarray((count,), dtype)
+    flat = np.frombuffer(elements, dtype)
+    return flat if flat.flags.aligned else flat.copy()
+
+
+def _decode_values(dtype: Any, count: int, elements: Any) -> _Array:
+    if dtype.names is not None:
+        return _decode_fields(dtype, count, elements)
+    if type(elements) is not list or len(elements) != count:
+        msg = f"{count} values of {dtype!r} are expected"
+        raise CorruptPayloadError(msg)
+    if dtype.kind == "T":
+        if not all(type(item) is str or (item is None and hasattr(dtype, "na_object")) for item in elements):
+            msg = f"an array of {dtype!r} holds something else than strings"
+            raise CorruptPayloadError(msg)
+        elements = [dtype.na_object if item is None else item for item in elements]
+    return np.fromiter(elements, dtype, count)
+
+
+def _decode_fields(dtype: Any, count: int, parts: Any) -> _Array:
+    fields = {name: dtype.fields[name][0] for name in dtype.names}
+    expected = [(np.ndarray, (count, *field.shape), field.base) for field in fields.values()]
+    if [(type(part), part.shape, part.dtype) for part in parts] != expected or _is_sparse(dtype):
+        msg = f"the fields do not fill {count} elements of {dtype!r:.200}"
+        raise CorruptPayloadError(msg)
+    flat = np.zeros(count, dtype)
+    for name, part in zip(fields, parts, strict=True):
+        flat[name] = part
+    return flat

@@ -1,0 +1,100 @@
+"""pandas extension dtypes, as values of their own: ``[class name, arguments ...]``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from airflow_xcom.codecs.builtin.pandas_offsets import checked_offset
+from airflow_xcom.codecs.builtin.times import checked_zone
+from airflow_xcom.codecs.errors import DecodeError, UnsupportedValueError
+from airflow_xcom.codecs.model import Codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MASKED: dict[str, Any] = {
+    kind.name: kind
+    for kind in (
+        *(pd.Int8Dtype, pd.Int16Dtype, pd.Int32Dtype, pd.Int64Dtype),
+        *(pd.UInt8Dtype, pd.UInt16Dtype, pd.UInt32Dtype, pd.UInt64Dtype),
+        *(pd.Float32Dtype, pd.Float64Dtype, pd.BooleanDtype),
+    )
+}
+
+
+def _encode_dtype(value: Any) -> list[Any]:
+    """``[class name, arguments ...]``; of a nullable type, ``[dtype name]``."""
+    kind = type(value)
+    if kind in _MASKED.values():
+        return [value.name]
+    node = [kind.__name__, *_TAKE[kind](value)]
+    rebuilt = _decode_dtype(node, 1)
+    if rebuilt != value or str(rebuilt) != str(value):
+        raise UnsupportedValueError(f"pandas does not build the dtype {value!r} again from its parts")
+    return node
+
+
+def _decode_dtype(node: list[Any], _version: int) -> Any:
+    name, *parts = node
+    return _MAKE[name](*parts) if parts else _MASKED[name]()
+
+
+def _take_string(dtype: Any) -> list[str]:
+    """Pandas 2.1 and 2.2 name the variant with NaN ``pyarrow_numpy``."""
+    if dtype.storage == "pyarrow_numpy":
+        return ["pyarrow", "NaN"]
+    return [dtype.storage, "NA" if dtype.na_value is pd.NA else "NaN"]
+
+
+def _make_string(storage: str, missing: str) -> Any:
+    if missing == "NA":
+        return pd.StringDtype(storage)
+    if missing != "NaN":
+        raise ValueError(f"{missing!r} is neither NA nor NaN")
+    try:
+        return pd.StringDtype(storage, na_value=np.nan)
+    except TypeError as error:
+        if storage == "pyarrow":
+            return pd.StringDtype("pyarrow_numpy")
+        raise DecodeError(
+            f"pandas {pd.__version__} has no string dtype in Python objects with NaN; upgrade pandas to 2.3 where the "
+            "value is pulled"
+        ) from error
+
+
+def _take_arrow(dtype: Any) -> list[bytes]:
+    return [pa.schema([("", dtype.pyarrow_dtype)]).serialize().to_pybytes()]
+
+
+def _make_arrow(schema: bytes) -> Any:
+    return pd.ArrowDtype(pa.ipc.read_schema(pa.py_buffer(schema)).field(0).type)
+
+
+_TAKE: dict[type, Callable[[Any], list[Any]]] = {
+    pd.CategoricalDtype: lambda dtype: [dtype.categories, dtype.ordered],
+    pd.DatetimeTZDtype: lambda dtype: [dtype.unit, dtype.tz],
+    pd.PeriodDtype: lambda dtype: [dtype.freq],
+    pd.IntervalDtype: lambda dtype: [dtype.subtype, dtype.closed],
+    pd.SparseDtype: lambda dtype: [dtype.subtype, dtype.fill_value],
+    pd.StringDtype: _take_string,
+    pd.ArrowDtype: _take_arrow,
+}
+_MAKE: dict[str, Callable[..., Any]] = {
+    "CategoricalDtype": pd.CategoricalDtype,
+    "DatetimeTZDtype": lambda unit, zone: pd.DatetimeTZDtype(unit, checked_zone(zone)),
+    "PeriodDtype": lambda freq: pd.PeriodDtype(checked_offset(freq)),
+    "IntervalDtype": pd.IntervalDtype,
+    "SparseDtype": pd.SparseDtype,
+    "StringDtype": _make_string,
+    "ArrowDtype": _make_arrow,
+}
+
+
+def _shown(value: Any) -> dict[str, Any]:
+    return {"value": str(value)[:100]}
+
+
+CODECS = (Codec("pandas.dtype", (*_MASKED.values(), *_TAKE), _encode_dtype, _decode_dtype, summarize=_shown),)

@@ -1,0 +1,84 @@
+"""Every pandas Index: the labels of frames, and values in their own right.
+
+A RangeIndex is three numbers, an Index of one level an Arrow column, and each level of a MultiIndex a dictionary
+column whose codes and levels (unused ones included) come back as they were, and in which other tools see the values.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+
+from airflow_xcom.codecs.builtin.pandas_columns import (
+    Memory,
+    decode_dictionary,
+    decode_labels,
+    encode_dictionary,
+    encode_labels,
+)
+from airflow_xcom.codecs.model import Codec, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["CODECS", "decode_index", "encode_index", "width"]
+
+
+def encode_index(index: pd.Index) -> tuple[dict[str, Any], list[Any]]:
+    """What rebuilds an Index from its Arrow columns, and those columns.
+
+    Raises:
+        EncodeError: some label cannot be stored exactly.
+    """
+    if isinstance(index, pd.MultiIndex):
+        pairs = zip(index.codes, index.levels, strict=True)
+        specs, columns = zip(*(encode_dictionary(codes, level) for codes, level in pairs), strict=True)
+        return {"names": list(index.names), "levels": list(specs), "sortorder": index.sortorder}, list(columns)
+    spec, column = encode_labels(index)
+    return spec, [] if column is None else [column]
+
+
+def width(spec: dict[str, Any]) -> int:
+    """How many columns the Index has in its table."""
+    if "levels" in spec:
+        return len(spec["levels"])
+    return 0 if "range" in spec else 1
+
+
+def decode_index(spec: dict[str, Any], columns: Sequence[Any], memory: Memory) -> pd.Index:
+    """The Index that :func:`encode_index` was given."""
+    if "levels" not in spec:
+        return decode_labels(spec, *(columns or [None]), memory)
+    pairs = zip(spec["levels"], columns, strict=True)
+    codes, levels = zip(*(decode_dictionary(level, column, memory) for level, column in pairs), strict=True)
+    return pd.MultiIndex(levels=levels, codes=codes, names=spec["names"], sortorder=spec["sortorder"])
+
+
+def _encode(index: pd.Index) -> dict[str, Any] | Table:
+    spec, columns = encode_index(index)
+    return Table(pa.table(columns, names=[f"level_{place}" for place in range(len(columns))]), spec) if columns else spec
+
+
+def _decode(node: dict[str, Any] | Table, _version: int) -> pd.Index:
+    if isinstance(node, Table):
+        return decode_index(node.meta, node.table.columns, Memory(node.memory))
+    return decode_index(node, [], Memory(None))
+
+
+def _summarize(index: pd.Index) -> dict[str, Any]:
+    return {"length": len(index), "dtype": str(getattr(index, "dtype", ""))}
+
+
+_TYPES = (
+    pd.Index,
+    pd.RangeIndex,
+    pd.DatetimeIndex,
+    pd.TimedeltaIndex,
+    pd.PeriodIndex,
+    pd.IntervalIndex,
+    pd.CategoricalIndex,
+    pd.MultiIndex,
+)
+CODECS = (Codec("pandas.Index", _TYPES, _encode, _decode, summarize=_summarize),)

@@ -1,0 +1,75 @@
+"""pandas offsets: the class by its name and its arguments, because the aliases differ between pandas 2 and 3."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pandas as pd
+from airflow_xcom.codecs.errors import DecodeError, UnsupportedValueError
+from airflow_xcom.codecs.model import Codec
+from pandas.tseries import offsets
+
+_OFFSETS: dict[str, Any] = {
+    kind.__name__: kind
+    for name in vars(offsets)["__all__"]
+    if (kind := getattr(offsets, name)) not in (offsets.BaseOffset, offsets.Tick)
+}
+
+
+def _encode_offset(value: Any) -> list[Any]:
+    """``[class name, n]``, or ``[class name, n, normalize, arguments]``."""
+    arguments = {name: part for name, part in _arguments(value) if part != timedelta() or name != "offset"}
+    if holidays := arguments.pop("holidays", ()):
+        arguments["holidays"] = [str(day) for day in holidays]  # datetime64[D] each
+    node = [type(value).__name__, value.n]
+    if arguments or value.normalize:
+        node += [value.normalize, arguments]
+    if not _same_offset(value, _decode_offset(node, 1)):
+        raise UnsupportedValueError(
+            f"pandas does not build the offset {value!r} again from its arguments; give it weekmask= and holidays= "
+            "in place of calendar="
+        )
+    return node
+
+
+def _arguments(value: Any) -> list[tuple[str, Any]]:
+    """The arguments beside n and normalize, in the order that a JSON column keeps."""
+    named = [(name, part) for name, part in value.kwds.items() if name != "calendar"]  # made from the others
+    return sorted(named, key=lambda item: (len(item[0]), item[0]))
+
+
+def _same_offset(one: Any, other: Any) -> bool:
+    plain = one == other and one.n == other.n and one.normalize == other.normalize
+    return plain and repr(_arguments(one)) == repr(_arguments(other)) and _business_days(one) == _business_days(other)
+
+
+def _business_days(value: Any) -> Any:
+    calendar = value.kwds.get("calendar")
+    return calendar if calendar is None else (calendar.weekmask.tolist(), calendar.holidays.tolist())
+
+
+def _decode_offset(node: list[Any], _version: int) -> Any:
+    name, n, *more = node
+    normalize, arguments = more or (False, {})
+    try:
+        return _OFFSETS[name](n, normalize, **arguments)
+    except (KeyError, TypeError) as error:
+        raise DecodeError(
+            f"pandas {pd.__version__} has no offset {name} with the arguments {sorted(arguments)}; upgrade pandas "
+            "where the value is pulled"
+        ) from error
+
+
+def checked_offset(freq: Any) -> Any:
+    """A freq from a payload, which must be an offset: pandas would take text too."""
+    if type(freq) not in _OFFSETS.values():
+        raise TypeError(f"{freq!r} is not an offset")
+    return freq
+
+
+def _shown(value: Any) -> dict[str, Any]:
+    return {"value": str(value)[:100]}
+
+
+CODECS = (Codec("pandas.offsets", tuple(_OFFSETS.values()), _encode_offset, _decode_offset, summarize=_shown),)

@@ -1,0 +1,154 @@
+"""Pendulum's dates, times, durations and time zones: the classes of Airflow's own dates.
+
+Pendulum overrides ``replace``, ``combine`` and ``fromisoformat``, so values are rebuilt field by field.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from airflow_xcom.codecs.builtin.times import moment_node, no_such_zone, split_moment, zone_key
+from airflow_xcom.codecs.errors import UnsupportedValueError
+from airflow_xcom.codecs.model import Codec
+from pendulum import Date, DateTime, Duration, FixedTimezone, Interval, Time, Timezone
+from pendulum.duration import AbsoluteDuration
+from pendulum.tz.exceptions import InvalidTimezone
+
+# What the properties of a Duration keep after their first use.
+_CACHES = frozenset({"_y", "_m", "_w", "_d", "_h", "_i", "_s"})
+
+
+# -- DateTime, Date, Time ------------------------------------------------------------------------------------
+
+
+def _encode_datetime(value: DateTime) -> list[Any]:
+    wall = datetime(value.year, value.month, value.day, *_clock(value))  # noqa: DTZ001 - the zone stands beside it
+    return moment_node(wall.isoformat(), value, Timezone)
+
+
+def _clock(value: datetime | time) -> tuple[int, int, int, int]:
+    return value.hour, value.minute, value.second, value.microsecond
+
+
+def _decode_datetime(node: list[Any], _version: int) -> DateTime:
+    text, zone, fold = split_moment(node, _load_zone)
+    wall = datetime.fromisoformat(text)
+    return DateTime(wall.year, wall.month, wall.day, *_clock(wall), tzinfo=zone, fold=fold)
+
+
+def _encode_date(value: Date) -> str:
+    return date.isoformat(value)
+
+
+def _decode_date(node: str, _version: int) -> Date:
+    day = date.fromisoformat(node)
+    return Date(day.year, day.month, day.day)
+
+
+def _encode_time(value: Time) -> list[Any]:
+    return moment_node(time(*_clock(value)).isoformat(), value, Timezone)
+
+
+def _decode_time(node: list[Any], _version: int) -> Time:
+    text, zone, fold = split_moment(node, _load_zone)
+    return Time(*_clock(time.fromisoformat(text)), tzinfo=zone, fold=fold)
+
+
+# -- Duration, AbsoluteDuration, Interval --------------------------------------------------------------------
+
+
+def _encode_duration(value: Any) -> dict[str, Any]:
+    """What the Duration was made of: a DateTime adds a day and 24 hours differently (``DateTime.__add__``)."""
+    node = {name: amount for name, amount in sorted(value._signature.items(), key=_shortest) if amount}  # noqa: SLF001
+    _check(value, _decode_duration(node, 1))
+    return node
+
+
+def _shortest(item: tuple[str, Any]) -> tuple[int, str]:
+    """The order of keys that a JSON column keeps."""
+    return len(item[0]), item[0]
+
+
+def _decode_duration(node: dict[str, Any], _version: int) -> Duration:
+    return Duration(**node)
+
+
+def _encode_absolute(value: Any) -> list[int]:
+    fields = timedelta.__reduce__(value)[1]  # the properties give absolute values
+    node = [*fields, value.years, value.months]
+    _check(value, _decode_absolute(node, 1))
+    return node
+
+
+def _decode_absolute(node: list[int], _version: int) -> AbsoluteDuration:
+    days, seconds, microseconds, years, months = node
+    return AbsoluteDuration(days, seconds, microseconds, years=years, months=months)
+
+
+def _encode_interval(value: Any) -> list[Any]:
+    """``[start, end, absolute]`` as they were given: an absolute interval has turned them round."""
+    ends = [value.start, value.end]
+    if value._absolute:  # noqa: SLF001
+        ends = [*(ends[::-1] if value.invert else ends), True]
+    _check(value, _decode_interval(ends, 1))
+    return ends
+
+
+def _decode_interval(node: list[Any], _version: int) -> Interval[Any]:
+    start, end, *absolute = node
+    return Interval(start, end, *absolute)
+
+
+def _check(value: Any, rebuilt: Any) -> None:
+    if _state(rebuilt) != _state(value) or not timedelta.__eq__(rebuilt, value):
+        msg = (
+            f"pendulum does not build this {type(value).__name__} again from its parts; return its as_timedelta(), "
+            "or make it from whole numbers"
+        )
+        raise UnsupportedValueError(msg)
+
+
+def _state(value: Any) -> dict[str, Any]:
+    kept = {name: part for name, part in vars(value).items() if name not in _CACHES}
+    kept["_delta"] = repr(kept.get("_delta"))  # of a class that compares by identity
+    return {**kept, "_invert": value.invert}
+
+
+# -- Timezone, FixedTimezone ---------------------------------------------------------------------------------
+
+
+def _load_zone(key: str) -> Timezone:
+    try:
+        return Timezone(key)
+    except InvalidTimezone as error:
+        raise no_such_zone(key, "install or upgrade tzdata") from error
+
+
+def _decode_zone(node: str, _version: int) -> Timezone:
+    return _load_zone(node)
+
+
+def _encode_fixed(value: FixedTimezone) -> list[Any]:
+    return [value.offset, value.name]
+
+
+def _decode_fixed(node: list[Any], _version: int) -> FixedTimezone:
+    offset, name = node
+    return FixedTimezone(offset, name)
+
+
+def _shown(value: Any) -> dict[str, Any]:
+    return {"value": str(value)[:100]}
+
+
+CODECS = (
+    Codec("pendulum.DateTime", (DateTime,), _encode_datetime, _decode_datetime, summarize=_shown),
+    Codec("pendulum.Date", (Date,), _encode_date, _decode_date, summarize=_shown),
+    Codec("pendulum.Time", (Time,), _encode_time, _decode_time, summarize=_shown),
+    Codec("pendulum.Duration", (Duration,), _encode_duration, _decode_duration, summarize=_shown),
+    Codec("pendulum.AbsoluteDuration", (AbsoluteDuration,), _encode_absolute, _decode_absolute, summarize=_shown),
+    Codec("pendulum.Interval", (Interval,), _encode_interval, _decode_interval, summarize=_shown),
+    Codec("pendulum.Timezone", (Timezone,), zone_key, _decode_zone, summarize=_shown),
+    Codec("pendulum.FixedTimezone", (FixedTimezone,), _encode_fixed, _decode_fixed, summarize=_shown),
+)
