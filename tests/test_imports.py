@@ -1,0 +1,65 @@
+"""What an import loads: Airflow imports the backend on every parse of every Dag file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"airflow", "msgpack", "numpy", "orjson", "pandas", "pendulum", "polars", "pyarrow", "xxhash"}
+
+
+def loaded(*statements: str) -> list[set[str]]:
+    """The modules loaded after each statement, in one fresh interpreter."""
+    code = "import sys\n" + "".join(f"{line}\nprint(*sys.modules)\n" for line in statements)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return [set(line.split()) for line in done.stdout.splitlines()[-len(statements) :]]
+
+
+def roots(modules: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in modules}
+
+
+def test_importing_the_codecs_loads_no_third_party_library() -> None:
+    before, after = loaded("pass", "import airflow_xcom.codecs")
+    assert not roots(after - before) & HEAVY
+    assert roots(after - before) - {"airflow_xcom"} <= sys.stdlib_module_names
+
+
+def test_registering_a_codec_loads_no_third_party_library() -> None:
+    statement = """
+from dataclasses import dataclass
+from airflow_xcom.codecs import codec
+@codec('acme.point')
+@dataclass
+class Point:
+    x: int
+"""
+    before, after = loaded("pass", statement)
+    assert not roots(after - before) & HEAVY
+
+
+def test_importing_the_backend_adds_nothing_to_airflows_sdk() -> None:
+    before, after = loaded("from airflow.sdk import BaseOperator, dag, task", "from airflow_xcom.backend import CodecXComBackend")
+    assert roots(after - before) <= {"airflow_xcom"} | sys.stdlib_module_names
+    assert not roots(after - before) & HEAVY
+
+
+@pytest.mark.parametrize("name", ["codecs", "backend"])
+def test_the_folders_are_not_packages_of_that_name(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", f"import {name}; print({name}.__file__)"], capture_output=True, text=True, check=False
+    )
+    assert "airflow_xcom" not in done.stdout
+
+
+def test_unknown_names_raise_attribute_errors() -> None:
+    import airflow_xcom.backend
+    import airflow_xcom.codecs
+
+    for module in (airflow_xcom.backend, airflow_xcom.codecs):
+        with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+            module.nothing  # noqa: B018
+        for name in module.__all__:
+            assert getattr(module, name) is not None

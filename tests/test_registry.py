@@ -1,0 +1,390 @@
+"""Registering codecs, and finding them by type and by tag."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from airflow_xcom.codecs import (
+    Buffer,
+    Codec,
+    CorruptPayloadError,
+    EncodeError,
+    NewerFormatError,
+    RegistrationError,
+    Registry,
+    UnknownTagError,
+    UnsupportedTypeError,
+    UnsupportedValueError,
+    codec,
+    decode,
+    decode_json,
+    encode,
+    registry,
+)
+
+
+class Thing:
+    def __init__(self, content: Any = None) -> None:
+        self.content = content
+
+
+class SubThing(Thing):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def _clean_registry() -> Iterator[None]:
+    """Take back what a test registers in the registry of the process."""
+    list(registry)
+    before = (dict(registry._by_tag), dict(registry._by_type), dict(registry._by_name), dict(registry._origins))
+    yield
+    for table, saved in zip((registry._by_tag, registry._by_type, registry._by_name, registry._origins), before, strict=True):
+        table.clear()
+        table.update(saved)
+    registry._cache.clear()
+
+
+def there_and_back(value: Any) -> Any:
+    payload = encode(value)
+    decode_json(payload.to_json())
+    return decode(payload.to_bytes(), payload.format)
+
+
+def register_thing(**options: Any) -> None:
+    class ThingCodec:
+        def encode(self, thing: Thing) -> Any:
+            return thing.content
+
+        def decode(self, node: Any, version: int) -> Thing:
+            return Thing(node)
+
+    codec("test.thing", handles=Thing, **options)(ThingCodec)
+
+
+def test_a_codec_for_another_type() -> None:
+    register_thing()
+    assert there_and_back(Thing((1, {2}))).content == (1, {2})
+
+
+def test_an_array_that_a_codec_returns_is_not_copied() -> None:
+    register_thing()
+    array = np.arange(100_000.0)
+    payload = encode(Thing({"cells": array}))
+    views = [chunk for chunk in payload.chunks if len(chunk) == array.nbytes]
+    assert len(views) == 1
+    assert np.shares_memory(np.frombuffer(views[0]), array)
+    memory = bytearray(payload.to_bytes())
+    back = decode(memory, payload.format).content["cells"]
+    assert np.shares_memory(back, np.frombuffer(memory, np.uint8)), "nor on the way back"
+    assert back.flags.writeable
+
+
+def test_a_buffer_that_a_codec_returns_is_not_copied() -> None:
+    memory = bytearray(10_000)
+    registry.register(Codec("test.buffer", (Thing,), lambda _: Buffer(memory), lambda node, _: Thing(node)))
+    chunks = encode(Thing()).chunks
+    assert any(isinstance(chunk, memoryview) and chunk.obj is memory for chunk in chunks)
+
+
+def test_registering_a_tag_twice_raises() -> None:
+    register_thing()
+    with pytest.raises(RegistrationError, match=r"'test.thing' is registered already; pass replace=True"):
+        register_thing()
+    with pytest.raises(RegistrationError, match=r"'test.thing' is registered already; pass replace=True"):
+        codec("test.thing")(Point)
+
+
+def test_registering_a_type_twice_raises() -> None:
+    register_thing()
+    with pytest.raises(RegistrationError, match="handled by the codec 'test.thing' already"):
+        registry.register(Codec("test.other", (Thing,), str, str))
+
+
+def test_a_built_in_type_is_taken() -> None:
+    with pytest.raises(RegistrationError, match="handled by the codec 'numpy.ndarray' already"):
+        registry.register(Codec("test.array", (np.ndarray,), list, np.array))
+
+
+def test_replacing() -> None:
+    register_thing()
+    registry.register(Codec("test.thing", (Thing,), lambda _: 1, lambda node, _: node), replace=True)
+    assert there_and_back(Thing()) == 1
+
+
+@pytest.mark.parametrize("tag", ["thing", "", "a.", ".a", "a b.c", "1.a", "a.b\n", "pandas.Mine", "datetime.mine"])
+def test_a_bad_or_reserved_tag_is_refused(tag: str) -> None:
+    with pytest.raises(RegistrationError, match="namespace|reserved"):
+        registry.register(Codec(tag, (Thing,), str, str))
+
+
+@pytest.mark.parametrize("version", [0, -1, 1.5, "1"])
+def test_a_bad_version_is_refused(version: Any) -> None:
+    with pytest.raises(RegistrationError, match="whole number from 1"):
+        registry.register(Codec("test.thing", (Thing,), str, str, version=version))
+
+
+def test_what_is_not_a_codec_is_refused() -> None:
+    with pytest.raises(RegistrationError, match="not a Codec"):
+        registry.register(Thing)  # type: ignore[arg-type]
+    with pytest.raises(RegistrationError, match="needs the methods encode"):
+        codec("test.thing", handles=Thing)(SubThing)
+    with pytest.raises(RegistrationError, match="neither a dataclass nor"):
+        codec("test.thing")(Thing)
+    with pytest.raises(RegistrationError, match="needs handles="):
+        codec("test.thing", subclasses=True)(Thing)
+
+
+def test_a_subclass_is_refused_unless_the_codec_takes_subclasses() -> None:
+    register_thing()
+    with pytest.raises(UnsupportedTypeError, match="SubThing"):
+        encode(SubThing())
+    registry.register(
+        Codec("test.thing", (Thing,), lambda thing: type(thing).__name__, lambda node, _: node, subclasses=True),
+        replace=True,
+    )
+    assert there_and_back(SubThing()) == "SubThing"
+
+
+def test_lazy_names_and_predicates() -> None:
+    name = f"{Thing.__module__}.{Thing.__qualname__}"
+    registry.register(Codec("test.named", (name,), lambda thing: thing.content, lambda node, _: Thing(node)))
+    registry.register(
+        Codec("test.any", (), lambda _: "matched", lambda node, _: node, matches=lambda kind: kind is SubThing)
+    )
+    assert there_and_back(Thing(5)).content == 5
+    assert there_and_back(SubThing()) == "matched"
+    with pytest.raises(RegistrationError):
+        registry.register(Codec("test.other", (name,), str, str))
+
+
+def test_a_newer_codec_reads_older_payloads() -> None:
+    register_thing()
+    old = encode(Thing(1)).to_json()
+
+    class NewCodec:
+        def encode(self, thing: Thing) -> Any:
+            return [thing.content]
+
+        def decode(self, node: Any, version: int) -> Thing:
+            return Thing(node if version == 1 else node[0])
+
+    codec("test.thing", handles=Thing, version=2, replace=True)(NewCodec)
+    new = encode(Thing(2)).to_json()
+    assert decode_json(old).content == 1
+    assert decode_json(new).content == 2
+    register_thing(replace=True)
+    with pytest.raises(NewerFormatError, match="version 2, and this release reads up to 1"):
+        decode_json(new)
+
+
+@dataclass
+class Point:
+    x: int
+    label: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    inner: Point
+    hidden: int = dataclasses.field(default=0, init=False, compare=True)
+
+
+@dataclass
+class WithCache:
+    x: int
+
+    def __post_init__(self) -> None:
+        self.x += 1
+
+    @cached_property
+    def double(self) -> int:
+        return 2 * self.x
+
+
+def test_data_classes_are_kept_field_by_field() -> None:
+    codec("test.point")(Point)
+    codec("test.frozen")(Frozen)
+    codec("test.cached")(WithCache)
+    value = Frozen(Point(1, (2,)))
+    object.__setattr__(value, "hidden", 7)
+    assert there_and_back(value) == value
+    cached = WithCache(1)
+    assert cached.double == 4
+    assert there_and_back(cached).x == 2, "__post_init__ is not run again"
+
+
+def test_a_data_class_that_would_lose_something_is_refused() -> None:
+    codec("test.point")(Point)
+    point = Point(1)
+    point.extra = 1  # type: ignore[attr-defined]
+    with pytest.raises(UnsupportedValueError, match="'extra', which is not a field"):
+        encode(point)
+    del point.extra  # type: ignore[attr-defined]
+    del point.__dict__["x"]
+    with pytest.raises(UnsupportedValueError, match="'x' of the Point has no value"):
+        encode(point)
+
+
+def test_a_data_class_whose_fields_changed_says_so() -> None:
+    codec("test.point")(Point)
+    row = encode(Point(1)).to_json()
+    row["$"][2] = {"x": 1}
+    with pytest.raises(CorruptPayloadError, match="from_node"):
+        decode_json(row)
+
+
+def test_a_class_that_brings_its_own_methods() -> None:
+    @codec("test.own", version=3)
+    class Own:
+        def __init__(self, x: int) -> None:
+            self.x = x
+
+        def to_node(self) -> list[int]:
+            return [self.x]
+
+        @classmethod
+        def from_node(cls, node: list[int], version: int) -> Own:
+            assert version == 3
+            return cls(*node)
+
+    assert there_and_back(Own(5)).x == 5
+
+
+def test_a_codec_that_fails_is_named_and_chained() -> None:
+    registry.register(Codec("test.thing", (Thing,), lambda _: 1 / 0, lambda node, _: 1 / 0))
+    with pytest.raises(EncodeError, match=r"value\['a'\]: the codec 'test.thing' failed .*ZeroDivisionError") as caught:
+        encode({"a": Thing()})
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    with pytest.raises(CorruptPayloadError, match="the codec 'test.thing' cannot read") as refused:
+        decode_json({"$": ["test.thing", 1, 0]})
+    assert isinstance(refused.value.__cause__, ZeroDivisionError)
+
+
+def test_summaries_of_a_codec_class() -> None:
+    class ThingCodec:
+        def encode(self, thing: Thing) -> Any:
+            return thing.content
+
+        def decode(self, node: Any, version: int) -> Thing:
+            return Thing(node)
+
+        def summarize(self, thing: Thing) -> dict[str, Any]:
+            return {"content": str(thing.content)}
+
+    codec("test.thing", handles=(Thing,))(ThingCodec)
+    assert encode(Thing(5)).summary == {"content": "5"}
+
+
+DAG_FILE = """
+from airflow_xcom.codecs import codec, registry
+class Value:
+    pass
+@codec("test.value", handles=Value)
+class ValueCodec:
+    def encode(self, value): return 1
+    def decode(self, node, version): return Value()
+"""
+
+
+def execute(file: Path, name: str) -> dict[str, Any]:
+    namespace = {"__name__": name, "__file__": str(file)}
+    exec(compile(file.read_text(), str(file), "exec"), namespace)
+    return namespace
+
+
+def test_a_dag_file_may_be_executed_again(tmp_path: Path) -> None:
+    file = tmp_path / "dag.py"
+    file.write_text(DAG_FILE)
+    first = execute(file, "unusual_prefix_1_dag")
+    second = execute(file, "unusual_prefix_2_dag")
+    assert type(there_and_back(second["Value"]())) is second["Value"]
+    assert type(there_and_back(first["Value"]())) is second["Value"]
+    other = tmp_path / "other.py"
+    other.write_text(DAG_FILE)
+    with pytest.raises(RegistrationError, match="registered already"):
+        execute(other, "unusual_prefix_3_other")
+    with pytest.raises(RegistrationError, match="registered already"):
+        exec(compile(DAG_FILE, str(file), "exec"), second)
+
+
+def test_the_program_that_runs_keeps_its_own_classes(tmp_path: Path) -> None:
+    file = tmp_path / "dag.py"
+    file.write_text(DAG_FILE)
+    main = execute(file, "__main__")
+    parsed = execute(file, "unusual_prefix_1_dag")
+    assert type(there_and_back(main["Value"]())) is main["Value"]
+    assert type(there_and_back(parsed["Value"]())) is main["Value"]
+
+
+def test_modules_are_imported_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "acme_codecs.py").write_text(DAG_FILE)
+    monkeypatch.syspath_prepend(tmp_path)
+    registry.import_modules(["acme_codecs"])
+    assert "test.value" in {held.tag for held in registry}
+    with pytest.raises(RegistrationError, match=r"'acme.nothing', which \[xcom_codecs\] modules names"):
+        registry.import_modules(["acme.nothing"])
+
+
+PLUGIN = """
+from airflow_xcom.codecs import Codec
+class Gear: pass
+GEAR = Codec("acme.gear", ("acme_plugin.Gear",), lambda _: 1, lambda *_: Gear())
+"""
+
+
+def test_entry_points_are_discovered(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    info = site / "acme_plugin-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[airflow_xcom.codecs]\ngear = acme_plugin:GEAR\nbroken = acme_missing:NOTHING\n"
+    )
+    (site / "acme_plugin.py").write_text(PLUGIN)
+    code = f"""
+        import sys
+        sys.path.insert(0, {str(site)!r})
+        from airflow_xcom.codecs import UnknownTagError, decode_json
+        assert "acme_plugin" not in sys.modules
+        print(type(decode_json({{"$": ["acme.gear", 1, 1]}})).__name__)
+        try:
+            decode_json({{"$": ["acme.other", 1, 1]}})
+        except UnknownTagError as error:
+            print(error)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Gear\n")
+    assert "the entry point 'broken' failed to load: ModuleNotFoundError" in done.stdout
+
+
+def test_a_registry_of_ones_own_knows_only_what_it_was_told() -> None:
+    own = Registry(builtins=False, entry_points=False)
+    assert own.for_type(tuple) is None
+    with pytest.raises(UnknownTagError):
+        own.for_tag("tuple", 1)
+    own.register(Codec("test.thing", (Thing,), str, str))
+    assert [held.tag for held in own] == ["test.thing"]
+
+
+def test_the_fallback_comes_last() -> None:
+    own = Registry(builtins=False, entry_points=False)
+    first = Codec("test.fallback", (), str, str, matches=lambda _: True)
+    own.set_fallback(first)
+    own.set_fallback(Codec("test.fallback", (), str, str, matches=lambda _: True))
+    later = own.register(Codec("test.later", (), str, str, matches=lambda kind: kind is Thing))
+    assert own.for_type(Thing) is later
+    found = own.for_type(int)
+    assert found is not None
+    assert found.tag == "test.fallback"
+    assert found is not first
