@@ -43,9 +43,12 @@ def _assert_writable(value: Any) -> None:
         assert value.flags.writeable
         if value.size:
             value[...] = value.flat[0]
-    elif isinstance(value, pd.DataFrame) and len(value) and value.columns.is_unique:
-        for label in list(value.columns):
-            value.loc[value.index[0], label] = value.loc[value.index[-1], label]
+    elif isinstance(value, pd.DataFrame) and len(value):
+        for position, label in enumerate(value.columns):
+            if value.columns.is_unique and not isinstance(label, tuple):
+                value.loc[value.index[0], label] = value.iloc[-1, position]
+            else:
+                value.iloc[0, position] = value.iloc[-1, position]
     elif isinstance(value, pd.Series) and len(value):
         value.iloc[0] = value.iloc[-1]
 

@@ -126,7 +126,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "business days": lambda: pd.date_range("2024-01-01", periods=3, freq=pd.offsets.BusinessDay()),
     "range index": lambda: pd.RangeIndex(5, 50, 5, name="r"),
     "categorical index": lambda: pd.CategoricalIndex(["a", "b", "a"], ordered=True),
-    "Timestamp": lambda: pd.Timestamp("2024-10-27 02:30:00.123456789", tz="Europe/Paris"),
+    "Timestamp": lambda: pd.Timestamp("2024-10-27 02:30:00.123456789").tz_localize("Europe/Paris", ambiguous=False),
     "Timedelta": lambda: pd.Timedelta(1, "ns"),
     "Period": lambda: pd.Period("2024-02", freq="M"),
     "Interval": lambda: pd.Interval(0, 1.5, closed="both"),

@@ -55,6 +55,10 @@ _IMPOSTORS = frozenset({bytearray, memoryview, msgpack.ExtType, msgpack.Timestam
 _CONTAINERS = frozenset({dict, list})
 
 
+class _Chunks(list[Any]):
+    """One buffer in several pieces."""
+
+
 class Writer:
     """Packs one value and everything in it; collects the tags used and the large buffers met.
 
@@ -151,14 +155,15 @@ class Writer:
         kind = type(value)
         if kind is Buffer:
             return self._buffer([memoryview(value.data).cast("B")])
+        if kind is _Chunks:
+            return self._buffer([memoryview(chunk) for chunk in value])
         if self._depth >= _DEEPEST:
             msg = f"it is nested deeper than {_DEEPEST} levels of tagged values"
             raise NestingError(msg)
         self._depth += 1
         try:
             if kind is Table:
-                stream = self._buffer([memoryview(chunk) for chunk in self._stream(value.table)])
-                return msgpack.ExtType(_TABLE, self.pack([value.meta, stream]))
+                return msgpack.ExtType(_TABLE, self.pack([value.meta, _Chunks(self._stream(value.table))]))
             tagged = value if kind is Tagged else self.tagged(value)
             return self._tag(tagged, self.pack(tagged.node))
         except EncodeError as error:

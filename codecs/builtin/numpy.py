@@ -28,17 +28,21 @@ _Array = np.ndarray[Any, np.dtype[Any]]
 # Subclasses that people meet; any other is refused by the registry.
 _REFUSED = (np.matrix, np.memmap, np.ma.core.mvoid, "numpy.char.chararray", "numpy.chararray")
 
+_MASKED_DATA = (np.ndarray, np.recarray)
 _MASKED_STATE = frozenset(vars(np.ma.MaskedArray(0)))
 
 
 def _encode_array(array: Any) -> list[Any]:
     if type(array) is not np.ndarray:
-        name = type(array).__name__
-        advice = "value.filled()" if isinstance(array, np.ma.MaskedArray) else "np.asarray(value), which copies nothing"
-        msg = f"a {name} would come back as another class; return {advice}"
-        raise UnsupportedTypeError(msg)
-    node = [encode_dtype(array.dtype), list(array.shape), encode_elements(array.ravel("A"))]
+        raise _refusal(array)
+    flat = array.ravel("A") if array.itemsize else array  # a copy of "U0" is "U1"
+    node = [encode_dtype(array.dtype), list(array.shape), encode_elements(flat)]
     return [*node, "F"] if array.flags.fnc else node
+
+
+def _refusal(array: Any) -> UnsupportedTypeError:
+    advice = "value.filled()" if isinstance(array, np.ma.MaskedArray) else "np.asarray(value), which copies nothing"
+    return UnsupportedTypeError(f"a {type(array).__name__} would come back as another class; return {advice}")
 
 
 def _decode_array(node: Any, _version: int) -> _Array:
@@ -74,7 +78,7 @@ def _decode_scalar(node: Any, _version: int) -> Any:
     if spec == "S" and type(item) is bytes:
         return np.bytes_(item)
     dtype = decode_dtype(spec)
-    if isinstance(item, bytes | memoryview | list):
+    if isinstance(item, bytes | memoryview | list) and dtype.kind not in "OT":
         return decode_elements(dtype, 1, item).copy()[0]
     if dtype.kind in "mM":
         return _exact(np.int64, item).view(dtype.newbyteorder("="))
@@ -104,17 +108,20 @@ def _decode_recarray(array: Any, _version: int) -> Any:
 def _encode_masked(array: Any) -> list[Any] | None:
     if array is np.ma.masked:
         return None
+    data = array.data
+    if type(data) not in _MASKED_DATA:
+        raise _refusal(data)
     _refuse_attributes(array, _MASKED_STATE)
     mask = np.ma.getmask(array)
     # The property fill_value would set the default, which a later astype() then takes for the user's choice.
-    return [array.data, None if mask is np.ma.nomask else mask, array._fill_value, array.hardmask]  # noqa: SLF001
+    return [data, None if mask is np.ma.nomask else mask, array._fill_value, array.hardmask]  # noqa: SLF001
 
 
 def _decode_masked(node: Any, _version: int) -> Any:
     if node is None:
         return np.ma.masked
     data, mask, fill_value, hard_mask = node
-    if type(data) not in (np.ndarray, np.recarray) or type(hard_mask) is not bool:
+    if type(data) not in _MASKED_DATA or type(hard_mask) is not bool:
         msg = f"a masked array of {type(data).__name__}, hard_mask={hard_mask!r:.80}"
         raise CorruptPayloadError(msg)
     if mask is not None and (mask.shape, mask.dtype) != (data.shape, np.ma.make_mask_descr(data.dtype)):

@@ -135,8 +135,8 @@ def _decode_text(text: str) -> np.dtype[Any]:
     if code is None:
         dtype: np.dtype[Any] = np.dtype(plain)
     else:
-        order: Any = plain[0]
-        dtype = np.dtype(code).newbyteorder(order)
+        dtype = np.dtype(code)
+        dtype = dtype if dtype.str == plain else dtype.newbyteorder()
         if dtype.str != plain or int(mantissa or mantissa_bits()) != mantissa_bits():
             msg = f"the C type of the dtype {text!r} has another form on the platform where it is pulled"
             raise DecodeError(msg)

@@ -87,6 +87,9 @@ def decode_elements(dtype: np.dtype[Any], count: int, elements: Any) -> _Array:
     Raises:
         CorruptPayloadError: there are more or fewer elements, or they are of another kind.
     """
+    if dtype.subdtype is not None:
+        msg = f"elements of {dtype!r}, which only a field can have"
+        raise CorruptPayloadError(msg)
     if dtype.hasobject:
         return _decode_values(dtype, count, elements)
     if len(elements) != count * dtype.itemsize:

@@ -22,8 +22,16 @@ if TYPE_CHECKING:
 
     Column = pa.Array | pa.ChunkedArray
 
-__all__ = ["Memory", "decode_array", "decode_dictionary", "decode_labels", "encode_array", "encode_dictionary",
-           "encode_labels"]
+__all__ = [
+    "Memory",
+    "address",
+    "decode_array",
+    "decode_dictionary",
+    "decode_labels",
+    "encode_array",
+    "encode_dictionary",
+    "encode_labels",
+]
 
 _UNITS = ("s", "ms", "us", "ns")
 # Arrow types that stand for the NumPy dtype with the same bytes, in which NaT is null.
@@ -37,12 +45,18 @@ _NATIVE = {dtype for dtype in (*_TICKS.values(), *_NUMBERS.values(), np.dtype("?
 _NUMBER_KINDS = "iufcmM"  # of numpy.dtype.kind
 
 
+def address(array: np.ndarray) -> int:
+    """Where the first item of an array lies."""
+    place: int = array.__array_interface__["data"][0]
+    return place
+
+
 class Memory:
     """The writable memory that the columns of a decoded table lie in."""
 
     def __init__(self, memory: memoryview | None) -> None:
         self.bytes = np.frombuffer(b"" if memory is None or memory.readonly else memory, np.uint8)
-        self.address = self.bytes.ctypes.data
+        self.address = address(self.bytes)
 
     def view(self, buffer: pa.Buffer | None, dtype: np.dtype[Any], count: int, offset: int = 0) -> np.ndarray:
         """``count`` items of ``dtype``, from item ``offset`` of an Arrow buffer on, as a writable array.
@@ -67,6 +81,18 @@ class Memory:
     def values(self, array: pa.Array, dtype: np.dtype[Any]) -> np.ndarray:
         """The values of a primitive array; what stands under a null is unspecified."""
         return self.view(array.buffers()[1], dtype, len(array), array.offset)
+
+    def holds(self, array: np.ndarray) -> bool:
+        """Whether the array is a view of this memory."""
+        return 0 <= address(array) - self.address < self.bytes.size
+
+    def matrix(self, rows: list[np.ndarray]) -> np.ndarray:
+        """Arrays of one dtype and length that lie in this memory at even distances, as one array of two dimensions."""
+        first = rows[0]
+        start = address(first)
+        step = address(rows[1]) - start if len(rows) > 1 else first.nbytes
+        strides = (step, first.itemsize)
+        return np.ndarray((len(rows), len(first)), first.dtype, self.bytes.data, start - self.address, strides)
 
 
 def encode_array(values: Any) -> tuple[Any, Column]:
@@ -399,7 +425,9 @@ def encode_dictionary(codes: np.ndarray, labels: pd.Index, *, ordered: bool = Fa
 
 
 def _plain_labels(labels: pd.Index) -> Any:
-    return _bare(labels.categories.take(labels.codes)) if isinstance(labels, pd.CategoricalIndex) else np.asarray(labels)
+    return (
+        _bare(labels.categories.take(labels.codes)) if isinstance(labels, pd.CategoricalIndex) else np.asarray(labels)
+    )
 
 
 def decode_dictionary(spec: dict[str, Any], column: Column, memory: Memory) -> tuple[np.ndarray, pd.Index]:

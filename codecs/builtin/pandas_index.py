@@ -35,7 +35,8 @@ def encode_index(index: pd.Index) -> tuple[dict[str, Any], list[Any]]:
     if isinstance(index, pd.MultiIndex):
         pairs = zip(index.codes, index.levels, strict=True)
         specs, columns = zip(*(encode_dictionary(codes, level) for codes, level in pairs), strict=True)
-        return {"names": list(index.names), "levels": list(specs), "sortorder": index.sortorder}, list(columns)
+        order = {} if index.sortorder is None else {"sortorder": index.sortorder}
+        return {"levels": list(specs), **order}, list(columns)
     spec, column = encode_labels(index)
     return spec, [] if column is None else [column]
 
@@ -53,12 +54,15 @@ def decode_index(spec: dict[str, Any], columns: Sequence[Any], memory: Memory) -
         return decode_labels(spec, *(columns or [None]), memory)
     pairs = zip(spec["levels"], columns, strict=True)
     codes, levels = zip(*(decode_dictionary(level, column, memory) for level, column in pairs), strict=True)
-    return pd.MultiIndex(levels=levels, codes=codes, names=spec["names"], sortorder=spec["sortorder"])
+    names = [level.name for level in levels]
+    return pd.MultiIndex(levels=levels, codes=codes, names=names, sortorder=spec.get("sortorder"))
 
 
 def _encode(index: pd.Index) -> dict[str, Any] | Table:
     spec, columns = encode_index(index)
-    return Table(pa.table(columns, names=[f"level_{place}" for place in range(len(columns))]), spec) if columns else spec
+    return (
+        Table(pa.table(columns, names=[f"level_{place}" for place in range(len(columns))]), spec) if columns else spec
+    )
 
 
 def _decode(node: dict[str, Any] | Table, _version: int) -> pd.Index:
