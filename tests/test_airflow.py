@@ -26,7 +26,10 @@ class Run:
         with sqlite3.connect(home / "airflow.db") as database:
             rows = database.execute("select task_id, map_index, key, value from xcom").fetchall()
             states = database.execute("select task_id, map_index, state, try_number from task_instance").fetchall()
-        self.rows = {(task, index, key): json.loads(value) for task, index, key, value in rows}
+        # SQLite gives a JSON number as a number, and every other JSON value as text.
+        self.rows = {
+            (task, index, key): json.loads(value) if isinstance(value, str) else value for task, index, key, value in rows
+        }
         self.states = {(task, index): (state, tries) for task, index, state, tries in states}
 
     def blobs(self, task: str) -> list[Path]:

@@ -151,10 +151,10 @@ def test_an_unknown_format_is_corrupt(backend: Backend, row: Any) -> None:
 
 def test_an_unknown_tag_names_the_remedy(backend: Backend) -> None:
     row = backend.push((1,))
-    row["airflow_xcom"]["data"]["$"][0] = "acme.point"
-    with pytest.raises(UnknownTagError, match=r"'acme.point'.*\[xcom_codecs\] modules") as caught:
+    row["airflow_xcom"]["data"]["$"][0] = "test.unheard"
+    with pytest.raises(UnknownTagError, match=r"'test.unheard'.*\[xcom_codecs\] modules") as caught:
         backend.pull(row)
-    assert caught.value.tag == "acme.point"
+    assert caught.value.tag == "test.unheard"
     assert_names_the_xcom(caught.value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,12 +19,12 @@ from airflow_xcom.backend.settings import Settings, get_provider_info, settings
 OPTIONS = {"path", "stores", "threshold", "modules", "legacy_backend", "preserve_key_order"}
 
 
-def test_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in OPTIONS:
         monkeypatch.delenv(f"AIRFLOW__XCOM_CODECS__{name.upper()}", raising=False)
-    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
     read = Settings.read()
-    assert read == Settings(path=f"file://{tmp_path}/xcom", stores={"default": f"file://{tmp_path}/xcom"})
+    path = f"file://{os.environ['AIRFLOW_HOME']}/xcom"
+    assert read == Settings(path=path, stores={"default": path})
     assert read.threshold == 49152
 
 
