@@ -183,6 +183,6 @@ def unpack_cells(tags: Sequence[Sequence[Any]], data: Any, offsets: Sequence[int
     Raises:
         DecodeError: see :func:`decode`.
     """
-    reader = msgpack.Reader(tags, (), _restore, partial(arrow.read_stream, full=True))
     view = memoryview(data)
-    return [reader.unpack(view[begin:end]) for begin, end in pairwise(offsets)]
+    cells = (view[begin:end] for begin, end in pairwise(offsets))
+    return msgpack.read_cells(tags, cells, _restore, partial(arrow.read_stream, full=True))

@@ -33,9 +33,9 @@ from airflow_xcom.codecs.model import Buffer, Codec, Table, Tagged
 from airflow_xcom.codecs.natives import is_exact_text, types_within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = ["MAGIC", "VERSION", "Reader", "Writer", "pack_cells", "read", "read_nodes", "write"]
+__all__ = ["MAGIC", "VERSION", "Reader", "Writer", "pack_cells", "read", "read_cells", "read_nodes", "write"]
 
 MAGIC = "airflow_xcom"
 VERSION = 1
@@ -132,17 +132,24 @@ class Writer:
         Raises:
             EncodeError: there is no codec, or it refused.
         """
-        found = self._find(type(value))
-        if found is None:
-            kind = type(value)
-            name = f"{kind.__module__}.{kind.__qualname__}"
-            error = UnsupportedTypeError(
-                f"no codec handles {name}; register one with @airflow_xcom.codecs.codec, or return a type that has one"
-            )
-            error.trail.append(value)
-            raise error
+        found = self._codec(value)
+        return Tagged(found.tag, found.version, self._encode(found, value))
+
+    def _codec(self, value: Any) -> Codec:
+        kind = type(value)
+        found = self._find(kind)
+        if found is not None:
+            return found
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        error = UnsupportedTypeError(
+            f"no codec handles {name}; register one with @airflow_xcom.codecs.codec, or return a type that has one"
+        )
+        error.trail.append(value)
+        raise error
+
+    def _encode(self, found: Codec, value: Any) -> Any:
         try:
-            return Tagged(found.tag, found.version, found.encode(value))
+            return found.encode(value)
         except EncodeError as error:
             error.trail.append(value)
             raise
@@ -164,8 +171,10 @@ class Writer:
         try:
             if kind is Table:
                 return msgpack.ExtType(_TABLE, self.pack([value.meta, _Chunks(self._stream(value.table))]))
-            tagged = value if kind is Tagged else self.tagged(value)
-            return self._tag(tagged, self.pack(tagged.node))
+            if kind is Tagged:
+                return self._tag(value.tag, value.version, self.pack(value.node))
+            found = self._codec(value)
+            return self._tag(found.tag, found.version, self.pack(self._encode(found, value)))
         except EncodeError as error:
             if kind is not Tagged and kind is not Table and not (error.trail and error.trail[-1] is value):
                 error.trail.append(value)
@@ -173,9 +182,9 @@ class Writer:
         finally:
             self._depth -= 1
 
-    def _tag(self, tagged: Tagged, packed: bytes) -> msgpack.ExtType:
+    def _tag(self, tag: str, version: int, packed: bytes) -> msgpack.ExtType:
         codes = self._codes
-        index = codes.setdefault((tagged.tag, tagged.version), len(codes))
+        index = codes.setdefault((tag, version), len(codes))
         if index < _NEAR_TAGS:
             return msgpack.ExtType(_FIRST_TAG + index, packed)
         return msgpack.ExtType(_FAR_TAG, b"\x92" + msgpack.packb(index) + packed)
@@ -240,13 +249,8 @@ class Reader:
         self._depth = 0
 
     def unpack(self, packed: bytes | memoryview) -> Any:
-        """The value of one packed node.
-
-        Raises:
-            DecodeError: it is damaged, or some part of it cannot be restored.
-        """
-        with _corrupt():
-            return msgpack.unpackb(packed, strict_map_key=False, ext_hook=self._extension)
+        """The value of one packed node; whatever is raised over damaged bytes is the caller's to translate."""
+        return msgpack.unpackb(packed, strict_map_key=False, ext_hook=self._extension)
 
     def _extension(self, code: int, data: bytes) -> Any:
         if code == _INLINE_BUFFER:
@@ -420,6 +424,22 @@ def read_nodes(packed: bytes, writer: Writer) -> Any:
     """The node tree that ``writer`` packed: Tagged, Table and Buffer objects in place of their values."""
     buffers = [memoryview(b"".join(chunks)) for chunks in writer.buffers]
     return Reader(writer.tags, buffers, Tagged, Table).unpack(packed)
+
+
+def read_cells(
+    tags: Sequence[Sequence[Any]],
+    cells: Iterable[memoryview],
+    restore: Callable[[str, int, Any], Any],
+    table: Callable[[memoryview, Any], Any],
+) -> list[Any]:
+    """The values that :func:`pack_cells` packed.
+
+    Raises:
+        DecodeError: see :func:`read`.
+    """
+    with _corrupt():
+        unpack = Reader(tags, (), restore, table).unpack
+        return [unpack(cell) for cell in cells]
 
 
 def pack_cells(values: Sequence[Any], writer: Writer) -> tuple[bytes, list[int]]:
