@@ -117,7 +117,9 @@ def jsonb(postgres: str) -> Iterator[Callable[[Any], Any]]:
 
     with engine.connect() as connection:
         kind = connection.execute(
-            sqlalchemy.text("select data_type from information_schema.columns where table_name = 'row' and column_name = 'value'")
+            sqlalchemy.text(
+                "select data_type from information_schema.columns where table_name = 'row' and column_name = 'value'"
+            )
         ).scalar_one()
         assert kind == "jsonb"
     yield through

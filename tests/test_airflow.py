@@ -28,7 +28,8 @@ class Run:
             states = database.execute("select task_id, map_index, state, try_number from task_instance").fetchall()
         # SQLite gives a JSON number as a number, and every other JSON value as text.
         self.rows = {
-            (task, index, key): json.loads(value) if isinstance(value, str) else value for task, index, key, value in rows
+            (task, index, key): json.loads(value) if isinstance(value, str) else value
+            for task, index, key, value in rows
         }
         self.states = {(task, index): (state, tries) for task, index, state, tries in states}
 

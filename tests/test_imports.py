@@ -41,7 +41,9 @@ class Point:
 
 
 def test_importing_the_backend_adds_nothing_to_airflows_sdk() -> None:
-    before, after = loaded("from airflow.sdk import BaseOperator, dag, task", "from airflow_xcom.backend import CodecXComBackend")
+    before, after = loaded(
+        "from airflow.sdk import BaseOperator, dag, task", "from airflow_xcom.backend import CodecXComBackend"
+    )
     assert roots(after - before) <= {"airflow_xcom"} | sys.stdlib_module_names
     assert not roots(after - before) & HEAVY
 
@@ -49,7 +51,10 @@ def test_importing_the_backend_adds_nothing_to_airflows_sdk() -> None:
 @pytest.mark.parametrize("name", ["codecs", "backend"])
 def test_the_folders_are_not_packages_of_that_name(name: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-I", "-c", f"import {name}; print({name}.__file__)"], capture_output=True, text=True, check=False
+        [sys.executable, "-I", "-c", f"import {name}; print({name}.__file__)"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "airflow_xcom" not in done.stdout
 

@@ -107,7 +107,13 @@ VALUES: dict[str, Callable[[], Any]] = {
     "datetime64 array": lambda: np.array(["2024-01-01", "NaT"], dtype="datetime64[s]"),
     "StringDType": lambda: np.array(["a", "longer than before"], dtype=np.dtypes.StringDType()),
     "zero-dimensional": lambda: np.array(5),
-    "NumPy scalars": lambda: [np.float32(1.5), np.int8(-1), np.bool_(True), np.datetime64("2024-01-01", "h"), np.str_("x")],
+    "NumPy scalars": lambda: [
+        np.float32(1.5),
+        np.int8(-1),
+        np.bool_(True),
+        np.datetime64("2024-01-01", "h"),
+        np.str_("x"),
+    ],
     # pandas
     "frame": _frame,
     "large frame": lambda: pd.DataFrame({"a": np.arange(20_000.0), "s": [f"text {i}" for i in range(20_000)]}),

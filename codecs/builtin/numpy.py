@@ -19,7 +19,7 @@ import numpy as np
 from airflow_xcom.codecs.builtin.numpy_dtypes import SCALAR_TYPES, decode_dtype, encode_dtype
 from airflow_xcom.codecs.builtin.numpy_elements import decode_elements, encode_elements
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
-from airflow_xcom.codecs.model import Buffer, Codec
+from airflow_xcom.codecs.model import Codec
 
 __all__ = ["CODECS"]
 
@@ -35,9 +35,10 @@ _MASKED_STATE = frozenset(vars(np.ma.MaskedArray(0)))
 def _encode_array(array: Any) -> list[Any]:
     if type(array) is not np.ndarray:
         raise _refusal(array)
-    flat = array.ravel("A") if array.itemsize else array  # a copy of "U0" is "U1"
-    node = [encode_dtype(array.dtype), list(array.shape), encode_elements(flat)]
-    return [*node, "F"] if array.flags.fnc else node
+    node = [encode_dtype(array.dtype), list(array.shape), encode_elements(array)]
+    if array.flags.fnc:
+        node.append("F")
+    return node
 
 
 def _refusal(array: Any) -> UnsupportedTypeError:
@@ -46,12 +47,16 @@ def _refusal(array: Any) -> UnsupportedTypeError:
 
 
 def _decode_array(node: Any, _version: int) -> _Array:
-    spec, shape, elements, *order = node
-    if order not in ([], ["F"]) or not all(type(length) is int and length >= 0 for length in shape):
-        msg = f"an array of shape {shape!r} and order {order!r}"
-        raise CorruptPayloadError(msg)
+    spec, shape, elements, order = node if len(node) == 4 else (*node, "C")  # noqa: PLR2004
+    for length in shape:
+        if type(length) is not int or length < 0:
+            msg = f"an array has a dimension of {length!r:.80}"
+            raise CorruptPayloadError(msg)
     flat = decode_elements(decode_dtype(spec), prod(shape), elements)
-    return flat.reshape(shape, order="F" if order else "C")
+    if order not in ("C", "F"):
+        msg = f"an array has the order {order!r:.80}"
+        raise CorruptPayloadError(msg)
+    return flat if len(shape) == 1 else flat.reshape(shape, order=order)
 
 
 def _encode_scalar(scalar: Any) -> list[Any]:
@@ -67,8 +72,7 @@ def _encode_scalar(scalar: Any) -> list[Any]:
         return [spec, int(scalar.view(np.int64))]
     if dtype.char in "efd" and scalar == scalar:  # noqa: PLR0124 - not NaN, whose bits a float need not keep
         return [spec, scalar.item()]
-    elements = encode_elements(np.asarray(scalar).ravel())
-    return [spec, bytes(elements.data) if isinstance(elements, Buffer) else elements]
+    return [spec, encode_elements(np.asarray(scalar))]
 
 
 def _decode_scalar(node: Any, _version: int) -> Any:
@@ -82,7 +86,10 @@ def _decode_scalar(node: Any, _version: int) -> Any:
         return decode_elements(dtype, 1, item).copy()[0]
     if dtype.kind in "mM":
         return _exact(np.int64, item).view(dtype.newbyteorder("="))
-    return _exact(dtype.type if dtype.kind in "biuf" else None, item)
+    if dtype.kind in "biuf":
+        return _exact(dtype.type, item)
+    msg = f"{item!r:.80} for a scalar of {dtype!r:.80}"
+    raise CorruptPayloadError(msg)
 
 
 def _exact(kind: Any, item: Any) -> Any:

@@ -98,7 +98,7 @@ def _encode_text(dtype: Any) -> str:
     text: str = dtype.str
     if dtype.char in "gG":
         return f"{text}:{dtype.char}{mantissa_bits()}"
-    return text if np.dtype(text).char == dtype.char else f"{text}:{dtype.char}"
+    return text if dtype.kind in "mMUV" or np.dtype(text).char == dtype.char else f"{text}:{dtype.char}"
 
 
 def decode_dtype(node: Any) -> np.dtype[Any]:

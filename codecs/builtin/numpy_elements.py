@@ -1,8 +1,9 @@
-"""The elements of a flat NumPy array as nodes.
+"""The elements of a NumPy array as nodes.
 
 ::
 
     elements := Buffer                      the array's own memory; a copy only where it holds padding
+              | bytes                       the same below 4 KiB, where a buffer of its own costs more than a copy
               | list of values              object, StringDType (None is missing there)
               | list of the fields' arrays  structured dtypes that hold objects
 
@@ -11,6 +12,7 @@ Raw memory is never read as objects: an element that holds an object holds its a
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -23,35 +25,45 @@ __all__ = ["decode_elements", "encode_elements"]
 
 _Array = np.ndarray[Any, np.dtype[Any]]
 
+_SMALL = 4096  # bytes
 
-def encode_elements(flat: _Array) -> Any:
-    """The node of the elements of a contiguous 1-d array.
+
+def encode_elements(array: _Array) -> Any:
+    """The node of the elements in memory order: Fortran's where the array is contiguous in that order only, else C's.
 
     Raises:
         UnsupportedValueError: see :func:`_is_sparse`.
     """
-    dtype: Any = flat.dtype
+    dtype: Any = array.dtype
+    if dtype.hasobject:
+        return _encode_values(array.ravel("A"))
+    owned = _padding(dtype) if dtype.names is not None or dtype.char in "gG" else None
+    if owned is not None:
+        elements = array.ravel("A").view(np.uint8).reshape(-1, len(owned)) & owned
+        return elements.tobytes() if array.nbytes < _SMALL else Buffer(elements.reshape(-1).data)
+    if array.nbytes < _SMALL:
+        return array.tobytes("A")
+    return Buffer(array.ravel("A").view(np.uint8).data)
+
+
+def _encode_values(flat: Any) -> list[Any]:
+    dtype = flat.dtype
     if dtype.kind == "T":
         missing = getattr(dtype, "na_object", None)
         return [None if item is missing else item for item in flat.tolist()]
-    if not dtype.hasobject:
-        return Buffer(_raw_memory(flat))
     if dtype.names is None:
-        return flat.tolist()
+        values: list[Any] = flat.tolist()
+        return values
     if _is_sparse(dtype):
         msg = "the fields leave most of each element unused; return np.lib.recfunctions.repack_fields(value)"
         raise UnsupportedValueError(msg)
     return [flat[name] for name in dtype.names]
 
 
-def _raw_memory(flat: _Array) -> Any:
-    if not flat.nbytes:
-        return b""
-    memory = flat.view(np.uint8)
-    if flat.dtype.names is None and flat.dtype.char not in "gG":
-        return memory.data
-    owned = _owned_bytes(flat.dtype)
-    return memory.data if owned.all() else (memory.reshape(-1, len(owned)) & owned).reshape(-1).data
+@lru_cache(maxsize=32)
+def _padding(dtype: Any) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
+    owned = _owned_bytes(dtype)
+    return None if owned.all() else owned
 
 
 def _owned_bytes(dtype: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -97,7 +109,7 @@ def decode_elements(dtype: np.dtype[Any], count: int, elements: Any) -> _Array:
         raise CorruptPayloadError(msg)
     if not len(elements):
         return np.ndarray((count,), dtype)
-    flat = np.frombuffer(elements, dtype)
+    flat = np.frombuffer(bytearray(elements) if type(elements) is bytes else elements, dtype)
     return flat if flat.flags.aligned else flat.copy()
 
 

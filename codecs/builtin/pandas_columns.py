@@ -1,12 +1,13 @@
 """One-dimensional pandas and NumPy data as Arrow arrays, and back without a copy.
 
-Beside each Arrow array stands its *kind*: what the Arrow type does not say.  It is None where the type says all (numbers,
-naive times, and the ``str`` of pandas 3), else a name or ``[name, *arguments]``; docs/FORMAT.md lists them.  The kind
-names the writer's dtype, so that the reader's pandas infers nothing.
+Beside each Arrow array stands its *kind*: what the Arrow type does not say.  It is None where the type says all
+(numbers, naive times, and the ``str`` of pandas 3), else a name or ``[name, *arguments]``; docs/FORMAT.md lists them.
+The kind names the writer's dtype, so that the reader's pandas infers nothing.
 """
 
 from __future__ import annotations
 
+from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -38,10 +39,11 @@ _UNITS = ("s", "ms", "us", "ns")
 _TICKS = {pa.timestamp(unit): np.dtype(f"M8[{unit}]") for unit in _UNITS} | {
     pa.duration(unit): np.dtype(f"m8[{unit}]") for unit in _UNITS
 }
-_NUMBERS = {pa.from_numpy_dtype(code): np.dtype(code) for code in "i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8".split()}
+_INTEGERS = ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
+_NUMBERS = {pa.from_numpy_dtype(code): np.dtype(code) for code in ("f2", "f4", "f8", *_INTEGERS)}
 _BITS = pa.bool_()
 _TEXT = pa.large_string()
-_NATIVE = {dtype for dtype in (*_TICKS.values(), *_NUMBERS.values(), np.dtype("?"))}
+_NATIVE = {*_TICKS.values(), *_NUMBERS.values(), np.dtype("?")}
 _NUMBER_KINDS = "iufcmM"  # of numpy.dtype.kind
 
 
@@ -177,7 +179,7 @@ def _decode_numpy(column: Column, memory: Memory, text: str) -> np.ndarray:
         raise ValueError(msg)
     if pa.types.is_fixed_size_binary(array.type) and array.type.byte_width == dtype.itemsize:
         return memory.values(_without_nulls(array), dtype)
-    if pa.types.is_fixed_size_list(array.type) and array.type.list_size == 2:
+    if dtype.kind == "c":
         parts = _decode_implied(_without_nulls(array).flatten(), memory)
         return parts.view(f"c{2 * parts.itemsize}").astype(dtype, copy=False)
     return _decode_implied(array, memory).astype(dtype, copy=False)
@@ -260,7 +262,8 @@ def _encode_masked(values: Any) -> tuple[Any, pa.Array]:
 def _decode_masked(column: Column, memory: Memory) -> Any:
     array = one_chunk(column)
     if array.type == _BITS:
-        return pd.arrays.BooleanArray(array.fill_null(value=False).to_numpy(zero_copy_only=False), _nulls(array))
+        bits = array.fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003 - the name differs by version
+        return pd.arrays.BooleanArray(bits, _nulls(array))
     values = memory.values(array, _NUMBERS[array.type])
     holder = pd.arrays.FloatingArray if values.dtype.kind == "f" else pd.arrays.IntegerArray
     return holder(values, _nulls(array))
@@ -286,7 +289,7 @@ def _zone_name(zone: Any) -> str:
 
 def _decode_zoned(column: Column, memory: Memory, zone: Any) -> Any:
     array = one_chunk(column)
-    dtype = pd.DatetimeTZDtype(array.type.unit, zone)
+    dtype = pd.DatetimeTZDtype(array.type.unit, _checked(zone, tzinfo))
     values = _decode_ticks(array, np.dtype(f"M8[{array.type.unit}]"), memory)
     return pd.array(values.view(np.int64), dtype=dtype, copy=False)
 
@@ -306,12 +309,13 @@ def _decode_period(column: Column, memory: Memory, freq: Any) -> Any:
 
 
 def _encode_interval(values: Any) -> tuple[Any, pa.Array]:
-    (kind, left), (_, right) = (encode_array(_bare(ends)) for ends in (values.left, values.right))
-    return ["interval", values.closed, kind], pa.StructArray.from_arrays([left, right], ["left", "right"])
+    specs, ends = zip(*(encode_labels(labels) for labels in (values.left, values.right)), strict=True)
+    return ["interval", values.closed, *specs], pa.StructArray.from_arrays(ends, ["left", "right"])
 
 
-def _decode_interval(column: Column, memory: Memory, closed: str, kind: Any) -> Any:
-    left, right = (decode_array(kind, ends, memory) for ends in _without_nulls(column).flatten())
+def _decode_interval(column: Column, memory: Memory, closed: str, *specs: dict[str, Any]) -> Any:
+    ends = _without_nulls(column).flatten()
+    left, right = (decode_labels(spec, end, memory) for spec, end in zip(specs, ends, strict=True))
     return pd.arrays.IntervalArray.from_arrays(left, right, closed)
 
 
@@ -368,7 +372,7 @@ def _decode_boxed(column: Column, memory: Memory, kind: Any) -> Any:
 def _bare(index: pd.Index) -> Any:
     """The array of an Index, as NumPy where that is what it holds."""
     array = index.array
-    return array.to_numpy() if isinstance(array, pd.arrays.NumpyExtensionArray) else array
+    return array.to_numpy() if type(array) is pd.arrays.NumpyExtensionArray else array
 
 
 def encode_labels(index: pd.Index) -> tuple[dict[str, Any], Column | None]:
@@ -404,7 +408,7 @@ def _checked(value: Any, kind: Any) -> Any:
 
 
 def _set_freq(index: Any, freq: Any) -> None:
-    """Give an index its freq unvalidated: pandas keeps one that its own validation refuses, after ``tz_convert`` say."""
+    """Give an index its freq unvalidated: after ``tz_convert``, say, pandas keeps one that it would not accept."""
     holder = index._data if hasattr(index._data, "_freq") else index  # noqa: SLF001 - on the array before pandas 3.1
     holder._freq = freq  # noqa: SLF001
 
@@ -415,7 +419,9 @@ def encode_dictionary(codes: np.ndarray, labels: pd.Index, *, ordered: bool = Fa
     if values is None:
         values = pa.array(labels.to_numpy())
     elif pa.types.is_dictionary(values.type):  # Arrow cannot write a dictionary within a dictionary
-        spec, values = {"labels": labels}, encode_array(_plain_labels(labels))[1]
+        spec, values = {"labels": labels}, encode_array(_bare(labels.categories.take(labels.codes)))[1]
+    elif not len(codes):  # and it writes no dictionary for no rows
+        spec = {"labels": labels}
     missing = codes < 0
     if missing.any():  # Polars refuses a negative code even under a null
         indices = pa.array(np.where(missing, codes.dtype.type(0), codes), mask=missing)
@@ -424,18 +430,14 @@ def encode_dictionary(codes: np.ndarray, labels: pd.Index, *, ordered: bool = Fa
     return spec, pa.DictionaryArray.from_arrays(indices, one_chunk(values), ordered=ordered)
 
 
-def _plain_labels(labels: pd.Index) -> Any:
-    return (
-        _bare(labels.categories.take(labels.codes)) if isinstance(labels, pd.CategoricalIndex) else np.asarray(labels)
-    )
-
-
 def decode_dictionary(spec: dict[str, Any], column: Column, memory: Memory) -> tuple[np.ndarray, pd.Index]:
     """The codes and labels that :func:`encode_dictionary` was given.
 
     Raises:
         ValueError: a code has no label.
     """
+    if not len(column):
+        return np.empty(0, np.int8), decode_labels(spec, None, memory)
     array = one_chunk(column)
     labels = decode_labels(spec, array.dictionary, memory)
     codes = memory.values(array.indices, _NUMBERS[array.indices.type])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from operator import index
 from typing import Any
 
 import pandas as pd
@@ -40,8 +41,8 @@ def _arguments(value: Any) -> list[tuple[str, Any]]:
 
 
 def _same_offset(one: Any, other: Any) -> bool:
-    plain = one == other and one.n == other.n and one.normalize == other.normalize
-    return plain and repr(_arguments(one)) == repr(_arguments(other)) and _business_days(one) == _business_days(other)
+    same = (one.n, one.normalize, repr(_arguments(one))) == (other.n, other.normalize, repr(_arguments(other)))
+    return same and _business_days(one) == _business_days(other)  # == leaves the calendar out
 
 
 def _business_days(value: Any) -> Any:
@@ -52,6 +53,7 @@ def _business_days(value: Any) -> Any:
 def _decode_offset(node: list[Any], _version: int) -> Any:
     name, n, *more = node
     normalize, arguments = more or (False, {})
+    n = index(n)
     try:
         return _OFFSETS[name](n, normalize, **arguments)
     except (KeyError, TypeError) as error:

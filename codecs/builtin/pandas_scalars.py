@@ -6,6 +6,7 @@ pandas 2 and 3 differ in the resolution they choose, so a count always stands wi
 from __future__ import annotations
 
 from datetime import UTC, timezone
+from operator import index
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -44,9 +45,11 @@ def _same_timestamp(one: Any, other: Any) -> bool:
 
 
 def _decode_timestamp(node: list[Any], _version: int) -> Any:
-    count, unit, *rest = node
-    zone, fold = [*rest, *(None, 0)[len(rest) :]]
-    value: Any = pd.Timestamp(np.datetime64(count, _checked_unit(unit)))
+    return _timestamp(*node)
+
+
+def _timestamp(count: int, unit: str, zone: Any = None, fold: int = 0) -> Any:
+    value: Any = pd.Timestamp(np.datetime64(index(count), _checked_unit(unit)))
     if zone is not None:
         value = value.tz_localize(UTC)
         value = value if zone is UTC else value.tz_convert(checked_zone(zone))
@@ -68,7 +71,7 @@ def _encode_timedelta(value: Any) -> list[Any]:
 
 def _decode_timedelta(node: list[Any], _version: int) -> Any:
     count, unit = node
-    return pd.Timedelta(np.timedelta64(count, _checked_unit(unit)))
+    return pd.Timedelta(np.timedelta64(index(count), _checked_unit(unit)))
 
 
 def _encode_period(value: Any) -> list[Any]:
@@ -77,7 +80,7 @@ def _encode_period(value: Any) -> list[Any]:
 
 def _decode_period(node: list[Any], _version: int) -> Any:
     ordinal, freq = node
-    return pd.Period(ordinal=ordinal, freq=checked_offset(freq))
+    return pd.Period(ordinal=index(ordinal), freq=checked_offset(freq))
 
 
 def _encode_interval(value: Any) -> list[Any]:

@@ -1,0 +1,118 @@
+"""Set up and run what this repository offers, with nothing but Python 3.11 to 3.13 and its pip.
+
+python3 dev.py demo           run a Dag in a real Airflow and check every XCom of it
+python3 dev.py test [...]     run the tests; further arguments go to pytest
+python3 dev.py lint           run ruff and mypy
+python3 dev.py constraints    resolve the newest versions for this Python, for maintainers
+
+Everything is installed from the package index into the folder .venv, or the one that the variable VENV names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NoReturn
+
+AIRFLOW = "apache-airflow==3.3.2"
+PACKAGES = ("codecs", "backend")  # the folders of airflow_xcom.codecs and airflow_xcom.backend
+ROOT = Path(__file__).resolve().parent
+CONSTRAINTS = ROOT / "constraints" / f"python-{sys.version_info.major}.{sys.version_info.minor}.txt"
+VENV = Path(os.environ.get("VENV", ROOT / ".venv")).absolute()
+PYTHON = VENV / "bin" / "python"
+
+
+def demo(*arguments: str) -> None:
+    """Run the demo."""
+    install("demo")
+    become(PYTHON, ROOT / "example_dags" / "demo", *arguments)
+
+
+def test(*arguments: str) -> None:
+    """Run the tests in two processes."""
+    install("test")
+    become(VENV / "bin" / "pytest", "-n", "2", *arguments)
+
+
+def lint(*arguments: str) -> None:
+    """Run the linter, the formatter's check and the type checker."""
+    install("test", "lint")
+    run(VENV / "bin" / "ruff", "check", *arguments)
+    run(VENV / "bin" / "ruff", "format", "--check")
+    with TemporaryDirectory() as folder:
+        # A type checker follows neither setuptools' mapping of folders nor its import hook, and from ROOT it would
+        # take codecs/ for the standard library's module.
+        (Path(folder) / "airflow_xcom").mkdir()
+        for name in PACKAGES:
+            (Path(folder) / "airflow_xcom" / name).symlink_to(ROOT / name)
+        config, cache = ROOT / "pyproject.toml", ROOT / ".mypy_cache"
+        command = (VENV / "bin" / "mypy", "--strict", "--config-file", config, "--cache-dir", cache)
+        run(*command, folder=Path(folder), MYPYPATH=folder)
+
+
+def constraints() -> None:
+    """Write the versions that a clean environment gets today."""
+    create_environment()
+    wanted = (AIRFLOW, f"{ROOT}[demo,test,lint]", "build")
+    with TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        run(*pip("install", "--quiet", "--dry-run", "--ignore-installed", "--report", report), *wanted)
+        found = [item["metadata"] for item in json.loads(report.read_text())["install"] if not item["is_direct"]]
+    lines = sorted((f"{item['name']}=={item['version']}\n" for item in found), key=str.lower)
+    CONSTRAINTS.write_text("".join(lines))
+
+
+def install(*extras: str) -> None:
+    """Install this repository with its extras, editable, unless that has been done with these very versions."""
+    sources = (ROOT / "setup.cfg", ROOT / "pyproject.toml", CONSTRAINTS)
+    wanted = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    stamp = VENV / f"installed-{'-'.join(extras)}"
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return
+    create_environment()
+    print(f"Installing into {VENV}: a few minutes the first time", flush=True)
+    run(*pip("install", "--quiet", "--constraint", CONSTRAINTS, "--editable", f"{ROOT}[{','.join(extras)}]"))
+    stamp.write_text(wanted)
+
+
+def create_environment() -> None:
+    """Make the virtual environment, if there is none; without a pip of its own, for Debian packs ensurepip apart."""
+    if not PYTHON.exists():
+        run(sys.executable, "-m", "venv", "--without-pip", VENV)
+
+
+def pip(*arguments: str | Path) -> tuple[str | Path, ...]:
+    """The command that runs the pip of this Python on the virtual environment."""
+    return (sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", PYTHON, *arguments)
+
+
+def run(*command: str | Path, folder: Path = ROOT, **variables: str) -> None:
+    """Run a command, and end with its exit code if it fails."""
+    code = subprocess.run(command, cwd=folder, env={**os.environ, **variables}, check=False).returncode  # noqa: S603
+    if code != 0:
+        sys.exit(code)
+
+
+def become(*command: str | Path) -> NoReturn:
+    """Give this process over to a command, so that Ctrl-C and signals reach it alone, and it can clean up."""
+    os.chdir(ROOT)
+    os.execv(command[0], command)  # noqa: S606
+
+
+def main() -> None:
+    """Run the command that the first argument names."""
+    commands = {command.__name__: command for command in (demo, test, lint, constraints)}
+    if len(sys.argv) == 1 or sys.argv[1] not in commands:
+        sys.exit(__doc__)
+    if not CONSTRAINTS.exists() and sys.argv[1] != "constraints":
+        sys.exit(f"Python {sys.version_info.major}.{sys.version_info.minor} is not supported: use 3.11, 3.12 or 3.13")
+    commands[sys.argv[1]](*sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()
