@@ -261,6 +261,7 @@ OFFSETS = {
     "BusinessYearBegin": offsets.BYearBegin(month=4),
     "FY5253": offsets.FY5253(weekday=4, startingMonth=12, variation="last"),
     "FY5253Quarter": offsets.FY5253Quarter(weekday=5, startingMonth=1, qtr_with_extra_week=4, variation="nearest"),
+    "BusinessDay, shifted by nothing": offsets.BDay(offset=pd.Timedelta(0)),
     "Easter": offsets.Easter(2),
 }
 if PANDAS_3:
@@ -408,6 +409,7 @@ WRITTEN = {
     "Interval": (pd.Interval(1, 2), ["pandas.Interval", 1, [1, 2, "right"]]),
     "NaT": (pd.NaT, ["pandas.NaT", 1, None]),
     "NA": (pd.NA, ["pandas.NA", 1, None]),
+    "Easter": (offsets.Easter(2), ["pandas.offsets", 1, ["Easter", 2]]),
     "offset": (offsets.Week(weekday=2), ["pandas.offsets", 1, ["Week", 1, False, {"weekday": 2}]]),
     "dtype": (pd.Int64Dtype(), ["pandas.dtype", 1, ["Int64"]]),
     "dtype of periods": (pd.PeriodDtype("M"), ["pandas.dtype", 1, ["PeriodDtype", MONTHS]]),
@@ -509,6 +511,9 @@ FORGED = {
     "zone of a dtype by name": ["pandas.dtype", ["DatetimeTZDtype", "ns", "dateutil//etc/localtime"]],
     "unit of a dtype": ["pandas.dtype", ["DatetimeTZDtype", "D", {"$": ["timezone", 1, [0, 0, 0]]}]],
     "freq of a dtype by alias": ["pandas.dtype", ["PeriodDtype", "M"]],
+    "subtype by name": ["pandas.dtype", ["IntervalDtype", "datetime64[ns, dateutil//etc/localtime]", "left"]],
+    "sparse by name": ["pandas.dtype", ["SparseDtype", "float64", 0.0]],
+    "categories in a list": ["pandas.dtype", ["CategoricalDtype", ["a", "b"], False]],
     "string of what": ["pandas.dtype", ["StringDtype", "python", "None"]],
     "string in what": ["pandas.dtype", ["StringDtype", "paper", "NA"]],
     "schema": ["pandas.dtype", ["ArrowDtype", {"$": ["bytes", "AAAA"]}]],

@@ -73,6 +73,16 @@ def _make_arrow(schema: bytes) -> Any:
     return pd.ArrowDtype(pa.ipc.read_schema(pa.py_buffer(schema)).field(0).type)
 
 
+_ANY_DTYPE = (np.dtype, pd.api.extensions.ExtensionDtype)
+
+
+def _checked(part: Any, *kinds: type) -> Any:
+    """A part out of a payload, which must be None or of these kinds: pandas would take text too."""
+    if part is not None and not isinstance(part, kinds):
+        raise TypeError(f"{part!r} is not a part of a dtype")
+    return part
+
+
 _TAKE: dict[type, Callable[[Any], list[Any]]] = {
     pd.CategoricalDtype: lambda dtype: [dtype.categories, dtype.ordered],
     pd.DatetimeTZDtype: lambda dtype: [dtype.unit, dtype.tz],
@@ -83,11 +93,11 @@ _TAKE: dict[type, Callable[[Any], list[Any]]] = {
     pd.ArrowDtype: _take_arrow,
 }
 _MAKE: dict[str, Callable[..., Any]] = {
-    "CategoricalDtype": pd.CategoricalDtype,
+    "CategoricalDtype": lambda categories, ordered: pd.CategoricalDtype(_checked(categories, pd.Index), ordered),
     "DatetimeTZDtype": lambda unit, zone: pd.DatetimeTZDtype(unit, checked_zone(zone)),
     "PeriodDtype": lambda freq: pd.PeriodDtype(checked_offset(freq)),
-    "IntervalDtype": pd.IntervalDtype,
-    "SparseDtype": pd.SparseDtype,
+    "IntervalDtype": lambda subtype, closed: pd.IntervalDtype(_checked(subtype, *_ANY_DTYPE), closed),
+    "SparseDtype": lambda subtype, fill_value: pd.SparseDtype(_checked(subtype, *_ANY_DTYPE), fill_value),
     "StringDtype": _make_string,
     "ArrowDtype": _make_arrow,
 }

@@ -17,10 +17,13 @@ _OFFSETS: dict[str, Any] = {
     if (kind := getattr(offsets, name)) not in (offsets.BaseOffset, offsets.Tick)
 }
 
+# Defaults that are the same in every pandas; pandas 2 does not know the second by name.
+_UNSAID = frozenset({("offset", repr(timedelta())), ("method", "3")})
+
 
 def _encode_offset(value: Any) -> list[Any]:
     """``[class name, n]``, or ``[class name, n, normalize, arguments]``."""
-    arguments = {name: part for name, part in _arguments(value) if part != timedelta() or name != "offset"}
+    arguments = {name: part for name, part in _arguments(value) if (name, repr(part)) not in _UNSAID}
     if holidays := arguments.pop("holidays", ()):
         arguments["holidays"] = [str(day) for day in holidays]  # datetime64[D] each
     node = [type(value).__name__, value.n]
