@@ -33,7 +33,7 @@ def is_plain(value: Any, settings: Settings) -> bool:
 
 def fits_row(size: int, settings: Settings) -> bool:
     """Whether ``size`` bytes of an envelope's data may stand in the row."""
-    return settings.threshold == _NO_LIMIT or size < settings.threshold
+    return settings.threshold == _NO_LIMIT or size <= settings.threshold
 
 
 def row_summary(value: Any, payload: Payload) -> dict[str, Any]:

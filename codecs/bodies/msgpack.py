@@ -53,6 +53,7 @@ _QUIET = 1 << 20  # bytes of tree from which the cyclic garbage collector is hel
 # Packed natively by the packer although they would not come back as themselves.
 _IMPOSTORS = frozenset({bytearray, memoryview, msgpack.ExtType, msgpack.Timestamp})
 _CONTAINERS = frozenset({dict, list})
+_LEAVES = frozenset({str, int, float, bool, bytes, type(None)})  # in a list of these nothing needs a closer look
 
 
 class _Chunks(list[Any]):
@@ -94,7 +95,7 @@ class Writer:
         Raises:
             EncodeError: some part of it cannot be stored exactly.
         """
-        if type(value) in _CONTAINERS:
+        if type(value) in _CONTAINERS and not (type(value) is list and _LEAVES.issuperset(map(type, value))):
             kinds, depth = types_within(value)
             if depth > _DEEPEST_NATIVES:
                 raise _too_deep(value)
