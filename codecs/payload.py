@@ -14,7 +14,7 @@ from airflow_xcom.codecs.paths import locate
 from airflow_xcom.codecs.registry import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["FORMATS", "Payload", "decode", "decode_json", "encode", "pack_cells", "unpack_cells"]
 
@@ -133,7 +133,7 @@ def decode(memory: Any, format: str, *, trusted: bool = False) -> Any:  # noqa: 
         return _read_msgpack(view, full=not trusted)
     if format == ARROW:
         tag, version, meta, table = arrow.read_file(view, full=not trusted)
-        return _restore(tag, version, Table(table, _load(meta), view))
+        return _restorer(tag, version)(Table(table, _load(meta), view))
     msg = f"the payload has the format {format!r}, and this release reads {', '.join(FORMATS)}"
     raise CorruptPayloadError(msg)
 
@@ -148,22 +148,27 @@ def decode_json(value: Any) -> Any:
 
 
 def _load(value: Any) -> Any:
-    return json.load(value, _restore, partial(arrow.read_stream, full=True), partial(_read_msgpack, full=True))
+    return json.load(value, _restorer, partial(arrow.read_stream, full=True), partial(_read_msgpack, full=True))
 
 
 def _read_msgpack(memory: memoryview, *, full: bool) -> Any:
-    return msgpack.read(memory, _restore, partial(arrow.read_stream, full=full))
+    return msgpack.read(memory, _restorer, partial(arrow.read_stream, full=full))
 
 
-def _restore(tag: str, version: int, node: Any) -> Any:
-    codec = registry.for_tag(tag, version)
-    try:
-        return codec.decode(node, version)
-    except (CodecError, MemoryError):
-        raise
-    except Exception as error:
-        msg = f"the codec {tag!r} cannot read what is stored: {type(error).__name__}: {error}"
-        raise CorruptPayloadError(msg) from error
+def _restorer(tag: str, version: int) -> Callable[[Any], Any]:
+    """What turns the nodes of a tag into values."""
+    decode = registry.for_tag(tag, version).decode
+
+    def restore(node: Any) -> Any:
+        try:
+            return decode(node, version)
+        except (CodecError, MemoryError):
+            raise
+        except Exception as error:
+            msg = f"the codec {tag!r} cannot read what is stored: {type(error).__name__}: {error}"
+            raise CorruptPayloadError(msg) from error
+
+    return restore
 
 
 def pack_cells(values: Sequence[Any]) -> tuple[list[list[str | int]], bytes, list[int]]:
@@ -185,4 +190,4 @@ def unpack_cells(tags: Sequence[Sequence[Any]], data: Any, offsets: Sequence[int
     """
     view = memoryview(data)
     cells = (view[begin:end] for begin, end in pairwise(offsets))
-    return msgpack.read_cells(tags, cells, _restore, partial(arrow.read_stream, full=True))
+    return msgpack.read_cells(tags, cells, _restorer, partial(arrow.read_stream, full=True))

@@ -118,7 +118,7 @@ _DUMPERS: dict[type, Callable[[Any, int], Json]] = {
 
 def load(
     value: Json,
-    restore: Callable[[str, int, Any], Any],
+    restorer: Callable[[str, int], Callable[[Any], Any]],
     table: Callable[[memoryview, Any], Any],
     blob: Callable[[memoryview], Any],
 ) -> Any:
@@ -126,7 +126,7 @@ def load(
 
     Args:
         value: the JSON, as parsed.
-        restore: the value of a tagged node: ``restore(tag, version, node)``.
+        restorer: what turns the nodes of a tag into values: ``restorer(tag, version)(node)``.
         table: the Table of an Arrow IPC stream: ``table(stream, meta)``.
         blob: the value of a MessagePack body.
 
@@ -134,7 +134,7 @@ def load(
         DecodeError: it is not in this syntax, or some part of it cannot be restored.
     """
     try:
-        return _Loader(restore, table, blob).load(value, 0)
+        return _Loader(restorer, table, blob).load(value, 0)
     except (CodecError, MemoryError):
         raise
     except Exception as error:
@@ -145,11 +145,11 @@ def load(
 class _Loader:
     def __init__(
         self,
-        restore: Callable[[str, int, Any], Any],
+        restorer: Callable[[str, int], Callable[[Any], Any]],
         table: Callable[[memoryview, Any], Any],
         blob: Callable[[memoryview], Any],
     ) -> None:
-        self._restore = restore
+        self._restorer = restorer
         self._table = table
         self._blob = blob
 
@@ -165,7 +165,7 @@ class _Loader:
             return {key: self.load(item, depth + 1) for key, item in value.items()}
         match value:
             case {"$": [str(tag), int(version), node], **rest} if not rest and type(version) is int:
-                return self._restore(tag, version, self.load(node, depth + 2))
+                return self._restorer(tag, version)(self.load(node, depth + 2))
             case {"$": [str(name), content], **rest} if not rest:
                 return self._load_form(name, content, depth)
         msg = f"an object with the key {MARK!r} is not in the syntax"

@@ -16,7 +16,9 @@ code   data
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -33,7 +35,7 @@ from airflow_xcom.codecs.model import Buffer, Codec, Table, Tagged
 from airflow_xcom.codecs.natives import is_exact_text, types_within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["MAGIC", "VERSION", "Reader", "Writer", "pack_cells", "read", "read_cells", "read_nodes", "write"]
 
@@ -48,12 +50,17 @@ _ALIGNMENT = 64
 _SMALL = 4096  # bytes; below this a buffer costs less in the tree than in the table with its padding
 _PART = 2**32 - _ALIGNMENT  # bytes; MessagePack's bin 32 holds less than 4 GiB
 _NIL = b"\xc0"
+_FIXSTR, _FIXSTR_MOST, _STR8, _STR8_MOST = 0xA0, 31, 0xD9, 255  # heads of strings, and their most bytes
 _QUIET = 1 << 20  # bytes of tree from which the cyclic garbage collector is held off while it is unpacked
 
 # Packed natively by the packer although they would not come back as themselves.
 _IMPOSTORS = frozenset({bytearray, memoryview, msgpack.ExtType, msgpack.Timestamp})
 _CONTAINERS = frozenset({dict, list})
 _LEAVES = frozenset({str, int, float, bool, bytes, type(None)})  # in a list of these nothing needs a closer look
+
+
+# As ExtType(), without its checks, which cost more than the packing of what most tagged values hold.
+_new_extension: Callable[[tuple[int, bytes]], msgpack.ExtType] = partial(tuple.__new__, msgpack.ExtType)
 
 
 class _Chunks(list[Any]):
@@ -81,6 +88,7 @@ class Writer:
         self._inline = inline
         self._depth = 0
         self._packers: list[msgpack.Packer] = []
+        self._pack_text = msgpack.Packer(buf_size=256).pack
         self._codes: dict[tuple[str, int], int] = {}
         self.buffers: list[list[memoryview]] = []
 
@@ -106,9 +114,11 @@ class Writer:
         if self._depth == len(self._packers):
             self._packers.append(msgpack.Packer(strict_types=True, default=self._extension, buf_size=4096))
         packer = self._packers[self._depth]
+        known = len(self.buffers)
         try:
             packed: bytes = packer.pack(value)
         except UnicodeEncodeError:
+            del self.buffers[known:]
             packed = packer.pack(self._wrapped(value))
         except ValueError as error:
             if isinstance(error, CodecError):
@@ -175,7 +185,10 @@ class Writer:
             if kind is Tagged:
                 return self._tag(value.tag, value.version, self.pack(value.node))
             found = self._codec(value)
-            return self._tag(found.tag, found.version, self.pack(self._encode(found, value)))
+            node = self._encode(found, value)
+            # Most tagged values are short text (times, decimals, identifiers), which needs none of pack()'s care.
+            packed = self._pack_text(node) if type(node) is str and node.isascii() else self.pack(node)
+            return self._tag(found.tag, found.version, packed)
         except EncodeError as error:
             if kind is not Tagged and kind is not Table and not (error.trail and error.trail[-1] is value):
                 error.trail.append(value)
@@ -187,7 +200,7 @@ class Writer:
         codes = self._codes
         index = codes.setdefault((tag, version), len(codes))
         if index < _NEAR_TAGS:
-            return msgpack.ExtType(_FIRST_TAG + index, packed)
+            return _new_extension((_FIRST_TAG + index, packed))
         return msgpack.ExtType(_FAR_TAG, b"\x92" + msgpack.packb(index) + packed)
 
     def _buffer(self, chunks: list[memoryview]) -> msgpack.ExtType:
@@ -232,7 +245,7 @@ class Reader:
     Args:
         tags: the table of tags, ``[tag, version]`` each.
         buffers: the buffers of the blob, writable.
-        restore: the value of a tagged node: ``restore(tag, version, node)``.
+        restorer: what turns the nodes of a tag into values: ``restorer(tag, version)(node)``.
         table: the Table of an Arrow IPC stream: ``table(stream, meta)``.
     """
 
@@ -240,12 +253,13 @@ class Reader:
         self,
         tags: Sequence[Sequence[Any]],
         buffers: Sequence[memoryview],
-        restore: Callable[[str, int, Any], Any],
+        restorer: Callable[[str, int], Callable[[Any], Any]],
         table: Callable[[memoryview, Any], Any],
     ) -> None:
         self._tags = [_checked_tag(entry) for entry in tags]
+        self._restorers: list[Callable[[Any], Any] | None] = [None] * len(self._tags)
         self._buffers = buffers
-        self._restore = restore
+        self._restorer = restorer
         self._table = table
         self._depth = 0
 
@@ -263,19 +277,35 @@ class Reader:
             raise CorruptPayloadError(msg)
         self._depth += 1
         try:
-            node = self.unpack(data)
+            node = _short_text(data) or self.unpack(data)
             if code >= _FIRST_TAG:
-                return self._restore(*self._tags[_index(code - _FIRST_TAG, len(self._tags))], node)
+                return self._restore(code - _FIRST_TAG, node)
             if code == _TABLE:
                 meta, stream = node
                 return self._table(stream, meta)
             if code == _FAR_TAG:
                 index, node = node
-                return self._restore(*self._tags[_index(index, len(self._tags))], node)
+                return self._restore(_index(index, len(self._tags)), node)
         finally:
             self._depth -= 1
         msg = f"the payload has an extension type {code}"
         raise CorruptPayloadError(msg)
+
+    def _restore(self, index: int, node: Any) -> Any:
+        restore = self._restorers[index]
+        if restore is None:
+            restore = self._restorers[index] = self._restorer(*self._tags[index])
+        return restore(node)
+
+
+def _short_text(data: bytes) -> str | None:
+    """The text, if ``data`` is a packed string of 1 to 255 bytes and nothing else, far faster than a parser."""
+    size = len(data)
+    if 1 < size <= _FIXSTR_MOST + 1 and data[0] == _FIXSTR + size - 1:
+        return data[1:].decode()
+    if _FIXSTR_MOST + 2 < size <= _STR8_MOST + 2 and data[0] == _STR8 and data[1] == size - 2:
+        return data[2:].decode()
+    return None
 
 
 def _checked_tag(entry: Any) -> tuple[str, int]:
@@ -407,7 +437,7 @@ def _quiet(size: int) -> Iterator[None]:
 
 def read(
     memory: memoryview,
-    restore: Callable[[str, int, Any], Any],
+    restorer: Callable[[str, int], Callable[[Any], Any]],
     table: Callable[[memoryview, Any], Any],
 ) -> Any:
     """The value of a blob that lies in writable memory.
@@ -418,19 +448,19 @@ def read(
     with _corrupt():
         tags, tree, buffers = _open(memory)
         with _quiet(len(tree)):
-            return Reader(tags, buffers, restore, table).unpack(tree)
+            return Reader(tags, buffers, restorer, table).unpack(tree)
 
 
 def read_nodes(packed: bytes, writer: Writer) -> Any:
     """The node tree that ``writer`` packed: Tagged, Table and Buffer objects in place of their values."""
     buffers = [memoryview(b"".join(chunks)) for chunks in writer.buffers]
-    return Reader(writer.tags, buffers, Tagged, Table).unpack(packed)
+    return Reader(writer.tags, buffers, lambda tag, version: partial(Tagged, tag, version), Table).unpack(packed)
 
 
 def read_cells(
     tags: Sequence[Sequence[Any]],
     cells: Iterable[memoryview],
-    restore: Callable[[str, int, Any], Any],
+    restorer: Callable[[str, int], Callable[[Any], Any]],
     table: Callable[[memoryview, Any], Any],
 ) -> list[Any]:
     """The values that :func:`pack_cells` packed.
@@ -439,7 +469,7 @@ def read_cells(
         DecodeError: see :func:`read`.
     """
     with _corrupt():
-        unpack = Reader(tags, (), restore, table).unpack
+        unpack = Reader(tags, (), restorer, table).unpack
         return [unpack(cell) for cell in cells]
 
 
