@@ -22,7 +22,8 @@ from typing import NoReturn
 AIRFLOW = "apache-airflow==3.3.2"
 PACKAGES = ("codecs", "backend")  # the folders of airflow_xcom.codecs and airflow_xcom.backend
 ROOT = Path(__file__).resolve().parent
-CONSTRAINTS = ROOT / "constraints" / f"python-{sys.version_info.major}.{sys.version_info.minor}.txt"
+VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+CONSTRAINTS = ROOT / "constraints" / f"python-{VERSION}.txt"
 VENV = Path(os.environ.get("VENV", ROOT / ".venv")).absolute()
 PYTHON = VENV / "bin" / "python"
 
@@ -69,21 +70,22 @@ def constraints() -> None:
 
 def install(*extras: str) -> None:
     """Install this repository with its extras, editable, unless that has been done with these very versions."""
+    create_environment()
     sources = (ROOT / "setup.cfg", ROOT / "pyproject.toml", CONSTRAINTS)
     wanted = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     stamp = VENV / f"installed-{'-'.join(extras)}"
-    if stamp.is_file() and stamp.read_text() == wanted:
-        return
-    create_environment()
-    print(f"Installing into {VENV}: a few minutes the first time", flush=True)
-    run(*pip("install", "--quiet", "--constraint", CONSTRAINTS, "--editable", f"{ROOT}[{','.join(extras)}]"))
-    stamp.write_text(wanted)
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        print(f"Installing into {VENV}: a few minutes the first time", flush=True)
+        run(*pip("install", "--quiet", "--constraint", CONSTRAINTS, "--editable", f"{ROOT}[{','.join(extras)}]"))
+        stamp.write_text(wanted)
 
 
 def create_environment() -> None:
     """Make the virtual environment, if there is none; without a pip of its own, for Debian packs ensurepip apart."""
-    if not PYTHON.exists():
+    if not VENV.exists():
         run(sys.executable, "-m", "venv", "--without-pip", VENV)
+    if not (PYTHON.exists() and (VENV / "lib" / f"python{VERSION}").is_dir()):
+        sys.exit(f"{VENV} is not of Python {VERSION}: delete it, or name another folder in the variable VENV")
 
 
 def pip(*arguments: str | Path) -> tuple[str | Path, ...]:
@@ -110,8 +112,11 @@ def main() -> None:
     if len(sys.argv) == 1 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     if not CONSTRAINTS.exists() and sys.argv[1] != "constraints":
-        sys.exit(f"Python {sys.version_info.major}.{sys.version_info.minor} is not supported: use 3.11, 3.12 or 3.13")
-    commands[sys.argv[1]](*sys.argv[2:])
+        sys.exit(f"Python {VERSION} is not supported: use 3.11, 3.12 or 3.13")
+    try:
+        commands[sys.argv[1]](*sys.argv[2:])
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

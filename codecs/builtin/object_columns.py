@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-
 from airflow_xcom.codecs.errors import EncodeError
+from airflow_xcom.codecs.paths import locate
 from airflow_xcom.codecs.payload import pack_cells, unpack_cells
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def encode_objects(values: np.ndarray) -> tuple[Any, pa.Array]:
     classes = set(map(type, items))
     missing = classes & _NAMES.keys()
     rest = classes - missing
-    if rest <= {float} and float in classes and not _all_nan(items):
-        rest, missing = {float}, missing - {float}
-    if len(rest) <= 1 and len(missing) <= 1 and (float not in missing or _only_canonical_nan(items)):
+    if float in classes and not _are_canonical_nan([item for item in items if type(item) is float]):
+        rest, missing = rest | {float}, missing - {float}
+    if len(rest) <= 1 and len(missing) <= 1:
         array = _plain_array(items, next(iter(rest), type(None)))
         if array is not None:
             name = "".join(_NAMES[kind] for kind in missing)
@@ -60,14 +60,9 @@ def encode_objects(values: np.ndarray) -> tuple[Any, pa.Array]:
     return _encode_cells(items)
 
 
-def _all_nan(items: list[Any]) -> bool:
-    return all(item != item for item in items if type(item) is float)  # noqa: PLR0124 - NaN only
-
-
-def _only_canonical_nan(items: list[Any]) -> bool:
+def _are_canonical_nan(floats: list[float]) -> bool:
     """Whether every float is NaN with the bits of ``numpy.nan``, which is what a null comes back as."""
-    floats = np.fromiter((item for item in items if type(item) is float), np.float64)
-    return floats.tobytes() == _NAN_BITS * len(floats)
+    return np.array(floats).tobytes() == _NAN_BITS * len(floats)
 
 
 def _plain_array(items: list[Any], kind: type) -> pa.Array | None:
@@ -86,26 +81,28 @@ def _plain_array(items: list[Any], kind: type) -> pa.Array | None:
 
 
 def _decimal_array(items: list[Any]) -> pa.Array | None:
-    parts = [item.as_tuple() for item in items if type(item) is Decimal]
-    exponents = {part.exponent for part in parts}
-    (exponent, *others) = exponents
-    if others or not isinstance(exponent, int) or exponent > 0:
+    numbers = [item for item in items if type(item) is Decimal]
+    exponent = numbers[0].as_tuple().exponent
+    if not isinstance(exponent, int) or exponent > 0 or not all(map(numbers[0].same_quantum, numbers)):
         return None
-    digits = max(-exponent, *(len(part.digits) for part in parts), 1)
-    if digits > _MOST_DIGITS or any(part.sign and not any(part.digits) for part in parts):
+    digits = max(max(map(Decimal.adjusted, numbers)) - exponent + 1, -exponent, 1)
+    if digits > _MOST_DIGITS or any(number.is_signed() for number in numbers if not number):
         return None
     return pa.array(items, pa.decimal128(digits, -exponent), from_pandas=True)
 
 
 def decode_objects(array: pa.Array, missing: str = "None") -> np.ndarray:
     """The object array that :func:`encode_objects` wrote as a native Arrow column."""
-    if array.type not in _PLAIN.values() and not pa.types.is_null(array.type) and not pa.types.is_decimal(array.type):
-        msg = f"an object column is stored as {array.type}"
-        raise ValueError(msg)
-    if pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type):
-        values = array.to_numpy(zero_copy_only=False)
-    else:
+    kind = array.type
+    if pa.types.is_decimal(kind) or kind in (pa.large_string(), pa.large_binary()):
+        values: np.ndarray = array.to_numpy(zero_copy_only=False)
+    elif kind == pa.date32():
+        values = array.to_numpy(zero_copy_only=False).astype("M8[D]").astype(object)
+    elif pa.types.is_null(kind) or kind in _PLAIN.values():
         values = as_objects(array.to_pylist())
+    else:
+        msg = f"a column of objects is stored as {kind}"
+        raise ValueError(msg)
     if missing != "None" and array.null_count:
         values[array.is_null().to_numpy(zero_copy_only=False)] = _MISSING[missing]
     return values
@@ -120,19 +117,10 @@ def _encode_cells(items: list[Any]) -> tuple[Any, pa.Array]:
     try:
         tags, data, offsets = pack_cells(items)
     except EncodeError as error:
-        error.reason = f"row {_first_refused(items)}: {error.reason}"
+        error.reason = f"cells{locate(items, error.trail).removeprefix('value')}: {error.reason}"
         raise
     buffers = [None, pa.py_buffer(np.asarray(offsets, np.int64)), pa.py_buffer(data)]
     return ["cells", tags], pa.Array.from_buffers(pa.large_binary(), len(items), buffers, null_count=0)
-
-
-def _first_refused(items: list[Any]) -> int:
-    for row, item in enumerate(items):
-        try:
-            pack_cells([item])
-        except EncodeError:
-            return row
-    return -1
 
 
 def decode_cells(array: pa.Array, tags: Sequence[Sequence[Any]]) -> np.ndarray:

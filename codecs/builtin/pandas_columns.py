@@ -1,4 +1,4 @@
-"""One-dimensional pandas and NumPy data as Arrow arrays, and back without a copy.
+"""One-dimensional pandas data as Arrow arrays, and back without a copy.
 
 Beside each Arrow array stands its *kind*: what the Arrow type does not say.  It is None where the type says all
 (numbers, naive times, and the ``str`` of pandas 3), else a name or ``[name, *arguments]``; docs/FORMAT.md lists them.
@@ -14,18 +14,24 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-
+from airflow_xcom.codecs.builtin.number_columns import (
+    NUMBERS,
+    Memory,
+    decode_ticks,
+    decode_typed,
+    decode_with_dtype,
+    encode_numbers,
+    nulls_of,
+    one_chunk,
+    without_nulls,
+)
 from airflow_xcom.codecs.builtin.object_columns import decode_cells, decode_objects, encode_objects
 from airflow_xcom.codecs.errors import DecodeError, UnsupportedTypeError, UnsupportedValueError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Column = pa.Array | pa.ChunkedArray
-
 __all__ = [
-    "Memory",
-    "address",
     "decode_array",
     "decode_dictionary",
     "decode_labels",
@@ -34,71 +40,13 @@ __all__ = [
     "encode_labels",
 ]
 
-_UNITS = ("s", "ms", "us", "ns")
-# Arrow types that stand for the NumPy dtype with the same bytes, in which NaT is null.
-_TICKS = {pa.timestamp(unit): np.dtype(f"M8[{unit}]") for unit in _UNITS} | {
-    pa.duration(unit): np.dtype(f"m8[{unit}]") for unit in _UNITS
-}
-_INTEGERS = ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
-_NUMBERS = {pa.from_numpy_dtype(code): np.dtype(code) for code in ("f2", "f4", "f8", *_INTEGERS)}
-_BITS = pa.bool_()
 _TEXT = pa.large_string()
-_NATIVE = {*_TICKS.values(), *_NUMBERS.values(), np.dtype("?")}
-_NUMBER_KINDS = "iufcmM"  # of numpy.dtype.kind
+_MOST_UNSEEN = 1_000_000
+_NAT = np.iinfo(np.int64).min  # the ordinal of NaT
 
 
-def address(array: np.ndarray) -> int:
-    """Where the first item of an array lies."""
-    place: int = array.__array_interface__["data"][0]
-    return place
-
-
-class Memory:
-    """The writable memory that the columns of a decoded table lie in."""
-
-    def __init__(self, memory: memoryview | None) -> None:
-        self.bytes = np.frombuffer(b"" if memory is None or memory.readonly else memory, np.uint8)
-        self.address = address(self.bytes)
-
-    def view(self, buffer: pa.Buffer | None, dtype: np.dtype[Any], count: int, offset: int = 0) -> np.ndarray:
-        """``count`` items of ``dtype``, from item ``offset`` of an Arrow buffer on, as a writable array.
-
-        In place where the buffer lies in this memory, and else (it was decompressed, or put together from several
-        record batches, or is not aligned) a copy.
-
-        Raises:
-            ValueError: the buffer is too small.
-        """
-        if not count:
-            return np.empty(0, dtype)
-        start, size = offset * dtype.itemsize, count * dtype.itemsize
-        if buffer is None or start + size > buffer.size:
-            msg = f"{count} items of {dtype} do not fit into a buffer of {0 if buffer is None else buffer.size} bytes"
-            raise ValueError(msg)
-        at = buffer.address + start - self.address
-        if 0 <= at <= self.bytes.size - size and (buffer.address + start) % dtype.alignment == 0:
-            return self.bytes[at : at + size].view(dtype)
-        return np.frombuffer(buffer, np.uint8)[start : start + size].copy().view(dtype)
-
-    def values(self, array: pa.Array, dtype: np.dtype[Any]) -> np.ndarray:
-        """The values of a primitive array; what stands under a null is unspecified."""
-        return self.view(array.buffers()[1], dtype, len(array), array.offset)
-
-    def holds(self, array: np.ndarray) -> bool:
-        """Whether the array is a view of this memory."""
-        return 0 <= address(array) - self.address < self.bytes.size
-
-    def matrix(self, rows: list[np.ndarray]) -> np.ndarray:
-        """Arrays of one dtype and length that lie in this memory at even distances, as one array of two dimensions."""
-        first = rows[0]
-        start = address(first)
-        step = address(rows[1]) - start if len(rows) > 1 else first.nbytes
-        strides = (step, first.itemsize)
-        return np.ndarray((len(rows), len(first)), first.dtype, self.bytes.data, start - self.address, strides)
-
-
-def encode_array(values: Any) -> tuple[Any, Column]:
-    """The kind and the Arrow array of a NumPy or pandas array.
+def encode_array(values: Any) -> tuple[Any, Any]:
+    """The kind and the Arrow array, chunked or not, of a NumPy or pandas array.
 
     Raises:
         UnsupportedTypeError: its dtype is of another library.
@@ -106,7 +54,9 @@ def encode_array(values: Any) -> tuple[Any, Column]:
     """
     dtype = values.dtype
     if isinstance(dtype, np.dtype):
-        return _encode_numpy(values if isinstance(values, np.ndarray) else values.asi8.view(dtype))
+        if dtype.kind == "O":
+            return encode_objects(values)
+        return encode_numbers(values if isinstance(values, np.ndarray) else values.asi8.view(dtype))
     encode = _ENCODERS.get(type(dtype))
     if encode is None:
         name = f"{type(dtype).__module__}.{type(dtype).__qualname__}"
@@ -115,101 +65,21 @@ def encode_array(values: Any) -> tuple[Any, Column]:
     return encode(values)
 
 
-def decode_array(kind: Any, column: Column, memory: Memory) -> Any:
+def decode_array(kind: Any, column: Any, memory: Memory) -> Any:
     """The array that :func:`encode_array` was given: a NumPy array, or a pandas array where the dtype is one of pandas.
 
     Raises:
         DecodeError: the pandas installed is too old for the dtype.
-        ValueError: the column is not one of this kind.
+        ValueError, TypeError, KeyError: the column is not one of this kind.
     """
     name, *arguments = [kind] if kind is None or isinstance(kind, str) else kind
     return _DECODERS[name](column, memory, *arguments)
 
 
-def one_chunk(column: Column) -> Any:
-    """A column as one Arrow array."""
-    if isinstance(column, pa.Array):
-        return column
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    whole = column.combine_chunks()
-    return whole if isinstance(whole, pa.Array) else pa.concat_arrays(whole.chunks)
-
-
-def _without_nulls(column: Column) -> pa.Array:
-    array = one_chunk(column)
-    if array.null_count:
-        msg = f"{array.null_count} nulls in a column of {array.type} that has none"
-        raise ValueError(msg)
-    return array
-
-
-def _nulls(array: pa.Array) -> np.ndarray:
-    return array.is_null().to_numpy(zero_copy_only=False)
-
-
-# -- NumPy ---------------------------------------------------------------------------------------------------
-
-
-def _encode_numpy(values: np.ndarray) -> tuple[Any, pa.Array]:
-    dtype = values.dtype
-    if dtype.kind == "O":
-        return encode_objects(values)
-    values = np.ascontiguousarray(values)
-    if dtype in _NATIVE:
-        return None, pa.array(values, from_pandas=False)
-    native = values.astype(dtype.newbyteorder("="), copy=False)
-    if native.dtype in _NATIVE:
-        array = pa.array(native, from_pandas=False)
-    elif native.dtype.char in "FD":
-        array = pa.FixedSizeListArray.from_arrays(pa.array(native.view(native.real.dtype)), 2)
-    elif dtype.kind in "fc":
-        array = pa.Array.from_buffers(pa.binary(dtype.itemsize), len(values), [None, pa.py_buffer(values)], 0)
-    else:
-        msg = f"no codec handles a column of the NumPy dtype {dtype}; convert it with astype(object)"
-        raise UnsupportedTypeError(msg)
-    return ["numpy", dtype.str], array
-
-
-def _decode_numpy(column: Column, memory: Memory, text: str) -> np.ndarray:
-    dtype = np.dtype(text)
-    array = one_chunk(column)
-    if dtype.kind not in _NUMBER_KINDS:
-        msg = f"{text!r} is not a dtype of numbers or times"
-        raise ValueError(msg)
-    if pa.types.is_fixed_size_binary(array.type) and array.type.byte_width == dtype.itemsize:
-        return memory.values(_without_nulls(array), dtype)
-    if dtype.kind == "c":
-        parts = _decode_implied(_without_nulls(array).flatten(), memory)
-        return parts.view(f"c{2 * parts.itemsize}").astype(dtype, copy=False)
-    return _decode_implied(array, memory).astype(dtype, copy=False)
-
-
-def _decode_implied(column: Column, memory: Memory) -> Any:
-    kind = column.type
-    if kind == _TEXT:
-        return _string_dtype("pyarrow", "nan").__from_arrow__(column)
-    if kind in _TICKS:
-        return _decode_ticks(one_chunk(column), _TICKS[kind], memory)
-    array = _without_nulls(column)
-    if kind == _BITS:
-        return array.to_numpy(zero_copy_only=False)
-    return memory.values(array, _NUMBERS[kind])
-
-
-def _decode_ticks(array: pa.Array, dtype: np.dtype[Any], memory: Memory) -> np.ndarray:
-    values = memory.values(array, dtype)
-    if array.null_count:
-        nulls = _nulls(array)
-        if not np.isnat(values[nulls]).all():
-            values[nulls] = "NaT"
-    return values
-
-
 # -- strings -------------------------------------------------------------------------------------------------
 
 
-def _encode_string(values: Any) -> tuple[Any, Column]:
+def _encode_string(values: Any) -> tuple[Any, Any]:
     storage = values.dtype.storage
     missing = "NA" if values.dtype.na_value is pd.NA else "nan"
     if storage == "python":
@@ -221,7 +91,7 @@ def _encode_string(values: Any) -> tuple[Any, Column]:
     return (None if missing == "nan" else ["string", "pyarrow", missing]), column
 
 
-def _joined(column: Column) -> Column:
+def _joined(column: Any) -> Any:
     """One chunk if possible: several would split all columns of the table into record batches."""
     try:
         return one_chunk(column)
@@ -229,7 +99,7 @@ def _joined(column: Column) -> Column:
         return column
 
 
-def _decode_string(column: Column, memory: Memory, storage: str, missing: str, kind: Any = None) -> Any:
+def _decode_string(column: Any, memory: Memory, storage: str, missing: str, kind: Any = None) -> Any:
     dtype = _string_dtype(storage, missing)
     if storage == "python":
         return pd.array(decode_array(kind, column, memory), dtype=dtype, copy=False)
@@ -240,15 +110,22 @@ def _decode_string(column: Column, memory: Memory, storage: str, missing: str, k
 
 
 def _string_dtype(storage: str, missing: str) -> Any:
+    make: Any = pd.StringDtype
     try:
-        return pd.StringDtype(storage, na_value={"NA": pd.NA, "nan": np.nan}[missing])
+        return make(storage, na_value={"NA": pd.NA, "nan": np.nan}[missing])
     except TypeError:  # before pandas 2.3
         if missing == "NA":
-            return pd.StringDtype(storage)
+            return make(storage)
         if storage == "pyarrow":
-            return pd.StringDtype("pyarrow_numpy")
+            return make("pyarrow_numpy")
         msg = f"a column of StringDtype({storage!r}, na_value=nan) needs pandas 2.3 or newer; this is {pd.__version__}"
         raise DecodeError(msg) from None
+
+
+def _decode_implied(column: Any, memory: Memory) -> Any:
+    if column.type == _TEXT:
+        return _string_dtype("pyarrow", "nan").__from_arrow__(column)
+    return decode_typed(column, memory)
 
 
 # -- nullable numbers ----------------------------------------------------------------------------------------
@@ -259,22 +136,22 @@ def _encode_masked(values: Any) -> tuple[Any, pa.Array]:
     return "masked", pa.array(data, mask=mask if mask.any() else None, from_pandas=False)
 
 
-def _decode_masked(column: Column, memory: Memory) -> Any:
+def _decode_masked(column: Any, memory: Memory) -> Any:
     array = one_chunk(column)
-    if array.type == _BITS:
+    if array.type == pa.bool_():
         bits = array.fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003 - the name differs by version
-        return pd.arrays.BooleanArray(bits, _nulls(array))
-    values = memory.values(array, _NUMBERS[array.type])
+        return pd.arrays.BooleanArray(bits, nulls_of(array))
+    values = memory.values(array, NUMBERS[array.type])
     holder = pd.arrays.FloatingArray if values.dtype.kind == "f" else pd.arrays.IntegerArray
-    return holder(values, _nulls(array))
+    return holder(values, nulls_of(array))
 
 
-# -- times, periods, intervals -------------------------------------------------------------------------------
+# -- zoned times, periods, intervals -------------------------------------------------------------------------
 
 
 def _encode_zoned(values: Any) -> tuple[Any, pa.Array]:
     dtype = values.dtype
-    ticks = pa.array(np.ascontiguousarray(values.asi8).view(f"M8[{dtype.unit}]"))
+    _, ticks = encode_numbers(values.asi8.view(f"M8[{dtype.unit}]"))
     return ["tz", dtype.tz], ticks.view(pa.timestamp(dtype.unit, _zone_name(dtype.tz)))
 
 
@@ -287,24 +164,22 @@ def _zone_name(zone: Any) -> str:
         return "UTC"
 
 
-def _decode_zoned(column: Column, memory: Memory, zone: Any) -> Any:
-    array = one_chunk(column)
-    dtype = pd.DatetimeTZDtype(array.type.unit, _checked(zone, tzinfo))
-    values = _decode_ticks(array, np.dtype(f"M8[{array.type.unit}]"), memory)
-    return pd.array(values.view(np.int64), dtype=dtype, copy=False)
+def _decode_zoned(column: Any, memory: Memory, zone: Any) -> Any:
+    dtype = pd.DatetimeTZDtype(column.type.unit, _checked(zone, tzinfo))
+    return pd.array(decode_ticks(column, memory).view(np.int64), dtype=dtype, copy=False)
 
 
 def _encode_period(values: Any) -> tuple[Any, pa.Array]:
     ordinals = np.ascontiguousarray(values.asi8)
-    missing = np.asarray(values.isna())
+    missing = ordinals == _NAT
     return ["period", values.dtype.freq], pa.array(ordinals, mask=missing if missing.any() else None)
 
 
-def _decode_period(column: Column, memory: Memory, freq: Any) -> Any:
+def _decode_period(column: Any, memory: Memory, freq: Any) -> Any:
     array = one_chunk(column)
-    ordinals = memory.values(array, _NUMBERS[array.type])
+    ordinals = memory.values(array, NUMBERS[array.type])
     if array.null_count:
-        ordinals[_nulls(array)] = pd.NaT._value  # noqa: SLF001 - the ordinal of NaT
+        ordinals[nulls_of(array)] = _NAT
     return pd.arrays.PeriodArray(ordinals, dtype=pd.PeriodDtype(freq))
 
 
@@ -313,16 +188,16 @@ def _encode_interval(values: Any) -> tuple[Any, pa.Array]:
     return ["interval", values.closed, *specs], pa.StructArray.from_arrays(ends, ["left", "right"])
 
 
-def _decode_interval(column: Column, memory: Memory, closed: str, *specs: dict[str, Any]) -> Any:
-    ends = _without_nulls(column).flatten()
+def _decode_interval(column: Any, memory: Memory, closed: Any, *specs: dict[str, Any]) -> Any:
+    ends = without_nulls(column).flatten()
     left, right = (decode_labels(spec, end, memory) for spec, end in zip(specs, ends, strict=True))
     return pd.arrays.IntervalArray.from_arrays(left, right, closed)
 
 
-# -- Arrow, sparse, and NumPy in pandas' clothes -------------------------------------------------------------
+# -- Arrow, sparse, and NumPy in a pandas array --------------------------------------------------------------
 
 
-def _encode_arrow(values: Any) -> tuple[Any, Column]:
+def _encode_arrow(values: Any) -> tuple[Any, Any]:
     column = _joined(values.__arrow_array__())
     if _has_nested_dictionary(column.type):
         msg = f"Arrow cannot write {column.type}: a dictionary within a dictionary; cast it to the type of its values"
@@ -336,16 +211,16 @@ def _has_nested_dictionary(kind: pa.DataType, *, within: bool = False) -> bool:
     return any(_has_nested_dictionary(kind.field(place).type, within=within) for place in range(kind.num_fields))
 
 
-def _decode_arrow(column: Column, _memory: Memory, name: str | None = None) -> Any:
+def _decode_arrow(column: Any, _memory: Memory, name: str | None = None) -> Any:
     if name not in (None, str(column.type)):
         msg = f"the Arrow extension type {name} is not registered here, so that its column would become {column.type}"
         raise DecodeError(msg)
     return pd.arrays.ArrowExtensionArray(column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column]))
 
 
-def _encode_sparse(values: Any) -> tuple[Any, pa.Array]:
+def _encode_sparse(values: Any) -> tuple[Any, Any]:
     dense = values.to_dense()
-    again = pd.arrays.SparseArray(dense, fill_value=values.fill_value, kind=values.kind)
+    again: Any = pd.arrays.SparseArray(dense, fill_value=values.fill_value, kind=values.kind)
     if again.dtype != values.dtype or not again.sp_index.equals(values.sp_index):
         msg = "the sparse array stores its fill value explicitly; normalise it with SparseArray(array.to_dense())"
         raise UnsupportedValueError(msg)
@@ -353,44 +228,53 @@ def _encode_sparse(values: Any) -> tuple[Any, pa.Array]:
     return ["sparse", values.kind, values.fill_value, kind], array
 
 
-def _decode_sparse(column: Column, memory: Memory, layout: str, fill_value: Any, kind: Any) -> Any:
-    return pd.arrays.SparseArray(decode_array(kind, column, memory), fill_value=fill_value, kind=layout)
+def _decode_sparse(column: Any, memory: Memory, layout: Any, fill_value: Any, kind: Any) -> Any:
+    make: Any = pd.arrays.SparseArray
+    return make(decode_array(kind, column, memory), fill_value=fill_value, kind=layout)
 
 
-def _encode_boxed(values: Any) -> tuple[Any, Column]:
+def _encode_boxed(values: Any) -> tuple[Any, Any]:
     kind, array = encode_array(values.to_numpy())
     return ["array", kind], array
 
 
-def _decode_boxed(column: Column, memory: Memory, kind: Any) -> Any:
+def _decode_boxed(column: Any, memory: Memory, kind: Any) -> Any:
     return pd.arrays.NumpyExtensionArray(decode_array(kind, column, memory))
 
 
 # -- labels: one-dimensional indexes -------------------------------------------------------------------------
 
 
-def _bare(index: pd.Index) -> Any:
-    """The array of an Index, as NumPy where that is what it holds."""
-    array = index.array
-    return array.to_numpy() if type(array) is pd.arrays.NumpyExtensionArray else array
-
-
-def encode_labels(index: pd.Index) -> tuple[dict[str, Any], Column | None]:
-    """What rebuilds an Index of one level from its Arrow array, and that array; a RangeIndex needs none."""
+def encode_labels(index: Any) -> tuple[dict[str, Any], Any]:
+    """What rebuilds an Index of one level from its Arrow array, and that array: None for a RangeIndex."""
     named = {} if index.name is None else {"name": index.name}
     if isinstance(index, pd.RangeIndex):
         return {**named, "range": [index.start, index.stop, index.step]}, None
-    kind, array = encode_array(_bare(index))
+    values = index.array
+    kind, array = encode_array(values.to_numpy() if type(values) is pd.arrays.NumpyExtensionArray else values)
     freq = index.freq if isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex) else None
     spec = {"freq": freq, "kind": kind}
     return {key: item for key, item in spec.items() if item is not None} | named, array
 
 
-def decode_labels(spec: dict[str, Any], column: Column | None, memory: Memory) -> pd.Index:
-    """The Index that :func:`encode_labels` was given."""
+def decode_labels(spec: dict[str, Any], column: Any, memory: Memory) -> Any:
+    """The Index that :func:`encode_labels` was given.
+
+    Raises:
+        ValueError: it has not as many labels as the column has rows; without a column, any number will do.
+    """
+    index = _decode_index(spec, column, memory)
+    if column is not None and len(index) != len(column):
+        msg = f"{len(index)} labels for {len(column)} rows or columns"
+        raise ValueError(msg)
+    return index
+
+
+def _decode_index(spec: dict[str, Any], column: Any, memory: Memory) -> Any:
     name = spec.get("name")
     if "range" in spec:
-        return pd.RangeIndex(*spec["range"], name=name)
+        start, stop, step = spec["range"]
+        return pd.RangeIndex(start, stop, step, name=name)
     if "labels" in spec:
         return _checked(spec["labels"], pd.Index)
     values = decode_array(spec.get("kind"), column, memory)
@@ -413,13 +297,16 @@ def _set_freq(index: Any, freq: Any) -> None:
     holder._freq = freq  # noqa: SLF001
 
 
-def encode_dictionary(codes: np.ndarray, labels: pd.Index, *, ordered: bool = False) -> tuple[Any, pa.DictionaryArray]:
-    """Codes into labels, -1 for missing, as an Arrow dictionary array; and what rebuilds the labels."""
+def encode_dictionary(codes: np.ndarray, labels: Any, *, ordered: bool = False) -> tuple[dict[str, Any], Any]:
+    """What rebuilds the labels, and codes into them (-1 for missing) as an Arrow dictionary array."""
+    if not len(codes) and _is_unbounded(labels):
+        msg = f"it has {len(labels)} categories and no rows; drop the categories that are not used"
+        raise UnsupportedValueError(msg)
     spec, values = encode_labels(labels)
     if values is None:
         values = pa.array(labels.to_numpy())
     elif pa.types.is_dictionary(values.type):  # Arrow cannot write a dictionary within a dictionary
-        spec, values = {"labels": labels}, encode_array(_bare(labels.categories.take(labels.codes)))[1]
+        spec, (_, values) = {"labels": labels}, encode_labels(labels.categories.take(labels.codes))
     elif not len(codes):  # and it writes no dictionary for no rows
         spec = {"labels": labels}
     missing = codes < 0
@@ -430,37 +317,46 @@ def encode_dictionary(codes: np.ndarray, labels: pd.Index, *, ordered: bool = Fa
     return spec, pa.DictionaryArray.from_arrays(indices, one_chunk(values), ordered=ordered)
 
 
-def decode_dictionary(spec: dict[str, Any], column: Column, memory: Memory) -> tuple[np.ndarray, pd.Index]:
+def _is_unbounded(labels: Any) -> bool:
+    """Whether three forged numbers could make pandas allocate more than the payload justifies."""
+    return isinstance(labels, pd.RangeIndex) and len(labels) > _MOST_UNSEEN
+
+
+def decode_dictionary(spec: dict[str, Any], column: Any, memory: Memory) -> tuple[np.ndarray, Any]:
     """The codes and labels that :func:`encode_dictionary` was given.
 
     Raises:
         ValueError: a code has no label.
     """
     if not len(column):
-        return np.empty(0, np.int8), decode_labels(spec, None, memory)
+        labels = decode_labels(spec, None, memory)
+        if _is_unbounded(labels):
+            msg = f"{len(labels)} labels and no rows"
+            raise ValueError(msg)
+        return np.empty(0, np.int8), labels
     array = one_chunk(column)
     labels = decode_labels(spec, array.dictionary, memory)
-    codes = memory.values(array.indices, _NUMBERS[array.indices.type])
+    codes = memory.values(array.indices, NUMBERS[array.indices.type])
     if array.indices.null_count:
-        codes[_nulls(array.indices)] = -1
-    if len(codes) and not -1 <= codes.min() <= codes.max() < len(labels):
+        codes[nulls_of(array.indices)] = -1
+    if not -1 <= codes.min() <= codes.max() < len(labels):
         msg = f"codes from {codes.min()} to {codes.max()} for {len(labels)} labels"
         raise ValueError(msg)
     return codes, labels
 
 
-def _encode_category(values: pd.Categorical) -> tuple[Any, pa.Array]:
+def _encode_category(values: Any) -> tuple[Any, pa.Array]:
     spec, array = encode_dictionary(values.codes, values.categories, ordered=values.ordered)
     return ["category", spec], array
 
 
-def _decode_category(column: Column, memory: Memory, spec: dict[str, Any]) -> pd.Categorical:
+def _decode_category(column: Any, memory: Memory, spec: dict[str, Any]) -> Any:
     codes, categories = decode_dictionary(spec, column, memory)
     return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(categories, ordered=column.type.ordered))
 
 
 _MASKED = [f"{name}{size}Dtype" for name in ("Int", "UInt") for size in (8, 16, 32, 64)]
-_ENCODERS: dict[type, Callable[[Any], tuple[Any, Column]]] = {
+_ENCODERS: dict[type, Callable[[Any], tuple[Any, Any]]] = {
     **{getattr(pd, name): _encode_masked for name in (*_MASKED, "Float32Dtype", "Float64Dtype", "BooleanDtype")},
     pd.ArrowDtype: _encode_arrow,
     pd.CategoricalDtype: _encode_category,
@@ -479,7 +375,7 @@ _DECODERS: dict[str | None, Callable[..., Any]] = {
     "cells": lambda column, _memory, tags: decode_cells(one_chunk(column), tags),
     "interval": _decode_interval,
     "masked": _decode_masked,
-    "numpy": _decode_numpy,
+    "numpy": decode_with_dtype,
     "object": lambda column, _memory, missing="None": decode_objects(one_chunk(column), missing),
     "period": _decode_period,
     "sparse": _decode_sparse,

@@ -1,0 +1,194 @@
+"""Columns of numbers and times as Arrow arrays that share memory with NumPy, both ways.
+
+An Arrow array says the dtype of most columns; the rest have a *kind* ``["numpy", dtype]``: big-endian ones (whose Arrow
+array has native bytes), complex ones (pairs of floats) and long doubles (opaque bytes).  NaT is null; NaN is a number.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from airflow_xcom.codecs.errors import UnsupportedTypeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "NUMBERS",
+    "Memory",
+    "decode_ticks",
+    "decode_typed",
+    "decode_with_dtype",
+    "encode_numbers",
+    "find_numbers",
+    "nulls_of",
+    "one_chunk",
+    "without_nulls",
+]
+
+_UNITS = ("s", "ms", "us", "ns")
+_TICKS = {pa.timestamp(unit): np.dtype(f"M8[{unit}]") for unit in _UNITS} | {
+    pa.duration(unit): np.dtype(f"m8[{unit}]") for unit in _UNITS
+}
+_CODES = ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+NUMBERS = {pa.from_numpy_dtype(code): np.dtype(code) for code in _CODES}
+"""The Arrow types of numbers, and the NumPy dtypes with the same bytes."""
+_FIXED = {**_TICKS, **NUMBERS}
+_NATIVE = {*_FIXED.values(), np.dtype("?")}
+_KINDS = "iufcmM"  # of numpy.dtype.kind: what has no objects in it
+
+
+class Memory:
+    """The writable memory that the columns of a decoded table lie in."""
+
+    def __init__(self, memory: memoryview | None) -> None:
+        usable = memory is not None and not memory.readonly
+        self.bytes = np.frombuffer(memory if usable else b"", np.uint8)  # type: ignore[arg-type, unused-ignore]
+        self._address = self.bytes.ctypes.data
+
+    def find(self, buffer: Any, dtype: np.dtype[Any], count: int, offset: int = 0) -> int | None:
+        """Where in this memory ``count`` items of ``dtype`` lie, from item ``offset`` of an Arrow buffer on.
+
+        None if they do not (the buffer was decompressed, or put together from several record batches), or lie at an
+        address that the dtype does not allow.
+
+        Raises:
+            ValueError: the buffer is too small.
+        """
+        start, size = offset * dtype.itemsize, count * dtype.itemsize
+        if buffer is None or start + size > buffer.size:
+            msg = f"{count} items of {dtype} do not fit into a buffer of {0 if buffer is None else buffer.size} bytes"
+            raise ValueError(msg)
+        address: int = buffer.address + start
+        inside = 0 <= address - self._address <= self.bytes.size - size
+        return address - self._address if inside and not address % dtype.alignment else None
+
+    def view(self, buffer: Any, dtype: np.dtype[Any], count: int, offset: int = 0) -> np.ndarray:
+        """``count`` items of an Arrow buffer as a writable array: in place if they lie in this memory, else copied.
+
+        Raises:
+            ValueError: the buffer is too small.
+        """
+        if not count:
+            return np.empty(0, dtype)
+        place, size = self.find(buffer, dtype, count, offset), count * dtype.itemsize
+        if place is None:
+            return np.frombuffer(buffer, np.uint8)[offset * dtype.itemsize :][:size].copy().view(dtype)
+        return self.bytes[place : place + size].view(dtype)
+
+    def values(self, array: pa.Array, dtype: np.dtype[Any]) -> np.ndarray:
+        """The values of a primitive array; what stands under a null is unspecified."""
+        return self.view(array.buffers()[1], dtype, len(array), array.offset)
+
+    def matrix(self, places: Sequence[int], dtype: np.dtype[Any], count: int) -> np.ndarray:
+        """Rows of ``count`` items that begin at ``places``, which are at even distances, as one array."""
+        step = places[1] - places[0] if len(places) > 1 else count * dtype.itemsize
+        return np.ndarray((len(places), count), dtype, self.bytes.data, places[0], (step, dtype.itemsize))
+
+
+def one_chunk(column: Any) -> Any:
+    """An Arrow array, chunked or not, as one array."""
+    if isinstance(column, pa.Array):
+        return column
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    whole = column.combine_chunks()
+    return whole if isinstance(whole, pa.Array) else pa.concat_arrays(whole.chunks)
+
+
+def without_nulls(column: Any) -> Any:
+    """A column as one Arrow array.
+
+    Raises:
+        ValueError: it has nulls.
+    """
+    array = one_chunk(column)
+    if array.null_count:
+        msg = f"{array.null_count} nulls in a column of {array.type} that has none"
+        raise ValueError(msg)
+    return array
+
+
+def nulls_of(array: pa.Array) -> np.ndarray:
+    """Where an Arrow array has nulls."""
+    nulls: np.ndarray = array.is_null().to_numpy(zero_copy_only=False)
+    return nulls
+
+
+def encode_numbers(values: np.ndarray) -> tuple[Any, pa.Array]:
+    """The kind and the Arrow array of numbers or times.
+
+    Raises:
+        UnsupportedTypeError: the dtype is of something else.
+    """
+    values = np.ascontiguousarray(values)
+    if values.dtype in _NATIVE:
+        return None, pa.array(values, from_pandas=False)
+    kind = ["numpy", values.dtype.str]
+    native = values.astype(values.dtype.newbyteorder("="), copy=False)
+    if native.dtype in _NATIVE:
+        return kind, pa.array(native, from_pandas=False)
+    if native.dtype.char in "FD":
+        return kind, pa.FixedSizeListArray.from_arrays(pa.array(native.view(native.real.dtype)), 2)
+    if native.dtype.char in "gG":
+        buffers = [None, pa.py_buffer(values)]
+        return kind, pa.Array.from_buffers(pa.binary(values.itemsize), len(values), buffers, null_count=0)
+    msg = f"no codec handles a column of the NumPy dtype {values.dtype}; convert it with astype(object)"
+    raise UnsupportedTypeError(msg)
+
+
+def decode_with_dtype(column: Any, memory: Memory, text: str) -> np.ndarray:
+    """The array of the kind ``["numpy", text]``."""
+    dtype = np.dtype(text)
+    if dtype.kind not in _KINDS:
+        msg = f"{text!r} is not a dtype of numbers or times"
+        raise ValueError(msg)
+    array = one_chunk(column)
+    if pa.types.is_fixed_size_binary(array.type) and array.type.byte_width == dtype.itemsize:
+        return memory.values(without_nulls(array), dtype)
+    if dtype.kind == "c":
+        parts = decode_typed(without_nulls(array).flatten(), memory)
+        return parts.view(f"c{2 * parts.itemsize}").astype(dtype, copy=False)
+    return decode_typed(array, memory).astype(dtype, copy=False)
+
+
+def decode_typed(column: Any, memory: Memory) -> np.ndarray:
+    """The array whose dtype the Arrow type says.
+
+    Raises:
+        KeyError: it does not say one.
+        ValueError: the column has nulls where it may not.
+    """
+    if column.type in _TICKS:
+        return decode_ticks(column, memory)
+    array = without_nulls(column)
+    if array.type == pa.bool_():
+        bits: np.ndarray = array.to_numpy(zero_copy_only=False)
+        return bits
+    return memory.values(array, NUMBERS[array.type])
+
+
+def decode_ticks(column: Any, memory: Memory) -> np.ndarray:
+    """Times and durations, with or without a zone, as NumPy counts them; null is NaT."""
+    array = one_chunk(column)
+    letter = "m" if pa.types.is_duration(array.type) else "M"
+    values = memory.values(array, np.dtype(f"{letter}8[{array.type.unit}]"))
+    if array.null_count:
+        nulls = nulls_of(array)
+        if not np.isnat(values[nulls]).all():
+            values[nulls] = "NaT"
+    return values
+
+
+def find_numbers(column: pa.ChunkedArray, memory: Memory) -> tuple[np.dtype[Any], int] | None:
+    """The dtype of a column of numbers or times without nulls, and where in memory it lies; None if it is another."""
+    dtype = _FIXED.get(column.type)
+    if dtype is None or column.num_chunks != 1:
+        return None
+    array = column.chunk(0)
+    if array.null_count or not len(array):
+        return None
+    place = memory.find(array.buffers()[1], dtype, len(array), array.offset)
+    return None if place is None else (dtype, place)
