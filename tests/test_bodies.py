@@ -72,6 +72,19 @@ def test_a_buffer_beyond_the_size_of_a_bin_object_is_split(monkeypatch: pytest.M
     back["a"][0] = 5
 
 
+def test_text_that_utf8_cannot_hold_costs_no_buffer_twice() -> None:
+    value = [np.arange(2000.0), "\ud800", {"\udfff": np.arange(3000.0)}]
+    data = encode(value).to_bytes()
+    assert _sizes(data) == [16000, 24000]
+    assert difference(value, decode(data, "msgpack")) is None
+
+
+def _sizes(data: bytes) -> Any:
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(data)
+    return unpacker.unpack()[3]
+
+
 def test_bytes_are_the_same_every_time() -> None:
     assert encode(MIXED).to_bytes() == encode(MIXED).to_bytes()
 

@@ -6,10 +6,13 @@ import collections
 import datetime as dt
 import io
 import json
+import mmap
 import uuid
 import warnings
+import zoneinfo
 from contextlib import suppress
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -17,10 +20,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from airflow_xcom.codecs.builtin import pandas_frame
+from airflow_xcom.codecs.builtin import pandas_columns, pandas_frame, pandas_summary
 from airflow_xcom.codecs.builtin.number_columns import Memory
 from airflow_xcom.codecs.builtin.pandas_columns import decode_array, encode_array
-from airflow_xcom.codecs.builtin.pandas_summary import summarize_frame
 from airflow_xcom.codecs.errors import DecodeError, EncodeError, UnsupportedTypeError, UnsupportedValueError
 from airflow_xcom.codecs.model import Table
 from airflow_xcom.codecs.payload import decode, decode_json, encode
@@ -492,6 +494,18 @@ def columns_strange_text():
 
 
 @case
+def columns_with_nul():
+    return pd.DataFrame([[1, 2]], columns=["a\0b", "c"])
+
+
+@case
+def read_only():
+    values = np.arange(3.0)
+    values.flags.writeable = False
+    return pd.DataFrame({"a": values}, copy=False)
+
+
+@case
 def columns_numpy_text():
     return pd.DataFrame([[1, 2]], columns=pd.Index(objects(np.str_("a"), "b"), dtype=object))
 
@@ -537,6 +551,13 @@ MADE |= {
     "frame_no_rows_multi": lambda: pd.DataFrame(
         {"a": [1, 2]}, index=pd.MultiIndex.from_arrays([["x", "y"], [1, 2], pd.Categorical(["p", None])])
     )[:0],
+    "frame_no_rows_extension": lambda: pd.concat(
+        [
+            MADE[name]().reset_index(drop=True)[:0].add_prefix(name)
+            for name in ("arrow_dtypes", "categories", "sparse", "zones")
+        ],
+        axis=1,
+    ),
     "array_category_no_rows": lambda: pd.Categorical([], categories=pd.RangeIndex(3), ordered=True),
     "frame_no_rows_wide": lambda: pd.DataFrame({str(i): np.empty(0, ("f8", "i8")[i % 2]) for i in range(120)}),
     "frame_no_columns": lambda: pd.DataFrame(index=pd.RangeIndex(5)),
@@ -593,7 +614,7 @@ def test_comes_back_identical_and_writable(name: str, way: str) -> None:
     assert_identical(MADE[name](), value)  # encoding leaves it alone
     assert_identical(value, actual)
     if isinstance(actual, pd.DataFrame | pd.Series) and len(actual):
-        assert_writable(actual, value)
+        assert_writable(actual, value.copy())
 
 
 def assert_writable(actual: Any, expected: Any) -> None:
@@ -697,6 +718,30 @@ def test_a_matrix_is_one_block_in_place() -> None:
     assert_identical(data.assign(new=1), through_blob(back))
 
 
+def test_a_private_map_of_a_file_is_used_in_place(tmp_path: Path) -> None:
+    data = pd.DataFrame({"a": np.arange(1000), "b": np.arange(1000.0), "c": ["x", None] * 500})
+    payload = encode(data)
+    path = tmp_path / "frame.arrow"
+    path.write_bytes(payload.to_bytes())
+    with path.open("rb") as file:
+        memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    back = decode(memory, payload.format)
+    start, end = span(memory)
+    assert start <= raw_address(back, "a") < end
+    back.loc[0, "a"] = 5
+    back.loc[0, "b"] = 5.5
+    assert_identical(data, decode(path.read_bytes(), payload.format))
+
+
+def test_a_series_is_not_copied() -> None:
+    data = pd.Series(np.arange(1000.0))
+    payload = encode(data)
+    assert address(data.to_numpy()) in {getattr(chunk, "address", None) for chunk in payload.chunks}
+    memory = bytearray(payload.to_bytes())
+    start, end = span(memory)
+    assert start <= address(decode(memory, payload.format).to_numpy()) < end
+
+
 def test_wide_frame() -> None:
     data = pd.DataFrame(
         {
@@ -719,6 +764,18 @@ def test_columns_of_several_batches_come_together() -> None:
     kind, array = encode_array(np.arange(10))
     parts = pa.chunked_array([array[:3], array[3:]])
     assert_identical(np.arange(10), decode_array(kind, parts, Memory(None)))
+
+
+def test_text_that_32_bits_cannot_address_stays_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(column: Any) -> Any:
+        raise pa.ArrowInvalid("offset overflow while concatenating arrays")
+
+    data = pd.DataFrame({"a": pd.arrays.ArrowExtensionArray(pa.chunked_array([["a"], ["b", "c"]])), "b": range(3)})
+    with monkeypatch.context() as patch:
+        patch.setattr(pandas_columns, "one_chunk", refuse)
+        payload = encode(data)
+    assert pa.ipc.open_file(payload.to_bytes()).num_record_batches == 2
+    assert_identical(data, decode(payload.to_bytes(), payload.format))
 
 
 def test_misaligned_memory_is_copied() -> None:
@@ -897,15 +954,38 @@ def test_a_sparse_array_with_explicit_fill_values_is_refused() -> None:
 
 
 def test_a_long_range_of_categories_without_rows_is_refused() -> None:
-    with pytest.raises(UnsupportedValueError, match="column 'a'.*not used"):
+    with pytest.raises(UnsupportedValueError, match=r"column 'a'.*not used"):
         encode(pd.DataFrame({"a": pd.Categorical.from_codes([], categories=pd.RangeIndex(2_000_000))}))
 
 
 def test_a_frame_in_itself_is_refused() -> None:
     data = frame(a=objects(None))
-    data.at[0, "a"] = data
+    data.at[0, "a"] = data  # noqa: PD008 - loc would align it
     with pytest.raises(EncodeError):
         encode(data)
+
+
+def test_fixed_width_text_is_refused() -> None:
+    with pytest.raises(UnsupportedTypeError, match=r"<U1.*astype"):
+        encode(pd.arrays.NumpyExtensionArray(np.array(["a"])))
+
+
+def test_a_zone_that_other_tools_do_not_know_is_written_as_utc() -> None:
+    with (Path(zoneinfo.TZPATH[0]) / "Europe/Berlin").open("rb") as file:
+        assert pandas_columns._zone_name(ZoneInfo.from_file(file, key="Mars/Olympus")) == "UTC"
+
+
+def test_an_old_pandas_makes_the_string_dtypes_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    def string_dtype(storage: str, **options: Any) -> str:
+        if options:
+            raise TypeError("StringDtype.__init__() got an unexpected keyword argument 'na_value'")
+        return storage
+
+    monkeypatch.setattr(pd, "StringDtype", string_dtype)
+    assert pandas_columns._string_dtype("python", "NA") == "python"
+    assert pandas_columns._string_dtype("pyarrow", "nan") == "pyarrow_numpy"
+    with pytest.raises(DecodeError, match=r"needs pandas 2\.3"):
+        pandas_columns._string_dtype("python", "nan")
 
 
 def test_a_dictionary_in_a_dictionary_is_refused() -> None:
@@ -1034,11 +1114,23 @@ class Rude:
 
 def test_summary_of_a_frame() -> None:
     data = frame(number=[1.5, 2.0, 3.0, 4.0], text=objects("x" * 100, "\ud800\0", Rude(), None))
-    assert summarize_frame(data) == {
+    assert pandas_summary.summarize_frame(data) == {
         "shape": [4, 2],
         "dtypes": {"number": "float64", "text": "object"},
         "head": [["1.5", "x" * 39 + "…"], ["2.0", "\\ud800\\0"], ["3.0", "<Rude>"]],
     }
+
+
+class Unreadable:
+    def __len__(self) -> int:
+        return 2
+
+    def __iter__(self) -> Any:
+        raise OverflowError
+
+
+def test_summary_of_what_cannot_be_read() -> None:
+    assert pandas_summary._shown(Unreadable()) == ["…", "…"]
 
 
 def test_a_changed_value_is_found() -> None:

@@ -37,9 +37,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     ],
     ids=["nothing", "empty", "one", "kinds", "large", "many"],
 )
-def test_what_is_put_is_got(store: Store, chunks: list[Any]) -> None:
+def test_what_is_put_is_got(store: Store, tmp_path: Path, chunks: list[Any]) -> None:
     store.put(PATH, chunks)
     memory = store.get(PATH)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [Path(PATH).name], "and nothing else is left"
     assert bytes(memory) == b"".join(chunks)
     assert not memory.readonly
     assert memory.format == "B"

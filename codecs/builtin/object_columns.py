@@ -129,7 +129,5 @@ def decode_cells(array: pa.Array, tags: Sequence[Sequence[Any]]) -> np.ndarray:
         msg = f"cells are in a column of {array.type} with {array.null_count} nulls"
         raise ValueError(msg)
     _, offsets, data = array.buffers()
-    if not len(array):
-        return as_objects([])
     places = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
-    return as_objects(unpack_cells(tags, memoryview(data or b""), places.tolist()))
+    return as_objects(unpack_cells(tags, memoryview(data), places.tolist()))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 try:
     from pandas.api.internals import create_dataframe_from_blocks  # type: ignore[import-not-found, unused-ignore]
-except ImportError:  # before pandas 3
+except ImportError:  # pragma: no cover - before pandas 3
 
     def create_dataframe_from_blocks(blocks: Any, index: Any, columns: Any) -> Any:
         """What pandas 3 offers under this name."""
