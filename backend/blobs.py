@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import xxhash
+
 from airflow_xcom.backend.errors import MissingPayloadError, OtherHostError, UnknownStoreError
 from airflow_xcom.backend.reference import Coordinate, Reference, unique_path
 from airflow_xcom.backend.settings import settings

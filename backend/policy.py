@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.reference import ENVELOPE_KEY
@@ -11,24 +12,26 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.settings import Settings
     from airflow_xcom.codecs import Payload
 
-__all__ = ["fits_row", "is_plain", "row_summary"]
+__all__ = ["fits_row", "plain_text", "row_summary"]
 
 # Keys that Airflow's own readers give a meaning to (airflow/serialization/stringify.py, airflow/sdk/serde).
 _RESERVED = frozenset({ENVELOPE_KEY, "__classname__", "__id__", "__type"})
+# How Airflow names the module of a Dag file (airflow/dag_processing/importers, "unusual_prefix").
+_DAG_FILE = re.compile(r"^unusual_prefix_[0-9a-f]{40}_")
 _SMALLEST_PLAIN = 1024  # bytes that Airflow's own readers (skipmixin_key, links) may always have as themselves
 _LARGEST_SUMMARY = 2048  # bytes
 _NO_LIMIT = -1
 
 
-def is_plain(value: Any, settings: Settings) -> bool:
-    """Whether ``value`` is stored as itself: made of JSON natives, exact as JSON anywhere, and small enough.
+def plain_text(value: Any, settings: Settings) -> bytes | None:
+    """The JSON text of a value that is stored as itself: made of JSON natives, exact anywhere, small enough; or None.
 
     A former backend reads URLs as references, so while one is configured no such text is left for it to find.
     """
     limit = None if settings.threshold == _NO_LIMIT else max(settings.threshold, _SMALLEST_PLAIN)
     if settings.legacy_backend is not None and isinstance(value, str) and "://" in value:
-        return False
-    return exact_json(value, limit=limit, ordered=settings.preserve_key_order, reserved=_RESERVED) is not None
+        return None
+    return exact_json(value, limit=limit, ordered=settings.preserve_key_order, reserved=_RESERVED)
 
 
 def fits_row(size: int, settings: Settings) -> bool:
@@ -42,7 +45,8 @@ def row_summary(value: Any, payload: Payload) -> dict[str, Any]:
     What would not be safe and small in a JSON column is left out.
     """
     kind = type(value)
-    facts = {"type": f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins."), "bytes": payload.size}
+    module = _DAG_FILE.sub("", kind.__module__)
+    facts = {"type": f"{module}.{kind.__qualname__}".removeprefix("builtins."), "bytes": payload.size}
     extra = {**facts, **payload.summary}
     plain = exact_json(extra, limit=_LARGEST_SUMMARY, ordered=False, reserved=_RESERVED) is not None
     return extra if plain else facts

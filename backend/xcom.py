@@ -107,19 +107,25 @@ def _push(value: Any, coordinate: Coordinate) -> Any:
 
     with _located(coordinate):
         began = time.perf_counter()
-        if policy.is_plain(value, settings()):
+        text = policy.plain_text(value, settings())
+        if text is not None:
+            _log_push(coordinate, "plain", "row", len(text), began)
             return value
         _prepare()
         envelope, size = _enclose(value, coordinate)
-        place = "row" if envelope.reference is None else "blob"
-        took = (time.perf_counter() - began) * 1e3
-        log.info("pushed %s tag=%s place=%s bytes=%d ms=%.2f", coordinate, envelope.tag, place, size, took)
+        _log_push(coordinate, envelope.tag, "row" if envelope.reference is None else "blob", size, began)
         return envelope.to_json()
+
+
+def _log_push(coordinate: Coordinate, tag: str, place: str, size: int, began: float) -> None:
+    took = (time.perf_counter() - began) * 1e3
+    log.info("pushed %s tag=%s place=%s bytes=%d ms=%.2f", coordinate, tag, place, size, took)
 
 
 def _enclose(value: Any, coordinate: Coordinate) -> tuple[Envelope, int]:
     """The envelope of ``value``, its blob written if it has one; and the bytes that the payload takes."""
     import orjson
+
     from airflow_xcom.backend import blobs, policy
     from airflow_xcom.codecs import encode
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from airflow.sdk import dag, task
+
 from airflow_xcom.codecs import codec
 
 

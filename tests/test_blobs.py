@@ -59,11 +59,12 @@ def test_duckdb_reads_the_arrow_file(backend: Backend) -> None:
     frame = flights()
     backend.push(frame)
     stored = pa.ipc.open_file(backend.blobs()[0].read_bytes()).read_all()
-    found = duckdb.sql("select carrier, count(*), sum(delay), sum(distance) from stored group by carrier order by carrier")
-    expected = frame.groupby("carrier", dropna=False).agg({"delay": ["size", "sum"], "distance": "sum"})
-    assert [row[0] for row in found.fetchall()] == ["AA", "DL", "UA", None]
-    total = duckdb.sql("select count(*), round(sum(delay), 3), sum(distance) from stored").fetchall()[0]
-    assert total == (len(frame), round(float(frame["delay"].sum()), 3), int(expected["distance"]["sum"].sum()))
+    with duckdb.connect() as database:
+        database.register("stored", stored)
+        carriers = database.execute("select carrier from stored group by carrier order by carrier").fetchall()
+        totals = database.execute("select count(*), round(sum(delay), 3), sum(distance) from stored").fetchall()
+    assert carriers == [("AA",), ("DL",), ("UA",), (None,)]
+    assert totals == [(len(frame), round(float(frame["delay"].sum()), 3), int(frame["distance"].sum()))]
 
 
 @pytest.mark.parametrize("value", [flights(), {"f": flights(4)}, np.arange(5), (1,), 5.0, {1: 2}], ids=str)

@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from identical import difference
+
 from airflow_xcom.codecs import decode, decode_json, encode
 from airflow_xcom.codecs.builtin import numpy_dtypes
 from airflow_xcom.codecs.errors import (
@@ -21,10 +26,6 @@ from airflow_xcom.codecs.errors import (
     UnsupportedValueError,
 )
 from airflow_xcom.codecs.registry import registry
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as npst
-from identical import difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable

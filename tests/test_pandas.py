@@ -20,13 +20,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from identical import assert_identical, difference
+
 from airflow_xcom.codecs.builtin import pandas_columns, pandas_frame, pandas_summary
 from airflow_xcom.codecs.builtin.number_columns import Memory
 from airflow_xcom.codecs.builtin.pandas_columns import decode_array, encode_array
 from airflow_xcom.codecs.errors import DecodeError, EncodeError, UnsupportedTypeError, UnsupportedValueError
 from airflow_xcom.codecs.model import Table
 from airflow_xcom.codecs.payload import decode, decode_json, encode
-from identical import assert_identical, difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable

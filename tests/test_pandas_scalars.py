@@ -13,6 +13,13 @@ import pandas as pd
 import pendulum
 import pyarrow as pa
 import pytest
+from dateutil import tz
+from dateutil.relativedelta import MO
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pandas.tseries import offsets
+from pandas.tseries.holiday import USFederalHolidayCalendar
+
 from airflow_xcom.codecs import decode, decode_json, encode
 from airflow_xcom.codecs.builtin import pandas_dtypes
 from airflow_xcom.codecs.errors import (
@@ -21,12 +28,6 @@ from airflow_xcom.codecs.errors import (
     UnsupportedTypeError,
     UnsupportedValueError,
 )
-from dateutil import tz
-from dateutil.relativedelta import MO
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from pandas.tseries import offsets
-from pandas.tseries.holiday import USFederalHolidayCalendar
 
 # Business-day periods warn in every pandas that has them.
 pytestmark = pytest.mark.filterwarnings("ignore:.*(BDay|\\[B\\]).*deprecated:FutureWarning")

@@ -76,7 +76,7 @@ NOT_PLAIN = {
     "our key, deep": [{"x": {"airflow_xcom": 1}}],
     "serde's key": {"__classname__": "x"},
     "serde's old key": {"__type": "dict", "__var": 1},
-    "too deep for JSON parsers": eval("[" * 90 + "1" + "]" * 90),  # noqa: S307 - 90 literal brackets
+    "too deep for JSON parsers": eval("[" * 90 + "1" + "]" * 90),
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,7 @@ def test_a_missing_blob_is_gone_and_never_a_value(backend: Backend, row: Any) ->
 
 
 def test_a_missing_store_is_a_missing_blob(backend: Backend, row: Any) -> None:
-    os.rename(backend.folder, backend.folder.with_name("moved"))
+    backend.folder.rename(backend.folder.with_name("moved"))
     with pytest.raises(MissingPayloadError):
         backend.pull(row)
 
@@ -281,7 +280,7 @@ def test_an_unknown_store_names_the_option(backend: Backend, row: Any) -> None:
 
 def test_a_store_that_moved_is_found_by_its_name(backend: Backend, row: Any, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
-    os.rename(backend.folder, moved)
+    backend.folder.rename(moved)
     backend.options(path=moved.as_uri())
     assert (backend.pull(row) == ARRAY).all()
     backend.blobs()

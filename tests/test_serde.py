@@ -69,7 +69,8 @@ def test_objects_of_airflow(backend: Backend, jsonb: Callable[[Any], Any]) -> No
 
 
 def test_a_class_that_is_not_allowed_is_refused_at_push(backend: Backend) -> None:
-    with pytest.raises(UnsupportedValueError, match=r"NotAllowed to \[core\] allowed_deserialization_classes") as caught:
+    remedy = r"NotAllowed to \[core\] allowed_deserialization_classes"
+    with pytest.raises(UnsupportedValueError, match=remedy) as caught:
         backend.push([NotAllowed(1)])
     assert caught.value.path == "value[0]"
     assert caught.value.__cause__ is not None

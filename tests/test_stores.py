@@ -40,7 +40,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 def test_what_is_put_is_got(store: Store, tmp_path: Path, chunks: list[Any]) -> None:
     store.put(PATH, chunks)
     memory = store.get(PATH)
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [Path(PATH).name], "and nothing else is left"
+    left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+    assert left == [Path(PATH).name], "and nothing else is left"
     assert bytes(memory) == b"".join(chunks)
     assert not memory.readonly
     assert memory.format == "B"

@@ -11,6 +11,12 @@ from importlib import resources
 
 import pendulum
 import pytest
+from dateutil import tz
+from dateutil.relativedelta import FR, MO
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pendulum.duration import AbsoluteDuration
+
 from airflow_xcom.codecs import decode, decode_json, encode
 from airflow_xcom.codecs.errors import (
     CorruptPayloadError,
@@ -19,11 +25,6 @@ from airflow_xcom.codecs.errors import (
     UnsupportedTypeError,
     UnsupportedValueError,
 )
-from dateutil import tz
-from dateutil.relativedelta import FR, MO
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from pendulum.duration import AbsoluteDuration
 
 PARIS = zoneinfo.ZoneInfo("Europe/Paris")
 LORD_HOWE = zoneinfo.ZoneInfo("Australia/Lord_Howe")  # half an hour of summer time

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
+
 from airflow_xcom.codecs.errors import CorruptPayloadError, NewerFormatError
 from airflow_xcom.codecs.model import Table
 

@@ -16,12 +16,13 @@ code   data
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable  # noqa: TC003 - a module variable is annotated with it
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgpack
+
 from airflow_xcom.codecs.errors import (
     CircularReferenceError,
     CodecError,
@@ -277,7 +278,7 @@ class Reader:
             raise CorruptPayloadError(msg)
         self._depth += 1
         try:
-            node = _short_text(data) or self.unpack(data)
+            node: Any = _short_text(data) or self.unpack(data)
             if code >= _FIRST_TAG:
                 return self._restore(code - _FIRST_TAG, node)
             if code == _TABLE:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+
 from airflow_xcom.codecs.errors import UnsupportedTypeError
 
 if TYPE_CHECKING:

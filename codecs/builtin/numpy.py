@@ -16,6 +16,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+
 from airflow_xcom.codecs.builtin.numpy_dtypes import SCALAR_TYPES, decode_dtype, encode_dtype
 from airflow_xcom.codecs.builtin.numpy_elements import decode_elements, encode_elements
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError

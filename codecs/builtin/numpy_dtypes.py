@@ -17,6 +17,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
+
 from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, UnsupportedValueError
 
 __all__ = ["SCALAR_TYPES", "decode_dtype", "encode_dtype", "mantissa_bits"]

@@ -17,6 +17,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+
 from airflow_xcom.codecs.builtin.numpy_dtypes import mantissa_bits
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
 from airflow_xcom.codecs.model import Buffer

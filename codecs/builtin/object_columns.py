@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+
 from airflow_xcom.codecs.errors import EncodeError
 from airflow_xcom.codecs.paths import locate
 from airflow_xcom.codecs.payload import pack_cells, unpack_cells

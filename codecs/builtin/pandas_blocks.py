@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
 from airflow_xcom.codecs.builtin.number_columns import Memory, find_numbers
 from airflow_xcom.codecs.builtin.pandas_columns import decode_array, encode_array
 from airflow_xcom.codecs.errors import EncodeError

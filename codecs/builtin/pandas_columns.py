@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+
 from airflow_xcom.codecs.builtin.number_columns import (
     NUMBERS,
     Memory,

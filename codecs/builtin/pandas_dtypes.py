@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+
 from airflow_xcom.codecs.builtin.pandas_offsets import checked_offset
 from airflow_xcom.codecs.builtin.times import checked_zone
 from airflow_xcom.codecs.errors import DecodeError, UnsupportedValueError

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+
 from airflow_xcom.codecs.builtin.number_columns import Memory
 from airflow_xcom.codecs.builtin.pandas_blocks import decode_columns, encode_columns
 from airflow_xcom.codecs.builtin.pandas_columns import decode_array, encode_array

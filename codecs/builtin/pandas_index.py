@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
+
 from airflow_xcom.codecs.builtin.number_columns import Memory
 from airflow_xcom.codecs.builtin.pandas_columns import (
     decode_dictionary,

@@ -7,9 +7,10 @@ from operator import index
 from typing import Any
 
 import pandas as pd
+from pandas.tseries import offsets
+
 from airflow_xcom.codecs.errors import DecodeError, UnsupportedValueError
 from airflow_xcom.codecs.model import Codec
-from pandas.tseries import offsets
 
 _OFFSETS: dict[str, Any] = {
     kind.__name__: kind

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+
 from airflow_xcom.codecs.builtin import pandas_dtypes, pandas_offsets
 from airflow_xcom.codecs.builtin.pandas_offsets import checked_offset
 from airflow_xcom.codecs.builtin.times import checked_zone

@@ -8,12 +8,13 @@ from __future__ import annotations
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from airflow_xcom.codecs.builtin.times import moment_node, no_such_zone, split_moment, zone_key
-from airflow_xcom.codecs.errors import UnsupportedValueError
-from airflow_xcom.codecs.model import Codec
 from pendulum import Date, DateTime, Duration, FixedTimezone, Interval, Time, Timezone
 from pendulum.duration import AbsoluteDuration
 from pendulum.tz.exceptions import InvalidTimezone
+
+from airflow_xcom.codecs.builtin.times import moment_node, no_such_zone, split_moment, zone_key
+from airflow_xcom.codecs.errors import UnsupportedValueError
+from airflow_xcom.codecs.model import Codec
 
 # What the properties of a Duration keep after their first use.
 _CACHES = frozenset({"_y", "_m", "_w", "_d", "_h", "_i", "_s"})

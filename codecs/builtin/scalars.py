@@ -8,7 +8,7 @@ from fractions import Fraction
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
 from typing import Any
-from uuid import SafeUUID, UUID
+from uuid import UUID, SafeUUID
 
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.model import Codec
@@ -73,8 +73,7 @@ def _decode_uuid(node: str | list[str], _version: int) -> UUID:
 
 
 _ADDRESSES = {
-    kind.__name__: kind
-    for kind in (IPv4Address, IPv4Network, IPv4Interface, IPv6Address, IPv6Network, IPv6Interface)
+    kind.__name__: kind for kind in (IPv4Address, IPv4Network, IPv4Interface, IPv6Address, IPv6Network, IPv6Interface)
 }
 
 
