@@ -165,6 +165,8 @@ class Writer:
         except EncodeError as error:
             error.trail.append(value)
             raise
+        except (MemoryError, RecursionError):
+            raise
         except Exception as error:
             failure = EncodeError(f"the codec {found.tag!r} failed to encode it: {type(error).__name__}: {error}")
             failure.trail.append(value)
