@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import struct
 from contextlib import suppress
 from typing import Any
 
@@ -84,6 +85,13 @@ def _sizes(data: bytes) -> Any:
     unpacker = msgpack.Unpacker()
     unpacker.feed(data)
     return unpacker.unpack()[3]
+
+
+@pytest.mark.parametrize("bits", ["7ff8000000000000", "fff8000000000000", "7ff8000000000001", "fff800000000beef"])
+def test_the_bits_of_a_nan_are_kept(bits: str) -> None:
+    payload = encode(struct.unpack(">d", bytes.fromhex(bits))[0])
+    for back in (decode(payload.to_bytes(), payload.format), decode_json(json.loads(json.dumps(payload.to_json())))):
+        assert struct.pack(">d", back).hex() == bits
 
 
 def test_bytes_are_the_same_every_time() -> None:

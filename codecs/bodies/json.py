@@ -8,6 +8,7 @@ form       content
 ========== ============================================================================
 ``map``    ``[[key, value], ...]``: a dict whose keys are not plain text, or whose order a JSON column would lose
 ``float``  the ``repr`` of a float that is not a JSON number, or would not come back as itself
+``nan``    the eight bytes of a NaN other than the usual one, in hexadecimal
 ``int``    the digits of an integer beyond 63 bits and sign
 ``text``   the inside of an ASCII JSON string literal, for text with U+0000
 ``bytes``  base64 of a ``bytes`` value
@@ -20,6 +21,7 @@ form       content
 from __future__ import annotations
 
 import json
+import struct
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["MARK", "TooDeepError", "base64", "dump", "load"]
 
 MARK = "$"
+_NAN = struct.pack(">d", float("nan"))
 DEEPEST = 100  # levels of JSON; the API server's parser gives up at 200
 
 Json = Any
@@ -71,7 +74,10 @@ def _dump_int(node: int, _depth: int) -> Json:
 
 
 def _dump_float(node: float, _depth: int) -> Json:
-    return node if is_exact_float(node) else _form("float", repr(node))
+    if is_exact_float(node):
+        return node
+    bits = struct.pack(">d", node)
+    return _form("float", repr(node)) if node == node or bits == _NAN else _form("nan", bits.hex())  # noqa: PLR0124
 
 
 def _dump_str(node: str, _depth: int) -> Json:
@@ -192,6 +198,7 @@ def _memory(text: str) -> memoryview:
 
 _LEAVES: dict[str, Callable[[str], Any]] = {
     "float": float,
+    "nan": lambda content: struct.unpack(">d", bytes.fromhex(content))[0],
     "int": int,
     "text": lambda content: json.loads(f'"{content}"'),
     "bytes": lambda content: b64decode(content, validate=True),
