@@ -1,0 +1,20 @@
+"""The benchmarks run once, small, as ordinary tests; nothing is asserted about time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+def test_every_workload_is_measured_every_way() -> None:
+    command = [sys.executable, str(BENCHMARKS / "roundtrip.py"), "--scale", "0.0001", "--repeats", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [line for line in done.stdout.splitlines() if "airflow_xcom.backend" not in line]
+    ours = [line for line in lines if line.startswith("  ours ")]
+    assert len(ours) == 8
+    assert sum(line.startswith("  pickle-5 ") for line in lines) == 8
+    assert sum("ours is" in line for line in lines) > 12
+    assert not any("refuses" in line for line in ours)
