@@ -64,7 +64,7 @@ class FileStore:
         try:
             file = temporary.open("xb", buffering=0)
         except FileNotFoundError:
-            temporary.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(temporary.parent)
             file = temporary.open("xb", buffering=0)
         with file:
             for chunk in _merged(chunks):
@@ -136,8 +136,16 @@ def _merged(chunks: Sequence[Any]) -> Iterator[Any]:
     yield b"".join(small)
 
 
+def _make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, that a crash does not take away again."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _flush_folder(folder.parent)
+
+
 def _flush_folder(folder: Path) -> None:
-    """Make a rename last: the name of a file is in its folder."""
+    """Make what was created or renamed in a folder last."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
