@@ -14,8 +14,8 @@ __all__ = ["ENVELOPE_KEY", "ENVELOPE_VERSION", "Coordinate", "Envelope", "Refere
 
 ENVELOPE_KEY = "airflow_xcom"
 ENVELOPE_VERSION = 1
-_LONGEST_SEGMENT = 160  # bytes; file systems take 255, and the name of a temporary file is longer
-_LONGEST_PATH = 900  # bytes; an S3 key is at most 1,024 with the store's prefix
+# Bytes; file systems take 255 for a name, a temporary file has a longer one, and an S3 key may have 1,024 in all.
+_LONGEST_SEGMENT = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +147,13 @@ def unique_path(coordinate: Coordinate, suffix: str) -> str:
     """A path below a store that nothing else has: ``dag/run/task/map index/key.<random>suffix``, escaped."""
     map_index = -1 if coordinate.map_index is None else coordinate.map_index
     parts = [coordinate.dag_id, coordinate.run_id, coordinate.task_id, str(map_index), coordinate.key]
-    folders = [_segment(part, _LONGEST_SEGMENT) for part in parts]
-    while len("/".join(folders)) > _LONGEST_PATH:
-        longest = max(range(len(folders)), key=lambda index: len(folders[index]))
-        folders[longest] = folders[longest][: len(folders[longest]) // 2].rstrip("%")
+    folders = [_segment(part) for part in parts]
     return "/".join(folders) + f".{uuid4().hex}{suffix}"
 
 
-def _segment(text: str | None, longest: int) -> str:
+def _segment(text: str | None) -> str:
     """``text`` as one path segment: percent-encoded, never empty, hidden, or too long."""
     escaped = quote(text or "_", safe="", errors="surrogatepass")
     if escaped.startswith("."):
         escaped = "%2E" + escaped[1:]
-    return escaped if len(escaped) <= longest else escaped[: longest - 3].rstrip("%") + "..."
+    return escaped if len(escaped) <= _LONGEST_SEGMENT else escaped[: _LONGEST_SEGMENT - 3].rstrip("%") + "..."
