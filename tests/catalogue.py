@@ -1,0 +1,46 @@
+"""Every named value of the tests, by family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import test_numpy
+import test_pandas
+import test_pandas_scalars
+import test_plain
+import test_scalars
+import test_times
+from values import VALUES
+
+Make = Callable[[], Any]
+
+
+def _makers(*tables: Mapping[str, Any]) -> dict[str, Make]:
+    """The tables in one; what cannot be called stands for itself."""
+    made: dict[str, Make] = {}
+    for table in tables:
+        for name, value in table.items():
+            taken = sum(known == name or known.startswith(f"{name} (") for known in made)
+            made[f"{name} ({taken + 1})" if taken else name] = value if callable(value) else _constant(value)
+    return made
+
+
+def _constant(value: Any) -> Make:
+    return lambda: value
+
+
+CATALOGUE: dict[str, dict[str, Make]] = {
+    "JSON natives": _makers(test_plain.PLAIN, test_plain.NOT_PLAIN),
+    "Python": _makers(test_scalars.CASES),
+    "Times": _makers(test_times.STDLIB, test_times.LIBRARIES, test_times.PENDULUM),
+    "NumPy": _makers(test_numpy.ARRAYS, test_numpy.SCALARS, test_numpy.MASKED, test_numpy.RECARRAYS),
+    "pandas scalars": _makers(
+        test_pandas_scalars.TIMESTAMPS,
+        test_pandas_scalars.SCALARS,
+        test_pandas_scalars.OFFSETS,
+        test_pandas_scalars.DTYPES,
+    ),
+    "pandas": _makers(test_pandas.MADE),
+    "Mixtures": _makers(VALUES),
+}
