@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["base_xcom", "configuration", "serde"]
+__all__ = ["allows_class", "base_xcom", "configuration", "serde"]
 
 
 def base_xcom() -> type[Any]:
@@ -32,3 +32,13 @@ def serde() -> Any:
     except ImportError:
         from airflow.serialization import serde as module  # type: ignore[attr-defined,no-redef]
     return module
+
+
+def allows_class(name: str) -> bool:
+    """Whether Airflow lets a class be restored by its name.
+
+    It does if one of ``[core] allowed_deserialization_classes`` (globs) and ``allowed_deserialization_classes_regexp``
+    matches the name, or if an operator asked for it with serde's ``allow_class``.
+    """
+    rules = serde()
+    return bool(rules._match(name)) or name in rules._extra_allowed  # noqa: SLF001 - serde has no public way to ask

@@ -94,11 +94,13 @@ class _Row:
 
 @cache
 def _prepare() -> None:
-    """Make every configured codec known, once in a process, before the first push or pull."""
+    """Make every configured codec and rule known, once in a process, before the first push or pull."""
+    from airflow_xcom.backend.airflow import allows_class
     from airflow_xcom.backend.serde import SERDE_CODEC
     from airflow_xcom.codecs import registry
 
     registry.set_fallback(SERDE_CODEC)
+    registry.allow_classes(allows_class)
     registry.import_modules(settings().modules)
 
 

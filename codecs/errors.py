@@ -8,10 +8,12 @@ from __future__ import annotations
 
 __all__ = [
     "CircularReferenceError",
+    "ClassNotAllowedError",
     "CodecError",
     "CorruptPayloadError",
     "DecodeError",
     "EncodeError",
+    "MissingClassError",
     "MissingLibraryError",
     "NestingError",
     "NewerFormatError",
@@ -129,3 +131,30 @@ class MissingLibraryError(DecodeError, ImportError):
         )
         self.tag = tag
         self.library = library
+
+
+class ClassNotAllowedError(DecodeError):
+    """A payload names a class that may not be restored here by its name.
+
+    Attributes:
+        name: the class, as ``"package.module.Class"``.
+    """
+
+    def __init__(self, name: str, remedy: str) -> None:
+        super().__init__(f"{name} may not be restored by its name: {remedy}")
+        self.name = name
+
+
+class MissingClassError(DecodeError, LookupError):
+    """A payload names a class that is not there.
+
+    Attributes:
+        name: the class, as ``"package.module.Class"``.
+    """
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(
+            f"{name} is not found where the value is pulled ({why}); install the distribution that has it, or, if the "
+            "class is one of a Dag file, move it to a module that all Dags import"
+        )
+        self.name = name

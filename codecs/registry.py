@@ -12,7 +12,6 @@ import importlib
 import re
 import sys
 import threading
-from functools import cached_property
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,8 +21,8 @@ from airflow_xcom.codecs.errors import (
     NewerFormatError,
     RegistrationError,
     UnknownTagError,
-    UnsupportedValueError,
 )
+from airflow_xcom.codecs.instances import restore, state_of
 from airflow_xcom.codecs.model import Codec
 
 if TYPE_CHECKING:
@@ -34,11 +33,13 @@ __all__ = ["ENTRY_POINT_GROUP", "Registry", "codec", "registry"]
 ENTRY_POINT_GROUP = "airflow_xcom.codecs"
 
 _STDLIB = ("scalars", "containers", "times")
+_CLASSES = ("classes", "models")
 _PANDAS = ("pandas_scalars", "pandas_index", "pandas_frame")
 
 # Root package of a type or tag -> the modules of airflow_xcom.codecs.builtin that may hold its codec.
 _HOMES: dict[str, tuple[str, ...]] = {
-    "builtins": _STDLIB,
+    "builtins": (*_STDLIB, *_CLASSES),  # every class derives from object
+    "class": _CLASSES,
     "decimal": ("scalars",),
     "fractions": ("scalars",),
     "uuid": ("scalars",),
@@ -52,6 +53,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "pendulum": ("pendulum",),
     "numpy": ("numpy",),
     "pandas": _PANDAS,
+    "pyarrow": ("arrow",),
+    "polars": ("polars",),
 }
 
 _TAG = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)+\Z")
@@ -98,6 +101,7 @@ class Registry:
         self._entry_points_due = entry_points
         self._failures: dict[str, str] = {}
         self._fallback: Codec | None = None
+        self._allows: Callable[[str], bool] = _allow_nothing
 
     # -- registering -----------------------------------------------------------------------------------
 
@@ -181,6 +185,17 @@ class Registry:
             self._fallback = codec
             self._add(codec)
 
+    def allow_classes(self, predicate: Callable[[str], bool]) -> None:
+        """Let the classes whose name (``"package.module.Class"``) ``predicate`` accepts be restored by their names.
+
+        It replaces the last one; until it is called, no class is.
+        """
+        self._allows = predicate
+
+    def allows_class(self, name: str) -> bool:
+        """Whether a class may be restored by its name."""
+        return self._allows(name)
+
     def import_modules(self, names: Iterable[str]) -> None:
         """Import modules that register codecs: the ``[xcom_codecs] modules`` option.
 
@@ -218,10 +233,14 @@ class Registry:
             found = self._named(base)
             if found is not None and found.subclasses:
                 return found
-        candidates = [held for held in self._by_tag.values() if held is not self._fallback]
-        if self._fallback is not None:
-            candidates.append(self._fallback)
+        candidates = sorted(self._by_tag.values(), key=self._rank)
         return next((held for held in candidates if held.matches is not None and held.matches(kind)), None)
+
+    def _rank(self, codec: Codec) -> int:
+        """The order in which predicates are asked: those for some classes, for kinds of classes, for the rest."""
+        if codec is self._fallback:
+            return 2
+        return 1 if codec.tag.startswith("class.") else 0
 
     def _named(self, kind: type) -> Codec | None:
         return self._by_type.get(kind) or self._by_name.get(f"{kind.__module__}.{kind.__qualname__}")
@@ -311,6 +330,10 @@ class Registry:
         return iter(tuple(self._by_tag.values()))
 
 
+def _allow_nothing(_name: str) -> bool:
+    return False
+
+
 registry = Registry()
 
 
@@ -384,26 +407,9 @@ def _codec_of_dataclass(tag: str, version: int, cls: Any) -> Codec:
     names = tuple(field.name for field in dataclasses.fields(cls))
 
     def encode(value: Any) -> dict[str, Any]:
-        for name in getattr(value, "__dict__", ()):
-            if name not in names and not isinstance(getattr(cls, name, None), cached_property):
-                msg = f"the {cls.__qualname__} has the attribute {name!r}, which is not a field and would be lost"
-                raise UnsupportedValueError(msg)
-        for name in names:
-            if not hasattr(value, name):
-                msg = f"the field {name!r} of the {cls.__qualname__} has no value"
-                raise UnsupportedValueError(msg)
-        return {name: getattr(value, name) for name in names}
+        return state_of(value, names)
 
     def decode(node: dict[str, Any], _version: int) -> Any:
-        if set(node) != set(names):
-            msg = (
-                f"{cls.__qualname__} has the fields {list(names)}, and the payload has {list(node)}; give the class a "
-                "from_node(cls, node, version) that reads older payloads"
-            )
-            raise CorruptPayloadError(msg)
-        value = object.__new__(cls)
-        for name, item in node.items():
-            object.__setattr__(value, name, item)
-        return value
+        return restore(cls, names, node)
 
     return Codec(tag, (cls,), encode, decode, version=version)

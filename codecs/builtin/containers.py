@@ -5,9 +5,10 @@ Sets and their elements come back equal; the iteration order of a set is not par
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from typing import Any
 
+from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.model import Buffer, Codec
 
 
@@ -65,6 +66,29 @@ def _decode_counter(node: dict[Any, int], _version: int) -> Counter[Any]:
     return Counter(node)
 
 
+_FACTORIES: dict[str | None, Any] = {
+    None: None,
+    **{kind.__name__: kind for kind in (bool, int, float, str, list, tuple, dict, set, Counter, OrderedDict, deque)},
+}
+
+
+def _encode_defaultdict(value: defaultdict[Any, Any]) -> list[Any]:
+    for name, factory in _FACTORIES.items():
+        if factory is value.default_factory:
+            return [name, dict(value)]
+    names = ", ".join(str(name) for name in _FACTORIES)
+    msg = (
+        f"the default_factory {value.default_factory!r} cannot be stored; return dict(value), or use one of {names} as "
+        "default_factory"
+    )
+    raise UnsupportedValueError(msg)
+
+
+def _decode_defaultdict(node: list[Any], _version: int) -> defaultdict[Any, Any]:
+    name, items = node
+    return defaultdict(_FACTORIES[name], items)
+
+
 def _length(value: Any) -> dict[str, Any]:
     return {"length": len(value)}
 
@@ -78,5 +102,6 @@ CODECS = (
     Codec("slice", (slice,), _encode_slice, _decode_slice),
     Codec("deque", (deque,), _encode_deque, _decode_deque, summarize=_length),
     Codec("ordered_dict", (OrderedDict,), dict, _decode_ordered, summarize=_length),
+    Codec("defaultdict", (defaultdict,), _encode_defaultdict, _decode_defaultdict, summarize=_length),
     Codec("counter", (Counter,), dict, _decode_counter, summarize=_length),
 )
