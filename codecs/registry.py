@@ -90,7 +90,9 @@ class Registry:
     """A set of codecs.  Thread-safe; the process-wide one is :data:`registry`."""
 
     def __init__(self, *, builtins: bool = True, entry_points: bool = True) -> None:
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # never held while a module is imported, which may register and wait for it
+        self._loading = threading.RLock()
+        self._is_loading = False
         self._by_tag: dict[str, Codec] = {}
         self._by_type: dict[type, Codec] = {}
         self._by_name: dict[str, Codec] = {}
@@ -154,7 +156,7 @@ class Registry:
         if not isinstance(codec.version, int) or codec.version < 1:
             msg = f"the version of {codec.tag!r} is {codec.version!r}; it must be a whole number from 1"
             raise RegistrationError(msg)
-        if self._builtins and not replace:
+        if self._builtins:
             for kind in codec.types:
                 if isinstance(kind, type):
                     self._load_homes(kind.__module__)
@@ -216,16 +218,16 @@ class Registry:
         try:
             return self._cache[kind]
         except KeyError:
-            with self._lock:
-                found = self._search(kind)
-                self._cache[kind] = found
-            return found
-
-    def _search(self, kind: type) -> Codec | None:
+            pass
         if self._builtins:
             for base in kind.__mro__:
                 self._load_homes(base.__module__)
         self._load_entry_points()
+        with self._lock:
+            found = self._cache[kind] = self._search(kind)
+        return found
+
+    def _search(self, kind: type) -> Codec | None:
         found = self._named(kind)
         if found is not None:
             return found
@@ -264,13 +266,12 @@ class Registry:
         return found
 
     def _find_tag(self, tag: str) -> Codec:
-        with self._lock:
-            if self._builtins:
-                self._load_tag_homes(tag)
-            if tag not in self._by_tag:
-                self._load_entry_points()
-            if tag in self._by_tag:
-                return self._by_tag[tag]
+        if self._builtins:
+            self._load_tag_homes(tag)
+        if tag not in self._by_tag:
+            self._load_entry_points()
+        if tag in self._by_tag:
+            return self._by_tag[tag]
         raise UnknownTagError(tag, self._hint(tag))
 
     def _hint(self, tag: str) -> str:
@@ -301,22 +302,29 @@ class Registry:
         module = importlib.import_module(f"airflow_xcom.codecs.builtin.{home}")
         with self._lock:
             if home not in self._loaded:
-                self._loaded.add(home)
                 for found in module.CODECS:
                     if found.tag not in self._by_tag:
                         self._add(found)
+                self._loaded.add(home)
 
     def _load_entry_points(self) -> None:
         if not self._entry_points_due:
             return
-        self._entry_points_due = False
-        for point in metadata.entry_points(group=ENTRY_POINT_GROUP):
-            try:
-                loaded = point.load()
-                if isinstance(loaded, Codec) and self._by_tag.get(loaded.tag) is not loaded:
-                    self.register(loaded)
-            except Exception as error:  # noqa: BLE001 - one bad plugin must not take the others with it
-                self._failures[point.name] = f"{type(error).__name__}: {error}"
+        with self._loading:
+            if not self._entry_points_due or self._is_loading:  # by this very thread, from within an entry point
+                return
+            self._is_loading = True
+            for point in metadata.entry_points(group=ENTRY_POINT_GROUP):
+                self._load_entry_point(point)
+            self._entry_points_due = self._is_loading = False
+
+    def _load_entry_point(self, point: metadata.EntryPoint) -> None:
+        try:
+            loaded = point.load()
+            if isinstance(loaded, Codec) and self._by_tag.get(loaded.tag) is not loaded:
+                self.register(loaded)
+        except Exception as error:  # noqa: BLE001 - one bad plugin must not take the others with it
+            self._failures[point.name] = f"{type(error).__name__}: {error}"
 
     def __iter__(self) -> Iterator[Codec]:
         """Every codec, the built-in ones whose library is installed included."""

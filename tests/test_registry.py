@@ -370,6 +370,45 @@ def test_entry_points_are_discovered(tmp_path: Path) -> None:
     assert "the entry point 'broken' failed to load: ModuleNotFoundError" in done.stdout
 
 
+THREADS = """
+    import sys, threading
+    sys.path.insert(0, {site!r})
+    from airflow_xcom.codecs import decode, encode
+    import datetime, decimal, numpy, pandas
+    values = [(1,), datetime.datetime(2024, 1, 1), decimal.Decimal("1.5"), numpy.arange(3), {{1}}]
+    values.append(pandas.DataFrame({{"a": [1]}}))
+    barrier, failed = threading.Barrier(12), []
+    def work(value):
+        barrier.wait()
+        try:
+            payload = encode([value])
+            assert type(decode(payload.to_bytes(), payload.format)[0]) is type(value)
+        except BaseException as error:
+            failed.append(repr(error))
+    threads = [threading.Thread(target=work, args=(value,), daemon=True) for value in values * 2]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join(60)
+    print(failed, sum(thread.is_alive() for thread in threads))
+"""
+EAGER = """
+from airflow_xcom.codecs import Codec, encode
+encode((1,))  # while it is being loaded as an entry point
+class Gear: pass
+GEAR = Codec("acme.gear", (Gear,), lambda _: 1, lambda *_: Gear())
+"""
+
+
+def test_first_use_from_many_threads(tmp_path: Path) -> None:
+    info = tmp_path / "eager-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: eager\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[airflow_xcom.codecs]\ngear = eager_plugin:GEAR\n")
+    (tmp_path / "eager_plugin.py").write_text(EAGER)
+    code = textwrap.dedent(THREADS.format(site=str(tmp_path)))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=100)
+    assert done.stdout == "[] 0\n", done.stderr
+
+
 def test_a_registry_of_ones_own_knows_only_what_it_was_told() -> None:
     own = Registry(builtins=False, entry_points=False)
     assert own.for_type(tuple) is None
