@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from airflow_xcom.backend.airflow import serde
-from airflow_xcom.codecs import Codec, UnsupportedValueError
+from airflow_xcom.codecs import Codec, UnsupportedValueError, registry
 
 __all__ = ["SERDE_CODEC"]
 
@@ -14,13 +14,14 @@ __all__ = ["SERDE_CODEC"]
 def _matches(kind: type) -> bool:
     """Whether serde restores this class as it was.
 
-    Data classes and attrs classes outside Airflow are not left to it: it flattens what is nested in them.
+    Data classes and attrs classes outside Airflow are not left to it: it flattens what is nested in them.  Nor are
+    subclasses of what a codec handles, which may have ``serialize`` methods of their own, as the frames of polars do.
     """
     name = f"{kind.__module__}.{kind.__qualname__}"
     if name in serde()._serializers:  # noqa: SLF001 - serde has no public way to ask
         return True
     if hasattr(kind, "serialize") and hasattr(kind, "deserialize"):
-        return True
+        return not any(registry.for_type(base) for base in kind.__mro__[1:-1] if not _matches(base))
     has_fields = dataclasses.is_dataclass(kind) or hasattr(kind, "__attrs_attrs__")
     return has_fields and kind.__module__.partition(".")[0] == "airflow"
 

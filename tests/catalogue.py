@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import test_arrow
+import test_classes
 import test_numpy
 import test_pandas
 import test_pandas_scalars
 import test_plain
+import test_polars
 import test_scalars
 import test_times
 from values import VALUES
@@ -33,6 +36,7 @@ def _constant(value: Any) -> Make:
 CATALOGUE: dict[str, dict[str, Make]] = {
     "JSON natives": _makers(test_plain.PLAIN, test_plain.NOT_PLAIN),
     "Python": _makers(test_scalars.CASES),
+    "Classes": _makers(test_classes.CLASSES),
     "Times": _makers(test_times.STDLIB, test_times.LIBRARIES, test_times.PENDULUM),
     "NumPy": _makers(test_numpy.ARRAYS, test_numpy.SCALARS, test_numpy.MASKED, test_numpy.RECARRAYS),
     "pandas scalars": _makers(
@@ -42,5 +46,7 @@ CATALOGUE: dict[str, dict[str, Make]] = {
         test_pandas_scalars.DTYPES,
     ),
     "pandas": _makers(test_pandas.MADE),
+    "pyarrow": _makers(test_arrow.MADE),
+    "polars": _makers(test_polars.MADE),
     "Mixtures": _makers(VALUES),
 }

@@ -120,6 +120,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["AIRFLOW_HOME"] = folder
+        os.environ["AIRFLOW__CORE__ALLOWED_DESERIALIZATION_CLASSES"] = "airflow.* test_classes.*"
         os.environ["AIRFLOW__XCOM_CODECS__PATH"] = Path(folder, "ours").as_uri()
         os.environ["AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH"] = Path(folder, "storage").as_uri()
         os.environ["AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_THRESHOLD"] = "0"

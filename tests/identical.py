@@ -527,43 +527,66 @@ def _labels_and_attrs(expected: Any, actual: Any, path: str) -> str | None:
 
 @compares(pa.Table, pa.RecordBatch)
 def _arrow_table(expected: Any, actual: Any, path: str) -> str | None:
-    if not expected.schema.equals(actual.schema, check_metadata=True):
-        return _changed(expected.schema, actual.schema, f"{path}.schema")
-    if expected.equals(actual):
-        return None
+    if expected.num_rows != actual.num_rows:
+        return _changed(expected.num_rows, actual.num_rows, f"{path}.num_rows")
+    if found := difference(expected.schema, actual.schema, f"{path}.schema"):
+        return found
     for position, name in enumerate(expected.schema.names):
         if found := difference(expected.column(position), actual.column(position), f"{path}[{name!r}]"):
             return found
     return None
 
 
+@compares(pa.RecordBatchReader)
+def _reader(expected: Any, actual: Any, where: str) -> str | None:
+    """Reads both to their ends."""
+    return difference(expected.read_all(), actual.read_all(), where)
+
+
 @compares(pa.Array, pa.ChunkedArray)
 def _arrow_array(expected: Any, actual: Any, path: str) -> str | None:
     if found := difference(expected.type, actual.type, f"{path}.type"):
         return found
+    if pa.types.is_floating(expected.type):
+        left, right = (_float_bits(array) for array in (expected, actual))
+        return None if left.equals(right) else _changed(expected, actual, path)
     if expected.equals(actual):
         return None
     return _sequence(expected.to_pylist(), actual.to_pylist(), path)
 
 
+def _float_bits(array: Any) -> Any:
+    """The floats of an Arrow array as integers: every NaN has its own."""
+    chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+    bits = {16: pa.int16(), 32: pa.int32(), 64: pa.int64()}[array.type.bit_width]
+    return pa.chunked_array([chunk.view(bits) for chunk in chunks], bits)
+
+
 @compares(pa.Scalar)
 def _arrow_scalar(expected: Any, actual: Any, path: str) -> str | None:
-    return difference(expected.type, actual.type, f"{path}.type") or _parts(expected, actual, path, ("as_py()",))
+    return difference(pa.repeat(expected, 1), pa.repeat(actual, 1), path)
 
 
-@compares(pa.Schema)
-def _arrow_schema(expected: pa.Schema, actual: pa.Schema, path: str) -> str | None:
-    return None if expected.equals(actual, check_metadata=True) else _changed(expected, actual, path)
+@compares(pa.Schema, pa.Field, pa.DataType)
+def _arrow_schema(expected: Any, actual: Any, path: str) -> str | None:
+    same = expected.equals(actual, check_metadata=True) and str(expected) == str(actual)
+    return None if same else _changed(expected, actual, path)
 
 
 @compares("polars.dataframe.frame.DataFrame")
 def _polars_frame(expected: Any, actual: Any, path: str) -> str | None:
-    if expected.schema != actual.schema or repr(expected.schema) != repr(actual.schema):
-        return _changed(expected.schema, actual.schema, f"{path}.schema")
-    return None if expected.equals(actual, null_equal=True) else _changed(expected, actual, path)
+    if expected.shape != actual.shape:
+        return _changed(expected.shape, actual.shape, f"{path}.shape")
+    columns = zip(expected.get_columns(), actual.get_columns(), strict=True)
+    return next(filter(None, (_polars_series(left, right, f"{path}[{left.name!r}]") for left, right in columns)), None)
 
 
 @compares("polars.series.series.Series")
 def _polars_series(expected: Any, actual: Any, path: str) -> str | None:
+    if expected.dtype != actual.dtype or repr(expected.dtype) != repr(actual.dtype):
+        return _changed(expected.dtype, actual.dtype, f"{path}.dtype")
     same = expected.name == actual.name and expected.equals(actual, check_dtypes=True, null_equal=True)
+    if same and expected.dtype.is_float():
+        left, right = (series.fill_null(0).to_numpy().tobytes() for series in (expected, actual))
+        same = left == right
     return None if same else _changed(expected, actual, path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import polars as pl
 import pytest
 from airflow.sdk import Asset
 from conftest import Backend
@@ -80,6 +81,20 @@ def test_a_class_that_is_not_allowed_is_refused_at_push(backend: Backend) -> Non
 def test_a_class_that_serde_changes_is_refused_at_push(backend: Backend, value: Any) -> None:
     with pytest.raises(UnsupportedValueError, match="serializer changes test_serde"):
         backend.push(value)
+
+
+def test_a_subclass_of_what_a_codec_handles_is_not_left_to_serde(backend: Backend) -> None:
+    class Frame(pl.DataFrame):
+        """Inherits serialize and deserialize, which mean something else."""
+
+    class Later(Own):
+        """Inherits serde's protocol."""
+
+    backend.push((1,))
+    with pytest.raises(UnsupportedTypeError, match="no codec handles test_serde"):
+        backend.push(Frame({"a": [1]}))
+    with pytest.raises(UnsupportedValueError, match="allowed_deserialization_classes"):
+        backend.push(Later(1))
 
 
 def test_a_class_that_serde_does_not_know_is_refused(backend: Backend) -> None:

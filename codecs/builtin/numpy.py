@@ -29,6 +29,7 @@ _Array = np.ndarray[Any, np.dtype[Any]]
 # Subclasses that people meet; any other is refused by the registry.
 _REFUSED = (np.matrix, np.memmap, np.ma.core.mvoid, "numpy.char.chararray", "numpy.chararray")
 
+_NUMBERS = (bool, int, float)  # not Decimal: an int() of Decimal("1E+999999999") takes hours
 _MASKED_DATA = (np.ndarray, np.recarray)
 _MASKED_STATE = frozenset(vars(np.ma.MaskedArray(0)))
 
@@ -85,9 +86,9 @@ def _decode_scalar(node: Any, _version: int) -> Any:
     dtype = decode_dtype(spec)
     if isinstance(item, bytes | memoryview | list) and dtype.kind not in "OT":
         return decode_elements(dtype, 1, item).copy()[0]
-    if dtype.kind in "mM":
+    if type(item) in _NUMBERS and dtype.kind in "mM":
         return _exact(np.int64, item).view(dtype.newbyteorder("="))
-    if dtype.kind in "biuf":
+    if type(item) in _NUMBERS and dtype.kind in "biuf":
         return _exact(dtype.type, item)
     msg = f"{item!r:.80} for a scalar of {dtype!r:.80}"
     raise CorruptPayloadError(msg)

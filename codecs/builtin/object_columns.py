@@ -36,6 +36,7 @@ _PLAIN = {
 _MISSING = {"None": None, "nan": np.nan, "NA": pd.NA, "NaT": pd.NaT}
 _NAMES = {type(None): "None", float: "nan", type(pd.NA): "NA", type(pd.NaT): "NaT"}
 _NAN_BITS = np.float64(np.nan).tobytes()
+_MOST_UNSEEN = 1_000_000  # rows of a null array, which takes no bytes however many they are
 _MOST_DIGITS = 38  # of decimal128
 
 
@@ -75,7 +76,7 @@ def _plain_array(items: list[Any], kind: type) -> pa.Array | None:
         if kind is Decimal:
             return _decimal_array(items)
         if kind is type(None):
-            return pa.nulls(len(items))
+            return pa.nulls(len(items), pa.null() if len(items) <= _MOST_UNSEEN else pa.bool_())
         return pa.array(items, _PLAIN[kind], from_pandas=True) if kind in _PLAIN else None
     except (pa.ArrowException, UnicodeError, OverflowError):  # lone surrogates, integers beyond 64 bits
         return None
@@ -95,6 +96,9 @@ def _decimal_array(items: list[Any]) -> pa.Array | None:
 def decode_objects(array: pa.Array, missing: str = "None") -> np.ndarray:
     """The object array that :func:`encode_objects` wrote as a native Arrow column."""
     kind = array.type
+    if pa.types.is_null(kind) and len(array) > _MOST_UNSEEN:
+        msg = f"{len(array)} objects in a column that takes no bytes"
+        raise ValueError(msg)
     if pa.types.is_decimal(kind) or kind in (pa.large_string(), pa.large_binary()):
         values: np.ndarray = array.to_numpy(zero_copy_only=False)
     elif kind == pa.date32():

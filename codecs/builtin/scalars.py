@@ -13,6 +13,7 @@ from uuid import UUID, SafeUUID
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.model import Codec
 
+_FRACTION_BITS = 1 << 18
 _INTEGER_BYTES = 1 << 27  # a bound on what a forged payload can make an integer cost
 
 
@@ -51,11 +52,22 @@ def _decode_decimal(node: str, _version: int) -> Decimal:
 
 
 def _encode_fraction(value: Fraction) -> list[int]:
+    if _is_long(value.numerator, value.denominator):
+        msg = f"the fraction has more than {_FRACTION_BITS} bits; return its numerator and denominator as a tuple"
+        raise UnsupportedValueError(msg)
     return [value.numerator, value.denominator]
+
+
+def _is_long(numerator: int, denominator: int) -> bool:
+    """Whether the greatest common divisor, whose cost grows with the square of the length, would take seconds."""
+    return max(numerator.bit_length(), denominator.bit_length()) > _FRACTION_BITS
 
 
 def _decode_fraction(node: list[int], _version: int) -> Fraction:
     numerator, denominator = node
+    if _is_long(numerator, denominator):
+        msg = f"a fraction of more than {_FRACTION_BITS} bits"
+        raise ValueError(msg)
     return Fraction(numerator, denominator)
 
 

@@ -1,0 +1,278 @@
+"""polars frames and series.
+
+::
+
+    polars.DataFrame, polars.Series     a table of the columns; its meta has what is there of
+                          "dtypes"   {place: dtype}   where Arrow cannot say the dtype, see below
+                          "names"    [name, ...]      where a name has U+0000, which polars cannot hand to Arrow
+                          "height"   int              where there are no columns
+
+    dtype := null (as Arrow says) | "Int128" | "UInt128" | ["Enum", [category, ...]]
+           | ["Categorical", name, namespace, physical] | ["Categorical", ordering] (before polars 1.32)
+           | ["List", dtype] | ["Array", dtype] | ["Struct", [dtype, ...]]
+
+Text is written as Arrow's large strings, which every reader knows and which hold what a slice shows and no more;
+integers of 128 bits, which Arrow has not, as their digits; categories as dictionaries, or as text where nested.
+
+Not part of the value, as polars says itself: where chunks begin, the flags of sortedness, and the numbers behind a
+Categorical.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from airflow_xcom.codecs.builtin.arrow_summary import summarize_columns, text_of
+from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, EncodeError, UnsupportedValueError
+from airflow_xcom.codecs.model import Codec, Table
+
+__all__ = ["CODECS"]
+
+_WIDE = tuple(getattr(pl, name) for name in ("Int128", "UInt128") if hasattr(pl, name))
+_DIGITS = {kind.__name__: kind for kind in _WIDE}
+_NAMED = (pl.Categorical, pl.Enum)
+_EXTENSION = getattr(pl, "BaseExtension", ())  # since polars 1.36
+_HAS_CATEGORIES = hasattr(pl, "Categories")  # since polars 1.32
+
+Dtype = Any
+
+
+# -- dtypes --------------------------------------------------------------------------------------------------
+
+
+def _stored(dtype: Dtype, *, nested: bool = False) -> Dtype:
+    """The dtype in which a column is handed to Arrow."""
+    if isinstance(dtype, _WIDE) or (nested and isinstance(dtype, _NAMED)):
+        return pl.String()
+    if isinstance(dtype, pl.List):
+        return pl.List(_stored(dtype.inner, nested=True))
+    if isinstance(dtype, pl.Array) and dtype.size:
+        return pl.Array(_stored(dtype.inner, nested=True), dtype.size)
+    if isinstance(dtype, pl.Struct):
+        return pl.Struct([pl.Field(field.name, _stored(field.dtype, nested=True)) for field in dtype.fields])
+    if isinstance(dtype, pl.Object):
+        msg = "it holds Python objects; return it as a list (to_list()), or cast it to a dtype of polars"
+        raise UnsupportedValueError(msg)
+    if isinstance(dtype, pl.Array):
+        msg = "polars cannot read back arrays of width 0; cast it to pl.List"
+        raise UnsupportedValueError(msg)
+    if isinstance(dtype, _EXTENSION):
+        msg = f"the extension dtype {dtype} may not be known where it is pulled; return its storage, ext.storage()"
+        raise UnsupportedValueError(msg)
+    return dtype
+
+
+def _encode_dtype(dtype: Dtype) -> Any:  # noqa: PLR0911 - one for each kind
+    """What rebuilds a dtype beside what Arrow says of it."""
+    if isinstance(dtype, _WIDE):
+        return type(dtype).__name__
+    if isinstance(dtype, pl.Enum):
+        return ["Enum", dtype.categories.to_list()]
+    if isinstance(dtype, pl.Categorical):
+        if not _HAS_CATEGORIES:
+            return ["Categorical", getattr(dtype, "ordering")]  # noqa: B009 - no attribute since
+        kind = dtype.categories
+        return ["Categorical", kind.name(), kind.namespace(), str(kind.physical())]
+    if isinstance(dtype, pl.List | pl.Array):
+        inner = _encode_dtype(dtype.inner)
+        return inner and [type(dtype).__name__, inner]
+    if isinstance(dtype, pl.Struct):
+        fields = [_encode_dtype(field.dtype) for field in dtype.fields]
+        return ["Struct", fields] if any(fields) else None
+    return None
+
+
+def _decode_dtype(spec: Any, found: Dtype) -> Dtype:  # noqa: PLR0911 - one for each kind
+    """The dtype that :func:`_encode_dtype` described, of a column that Arrow says is ``found``."""
+    match spec:
+        case None:
+            return found
+        case str(name) if name in _DIGITS:
+            return _DIGITS[name]()
+        case ["Enum", list(categories)]:
+            return pl.Enum(categories)
+        case ["Categorical", str(name), str(namespace), str(physical)] if _HAS_CATEGORIES:
+            kinds = {str(kind): kind for kind in (pl.UInt8, pl.UInt16, pl.UInt32)}
+            return pl.Categorical(pl.Categories(name, namespace, physical=kinds[physical]))
+        case ["Categorical", ("physical" | "lexical") as ordering]:
+            return pl.Categorical(ordering)
+        case ["List", inner] if isinstance(found, pl.List):
+            return pl.List(_decode_dtype(inner, found.inner))
+        case ["Array", inner] if isinstance(found, pl.Array):
+            return pl.Array(_decode_dtype(inner, found.inner), found.size)
+        case ["Struct", list(inners)] if isinstance(found, pl.Struct):
+            pairs = zip(found.fields, inners, strict=True)
+            return pl.Struct([pl.Field(field.name, _decode_dtype(inner, field.dtype)) for field, inner in pairs])
+        case ["Categorical", str(), str(), str()] | "Int128" | "UInt128":
+            msg = f"polars {pl.__version__} has not the dtype {spec}; upgrade polars where the value is pulled"
+            raise DecodeError(msg)
+    msg = f"{spec!r:.80} describes no dtype of a column of {found}"
+    raise CorruptPayloadError(msg)
+
+
+def _same(left: Dtype, right: Dtype) -> bool:
+    """Whether two dtypes are equal; before polars 1.32 the orders of categories are so to ``==``."""
+    return left == right and repr(left) == repr(right)
+
+
+# -- columns -------------------------------------------------------------------------------------------------
+
+
+def _to_arrow(series: Any) -> Any:
+    """A column as Arrow knows it, under no name."""
+    stored = _stored(series.dtype)
+    if stored != series.dtype:
+        series = series.cast(stored)
+    frame = series.alias("").to_frame()
+    try:
+        return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).column(0)
+    except pl.exceptions.PanicException as error:
+        msg = f"polars cannot hand {series.dtype} to Arrow ({error}); are there names with U+0000?"
+        raise UnsupportedValueError(msg) from error
+
+
+def _whole(column: Any) -> Any:
+    """The column, if its arrays have all their elements: polars 1.20 hands on slices of them that lack some."""
+    if pa.types.is_fixed_size_list(column.type):
+        width = column.type.list_size
+        if any(len(chunk.values) < (chunk.offset + len(chunk)) * width for chunk in column.chunks):
+            msg = (
+                f"polars {pl.__version__} cannot hand a slice of {column.type} to Arrow; cast it to pl.List, or upgrade"
+            )
+            raise UnsupportedValueError(msg)
+    return column
+
+
+def _from_arrow(table: Any) -> list[Any]:
+    """The columns of a table as polars reads them, without heed to what metadata say of them.
+
+    Raises:
+        CorruptPayloadError: polars cannot, or the metadata of a nested field would make it read something else.
+    """
+    for field in table.schema:
+        _check_type(field.type)
+    plain = pa.Table.from_arrays(table.columns, names=[str(place) for place in range(table.num_columns)])
+    try:
+        return list(pl.DataFrame(pl.from_arrow(plain)).get_columns())
+    except pl.exceptions.PanicException as error:
+        msg = f"polars cannot read a column: {error}"
+        raise CorruptPayloadError(msg) from error
+
+
+_LEAVES = (
+    *(pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal128, pa.types.is_null),
+    *(pa.types.is_large_string, pa.types.is_string, pa.types.is_large_binary, pa.types.is_binary),
+    *(pa.types.is_date32, pa.types.is_time64, pa.types.is_timestamp, pa.types.is_duration),
+)
+
+
+def _check_type(kind: Any) -> None:
+    if pa.types.is_dictionary(kind) and pa.types.is_large_string(kind.value_type):
+        return
+    inner = [kind.field(place) for place in range(kind.num_fields)]
+    nested = pa.types.is_nested(kind) and not any(field.metadata for field in inner)
+    if not nested and not any(is_of_kind(kind) for is_of_kind in _LEAVES):
+        msg = f"polars writes no column of {kind}"
+        raise CorruptPayloadError(msg)
+    for field in inner:
+        _check_type(field.type)
+
+
+def _encode_columns(columns: list[Any]) -> Table:
+    arrays = []
+    for series in columns:
+        try:
+            arrays.append(_whole(_to_arrow(series)))
+        except EncodeError as error:
+            error.reason = f"column {series.name!r}: {error.reason}"
+            raise
+    names = [series.name for series in columns]
+    fields = [text_of(name) for name in names]
+    table = pa.Table.from_arrays(arrays, names=fields).unify_dictionaries()
+    meta: dict[str, Any] = {}
+    if dtypes := _encode_dtypes(columns, _from_arrow(table.slice(0, 0))):
+        meta["dtypes"] = dtypes
+    if names != fields:
+        meta["names"] = names
+    return Table(table, meta)
+
+
+def _encode_dtypes(columns: list[Any], found: list[Any]) -> dict[str, Any]:
+    """What must be said of the columns that Arrow would not bring back with their dtypes."""
+    specs = {}
+    for place, (series, bare) in enumerate(zip(columns, found, strict=True)):
+        if _same(series.dtype, bare.dtype):
+            continue
+        spec = specs[str(place)] = _encode_dtype(series.dtype)
+        if spec is None or not _same(_decode_dtype(spec, bare.dtype), series.dtype):
+            msg = f"column {series.name!r}: {series.dtype} would come back as {bare.dtype}; cast it"
+            raise UnsupportedValueError(msg)
+    return specs
+
+
+def _decode_columns(table: Any, meta: dict[str, Any]) -> Any:
+    """The frame of the columns of a table."""
+    dtypes = meta.get("dtypes", {})
+    columns = []
+    for place, series in enumerate(_from_arrow(table)):
+        dtype = _decode_dtype(dtypes.get(str(place)), series.dtype)
+        columns.append(series if _same(dtype, series.dtype) else series.cast(dtype))
+    frame = pl.DataFrame(columns)
+    frame.columns = meta.get("names", table.column_names)
+    return frame
+
+
+# -- frames and series ---------------------------------------------------------------------------------------
+
+
+def _encode_frame(frame: Any) -> Table:
+    if isinstance(frame, pl.LazyFrame):
+        msg = "a LazyFrame is a query, not its result; return value.collect()"
+        raise UnsupportedValueError(msg)
+    if not frame.width:
+        return Table(pa.table({}), {"height": frame.height} if frame.height else {})
+    return _encode_columns(frame.get_columns())
+
+
+def _decode_frame(node: Table, _version: int) -> Any:
+    if node.table.num_columns:
+        return _decode_columns(node.table, node.meta)
+    return pl.DataFrame(height=node.meta["height"]) if "height" in node.meta else pl.DataFrame()
+
+
+def _encode_series(series: Any) -> Table:
+    return _encode_columns([series])
+
+
+def _decode_series(node: Table, _version: int) -> Any:
+    (series,) = _decode_columns(node.table, node.meta).get_columns()
+    return series
+
+
+def _column(series: Any) -> tuple[str, Any, Any]:
+    return series.name, series.dtype, _shown(series.head(3))
+
+
+def _shown(head: Any) -> list[Any]:
+    with suppress(Exception, pl.exceptions.PanicException):  # a time or a zone that datetime has not
+        if not head.dtype.is_nested():
+            return list(head.to_list())
+    return ["…"] * len(head)
+
+
+def _summarize_frame(frame: Any) -> dict[str, Any]:
+    return summarize_columns(list(frame.shape), map(_column, frame.iter_columns()))
+
+
+def _summarize_series(series: Any) -> dict[str, Any]:
+    return summarize_columns([len(series)], [_column(series)])
+
+
+CODECS = (
+    Codec("polars.DataFrame", (pl.DataFrame, pl.LazyFrame), _encode_frame, _decode_frame, summarize=_summarize_frame),
+    Codec("polars.Series", (pl.Series,), _encode_series, _decode_series, summarize=_summarize_series),
+)

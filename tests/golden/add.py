@@ -1,0 +1,30 @@
+"""Write the golden payloads of values that have none yet."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from golden_values import GOLDEN_VALUES, is_allowed  # noqa: E402
+
+from airflow_xcom.codecs import encode, registry  # noqa: E402
+
+
+def main() -> None:
+    """Add what is missing."""
+    registry.allow_classes(is_allowed)
+    for name, make in GOLDEN_VALUES.items():
+        stem = HERE / "v1" / re.sub(r"\W+", "-", name).strip("-")
+        if not stem.with_suffix(".json").exists():
+            payload = encode(make())
+            stem.with_suffix(f".{payload.format}").write_bytes(payload.to_bytes())
+            stem.with_suffix(".json").write_text(json.dumps({"name": name, "data": payload.to_json()}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

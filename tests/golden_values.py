@@ -1,0 +1,70 @@
+"""The values behind the golden payloads: one at least for every tag."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dateutil.tz
+import numpy as np
+import pandas as pd
+import pendulum
+import polars as pl
+import pyarrow as pa
+import pytz
+import test_classes
+from dateutil.relativedelta import MO
+from pendulum.duration import AbsoluteDuration
+from values import VALUES
+
+_MORE: dict[str, Callable[[], Any]] = {
+    "Enum": test_classes.CLASSES["Enum"],
+    "attrs class": test_classes.CLASSES["attrs class"],
+    "data class": test_classes.CLASSES["data class"],
+    "namedtuple": test_classes.CLASSES["namedtuple"],
+    "pydantic model": test_classes.CLASSES["pydantic model"],
+    "defaultdict": lambda: defaultdict(list, a=[1]),
+    "arrow array": lambda: pa.array([[1, None], None, []]),
+    "arrow batch": lambda: pa.record_batch({"a": [1, 2], "b": ["x", None]}),
+    "arrow chunks": lambda: pa.chunked_array([[1, 2], [3]]),
+    "arrow field": lambda: pa.field("a", pa.decimal128(5, 2), nullable=False, metadata={"unit": "EUR"}),
+    "arrow reader": lambda: pa.RecordBatchReader.from_batches(
+        pa.schema({"a": pa.int64()}), [pa.record_batch({"a": [1, 2]}), pa.record_batch({"a": [3]})]
+    ),
+    "arrow scalar": lambda: pa.scalar({"a": 1, "b": None}),
+    "arrow schema": lambda: pa.schema({"a": pa.timestamp("us", "UTC")}, metadata={"k": "v"}),
+    "arrow table": lambda: pa.table({"a": [1, None], "d": pa.array(["x", "x"]).dictionary_encode()}),
+    "arrow type": lambda: pa.list_(pa.struct({"a": pa.int8()})),
+    "polars frame": lambda: pl.DataFrame(
+        {"a": [1, None], "s": ["x", "y"], "e": pl.Series(["p", None], dtype=pl.Enum(["q", "p"]))}
+    ),
+    "polars series": lambda: pl.Series("n", [[1], None, []]),
+    "timezone with a name": lambda: dt.timezone(dt.timedelta(hours=-5), "EST"),
+    "zoneinfo": lambda: ZoneInfo("Asia/Kolkata"),
+    "pytz": lambda: pytz.timezone("Europe/Paris").localize(dt.datetime(2024, 7, 1)),
+    "dateutil": lambda: dt.datetime(2024, 7, 1, tzinfo=dateutil.tz.gettz("Europe/Paris")),
+    "dateutil weekday": lambda: MO(2),
+    "pendulum date": lambda: pendulum.date(2024, 2, 29),
+    "pendulum time": lambda: pendulum.time(1, 2, 3, 4),
+    "pendulum interval": lambda: pendulum.interval(pendulum.date(2024, 1, 1), pendulum.date(2024, 3, 1)),
+    "pendulum absolute duration": lambda: AbsoluteDuration(days=-1),
+    "pendulum zone": lambda: pendulum.timezone("Europe/Paris"),
+    "pendulum fixed zone": lambda: pendulum.FixedTimezone(3600),
+    "numpy dtype": lambda: np.dtype([("a", ">i4"), ("b", "U3")]),
+    "numpy recarray": lambda: np.rec.array([(1, 2.5)], dtype=[("a", "i4"), ("b", "f8")]),
+    "pandas dtypes": lambda: [pd.CategoricalDtype(["a"]), pd.DatetimeTZDtype("us", "UTC"), pd.Int64Dtype()],
+    "pandas array": lambda: pd.array([1, None, 3], dtype="Int64"),
+    "pandas sparse": lambda: pd.Series(pd.arrays.SparseArray([0.0, 0.0, 1.5])),
+}
+
+
+_LARGE = {"10,000 digits", "large array", "large frame", "many bytes"}
+GOLDEN_VALUES = {name: make for name, make in (VALUES | _MORE).items() if name not in _LARGE}
+
+
+def is_allowed(name: str) -> bool:
+    """Which classes the payloads name."""
+    return name.startswith("test_classes.")

@@ -1,0 +1,326 @@
+"""A reader of the stored form that shares no code with airflow_xcom, written from docs/FORMAT.md alone.
+
+MessagePack is read by msgspec, tables by pyarrow, rows by json.  What comes out is a *neutral tree*: the nodes of the
+format, as Python's natives, ``Tagged``, ``Buffer`` and ``Table``.  ``interpret`` goes one step further for a few tags,
+as a reader in another language would.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+import struct
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+
+class Tagged(NamedTuple):
+    """A node that a codec wrote."""
+
+    tag: str
+    version: int
+    node: Any
+
+    def __hash__(self) -> int:  # the key of a map may be any node, a list below a tag included
+        return hash(self.tag)
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Raw memory."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Table:
+    """An Arrow table and its meta."""
+
+    table: pa.Table
+    meta: Any
+
+
+def text(node: Any) -> str:
+    """A neutral tree as text that is equal only for equal trees: types, order of keys and bits of floats included."""
+    if isinstance(node, Tagged):
+        return f"{node.tag}/{node.version}({text(node.node)})"
+    if isinstance(node, Table):
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, node.table.schema) as writer:
+            writer.write_table(node.table)
+        return f"table({text(node.meta)}, {sink.getvalue().to_pybytes()!r})"
+    if isinstance(node, float):
+        return f"float({struct.pack('>d', node).hex()})"
+    if isinstance(node, list):
+        return f"[{', '.join(map(text, node))}]"
+    if isinstance(node, dict):
+        return "{" + ", ".join(f"{text(key)}: {text(item)}" for key, item in node.items()) + "}"
+    assert node is None or type(node) in (bool, int, str, bytes, Buffer), type(node)
+    return repr(node)
+
+
+# -- section 4: the MessagePack body -------------------------------------------------------------------------
+
+# Head byte -> bytes of the length behind it, bytes of content beside those the length counts.  (MessagePack's own
+# specification; msgspec reads one object, and does not say where in a stream it ends.)
+_SIZED = {0xC4: (1, 0), 0xC5: (2, 0), 0xC6: (4, 0), 0xC7: (1, 1), 0xC8: (2, 1), 0xC9: (4, 1)}
+_SIZED |= {0xD9: (1, 0), 0xDA: (2, 0), 0xDB: (4, 0)}
+_FIXED = {0xC0: 0, 0xC2: 0, 0xC3: 0, 0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2}
+_FIXED |= {0xD2: 4, 0xD3: 8, 0xD4: 2, 0xD5: 3, 0xD6: 5, 0xD7: 9, 0xD8: 17}
+_COUNTED = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
+
+
+def end_of(data: bytes, position: int) -> int:
+    """Where the MessagePack object that begins at ``position`` ends."""
+    due = 1
+    while due:
+        head, due, position = data[position], due - 1, position + 1
+        if head in _SIZED:
+            width, more = _SIZED[head]
+            position += width + more + int.from_bytes(data[position : position + width], "big")
+        elif head in _FIXED:
+            position += _FIXED[head]
+        elif head in _COUNTED:
+            width, objects = _COUNTED[head]
+            due += objects * int.from_bytes(data[position : position + width], "big")
+            position += width
+        elif 0x80 <= head < 0xA0:
+            due += (head & 15) * (2 if head < 0x90 else 1)
+        elif 0xA0 <= head < 0xC0:
+            position += head & 31
+        else:
+            assert head < 0x80 or head >= 0xE0, hex(head)
+    assert position <= len(data)
+    return position
+
+
+def objects_of(data: bytes) -> list[tuple[int, int]]:
+    """Where each object of a stream begins and ends."""
+    places, position = [], 0
+    while position < len(data):
+        end = end_of(data, position)
+        places.append((position, end))
+        position = end
+    return places
+
+
+class Body(NamedTuple):
+    """A MessagePack body, taken apart."""
+
+    tags: list[tuple[str, int]]
+    tree: bytes
+    sizes: list[int]
+    buffers: list[bytes]
+    starts: list[int]  # of each bin object's content
+
+
+def open_body(data: bytes) -> Body:
+    """The parts of a body, with everything checked that section 4 says of them."""
+    (_, end), (tree_start, tree_end), *rest = objects_of(data)
+    magic, version, tags, sizes, tree_size = msgspec.msgpack.decode(data[:end])
+    assert (magic, version, tree_size) == ("airflow_xcom", 1, tree_end - tree_start)
+    pieces, starts = [], []
+    for start, stop in rest:
+        if data[start] == 0xC0:
+            assert start % 64 != 59, "padding goes no further than it must"
+            continue
+        assert data[start] == 0xC6, "a bin 32 object"
+        assert (start + 5) % 64 == 0
+        starts.append(start + 5)
+        pieces.append(data[start + 5 : stop])
+    buffers = []
+    for size in sizes:
+        buffer = pieces.pop(0)
+        while len(buffer) < size:
+            buffer += pieces.pop(0)
+        assert len(buffer) == size
+        buffers.append(buffer)
+    assert not pieces
+    return Body([(tag, version) for tag, version in tags], data[tree_start:tree_end], sizes, buffers, starts)
+
+
+def read_msgpack(data: bytes) -> Any:
+    """The neutral tree of a MessagePack body."""
+    body = open_body(data)
+    return read_tree(body.tree, body.tags, body.buffers)
+
+
+def read_tree(packed: bytes, tags: list[tuple[str, int]], buffers: list[bytes]) -> Any:
+    """The neutral tree of one packed node."""
+
+    def unpack(data: bytes) -> Any:
+        return msgspec.msgpack.decode(data, ext_hook=extension)
+
+    def extension(code: int, data: memoryview) -> Any:
+        content = bytes(data)
+        if code == 0:
+            return Buffer(content)
+        if code == 1:
+            return Buffer(buffers[unpack(content)])
+        if code == 2:
+            meta, stream = unpack(content)
+            return Table(pa.ipc.open_stream(stream.data).read_all(), meta)
+        if code == 15:
+            index, node = unpack(content)
+            return Tagged(*tags[index], node)
+        assert 16 <= code <= 127, code
+        return Tagged(*tags[code - 16], unpack(content))
+
+    return unpack(packed)
+
+
+# -- section 5: the Arrow body -------------------------------------------------------------------------------
+
+
+def read_arrow(data: bytes) -> Any:
+    """The neutral tree of an Arrow body."""
+    table = pa.ipc.open_file(data).read_all()
+    note = json.loads(table.schema.metadata[b"airflow_xcom"])
+    assert set(note) == {"version", "tag", "tag_version", "meta"}
+    assert note["version"] == 1
+    return Tagged(note["tag"], note["tag_version"], Table(table.replace_schema_metadata(None), read_json(note["meta"])))
+
+
+def read_blob(data: bytes, form: str) -> Any:
+    """The neutral tree of a blob of a format."""
+    return {"msgpack": read_msgpack, "arrow": read_arrow}[form](data)
+
+
+# -- section 3: the JSON syntax ------------------------------------------------------------------------------
+
+
+def read_json(value: Any) -> Any:
+    """The neutral tree of a value in the JSON syntax."""
+    if isinstance(value, list):
+        return [read_json(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) != {"$"}:
+        return {key: read_json(item) for key, item in value.items()}
+    if len(value["$"]) == 3:
+        tag, version, node = value["$"]
+        return Tagged(tag, version, read_json(node))
+    form, content = value["$"]
+    return _FORMS[form](content)
+
+
+def _table(content: Any) -> Table:
+    meta, stream = content
+    return Table(pa.ipc.open_stream(_bytes(stream)).read_all(), read_json(meta))
+
+
+def _bytes(content: str) -> bytes:
+    return base64.b64decode(content, validate=True)
+
+
+_FORMS = {
+    "map": lambda pairs: {read_json(key): read_json(item) for key, item in pairs},
+    "table": _table,
+    "float": float,
+    "nan": lambda content: struct.unpack(">d", bytes.fromhex(content))[0],
+    "int": int,
+    "text": lambda content: json.loads(f'"{content}"'),
+    "bytes": _bytes,
+    "buffer": lambda content: Buffer(_bytes(content)),
+    "blob": lambda content: read_msgpack(_bytes(content)),
+}
+
+
+# -- section 1: the row --------------------------------------------------------------------------------------
+
+
+def read_row(row: Any) -> Any:
+    """The neutral tree of a row, wherever the value is."""
+    if not isinstance(row, dict) or set(row) != {"airflow_xcom"}:
+        return row
+    envelope = row["airflow_xcom"]
+    assert envelope["version"] == 1
+    assert len(envelope["of"]) == 5
+    if "data" in envelope:
+        return read_json(envelope["data"])
+    reference = envelope["ref"]
+    url = urlsplit(reference["url"])
+    assert url.scheme == "file"
+    data = Path(unquote(url.path), *reference["path"].split("/")).read_bytes()
+    assert len(data) == reference["size"]
+    assert reference["digest"] == f"xxh3-128:{xxhash.xxh3_128_hexdigest(data)}"
+    return read_blob(data, reference["format"])
+
+
+# -- section 7: a few tags -----------------------------------------------------------------------------------
+
+
+def interpret(node: Any) -> Any:
+    """The values below a neutral tree, as far as this reader knows their tags."""
+    if isinstance(node, list):
+        return [interpret(item) for item in node]
+    if isinstance(node, dict):
+        return {interpret(key): interpret(item) for key, item in node.items()}
+    if isinstance(node, Tagged) and node.tag in _TAGS:
+        assert node.version == 1
+        return _TAGS[node.tag](node.node)
+    return node
+
+
+def _datetime(node: Any) -> dt.datetime:
+    if isinstance(node, str):
+        return dt.datetime.fromisoformat(node)
+    moment, zone, *fold = node
+    zone = ZoneInfo(zone) if isinstance(zone, str) else interpret(zone)
+    return dt.datetime.fromisoformat(moment).replace(tzinfo=zone, fold=fold[0] if fold else 0)
+
+
+def _timezone(node: Any) -> dt.timezone:
+    days, seconds, microseconds, *name = node
+    return dt.timezone(dt.timedelta(days, seconds, microseconds), *name)
+
+
+def _array(node: Any) -> np.ndarray:
+    dtype, shape, elements, *order = node
+    if isinstance(elements, list):
+        assert dtype == "|O"
+        flat = np.fromiter(map(interpret, elements), object, len(elements))
+    else:
+        flat = np.frombuffer(elements.data if isinstance(elements, Buffer) else elements, dtype)
+    return flat.reshape(shape, order=order[0] if order else "C")
+
+
+def _frame(node: Table) -> dict[Any, list[Any]]:
+    """Column by column under the labels that the fields have; the index is left out."""
+    index = node.meta.get("index")
+    levels = 0 if index is None or "range" in index else len(index.get("levels", [index]))
+    columns = node.table.columns[: node.table.num_columns - levels]
+    kinds = node.meta.get("kinds", {})
+    return {
+        name: _column(column, kinds.get(str(place)))
+        for place, (name, column) in enumerate(zip(node.table.column_names, columns, strict=False))
+    }
+
+
+def _column(column: pa.ChunkedArray, kind: Any) -> list[Any]:
+    cells = column.to_pylist()
+    match kind:
+        case ["cells", tags]:
+            return [interpret(read_tree(cell, [tuple(entry) for entry in tags], [])) for cell in cells]
+    return cells
+
+
+_TAGS = {
+    "tuple": lambda node: tuple(interpret(node)),
+    "decimal": Decimal,
+    "datetime": _datetime,
+    "timezone": _timezone,
+    "zoneinfo": ZoneInfo,
+    "numpy.ndarray": _array,
+    "pandas.DataFrame": _frame,
+}
