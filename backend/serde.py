@@ -10,6 +10,8 @@ from airflow_xcom.codecs import Codec, UnsupportedValueError, registry
 
 __all__ = ["SERDE_CODEC"]
 
+_TAG = "airflow.serde"
+
 
 def _matches(kind: type) -> bool:
     """Whether serde restores this class as it was.
@@ -21,7 +23,8 @@ def _matches(kind: type) -> bool:
     if name in serde()._serializers:  # noqa: SLF001 - serde has no public way to ask
         return True
     if hasattr(kind, "serialize") and hasattr(kind, "deserialize"):
-        return not any(registry.for_type(base) for base in kind.__mro__[1:-1] if not _matches(base))
+        codecs = [registry.for_type(base) for base in kind.__mro__[1:-1]]
+        return all(codec is None or codec.tag == _TAG for codec in codecs)
     has_fields = dataclasses.is_dataclass(kind) or hasattr(kind, "__attrs_attrs__")
     return has_fields and kind.__module__.partition(".")[0] == "airflow"
 
@@ -50,4 +53,4 @@ def _decode(node: Any, _version: int) -> Any:
     return serde().deserialize(node)
 
 
-SERDE_CODEC = Codec("airflow.serde", (), _encode, _decode, matches=_matches)
+SERDE_CODEC = Codec(_TAG, (), _encode, _decode, matches=_matches)
