@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import database
+import hypothesis
 import pytest
 
 # Airflow reads its configuration when it is first imported, which a test module may do.
@@ -22,6 +23,11 @@ os.environ.update(
         "AIRFLOW__CORE__XCOM_BACKEND": "airflow_xcom.backend.CodecXComBackend",
     }
 )
+
+# Where a change is judged, the same examples must be tried each time; everywhere else, new ones.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 COORDINATE = {"dag_id": "flights", "run_id": "manual__2024-01-01T00:00:00+00:00", "task_id": "clean", "map_index": -1}
 

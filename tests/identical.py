@@ -190,8 +190,12 @@ def _defaultdict(expected: Any, actual: Any, path: str) -> str | None:
 def _set(expected: Any, actual: Any, path: str) -> str | None:
     if len(expected) != len(actual):
         return _changed(expected, actual, path)
-    left = sorted(expected, key=lambda item: (_type_name(item), _short(item)))
-    right = sorted(actual, key=lambda item: (_type_name(item), _short(item)))
+    held = {item: item for item in actual}
+    pairs = [(item, held[item]) for item in expected if item in held]
+    if found := _sequence([left for left, _ in pairs], [right for _, right in pairs], path):
+        return found
+    rest = [[item for item in one if item not in other] for one, other in ((expected, held), (actual, expected))]
+    left, right = (sorted(items, key=lambda item: (_type_name(item), _short(item))) for items in rest)  # NaN and such
     return _sequence(left, right, path)
 
 

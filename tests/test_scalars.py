@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import uuid
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
@@ -63,6 +66,25 @@ def test_the_same_set_gives_the_same_bytes() -> None:
     assert one == other
     assert list(one) != list(other)
     assert encode(one).to_bytes() == encode(other).to_bytes()
+
+
+def test_sets_of_sets_give_the_same_bytes_in_every_process() -> None:
+    code = """
+from airflow_xcom.codecs import encode
+inner = [frozenset(text) for text in ("abc", "abd", "xyz", "pqrstu")]
+print(encode({*inner, (1, inner[0]), (1, inner[1])}).to_bytes().hex())
+"""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(1, 5)
+    }
+    assert len(found) == 1
 
 
 def test_an_integer_longer_than_is_sensible_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

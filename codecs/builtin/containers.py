@@ -18,7 +18,15 @@ def _decode_tuple(node: list[Any], _version: int) -> tuple[Any, ...]:
 
 def _encode_set(value: set[Any] | frozenset[Any]) -> list[Any]:
     """The elements in a fixed order, so that equal sets have equal payloads as far as their elements allow."""
-    return sorted(value, key=lambda item: (type(item).__qualname__, repr(item)))
+    return sorted(value, key=_rank)
+
+
+def _rank(item: Any) -> tuple[str, str, list[Any]]:
+    """What orders the elements of a set; the ``repr`` of a set in it would not be the same in every process."""
+    kind = type(item).__qualname__
+    if type(item) is frozenset:
+        return kind, "", sorted(map(_rank, item))
+    return (kind, "", list(map(_rank, item))) if type(item) is tuple else (kind, repr(item), [])
 
 
 def _decode_set(node: list[Any], _version: int) -> set[Any]:
