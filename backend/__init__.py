@@ -36,6 +36,9 @@ def __getattr__(name: str) -> Any:
     if name != "CodecXComBackend":
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
+    from airflow_xcom.backend.airflow import load_xcom
+
+    load_xcom()
     from airflow_xcom.backend.xcom import CodecXComBackend
 
     globals()[name] = CodecXComBackend

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
-__all__ = ["allows_class", "base_xcom", "configuration", "serde"]
+__all__ = ["allows_class", "base_xcom", "configuration", "load_xcom", "serde"]
 
 
 def base_xcom() -> type[Any]:
@@ -14,6 +15,12 @@ def base_xcom() -> type[Any]:
     except ImportError:
         from airflow.models.xcom import BaseXCom  # type: ignore[no-redef]
     return BaseXCom
+
+
+def load_xcom() -> None:
+    """Let Airflow import its XCom class first: doing so it imports the configured backend, which may be this one."""
+    with suppress(ImportError):  # before 3.0
+        import airflow.sdk.execution_time.xcom  # noqa: F401
 
 
 def configuration() -> Any:

@@ -48,6 +48,19 @@ def test_importing_the_backend_adds_nothing_to_airflows_sdk() -> None:
     assert not roots(after - before) & HEAVY
 
 
+@pytest.mark.parametrize("first", ["airflow.sdk", "airflow_xcom.backend", "airflow.models.xcom"])
+def test_the_backend_may_be_imported_first(first: str) -> None:
+    code = f"""
+import {first}
+from airflow_xcom.backend import CodecXComBackend
+from airflow.sdk.execution_time.xcom import XCom
+print("the same:", XCom is CodecXComBackend)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "the same: True" in done.stdout
+    assert "partially initialized" not in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("name", ["codecs", "backend"])
 def test_the_folders_are_not_packages_of_that_name(name: str) -> None:
     done = subprocess.run(
