@@ -565,10 +565,11 @@ def test_comes_back_exact(name: str) -> None:
 @pytest.mark.parametrize("member", [*MEMBERS, *COMBINATIONS], ids=repr)
 def test_members_come_back_as_themselves(member: Any) -> None:
     for back in both_ways([member, {member: (member,)}, np.array([member, None], dtype=object)]):
-        assert back[0] is member
-        assert next(iter(back[1])) is member
-        assert back[1][member][0] is member
-        assert back[2][0] is member
+        found = [back[0], next(iter(back[1])), back[1][member][0], back[2][0]]
+        if type(member)(member.value) is member:
+            assert all(item is member for item in found)
+        else:  # early Python 3.11 makes a new object each time for unnamed bits
+            assert all(type(item) is type(member) and item.__dict__ == member.__dict__ for item in found)
 
 
 @pytest.mark.parametrize(

@@ -86,13 +86,18 @@ def _is_enum(cls: type) -> bool:
     return enum.Enum in cls.__mro__
 
 
+def _is_combination(value: Any, again: Any) -> bool:
+    """Whether the number gives the value again; early 3.11 makes a new object each time if it has unnamed bits."""
+    return again is value or (type(again) is type(value) and again.__dict__ == value.__dict__)
+
+
 def _take_enum(value: Any) -> str | int:
     """The name of a member; the number of a combination of flags, which has none."""
     cls, name = type(value), value._name_
     if isinstance(name, str) and cls.__members__.get(name) is value:
         return name
     number = value._value_
-    if isinstance(value, enum.Flag) and type(number) is int and cls._value2member_map_.get(number) is value:
+    if isinstance(value, enum.Flag) and type(number) is int and _is_combination(value, cls(number)):
         return number
     msg = f"{value!r} is no member of {cls.__qualname__}"
     raise UnsupportedValueError(msg)
