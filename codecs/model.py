@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["Buffer", "Codec", "Table", "Tagged"]
+__all__ = ["Buffer", "Codec", "Shared", "Table", "Tagged"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +54,19 @@ class Tagged:
 
     tag: str
     version: int
+    node: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shared:
+    """A tagged node that stands in several places of a tree, which are one object.
+
+    Attributes:
+        place: its number among them.
+        node: the Tagged at the first place; None at the others.
+    """
+
+    place: int
     node: Any
 
 

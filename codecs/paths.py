@@ -21,16 +21,15 @@ def locate(value: Any, trail: Sequence[Any]) -> str:
         trail: the objects on the way, innermost first; those that a codec made on the fly are passed over.
     """
     path, at = "value", value
-    for target in reversed(trail):
-        if (step := _search(at, target)) is not None:
+    for place, target in enumerate(reversed(trail)):
+        step = "" if target is value and place == 0 else _search(at, target)
+        if step is not None:
             path, at = path + step, target
     return path if len(path) <= _LONGEST else f"{path[: _LONGEST // 2]} ... {path[-_LONGEST // 2 :]}"
 
 
 def _search(root: Any, target: Any) -> str | None:
-    """The path from ``root`` to the very object ``target``, breadth first, or None."""
-    if root is target:
-        return ""
+    """The path from ``root`` to the very object ``target`` below it, breadth first, or None."""
     level = [("", root)]
     seen = {id(root)}
     looked = 0

@@ -8,7 +8,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.bodies import arrow, json, msgpack
-from airflow_xcom.codecs.errors import CodecError, CorruptPayloadError, EncodeError, NestingError
+from airflow_xcom.codecs.errors import (
+    CircularReferenceError,
+    CodecError,
+    CorruptPayloadError,
+    EncodeError,
+    NestingError,
+)
 from airflow_xcom.codecs.model import Table, Tagged
 from airflow_xcom.codecs.paths import locate
 from airflow_xcom.codecs.registry import registry
@@ -75,11 +81,25 @@ def encode(value: Any) -> Payload:
     try:
         return _encode(value)
     except EncodeError as error:
+        if isinstance(error, NestingError) and (turn := _turn(error.trail)):
+            found = type(turn[0]).__name__
+            circular = CircularReferenceError(f"the {found} contains itself", path=locate(value, turn))
+            raise circular from None
         error.path = locate(value, error.trail)
         raise
     except RecursionError as error:
         msg = "it is nested too deeply"
         raise NestingError(msg) from error
+
+
+def _turn(trail: list[Any]) -> list[Any]:
+    """The part of a trail, innermost object first, at whose inner end an object comes again; or nothing."""
+    seen: set[int] = set()
+    for place, item in enumerate(reversed(trail)):
+        if id(item) in seen:
+            return trail[-place - 1 :]
+        seen.add(id(item))
+    return []
 
 
 def _encode(value: Any) -> Payload:
@@ -94,11 +114,14 @@ def _encode(value: Any) -> Payload:
         node = Tagged(root.tag, root.version, Table(root.node.table, meta))
         return Payload(tag, ARROW, chunks, summary, node, writer, b"")
     tree = writer.pack(root)
+    if writer.repeats:
+        writer = _writer(first=writer)
+        tree = writer.pack(root)
     return Payload(tag, MSGPACK, msgpack.write(writer, tree), summary, None, writer, tree)
 
 
-def _writer(*, inline: bool = False) -> msgpack.Writer:
-    return msgpack.Writer(registry.for_type, arrow.stream_chunks, inline=inline)
+def _writer(*, inline: bool = False, first: msgpack.Writer | None = None) -> msgpack.Writer:
+    return msgpack.Writer(registry.for_type, arrow.stream_chunks, inline=inline, first=first)
 
 
 def _meta(node: Any) -> Any:

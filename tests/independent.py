@@ -156,20 +156,24 @@ def read_msgpack(data: bytes) -> Any:
 
 
 def read_tree(packed: bytes, tags: list[tuple[str, int]], buffers: list[bytes]) -> Any:
-    """The neutral tree of one packed node."""
+    """The neutral tree of one packed node; an object that stands in several places is one object in it too."""
+    shared: dict[int, Tagged] = {}
 
     def unpack(data: bytes) -> Any:
         return msgspec.msgpack.decode(data, ext_hook=extension)
 
     def extension(code: int, data: memoryview) -> Any:
         content = bytes(data)
-        if code == 0:
-            return Buffer(content)
-        if code == 1:
-            return Buffer(buffers[unpack(content)])
+        if code in (0, 1):
+            return Buffer(buffers[unpack(content)] if code else content)
         if code == 2:
             meta, stream = unpack(content)
             return Table(pa.ipc.open_stream(stream.data).read_all(), meta)
+        if code == 3:
+            place, index, node = unpack(content)
+            return shared.setdefault(place, Tagged(*tags[index], node))
+        if code == 4:
+            return shared[unpack(content)]
         if code == 15:
             index, node = unpack(content)
             return Tagged(*tags[index], node)
@@ -201,31 +205,44 @@ def read_blob(data: bytes, form: str) -> Any:
 
 def read_json(value: Any) -> Any:
     """The neutral tree of a value in the JSON syntax."""
+    return _read_json(value, {})
+
+
+def _read_json(value: Any, shared: dict[int, Any]) -> Any:
     if isinstance(value, list):
-        return [read_json(item) for item in value]
+        return [_read_json(item, shared) for item in value]
     if not isinstance(value, dict):
         return value
     if set(value) != {"$"}:
-        return {key: read_json(item) for key, item in value.items()}
+        return {key: _read_json(item, shared) for key, item in value.items()}
     if len(value["$"]) == 3:
         tag, version, node = value["$"]
-        return Tagged(tag, version, read_json(node))
+        return Tagged(tag, version, _read_json(node, shared))
     form, content = value["$"]
-    return _FORMS[form](content)
+    return _NESTING[form](content, shared) if form in _NESTING else _FORMS[form](content)
 
 
-def _table(content: Any) -> Table:
+def _shared(content: Any, shared: dict[int, Any]) -> Any:
+    place, node = content
+    return shared.setdefault(place, _read_json(node, shared))
+
+
+def _table(content: Any, shared: dict[int, Any]) -> Table:
     meta, stream = content
-    return Table(pa.ipc.open_stream(_bytes(stream)).read_all(), read_json(meta))
+    return Table(pa.ipc.open_stream(_bytes(stream)).read_all(), _read_json(meta, shared))
 
 
 def _bytes(content: str) -> bytes:
     return base64.b64decode(content, validate=True)
 
 
-_FORMS = {
-    "map": lambda pairs: {read_json(key): read_json(item) for key, item in pairs},
+_NESTING = {
+    "map": lambda pairs, shared: {_read_json(key, shared): _read_json(item, shared) for key, item in pairs},
     "table": _table,
+    "shared": _shared,
+    "same": lambda place, shared: shared[place],
+}
+_FORMS = {
     "float": float,
     "nan": lambda content: struct.unpack(">d", bytes.fromhex(content))[0],
     "int": int,

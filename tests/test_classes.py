@@ -25,11 +25,11 @@ from conftest import Backend
 from identical import assert_identical
 
 from airflow_xcom.codecs import (
+    CircularReferenceError,
     ClassNotAllowedError,
     Codec,
     CorruptPayloadError,
     MissingClassError,
-    NestingError,
     UnsupportedTypeError,
     UnsupportedValueError,
     decode,
@@ -230,8 +230,9 @@ def test_a_part_that_cannot_be_stored_is_named() -> None:
 def test_an_object_that_contains_itself_is_refused() -> None:
     box = Box([])
     box.content.append(box)
-    with pytest.raises(NestingError):
+    with pytest.raises(CircularReferenceError, match=r"value\.content\[0\]: the Box contains itself") as caught:
         encode(box)
+    assert caught.value.path == "value.content[0]"
 
 
 # -- attrs ---------------------------------------------------------------------------------------------------

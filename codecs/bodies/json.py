@@ -14,6 +14,8 @@ form       content
 ``bytes``  base64 of a ``bytes`` value
 ``buffer`` base64 of a buffer
 ``table``  ``[meta, base64]``: a table as an Arrow IPC stream
+``shared`` ``[place, tagged node]``: a node whose object stands elsewhere too
+``same``   the place of such a node that came before
 ``blob``   base64 of a whole MessagePack body, for what is nested too deeply for JSON parsers
 ========== ============================================================================
 """
@@ -26,7 +28,7 @@ from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.errors import CodecError, CorruptPayloadError
-from airflow_xcom.codecs.model import Table, Tagged
+from airflow_xcom.codecs.model import Shared, Table, Tagged
 from airflow_xcom.codecs.natives import in_jsonb_order, is_exact_float, is_exact_int, is_exact_text
 
 if TYPE_CHECKING:
@@ -107,6 +109,12 @@ def _dump_table(node: Table, depth: int) -> Json:
     return _form("table", [dump(node.meta, depth + 3), base64(node.table)])
 
 
+def _dump_shared(node: Shared, depth: int) -> Json:
+    if node.node is None:
+        return _form("same", node.place)
+    return _form("shared", [node.place, dump(node.node, depth + 3)])
+
+
 _DUMPERS: dict[type, Callable[[Any, int], Json]] = {
     type(None): _dump_itself,
     bool: _dump_itself,
@@ -119,6 +127,7 @@ _DUMPERS: dict[type, Callable[[Any, int], Json]] = {
     dict: _dump_dict,
     Tagged: _dump_tagged,
     Table: _dump_table,
+    Shared: _dump_shared,
 }
 
 
@@ -158,6 +167,7 @@ class _Loader:
         self._restorer = restorer
         self._table = table
         self._blob = blob
+        self._shared: dict[int, Any] = {}
 
     def load(self, value: Json, depth: int) -> Any:
         if depth > 2 * DEEPEST:
@@ -183,12 +193,24 @@ class _Loader:
         if name == "table":
             meta, stream = content
             return self._table(_memory(stream), self.load(meta, depth + 3))
+        if name == "shared":
+            place, node = content
+            return self._keep(place, self.load(node, depth + 3))
+        if name == "same":
+            return self._shared[content]
         if name == "blob":
             return self._blob(_memory(content))
         if name in _LEAVES:
             return _LEAVES[name](content)
         msg = f"the payload has the form {name!r}, which this release does not know"
         raise CorruptPayloadError(msg)
+
+    def _keep(self, place: Any, value: Any) -> Any:
+        if type(place) is not int or place in self._shared:
+            msg = f"two objects of the payload have the place {place!r}"
+            raise CorruptPayloadError(msg)
+        self._shared[place] = value
+        return value
 
 
 def _memory(text: str) -> memoryview:

@@ -8,6 +8,8 @@ code   data
 0      a buffer that is small enough to stand in the tree: its bytes
 1      a buffer of the blob: its index, packed
 2      a table: ``[meta, buffer]``, packed; the buffer is an Arrow IPC stream
+3      a tagged node that is met again: ``[place, index, node]``, packed
+4      a tagged node that was met before: its place, packed
 15     a tagged node whose tag stands beyond the first 112: ``[index, node]``, packed
 16-127 a tagged node: the node, packed; the code less 16 is the index into the table of tags
 ====== =====================================================================================
@@ -32,7 +34,7 @@ from airflow_xcom.codecs.errors import (
     NewerFormatError,
     UnsupportedTypeError,
 )
-from airflow_xcom.codecs.model import Buffer, Codec, Table, Tagged
+from airflow_xcom.codecs.model import Buffer, Codec, Shared, Table, Tagged
 from airflow_xcom.codecs.natives import is_exact_text, types_within
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ __all__ = ["MAGIC", "VERSION", "Reader", "Writer", "pack_cells", "read", "read_c
 MAGIC = "airflow_xcom"
 VERSION = 1
 
-_INLINE_BUFFER, _BUFFER, _TABLE, _FAR_TAG, _FIRST_TAG = 0, 1, 2, 15, 16
+_INLINE_BUFFER, _BUFFER, _TABLE, _SHARED, _SAME, _FAR_TAG, _FIRST_TAG = 0, 1, 2, 3, 4, 15, 16
 _NEAR_TAGS = 128 - _FIRST_TAG
 _DEEPEST = 100  # levels of tagged nodes in each other
 _DEEPEST_NATIVES = 500  # levels of lists and dicts in each other; some packers stop at 511, and the unpacker at 1024
@@ -62,6 +64,7 @@ _LEAVES = frozenset({str, int, float, bool, bytes, type(None)})  # in a list of 
 
 # As ExtType(), without its checks, which cost more than the packing of what most tagged values hold.
 _new_extension: Callable[[tuple[int, bytes]], msgpack.ExtType] = partial(tuple.__new__, msgpack.ExtType)
+_TO_COME = msgpack.ExtType(_SAME, b"")  # in place of what the writer that follows writes
 
 
 class _Chunks(list[Any]):
@@ -75,6 +78,8 @@ class Writer:
         find: the codec for a class, or None.
         stream: the Arrow IPC stream of a table, as chunks.
         inline: keep every buffer in the tree, so that what is packed stands alone.
+        first: the writer that packed the same value before, and met some large objects in it more than once:
+            this one writes each of them once.
     """
 
     def __init__(
@@ -83,6 +88,7 @@ class Writer:
         stream: Callable[[Any], list[Any]],
         *,
         inline: bool = False,
+        first: Writer | None = None,
     ) -> None:
         self._find = find
         self._stream = stream
@@ -91,7 +97,16 @@ class Writer:
         self._packers: list[msgpack.Packer] = []
         self._pack_text = msgpack.Packer(buf_size=256).pack
         self._codes: dict[tuple[str, int], int] = {}
+        self._shares = first is not None
+        self.large: dict[int, tuple[Any, Any]] = {} if first is None else first.large  # by id: object and node
+        self.repeated: set[int] = set() if first is None else first.repeated
+        self._places: dict[int, int] = {}
         self.buffers: list[list[memoryview]] = []
+
+    @property
+    def repeats(self) -> bool:
+        """Whether some large object was met more than once, so that another writer must pack the value."""
+        return bool(self.repeated) and not self._shares
 
     @property
     def tags(self) -> list[list[str | int]]:
@@ -115,17 +130,24 @@ class Writer:
         if self._depth == len(self._packers):
             self._packers.append(msgpack.Packer(strict_types=True, default=self._extension, buf_size=4096))
         packer = self._packers[self._depth]
-        known = len(self.buffers)
+        known = len(self.buffers), len(self.large), len(self._places)
         try:
             packed: bytes = packer.pack(value)
         except UnicodeEncodeError:
-            del self.buffers[known:]
+            self._forget(*known)
             packed = packer.pack(self._wrapped(value))
         except ValueError as error:
             if isinstance(error, CodecError):
                 raise
             raise _too_deep(value) from error
         return packed
+
+    def _forget(self, buffers: int, large: int, places: int) -> None:
+        """Go back to what was known before an attempt to pack that failed."""
+        del self.buffers[buffers:]
+        for known, kept in ((self.large, large), (self._places, places)):
+            while len(known) > kept:
+                known.popitem()
 
     def _wrapped(self, value: Any) -> Any:
         """``value`` with each native that MessagePack would not give back replaced by its tagged node."""
@@ -187,17 +209,46 @@ class Writer:
                 return msgpack.ExtType(_TABLE, self.pack([value.meta, _Chunks(self._stream(value.table))]))
             if kind is Tagged:
                 return self._tag(value.tag, value.version, self.pack(value.node))
-            found = self._codec(value)
-            node = self._encode(found, value)
-            # Most tagged values are short text (times, decimals, identifiers), which needs none of pack()'s care.
-            packed = self._pack_text(node) if type(node) is str and node.isascii() else self.pack(node)
-            return self._tag(found.tag, found.version, packed)
-        except EncodeError as error:
-            if kind is not Tagged and kind is not Table and not (error.trail and error.trail[-1] is value):
-                error.trail.append(value)
-            raise
+            return self._value(value)
         finally:
             self._depth -= 1
+
+    def _value(self, value: Any) -> msgpack.ExtType:
+        """What the codec of ``value`` makes of it; of what is large and was met before, where it stands."""
+        key = id(value)
+        if key in self._places:
+            return msgpack.ExtType(_SAME, msgpack.packb(self._places[key]))
+        found = self._codec(value)
+        if key in self.large:
+            if not self._shares:
+                self.repeated.add(key)
+                return _TO_COME
+            packed = self._pack_node(value, self.large[key][1])
+            return self._share(key, found, packed) if key in self.repeated else self._tag_of(found, packed)
+        known = len(self.buffers)
+        node = self._encode(found, value)
+        # Most tagged values are short text (times, decimals, identifiers), which needs none of pack()'s care.
+        if type(node) is str and node.isascii():
+            return self._tag_of(found, self._pack_text(node))
+        packed = self._pack_node(value, node)
+        if (len(packed) >= _SMALL or len(self.buffers) > known or type(node) is Table) and not self._inline:
+            self.large[key] = value, node
+        return self._tag_of(found, packed)
+
+    def _pack_node(self, value: Any, node: Any) -> bytes:
+        try:
+            return self.pack(node)
+        except EncodeError as error:
+            error.trail.append(value)
+            raise
+
+    def _tag_of(self, found: Codec, packed: bytes) -> msgpack.ExtType:
+        return self._tag(found.tag, found.version, packed)
+
+    def _share(self, key: int, found: Codec, packed: bytes) -> msgpack.ExtType:
+        place = self._places[key] = len(self._places)
+        index = self._codes.setdefault((found.tag, found.version), len(self._codes))
+        return msgpack.ExtType(_SHARED, b"\x93" + msgpack.packb(place) + msgpack.packb(index) + packed)
 
     def _tag(self, tag: str, version: int, packed: bytes) -> msgpack.ExtType:
         codes = self._codes
@@ -264,6 +315,7 @@ class Reader:
         self._buffers = buffers
         self._restorer = restorer
         self._table = table
+        self._shared: dict[int, Any] = {}
         self._depth = 0
 
     def unpack(self, packed: bytes | memoryview) -> Any:
@@ -283,14 +335,22 @@ class Reader:
             node: Any = _short_text(data) or self.unpack(data)
             if code >= _FIRST_TAG:
                 return self._restore(code - _FIRST_TAG, node)
-            if code == _TABLE:
-                meta, stream = node
-                return self._table(stream, meta)
-            if code == _FAR_TAG:
-                index, node = node
-                return self._restore(_index(index, len(self._tags)), node)
+            return self._form(code, node)
         finally:
             self._depth -= 1
+
+    def _form(self, code: int, node: Any) -> Any:
+        if code == _TABLE:
+            meta, stream = node
+            return self._table(stream, meta)
+        if code == _SAME:
+            return self._kept(node)
+        if code == _SHARED:
+            place, index, node = node
+            return self._keep(place, self._restore(_index(index, len(self._tags)), node))
+        if code == _FAR_TAG:
+            index, node = node
+            return self._restore(_index(index, len(self._tags)), node)
         msg = f"the payload has an extension type {code}"
         raise CorruptPayloadError(msg)
 
@@ -299,6 +359,26 @@ class Reader:
         if restore is None:
             restore = self._restorers[index] = self._restorer(*self._tags[index])
         return restore(node)
+
+    def _keep(self, place: Any, value: Any) -> Any:
+        if type(place) is not int or place in self._shared:
+            msg = f"two objects of the payload have the place {place!r}"
+            raise CorruptPayloadError(msg)
+        self._shared[place] = value
+        return value
+
+    def _kept(self, place: Any) -> Any:
+        return self._shared[place]
+
+
+class _NodeReader(Reader):
+    """Gives the nodes themselves: Tagged, Table and Shared objects and buffers."""
+
+    def _keep(self, place: Any, value: Any) -> Any:
+        return Shared(place, value)
+
+    def _kept(self, place: Any) -> Any:
+        return Shared(place, None)
 
 
 def _short_text(data: bytes) -> str | None:
@@ -455,9 +535,9 @@ def read(
 
 
 def read_nodes(packed: bytes, writer: Writer) -> Any:
-    """The node tree that ``writer`` packed: Tagged, Table and Buffer objects in place of their values."""
+    """The node tree that ``writer`` packed: Tagged, Table, Shared and Buffer objects in place of their values."""
     buffers = [memoryview(b"".join(chunks)) for chunks in writer.buffers]
-    return Reader(writer.tags, buffers, lambda tag, version: partial(Tagged, tag, version), Table).unpack(packed)
+    return _NodeReader(writer.tags, buffers, lambda tag, version: partial(Tagged, tag, version), Table).unpack(packed)
 
 
 def read_cells(
