@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -102,6 +102,7 @@ class Envelope:
         coordinate: for which XCom it was written.
         data: the value in the JSON syntax, if it is inline.
         reference: where it is otherwise.
+        suppliers: for each tag in it that is not a built-in one, the distribution or the file that had its codec.
     """
 
     tag: str
@@ -109,15 +110,18 @@ class Envelope:
     coordinate: Coordinate
     data: Any = None
     reference: Reference | None = None
+    suppliers: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The row's value."""
         place = {"data": self.data} if self.reference is None else {"ref": self.reference.to_json()}
+        suppliers = {"from": self.suppliers} if self.suppliers else {}
         content = {
             "version": ENVELOPE_VERSION,
             "tag": self.tag,
             "summary": self.summary,
             "of": self.coordinate.to_json(),
+            **suppliers,
             **place,
         }
         return {ENVELOPE_KEY: content}
@@ -135,10 +139,13 @@ class Envelope:
         match value[ENVELOPE_KEY]:
             case {"version": int(version)} if version > ENVELOPE_VERSION:
                 raise NewerFormatError("the envelope in the row", version, ENVELOPE_VERSION)
-            case {"version": 1, "tag": str(tag), "summary": dict(summary), "of": of, "data": data, **rest} if not rest:
-                return cls(tag, summary, Coordinate.from_json(of), data=data)
-            case {"version": 1, "tag": str(tag), "summary": dict(summary), "of": of, "ref": ref, **rest} if not rest:
-                return cls(tag, summary, Coordinate.from_json(of), reference=Reference.from_json(ref))
+            case {"version": 1, "tag": str(tag), "summary": dict(summary), "of": of, **rest}:
+                suppliers = rest.pop("from", {})
+                facts = tag, summary, Coordinate.from_json(of)
+                if isinstance(suppliers, dict) and rest.keys() == {"data"}:
+                    return cls(*facts, data=rest["data"], suppliers=suppliers)
+                if isinstance(suppliers, dict) and rest.keys() == {"ref"}:
+                    return cls(*facts, reference=Reference.from_json(rest["ref"]), suppliers=suppliers)
         msg = f"the row has the key {ENVELOPE_KEY!r} and is not an envelope of this backend"
         raise CorruptPayloadError(msg)
 

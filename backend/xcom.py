@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_xcom.backend.airflow import base_xcom
 from airflow_xcom.backend.reference import Coordinate, Envelope
 from airflow_xcom.backend.settings import settings
-from airflow_xcom.codecs import CodecError
+from airflow_xcom.codecs import CodecError, UnknownTagError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,9 +137,9 @@ def _enclose(value: Any, coordinate: Coordinate) -> tuple[Envelope, int]:
         data = payload.to_json()
         size = len(orjson.dumps(data))
         if policy.fits_row(size, settings()):
-            return Envelope(payload.tag, summary, coordinate, data=data), size
+            return Envelope(payload.tag, summary, coordinate, data=data, suppliers=payload.suppliers), size
     reference = blobs.write_blob(payload, coordinate)
-    return Envelope(payload.tag, summary, coordinate, reference=reference), payload.size
+    return Envelope(payload.tag, summary, coordinate, reference=reference, suppliers=payload.suppliers), payload.size
 
 
 def _pull(stored: Any, row: Any) -> Any:
@@ -149,13 +149,21 @@ def _pull(stored: Any, row: Any) -> Any:
         return (settings().legacy_backend or BaseXCom).deserialize_value(row)
     with _located(envelope.coordinate):
         _prepare()
-        if envelope.reference is None:
-            from airflow_xcom.codecs import decode_json
+        try:
+            return _open(envelope)
+        except UnknownTagError as error:
+            error.supplier = envelope.suppliers.get(error.tag)
+            raise
 
-            return decode_json(envelope.data)
-        from airflow_xcom.backend.blobs import read_blob
 
-        return read_blob(envelope.reference)
+def _open(envelope: Envelope) -> Any:
+    if envelope.reference is None:
+        from airflow_xcom.codecs import decode_json
+
+        return decode_json(envelope.data)
+    from airflow_xcom.backend.blobs import read_blob
+
+    return read_blob(envelope.reference)
 
 
 @contextmanager

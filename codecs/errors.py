@@ -109,11 +109,19 @@ class UnknownTagError(DecodeError, LookupError):
 
     Attributes:
         tag: the tag found in the payload.
+        supplier: the distribution (``"name version"``) or the file that had its codec where the value was pushed, if
+            that is known; part of the message.
     """
 
     def __init__(self, tag: str, hint: str) -> None:
-        super().__init__(f"no codec is registered for the tag {tag!r}: {hint}")
+        super().__init__(tag, hint)
         self.tag = tag
+        self.hint = hint
+        self.supplier: str | None = None
+
+    def _message(self) -> str:
+        writer = f", which {self.supplier} wrote" if self.supplier else ""
+        return f"no codec is registered for the tag {self.tag!r}{writer}: {self.hint}"
 
 
 class MissingLibraryError(DecodeError, ImportError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
@@ -27,6 +28,8 @@ __all__ = ["FORMATS", "Payload", "decode", "decode_json", "encode", "pack_cells"
 ARROW, MSGPACK = "arrow", "msgpack"
 FORMATS = (ARROW, MSGPACK)
 
+_tags: ContextVar[set[str] | None] = ContextVar("tags of the payload that is being made", default=None)
+
 _NATIVE_TAGS = {dict: "dict", list: "list", str: "str", bytes: "bytes", float: "float", int: "int", bool: "bool"}
 
 
@@ -40,12 +43,15 @@ class Payload:
         chunks: the bytes of the blob in order; chunks share the memory of the value they were made from, so they
             must be written out before that value changes.
         summary: a few JSON facts about the value, for people.
+        suppliers: for each tag in it that is not a built-in one, the distribution (``"name version"``) or the file that
+            registered its codec.
     """
 
     tag: str
     format: str
     chunks: Sequence[Any]
     summary: dict[str, Any]
+    suppliers: dict[str, str]
     _node: Tagged | None  # of the Arrow format: its Table, with the meta in the JSON syntax already
     _writer: msgpack.Writer
     _tree: bytes
@@ -78,8 +84,10 @@ def encode(value: Any) -> Payload:
     Raises:
         EncodeError: some part of it cannot be stored exactly; the error says which, and what to do.
     """
+    tags: set[str] = set()
+    token = _tags.set(tags)
     try:
-        return _encode(value)
+        return _encode(value, tags)
     except EncodeError as error:
         if isinstance(error, NestingError) and (turn := _turn(error.trail)):
             found = type(turn[0]).__name__
@@ -90,6 +98,8 @@ def encode(value: Any) -> Payload:
     except RecursionError as error:
         msg = "it is nested too deeply"
         raise NestingError(msg) from error
+    finally:
+        _tags.reset(token)
 
 
 def _turn(trail: list[Any]) -> list[Any]:
@@ -102,7 +112,7 @@ def _turn(trail: list[Any]) -> list[Any]:
     return []
 
 
-def _encode(value: Any) -> Payload:
+def _encode(value: Any, tags: set[str]) -> Payload:
     found = registry.for_type(type(value)) if type(value) not in _NATIVE_TAGS else None
     writer = _writer()
     root = writer.tagged(value) if found else value
@@ -112,12 +122,24 @@ def _encode(value: Any) -> Payload:
         meta = _meta(root.node.meta)
         chunks = arrow.write_file(root.node.table, root.tag, root.version, meta)
         node = Tagged(root.tag, root.version, Table(root.node.table, meta))
-        return Payload(tag, ARROW, chunks, summary, node, writer, b"")
+        return Payload(tag, ARROW, chunks, summary, _suppliers({root.tag, *tags}), node, writer, b"")
     tree = writer.pack(root)
     if writer.repeats:
         writer = _writer(first=writer)
         tree = writer.pack(root)
-    return Payload(tag, MSGPACK, msgpack.write(writer, tree), summary, None, writer, tree)
+    _note_tags(writer)
+    return Payload(tag, MSGPACK, msgpack.write(writer, tree), summary, _suppliers(tags), None, writer, tree)
+
+
+def _note_tags(writer: msgpack.Writer) -> None:
+    """Add what a writer wrote to the tags of the payload that is being made."""
+    if (tags := _tags.get()) is not None:
+        tags.update(tag for tag, _ in writer.codes)
+
+
+def _suppliers(tags: set[str]) -> dict[str, str]:
+    known = ((tag, registry.supplier(tag)) for tag in sorted(tags))
+    return {tag: supplier for tag, supplier in known if supplier is not None}
 
 
 def _writer(*, inline: bool = False, first: msgpack.Writer | None = None) -> msgpack.Writer:
@@ -128,6 +150,7 @@ def _meta(node: Any) -> Any:
     """What Arrow cannot say about a table, in the JSON syntax, as the schema's metadata holds it."""
     writer = _writer(inline=True)
     packed = writer.pack(node)
+    _note_tags(writer)
     try:
         return json.dump(msgpack.read_nodes(packed, writer))
     except json.TooDeepError:
@@ -202,6 +225,7 @@ def pack_cells(values: Sequence[Any]) -> tuple[list[list[str | int]], bytes, lis
     """
     writer = _writer(inline=True)
     data, offsets = msgpack.pack_cells(values, writer)
+    _note_tags(writer)
     return writer.tags, data, offsets
 
 

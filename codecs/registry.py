@@ -24,6 +24,7 @@ from airflow_xcom.codecs.errors import (
 )
 from airflow_xcom.codecs.instances import restore, state_of
 from airflow_xcom.codecs.model import Codec
+from airflow_xcom.codecs.suppliers import distribution_of_point, supplier_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -77,8 +78,12 @@ class _Origin:
         return self.namespace.get("__file__")
 
     @property
+    def module(self) -> str:
+        return str(self.namespace.get("__name__"))
+
+    @property
     def is_main(self) -> bool:
-        return self.namespace.get("__name__") == "__main__"
+        return self.module == "__main__"
 
     def reexecutes(self, earlier: _Origin) -> bool:
         if self.namespace is earlier.namespace or self.file is None:
@@ -97,6 +102,8 @@ class Registry:
         self._by_type: dict[type, Codec] = {}
         self._by_name: dict[str, Codec] = {}
         self._origins: dict[str, _Origin] = {}
+        self._modules: dict[str, tuple[str, str | None]] = {}  # tag -> the module that registered its codec, its file
+        self._distributions: dict[str, str] = {}  # tag -> the distribution whose entry point registered its codec
         self._cache: dict[type, Codec | None] = {}
         self._loaded: set[str] = set()
         self._builtins = builtins
@@ -133,6 +140,7 @@ class Registry:
             if earlier is not None and not again:
                 self._forget(earlier)
             self._add(codec)
+            self._modules[codec.tag] = _module_of(codec) if origin is None else (origin.module, origin.file)
             if again and earlier is not None and before is not None and before.is_main:
                 self._by_tag[codec.tag] = earlier  # the program that runs is the one whose classes are wanted back
             elif origin is not None:
@@ -177,6 +185,8 @@ class Registry:
             else:
                 self._by_type.pop(kind, None)
         self._by_tag.pop(codec.tag, None)
+        self._modules.pop(codec.tag, None)
+        self._distributions.pop(codec.tag, None)
         self._origins.pop(codec.tag, None)
 
     def set_fallback(self, codec: Codec) -> None:
@@ -210,6 +220,12 @@ class Registry:
             except Exception as error:
                 msg = f"cannot import {name!r}, which [xcom_codecs] modules names: {error}"
                 raise RegistrationError(msg) from error
+
+    def supplier(self, tag: str) -> str | None:
+        """Who registered the codec of a tag: ``"distribution version"``, or a file; None for a built-in one."""
+        if tag in self._distributions:
+            return self._distributions[tag]
+        return supplier_of(*self._modules[tag]) if tag in self._modules else None
 
     # -- looking up ------------------------------------------------------------------------------------
 
@@ -319,10 +335,13 @@ class Registry:
             self._entry_points_due = self._is_loading = False
 
     def _load_entry_point(self, point: metadata.EntryPoint) -> None:
+        before = set(self._modules)
         try:
             loaded = point.load()
             if isinstance(loaded, Codec) and self._by_tag.get(loaded.tag) is not loaded:
                 self.register(loaded)
+            if (distribution := distribution_of_point(point)) is not None:
+                self._distributions.update(dict.fromkeys(self._modules.keys() - before, distribution))
         except Exception as error:  # noqa: BLE001 - one bad plugin must not take the others with it
             self._failures[point.name] = f"{type(error).__name__}: {error}"
 
@@ -336,6 +355,11 @@ class Registry:
                     continue
         self._load_entry_points()
         return iter(tuple(self._by_tag.values()))
+
+
+def _module_of(codec: Codec) -> tuple[str, str | None]:
+    module = str(getattr(codec.encode, "__module__", None) or codec.tag)
+    return module, getattr(sys.modules.get(module), "__file__", None)
 
 
 def _allow_nothing(_name: str) -> bool:

@@ -96,7 +96,7 @@ class Writer:
         self._depth = 0
         self._packers: list[msgpack.Packer] = []
         self._pack_text = msgpack.Packer(buf_size=256).pack
-        self._codes: dict[tuple[str, int], int] = {}
+        self.codes: dict[tuple[str, int], int] = {}
         self._shares = first is not None
         self.large: dict[int, tuple[Any, Any]] = {} if first is None else first.large  # by id: object and node
         self.repeated: set[int] = set() if first is None else first.repeated
@@ -111,7 +111,7 @@ class Writer:
     @property
     def tags(self) -> list[list[str | int]]:
         """The table of tags: ``[tag, version]`` in the order first met."""
-        return [[tag, version] for tag, version in self._codes]
+        return [[tag, version] for tag, version in self.codes]
 
     def pack(self, value: Any) -> bytes:
         """The packed node of ``value``.
@@ -247,12 +247,11 @@ class Writer:
 
     def _share(self, key: int, found: Codec, packed: bytes) -> msgpack.ExtType:
         place = self._places[key] = len(self._places)
-        index = self._codes.setdefault((found.tag, found.version), len(self._codes))
+        index = self.codes.setdefault((found.tag, found.version), len(self.codes))
         return msgpack.ExtType(_SHARED, b"\x93" + msgpack.packb(place) + msgpack.packb(index) + packed)
 
     def _tag(self, tag: str, version: int, packed: bytes) -> msgpack.ExtType:
-        codes = self._codes
-        index = codes.setdefault((tag, version), len(codes))
+        index = self.codes.setdefault((tag, version), len(self.codes))
         if index < _NEAR_TAGS:
             return _new_extension((_FIRST_TAG + index, packed))
         return msgpack.ExtType(_FAR_TAG, b"\x92" + msgpack.packb(index) + packed)
