@@ -16,7 +16,7 @@ from airflow_xcom.backend.stores.base import BlobNotFoundError
 from airflow_xcom.codecs import CorruptPayloadError, Payload, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from airflow_xcom.backend.stores.base import Store
 
@@ -37,17 +37,27 @@ def write_blob(payload: Payload, coordinate: Coordinate) -> Reference:
     options = settings()
     store = open_store(options.path)
     path = unique_path(coordinate, _SUFFIXES[payload.format])
-    reference = Reference(
+    size, digest = _put(store, path, payload)
+    return Reference(
         store=options.name,
         url=store.url,
         path=path,
-        size=payload.size,
+        size=size,
         format=payload.format,
-        digest=_digest(payload.chunks),
+        digest=digest,
         host=store.host,
     )
-    store.put(path, payload.chunks)
-    return reference
+
+
+def _put(store: Store, path: str, payload: Payload) -> tuple[int, str]:
+    """Write a blob; its size and digest."""
+    if not payload.is_stream:
+        digest = _digest(payload.chunks)
+        store.put(path, payload.chunks)
+        return payload.size, digest
+    seen = _Seen(payload.chunks)
+    store.put(path, seen)
+    return seen.size, seen.digest
 
 
 def read_blob(reference: Reference) -> Any:
@@ -105,9 +115,30 @@ def _missing(store: Store, reference: Reference) -> MissingPayloadError:
     return MissingPayloadError(store.url, reference.path)
 
 
+class _Seen:
+    """Chunks that are counted and digested as they are taken.
+
+    The digest detects damage, not malice: whoever can write both the row and the blob can forge it.
+    """
+
+    def __init__(self, chunks: Iterable[Any]) -> None:
+        self._chunks = chunks
+        self._digest = xxhash.xxh3_128()
+        self.size = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for chunk in self._chunks:
+            self._digest.update(chunk)
+            self.size += len(chunk)
+            yield chunk
+
+    @property
+    def digest(self) -> str:
+        return f"{_ALGORITHM}:{self._digest.hexdigest()}"
+
+
 def _digest(chunks: Iterable[Any]) -> str:
-    """Detects damage, not malice: whoever can write both the row and the blob can forge it."""
-    digest = xxhash.xxh3_128()
-    for chunk in chunks:
-        digest.update(chunk)
-    return f"{_ALGORITHM}:{digest.hexdigest()}"
+    seen = _Seen(chunks)
+    for _ in seen:
+        pass
+    return seen.digest

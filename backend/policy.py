@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.settings import Settings
     from airflow_xcom.codecs import Payload
 
-__all__ = ["fits_row", "plain_text", "row_summary"]
+__all__ = ["fits_row", "offloads", "plain_text", "row_summary"]
 
 # Keys that Airflow's own readers give a meaning to (airflow/serialization/stringify.py, airflow/sdk/serde).
 _RESERVED = frozenset({ENVELOPE_KEY, "__classname__", "__id__", "__type"})
@@ -34,19 +34,24 @@ def plain_text(value: Any, settings: Settings) -> bytes | None:
     return exact_json(value, limit=limit, ordered=settings.preserve_key_order, reserved=_RESERVED)
 
 
+def offloads(settings: Settings) -> bool:
+    """Whether any value may go to a blob."""
+    return settings.threshold != _NO_LIMIT
+
+
 def fits_row(size: int, settings: Settings) -> bool:
     """Whether ``size`` bytes of an envelope's data may stand in the row."""
     return settings.threshold == _NO_LIMIT or size <= settings.threshold
 
 
-def row_summary(value: Any, payload: Payload) -> dict[str, Any]:
-    """What people see of a value in the UI: its type, the bytes of its payload, and what its codec adds.
+def row_summary(value: Any, payload: Payload, size: int) -> dict[str, Any]:
+    """What people see of a value in the UI: its type, the ``size`` of its payload in bytes, and what its codec adds.
 
     What would not be safe and small in a JSON column is left out.
     """
     kind = type(value)
     module = _DAG_FILE.sub("", kind.__module__)
-    facts = {"type": f"{module}.{kind.__qualname__}".removeprefix("builtins."), "bytes": payload.size}
+    facts = {"type": f"{module}.{kind.__qualname__}".removeprefix("builtins."), "bytes": size}
     extra = {**facts, **payload.summary}
     plain = exact_json(extra, limit=_LARGEST_SUMMARY, ordered=False, reserved=_RESERVED) is not None
     return extra if plain else facts

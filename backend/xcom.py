@@ -131,15 +131,17 @@ def _enclose(value: Any, coordinate: Coordinate) -> tuple[Envelope, int]:
     from airflow_xcom.backend import blobs, policy
     from airflow_xcom.codecs import encode
 
-    payload = encode(value)
-    summary = policy.row_summary(value, payload)
-    if policy.fits_row(payload.size, settings()):
+    payload = encode(value, stream=policy.offloads(settings()))
+    if not payload.is_stream and policy.fits_row(payload.size, settings()):
         data = payload.to_json()
         size = len(orjson.dumps(data))
         if policy.fits_row(size, settings()):
+            summary = policy.row_summary(value, payload, payload.size)
             return Envelope(payload.tag, summary, coordinate, data=data, suppliers=payload.suppliers), size
     reference = blobs.write_blob(payload, coordinate)
-    return Envelope(payload.tag, summary, coordinate, reference=reference, suppliers=payload.suppliers), payload.size
+    summary = policy.row_summary(value, payload, reference.size)
+    envelope = Envelope(payload.tag, summary, coordinate, reference=reference, suppliers=payload.suppliers)
+    return envelope, reference.size
 
 
 def _pull(stored: Any, row: Any) -> Any:

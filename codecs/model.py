@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
 
@@ -41,11 +41,21 @@ class Table:
         table: the columns, in the order a reader of the plain Arrow file should see them.
         meta: a node; everything that Arrow cannot say.
         memory: on the way back only: the writable memory that the columns lie in, as a flat ``memoryview``.
+        more: on the way out only: further rows, as tables of the same schema that are made as they are taken.
     """
 
     table: pa.Table
     meta: Any
     memory: memoryview | None = None
+    more: Iterator[pa.Table] | None = None
+
+    def whole(self) -> Table:
+        """The same with all its rows in memory."""
+        if self.more is None:
+            return self
+        import pyarrow as pa
+
+        return Table(pa.concat_tables([self.table, *self.more]), self.meta)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

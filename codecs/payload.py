@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from airflow_xcom.codecs.paths import locate
 from airflow_xcom.codecs.registry import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ["FORMATS", "Payload", "decode", "decode_json", "encode", "pack_cells", "unpack_cells"]
 
@@ -41,7 +41,8 @@ class Payload:
         tag: the tag of the outermost codec, or the name of a native type (``"dict"``, ``"list"``, …).
         format: ``"arrow"`` (an Arrow IPC file) or ``"msgpack"`` (a stream of MessagePack objects).
         chunks: the bytes of the blob in order; chunks share the memory of the value they were made from, so they
-            must be written out before that value changes.
+            must be written out before that value changes.  Those of a stream are made as they are taken, once.
+        is_stream: whether the value is made while it is written, so that its size is not known before.
         summary: a few JSON facts about the value, for people.
         suppliers: for each tag in it that is not a built-in one, the distribution (``"name version"``) or the file that
             registered its codec.
@@ -49,16 +50,22 @@ class Payload:
 
     tag: str
     format: str
-    chunks: Sequence[Any]
+    chunks: Iterable[Any]
     summary: dict[str, Any]
     suppliers: dict[str, str]
     _node: Tagged | None  # of the Arrow format: its Table, with the meta in the JSON syntax already
     _writer: msgpack.Writer
     _tree: bytes
+    is_stream: bool = False
 
     @cached_property
     def size(self) -> int:
-        """The number of bytes of the blob."""
+        """The number of bytes of the blob.
+
+        Raises:
+            TypeError: it is a stream.
+        """
+        self._refuse_stream()
         return sum(len(chunk) for chunk in self.chunks)
 
     def to_bytes(self) -> bytes:
@@ -66,7 +73,12 @@ class Payload:
         return b"".join(self.chunks)
 
     def to_json(self) -> Any:
-        """The same value in the JSON syntax, for the database row; the codecs are not asked again."""
+        """The same value in the JSON syntax, for the database row; the codecs are not asked again.
+
+        Raises:
+            TypeError: it is a stream.
+        """
+        self._refuse_stream()
         if self._node is not None:
             table: Table = self._node.node
             stream = b"".join(arrow.stream_chunks(table.table))
@@ -77,9 +89,18 @@ class Payload:
         except json.TooDeepError:
             return {json.MARK: ["blob", json.base64(self.to_bytes())]}
 
+    def _refuse_stream(self) -> None:
+        if self.is_stream:
+            msg = "what a stream holds is not known before it is written; encode the value without stream=True"
+            raise TypeError(msg)
 
-def encode(value: Any) -> Payload:
+
+def encode(value: Any, *, stream: bool = False) -> Payload:
     """Encode a value.
+
+    Args:
+        value: of any type that has a codec.
+        stream: let what can be written piece by piece, as a RecordBatchReader of some size, be a stream.
 
     Raises:
         EncodeError: some part of it cannot be stored exactly; the error says which, and what to do.
@@ -87,7 +108,7 @@ def encode(value: Any) -> Payload:
     tags: set[str] = set()
     token = _tags.set(tags)
     try:
-        return _encode(value, tags)
+        return _encode(value, tags, stream=stream)
     except EncodeError as error:
         if isinstance(error, NestingError) and (turn := _turn(error.trail)):
             found = type(turn[0]).__name__
@@ -112,7 +133,7 @@ def _turn(trail: list[Any]) -> list[Any]:
     return []
 
 
-def _encode(value: Any, tags: set[str]) -> Payload:
+def _encode(value: Any, tags: set[str], *, stream: bool) -> Payload:
     found = registry.for_type(type(value)) if type(value) not in _NATIVE_TAGS else None
     writer = _writer()
     root = writer.tagged(value) if found else value
@@ -120,9 +141,14 @@ def _encode(value: Any, tags: set[str]) -> Payload:
     summary = found.summarize(value) if found else _summarize(value)
     if isinstance(root, Tagged) and isinstance(root.node, Table):
         meta = _meta(root.node.meta)
-        chunks = arrow.write_file(root.node.table, root.tag, root.version, meta)
-        node = Tagged(root.tag, root.version, Table(root.node.table, meta))
-        return Payload(tag, ARROW, chunks, summary, _suppliers({root.tag, *tags}), node, writer, b"")
+        table = replace(root.node, meta=meta)
+        is_stream = stream and table.more is not None
+        table = table if is_stream else table.whole()
+        made = arrow.write_file(table, root.tag, root.version, meta)
+        chunks = made if is_stream else list(made)
+        node = Tagged(root.tag, root.version, table)
+        suppliers = _suppliers({root.tag, *tags})
+        return Payload(tag, ARROW, chunks, summary, suppliers, node, writer, b"", is_stream)
     tree = writer.pack(root)
     if writer.repeats:
         writer = _writer(first=writer)

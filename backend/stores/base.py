@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["Blob", "BlobNotFoundError", "Store"]
 
@@ -39,8 +39,11 @@ class Store(Protocol):
     def host(self) -> str | None:
         """The host that the store belongs to, or None if every host sees the same one."""
 
-    def put(self, path: str, chunks: Sequence[Any]) -> None:
-        """Write a blob from bytes-like chunks; once this returns the whole blob is there, before it nothing is."""
+    def put(self, path: str, chunks: Iterable[Any]) -> None:
+        """Write a blob from bytes-like chunks, which may be made as they are taken.
+
+        Once this returns the whole blob is there, before it nothing is.
+        """
 
     def get(self, path: str) -> memoryview:
         """The whole blob in **writable** memory that belongs to the caller.

@@ -14,7 +14,7 @@ from airflow_xcom.backend.errors import SettingsError, StoreError
 from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from io import FileIO
 
 __all__ = ["FileStore"]
@@ -47,7 +47,7 @@ class FileStore:
     def host(self) -> str | None:
         return socket.gethostname()
 
-    def put(self, path: str, chunks: Sequence[Any]) -> None:
+    def put(self, path: str, chunks: Iterable[Any]) -> None:
         target = self._base / path
         temporary = target.with_name(f".{target.name}{_TEMPORARY}")
         with self._errors("cannot write"):
@@ -60,7 +60,7 @@ class FileStore:
                 raise
             _flush_folder(target.parent)
 
-    def _write(self, temporary: Path, chunks: Sequence[Any]) -> None:
+    def _write(self, temporary: Path, chunks: Iterable[Any]) -> None:
         try:
             file = temporary.open("xb", buffering=0)
         except FileNotFoundError:
@@ -123,7 +123,7 @@ class FileStore:
             raise StoreError(self.url, f"{what}: {error}") from error
 
 
-def _merged(chunks: Sequence[Any]) -> Iterator[Any]:
+def _merged(chunks: Iterable[Any]) -> Iterator[Any]:
     """The chunks, with runs of small ones joined: a system call costs more than copying a few bytes."""
     small: list[Any] = []
     for chunk in chunks:

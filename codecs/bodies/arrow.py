@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -10,6 +11,8 @@ from airflow_xcom.codecs.errors import CorruptPayloadError, NewerFormatError
 from airflow_xcom.codecs.model import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     import pyarrow as pa
 
 __all__ = ["KEY", "VERSION", "read_file", "read_stream", "stream_chunks", "write_file"]
@@ -30,35 +33,47 @@ class _Chunks:
         self.chunks.append(data)
         return len(data)
 
+    def take(self) -> list[Any]:
+        """What was written since the last time."""
+        taken, self.chunks = self.chunks, []
+        return taken
+
     def flush(self) -> None: ...
 
     def close(self) -> None:
         self.closed = True
 
 
-def write_file(table: pa.Table, tag: str, version: int, meta: Any) -> list[Any]:
+def write_file(table: Table, tag: str, version: int, meta: Any) -> Iterator[Any]:
     """The chunks of an Arrow IPC file whose schema says how to rebuild the value.
 
-    ``meta`` is in the JSON syntax.  Chunks are bytes or Arrow buffers that share the table's memory.
+    ``meta`` is in the JSON syntax.  Chunks are bytes or Arrow buffers that share the table's memory; rows that are made
+    as they are taken are held for as long as they are written.
     """
     import pyarrow as pa
 
     note = orjson.dumps({"version": VERSION, "tag": tag, "tag_version": version, "meta": meta})
-    table = table.replace_schema_metadata({KEY: note})
-    sink = _Chunks()
-    with pa.PythonFile(sink, "w") as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table)
-    return sink.chunks
+    return _written(
+        chain([table.table], table.more or ()), table.table.schema.with_metadata({KEY: note}), pa.ipc.new_file
+    )
 
 
 def stream_chunks(table: pa.Table) -> list[Any]:
     """The chunks of an Arrow IPC stream."""
     import pyarrow as pa
 
+    return list(_written([table], table.schema, pa.ipc.new_stream))
+
+
+def _written(tables: Iterable[pa.Table], schema: pa.Schema, writer_of: Any) -> Iterator[Any]:
+    import pyarrow as pa
+
     sink = _Chunks()
-    with pa.PythonFile(sink, "w") as file, pa.ipc.new_stream(file, table.schema) as writer:
-        writer.write_table(table)
-    return sink.chunks
+    with pa.PythonFile(sink, "w") as file, writer_of(file, schema) as writer:
+        for table in tables:
+            writer.write_table(table.replace_schema_metadata(schema.metadata))
+            yield from sink.take()
+    yield from sink.take()
 
 
 def read_file(memory: memoryview, *, full: bool) -> tuple[str, int, Any, pa.Table]:

@@ -230,6 +230,8 @@ class Writer:
         # Most tagged values are short text (times, decimals, identifiers), which needs none of pack()'s care.
         if type(node) is str and node.isascii():
             return self._tag_of(found, self._pack_text(node))
+        if type(node) is Table:
+            node = node.whole()
         packed = self._pack_node(value, node)
         if (len(packed) >= _SMALL or len(self.buffers) > known or type(node) is Table) and not self._inline:
             self.large[key] = value, node

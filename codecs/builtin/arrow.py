@@ -11,7 +11,8 @@
 
 Everything is exact but what Arrow itself does not count as part of the value: where chunks begin, and how the values of
 a dictionary are numbered where chunks of one column number them differently (they are unified; for an ordered
-dictionary, whose numbers have a meaning, that is refused).  A reader is read to its end, and comes back as a reader.
+dictionary, whose numbers have a meaning, that is refused).  A reader is read to its end, a batch at a time where it is
+the whole value and has no dictionaries, and comes back as a reader.
 
 What the IPC format loses is refused: it gives the fields of a map the names that the standard recommends, and it has no
 dictionaries of dictionaries or of extension types.  Arrow takes an extension type that is not registered for its
@@ -32,12 +33,13 @@ from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, Unsuppo
 from airflow_xcom.codecs.model import Codec, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["CODECS"]
 
 _IN_PLACE = 12  # bytes that a view holds itself
 _LITTLE = 4096  # bytes that are not worth a copy
+_STREAMED = 1 << 20  # bytes of a reader that are taken at once
 
 
 # -- types ---------------------------------------------------------------------------------------------------
@@ -250,7 +252,30 @@ def _encode_reader(reader: Any) -> Table:
         msg = "the reader is at its end, because it was pushed before; return reader.read_all() to push it twice"
         raise UnsupportedValueError(msg)
     _read.add(reader)
-    return _encode_table(reader.read_all())
+    schema = reader.schema
+    if not schema.names or any(map(pa.types.is_dictionary, _within(schema.types))):
+        return _encode_table(reader.read_all())  # the rows are counted, or the dictionaries unified, over all batches
+    tables = (_encode_table(pa.Table.from_batches([batch], schema)).table for batch in _batches(reader))
+    first = _encode_table(schema.empty_table())
+    taken = [first.table, *_first(tables)]
+    whole = sum(table.nbytes for table in taken) < _STREAMED
+    return Table(pa.concat_tables(taken), first.meta, more=None if whole else tables)
+
+
+def _batches(reader: Any) -> Iterator[Any]:
+    try:
+        yield from reader
+    except Exception as error:
+        msg = f"the reader failed: {type(error).__name__}: {error}"
+        raise UnsupportedValueError(msg) from error
+
+
+def _first(tables: Iterator[Any]) -> Iterator[Any]:
+    """Tables until there is enough for a stream to be worth it."""
+    size = 0
+    while size < _STREAMED and (table := next(tables, None)) is not None:
+        size += table.nbytes
+        yield table
 
 
 def _decode_reader(node: Table, version: int) -> Any:
