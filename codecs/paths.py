@@ -72,4 +72,6 @@ def _attributes(item: Any) -> Iterator[tuple[str, Any]]:
 
 def _brief(key: Any) -> str:
     text = repr(key)
+    if isinstance(key, str) and text[0] == "'" and '"' not in text:
+        text = f'"{text[1:-1]}"'
     return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004

@@ -566,7 +566,7 @@ def test_refused(name: str) -> None:
         with pytest.raises(UnsupportedValueError) as caught:
             encode(value)
         for word in words:
-            assert word.replace("value: ", "value['a']: " if isinstance(value, dict) else "value: ") in str(
+            assert word.replace("value: ", 'value["a"]: ' if isinstance(value, dict) else "value: ") in str(
                 caught.value
             )
 

@@ -172,12 +172,12 @@ class Slotted:
     ("value", "path"),
     [
         (Model(), "value"),
-        ({"a": [1, 2, 3, Holder()]}, "value['a'][3]"),
-        ([(1, {"k": (Model(),)})], "value[0][1]['k'][0]"),
-        ({"k": {"s": frozenset({len})}}, "value['k']['s']{<built-in function len>}"),
+        ({"a": [1, 2, 3, Holder()]}, 'value["a"][3]'),
+        ([(1, {"k": (Model(),)})], 'value[0][1]["k"][0]'),
+        ({"k": {"s": frozenset({len})}}, 'value["k"]["s"]{<built-in function len>}'),
         ({(1, Model): 5}, "value.keys()[(1, <class 'test_bodies.Model'>)][1]"),
         ([[memoryview(b"a")]], "value[0][0]"),
-        ({"a" * 100: Model()}, "value['" + "a" * 56 + "...]"),
+        ({"a" * 100: Model()}, 'value["' + "a" * 56 + "...]"),
     ],
 )
 def test_a_refusal_says_where(value: Any, path: str) -> None:
@@ -190,7 +190,7 @@ def test_a_refusal_says_where(value: Any, path: str) -> None:
 def test_a_refusal_goes_into_registered_objects() -> None:
     registry.register(Codec("test.holder", (Holder,), lambda value: value.model, lambda node, _: node), replace=True)
     registry.register(Codec("test.slotted", (Slotted,), lambda value: value.item, lambda node, _: node), replace=True)
-    for value, path in ((["x", Holder()], "value[1].model"), ({"s": Slotted()}, "value['s'].item['deep']")):
+    for value, path in ((["x", Holder()], "value[1].model"), ({"s": Slotted()}, 'value["s"].item["deep"]')):
         with pytest.raises(UnsupportedTypeError, match=r"no codec handles test_bodies.Model; register one") as caught:
             encode(value)
         assert caught.value.path == path

@@ -209,7 +209,7 @@ def test_attributes_that_are_no_fields_and_fields_without_value_are_refused() ->
     leg.gate = 5  # type: ignore[attr-defined]
     with pytest.raises(UnsupportedValueError, match="'gate', which is not a field") as caught:
         encode({"a": [leg]})
-    assert caught.value.path == "value['a'][0]"
+    assert caught.value.path == 'value["a"][0]'
     unset = object.__new__(Trip)
     with pytest.raises(UnsupportedValueError, match="'legs' of the Trip has no value"):
         encode(unset)
@@ -223,7 +223,7 @@ def test_attributes_that_are_no_fields_and_fields_without_value_are_refused() ->
 
 
 def test_a_part_that_cannot_be_stored_is_named() -> None:
-    with pytest.raises(UnsupportedTypeError, match=r"value\[0\]\.content\['lock'\]: no codec handles builtins.object"):
+    with pytest.raises(UnsupportedTypeError, match=r'value\[0\]\.content\["lock"\]: no codec handles builtins.object'):
         encode([Box({"lock": object()})])
 
 
@@ -621,7 +621,7 @@ def test_a_class_that_is_not_allowed_is_refused_at_push(_allowed: list[str]) -> 
         assert f"[core] allowed_deserialization_classes = {name} " in text
         assert "after the patterns that stand there" in text
         assert "register it with @airflow_xcom.codecs.codec" in text
-        assert caught.value.path == "value['a'][0]"
+        assert caught.value.path == 'value["a"][0]'
 
 
 def test_nothing_is_allowed_before_somebody_says_so() -> None:

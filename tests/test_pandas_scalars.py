@@ -452,7 +452,7 @@ class BusinessZone(tzinfo):
 def test_a_subclass_of_an_offset_is_refused():
     with pytest.raises(UnsupportedTypeError, match="Fortnight") as caught:
         encode({"step": [Fortnight(days=14)]})
-    assert caught.value.path == "value['step'][0]"
+    assert caught.value.path == 'value["step"][0]'
 
 
 def test_a_zone_without_a_codec_is_refused():

@@ -428,7 +428,7 @@ def test_values_refused(make):
 def test_types_refused(value):
     with pytest.raises(UnsupportedTypeError, match=r"BusinessZone|Deadline") as caught:
         encode({"when": [value]})
-    assert caught.value.path.startswith("value['when'][0]")
+    assert caught.value.path.startswith('value["when"][0]')
 
 
 def test_a_duration_that_pendulum_would_round_is_refused():

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
+from airflow_xcom.codecs.advice import advice_for
 from airflow_xcom.codecs.errors import (
     CircularReferenceError,
     CodecError,
@@ -175,9 +176,7 @@ class Writer:
         if found is not None:
             return found
         name = f"{kind.__module__}.{kind.__qualname__}"
-        error = UnsupportedTypeError(
-            f"no codec handles {name}; register one with @airflow_xcom.codecs.codec, or return a type that has one"
-        )
+        error = UnsupportedTypeError(f"no codec handles {name}; {advice_for(kind)}")
         error.trail.append(value)
         raise error
 

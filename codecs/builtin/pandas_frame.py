@@ -18,7 +18,7 @@ from airflow_xcom.codecs.builtin.pandas_columns import decode_array, encode_arra
 from airflow_xcom.codecs.builtin.pandas_index import decode_index, encode_index, width
 from airflow_xcom.codecs.builtin.pandas_names import decode_names, encode_names, index_names, text_of, unique
 from airflow_xcom.codecs.builtin.pandas_summary import summarize_array, summarize_frame, summarize_series
-from airflow_xcom.codecs.errors import EncodeError
+from airflow_xcom.codecs.errors import EncodeError, UnsupportedValueError
 from airflow_xcom.codecs.model import Codec, Table
 
 __all__ = ["CODECS"]
@@ -28,6 +28,7 @@ __all__ = ["CODECS"]
 
 
 def _encode_frame(frame: Any) -> Table:
+    _refuse_attributes(frame)
     columns, names = encode_names(frame.columns)
     encoded = encode_columns(frame)
     kinds = {str(place): kind for place, (kind, _) in enumerate(encoded) if kind is not None}
@@ -50,6 +51,7 @@ def _decode_frame(node: Table, _version: int) -> Any:
 
 
 def _encode_series(series: Any) -> Table:
+    _refuse_attributes(series)
     names = ["values" if series.name is None else text_of(series.name)]
     values = series.array
     try:
@@ -71,6 +73,14 @@ def _decode_series(node: Table, _version: int) -> Any:
 
 
 # -- what both have ------------------------------------------------------------------------------------------
+
+
+def _refuse_attributes(data: Any) -> None:
+    """Refuse an attribute that somebody set, as pandas lets anybody do; its own begin with ``_`` or are accessors."""
+    for name in vars(data):
+        if not name.startswith("_") and name not in type(data)._accessors:  # noqa: SLF001
+            msg = f"the {type(data).__name__} has the attribute {name!r}, which would be lost; put it into attrs"
+            raise UnsupportedValueError(msg)
 
 
 def _table(arrays: list[Any], names: list[str], meta: dict[str, Any]) -> Table:
