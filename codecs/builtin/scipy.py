@@ -1,0 +1,285 @@
+"""SciPy's sparse arrays and matrices, in every format, as the arrays they consist of.
+
+::
+
+    scipy.sparse.csr_array, csc_…, bsr_…    [shape, data, indices, indptr, state]
+    scipy.sparse.coo_array                  [shape, data, [indices along each axis], state]
+    scipy.sparse.dia_array                  [shape, data, offsets, state]
+    scipy.sparse.lil_array                  [shape, dtype, [entries in each row], columns, values, state]
+    scipy.sparse.dok_array                  [shape, dtype, indices, values, state]
+
+    state   {"sorted": bool, "canonical": bool, "maxprint": int}, what is known of these
+
+and likewise for ``csr_matrix`` and so on.  Explicit zeros, duplicates, the order of entries and the dtypes of indices
+stay.  The columns and values of ``lil`` and the indices of ``dok``, those of one entry behind those of the other, are
+an array where all are of one NumPy type, and else a list.
+
+SciPy's routines in C trust indices, so that both sides check them against the shape.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse
+
+from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
+from airflow_xcom.codecs.model import Codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["CODECS"]
+
+_Array = np.ndarray[Any, np.dtype[Any]]
+
+_INDICES = (np.dtype(np.int32), np.dtype(np.int64))
+_NUMBERS = frozenset("?bhilqBHILQpPfdgFDG")  # what scipy.sparse computes with
+_FLAGS = {"sorted": "_has_sorted_indices", "canonical": "_has_canonical_format"}
+_PARTS = {"_shape", "maxprint", "data", "indices", "indptr", "coords", "offsets", "dtype", "rows", "_dict"}
+_KNOWN = _PARTS | {*_FLAGS.values(), "has_canonical_format"}
+_MAXPRINT = scipy.sparse.coo_array((0, 0)).maxprint
+
+
+class _InconsistentError(ValueError):
+    """The parts of an array do not fit together."""
+
+
+# -- parts ---------------------------------------------------------------------------------------------------
+
+
+def _insist(condition: Any, complaint: str) -> None:
+    if not condition:
+        raise _InconsistentError(complaint)
+
+
+def _check_shape(shape: Any, *, most: int = 2) -> None:
+    _insist(1 <= len(shape) <= most, f"{len(shape)} dimensions")
+    for length in shape:
+        _insist(type(length) is int and 0 <= length < 2**63, f"a dimension of {length!r:.80}")
+
+
+def _check_data(data: Any, ndim: int) -> None:
+    _insist(type(data) is np.ndarray and data.ndim == ndim, f"data is no {ndim}-dimensional array")
+    _insist(data.dtype.isnative and data.dtype.char in _NUMBERS, f"data of {data.dtype!s:.80}")
+
+
+def _check_indices(indices: Any, limit: int) -> None:
+    """See to it that ``indices`` are from 0 to below ``limit``."""
+    _insist(type(indices) is np.ndarray and indices.ndim == 1, "indices are no one-dimensional array")
+    _insist(indices.dtype in _INDICES and indices.dtype.isnative, f"indices of {indices.dtype!s:.80}")
+    if indices.size:
+        _insist(0 <= indices.min() <= indices.max() < limit, f"indices from {indices.min()} to {indices.max()}")
+
+
+def _check_pointers(indptr: Any, rows: int, entries: int) -> None:
+    _check_indices(indptr, entries + 1)
+    _insist(len(indptr) == rows + 1, f"{len(indptr)} pointers for {rows} rows")
+    _insist(indptr[0] == 0 and not (indptr[1:] < indptr[:-1]).any(), "pointers decrease")
+
+
+# -- csr, csc, bsr -------------------------------------------------------------------------------------------
+
+
+def _take_compressed(value: Any) -> list[Any]:
+    return [value.data, value.indices, value.indptr]
+
+
+def _make_compressed(kind: Any, shape: list[int], data: Any, indices: Any, indptr: Any) -> Any:
+    blocks = "bsr" in kind.__name__
+    _check_shape(shape)
+    _check_data(data, 3 if blocks else 1)
+    height, width = data.shape[1:] if blocks else (1, 1)
+    rows, columns = shape if len(shape) > 1 else (1, *shape)
+    _insist(height and width and not rows % height and not columns % width, f"blocks of {height} by {width}")
+    if "csc" in kind.__name__:
+        rows, columns = columns, rows
+    _insist(len(indices) == len(data), f"{len(indices)} indices for {len(data)} entries")
+    _check_indices(indices, columns // width)
+    _check_pointers(indptr, rows // height, len(indices))
+    made = kind(tuple(shape), blocksize=(height, width)) if blocks else kind(tuple(shape))
+    made.data, made.indices, made.indptr = data, indices, indptr  # not by the constructor, which changes dtypes
+    return made
+
+
+# -- coo, dia ------------------------------------------------------------------------------------------------
+
+
+def _take_coordinates(value: Any) -> list[Any]:
+    return [value.data, list(value.coords)]
+
+
+def _make_coordinates(kind: Any, shape: list[int], data: Any, coords: list[Any]) -> Any:
+    _check_shape(shape, most=64)
+    _check_data(data, 1)
+    for indices, length in zip(coords, shape, strict=True):
+        _check_indices(indices, length)
+        _insist(len(indices) == len(data), f"{len(indices)} indices for {len(data)} entries")
+        _insist(indices.dtype == coords[0].dtype, "indices of several dtypes")
+    made = kind(tuple(shape))
+    made.data, made.coords = data, tuple(coords)
+    made.has_canonical_format = False
+    return made
+
+
+def _take_diagonals(value: Any) -> list[Any]:
+    return [value.data, value.offsets]
+
+
+def _make_diagonals(kind: Any, shape: list[int], data: Any, offsets: Any) -> Any:
+    _check_shape(shape)
+    _check_data(data, 2)
+    _check_indices(np.abs(offsets), 2**31 - 1)
+    _insist(len(np.unique(offsets)) == len(offsets) == len(data), f"{len(offsets)} offsets for {len(data)} diagonals")
+    made = kind(tuple(shape))
+    made.data, made.offsets = data, offsets
+    return made
+
+
+# -- lil, dok ------------------------------------------------------------------------------------------------
+
+
+def _flat(items: list[Any]) -> Any:
+    """The items, as an array if all are of one NumPy type."""
+    kinds = set(map(type, items))
+    kind = kinds.pop() if len(kinds) == 1 else object
+    return np.array(items, kind) if issubclass(kind, np.number | np.bool_) else items
+
+
+def _check_entries(items: list[Any]) -> list[Any]:
+    kinds = set(map(type, items))
+    _insist(all(issubclass(kind, int | float | complex | np.number | np.bool_) for kind in kinds), "no numbers")
+    return items
+
+
+def _check_places(items: Iterable[Any], limit: int) -> None:
+    for item in items:
+        _insist(isinstance(item, int | np.integer) and 0 <= item < limit, f"the index {item!r:.80}")
+
+
+def _take_lists(value: Any) -> list[Any]:
+    rows, data = value.rows.tolist(), value.data.tolist()
+    _insist(all(type(row) is list for row in chain(rows, data)), "rows that are no lists")
+    lengths = list(map(len, rows))
+    _insist(lengths == list(map(len, data)), "not as many values as columns")
+    return [value.dtype, lengths, _flat(list(chain(*rows))), _flat(list(chain(*data)))]
+
+
+def _make_lists(kind: Any, shape: list[int], dtype: Any, *entries: Any) -> Any:
+    _check_shape(shape)
+    (rows, width), (lengths, columns, values) = shape, entries
+    _check_data(np.empty(0, dtype), 1)
+    _insist(len(lengths) == rows and all(type(length) is int and length >= 0 for length in lengths), "odd rows")
+    _insist(sum(lengths) == len(columns) == len(values), f"{len(columns)} columns for {len(values)} values")
+    _check_places(columns, width)
+    numbers = _check_entries(list(values))
+    made = kind(tuple(shape), dtype=dtype)
+    made.rows[:], made.data[:] = _rows(columns, lengths), _rows(numbers, lengths)
+    return made
+
+
+def _rows(items: Iterable[Any], lengths: list[int]) -> _Array:
+    rest = iter(items)
+    return np.fromiter((list(islice(rest, length)) for length in lengths), object, len(lengths))
+
+
+def _take_keys(value: Any) -> list[Any]:
+    keys = list(value._dict)  # noqa: SLF001 - keys() would make new ones
+    if value.ndim > 1:
+        _insist(all(type(key) is tuple and len(key) == value.ndim for key in keys), "odd keys")
+        keys = list(chain(*keys))
+    return [value.dtype, _flat(keys), _flat(list(value._dict.values()))]  # noqa: SLF001
+
+
+def _make_keys(kind: Any, shape: list[int], dtype: Any, keys: Any, values: Any) -> Any:
+    _check_shape(shape)
+    _check_data(np.empty(0, dtype), 1)
+    for axis, length in enumerate(shape):
+        _check_places(keys[axis :: len(shape)], length)
+    _insist(len(keys) == len(values) * len(shape), f"{len(keys)} indices for {len(values)} values")
+    pairs = zip(*[iter(keys)] * len(shape), strict=True) if len(shape) > 1 else keys
+    made = kind(tuple(shape), dtype=dtype)
+    made._dict.update(zip(pairs, _check_entries(list(values)), strict=True))  # noqa: SLF001
+    _insist(made.nnz == len(values), "an index stands twice")
+    return made
+
+
+# -- all of them ---------------------------------------------------------------------------------------------
+
+_TAKE: dict[str, Callable[[Any], list[Any]]] = {
+    **dict.fromkeys(("csr", "csc", "bsr"), _take_compressed),
+    "coo": _take_coordinates,
+    "dia": _take_diagonals,
+    "lil": _take_lists,
+    "dok": _take_keys,
+}
+_MAKE: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(("csr", "csc", "bsr"), _make_compressed),
+    "coo": _make_coordinates,
+    "dia": _make_diagonals,
+    "lil": _make_lists,
+    "dok": _make_keys,
+}
+
+
+def _encode(value: Any) -> list[Any]:
+    _refuse_attributes(value)
+    try:
+        parts = [list(value.shape), *_TAKE[value.format](value)]
+        _MAKE[value.format](type(value), *parts)
+    except (ValueError, TypeError, IndexError) as error:
+        msg = f"the {type(value).__name__} is not consistent: it has {error}; build it again from its entries"
+        raise UnsupportedValueError(msg) from error
+    return [*parts, _state(value)]
+
+
+def _refuse_attributes(value: Any) -> None:
+    extra = sorted(vars(value).keys() - _KNOWN)
+    if extra:
+        name = type(value).__name__
+        msg = f"the {name} has the attribute {extra[0]!r}, which would be lost; return it beside the array"
+        raise UnsupportedValueError(msg)
+
+
+def _state(value: Any) -> dict[str, Any]:
+    state = {name: bool(vars(value)[flag]) for name, flag in _FLAGS.items() if flag in vars(value)}
+    if value.format == "coo" and value.has_canonical_format:
+        state["canonical"] = True
+    return state if value.maxprint == _MAXPRINT else {**state, "maxprint": value.maxprint}
+
+
+def _decoder(kind: Any, form: str) -> Callable[[Any, int], Any]:
+    def decode(node: Any, _version: int) -> Any:
+        shape, *parts, state = node
+        try:
+            made = _MAKE[form](kind, shape, *parts)
+        except _InconsistentError as error:
+            msg = f"a {kind.__name__} of shape {shape!r:.80} has {error}"
+            raise CorruptPayloadError(msg) from error
+        for name, known in state.items():
+            _insist(type(known) is (int if name == "maxprint" else bool), f"{name} is {known!r:.80}")
+            setattr(made, _attribute(name, form), known)
+        return made
+
+    return decode
+
+
+def _attribute(name: str, form: str) -> str:
+    if name == "maxprint":
+        return name
+    return "has_canonical_format" if form == "coo" else _FLAGS[name]
+
+
+def _summarize(value: Any) -> dict[str, Any]:
+    return {"shape": list(value.shape), "dtype": str(value.dtype), "entries": int(value.nnz)}
+
+
+def _codec(form: str, kind: str) -> Codec:
+    name = f"{form}_{kind}"
+    cls = getattr(scipy.sparse, name)
+    return Codec(f"scipy.sparse.{name}", (cls,), _encode, _decoder(cls, form), summarize=_summarize)
+
+
+CODECS = tuple(_codec(form, kind) for form in _TAKE for kind in ("array", "matrix"))
