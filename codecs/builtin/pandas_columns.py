@@ -27,7 +27,7 @@ from airflow_xcom.codecs.builtin.number_columns import (
     without_nulls,
 )
 from airflow_xcom.codecs.builtin.object_columns import decode_cells, decode_objects, encode_objects
-from airflow_xcom.codecs.errors import DecodeError, UnsupportedTypeError, UnsupportedValueError
+from airflow_xcom.codecs.errors import DecodeError, MissingLibraryError, UnsupportedTypeError, UnsupportedValueError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +59,8 @@ def encode_array(values: Any) -> tuple[Any, Any]:
             return encode_objects(values)
         return encode_numbers(values if isinstance(values, np.ndarray) else values.asi8.view(dtype))
     encode = _ENCODERS.get(type(dtype))
+    if encode is None and type(dtype).__module__ == "geopandas.array":
+        from airflow_xcom.codecs.builtin.geometry_columns import encode_geometry as encode
     if encode is None:
         name = f"{type(dtype).__module__}.{type(dtype).__qualname__}"
         msg = f"no codec handles the dtype {dtype} ({name}); convert it with astype() to a dtype of pandas or NumPy"
@@ -243,6 +245,14 @@ def _decode_boxed(column: Any, memory: Memory, kind: Any) -> Any:
     return pd.arrays.NumpyExtensionArray(decode_array(kind, column, memory))
 
 
+def _decode_geometry(column: Any, _memory: Memory, crs: Any = None, marks: Any = None) -> Any:
+    try:
+        from airflow_xcom.codecs.builtin.geometry_columns import decode_geometry
+    except ImportError as error:
+        raise MissingLibraryError("geopandas.GeometryArray", str(error.name).partition(".")[0]) from error
+    return decode_geometry(one_chunk(column), crs, marks or {})
+
+
 # -- labels: one-dimensional indexes -------------------------------------------------------------------------
 
 
@@ -374,6 +384,7 @@ _DECODERS: dict[str | None, Callable[..., Any]] = {
     "arrow": _decode_arrow,
     "category": _decode_category,
     "cells": lambda column, _memory, tags: decode_cells(one_chunk(column), tags),
+    "geometry": _decode_geometry,
     "interval": _decode_interval,
     "masked": _decode_masked,
     "numpy": decode_with_dtype,

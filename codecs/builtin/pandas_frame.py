@@ -21,13 +21,18 @@ from airflow_xcom.codecs.builtin.pandas_summary import summarize_array, summariz
 from airflow_xcom.codecs.errors import EncodeError, UnsupportedValueError
 from airflow_xcom.codecs.model import Codec, Table
 
-__all__ = ["CODECS"]
+__all__ = ["CODECS", "decode_frame", "decode_series", "decode_values", "encode_frame", "encode_series", "encode_values"]
 
 
 # -- DataFrame -----------------------------------------------------------------------------------------------
 
 
-def _encode_frame(frame: Any) -> Table:
+def encode_frame(frame: Any) -> Table:
+    """The table of a frame and what Arrow cannot say of it.
+
+    Raises:
+        EncodeError: some part of it cannot be stored exactly.
+    """
     _refuse_attributes(frame)
     columns, names = encode_names(frame.columns)
     encoded = encode_columns(frame)
@@ -37,7 +42,8 @@ def _encode_frame(frame: Any) -> Table:
     return _table(arrays, names, {**_extras(frame), "index": index, "kinds": kinds or None, "columns": columns or None})
 
 
-def _decode_frame(node: Table, _version: int) -> Any:
+def decode_frame(node: Table, _version: int) -> Any:
+    """The frame that :func:`encode_frame` was given."""
     table, meta, memory = node.table, node.meta, Memory(node.memory)
     spec = meta.get("index")
     count = table.num_columns - (0 if spec is None else width(spec))
@@ -50,7 +56,12 @@ def _decode_frame(node: Table, _version: int) -> Any:
 # -- Series --------------------------------------------------------------------------------------------------
 
 
-def _encode_series(series: Any) -> Table:
+def encode_series(series: Any) -> Table:
+    """The table of a series and what Arrow cannot say of it.
+
+    Raises:
+        EncodeError: some part of it cannot be stored exactly.
+    """
     _refuse_attributes(series)
     names = ["values" if series.name is None else text_of(series.name)]
     values = series.array
@@ -64,7 +75,8 @@ def _encode_series(series: Any) -> Table:
     return _table(arrays, names, {"kind": kind, "name": series.name, **_extras(series), "index": index})
 
 
-def _decode_series(node: Table, _version: int) -> Any:
+def decode_series(node: Table, _version: int) -> Any:
+    """The series that :func:`encode_series` was given."""
     table, meta, memory = node.table, node.meta, Memory(node.memory)
     index = _decode_rows(meta.get("index"), table, 1, memory)
     values = decode_array(meta.get("kind"), table.column(0), memory)
@@ -129,13 +141,19 @@ def _with_extras(data: Any, meta: dict[str, Any]) -> Any:
 # -- arrays --------------------------------------------------------------------------------------------------
 
 
-def _encode_array(values: Any) -> Table:
+def encode_values(values: Any) -> Table:
+    """The table of a pandas array.
+
+    Raises:
+        EncodeError: some part of it cannot be stored exactly.
+    """
     kind, array = encode_array(values)
     freq = getattr(values, "_freq", None)  # before pandas 3.1; since then only an index has one
     return _table([array], ["values"], {"freq": freq, "kind": kind})
 
 
-def _decode_array(node: Table, _version: int) -> Any:
+def decode_values(node: Table, _version: int) -> Any:
+    """The pandas array that :func:`encode_values` was given."""
     values = decode_array(node.meta.get("kind"), node.table.column(0), Memory(node.memory))
     if isinstance(values, np.ndarray):
         values = pd.array(values, dtype=values.dtype, copy=False)
@@ -150,13 +168,13 @@ _OLD_ARRAYS = (
     "pandas.core.arrays.string_.StringArrayNumpySemantics",
 )
 CODECS = (
-    Codec("pandas.DataFrame", (pd.DataFrame,), _encode_frame, _decode_frame, summarize=summarize_frame),
-    Codec("pandas.Series", (pd.Series,), _encode_series, _decode_series, summarize=summarize_series),
+    Codec("pandas.DataFrame", (pd.DataFrame,), encode_frame, decode_frame, summarize=summarize_frame),
+    Codec("pandas.Series", (pd.Series,), encode_series, decode_series, summarize=summarize_series),
     Codec(
         "pandas.array",
         (*_ARRAYS, pd.Categorical, *_OLD_ARRAYS),
-        _encode_array,
-        _decode_array,
+        encode_values,
+        decode_values,
         summarize=summarize_array,
     ),
 )
