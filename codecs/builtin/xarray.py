@@ -1,0 +1,302 @@
+"""xarray: variables, arrays, datasets and trees, with their coordinates, indexes, attrs and encoding.
+
+::
+
+    xarray.Variable, xarray.IndexVariable    [[dimension, ...], data, attrs, encoding]
+    xarray.DataArray    [name, Variable, [[name, coordinate], ...], [[name, index], ...]]
+    xarray.Dataset      [[[name, Variable or coordinate], ...], [name of a coordinate, ...], [[name, index], ...],
+                         attrs, encoding]
+    xarray.DataTree     [name, [[path, Dataset], ...]]
+
+    data         an array of NumPy or pandas, or [Index, dtype] or [MultiIndex, dtype, level] of pandas
+    coordinate   Variable, or [attrs, encoding] of one whose data is its index
+    index        ["PandasIndex", dimension, Index, dtype] | ["PandasMultiIndex", dimension, MultiIndex,
+                 [[level, dtype], ...]] | the number of an index above, for a further level
+
+What is in memory is stored; an open file, and chunks that are yet to be computed, are refused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from xarray.core.indexing import PandasIndexingAdapter, PandasMultiIndexingAdapter
+from xarray.indexes import PandasIndex, PandasMultiIndex
+
+from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
+from airflow_xcom.codecs.model import Codec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["CODECS"]
+
+_LOADED = "call value.load() before it is returned"
+
+
+def _insist(condition: Any, complaint: str) -> None:
+    if not condition:
+        raise CorruptPayloadError(complaint)
+
+
+# -- variables -----------------------------------------------------------------------------------------------
+
+
+def _encode_variable(variable: Any) -> list[Any]:
+    return [list(variable.dims), _encode_data(variable._data), variable.attrs, variable.encoding]  # noqa: SLF001
+
+
+def _encode_data(data: Any) -> Any:
+    """What a variable is made of; ``.data`` would read files, and convert an Index."""
+    kind = type(data)
+    if kind is np.ndarray:
+        return data
+    if kind is PandasIndexingAdapter:
+        return [data.array, data.dtype]
+    if kind is PandasMultiIndexingAdapter:
+        return [data.array, data.dtype, data.level]
+    if kind.__name__ == "PandasExtensionArray":
+        return data.array
+    raise _refusal(data)
+
+
+def _refusal(data: Any) -> UnsupportedValueError:
+    name = f"{type(data).__module__}.{type(data).__qualname__}"
+    if hasattr(data, "__dask_graph__") or hasattr(data, "chunks"):
+        return UnsupportedValueError(f"its data is not computed yet ({name}); return value.compute()")
+    if name.startswith("xarray."):
+        return UnsupportedValueError(f"its data is not in memory, but read when it is needed ({name}); {_LOADED}")
+    return UnsupportedValueError(
+        f"its data is a {name}, which would come back as another class; return value.as_numpy()"
+    )
+
+
+def _decode_variable(node: Any, _version: int) -> Any:
+    return _make_variable(xr.Variable, node)
+
+
+def _decode_index_variable(node: Any, _version: int) -> Any:
+    return _make_variable(xr.IndexVariable, node)
+
+
+def _make_variable(kind: Any, node: Any) -> Any:
+    dims, stored, attrs, encoding = node
+    data = _decode_data(stored)
+    # Only unchecked does an array of objects that look like times stay one; only checked is an array of pandas wrapped.
+    as_it_is = not isinstance(data, pd.api.extensions.ExtensionArray)
+    made = kind(tuple(dims), data, attrs or None, encoding or None, fastpath=as_it_is)
+    _insist(len(made.dims) == made.ndim, f"{len(made.dims)} dimensions for {made.ndim}")
+    return made
+
+
+def _decode_data(stored: Any) -> Any:
+    match stored:
+        case [pd.MultiIndex() as index, dtype, level]:
+            return PandasMultiIndexingAdapter(index, _checked_dtype(dtype), level)
+        case [pd.Index() as index, dtype]:
+            return PandasIndexingAdapter(index, _checked_dtype(dtype))
+    known = type(stored) is np.ndarray or isinstance(stored, pd.api.extensions.ExtensionArray)
+    _insist(known, f"{type(stored).__name__} stands where the data of a variable should")
+    return stored
+
+
+def _checked_dtype(dtype: Any) -> Any:
+    """A dtype from a payload; xarray would take text too."""
+    _insist(isinstance(dtype, np.dtype | pd.api.extensions.ExtensionDtype), f"{dtype!r:.80} is no dtype")
+    return dtype
+
+
+# -- indexes -------------------------------------------------------------------------------------------------
+
+
+def _encode_indexes(indexes: dict[Any, Any]) -> list[list[Any]]:
+    distinct: list[Any] = []
+    nodes = []
+    for name, index in indexes.items():
+        places = [place for place, known in enumerate(distinct) if known is index]
+        nodes.append([name, places[0] if places else _encode_index(name, index)])
+        distinct += [] if places else [index]
+    return nodes
+
+
+def _encode_index(name: Any, index: Any) -> list[Any]:
+    if type(index) is PandasIndex:
+        return ["PandasIndex", index.dim, index.index, index.coord_dtype]
+    if type(index) is PandasMultiIndex:
+        levels = [[level, dtype] for level, dtype in index.level_coords_dtype.items()]
+        return ["PandasMultiIndex", index.dim, index.index, levels]
+    msg = (
+        f"the index of {name!r} is a {type(index).__qualname__}, of which only its coordinates can be stored; return "
+        f"value.drop_indexes({name!r}).load()"
+    )
+    raise UnsupportedValueError(msg)
+
+
+def _decode_indexes(nodes: list[Any]) -> dict[Any, Any]:
+    distinct: list[Any] = []
+    indexes = {}
+    for name, node in nodes:
+        if type(node) is not int:
+            distinct.append(_decode_index(node))
+        _insist(type(node) is not int or 0 <= node < len(distinct), f"there is no index {node!r:.80}")
+        indexes[name] = distinct[node if type(node) is int else -1]
+    return indexes
+
+
+def _decode_index(node: Any) -> Any:
+    match node:
+        case ["PandasMultiIndex", dim, pd.MultiIndex() as index, list(levels)]:
+            return PandasMultiIndex(index, dim, {level: _checked_dtype(dtype) for level, dtype in levels})
+        case ["PandasIndex", dim, pd.Index() as index, dtype]:
+            return PandasIndex(index, dim, _checked_dtype(dtype))
+    msg = f"{node!r:.80} is no index"
+    raise CorruptPayloadError(msg)
+
+
+# -- variables under their names -----------------------------------------------------------------------------
+
+
+def _encode_named(variables: dict[Any, Any], indexes: dict[Any, Any]) -> list[list[Any]]:
+    return [
+        [name, [variable.attrs, variable.encoding] if _is_of(variable, name, indexes.get(name)) else variable]
+        for name, variable in variables.items()
+    ]
+
+
+def _is_of(variable: Any, name: Any, index: Any) -> bool:
+    """Whether a coordinate is what its index makes of itself."""
+    if type(index) not in (PandasIndex, PandasMultiIndex) or type(variable) is not xr.IndexVariable:
+        return False
+    made = index.create_variables({name: variable}).get(name)
+    if made is None or made.dims != variable.dims:
+        return False
+    left, right = made._data, variable._data  # noqa: SLF001
+    same = type(left) is type(right) and left.dtype == right.dtype and _are_same(left.array, right.array)
+    return same and getattr(left, "level", None) == getattr(right, "level", None)
+
+
+def _are_same(left: Any, right: Any) -> bool:
+    """Whether two pandas indexes are one, or, as far as that is quickly said, one a copy of the other to the bit."""
+    if left is right:
+        return True
+    traits = [(type(index), index.dtype, index.name, getattr(index, "freq", None)) for index in (left, right)]
+    if traits[0] != traits[1] or left.dtype == object:
+        return False
+    if isinstance(left, pd.RangeIndex) or isinstance(left.dtype, pd.StringDtype):
+        return bool(left.equals(right))
+    if isinstance(left.dtype, np.dtype):
+        return bool(left.to_numpy().tobytes() == right.to_numpy().tobytes())
+    return False
+
+
+def _decode_named(pairs: Iterable[Any], indexes: dict[Any, Any]) -> dict[Any, Any]:
+    variables = {}
+    for name, node in pairs:
+        if isinstance(node, list):
+            attrs, encoding = node
+            dim = indexes[name].dim
+            bare = xr.Variable((dim,), np.empty(0), attrs or None, encoding or None)
+            variables[name] = indexes[name].create_variables({name: bare})[name]
+        else:
+            _insist(type(node) in (xr.Variable, xr.IndexVariable), f"{name!r:.80} is a {type(node).__name__}")
+            variables[name] = node
+    return variables
+
+
+# -- arrays, datasets, trees ---------------------------------------------------------------------------------
+
+
+def _encode_array(array: Any) -> list[Any]:
+    indexes = array._indexes  # noqa: SLF001 - xindexes leaves out none, and copies
+    coords = {name: coordinate.variable for name, coordinate in array.coords.items()}
+    return [array.name, array.variable, _encode_named(coords, indexes), _encode_indexes(indexes)]
+
+
+def _decode_array(node: Any, _version: int) -> Any:
+    name, variable, coords, index_nodes = node
+    _insist(type(variable) in (xr.Variable, xr.IndexVariable), f"an array of a {type(variable).__name__}")
+    indexes = _decode_indexes(index_nodes)
+    variables = _decode_named(coords, indexes)
+    _insist(indexes.keys() <= variables.keys(), "an index is of no coordinate")
+    for key, coordinate in variables.items():
+        fits = coordinate.sizes.items() <= variable.sizes.items()
+        _insist(fits, f"the coordinate {key!r:.80} has the sizes {coordinate.sizes!s:.80}")
+    hash(name)
+    return xr.DataArray(variable, variables, name=name, indexes=indexes, fastpath=True)
+
+
+def _encode_dataset(dataset: Any) -> list[Any]:
+    if type(dataset) is not xr.Dataset:
+        owner = "the to_dataset() of its node" if isinstance(dataset, xr.Dataset) else "value.to_dataset()"
+        msg = f"a {type(dataset).__name__} is a view of something else; return {owner}"
+        raise UnsupportedTypeError(msg)
+    indexes = dataset._indexes  # noqa: SLF001
+    variables = dict(dataset.variables)
+    coordinates = [name for name in variables if name in dataset._coord_names]  # noqa: SLF001
+    named = _encode_named(variables, indexes)
+    return [named, coordinates, _encode_indexes(indexes), dataset.attrs, dataset.encoding]
+
+
+def _decode_dataset(node: Any, _version: int) -> Any:
+    named, coordinates, index_nodes, attrs, encoding = node
+    indexes = _decode_indexes(index_nodes)
+    variables = _decode_named(named, indexes)
+    names = set(coordinates)
+    _insist(indexes.keys() <= names <= variables.keys(), "a coordinate or an index is of no variable")
+    make: Any = xr.Dataset._construct_direct  # noqa: SLF001 - the constructor would put variables into its own order
+    return make(variables, names, attrs=attrs or None, indexes=indexes, encoding=encoding or None)
+
+
+def _encode_tree(tree: Any) -> list[Any]:
+    if tree.parent is not None:
+        msg = f"{tree.path} is a part of a tree, whose coordinates it inherits; return value.root, or value.copy()"
+        raise UnsupportedValueError(msg)
+    return [tree.name, [[node.path, node.to_dataset(inherit=False)] for node in tree.subtree]]
+
+
+def _decode_tree(node: Any, _version: int) -> Any:
+    name, pairs = node
+    datasets = dict(pairs)
+    for path, dataset in datasets.items():
+        _insist(type(dataset) is xr.Dataset, f"{path!r:.80} is a {type(dataset).__name__}")
+        parent, _, leaf = path.rpartition("/")
+        _insist(
+            path == "/" or ((parent or "/") in datasets and leaf not in ("", ".", "..")), f"{path!r:.80} is no path"
+        )
+    tree = xr.DataTree.from_dict(datasets, name=name)
+    _insist({node.path for node in tree.subtree} == datasets.keys(), "the paths are not those of a tree")
+    return tree
+
+
+# -- for people ----------------------------------------------------------------------------------------------
+
+
+def _summarize(value: Any) -> dict[str, Any]:
+    return {"sizes": {str(name)[:40]: size for name, size in list(value.sizes.items())[:20]}, "dtype": str(value.dtype)}
+
+
+def _summarize_dataset(value: Any) -> dict[str, Any]:
+    dtypes = {str(name)[:40]: str(variable.dtype) for name, variable in list(value.variables.items())[:20]}
+    return {"sizes": {str(name)[:40]: size for name, size in list(value.sizes.items())[:20]}, "dtypes": dtypes}
+
+
+def _summarize_tree(value: Any) -> dict[str, Any]:
+    return {"nodes": [node.path for node in list(value.subtree)[:20]]}
+
+
+CODECS = (
+    Codec("xarray.Variable", (xr.Variable,), _encode_variable, _decode_variable, summarize=_summarize),
+    Codec("xarray.IndexVariable", (xr.IndexVariable,), _encode_variable, _decode_index_variable, summarize=_summarize),
+    Codec("xarray.DataArray", (xr.DataArray,), _encode_array, _decode_array, summarize=_summarize),
+    Codec(
+        "xarray.Dataset",
+        (xr.Dataset, "xarray.core.datatree.DatasetView", xr.Coordinates, *xr.Coordinates.__subclasses__()),
+        _encode_dataset,
+        _decode_dataset,
+        summarize=_summarize_dataset,
+    ),
+    Codec("xarray.DataTree", (xr.DataTree,), _encode_tree, _decode_tree, summarize=_summarize_tree),
+)
