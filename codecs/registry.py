@@ -56,6 +56,11 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "pandas": _PANDAS,
     "pyarrow": ("arrow",),
     "polars": ("polars",),
+    "scipy": ("scipy",),
+    "xarray": ("xarray",),
+    "shapely": ("shapely",),
+    "pyproj": ("pyproj",),
+    "geopandas": ("geopandas",),
 }
 
 _TAG = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)+\Z")

@@ -7,13 +7,16 @@ from typing import Any
 
 import test_arrow
 import test_classes
+import test_geopandas
 import test_numpy
 import test_pandas
 import test_pandas_scalars
 import test_plain
 import test_polars
 import test_scalars
+import test_scipy
 import test_times
+import test_xarray
 from values import VALUES
 
 Make = Callable[[], Any]
@@ -48,5 +51,8 @@ CATALOGUE: dict[str, dict[str, Make]] = {
     "pandas": _makers(test_pandas.MADE),
     "pyarrow": _makers(test_arrow.MADE),
     "polars": _makers(test_polars.MADE),
+    "SciPy": _makers(test_scipy.MADE),
+    "xarray": _makers(test_xarray.MADE),
+    "geopandas": _makers(test_geopandas.MADE),
     "Mixtures": _makers(VALUES),
 }

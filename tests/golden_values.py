@@ -9,13 +9,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import dateutil.tz
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pendulum
 import polars as pl
 import pyarrow as pa
+import pyproj
 import pytz
+import scipy.sparse
 import test_classes
+import test_xarray
 from dateutil.relativedelta import MO
 from pendulum.duration import AbsoluteDuration
 from values import VALUES
@@ -42,6 +46,19 @@ _MORE: dict[str, Callable[[], Any]] = {
         {"a": [1, None], "s": ["x", "y"], "e": pl.Series(["p", None], dtype=pl.Enum(["q", "p"]))}
     ),
     "polars series": lambda: pl.Series("n", [[1], None, []]),
+    "geometry array": lambda: gpd.GeoSeries.from_wkt(["POINT (1 2)", "LINEARRING (0 0, 1 0, 1 1, 0 0)", None]).array,
+    "geometry dtype": gpd.array.GeometryDtype,
+    "geometry series": lambda: gpd.GeoSeries(gpd.points_from_xy([1, np.nan], [2, np.nan]), crs=2056, name="at"),
+    "coordinate reference system": lambda: pyproj.CRS("+proj=laea +lat_0=45"),
+    **{
+        f"scipy {name}": lambda name=name: getattr(scipy.sparse, name)(np.array([[0, 1.5, 0], [2.5, 0, -1.0]]))
+        for form in ("csr", "csc", "bsr", "coo", "dia", "lil", "dok")
+        for name in (f"{form}_array", f"{form}_matrix")
+    },
+    "xarray variable": test_xarray.MADE["variable with attrs and encoding"],
+    "xarray index variable": test_xarray.MADE["index variable of times"],
+    "xarray levels": test_xarray.MADE["dataset_with_levels"],
+    "xarray tree": test_xarray.MADE["tree"],
     "timezone with a name": lambda: dt.timezone(dt.timedelta(hours=-5), "EST"),
     "zoneinfo": lambda: ZoneInfo("Asia/Kolkata"),
     "pytz": lambda: pytz.timezone("Europe/Paris").localize(dt.datetime(2024, 7, 1)),

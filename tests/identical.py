@@ -594,3 +594,98 @@ def _polars_series(expected: Any, actual: Any, path: str) -> str | None:
         left, right = (series.fill_null(0).to_numpy().tobytes() for series in (expected, actual))
         same = left == right
     return None if same else _changed(expected, actual, path)
+
+
+# -- scipy.sparse --------------------------------------------------------------------------------------------
+
+
+@compares("scipy.sparse._base._spbase")
+def _sparse(expected: Any, actual: Any, path: str) -> str | None:
+    """Every attribute, what it knows of its order included."""
+    left, right = (dict(sorted(vars(array).items())) for array in (expected, actual))
+    return difference(left, right, f"{path}.__dict__")
+
+
+# -- geometries ----------------------------------------------------------------------------------------------
+
+
+@compares("shapely.lib.Geometry")
+def _geometry(expected: Any, actual: Any, path: str) -> str | None:
+    """The same structure and SRID, and the same bits of every coordinate; ``==`` takes -0.0 for 0.0."""
+    import shapely
+
+    for part in (shapely.equals_identical, lambda *pair: len(set(map(shapely.get_srid, pair))) == 1):
+        if not part(expected, actual):
+            return f"{path}: {_short(expected)} became {_short(actual)}"
+    left, right = (shapely.get_coordinates(one, include_z=True, include_m=True) for one in (expected, actual))
+    return _elements(left, right, f"{path}.coordinates")
+
+
+@compares("pyproj.crs.crs.CRS")
+def _crs(expected: Any, actual: Any, path: str) -> str | None:
+    return _parts(expected, actual, path, ("srs", "to_json()"))
+
+
+@compares("geopandas.array.GeometryArray")
+def _geometry_array(expected: Any, actual: Any, path: str) -> str | None:
+    return _parts(expected, actual, path, ("crs",)) or _sequence(expected, actual, path)
+
+
+@compares("geopandas.geodataframe.GeoDataFrame")
+def _geo_frame(expected: Any, actual: Any, path: str) -> str | None:
+    return _parts(expected, actual, path, ("_geometry_column_name",)) or _frame(expected, actual, path)
+
+
+# -- xarray --------------------------------------------------------------------------------------------------
+
+
+@compares("xarray.core.variable.Variable")
+def _variable(expected: Any, actual: Any, path: str) -> str | None:
+    found = _parts(expected, actual, path, ("dims", "shape", "dtype", "attrs", "encoding"))
+    return found or difference(expected._data, actual._data, f"{path}._data")
+
+
+@compares("xarray.core.indexing.PandasIndexingAdapter")
+def _adapter(expected: Any, actual: Any, path: str) -> str | None:
+    names = [name for name in ("array", "dtype", "level") if hasattr(expected, name)]
+    return _parts(expected, actual, path, names)
+
+
+@compares("xarray.core.extension_array.PandasExtensionArray")
+def _extension(expected: Any, actual: Any, path: str) -> str | None:
+    return _parts(expected, actual, path, ("array",))
+
+
+@compares("xarray.core.indexes.PandasIndex")
+def _xarray_index(expected: Any, actual: Any, path: str) -> str | None:
+    names = ("dim", "index", "coord_dtype", "level_coords_dtype")
+    return _parts(expected, actual, path, [name for name in names if hasattr(expected, name)])
+
+
+@compares("xarray.core.dataarray.DataArray")
+def _data_array(expected: Any, actual: Any, path: str) -> str | None:
+    found = _parts(expected, actual, path, ("name", "variable", "_coords", "_indexes"))
+    return found or _shared_indexes(expected, actual, path)
+
+
+@compares("xarray.core.dataset.Dataset")
+def _dataset(expected: Any, actual: Any, path: str) -> str | None:
+    found = _parts(expected, actual, path, ("attrs", "encoding", "_variables", "_coord_names", "_indexes"))
+    return found or _equal(dict(expected.sizes), dict(actual.sizes), path) or _shared_indexes(expected, actual, path)
+
+
+def _shared_indexes(expected: Any, actual: Any, path: str) -> str | None:
+    """Which coordinates have one index together."""
+    left, right = (
+        [[other is index for other in owner._indexes.values()] for index in owner._indexes.values()]
+        for owner in (expected, actual)
+    )
+    return difference(left, right, f"{path}._indexes")
+
+
+@compares("xarray.core.datatree.DataTree")
+def _data_tree(expected: Any, actual: Any, path: str) -> str | None:
+    left, right = (
+        [(node.path, node.to_dataset(inherit=False)) for node in tree.subtree] for tree in (expected, actual)
+    )
+    return _parts(expected, actual, path, ("name",)) or _sequence(left, right, path)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
+import math
 import struct
 from dataclasses import dataclass
 from decimal import Decimal
@@ -329,10 +330,102 @@ def _column(column: pa.ChunkedArray, kind: Any) -> list[Any]:
     match kind:
         case ["cells", tags]:
             return [interpret(read_tree(cell, [tuple(entry) for entry in tags], [])) for cell in cells]
+        case ["geometry", *more]:
+            return _geometries(cells, *more)
     return cells
 
 
+def _sparse(form: str) -> Any:
+    """Reads the formats whose entries stand under coordinates, as dense arrays; duplicates add up."""
+
+    def read(node: Any) -> np.ndarray:
+        shape, *parts, state = interpret(node)
+        assert set(state) <= {"sorted", "canonical", "maxprint"}
+        if form == "coo":
+            data, places = parts
+        elif form == "dok":
+            dtype, indices, data = parts
+            data, places = np.array(data, dtype), list(np.array(indices, int).reshape(-1, len(shape)).T)
+        elif form == "lil":
+            dtype, lengths, columns, data = parts
+            data, places = np.array(data, dtype), [np.repeat(np.arange(len(lengths)), lengths), columns]
+        else:
+            data, indices, pointers = parts
+            places = [np.repeat(np.arange(len(pointers) - 1), np.diff(pointers)), indices]
+            places = places[::-1] if form == "csc" else places
+        dense = np.zeros(shape, data.dtype)
+        np.add.at(dense, tuple(places), data)
+        return dense
+
+    return read
+
+
+def _variable(node: Any) -> dict[str, Any]:
+    dims, data, attrs, encoding = node
+    return {
+        "dims": interpret(dims),
+        "data": interpret(data),
+        "attrs": interpret(attrs),
+        "encoding": interpret(encoding),
+    }
+
+
+def _data_array(node: Any) -> dict[str, Any]:
+    name, variable, coordinates, indexes = node
+    found = dict(indexes)
+    return {
+        "name": name,
+        **interpret(variable),
+        "coords": {key: _coordinate(item, found.get(key)) for key, item in coordinates},
+    }
+
+
+def _coordinate(node: Any, index: Any) -> Any:
+    """The values of a coordinate, which an index of one level may hold."""
+    if isinstance(node, Tagged):
+        return interpret(node)["data"].tolist()
+    kind, dimension, labels, _dtype = index
+    assert (kind, labels.tag, isinstance(dimension, str)) == ("PandasIndex", "pandas.Index", True)
+    return labels.node.table.column(0).to_pylist()
+
+
+def _geometry(node: Any) -> Any:
+    """A point, line or ring as a pair of its class and its coordinates; parts of collections in their place."""
+    if isinstance(node, list) and len(node) == 3:
+        return node[0], [_geometry(part) for part in node[2]]
+    kind, wkb = node if isinstance(node, list) else (None, node)
+    order, code = struct.unpack_from("<BI", wkb)
+    assert order == 1
+    start = 9 if code & 0x20000000 else 5
+    width = 2 + bool(code & 0x80000000) + bool(code & 0x40000000)
+    name = {1: "Point", 2: "LineString"}[code & 0x1FFFFFFF]
+    floats = np.frombuffer(wkb[start if name == "Point" else start + 4 :], "<f8").reshape(-1, width).tolist()
+    empty = kind is None and name == "Point" and all(map(math.isnan, floats[0][:2]))
+    return kind or name, [] if empty else floats
+
+
+def _geometries(cells: list[Any], crs: Any = None, marks: Any = None) -> list[Any]:
+    assert crs is None or crs.tag == "pyproj.CRS"
+    nodes = list(cells)
+    for kind in ("Point", "LinearRing"):
+        for place in (marks or {}).get(kind, []):
+            nodes[place] = [kind, cells[place]]
+    for place, node in (marks or {}).get("others", []):
+        nodes[place] = node
+    return [node and _geometry(node) for node in nodes]
+
+
 _TAGS = {
+    **{
+        f"scipy.sparse.{form}_{kind}": _sparse(form)
+        for form in ("csr", "csc", "coo", "lil", "dok")
+        for kind in ("array", "matrix")
+    },
+    "numpy.dtype": np.dtype,
+    "xarray.Variable": _variable,
+    "xarray.DataArray": _data_array,
+    "shapely.geometry": _geometry,
+    "geopandas.GeoDataFrame": _frame,
     "tuple": lambda node: tuple(interpret(node)),
     "decimal": Decimal,
     "datetime": _datetime,

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 HEAVY = {"airflow", "msgpack", "numpy", "orjson", "pandas", "pendulum", "polars", "pyarrow", "xxhash"}
+HEAVY |= {"geopandas", "pyproj", "scipy", "shapely", "xarray"}
 
 
 def loaded(*statements: str) -> list[set[str]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import geopandas as gpd
 import independent
 import msgspec
 import numpy as np
@@ -21,6 +22,8 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import scipy.sparse
+import shapely
 from catalogue import CATALOGUE
 from conftest import Backend
 from independent import Buffer, Table, Tagged, interpret, open_body, read_blob, read_json, read_row, text
@@ -315,6 +318,41 @@ def test_columns_by_arrow_alone() -> None:
     frame = pd.DataFrame({"v": [1, 2]}, index=pd.MultiIndex.from_tuples([("a", 1), ("b", 2)]))
     for tree in readings(frame):
         assert interpret(tree) == {"v": [1, 2]}
+
+
+@pytest.mark.parametrize("kind", ["array", "matrix"])
+@pytest.mark.parametrize("form", ["csr", "csc", "coo", "lil", "dok"])
+def test_sparse_arrays_by_numpy_alone(form: str, kind: str) -> None:
+    dense = np.array([[0, 1.5, 0], [2.5, 0, -1.0]])
+    for tree in readings(getattr(scipy.sparse, f"{form}_{kind}")(dense)):
+        assert interpret(tree).tolist() == dense.tolist()
+
+
+def test_labelled_arrays_by_numpy_alone() -> None:
+    for tree in readings(VALUES["labelled array"]()):
+        read = interpret(tree)
+        assert read.pop("data").tolist() == [[1, 0], [0, 1]]
+        coords = {"x": [1, 2], "y": ["a", "b"]}
+        assert read == {"name": "n", "dims": ["x", "y"], "attrs": {}, "encoding": {}, "coords": coords}
+
+
+def test_geometries_by_their_bytes_alone() -> None:
+    ring = shapely.LinearRing([(0, 0), (1, 0), (1, 1)])
+    corners = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]
+    nowhere = shapely.Point(np.nan, np.nan)
+    series = [shapely.Point(1, 2, 3), None, shapely.Point(), nowhere, ring, shapely.GeometryCollection([ring, nowhere])]
+    expected = [
+        ("Point", [[1.0, 2.0, 3.0]]),
+        None,
+        ("Point", []),
+        ("Point", [[np.nan, np.nan]]),
+        ("LinearRing", corners),
+        ("GeometryCollection", [("LinearRing", corners), ("Point", [[np.nan, np.nan]])]),
+    ]
+    for tree in readings(gpd.GeoDataFrame({"at": [1] * 6}, geometry=gpd.GeoSeries(series, crs=4326))):
+        assert repr(interpret(tree)) == repr({"at": [1] * 6, "geometry": expected})
+    for tree in readings(series[2:]):
+        assert repr(interpret(tree)) == repr(expected[2:])
 
 
 def test_the_examples_in_the_page_are_right() -> None:

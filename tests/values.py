@@ -13,9 +13,13 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pendulum
+import scipy.sparse
+import shapely
+import xarray as xr
 
 PARIS = ZoneInfo("Europe/Paris")
 
@@ -138,6 +142,22 @@ VALUES: dict[str, Callable[[], Any]] = {
     "Interval": lambda: pd.Interval(0, 1.5, closed="both"),
     "NaT and NA": lambda: [pd.NaT, pd.NA],
     "offset": lambda: pd.offsets.MonthEnd(2),
+    # sparse, labelled, on the map
+    "sparse array": lambda: scipy.sparse.csr_array(np.array([[0, 1.5, 0], [2.5, 0, 0]])),
+    "sparse matrix": lambda: scipy.sparse.coo_matrix(([1, 2, 3], ([0, 1, 1], [2, 0, 0])), shape=(2, 3)),
+    "labelled array": lambda: xr.DataArray(np.eye(2), coords={"x": [1, 2], "y": ["a", "b"]}, dims=("x", "y"), name="n"),
+    "dataset": lambda: xr.Dataset(
+        {"v": ("t", [1.5, np.nan, 2.5], {"units": "K"})}, coords={"t": _days(3)}, attrs={"title": "made up"}
+    ),
+    "geometries": lambda: [
+        shapely.Point(1, 2, 3),
+        shapely.Point(),
+        shapely.LinearRing([(0, 0), (1, 0), (1, 1)]),
+        shapely.Polygon([(0, 0), (1, 0), (1, 1)]),
+    ],
+    "map": lambda: gpd.GeoDataFrame(
+        {"name": ["a", "b"]}, geometry=gpd.GeoSeries([shapely.Point(1, 2), None], crs="EPSG:4326")
+    ),
     # mixtures
     "a dict of everything": lambda: {
         "frame": _frame(),
