@@ -6,7 +6,10 @@ Sets and their elements come back equal; the iteration order of a set is not par
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict, deque
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.model import Buffer, Codec
@@ -17,16 +20,27 @@ def _decode_tuple(node: list[Any], _version: int) -> tuple[Any, ...]:
 
 
 def _encode_set(value: set[Any] | frozenset[Any]) -> list[Any]:
-    """The elements in a fixed order, so that equal sets have equal payloads as far as their elements allow."""
-    return sorted(value, key=_rank)
+    """The elements in a fixed order, so that equal sets have equal payloads."""
+    return sorted(value, key=_rank) if len(value) > 1 else list(value)
 
 
-def _rank(item: Any) -> tuple[str, str, list[Any]]:
-    """What orders the elements of a set; the ``repr`` of a set in it would not be the same in every process."""
-    kind = type(item).__qualname__
-    if type(item) is frozenset:
-        return kind, "", sorted(map(_rank, item))
-    return (kind, "", list(map(_rank, item))) if type(item) is tuple else (kind, repr(item), [])
+# Classes whose repr says all, in every process; a set within a data class, say, has another one in each.
+_SHOWN = frozenset({type(None), bool, int, str, bytes, date, timedelta, Decimal, UUID})
+
+
+def _rank(item: Any) -> tuple[str, str, list[Any], bytes]:
+    """What orders the elements of a set."""
+    kind = type(item)
+    if kind in _SHOWN or (kind is float and item == item):  # noqa: PLR0124 - a NaN has bits that repr does not show
+        return kind.__qualname__, repr(item), [], b""
+    if kind is tuple:
+        return kind.__qualname__, "", list(map(_rank, item)), b""
+    if kind is frozenset:
+        return kind.__qualname__, "", sorted(map(_rank, item)), b""
+    from airflow_xcom.codecs.payload import pack_cells  # which imports the registry, which imports this
+
+    tags, packed, _ = pack_cells([item])
+    return kind.__qualname__, repr(tags), [], packed
 
 
 def _decode_set(node: list[Any], _version: int) -> set[Any]:
