@@ -215,6 +215,7 @@ OFFSETS = {
     "DateOffset of months, on a day": offsets.DateOffset(months=3, day=1),
     "DateOffset of days, three times": offsets.DateOffset(3, days=2),
     "DateOffset of hours, normalized": offsets.DateOffset(2, normalize=True, hours=5),
+    "DateOffset to no weekday": offsets.DateOffset(days=1, weekday=None),
     "DateOffset to a weekday": offsets.DateOffset(weekday=2),
     "DateOffset to the second Monday": offsets.DateOffset(weekday=MO(2)),
     "DateOffset of all": offsets.DateOffset(

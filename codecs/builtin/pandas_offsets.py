@@ -41,6 +41,8 @@ def _encode_offset(value: Any) -> list[Any]:
 def _arguments(value: Any) -> list[tuple[str, Any]]:
     """The arguments beside n and normalize, in the order that a JSON column keeps."""
     named = [(name, part) for name, part in value.kwds.items() if name != "calendar"]  # made from the others
+    if type(value) is pd.DateOffset:  # which keeps an argument that is None, and is not equal to one without it
+        named += [(name, None) for name, part in vars(value).items() if part is None and not name.startswith("_")]
     return sorted(named, key=lambda item: (len(item[0]), item[0]))
 
 
