@@ -231,6 +231,12 @@ def test_encoding_is_deterministic_and_summaries_are_small(name: str) -> None:
     assert len(json.dumps(first.summary, allow_nan=False)) < 8000
 
 
+@pytest.mark.parametrize("values", [[-(2**124), None], [None, None, -9694317], [2**100]])
+def test_what_came_back_is_written_alike(values: list[int | None]) -> None:
+    blob = encode(pl.Series(values, dtype=pl.Int128)).to_bytes()
+    assert encode(decode(blob, "arrow")).to_bytes() == blob
+
+
 @hypothesis.settings(max_examples=50, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
 @hypothesis.given(dataframes(excluded_dtypes=[pl.Object], max_size=4))
 def test_any_frame_comes_back(frame: pl.DataFrame) -> None:

@@ -125,14 +125,21 @@ def _same(left: Dtype, right: Dtype) -> bool:
 def _to_arrow(series: Any) -> Any:
     """A column as Arrow knows it, under no name."""
     stored = _stored(series.dtype)
-    if stored != series.dtype:
+    is_cast = stored != series.dtype
+    if is_cast:
         series = series.cast(stored)
     frame = series.alias("").to_frame()
     try:
-        return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).column(0)
+        column = frame.to_arrow(compat_level=pl.CompatLevel.oldest()).column(0)
+        return _tidied(column) if is_cast else column
     except pl.exceptions.PanicException as error:
         msg = f"polars cannot hand {series.dtype} to Arrow ({error}); are there names with U+0000?"
         raise UnsupportedValueError(msg) from error
+
+
+def _tidied(column: Any) -> Any:
+    """A copy, in which the bits behind the last row are not what a cast left there."""
+    return pa.chunked_array([pa.concat_arrays([*column.chunks, pa.array([], column.type)])])
 
 
 def _whole(column: Any) -> Any:
