@@ -7,6 +7,9 @@ import datetime as dt
 import io
 import json
 import mmap
+import os
+import subprocess
+import sys
 import uuid
 import warnings
 import zoneinfo
@@ -311,6 +314,27 @@ def categories_string_variants():
 @case
 def categories_of_categories():
     return pd.Series(pd.Categorical.from_codes([1, 0, -1], categories=pd.CategoricalIndex(["x", "y"], ["y", "x", "z"])))
+
+
+@case
+def long_long():
+    """Equal to the usual integers of 64 bits, and of another class all the same."""
+    columns = {f"{code} {place}": np.arange(2, dtype=code) for place in range(2) for code in "lqLQ"}
+    return pd.DataFrame({**columns, "swapped": np.arange(2, dtype=np.dtype("q").newbyteorder(">"))})
+
+
+@case
+def long_long_in_a_hundred_columns():
+    return pd.DataFrame({str(place): np.arange(2, dtype="lqLQ"[place % 4]) for place in range(120)})
+
+
+@case
+def labels_without_text():
+    """str() raises for times of far years, and for those without a unit."""
+    labels = [pd.Timestamp(np.datetime64(2**40, "s")), np.array([5]).view("M8")[0], frozenset({"a", ("b", 1)})]
+    data = pd.DataFrame([[1, 2, 3]], columns=pd.Index(labels, dtype=object, tupleize_cols=False))
+    data.index.name = labels[0]
+    return data
 
 
 @case
@@ -741,6 +765,52 @@ def test_a_series_is_not_copied() -> None:
     memory = bytearray(payload.to_bytes())
     start, end = span(memory)
     assert start <= address(decode(memory, payload.format).to_numpy()) < end
+
+
+@pytest.mark.parametrize("dtype", ["i1", "f8", "?", "c16", "M8[us]", "m8[s]"])
+@pytest.mark.parametrize("rows", [1, 3, 70])
+def test_nothing_is_written_of_the_column_beside(dtype: str, rows: int) -> None:
+    """Arrow writes the memory of a slice up to the next multiple of 64 bytes."""
+    one = pd.DataFrame(np.zeros((4, rows), dtype).T)
+    other = one.copy()
+    other[1] = np.ones(rows, "i1").astype(dtype)
+    columns = [pa.ipc.open_file(encode(data).to_bytes()).read_all().column(0).chunk(0) for data in (one, other)]
+    first, second = ([buffer and buffer.to_pybytes() for buffer in column.buffers()] for column in columns)
+    assert first == second
+    assert encode(through_blob(other)).to_bytes() == encode(other).to_bytes()
+
+
+def test_times_in_a_block_with_nat_are_written_alike() -> None:
+    data = pd.DataFrame(np.array([[1, "NaT", 3], ["NaT", 5, 6]], "M8[us]"))
+    assert_identical(data, through_blob(data))
+    assert encode(through_blob(data)).to_bytes() == encode(data).to_bytes()
+
+
+def test_a_bit_under_a_missing_boolean_is_not_written() -> None:
+    mask = np.array([True, False, True])
+    one, other = (pd.arrays.BooleanArray(np.array([bit, True, bit]), mask) for bit in (False, True))
+    assert encode(one).to_bytes() == encode(other).to_bytes()
+
+
+def test_labels_of_sets_have_the_same_names_in_every_process() -> None:
+    code = """
+import pandas as pd
+from airflow_xcom.codecs import encode
+inner = frozenset(["abc", "abd", "xyz", "pqrstu"])
+data = pd.DataFrame([[1, 2]], columns=pd.Index([inner, (1, inner)], tupleize_cols=False, dtype=object))
+print(encode(data).to_bytes().hex())
+"""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(1, 4)
+    }
+    assert len(found) == 1
 
 
 def test_wide_frame() -> None:

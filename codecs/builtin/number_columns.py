@@ -125,9 +125,10 @@ def encode_numbers(values: np.ndarray) -> tuple[Any, pa.Array]:
         UnsupportedTypeError: the dtype is of something else.
     """
     values = np.ascontiguousarray(values)
-    if values.dtype in _NATIVE:
+    text = _text_of(values.dtype)
+    if values.dtype in _NATIVE and ":" not in text:
         return None, pa.array(values, from_pandas=False)
-    kind = ["numpy", values.dtype.str]
+    kind = ["numpy", text]
     native = values.astype(values.dtype.newbyteorder("="), copy=False)
     if native.dtype in _NATIVE:
         return kind, pa.array(native, from_pandas=False)
@@ -140,9 +141,23 @@ def encode_numbers(values: np.ndarray) -> tuple[Any, pa.Array]:
     raise UnsupportedTypeError(msg)
 
 
+def _text_of(dtype: np.dtype[Any]) -> str:
+    """How a kind names a dtype: with its C type where that is not the one that ``dtype.str`` stands for (long long)."""
+    text = dtype.str
+    return f"{text}:{dtype.char}" if dtype.kind in "iu" and np.dtype(text).char != dtype.char else text
+
+
+def _dtype_of(text: str) -> np.dtype[Any]:
+    plain, _, code = text.partition(":")
+    dtype = np.dtype(plain)
+    if code and np.dtype(code).newbyteorder(dtype.byteorder) == dtype:  # not so where a long has other bytes
+        return np.dtype(code).newbyteorder(dtype.byteorder)
+    return dtype
+
+
 def decode_with_dtype(column: Any, memory: Memory, text: str) -> np.ndarray:
     """The array of the kind ``["numpy", text]``."""
-    dtype = np.dtype(text)
+    dtype = _dtype_of(text)
     if dtype.kind not in _KINDS:
         msg = f"{text!r} is not a dtype of numbers or times"
         raise ValueError(msg)
@@ -152,7 +167,8 @@ def decode_with_dtype(column: Any, memory: Memory, text: str) -> np.ndarray:
     if dtype.kind == "c":
         parts = decode_typed(without_nulls(array).flatten(), memory)
         return parts.view(f"c{2 * parts.itemsize}").astype(dtype, copy=False)
-    return decode_typed(array, memory).astype(dtype, copy=False)
+    values = decode_typed(array, memory)
+    return values.view(dtype) if values.dtype == dtype else values.astype(dtype)
 
 
 def decode_typed(column: Any, memory: Memory) -> np.ndarray:

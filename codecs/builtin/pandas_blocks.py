@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.number_columns import Memory, find_numbers
 from airflow_xcom.codecs.builtin.pandas_columns import decode_array, encode_array
@@ -84,13 +85,18 @@ def _in_rows(values: Any) -> Any:
 def _is_whole(values: Any) -> bool:
     """Whether all columns of a block are of one kind, and one array in memory."""
     array = values if isinstance(values, np.ndarray) else values.asi8
-    return array.flags.c_contiguous and array.dtype.kind != "O"
+    return array.flags.c_contiguous and array.dtype.kind not in "Ob"  # columns of bits would share bytes
 
 
 def _encode_whole(values: Any) -> Iterator[Encoded]:
     kind, array = encode_array(values.reshape(-1))
-    count = values.shape[1]
-    return ((kind, array.slice(row * count, count)) for row in range(len(values)))
+    if array.null_count or not pa.types.is_primitive(array.type):
+        return _encode_each(values)
+    memory, count = array.buffers()[1], values.shape[1]
+    size = count * values.dtype.itemsize
+    # Not array.slice(), of which Arrow writes up to 63 bytes of the next column as well.
+    parts = (memory.slice(row * size, size) for row in range(len(values)))
+    return ((kind, pa.Array.from_buffers(array.type, count, [None, part], null_count=0)) for part in parts)
 
 
 def _encode_each(values: Any) -> Iterator[Encoded]:
@@ -109,7 +115,7 @@ def decode_columns(columns: Any, kinds: dict[str, Any], memory: Memory, index: A
     """
     blocks: list[Block] = []
     found: dict[np.dtype[Any], list[tuple[int, int]]] = {}
-    loose: dict[np.dtype[Any], list[tuple[int, np.ndarray]]] = {}
+    loose: dict[tuple[np.dtype[Any], str], list[tuple[int, np.ndarray]]] = {}  # long and long long are equal
     for place, column in enumerate(columns):
         kind = kinds.get(str(place)) if kinds else None
         if kind is None and (numbers := find_numbers(column, memory)):
@@ -117,7 +123,7 @@ def decode_columns(columns: Any, kinds: dict[str, Any], memory: Memory, index: A
             continue
         values = decode_array(kind, column, memory)
         if isinstance(values, np.ndarray):
-            loose.setdefault(values.dtype, []).append((place, values))
+            loose.setdefault((values.dtype, values.dtype.char), []).append((place, values))
         else:
             blocks.append((values, np.array([place])))
     blocks.extend(_blocks_in_place(found, len(index), memory))
@@ -147,8 +153,10 @@ def _even_runs(pairs: list[tuple[int, int]], least: int) -> Iterator[list[tuple[
     yield run
 
 
-def _loose_blocks(loose: dict[np.dtype[Any], list[tuple[int, np.ndarray]]], *, merge: bool) -> Iterator[Block]:
-    for dtype, pairs in loose.items():
+def _loose_blocks(
+    loose: dict[tuple[np.dtype[Any], str], list[tuple[int, np.ndarray]]], *, merge: bool
+) -> Iterator[Block]:
+    for (dtype, _), pairs in loose.items():
         for group in [pairs] if merge else [[pair] for pair in pairs]:
             places, arrays = zip(*group, strict=True)
             values = arrays[0].reshape(1, -1) if len(arrays) == 1 else np.stack(arrays, dtype=dtype)

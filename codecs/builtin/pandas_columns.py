@@ -136,6 +136,8 @@ def _decode_implied(column: Any, memory: Memory) -> Any:
 
 def _encode_masked(values: Any) -> tuple[Any, pa.Array]:
     data, mask = np.ascontiguousarray(values._data), values._mask  # noqa: SLF001 - no public way without a copy
+    if data.dtype == bool:
+        data = data & ~mask  # a bit under a null would not come back
     return "masked", pa.array(data, mask=mask if mask.any() else None, from_pandas=False)
 
 

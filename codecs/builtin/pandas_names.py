@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["decode_names", "encode_names", "index_names", "text_of", "unique"]
 
 
+_LIBRARIES = frozenset(
+    {"builtins", "datetime", "decimal", "fractions", "uuid", "numpy", "pandas", "pathlib", "pendulum"}
+)
+
+
 def encode_names(columns: Any) -> tuple[dict[str, Any], list[str]]:
     """What rebuilds the labels of columns, and the unique names of the fields.
 
@@ -50,7 +55,19 @@ def index_names(index: Any) -> Iterator[str]:
 
 def text_of(label: Any) -> str:
     """A label as text that every Arrow library takes for a name, and every JSON column for a text."""
-    return str(label).replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+    return _shown(label).replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
+def _shown(label: Any) -> str:
+    """A label as text that is the same in every process: not so the ``str`` of a set, or of a class that holds one."""
+    if isinstance(label, frozenset):
+        return f"frozenset({{{', '.join(sorted(map(_shown, label)))}}})"
+    if type(label) is tuple:
+        return f"({', '.join(repr(item) if isinstance(item, str) else _shown(item) for item in label)})"
+    try:
+        return str(label) if type(label).__module__.partition(".")[0] in _LIBRARIES else type(label).__name__
+    except (ValueError, NotImplementedError):  # times without a unit, and those of far years
+        return type(label).__name__
 
 
 def unique(names: Iterable[str], taken: set[str]) -> list[str]:
