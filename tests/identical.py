@@ -15,8 +15,8 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
-import math
 import re
+import struct
 import types
 import zoneinfo
 from typing import TYPE_CHECKING, Any
@@ -72,7 +72,10 @@ def _type_name(value: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, NotImplementedError):  # pandas and NumPy: times without a unit, and of far years
+        text = f"<{_type_name(value)}>"
     return text if len(text) <= 200 else text[:200] + "…"
 
 
@@ -115,10 +118,8 @@ def _instance_dict(expected: Any, actual: Any, path: str) -> str | None:
 
 @compares(float)
 def _float(expected: float, actual: float, path: str) -> str | None:
-    if math.isnan(expected) and math.isnan(actual):
-        return None
-    same = expected == actual and math.copysign(1, expected) == math.copysign(1, actual)
-    return None if same else _changed(expected, actual, path)
+    left, right = (struct.pack(">d", number) for number in (expected, actual))
+    return None if left == right else f"{path}: {expected!r} became {actual!r} ({left.hex()} became {right.hex()})"
 
 
 @compares(complex)
@@ -176,7 +177,7 @@ def _dict(expected: Any, actual: Any, path: str) -> str | None:
     if found := _sequence(expected, actual, f"{path}.keys()"):
         return found
     for key, (left, right) in zip(expected, zip(expected.values(), actual.values(), strict=True), strict=True):
-        if found := difference(left, right, f"{path}[{key!r}]"):
+        if found := difference(left, right, f"{path}[{_short(key)}]"):
             return found
     return None
 
@@ -191,12 +192,19 @@ def _set(expected: Any, actual: Any, path: str) -> str | None:
     if len(expected) != len(actual):
         return _changed(expected, actual, path)
     held = {item: item for item in actual}
-    pairs = [(item, held[item]) for item in expected if item in held]
+    try:
+        pairs = [(item, held[item]) for item in expected if item in held]
+        rest = [[item for item in one if item not in other] for one, other in ((expected, held), (actual, expected))]
+    except TypeError:  # NA is neither equal to another value nor not
+        pairs, rest = [], [list(expected), list(actual)]
     if found := _sequence([left for left, _ in pairs], [right for _, right in pairs], path):
         return found
-    rest = [[item for item in one if item not in other] for one, other in ((expected, held), (actual, expected))]
-    left, right = (sorted(items, key=lambda item: (_type_name(item), _short(item))) for items in rest)  # NaN and such
+    left, right = (sorted(items, key=_order) for items in rest)  # NaN and such
     return _sequence(left, right, path)
+
+
+def _order(item: Any) -> tuple[str, str]:
+    return _type_name(item), _short(item)
 
 
 def _dataclass(expected: Any, actual: Any, path: str) -> str | None:
@@ -306,10 +314,12 @@ def _ndarray(expected: np.ndarray, actual: np.ndarray, path: str) -> str | None:
 
 @compares(np.ma.MaskedArray)
 def _masked(expected: Any, actual: Any, path: str) -> str | None:
+    if expected is np.ma.masked or actual is np.ma.masked:
+        return _same_object(expected, actual, path)
     if (expected.mask is np.ma.nomask) != (actual.mask is np.ma.nomask):
         return f"{path}.mask: {_short(expected.mask)} became {_short(actual.mask)}"
     found = difference(np.ma.getdata(expected), np.ma.getdata(actual), f"{path}.data")
-    return found or _parts(expected, actual, path, ("mask", "fill_value", "hardmask"))
+    return found or _parts(expected, actual, path, ("mask", "_fill_value", "hardmask"))  # fill_value would set it
 
 
 def _elements(expected: np.ndarray, actual: np.ndarray, path: str) -> str | None:
@@ -504,7 +514,7 @@ def _frozen_list(expected: Any, actual: Any, path: str) -> str | None:
 
 @compares(pd.Series)
 def _series(expected: pd.Series, actual: pd.Series, path: str) -> str | None:
-    found = _parts(expected, actual, path, ("name", "index", "array"))
+    found = _parts(expected, actual, path, ("name", "index", "array")) or _writable(expected, actual, path)
     return found or _labels_and_attrs(expected, actual, path)
 
 
@@ -514,9 +524,23 @@ def _frame(expected: pd.DataFrame, actual: pd.DataFrame, path: str) -> str | Non
         return found
     for position, label in enumerate(expected.columns):
         left, right = (frame.iloc[:, position].array for frame in (expected, actual))
-        if found := difference(left, right, f"{path}[{label!r}]"):
+        if found := difference(left, right, f"{path}[{_short(label)}]"):
             return found
-    return _labels_and_attrs(expected, actual, path)
+    return _writable(expected, actual, path) or _labels_and_attrs(expected, actual, path)
+
+
+def _writable(expected: Any, actual: Any, path: str) -> str | None:
+    return f"{path}: no longer writable" if _is_read_only(actual) and not _is_read_only(expected) else None
+
+
+def _is_read_only(data: Any) -> bool:
+    """Whether a block is: pandas itself shows no column as writable, and asks the memory below when it writes."""
+    for block in data._mgr.blocks:
+        held = block.values  # noqa: PD011 - of a block
+        parts = (held, *(getattr(held, name, None) for name in ("_ndarray", "_data", "_mask")))
+        if not all(part.flags.writeable for part in parts if isinstance(part, np.ndarray)):
+            return True
+    return False
 
 
 def _labels_and_attrs(expected: Any, actual: Any, path: str) -> str | None:

@@ -1,0 +1,872 @@
+"""Any value that a task may return: one Hypothesis strategy for each tag, and ``values()`` over all of them.
+
+``LEAVES`` has the strategies of what holds no other value, ``CONTAINERS`` those of what does, by their tags; natives,
+which have no tag, are in both.  A strategy makes only what the codecs keep: what they refuse, and why, is in the tests
+of each family.  Values are small and awkward, so that thousands of them take minutes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+import ipaddress
+import uuid
+import zoneinfo
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from functools import cache
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, NamedTuple
+
+import attrs
+import dateutil.relativedelta
+import dateutil.tz
+import numpy as np
+import pandas as pd
+import pendulum
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pydantic
+import pytz
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+from pendulum.duration import AbsoluteDuration
+
+Values = SearchStrategy[Any]
+
+DEPTH = 6
+ROWS = 3  # the most rows, items, columns of anything
+
+
+def is_allowed(name: str) -> bool:
+    """Which classes the payloads name."""
+    return name.startswith("strategies.")
+
+
+# -- natives and scalars -------------------------------------------------------------------------------------
+
+TEXT = st.text(max_size=4)
+ANY_TEXT = st.text(st.characters(), max_size=4) | st.sampled_from(
+    ["", "\0", "$", "__type", "airflow_xcom", "\ud800", "é" * 20]
+)
+SURROGATES = st.builds("{}\ud800{}".format, TEXT, TEXT) | st.sampled_from(["\udfff\ud800", "a\0\udc80"])
+INTEGERS = st.integers(-(2**63), 2**64 - 1) | st.integers(-3, 3)
+LONG_INTEGERS = st.integers(2**64, 2**200) | st.integers(-(2**200), -(2**63) - 1)
+FLOATS = st.floats() | st.sampled_from([-0.0, 5e-324, 1e16, 1e22, float("nan"), float("inf"), 1.7976931348623157e308])
+DECIMALS = st.sampled_from(["-0", "1.10", "1E+30", "NaN", "-NaN123", "Infinity", "0E-28", "1E-999999"]).map(Decimal)
+DECIMALS |= st.builds(
+    lambda number, places: Decimal(number).scaleb(-places), st.integers(-(10**20), 10**20), st.integers(0, 9)
+)
+ADDRESSES = st.one_of(
+    st.ip_addresses(),
+    st.sampled_from(["10.0.0.0/8", "::/0", "fe80::/10"]).map(ipaddress.ip_network),
+    st.sampled_from(["10.0.0.1/8", "fe80::1%eth0", "::1/64"]).map(ipaddress.ip_interface),
+)
+NAMES = st.sampled_from(["", ".", "..", "a", "/srv/ü", "a/b.c", "//host/x", "C:\\x", "\ud800"])
+PATHS = st.builds(lambda kind, name: kind(name), st.sampled_from([Path, PurePosixPath, PureWindowsPath]), NAMES)
+PLACES = st.none() | st.integers(-(2**70), 2**70)
+UUIDS = st.uuids() | st.builds(uuid.UUID, int=st.integers(0, 2**128 - 1), is_safe=st.sampled_from(uuid.SafeUUID))
+
+# -- times ---------------------------------------------------------------------------------------------------
+
+KEYS = (
+    "UTC",
+    "Europe/Paris",
+    "America/New_York",
+    "Asia/Kolkata",
+    "Africa/Monrovia",
+    "Etc/GMT+12",
+    "Australia/Lord_Howe",
+)
+OFFSETS = st.sampled_from([0, 1, 3600, -3600, 19800, 86399, -86399, 3723]).map(
+    lambda seconds: dt.timedelta(seconds=seconds)
+)
+ODD_OFFSETS = (
+    OFFSETS | st.just(dt.timedelta(microseconds=-1)) | st.timedeltas(dt.timedelta(hours=-23), dt.timedelta(hours=23))
+)
+TIMEZONES = st.just(dt.UTC) | st.builds(dt.timezone, ODD_OFFSETS) | st.builds(dt.timezone, ODD_OFFSETS, TEXT)
+ZONES = st.sampled_from(KEYS).map(zoneinfo.ZoneInfo)
+
+
+def _localized(key: str, moment: dt.datetime) -> Any:
+    return pytz.timezone(key).localize(moment).tzinfo
+
+
+MODERN = st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1))
+PYTZ = st.one_of(
+    st.sampled_from(KEYS).map(pytz.timezone),
+    st.integers(-1439, 1439).map(pytz.FixedOffset),
+    st.builds(_localized, st.sampled_from(KEYS), MODERN),
+)
+DATEUTIL = st.one_of(
+    st.just(dateutil.tz.UTC),
+    st.builds(dateutil.tz.tzoffset, st.none() | TEXT, OFFSETS),
+    st.sampled_from(KEYS[1:]).map(dateutil.tz.gettz),
+)
+ANY_ZONE = st.one_of(st.none(), TIMEZONES, ZONES, PYTZ, DATEUTIL)
+FOLDS = st.integers(0, 1)
+DATETIMES = st.builds(
+    lambda moment, zone, fold: moment.replace(tzinfo=zone, fold=fold), st.datetimes(), ANY_ZONE, FOLDS
+)
+DATETIMES |= st.sampled_from([dt.datetime.min, dt.datetime.max, dt.datetime(2024, 10, 27, 2, 30, fold=1)])
+TIMES = st.builds(lambda clock, zone, fold: clock.replace(tzinfo=zone, fold=fold), st.times(), ANY_ZONE, FOLDS)
+TIMEDELTAS = st.timedeltas() | st.sampled_from([dt.timedelta.min, dt.timedelta.max, dt.timedelta(microseconds=-1)])
+
+PENDULUM_ZONES = st.sampled_from(KEYS).map(pendulum.Timezone)
+FIXED_ZONES = st.builds(pendulum.FixedTimezone, st.integers(-86399, 86399), st.none() | TEXT.filter(bool))
+
+
+def _pendulum_time(clock: dt.time, zone: Any, fold: int) -> pendulum.Time:
+    return pendulum.Time(clock.hour, clock.minute, clock.second, clock.microsecond, tzinfo=zone, fold=fold)
+
+
+def _pendulum_datetime(moment: dt.datetime, zone: Any, fold: int) -> pendulum.DateTime:
+    day, clock = moment.date(), moment.time()
+    fields = (day.year, day.month, day.day, clock.hour, clock.minute, clock.second, clock.microsecond)
+    return pendulum.DateTime(*fields, tzinfo=zone, fold=fold)
+
+
+PENDULUM_DATES = st.dates().map(lambda day: pendulum.Date(day.year, day.month, day.day))
+PENDULUM_DATETIMES = st.builds(
+    _pendulum_datetime, st.datetimes(), st.none() | PENDULUM_ZONES | FIXED_ZONES | ZONES, FOLDS
+)
+MODERN_DATETIMES = st.builds(_pendulum_datetime, MODERN, PENDULUM_ZONES, FOLDS)
+AMOUNTS = {
+    name: st.sampled_from([0, 0, 1, -1, 40, -5])
+    for name in ("years", "months", "weeks", "days", "hours", "minutes", "seconds", "microseconds")
+}
+ENDS = st.tuples(PENDULUM_DATES, PENDULUM_DATES) | st.tuples(MODERN_DATETIMES, MODERN_DATETIMES)
+
+# -- NumPy ---------------------------------------------------------------------------------------------------
+
+UNITS = ("s", "ms", "us", "ns")
+NUMBERS = [np.dtype(code) for code in ("?", *"bBhHiIlLqQefdgFDG", "M8[s]", "m8[ns]", ">i4", ">f8", ">M8[us]", ">c8")]
+FLEXIBLE = [np.dtype(code) for code in ("S3", "U2", ">U2", "V5", "S0", "U0", "M8", "m8", "M8[25s]", "M8[Y]", "m8[as]")]
+STRINGS: list[Any] = [
+    np.dtypes.StringDType(),
+    np.dtypes.StringDType(na_object=None),
+    np.dtypes.StringDType(na_object=np.nan, coerce=False),
+]
+STRUCTURED = [
+    np.dtype([("a", "<i2"), ("b", ">f8"), ("c", "S3")]),
+    np.dtype([("a", "?"), ("b", "<f4", (2,))], align=True),
+    np.dtype({"names": ["x", "y"], "formats": ["u1", [("z", "<M8[s]")]], "offsets": [3, 8], "itemsize": 20}),
+    np.dtype([("n", "<i4"), ("o", "O")]),
+    np.dtype([(("title", "t"), "<U2")]),
+]
+DTYPES = st.sampled_from([*NUMBERS, *FLEXIBLE, *STRINGS, *STRUCTURED, np.dtype("O")])
+PLAIN_DTYPES = st.sampled_from(NUMBERS)
+FLAT_DTYPES = st.sampled_from([*NUMBERS, *FLEXIBLE])
+SHAPES = st.sampled_from([(), (0,), (1,), (2,), (3,), (2, 0), (2, 3), (1, 2, 2), (0, 1)])
+
+
+def objects(items: Sequence[Any]) -> np.ndarray:
+    """An object array of items, whatever they are."""
+    return np.fromiter(items, dtype=object, count=len(items))
+
+
+@st.composite
+def elements(draw: DrawFn, dtype: np.dtype[Any], count: int, cells: Values) -> np.ndarray:
+    """A flat array: of arbitrary bits, where all bits are a value."""
+    if dtype.names is not None:
+        array = np.zeros(count, dtype)
+        for name in dtype.names:
+            base, shape = dtype.fields[name][0].base, dtype.fields[name][0].shape
+            array[name] = draw(elements(base, count * int(np.prod(shape)), cells)).reshape(count, *shape)
+        return array
+    if dtype.kind in "OT":
+        items = cells if dtype.kind == "O" else TEXT
+        if dtype.kind == "T" and hasattr(dtype, "na_object"):
+            items = items | st.just(dtype.na_object)
+        return (
+            np.array([None, *draw(st.lists(items, min_size=count, max_size=count))], object)[1:].astype(dtype)
+            if dtype.kind == "T"
+            else objects(draw(st.lists(items, min_size=count, max_size=count)))
+        )
+    if dtype.kind in "U?b" or dtype.char in "gG":
+        items = {"U": TEXT, "b": st.booleans(), "f": FLOATS, "c": st.builds(complex, FLOATS, FLOATS)}[dtype.kind]
+        with np.errstate(over="ignore"):
+            return np.array(draw(st.lists(items, min_size=count, max_size=count)), dtype)
+    size = count * dtype.itemsize
+    return (
+        np.frombuffer(bytearray(draw(st.binary(min_size=size, max_size=size))) or bytearray(1), dtype, count)
+        if dtype.itemsize
+        else np.zeros(count, dtype)
+    )
+
+
+LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "C": lambda array: array,
+    "Fortran": np.asfortranarray,
+    "transposed": lambda array: array.T,
+    "backwards": lambda array: array[..., ::-1] if array.ndim else array,
+    "strided": lambda array: np.repeat(array, 2, axis=-1)[..., ::2] if array.ndim else array,
+    "read-only": lambda array: np.broadcast_to(array, (2, *array.shape)),
+}
+
+
+@st.composite
+def arrays(draw: DrawFn, cells: Values, dtypes: SearchStrategy[np.dtype[Any]] = DTYPES) -> np.ndarray:
+    dtype, shape = draw(dtypes), draw(SHAPES)
+    array = draw(elements(dtype, int(np.prod(shape)), cells)).reshape(shape)
+    return LAYOUTS[draw(st.sampled_from(sorted(LAYOUTS)))](array)
+
+
+@st.composite
+def numpy_scalars(draw: DrawFn) -> Any:
+    dtype = draw(FLAT_DTYPES | st.sampled_from([kind for kind in STRUCTURED if not kind.hasobject]))
+    return draw(elements(dtype, 1, st.none()))[0]
+
+
+@st.composite
+def recarrays(draw: DrawFn, cells: Values) -> Any:
+    return draw(elements(draw(st.sampled_from(STRUCTURED)), draw(st.integers(0, ROWS)), cells)).view(np.recarray)
+
+
+@st.composite
+def masked_arrays(draw: DrawFn, cells: Values) -> Any:
+    data = draw(arrays(cells, st.sampled_from([*NUMBERS, np.dtype("S3"), np.dtype("O"), STRUCTURED[0]])))
+    mask: Any = np.ma.nomask
+    if draw(st.booleans()):
+        mask = np.array(draw(st.lists(st.booleans(), min_size=data.size, max_size=data.size)), bool).reshape(data.shape)
+    array = np.ma.MaskedArray(np.array(data), mask, hard_mask=draw(st.booleans()))
+    array.fill_value  # noqa: B018 - NumPy sets it when an array is first shown, as in the summary of a frame
+    return array
+
+
+# -- columns: what Series, frames, indexes and pandas arrays are made of --------------------------------------
+
+Column = Callable[[int], SearchStrategy[Any]]
+
+
+def _masks(count: int) -> SearchStrategy[np.ndarray]:
+    return st.lists(st.booleans(), min_size=count, max_size=count).map(lambda items: np.array(items, bool))
+
+
+def _lists(items: Values, count: int) -> SearchStrategy[list[Any]]:
+    return st.lists(items, min_size=count, max_size=count)
+
+
+@st.composite
+def _numbers(draw: DrawFn, count: int) -> np.ndarray:
+    kinds = [kind for kind in NUMBERS if kind.kind not in "mM"]
+    kinds += [np.dtype(f"{letter}8[{unit}]") for letter in "mM" for unit in UNITS]
+    return draw(elements(draw(st.sampled_from(kinds)), count, st.none()))
+
+
+@st.composite
+def _nullable(draw: DrawFn, count: int) -> Any:
+    data = draw(elements(draw(st.sampled_from([np.dtype(code) for code in "?bBhHiIlLfd"])), count, st.none()))
+    kinds = {"b": pd.arrays.BooleanArray, "f": pd.arrays.FloatingArray}
+    return kinds.get(data.dtype.kind, pd.arrays.IntegerArray)(data, draw(_masks(count)))
+
+
+@st.composite
+def _text(draw: DrawFn, count: int) -> Any:
+    dtype = pd.StringDtype(draw(st.sampled_from(["python", "pyarrow"])), draw(st.sampled_from([pd.NA, np.nan])))
+    return pd.array(draw(_lists(TEXT | st.none(), count)), dtype=dtype)
+
+
+def _ticks(count: int) -> SearchStrategy[list[int]]:
+    return _lists(st.sampled_from([-(2**63), 0, 1, -1, 10**9]) | st.integers(-(2**40), 2**40), count)
+
+
+@st.composite
+def _zoned(draw: DrawFn, count: int) -> Any:
+    zone = draw(ANY_ZONE.filter(lambda zone: zone is not None))
+    values = np.array(draw(_ticks(count)), np.int64).view("M8[s]")
+    return pd.Index(values).tz_localize("UTC").tz_convert(zone).as_unit(draw(st.sampled_from(["s", "ms"]))).array
+
+
+@st.composite
+def _times(draw: DrawFn, count: int) -> Any:
+    letter, unit = draw(st.sampled_from("mM")), draw(st.sampled_from(UNITS))
+    return pd.array(np.array(draw(_ticks(count)), np.int64).view(f"{letter}8[{unit}]"))
+
+
+@st.composite
+def _periods(draw: DrawFn, count: int) -> Any:
+    freq = draw(st.sampled_from(["D", "M", "Q-NOV", "Y", "h", "W-WED", "ns", "B"]))
+    ordinals = np.array(draw(_lists(st.integers(-500, 5000) | st.just(-(2**63)), count)), np.int64)
+    return pd.arrays.PeriodArray(ordinals, dtype=pd.PeriodDtype(freq))
+
+
+@st.composite
+def _intervals(draw: DrawFn, count: int) -> Any:
+    left = np.array(draw(_lists(st.integers(-9, 9), count)), np.int64)
+    kind = draw(st.sampled_from(["i8", "f8", "M8[s]", "m8[ms]"]))
+    closed = draw(st.sampled_from(["left", "right", "both", "neither"]))
+    array = pd.arrays.IntervalArray.from_arrays(left.astype(kind), (left + 1).astype(kind), closed)
+    if not count or kind == "i8":  # which cannot be missing
+        return array
+    return array.take(draw(_lists(st.integers(-1, count - 1), count)), allow_fill=True)
+
+
+_SORTABLE = {"e": "f4", "g": "f8", "G": "c16"}
+
+
+def _sortable(array: Any) -> Any:
+    """Labels that pandas can number: those in the byte order of the machine, and no floats of 16 or 128 bits."""
+    if isinstance(array, np.ndarray):
+        array = array.astype(_SORTABLE.get(array.dtype.char, array.dtype.newbyteorder("=")))
+    return pd.Index(array)
+
+
+@st.composite
+def _categories(draw: DrawFn, count: int) -> Any:
+    # Out of far years pandas makes no labels: it counts in one unit.
+    made = draw(st.sampled_from([_numbers, _text, _periods, _intervals, _times, _nullable, _keys]))
+    labels = _sortable(draw(made(draw(st.integers(0, ROWS))))).dropna().unique()
+    codes = draw(_lists(st.integers(-1, len(labels) - 1), count))
+    return pd.Categorical.from_codes(codes, categories=labels, ordered=draw(st.booleans()))
+
+
+@st.composite
+def _sparse(draw: DrawFn, count: int) -> Any:
+    fill, items = draw(
+        st.sampled_from([(0, st.integers(-1, 1)), (0.0, FLOATS), (float("nan"), FLOATS), (False, st.booleans())])
+    )
+    dense = np.array(draw(_lists(st.just(fill) | items, count)), type(fill))
+    return pd.arrays.SparseArray(dense, fill_value=fill, kind=draw(st.sampled_from(["integer", "block"])))
+
+
+@st.composite
+def _of_arrow(draw: DrawFn, count: int) -> Any:
+    array = draw(arrow_arrays(count))
+    return pd.arrays.ArrowExtensionArray(pa.chunked_array([array]))
+
+
+@st.composite
+def _keys(draw: DrawFn, count: int) -> np.ndarray:
+    """Objects that an index can hold."""
+    return objects(draw(_lists(keys(1), count)))
+
+
+@st.composite
+def _alike(draw: DrawFn, count: int) -> np.ndarray:
+    """Objects of one class, and missing ones."""
+    kinds = [st.integers(-(2**70), 2**70), FLOATS, ANY_TEXT, st.binary(max_size=3), st.booleans(), st.dates(), DECIMALS]
+    missing = [None, np.nan, pd.NA, pd.NaT]
+    return objects(draw(_lists(draw(st.sampled_from(kinds)) | st.just(draw(st.sampled_from(missing))), count)))
+
+
+def _mixed(cells: Values) -> Column:
+    return lambda count: _lists(cells, count).map(objects)
+
+
+ARRAYS: tuple[Column, ...] = (
+    *(_nullable, _text, _zoned, _times, _periods, _intervals, _categories, _sparse, _of_arrow),
+    lambda count: _numbers(count).filter(lambda array: array.dtype.kind not in "mM").map(pd.arrays.NumpyExtensionArray),
+)
+
+
+def columns(count: int, cells: Values) -> SearchStrategy[Any]:
+    """One column of a frame or Series."""
+    kinds = (_numbers, _nullable, _text, _zoned, _times, _periods, _intervals, _categories, _sparse, _of_arrow, _alike)
+    return st.sampled_from([*kinds, _mixed(cells)]).flatmap(lambda made: made(count))
+
+
+# -- pandas --------------------------------------------------------------------------------------------------
+
+FREQUENCIES = st.one_of(
+    st.sampled_from(
+        [
+            pd.offsets.Day(3),
+            pd.offsets.Hour(-1),
+            pd.offsets.BusinessDay(2),
+            pd.offsets.BusinessHour(start="09:30", end="12:00"),
+            pd.offsets.CustomBusinessDay(holidays=["2024-05-01"], weekmask="Mon Tue Sun"),
+            pd.offsets.MonthEnd(normalize=True),
+            pd.offsets.QuarterBegin(startingMonth=2),
+            pd.offsets.Week(weekday=3),
+            pd.offsets.WeekOfMonth(week=1, weekday=2),
+            pd.offsets.FY5253(weekday=4, startingMonth=12, variation="last"),
+            pd.offsets.Easter(),
+        ]
+    ),
+    st.builds(pd.offsets.Nano, st.integers(-(2**62), 2**62)),
+    st.builds(pd.DateOffset, months=st.integers(-5, 5), days=st.integers(0, 9), weekday=st.none() | st.integers(0, 6)),
+)
+
+
+FAR_ZONES = (dt.UTC, zoneinfo.ZoneInfo("UTC"), pytz.UTC)  # in any other, pandas counts from the years 1 to 9999 only
+
+
+@st.composite
+def timestamps(draw: DrawFn) -> Any:
+    unit, zone = draw(st.sampled_from(UNITS)), draw(ANY_ZONE)
+    count = draw(st.integers(-(2**40), 2**40) if zone is None or zone in FAR_ZONES else st.integers(-(2**31), 2**31))
+    moment = pd.Timestamp(np.datetime64(count if unit == "s" else count * 1009, unit))
+    return moment if zone is None else moment.tz_localize("UTC").tz_convert(zone)
+
+
+@st.composite
+def timedeltas(draw: DrawFn) -> Any:
+    return pd.Timedelta(np.timedelta64(draw(st.integers(-(2**62), 2**62)), draw(st.sampled_from(["ms", "us", "ns"]))))
+
+
+CLOSED = st.sampled_from(["left", "right", "both", "neither"])
+INTERVALS = st.builds(pd.Interval, st.integers(-9, 0), st.integers(1, 9) | st.floats(1, 9), CLOSED) | st.builds(
+    lambda left, width, closed: pd.Interval(left, left + width, closed),
+    timestamps(),
+    st.just(pd.Timedelta(1, "h")),
+    CLOSED,
+)
+PERIODS = _periods(1).map(lambda array: array[0]).filter(lambda period: period is not pd.NaT)
+
+
+@st.composite
+def indexes(draw: DrawFn, count: int) -> Any:
+    name = draw(keys(1))
+    match draw(st.sampled_from(["default", "range", "dates", "freq", "levels", "of", "of"])):
+        case "default":
+            return pd.RangeIndex(count)
+        case "range":
+            start, step = draw(st.integers(-9, 9)), draw(st.sampled_from([1, 5, -2]))
+            return pd.RangeIndex(start, start + step * count, step, name=name)
+        case "dates":
+            return pd.date_range(
+                "2024-03-29", periods=count, freq=draw(st.sampled_from(["D", "B", "MS", "-1h"])), name=name
+            )
+        case "freq":
+            return pd.timedelta_range(0, periods=count, freq="3h", name=name)
+        case "levels":
+            levels = draw(st.lists(st.sampled_from([_text, _numbers, _keys, _times]), min_size=1, max_size=2))
+            made = [_sortable(draw(level(count + 1))) for level in levels]
+            return pd.MultiIndex.from_arrays(made, names=[draw(TEXT | st.none()) for _ in made])[:count]
+    made = draw(st.sampled_from([_numbers, _nullable, _text, _zoned, _times, _periods, _intervals, _categories, _keys]))
+    return _index(draw(made(count)), name)
+
+
+def _index(array: Any, name: Any) -> Any:
+    array = array.astype("f4") if array.dtype == "f2" else array  # which pandas has no index of
+    return pd.Index(array, dtype=array.dtype, name=name, tupleize_cols=False)
+
+
+def _is_unique(axis: Any) -> bool:
+    try:
+        return bool(axis.is_unique)
+    except (ValueError, KeyError):  # long doubles, other byte orders
+        return False
+
+
+@st.composite
+def _dressed(draw: DrawFn, data: Any, cells: Values) -> Any:
+    """Data with attributes and flags now and then."""
+    if draw(st.integers(0, 3)) == 0:
+        data.attrs = draw(st.dictionaries(TEXT, cells, max_size=1))
+    if draw(st.integers(0, 3)) == 0 and all(map(_is_unique, data.axes)):
+        data.flags.allows_duplicate_labels = False
+    return data
+
+
+@st.composite
+def frames(draw: DrawFn, cells: Values) -> pd.DataFrame:
+    count, width = draw(st.integers(0, ROWS)), draw(st.integers(0, ROWS))
+    index = draw(indexes(count))
+    if draw(st.integers(0, 3)) == 0:
+        dtype = draw(st.sampled_from([np.dtype(code) for code in ("i4", "f8", "?", "O", "M8[us]")]))
+        matrix = draw(elements(dtype, count * width, cells)).reshape(count, width)
+        frame = pd.DataFrame(matrix, index=index, dtype=dtype)  # without dtype=, pandas looks for text among objects
+    else:
+        made = [draw(columns(count, cells)) for _ in range(width)]
+        data = {place: pd.Series(array, index=index, dtype=array.dtype) for place, array in enumerate(made)}
+        frame = pd.DataFrame(data, index=index)
+    frame.columns = draw(indexes(width))
+    return draw(_dressed(frame, cells))
+
+
+@st.composite
+def series(draw: DrawFn, cells: Values) -> Any:
+    count = draw(st.integers(0, ROWS))
+    array = draw(columns(count, cells))
+    made = pd.Series(array, index=draw(indexes(count)), dtype=array.dtype, name=draw(keys(1)))
+    return draw(_dressed(made, cells))
+
+
+@st.composite
+def pandas_arrays(draw: DrawFn) -> Any:
+    return draw(draw(st.sampled_from(ARRAYS))(draw(st.integers(0, ROWS))))
+
+
+# -- pyarrow -------------------------------------------------------------------------------------------------
+
+
+def _bounded(bits: int, *, signed: bool = True) -> Values:
+    return st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else st.integers(0, 2**bits - 1)
+
+
+ARROW_ITEMS: dict[pa.DataType, Values] = {
+    pa.null(): st.none(),
+    pa.bool_(): st.booleans(),
+    pa.int8(): _bounded(8),
+    pa.uint64(): _bounded(64, signed=False),
+    pa.int64(): _bounded(64),
+    pa.float16(): st.floats(width=16).map(np.float16),
+    pa.float64(): FLOATS,
+    pa.string(): TEXT,
+    pa.large_string(): TEXT,
+    pa.string_view(): TEXT,
+    pa.binary(): st.binary(max_size=3),
+    pa.binary(2): st.binary(min_size=2, max_size=2),
+    pa.binary_view(): st.binary(max_size=20),
+    pa.date32(): _bounded(20),
+    pa.date64(): _bounded(20).map(lambda day: day * 86_400_000),
+    pa.time32("s"): st.integers(0, 86_399),
+    pa.time64("ns"): st.integers(0, 86_399_999_999_999),
+    pa.timestamp("ns"): _bounded(64),
+    pa.timestamp("s", "Europe/Paris"): _bounded(40),
+    pa.timestamp("us", "+05:30"): _bounded(40),
+    pa.duration("ms"): _bounded(64),
+    pa.month_day_nano_interval(): st.tuples(_bounded(32), _bounded(32), _bounded(64)),
+    pa.decimal128(10, 2): _bounded(33).map(lambda number: Decimal(number).scaleb(-2)),
+    pa.decimal256(50, 0): _bounded(160).map(Decimal),
+    pa.uuid(): st.uuids().map(lambda value: value.bytes),
+}
+
+
+@st.composite
+def arrow_types(draw: DrawFn, depth: int = 2) -> pa.DataType:
+    if not depth or draw(st.integers(0, 2)):
+        return draw(st.sampled_from(list(ARROW_ITEMS)))
+    inner = draw(arrow_types(depth - 1).filter(lambda kind: kind != pa.uuid()))
+    field = pa.field("ü", inner, metadata=draw(st.sampled_from([None, {"k": "v"}])))
+    return draw(
+        st.sampled_from(
+            [
+                *(pa.list_(inner), pa.large_list(inner), pa.list_(inner, 2), pa.struct([field, ("b", pa.int8())])),
+                *(pa.struct([]), pa.map_(pa.string(), inner), pa.list_view(inner)),
+            ]
+        )
+    )
+
+
+def arrow_items(kind: pa.DataType) -> Values:
+    """What an array of this type may be made of."""
+    if kind in ARROW_ITEMS:
+        return st.none() | ARROW_ITEMS[kind]
+    if pa.types.is_map(kind):
+        return st.none() | st.lists(st.tuples(TEXT, arrow_items(kind.item_type)), max_size=2)
+    if pa.types.is_struct(kind):
+        return st.none() | st.fixed_dictionaries({field.name: arrow_items(field.type) for field in kind})
+    size = {"min_size": 2} if pa.types.is_fixed_size_list(kind) else {}
+    return st.none() | st.lists(arrow_items(kind.value_type), max_size=2, **size)
+
+
+@st.composite
+def arrow_arrays(draw: DrawFn, count: int) -> Any:
+    kind = draw(arrow_types())
+    array = pa.array(draw(_lists(arrow_items(kind), count + 2)), kind)
+    match draw(st.integers(0, 5)):
+        case 0 if kind in (pa.string(), pa.int8(), pa.float64(), pa.date32()):
+            array = array.dictionary_encode()
+        case 1 if kind in (pa.string(), pa.int8(), pa.float64()):
+            array = pc.run_end_encode(array)
+    return array.slice(1, count)  # an Arrow array need neither begin nor end where its memory does
+
+
+METADATA = st.none() | st.dictionaries(st.binary(max_size=2), st.binary(max_size=2), max_size=2)
+
+
+@st.composite
+def arrow_schemas(draw: DrawFn, kinds: Sequence[pa.DataType]) -> pa.Schema:
+    made = [pa.field(draw(TEXT), kind, metadata=draw(METADATA)) for kind in kinds]
+    return pa.schema(made, metadata=draw(METADATA))
+
+
+ANY_SCHEMA = st.lists(arrow_types(), max_size=ROWS).flatmap(arrow_schemas)
+
+
+@st.composite
+def arrow_tables(draw: DrawFn) -> pa.Table:
+    count = draw(st.integers(0, ROWS))
+    made = [draw(arrow_arrays(count)) for _ in range(draw(st.integers(0, 2)))]
+    table = pa.Table.from_arrays(made, schema=draw(arrow_schemas([array.type for array in made])))
+    return pa.concat_tables([table, table]) if made and draw(st.booleans()) else table
+
+
+@st.composite
+def arrow_batches(draw: DrawFn) -> pa.RecordBatch:
+    count = draw(st.integers(0, ROWS))
+    made = [draw(arrow_arrays(count)) for _ in range(draw(st.integers(1, 2)))]
+    return pa.RecordBatch.from_arrays(made, schema=draw(arrow_schemas([array.type for array in made])))
+
+
+ARROW_ARRAYS = st.integers(0, ROWS).flatmap(arrow_arrays)
+READERS = arrow_tables().map(lambda table: table.to_reader())
+
+# -- polars --------------------------------------------------------------------------------------------------
+
+POLARS_ITEMS: list[tuple[Any, Values]] = [
+    (pl.Int8(), _bounded(8)),
+    (pl.UInt64(), _bounded(64, signed=False)),
+    (pl.Int128(), _bounded(128)),
+    (pl.Float32(), st.floats(width=32)),
+    (pl.Float64(), FLOATS),
+    (pl.Boolean(), st.booleans()),
+    (pl.String(), TEXT),
+    (pl.Binary(), st.binary(max_size=3)),
+    (pl.Date(), st.dates()),
+    (pl.Time(), st.times()),
+    (pl.Datetime("us"), st.datetimes()),
+    (pl.Datetime("ms", "Europe/Paris"), MODERN.map(lambda moment: moment.replace(tzinfo=dt.UTC))),
+    (pl.Duration("us"), st.timedeltas(dt.timedelta(-(10**6)), dt.timedelta(10**6))),
+    (pl.Decimal(20, 3), _bounded(60).map(lambda number: Decimal(number).scaleb(-3))),
+    (pl.Null(), st.none()),
+    (pl.Categorical(), TEXT),
+    (pl.Enum(["b", "a", "é"]), st.sampled_from(["b", "a", "é"])),
+]
+
+
+@st.composite
+def polars_types(draw: DrawFn, depth: int = 2) -> tuple[Any, Values]:
+    if depth and not draw(st.integers(0, 3)):
+        inner, items = draw(polars_types(depth - 1))
+        nested = {
+            "list": (pl.List(inner), st.lists(st.none() | items, max_size=2)),
+            "array": (pl.Array(inner, 2), st.lists(st.none() | items, min_size=2, max_size=2)),
+            "struct": (pl.Struct({"ü": inner}), st.fixed_dictionaries({"ü": st.none() | items})),
+        }
+        return nested[draw(st.sampled_from(sorted(nested)))]
+    return draw(st.sampled_from(POLARS_ITEMS))
+
+
+@st.composite
+def polars_series(draw: DrawFn, count: int, names: Values = TEXT) -> Any:
+    dtype, items = draw(polars_types())
+    return pl.Series(draw(names), draw(_lists(st.none() | items, count)), dtype=dtype)
+
+
+@st.composite
+def polars_frames(draw: DrawFn) -> pl.DataFrame:
+    names = draw(st.lists(TEXT, max_size=ROWS, unique=True))
+    count = draw(st.integers(0, ROWS))
+    if not names:
+        return pl.DataFrame(height=count)
+    return pl.DataFrame([draw(polars_series(count, st.just(name))) for name in names])
+
+
+# -- classes -------------------------------------------------------------------------------------------------
+
+
+class Color(enum.Enum):
+    RED = 1
+    CRIMSON = 1  # noqa: PIE796 - an alias
+    BLUE = (2, "b")
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+    HIGH = 2
+
+
+class Access(enum.Flag):
+    READ = 1
+    WRITE = 2
+    EXECUTE = 4
+
+
+class Kind(enum.StrEnum):
+    A = "a"
+
+
+@dataclasses.dataclass
+class Leg:
+    origin: Any
+    cost: Any = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Key:
+    parts: Any
+
+
+class Point(NamedTuple):
+    x: Any
+    y: Any = 0
+
+
+@attrs.define
+class Plane:
+    model: Any
+    seats: Any = attrs.field(factory=list)
+
+
+@attrs.frozen(slots=False, cache_hash=True)
+class Seat:
+    row: Any
+
+
+class Flight(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="allow")
+    legs: Any = None
+    number: Any = 0
+    _seen: Any = pydantic.PrivateAttr(default=None)
+
+
+@st.composite
+def models(draw: DrawFn, cells: Values) -> Flight:
+    fields = draw(st.fixed_dictionaries({}, optional={"legs": cells, "number": cells, "extra": cells}))
+    model = Flight.model_construct(**fields)
+    model._seen = draw(st.none() | st.booleans())
+    return model
+
+
+ENUMS = st.sampled_from([*Color, *Level, *Access, *Kind, Access(0), Access.READ | Access.EXECUTE])
+
+# -- all of them ---------------------------------------------------------------------------------------------
+
+NATIVES: dict[str, Values] = {
+    "None": st.none(),
+    "bool": st.booleans(),
+    "int64": INTEGERS,
+    "float": FLOATS,
+    "text": ANY_TEXT,
+    "bytes": st.binary(max_size=5),
+}
+_HASHABLE: dict[str, Values] = {
+    "str": SURROGATES,
+    "int": LONG_INTEGERS,
+    "complex": st.builds(complex, FLOATS, FLOATS),
+    "decimal": DECIMALS,
+    "fraction": st.builds(Fraction, st.integers(-(2**70), 2**70), st.integers(1, 2**70)),
+    "uuid": UUIDS,
+    "ipaddress": ADDRESSES,
+    "path": PATHS,
+    "range": st.builds(range, st.integers(-5, 5), st.integers(-(2**70), 2**70), st.sampled_from([1, -1, 3, 2**65])),
+    "datetime": DATETIMES,
+    "date": st.dates(),
+    "time": TIMES,
+    "timedelta": TIMEDELTAS,
+    "timezone": TIMEZONES,
+    "zoneinfo": ZONES,
+    "class.enum": ENUMS,
+    "pendulum.DateTime": PENDULUM_DATETIMES,
+    "pendulum.Date": PENDULUM_DATES,
+    "pendulum.Time": st.builds(_pendulum_time, st.times(), st.none() | PENDULUM_ZONES | FIXED_ZONES, FOLDS),
+    "pendulum.Timezone": PENDULUM_ZONES,
+    "numpy.scalar": numpy_scalars(),
+    "pandas.Timestamp": timestamps(),
+    "pandas.Timedelta": timedeltas(),
+    "pandas.Period": PERIODS,
+    "pandas.Interval": INTERVALS,
+    "pandas.NaT": st.just(pd.NaT),
+    "pandas.NA": st.just(pd.NA),
+    "pandas.offsets": FREQUENCIES,
+}
+_UNHASHABLE: dict[str, Values] = {
+    "bytearray": st.binary(max_size=5).map(bytearray),
+    "slice": st.builds(slice, PLACES, PLACES, PLACES),
+    "pytz.timezone": PYTZ,
+    "dateutil.tz": DATEUTIL,
+    "dateutil.weekday": st.builds(
+        dateutil.relativedelta.weekday, st.integers(0, 6), st.none() | st.integers(-3, 3).filter(bool)
+    ),
+    "pendulum.Duration": st.builds(pendulum.Duration, **AMOUNTS),
+    "pendulum.AbsoluteDuration": st.builds(AbsoluteDuration, days=st.integers(-9, 9), seconds=st.integers(-99, 99)),
+    "pendulum.Interval": st.builds(lambda ends, absolute: pendulum.Interval(*ends, absolute), ENDS, st.booleans()),
+    "pendulum.FixedTimezone": FIXED_ZONES,
+    "numpy.dtype": DTYPES | st.sampled_from([np.dtype("O", metadata={"k": 1}), np.dtype((np.record, [("a", "i4")]))]),
+    "pandas.dtype": pandas_arrays()
+    .map(lambda array: array.dtype)
+    .filter(lambda dtype: type(dtype).__name__ != "NumpyEADtype" and not isinstance(dtype, np.dtype)),
+    "pandas.Index": st.integers(0, ROWS).flatmap(indexes),
+    "pandas.array": pandas_arrays(),
+    "pyarrow.Table": arrow_tables(),
+    "pyarrow.RecordBatch": arrow_batches(),
+    "pyarrow.ChunkedArray": st.builds(
+        lambda array, times: pa.chunked_array([array] * times, array.type), ARROW_ARRAYS, st.integers(0, 2)
+    ),
+    "pyarrow.Array": ARROW_ARRAYS,
+    "pyarrow.Scalar": arrow_arrays(1).map(lambda array: array[0]),
+    "pyarrow.Schema": ANY_SCHEMA,
+    "pyarrow.Field": st.builds(
+        pa.field, TEXT, arrow_types().filter(lambda kind: kind != pa.null()), st.booleans(), METADATA
+    ),
+    "pyarrow.DataType": arrow_types(),
+    "polars.DataFrame": polars_frames(),
+    "polars.Series": st.integers(0, ROWS).flatmap(polars_series),
+}
+LEAVES = NATIVES | _HASHABLE | _UNHASHABLE
+
+# A container is a function of the strategies of the values and of the hashable values that it may hold.
+_FACTORIES = st.sampled_from([None, list, int, dict, set, str, Counter, deque])
+CONTAINERS: dict[str, Callable[[Values, Values], Values]] = {
+    "list": lambda values, _keys: st.lists(values, max_size=ROWS),
+    "dict": lambda values, keys: st.dictionaries(keys, values, max_size=ROWS),
+    "record": lambda values, _keys: st.dictionaries(ANY_TEXT, values, max_size=ROWS),
+    "tuple": lambda values, _keys: st.lists(values, max_size=ROWS).map(tuple),
+    "set": lambda _values, keys: st.lists(keys, max_size=ROWS).map(set),
+    "frozenset": lambda _values, keys: st.lists(keys, max_size=ROWS).map(frozenset),
+    "deque": lambda values, _keys: st.builds(deque, st.lists(values, max_size=ROWS), st.none() | st.integers(0, 4)),
+    "ordered_dict": lambda values, keys: st.dictionaries(keys, values, max_size=ROWS).map(OrderedDict),
+    "defaultdict": lambda values, keys: st.builds(
+        defaultdict, _FACTORIES, st.dictionaries(keys, values, max_size=ROWS)
+    ),
+    "counter": lambda _values, keys: st.dictionaries(keys, INTEGERS, max_size=ROWS).map(Counter),
+    "class.dataclass": lambda values, keys: st.builds(Leg, values, values) | st.builds(Key, keys),
+    "class.attrs": lambda values, keys: st.builds(Plane, values, values) | st.builds(Seat, keys),
+    "class.namedtuple": lambda values, _keys: st.builds(Point, values, values),
+    "class.pydantic": lambda values, _keys: models(values),
+    "numpy.ndarray": lambda values, _keys: arrays(values),
+    "numpy.recarray": lambda values, _keys: recarrays(values),
+    "numpy.MaskedArray": lambda values, _keys: masked_arrays(values) | st.just(np.ma.masked),
+    "pandas.DataFrame": lambda values, _keys: frames(values),
+    "pandas.Series": lambda values, _keys: series(values),
+}
+_HASHABLE_CONTAINERS: dict[str, Callable[[Values], Values]] = {
+    "tuple": lambda keys: st.lists(keys, max_size=2).map(tuple),
+    "frozenset": lambda keys: st.lists(keys, max_size=2).map(frozenset),
+    "class.dataclass": lambda keys: st.builds(Key, keys),
+    "class.attrs": lambda keys: st.builds(Seat, keys),
+    "class.namedtuple": lambda keys: st.builds(Point, keys, keys),
+}
+ONCE = {"pyarrow.RecordBatchReader": READERS}  # at their end after one push, so they are not among all values
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except (TypeError, ValueError):  # structured scalars that hold arrays, times without a unit
+        return False
+    return True
+
+
+@cache
+def keys(depth: int) -> Values:
+    """Any hashable value, nested ``depth`` deep at the most."""
+    leaves = (
+        st.sampled_from(list((NATIVES | _HASHABLE).values())).flatmap(lambda strategy: strategy).filter(_is_hashable)
+    )
+    if not depth:
+        return leaves
+    containers = st.sampled_from(list(_HASHABLE_CONTAINERS.values())).flatmap(lambda make: make(keys(depth - 1)))
+    return st.integers(0, 9).flatmap(lambda dice: containers if dice >= 7 else leaves)
+
+
+@cache
+def values(depth: int = DEPTH) -> Values:
+    """Any value that a task may return, nested ``depth`` deep at the most."""
+    leaves = st.sampled_from(list(LEAVES.values())).flatmap(lambda strategy: strategy)
+    if not depth:
+        return leaves
+    containers = st.sampled_from(list(CONTAINERS.values())).flatmap(
+        lambda make: make(values(depth - 1), keys(min(depth - 1, 2)))
+    )
+    # Leaves by themselves are soon all tried; and more containers below would make an example of hundreds of values.
+    few = 1 if depth == DEPTH else 4
+    return st.integers(0, 9).flatmap(lambda dice: containers if dice >= few else leaves)
+
+
+def of_tag(tag: str) -> Values:
+    """Any value that the codec of this tag handles."""
+    if tag in CONTAINERS:
+        return CONTAINERS[tag](values(1), keys(1))
+    return (LEAVES | ONCE)[tag]
+
+
+TAGS = (LEAVES.keys() | CONTAINERS.keys() | ONCE.keys()) - NATIVES.keys() - {"list", "dict", "record"}

@@ -1,0 +1,242 @@
+"""Whatever a task returns, in whatever it returns it: exact in every syntax, and the same bytes every time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pandas as pd
+import pytest
+import strategies
+from hypothesis import HealthCheck
+from hypothesis import strategies as st
+from identical import difference
+
+from airflow_xcom.codecs import UnsupportedValueError, decode, decode_json, encode, registry
+from airflow_xcom.codecs.registry import _HOMES
+
+IS_CI = bool(os.environ.get("CI"))
+SHARDS = range(10)  # which the processes of the tests share out
+EXAMPLES = (5000 if IS_CI else 500) // len(SHARDS)  # of each shard
+FEW = 20 if IS_CI else 5
+NEVER_WRITTEN = {"memoryview"}  # its codec refuses
+
+
+@pytest.fixture(autouse=True)
+def _allowed() -> Iterator[None]:
+    before = registry._allows
+    registry.allow_classes(strategies.is_allowed)
+    yield
+    registry.allow_classes(before)
+
+
+def for_all(
+    values: st.SearchStrategy[Any], *, examples: int, seed: int | None
+) -> Callable[[Callable[[Any], None]], None]:
+    """Call the decorated function with examples: new ones each time, or those of a seed."""
+
+    def run(function: Callable[[Any], None]) -> None:
+        def test(value: Any) -> None:
+            function(value)
+
+        test = hypothesis.given(values)(test)
+        checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
+        test = hypothesis.settings(max_examples=examples, deadline=None, suppress_health_check=checks)(test)
+        (test if seed is None else hypothesis.seed(seed)(test))()
+
+    return run
+
+
+# -- there and back ------------------------------------------------------------------------------------------
+
+
+def check(value: Any) -> None:
+    """See to it that a value comes back from every syntax, and that it is always written alike."""
+    payload = encode(value)
+    blob = payload.to_bytes()
+    _same(value, decode(blob, payload.format), blob)
+    _same(value, decode_json(through_jsonb(payload.to_json())), blob)
+    assert encode(value).to_bytes() == blob, "written otherwise the second time"
+    if payload.format == "arrow":  # a table by itself; within something it is a part of a MessagePack body
+        wrapped = encode([value])
+        _same([value], decode(wrapped.to_bytes(), wrapped.format), wrapped.to_bytes())
+
+
+def _same(value: Any, back: Any, blob: bytes) -> None:
+    found = difference(value, back)
+    assert found is None, found
+    assert encode(back).to_bytes() == blob, "what came back is written otherwise"
+
+
+@pytest.mark.parametrize("shard", SHARDS)
+def test_any_value_comes_back_from_every_syntax(shard: int) -> None:
+    for_all(strategies.values(), examples=EXAMPLES, seed=shard if IS_CI else None)(check)
+
+
+@pytest.mark.parametrize("tag", sorted(strategies.TAGS - strategies.ONCE.keys()))
+def test_any_value_of_a_tag_comes_back(tag: str) -> None:
+    @for_all(strategies.of_tag(tag), examples=FEW, seed=0 if IS_CI else None)
+    def _check(value: Any) -> None:
+        assert encode(value).tag == tag
+        check(value)
+
+
+def test_any_reader_comes_back() -> None:
+    @for_all(strategies.READERS, examples=FEW, seed=0 if IS_CI else None)
+    def _check(reader: Any) -> None:
+        table = reader.read_all()
+        payload = encode(table.to_reader())
+        back = [decode(payload.to_bytes(), payload.format), decode_json(through_jsonb(payload.to_json()))]
+        for found in back:
+            assert difference(table.to_reader(), found) is None
+        assert encode(table.to_reader()).to_bytes() == payload.to_bytes()
+
+
+# -- that these are all values, and many ---------------------------------------------------------------------
+
+
+def test_every_tag_has_a_strategy() -> None:
+    roots = {codec.tag: codec.tag.partition(".")[0] for codec in registry}
+    ours = {tag for tag, root in roots.items() if root == tag or root in _HOMES}
+    assert ours - NEVER_WRITTEN == set(strategies.TAGS)
+    with pytest.raises(UnsupportedValueError, match="does not own its memory"):
+        encode(memoryview(b""))
+
+
+def test_values_are_nested_six_deep() -> None:
+    deepest = 0
+
+    @for_all(strategies.values(), examples=500, seed=0)
+    def _look(value: Any) -> None:
+        nonlocal deepest
+        deepest = max(deepest, _depth(value))
+
+    assert deepest >= strategies.DEPTH
+
+
+def _depth(value: Any) -> int:
+    """How many values are around the innermost one."""
+    return max((1 + _depth(part) for part in _parts(value)), default=0)
+
+
+def _parts(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    if isinstance(value, list | tuple | set | frozenset):
+        return list(value)
+    if isinstance(value, np.ndarray) and value.dtype == object and value.ndim:
+        return list(value.flat)
+    if isinstance(value, pd.DataFrame):
+        return [cell for _, column in value.items() if column.dtype == object for cell in column.array]
+    if isinstance(value, strategies.Leg | strategies.Flight):
+        return list(vars(value).values())
+    return []
+
+
+def test_shards_try_other_values() -> None:
+    seen = [blob for shard in SHARDS for blob in blobs(shard, examples=20)]
+    assert len(set(seen)) > 0.6 * len(seen)  # each has some of the simplest
+
+
+def blobs(seed: int, examples: int) -> list[bytes]:
+    """What values of a seed are written as."""
+    made = []
+    for_all(strategies.values(), examples=examples, seed=seed)(lambda value: made.append(encode(value).to_bytes()))
+    return made
+
+
+# -- other processes -----------------------------------------------------------------------------------------
+
+AGAIN = """
+import sys
+import strategies
+from airflow_xcom.codecs import decode, encode, registry
+
+registry.allow_classes(strategies.is_allowed)
+changed = 0
+while head := sys.stdin.buffer.readline():
+    format, size = head.split()
+    blob = sys.stdin.buffer.read(int(size))
+    again = encode(decode(blob, format.decode())).to_bytes()
+    changed += again != blob
+    sys.stdout.buffer.write(b"%d %d\\n" % (changed, hash("text")))
+"""
+
+
+def test_another_process_writes_the_same_bytes() -> None:
+    """With other hashes of text, and so another order of sets."""
+    payloads: list[Any] = []
+    for_all(strategies.values(), examples=EXAMPLES, seed=99 if IS_CI else None)(
+        lambda value: payloads.append(encode(value))
+    )
+    sent = b"".join(b"%s %d\n%s" % (each.format.encode(), each.size, each.to_bytes()) for each in payloads)
+    search = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    hashes = set()
+    for hash_seed in "1", "2":
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": search}
+        command = [sys.executable, "-W", "ignore", "-c", AGAIN]
+        lines = subprocess.run(
+            command, input=sent, env=environment, stdout=subprocess.PIPE, check=True
+        ).stdout.splitlines()
+        assert len(lines) == len(payloads)
+        changed, hashed = lines[-1].split()
+        assert int(changed) == 0, next(at for at, line in enumerate(lines) if not line.startswith(b"0 "))
+        hashes.add(hashed)
+    assert len(hashes) == 2
+
+
+# -- the database --------------------------------------------------------------------------------------------
+
+
+def through_jsonb(row: Any) -> Any:
+    """A row as Airflow and PostgreSQL's JSONB give it back: ``database.jsonb`` in less time."""
+    return _stored(json.loads(json.dumps(row, allow_nan=False), parse_float=Decimal))
+
+
+def _stored(value: Any) -> Any:
+    """Keys by length and then bytewise; numbers as ``numeric`` writes them: without exponent, or sign of a zero."""
+    if isinstance(value, dict):
+        order = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
+        return {_checked(key): _stored(value[key]) for key in order}
+    if isinstance(value, list):
+        return [_stored(item) for item in value]
+    if isinstance(value, Decimal):
+        return json.loads(f"{value or abs(value):f}")
+    return _checked(value) if isinstance(value, str) else value
+
+
+def _checked(text: str) -> str:
+    """Text that a database in UTF-8 takes."""
+    text.encode()
+    assert "\0" not in text
+    return text
+
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([-0.0, 1e16, 1e22, 5e-324, 1.0, -1e300])
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | NUMBERS | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=5),
+)
+
+
+def test_the_database_is_what_it_is_taken_for(jsonb: Callable[[Any], Any]) -> None:
+    @for_all(st.lists(DOCUMENTS, min_size=5, max_size=20), examples=100, seed=0 if IS_CI else None)
+    def _check(documents: list[Any]) -> None:
+        assert difference(jsonb(documents), through_jsonb(documents)) is None
+
+
+def test_rows_of_any_value_are_what_they_are_taken_for(jsonb: Callable[[Any], Any]) -> None:
+    rows: list[Any] = []
+    for_all(strategies.values(), examples=300, seed=0 if IS_CI else None)(
+        lambda value: rows.append(encode(value).to_json())
+    )
+    assert difference(jsonb(rows), through_jsonb(rows)) is None
