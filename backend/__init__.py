@@ -13,7 +13,10 @@ from airflow_xcom.backend.errors import (
     MissingPayloadError,
     OtherHostError,
     SettingsError,
+    StoreDeniedError,
     StoreError,
+    StoreNotFoundError,
+    StoreUnreachableError,
     UnknownStoreError,
 )
 
@@ -26,7 +29,10 @@ __all__ = [
     "MissingPayloadError",
     "OtherHostError",
     "SettingsError",
+    "StoreDeniedError",
     "StoreError",
+    "StoreNotFoundError",
+    "StoreUnreachableError",
     "UnknownStoreError",
 ]
 

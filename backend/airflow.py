@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-__all__ = ["allows_class", "base_xcom", "configuration", "load_xcom", "serde"]
+__all__ = ["allows_class", "base_xcom", "configuration", "connection", "load_xcom", "serde"]
 
 
 def base_xcom() -> type[Any]:
@@ -30,6 +30,15 @@ def configuration() -> Any:
     except ImportError:
         from airflow.configuration import conf
     return conf
+
+
+def connection(connection_id: str) -> Any:
+    """An Airflow connection, from wherever Airflow keeps it: through the task SDK from 3.0 on."""
+    try:
+        from airflow.sdk import BaseHook
+    except ImportError:
+        from airflow.hooks.base import BaseHook  # type: ignore[no-redef]
+    return BaseHook.get_connection(connection_id)
 
 
 def serde() -> Any:

@@ -9,7 +9,10 @@ __all__ = [
     "MissingPayloadError",
     "OtherHostError",
     "SettingsError",
+    "StoreDeniedError",
     "StoreError",
+    "StoreNotFoundError",
+    "StoreUnreachableError",
     "UnknownStoreError",
 ]
 
@@ -38,6 +41,18 @@ class StoreError(CodecError, OSError):
     def __init__(self, store: str, reason: str) -> None:
         super().__init__(f"the store {store} {reason}")
         self.store = store
+
+
+class StoreUnreachableError(StoreError, ConnectionError):
+    """A store does not answer, or only with errors of its own, until the time-out."""
+
+
+class StoreDeniedError(StoreError, PermissionError):
+    """A store does not know the credentials, or does not allow them this."""
+
+
+class StoreNotFoundError(StoreError, FileNotFoundError):
+    """The bucket or container of a store is not there."""
 
 
 class MissingPayloadError(DecodeError, LookupError):

@@ -37,6 +37,13 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "default": "{{}}",
         "example": '{{"old": "file:///mnt/old/xcom"}}',
     },
+    "store_timeout": {
+        "description": "Seconds after which a request to a store fails.  Until then it is repeated after passing "
+        "faults: a broken connection, a silent or overloaded server.  Of a large value each part is a request.\n",
+        "type": "integer",
+        "default": "120",
+        "example": "30",
+    },
     "threshold": {
         "description": "The most bytes that a value may take in the metadata database; what is larger goes to "
         "``path``. -1 offloads nothing. 0 offloads everything but plain JSON values of up to 1 KiB, which Airflow "
@@ -87,6 +94,7 @@ class Settings:
         path: the URL that blobs are written below.
         name: the name of that store in references.
         stores: name to URL of every store that is read, the one at ``path`` included.
+        store_timeout: seconds; see the option.
         threshold: bytes; see the option.
         modules: names of modules to import.
         legacy_backend: the class of the former backend, or None.
@@ -99,6 +107,7 @@ class Settings:
     path: str
     name: str = "default"
     stores: Mapping[str, str] = field(default_factory=dict)
+    store_timeout: int = 120
     threshold: int = 49152
     modules: tuple[str, ...] = ()
     legacy_backend: type[Any] | None = None
@@ -107,6 +116,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.threshold < -1:
             raise SettingsError("threshold", self.threshold, "give a number of bytes, or -1 to offload nothing")
+        if self.store_timeout < 1:
+            raise SettingsError("store_timeout", self.store_timeout, "give a number of seconds, at least 1")
         for name, url in {**self.stores, self.name: self.path}.items():
             if "://" not in url:
                 option = "path" if url == self.path else "stores"
@@ -128,6 +139,7 @@ class Settings:
             path=stores.get(path, path),
             name=name,
             stores={**stores, name: stores.get(path, path)},
+            store_timeout=_number("store_timeout"),
             threshold=_number("threshold"),
             modules=tuple(part.strip() for part in _text("modules").split(",") if part.strip()),
             legacy_backend=_legacy_backend(_text("legacy_backend")),

@@ -12,6 +12,8 @@ from typing import Any
 import database
 import hypothesis
 import pytest
+from places import places  # noqa: F401 - fixtures for every test
+from servers import azurite, fake_gcs, seaweedfs, valkey  # noqa: F401
 
 # Airflow reads its configuration when it is first imported, which a test module may do.
 _HOME = tempfile.mkdtemp(prefix="airflow-xcom-home-")

@@ -16,7 +16,7 @@ from identical import difference
 from airflow_xcom.backend import SettingsError
 from airflow_xcom.backend.settings import Settings, get_provider_info, settings
 
-OPTIONS = {"path", "stores", "threshold", "modules", "legacy_backend", "preserve_key_order"}
+OPTIONS = {"path", "stores", "store_timeout", "threshold", "modules", "legacy_backend", "preserve_key_order"}
 
 
 def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +43,8 @@ WRONG = [
     ("threshold", "many", "whole number"),
     ("threshold", "-2", "-1 to offload nothing"),
     ("threshold", "1.5", "whole number"),
+    ("store_timeout", "0", "at least 1"),
+    ("store_timeout", "soon", "whole number"),
     ("path", "/srv/xcom", "needs a URL"),
     ("path", "unknown-store", "needs a URL"),
     ("stores", "{", "JSON object"),

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import subprocess
 import sys
 import textwrap
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from conftest import Backend
+from identical import difference
+from places import PLACES, Places
 
-from airflow_xcom.backend import SettingsError, StoreError
+from airflow_xcom.backend import (
+    MissingPayloadError,
+    SettingsError,
+    StoreDeniedError,
+    StoreError,
+    StoreNotFoundError,
+    StoreUnreachableError,
+)
 from airflow_xcom.backend.reference import Coordinate, unique_path
 from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.stores.base import BlobNotFoundError, Store
@@ -19,10 +37,23 @@ from airflow_xcom.backend.stores.base import BlobNotFoundError, Store
 PATH = "dag/run%3A1/task/-1/return_value.0123.msgpack"
 
 
-@pytest.fixture(params=["file"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    assert request.param == "file"
-    return open_store((tmp_path / "a folder").as_uri())
+SIZES = [0, 1, 10, 1 << 16, (8 << 20) - 1, 8 << 20, (8 << 20) + 1, 20_000_001]
+
+
+@pytest.fixture(params=PLACES)
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def store(kind: str, places: Places) -> Store:
+    return open_store(places.url(kind))
+
+
+@pytest.fixture(params=[kind for kind in PLACES if kind != "file"])
+def remote(request: pytest.FixtureRequest) -> str:
+    """A kind of store that a server keeps."""
+    return request.param
 
 
 @pytest.mark.parametrize(
@@ -40,11 +71,32 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 def test_what_is_put_is_got(store: Store, tmp_path: Path, chunks: list[Any]) -> None:
     store.put(PATH, chunks)
     memory = store.get(PATH)
-    left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
-    assert left == [Path(PATH).name], "and nothing else is left"
+    assert [blob.path for blob in store.list()] == [PATH]
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) <= 1, "and nothing else is left"
     assert bytes(memory) == b"".join(chunks)
     assert not memory.readonly
     assert memory.format == "B"
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_byte_of_every_size_comes_back(store: Store, size: int) -> None:
+    data = random.Random(size).randbytes(size)
+    store.put(PATH, (data[start : start + 999_999] for start in range(0, size, 999_999)))
+    assert [(blob.path, blob.size) for blob in store.list()] == [(PATH, size)]
+    assert store.get(PATH) == data
+
+
+def test_ranges_of_a_blob(store: Store) -> None:
+    data = random.Random(1).randbytes(20_000_001)
+    store.put(PATH, [data])
+    ranges = [(0, 1), (20_000_000, 20_000_001), (5, 5), (1000, 100_000), (3, 17_000_003), (7, 9)]
+    found = store.read(PATH, ranges)
+    assert [bytes(memory) for memory in found] == [data[start:stop] for start, stop in ranges]
+    assert not any(memory.readonly for memory in found)
+    assert store.read(PATH, []) == []
+    for beyond in [(0, 20_000_002), (20_000_001, 20_000_002), (30_000_000, 30_000_001)]:
+        with pytest.raises(StoreError):
+            store.read(PATH, [(0, 1), beyond])
 
 
 @pytest.mark.parametrize("size", [10, 1 << 20])
@@ -61,8 +113,11 @@ def test_what_is_got_belongs_to_the_reader(store: Store, size: int) -> None:
 def test_nothing_is_not_found(store: Store) -> None:
     with pytest.raises(BlobNotFoundError):
         store.get(PATH)
+    with pytest.raises(BlobNotFoundError):
+        store.read(PATH, [(0, 1)])
     assert store.delete(PATH) is False
     assert list(store.list()) == []
+    assert list(store.list("dag/")) == []
 
 
 def test_delete_removes_one(store: Store) -> None:
@@ -80,6 +135,9 @@ def test_list_by_prefix(store: Store) -> None:
         store.put(path, [path.encode()])
     assert {blob.path for blob in store.list()} == {"a/1", "a/2", "ab/1", "b/c/d"}
     assert {blob.path for blob in store.list("a/")} == {"a/1", "a/2"}
+    assert {blob.path for blob in store.list("a")} == {"a/1", "a/2", "ab/1"}
+    assert {blob.path for blob in store.list("b/c/")} == {"b/c/d"}
+    assert list(store.list("c")) == []
     assert all(blob.modified > 1.7e9 for blob in store.list())
 
 
@@ -98,17 +156,164 @@ def test_any_coordinate_gives_a_path_that_works(store: Store) -> None:
     assert unique_path(Coordinate("d"), ".x") != unique_path(Coordinate("d"), ".x")
 
 
-def test_the_store_names_itself(store: Store) -> None:
-    assert store.url.startswith("file:///")
-    assert store.host == os.uname().nodename
+def test_a_listing_may_be_long(store: Store) -> None:
+    paths = {f"dag/run/{number:04}" for number in range(1_100)}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda path: store.put(path, [path.encode()]), [*paths, "dag/other/1"]))
+    assert {blob.path for blob in store.list("dag/run/")} == paths
+    assert len({blob.path for blob in store.list("dag/")}) == 1_101
 
 
-@pytest.mark.parametrize(
-    "url", ["file://relative/x", "file://host/x", "file:/x", "ftp://x/y", "redis", "s3", "", "http://example.org"]
-)
+def test_threads_share_a_store(store: Store) -> None:
+    def there_and_back(number: int) -> bool:
+        data = random.Random(number).randbytes(number * 300_000)
+        store.put(f"{number}", [data])
+        return store.get(f"{number}") == data
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(there_and_back, range(40)))
+
+
+def test_nothing_is_there_until_all_of_it_is(store: Store) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"x" * 20_000_000
+        assert list(store.list()) == []
+        with pytest.raises(BlobNotFoundError):
+            store.get(PATH)
+        yield b"y"
+
+    store.put(PATH, chunks())
+    assert len(store.get(PATH)) == 20_000_001
+
+
+@pytest.mark.parametrize("size", [10, 20_000_000])
+def test_a_writer_that_fails_leaves_nothing(store: Store, size: int) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"x" * size
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.put(PATH, chunks())
+    assert list(store.list()) == []
+    with pytest.raises(BlobNotFoundError):
+        store.get(PATH)
+
+
+def test_the_store_names_itself(store: Store, kind: str) -> None:
+    assert store.url.startswith(f"{kind}://")
+    assert store.host == (os.uname().nodename if kind == "file" else None)
+
+
+BAD_URLS = [
+    "file://relative/x",
+    "file://host/x",
+    "file:/x",
+    "ftp://x/y",
+    "redis",
+    "s3",
+    "",
+    "http://example.org",
+    "s3://",
+    "s3://connection@",
+    "s3:///prefix",
+    "gs://bucket:80/x",
+    "s3://bucket/a/../b",
+    "s3://bucket/a//b",
+    "s3://bucket/x?region=y",
+    "abfs://container@account.dfs.core.windows.net/x",
+]
+
+
+@pytest.mark.parametrize("url", BAD_URLS)
 def test_a_bad_url_is_refused(url: str) -> None:
     with pytest.raises(SettingsError, match=r"\[xcom_codecs\] path"):
         open_store(url)
+
+
+def test_keys_in_a_url_are_refused_and_not_repeated() -> None:
+    with pytest.raises(SettingsError, match="belong in a connection") as caught:
+        open_store("s3://AKIDEXAMPLE:wJalr+secret@bucket/x")
+    assert "wJalr" not in str(caught.value) + repr(caught.value.value)
+
+
+def every_request(store: Store) -> list[Callable[[], Any]]:
+    return [
+        lambda: store.put(PATH, [b"x"]),
+        lambda: store.put(PATH, [b"x" * 20_000_000]),
+        lambda: store.get(PATH),
+        lambda: store.read(PATH, [(0, 1)]),
+        lambda: store.delete(PATH),
+        lambda: list(store.list()),
+    ]
+
+
+def test_a_server_that_is_not_there(remote: str, places: Places, backend: Backend) -> None:
+    backend.options(store_timeout=2)
+    nowhere = {
+        "s3": {"extra": {"endpoint_url": "http://127.0.0.1:9"}},
+        "gs": {"extra": {"gcs.endpoint": "http://127.0.0.1:9"}},
+        "abfs": {"host": "http://127.0.0.1:9/devstoreaccount1"},
+    }
+    store = open_store(places.url(remote, **nowhere[remote]))
+    for request in every_request(store):
+        began = time.monotonic()
+        with pytest.raises(
+            StoreUnreachableError, match="Connection refused.*connection 'tests'.*store_timeout"
+        ) as caught:
+            request()
+        assert time.monotonic() - began < 3
+        assert isinstance(caught.value, StoreError)
+        assert isinstance(caught.value.__cause__, Exception)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("s3", {"password": "not the secret"}),
+        ("s3", {"login": "AKIDNOBODY"}),
+        ("abfs", {"password": "bm90IHRoZSBrZXk="}),
+    ],
+)
+def test_wrong_credentials(kind: str, changes: dict[str, str], places: Places) -> None:
+    store = open_store(places.url(kind, **changes))
+    for request in every_request(store):
+        with pytest.raises(StoreDeniedError, match="check the credentials in the Airflow connection 'tests'"):
+            request()
+
+
+def test_credentials_that_may_not_write(places: Places, seaweedfs: SimpleNamespace) -> None:
+    store = open_store(places.url("s3", login=seaweedfs.reader))
+    assert list(store.list()) == []
+    for request in every_request(store)[:2]:
+        with pytest.raises(StoreDeniedError, match="AccessDenied"):
+            request()
+
+
+def test_a_bucket_that_is_not_there(remote: str, places: Places) -> None:
+    store = open_store(places.url(remote, bucket="no-such-bucket"))
+    write, write_parts, read, read_range, _, listing = every_request(store)
+    for request in (write, write_parts, read, read_range, listing):
+        with pytest.raises(StoreNotFoundError, match="create the bucket"):
+            request()
+
+
+def test_a_connection_that_is_not_there() -> None:
+    store = open_store("s3://nowhere@bucket/x")
+    for request in every_request(store):
+        with pytest.raises(SettingsError, match="no Airflow connection 'nowhere'"):
+            request()
+
+
+def test_frames_through_the_backend(kind: str, places: Places, backend: Backend) -> None:
+    backend.options(path=places.url(kind), threshold=0)
+    frame = pd.DataFrame({"a": np.arange(2_000_000), "b": pd.Categorical(["x", "y"] * 1_000_000)})
+    for value in (frame, {"frames": [frame.head(), frame.tail()], "of": (1, 2)}, np.zeros((3, 4))):
+        row = json.loads(json.dumps(backend.push(value)))
+        assert row["airflow_xcom"]["ref"]["url"].startswith(f"{kind}://")
+        assert difference(value, backend.pull(row)) is None
+        backend.purge(row)
+        with pytest.raises(MissingPayloadError):
+            backend.pull(row)
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.errors import SettingsError
+from airflow_xcom.backend.settings import settings
 
 if TYPE_CHECKING:
     from airflow_xcom.backend.stores.base import Store
@@ -13,16 +14,26 @@ if TYPE_CHECKING:
 __all__ = ["open_store"]
 
 
-@cache
 def open_store(url: str) -> Store:
     """The store at ``url``; nothing is read or written yet.
 
     Raises:
         SettingsError: no store of this release has the URL's scheme.
     """
+    return _open(url, settings().store_timeout)
+
+
+@cache
+def _open(url: str, timeout: float) -> Store:
     scheme = url.partition("://")[0]
     if scheme == "file":
         from airflow_xcom.backend.stores.files import FileStore
 
         return FileStore(url)
-    raise SettingsError("path", url, f"there is no store for {scheme}:// in this release; use file://")
+    if scheme in {"s3", "gs", "abfs"}:
+        from airflow_xcom.backend.stores.objects import ObjectStore
+
+        return ObjectStore(url, timeout)
+    raise SettingsError(
+        "path", url, f"there is no store for {scheme}:// in this release; use file://, s3://, gs:// or abfs://"
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["Blob", "BlobNotFoundError", "Store"]
 
@@ -40,9 +40,9 @@ class Store(Protocol):
         """The host that the store belongs to, or None if every host sees the same one."""
 
     def put(self, path: str, chunks: Iterable[Any]) -> None:
-        """Write a blob from bytes-like chunks, which may be made as they are taken.
+        """Write a blob from bytes-like chunks; once this returns the whole blob is there, before it nothing is.
 
-        Once this returns the whole blob is there, before it nothing is.
+        The chunks are taken once, in order, and never joined as a whole.
         """
 
     def get(self, path: str) -> memoryview:
@@ -50,6 +50,14 @@ class Store(Protocol):
 
         Raises:
             BlobNotFoundError: it is not there.
+        """
+
+    def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
+        """The bytes from start to before stop of each range, in **writable** memory that belongs to the caller.
+
+        Raises:
+            BlobNotFoundError: it is not there.
+            StoreError: it ends before a range does.
         """
 
     def delete(self, path: str) -> bool:

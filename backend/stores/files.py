@@ -14,7 +14,7 @@ from airflow_xcom.backend.errors import SettingsError, StoreError
 from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from io import FileIO
 
 __all__ = ["FileStore"]
@@ -79,6 +79,14 @@ class FileStore:
             if size < _MAPPED:
                 return memoryview(bytearray(file.readall()))
             return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY))
+
+    def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
+        with self._errors("cannot read"), self._open(path) as file:
+            memories = [memoryview(bytearray(stop - start)) for start, stop in ranges]
+            for (start, stop), memory in zip(ranges, memories, strict=True):
+                if os.preadv(file.fileno(), [memory], start) != len(memory):
+                    raise StoreError(self.url, f"cannot read: {path!r} has no bytes {start} to {stop}")
+            return memories
 
     def _open(self, path: str) -> FileIO:
         try:

