@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.errors import (
+    ExpiredPayloadError,
     ForgedReferenceError,
     MissingPayloadError,
     OtherHostError,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CodecXComBackend",
+    "ExpiredPayloadError",
     "ForgedReferenceError",
     "MissingPayloadError",
     "OtherHostError",

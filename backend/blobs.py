@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from airflow_xcom.backend.errors import MissingPayloadError, OtherHostError, UnknownStoreError
+from airflow_xcom.backend.errors import ExpiredPayloadError, MissingPayloadError, OtherHostError, UnknownStoreError
 from airflow_xcom.backend.reference import Coordinate, Reference, unique_path
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
@@ -46,6 +47,7 @@ def write_blob(payload: Payload, coordinate: Coordinate) -> Reference:
         format=payload.format,
         digest=digest,
         host=store.host,
+        expires=None if store.ttl is None else int(time.time()) + store.ttl,
     )
 
 
@@ -98,8 +100,9 @@ def delete_blob(reference: Reference) -> None:
 def _store(reference: Reference) -> Store:
     """The configured store of this URL, or else of this name: a store may have moved, and its blobs with it."""
     urls = settings().stores
-    if reference.url in urls.values():
-        return open_store(reference.url)
+    for url in urls.values():
+        if url.partition("?")[0] == reference.url:  # a store's URL is without its options
+            return open_store(url)
     if reference.store not in urls:
         raise UnknownStoreError(reference.store, reference.url)
     return open_store(urls[reference.store])
@@ -109,6 +112,8 @@ def _missing(store: Store, reference: Reference) -> MissingPayloadError:
     here = socket.gethostname()
     if reference.host not in {None, here}:
         return OtherHostError(store.url, reference.path, host=str(reference.host), here=here)
+    if reference.expires is not None and time.time() >= reference.expires:
+        return ExpiredPayloadError(store.url, reference.path, reference.expires)
     if store.url != reference.url:
         why = f"it was written to {reference.url}; add that to [xcom_codecs] stores"
         return MissingPayloadError(store.url, reference.path, why)

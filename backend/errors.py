@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from airflow_xcom.codecs import CodecError, CorruptPayloadError, DecodeError
 
 __all__ = [
+    "ExpiredPayloadError",
     "ForgedReferenceError",
     "MissingPayloadError",
     "OtherHostError",
@@ -87,6 +90,23 @@ class OtherHostError(MissingPayloadError):
             "object store that all workers share",
         )
         self.host = host
+
+
+class ExpiredPayloadError(MissingPayloadError):
+    """The blob had a time to live, which is over.
+
+    Attributes:
+        expired: when, as Unix time.
+    """
+
+    def __init__(self, store: str, path: str, expired: int) -> None:
+        when = datetime.fromtimestamp(expired, UTC).isoformat()
+        super().__init__(
+            store,
+            path,
+            f"it expired at {when}; run the task that pushed it again, or raise the store's time to live (ttl)",
+        )
+        self.expired = expired
 
 
 class UnknownStoreError(DecodeError, LookupError):

@@ -53,6 +53,7 @@ class Reference:
         format: of the payload: ``"arrow"`` or ``"msgpack"``.
         digest: ``"xxh3-128:"`` and the digest in hexadecimal.
         host: where it was written, if the store is a folder.
+        expires: Unix time until which the store keeps it, if it has a time to live.
 
     Raises:
         ForgedReferenceError: a field is not what this backend writes, or the path would leave the store.
@@ -65,10 +66,12 @@ class Reference:
     format: str
     digest: str
     host: str | None = None
+    expires: int | None = None
 
     def __post_init__(self) -> None:
         texts = (self.store, self.url, self.path, self.format, self.digest, self.host or "")
-        if not all(type(text) is str for text in texts) or type(self.size) is not int or self.size < 0:
+        numbers = (self.size, 0 if self.expires is None else self.expires)
+        if not all(type(text) is str for text in texts) or not all(type(n) is int and 0 <= n < 2**63 for n in numbers):
             msg = "the reference in the row is malformed"
             raise ForgedReferenceError(msg)
         if any(part in {"", ".", ".."} for part in self.path.split("/")) or not self.path.isprintable():

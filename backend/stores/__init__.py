@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["open_store"]
 
+_SCHEMES = "file://, s3://, gs://, abfs:// and redis://"
+
 
 def open_store(url: str) -> Store:
     """The store at ``url``; nothing is read or written yet.
@@ -34,6 +36,8 @@ def _open(url: str, timeout: float) -> Store:
         from airflow_xcom.backend.stores.objects import ObjectStore
 
         return ObjectStore(url, timeout)
-    raise SettingsError(
-        "path", url, f"there is no store for {scheme}:// in this release; use file://, s3://, gs:// or abfs://"
-    )
+    if scheme in {"redis", "rediss"}:
+        from airflow_xcom.backend.stores.redis import RedisStore
+
+        return RedisStore(url)
+    raise SettingsError("path", url, f"there is no store for {scheme}:// in this release; use one of {_SCHEMES}")

@@ -39,6 +39,10 @@ class Store(Protocol):
     def host(self) -> str | None:
         """The host that the store belongs to, or None if every host sees the same one."""
 
+    @property
+    def ttl(self) -> int | None:
+        """The seconds that it keeps a blob, or None if it keeps it for good."""
+
     def put(self, path: str, chunks: Iterable[Any]) -> None:
         """Write a blob from bytes-like chunks; once this returns the whole blob is there, before it nothing is.
 

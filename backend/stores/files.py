@@ -47,6 +47,10 @@ class FileStore:
     def host(self) -> str | None:
         return socket.gethostname()
 
+    @property
+    def ttl(self) -> int | None:
+        return None
+
     def put(self, path: str, chunks: Iterable[Any]) -> None:
         target = self._base / path
         temporary = target.with_name(f".{target.name}{_TEMPORARY}")
