@@ -16,6 +16,7 @@ ENVELOPE_KEY = "airflow_xcom"
 ENVELOPE_VERSION = 1
 # Bytes; file systems take 255 for a name, a temporary file has a longer one, and an S3 key may have 1,024 in all.
 _LONGEST_SEGMENT = 160
+_LAST_SECOND = 253_402_300_799  # of the year 9999
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,11 @@ class Reference:
     def __post_init__(self) -> None:
         texts = (self.store, self.url, self.path, self.format, self.digest, self.host or "")
         numbers = (self.size, 0 if self.expires is None else self.expires)
-        if not all(type(text) is str for text in texts) or not all(type(n) is int and 0 <= n < 2**63 for n in numbers):
+        if not all(type(text) is str for text in texts) or not all(type(n) is int and n >= 0 for n in numbers):
             msg = "the reference in the row is malformed"
+            raise ForgedReferenceError(msg)
+        if self.expires is not None and self.expires > _LAST_SECOND:
+            msg = "the expiry in the row's reference is out of range"
             raise ForgedReferenceError(msg)
         if any(part in {"", ".", ".."} for part in self.path.split("/")) or not self.path.isprintable():
             msg = f"the path {self.path!r} in the row's reference leaves the store"

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import socket
+import socketserver
+import ssl
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import redis
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 
 class Valkey:
@@ -76,3 +84,103 @@ def _wait_for(port: int) -> None:
                 return
         assert time.monotonic() < until, "the server does not start"
         time.sleep(0.01)
+
+
+@contextmanager
+def scripted(replies: list[str]) -> Iterator[tuple[int, list[bytes]]]:
+    """The port of a server that gives these replies to the commands of a store, and the names of those commands."""
+    asked: list[bytes] = []
+    remaining = iter(replies)
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while (command := _command(self.rfile)) is not None:
+                own = command[0] not in {b"CLIENT", b"HELLO", b"SELECT"}
+                if own:
+                    asked.append(command[0])
+                self.wfile.write(next(remaining).encode() if own else b"+OK\r\n")
+
+    with _serving(Handler) as port:
+        yield port, asked
+
+
+def _command(source: Any) -> list[bytes] | None:
+    line = source.readline()
+    if not line:
+        return None
+    parts = []
+    for _ in range(int(line[1:])):
+        size = int(source.readline()[1:])
+        parts.append(source.read(size + 2)[:-2])
+    return parts
+
+
+@contextmanager
+def proxy(port: int, *, tls: Path | None = None, break_after: Sequence[int] = ()) -> Iterator[int]:
+    """The port of a proxy, behind TLS if a folder with a certificate is given.
+
+    One connection after the other breaks when it has carried so many bytes from the server; later ones do not.
+    """
+    limits = iter(break_after)
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            client = self.request
+            try:
+                if tls is not None:
+                    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                    context.load_cert_chain(tls / "certificate.pem", tls / "key.pem")
+                    client = context.wrap_socket(client, server_side=True)
+                with socket.create_connection(("127.0.0.1", port)) as server:
+                    threading.Thread(target=_carry, args=(client, server, None), daemon=True).start()
+                    _carry(server, client, next(limits, None))
+            except OSError:
+                return
+            finally:
+                client.close()
+
+    with _serving(Handler) as own:
+        yield own
+
+
+def _carry(source: socket.socket, target: socket.socket, limit: int | None) -> None:
+    carried = 0
+    with suppress(OSError):
+        while data := source.recv(1 << 16):
+            carried += len(data)
+            if limit is not None and carried > limit:
+                break
+            target.sendall(data)
+        target.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def _serving(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        block_on_close = False
+
+    with Server(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+
+
+def certificate(folder: Path) -> Path:
+    """A certificate for localhost that signs itself, next to its key."""
+    now = datetime.now(UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    )
+    file = folder / "certificate.pem"
+    file.write_bytes(made.public_bytes(Encoding.PEM))
+    return file

@@ -241,8 +241,7 @@ class RedisStore:
 
     def _patiently(self, what: str, act: Callable[[Any], _Reply]) -> _Reply:
         """Act, and again after a passing fault, with growing pauses, until the time-out would be passed."""
-        import redis
-
+        redis = self._library
         last_start = time.monotonic() + self._timeout - self._attempt
         pause = 0.0  # the first fault is often a pooled connection that the server has closed meanwhile
         while True:
@@ -250,7 +249,7 @@ class RedisStore:
                 return act(self._client)
             except redis.RedisError as error:
                 if not _passes(error) or time.monotonic() + pause > last_start:
-                    raise StoreError(self.url, f"{what}: {_explained(error)}") from error
+                    raise StoreError(self.url, f"{what}: {_explained(error)}") from _bare(error)
                 if isinstance(error, redis.ReadOnlyError):  # a replica now; the name leads to the new primary
                     self._client.connection_pool.disconnect(inuse_connections=False)
             time.sleep(pause)
@@ -261,14 +260,19 @@ class RedisStore:
         """The seconds that the server may leave us waiting: three attempts fit the time-out."""
         return self._timeout / 3
 
-    @cached_property
-    def _client(self) -> Any:
+    @property
+    def _library(self) -> Any:
         try:
             import redis
-            from redis.backoff import NoBackoff
-            from redis.retry import Retry
         except ImportError as error:
             raise StoreError(self.url, "needs the package redis: pip install 'airflow-xcom-codecs[redis]'") from error
+        return redis
+
+    @cached_property
+    def _client(self) -> Any:
+        redis = self._library
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
 
         return redis.Redis(
             **self._server(),
@@ -314,21 +318,19 @@ class RedisStore:
 
         try:
             return connection(conn_id)
-        except Exception as error:
-            reason = f"needs the Airflow connection {conn_id!r}, which cannot be read: {error}"
-            raise StoreError(self.url, reason) from error
+        except Exception as error:  # noqa: BLE001 - of any secrets backend; its text may repeat what it could not parse
+            reason = f"needs the Airflow connection {conn_id!r}, which cannot be read ({type(error).__name__})"
+            raise StoreError(self.url, reason) from None
 
 
 _PASSING = ("LOADING", "READONLY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN")
-_ADVICE = {
-    "OOM": "it has reached its maxmemory; raise that, give blobs a time to live with ?ttl= in the store's URL, or "
-    "write to another store",
-    "NOAUTH": "it wants a password; put one into an Airflow connection and use redis://conn_id@/prefix",
+_ADVICE = {  # by what the name of redis-py's exception or the server's text contains
+    "OutOfMemory": "raise maxmemory, give blobs a time to live with ?ttl= in the store's URL, or write elsewhere",
     "Authentication required": "it wants a password; put one into an Airflow connection and use redis://conn_id@/prefix",
     "WRONGPASS": "correct login and password of the Airflow connection",
     "invalid username-password": "correct login and password of the Airflow connection",
-    "NOPERM": "let this user run GET, SET, GETRANGE, UNLINK, EXISTS, EXPIRE, PERSIST, MULTI, EXEC and SCAN there",
-    "MOVED": "it is a node of a cluster, which is not supported; use a single server, or a proxy",
+    "NoPermission": "let this user run GET, SET, GETRANGE, UNLINK, EXISTS, EXPIRE, PERSIST, MULTI, EXEC and SCAN there",
+    "Moved": "it is a node of a cluster, which is not supported; use a single server, or a proxy",
     "MISCONF": "it cannot save to its disk, and so takes no writes",
 }
 
@@ -386,8 +388,14 @@ def _closed() -> NoReturn:
 
 
 def _explained(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    return next((f"{text} ({advice})" for start, advice in _ADVICE.items() if start in text), text)
+    text = f"{type(error).__name__}: {error}"
+    return next((f"{error} ({advice})" for sign, advice in _ADVICE.items() if sign in text), text)
+
+
+def _bare(error: Exception) -> Exception:
+    """An error without the frames of redis-py, in whose local variables the password stands."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _passes(error: Exception) -> bool:

@@ -1,0 +1,553 @@
+"""A real Valkey as a store: round trips, times to live, what goes wrong with a server, and secrets that stay secret."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Backend
+from valkey_server import Valkey, certificate, proxy, scripted, valkey
+
+from airflow_xcom.backend import ExpiredPayloadError, MissingPayloadError, SettingsError, StoreError
+from airflow_xcom.backend.stores import open_store
+from airflow_xcom.backend.stores.base import BlobNotFoundError
+from airflow_xcom.backend.stores.redis import _CHUNK, _SMALL, _UNPUBLISHED, RedisStore
+from airflow_xcom.codecs import CorruptPayloadError
+
+PATH = "dag/run%3A1/task/-1/return_value.0123.msgpack"
+PASSWORD = "open-sesame-7d1f"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    with valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: Valkey) -> Iterator[Valkey]:
+    yield running
+    with running.client() as client:
+        client.flushall()
+        client.config_set("maxmemory", 0)
+
+
+@pytest.fixture
+def store(server: Valkey) -> RedisStore:
+    return RedisStore(server.url())
+
+
+def commands(server: Valkey, *, since: dict[str, int] | None = None) -> dict[str, int]:
+    """How often the server ran each command of a store."""
+    with server.client() as client:
+        ran = {name.partition("_")[2]: facts["calls"] for name, facts in client.info("commandstats").items()}
+    counts = {name: ran.get(name, 0) - (since or {}).get(name, 0) for name in ran if "|" not in name}
+    return {name: count for name, count in counts.items() if count and name not in {"info", "hello"}}
+
+
+# --- what is put is got ---------------------------------------------------------------------------
+
+
+SIZES = [0, 1, _SMALL - 1, _SMALL, _SMALL + 1, _CHUNK - 1, _CHUNK, _CHUNK + 1, 2 * _CHUNK, 2 * _CHUNK + 12_345]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("cut", [None, 700_001], ids=["whole", "cut"])
+def test_what_is_put_is_got(store: RedisStore, size: int, cut: int | None) -> None:
+    data = np.random.default_rng(size).bytes(size)
+    chunks = [data] if cut is None else [memoryview(data)[at : at + cut] for at in range(0, size, cut)]
+    store.put(PATH, chunks)
+    memory = store.get(PATH)
+    assert memory == data
+    assert memory.format == "B"
+    assert not memory.readonly
+    assert [(blob.path, blob.size) for blob in store.list()] == [(PATH, size)]
+    assert store.delete(PATH)
+    with store._client as client:
+        assert client.dbsize() == 0, "a deleted blob leaves no chunk"
+
+
+@pytest.mark.parametrize("size", [100, _SMALL, 3 * _CHUNK + 7])
+def test_a_range_is_read_alone(store: RedisStore, server: Valkey, size: int) -> None:
+    data = np.random.default_rng(1).bytes(size)
+    store.put(PATH, [data])
+    places = sorted({0, 1, 50, size // 2, size - 1, size, size + 5, _CHUNK - 1, _CHUNK, _CHUNK + 1, 2 * _CHUNK})
+    for start in places:
+        for stop in places:
+            memory = store.read_range(PATH, start, stop)
+            assert memory == data[start:stop], (start, stop)
+            assert not memory.readonly
+    before = commands(server)
+    sent = network_output(server)
+    store.read_range(PATH, 10, 20)
+    assert network_output(server) - sent < 10_000
+    assert commands(server, since=before).get("get") is None
+    with pytest.raises(BlobNotFoundError):
+        store.read_range(PATH + "2", 0, 1)
+
+
+def network_output(server: Valkey) -> int:
+    with server.client() as client:
+        return int(client.info("stats")["total_net_output_bytes"])
+
+
+def test_a_small_value_takes_one_command_each_way(server: Valkey) -> None:
+    for query in ("", "?ttl=1000"):
+        store = RedisStore(server.url(query=query))
+        assert list(store.list()) == [], "the connection is there"
+        before = commands(server)
+        store.put(PATH, [b"x" * 1000, b"y" * 100_000])
+        assert commands(server, since=before) == {"set": 1}
+        before = commands(server)
+        assert len(store.get(PATH)) == 101_000
+        assert commands(server, since=before) == {"get": 1}
+        store.delete(PATH)
+
+
+def test_a_listing_has_every_blob_and_nothing_else(server: Valkey, store: RedisStore) -> None:
+    paths = [f"dag-{i % 7}/[r]?*/t/{i}" for i in range(3000)]
+    for path in paths:
+        store.put(path, [path.encode()])
+    store.put("dag-1/large", [bytes(_CHUNK + 1)])
+    RedisStore(server.url("xcom2")).put("dag-1/other", [b"other"])
+    with server.client() as client:
+        client.set("xcom/foreign", b"not of ours, and longer than a head is")
+        client.rpush("xcom/list", 1)
+    found = list(store.list())
+    assert {blob.path for blob in found} == {*paths, "dag-1/large"}
+    assert all(blob.size == len(blob.path) for blob in found if blob.path != "dag-1/large")
+    assert all(abs(blob.modified - time.time()) < 60 for blob in found)
+    assert {blob.path for blob in store.list("dag-1/[r]?*/t/1")} == {
+        path for path in paths if path.startswith("dag-1/[r]?*/t/1")
+    }
+    with pytest.raises(CorruptPayloadError, match="something else"):
+        store.get("foreign")
+    with pytest.raises(StoreError, match="WRONGTYPE"):
+        store.get("list")
+
+
+def test_stores_of_one_server_are_apart(server: Valkey) -> None:
+    addresses = [server.url("a"), server.url("b/c"), server.url("").rstrip("/"), server.url("a").replace("/0/", "/1/")]
+    for address in addresses:
+        RedisStore(address).put(PATH, [address.encode()])
+    for address in addresses:
+        assert bytes(RedisStore(address).get(PATH)) == address.encode()
+    assert RedisStore(addresses[0]).host is None
+
+
+# --- nothing torn is ever seen --------------------------------------------------------------------
+
+
+def test_a_killed_writer_leaves_only_chunks_that_go_by_themselves(server: Valkey, store: RedisStore) -> None:
+    code = f"""
+        import os
+        from airflow_xcom.backend.stores.redis import _CHUNK, RedisStore
+
+        class Chunks(list):
+            def __iter__(self):
+                yield from list.__iter__(self)
+                if self.counted:
+                    os._exit(9)
+                self.counted = True
+
+        chunks = Chunks([bytes(2 * _CHUNK + 5)])
+        chunks.counted = False
+        RedisStore({server.url()!r}).put({PATH!r}, chunks)
+    """
+    assert subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False).returncode == 9
+    with server.client() as client:
+        left = client.keys()
+        assert sorted(left) == [f"xcom/{PATH}#{index}".encode() for index in range(2)]
+        assert all(0 < client.ttl(key) <= _UNPUBLISHED for key in left)
+    assert list(store.list()) == []
+    with pytest.raises(BlobNotFoundError):
+        store.get(PATH)
+    assert store.delete(PATH) is False
+
+
+def test_a_failed_write_leaves_nothing(server: Valkey, store: RedisStore) -> None:
+    class Failing(list):  # type: ignore[type-arg]
+        reads = 0
+
+        def __iter__(self) -> Iterator[Any]:
+            self.reads += 1
+            yield from super().__iter__()
+            if self.reads == 2:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.put(PATH, Failing([bytes(3 * _CHUNK)]))
+    with server.client() as client:
+        assert client.keys() == []
+
+
+def test_a_chunk_lost_before_the_head_is_written_fails_the_push(
+    server: Valkey, store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = RedisStore._publish
+
+    def lose(self: RedisStore, key: bytes, *arguments: Any) -> None:
+        self._client.delete(key + b"#1")
+        publish(self, key, *arguments)
+
+    monkeypatch.setattr(RedisStore, "_publish", lose)
+    with pytest.raises(StoreError, match="dropped a part"):
+        store.put(PATH, [bytes(3 * _CHUNK)])
+    with server.client() as client:
+        assert client.keys() == []
+
+
+def test_a_lost_or_damaged_chunk_is_never_a_value(server: Valkey, store: RedisStore) -> None:
+    store.put(PATH, [b"x" * (2 * _CHUNK + 100)])
+    chunk = f"xcom/{PATH}#1"
+    with server.client() as client:
+        client.set(chunk, b"x")
+        with pytest.raises(CorruptPayloadError, match=f"has 1 bytes, and {_CHUNK} were written"):
+            store.get(PATH)
+        assert store.read_range(PATH, 0, 5) == b"xxxxx"
+        client.delete(chunk)
+        with pytest.raises(BlobNotFoundError):
+            store.get(PATH)
+        with pytest.raises(BlobNotFoundError):
+            store.read_range(PATH, _CHUNK, _CHUNK + 1)
+
+
+# --- time to live ---------------------------------------------------------------------------------
+
+
+def test_blobs_live_as_long_as_the_url_says(server: Valkey) -> None:
+    store = RedisStore(server.url(query="?ttl=500"))
+    assert store.ttl == 500
+    assert store.url == server.url()
+    store.put("small", [b"x"])
+    store.put("large", [bytes(_CHUNK + 1)])
+    with server.client() as client:
+        ttl = {key.decode(): client.ttl(key) for key in client.scan_iter()}
+    assert {key for key, left in ttl.items() if 490 < left <= 500} == {"xcom/small", "xcom/large"}
+    assert all(ttl[f"xcom/large#{index}"] > 3000 for index in (0, 1)), "readers that have begun may finish"
+    assert RedisStore(server.url()).ttl is None
+    RedisStore(server.url()).put("large", [bytes(_CHUNK + 1)])
+    with server.client() as client:
+        assert {client.ttl(key) for key in client.keys("xcom/large*")} == {-1}, "and for good without"
+
+
+@pytest.mark.parametrize("size", [1000, 2 * _SMALL])
+def test_an_expired_blob_says_so_and_when(backend: Backend, server: Valkey, size: int) -> None:
+    backend.options(path=server.url(query="?ttl=1"), threshold=0)
+    began = time.time()
+    row = backend.push(np.zeros(size, np.uint8))
+    expires = row["airflow_xcom"]["ref"]["expires"]
+    assert int(began) + 1 <= expires <= time.time() + 1
+    assert len(backend.pull(row)) == size
+    time.sleep(2.1)
+    with pytest.raises(ExpiredPayloadError, match=r"it expired at 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00; ") as caught:
+        backend.pull(row)
+    assert caught.value.expired == expires
+    assert isinstance(caught.value, MissingPayloadError)
+    assert "dag=flights" in str(caught.value)
+
+
+def test_a_blob_that_is_gone_before_its_time_has_not_expired(backend: Backend, server: Valkey) -> None:
+    backend.options(path=server.url(query="?ttl=100"), threshold=0)
+    row = backend.push(np.zeros(10))
+    backend.purge(row)
+    with pytest.raises(MissingPayloadError, match="gone") as caught:
+        backend.pull(row)
+    assert not isinstance(caught.value, ExpiredPayloadError)
+
+
+def test_rows_without_an_expiry_and_of_a_former_time_to_live_are_read(backend: Backend, server: Valkey) -> None:
+    backend.options(path=server.url(), threshold=0)
+    row = backend.push(np.arange(10))
+    assert "expires" not in row["airflow_xcom"]["ref"]
+    for query in ("?ttl=100", "?ttl=200&timeout=5"):
+        backend.options(path=server.url(query=query))
+        assert backend.pull(row).tolist() == list(range(10))
+        row = backend.push(np.arange(10))
+        assert row["airflow_xcom"]["ref"]["url"] == server.url()
+
+
+# --- what goes wrong with a server ----------------------------------------------------------------
+
+
+def test_a_restart_is_survived(tmp_path: Path) -> None:
+    with valkey(tmp_path) as server:
+        store = RedisStore(server.url(query="?timeout=30"))
+        store.put("before", [b"1"])
+        server.stop()
+        threading.Timer(1.0, server.start).start()
+        store.put("after", [b"2"])
+        assert bytes(store.get("after")) == b"2"
+
+
+def test_closed_connections_are_opened_again(server: Valkey, store: RedisStore) -> None:
+    store.put("large", [bytes(_CHUNK + 1)])
+    for act in (lambda: store.put("x", [b"1"]), lambda: store.get("large"), lambda: list(store.list())):
+        with server.client() as client:
+            client.client_kill_filter(_type="normal", skipme=True)
+        act()
+
+
+def test_a_connection_that_breaks_within_a_chunk_is_survived(server: Valkey) -> None:
+    data = np.random.default_rng(1).bytes(2 * _CHUNK)
+    with proxy(server.port, break_after=[_CHUNK // 2, _CHUNK // 3, 100, 10_000]) as port:
+        store = RedisStore(f"redis://127.0.0.1:{port}/0/xcom")
+        RedisStore(server.url()).put(PATH, [data])
+        assert store.get(PATH) == data
+        assert store.read_range(PATH, 5, _CHUNK + 5) == data[5 : _CHUNK + 5]
+
+
+def test_a_failover_is_survived(server: Valkey, store: RedisStore) -> None:
+    with server.client() as client:
+        client.replicaof("127.0.0.1", 1)
+        try:
+            with pytest.raises(StoreError, match="read only|READONLY|read-only"):
+                RedisStore(server.url(query="?timeout=1")).put("x", [b"1"])
+            threading.Timer(0.5, lambda: server.client().replicaof("no", "one")).start()
+            store.put("x", [b"1"])
+        finally:
+            client.replicaof("no", "one")
+    assert bytes(store.get("x")) == b"1"
+
+
+PASSING = [
+    "LOADING loading the dataset in memory",
+    "TRYAGAIN multiple keys",
+    "CLUSTERDOWN down",
+    "MASTERDOWN link lost",
+]
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_a_passing_fault_is_survived(fault: str) -> None:
+    with scripted([f"-{fault}\r\n", f"-{fault}\r\n", "+OK\r\n"]) as (port, asked):
+        RedisStore(f"redis://127.0.0.1:{port}/0").put("x", [b"1"])
+    assert len(asked) == 3
+    with scripted([f"-{fault}\r\n"] * 1000) as (port, asked):
+        began = time.monotonic()
+        with pytest.raises(StoreError):
+            RedisStore(f"redis://127.0.0.1:{port}/0?timeout=1").get("x")
+        assert 0.25 < time.monotonic() - began < 2
+        assert 3 <= len(asked) < 20, "with pauses between"
+
+
+LASTING = [
+    ("NOAUTH Authentication required.", "put one into an Airflow connection"),
+    ("NOPERM this user has no permissions to run the 'set' command", "let this user run"),
+    ("MOVED 3999 127.0.0.1:6381", "a node of a cluster, which is not supported"),
+    ("OOM command not allowed when used memory > 'maxmemory'.", "raise maxmemory"),
+    ("MISCONF Errors writing to the AOF file", "cannot save to its disk"),
+    ("ERR something else", "something else"),
+]
+
+
+@pytest.mark.parametrize(("fault", "advice"), LASTING)
+def test_a_lasting_fault_is_told_at_once_with_advice(fault: str, advice: str) -> None:
+    with scripted([f"-{fault}\r\n"] * 9) as (port, asked):
+        with pytest.raises(StoreError, match=advice) as caught:
+            RedisStore(f"redis://127.0.0.1:{port}/0").put("x", [b"1"])
+        assert len(asked) == 1
+        assert caught.value.__cause__ is not None
+        assert caught.value.store == f"redis://127.0.0.1:{port}/0"
+
+
+@pytest.mark.parametrize("kind", ["refuses", "hangs"])
+def test_a_server_that_does_not_answer_is_given_up_within_the_timeout(kind: str) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        if kind == "hangs":
+            listener.listen()
+        store = RedisStore(f"redis://127.0.0.1:{listener.getsockname()[1]}/0/x?timeout=1")
+        for act in (lambda: store.put("x", [b"1"]), lambda: store.get("x"), lambda: list(store.list())):
+            began = time.monotonic()
+            with pytest.raises(StoreError, match="cannot"):
+                act()
+            assert time.monotonic() - began < 1.5
+
+
+def test_a_full_server_fails_the_push_with_advice_and_keeps_no_part_of_it(server: Valkey, store: RedisStore) -> None:
+    with server.client() as client:
+        client.config_set("maxmemory", client.info("memory")["used_memory"] + 4 * _CHUNK)
+        for size in (10 * _CHUNK, _SMALL):
+            if size == _SMALL:
+                client.config_set("maxmemory", 1)
+            with pytest.raises(StoreError, match=r"raise maxmemory, .*\?ttl="):
+                store.put(PATH, [bytes(size)])
+        assert client.keys() == []
+
+
+# --- Airflow connections, and secrets -------------------------------------------------------------
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Valkey]:
+    user = ["--user", "alice", "on", f">{PASSWORD}", "~xcom/*", "+@all"]
+    with valkey(tmp_path, "--requirepass", PASSWORD, *user) as server:
+        yield server
+
+
+def test_a_connection_says_where_and_with_which_password(locked: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    for login in (None, "default", "alice"):
+        monkeypatch.setenv("AIRFLOW_CONN_CACHE", locked.connection(login=login, password=PASSWORD, schema="3"))
+        store = RedisStore("redis://cache@/xcom")
+        store.put(PATH, [str(login).encode()])
+        assert bytes(store.get(PATH)) == str(login).encode()
+    with locked.client(db=3, password=PASSWORD) as client:
+        assert client.keys() == [f"xcom/{PATH}".encode()]
+    monkeypatch.setenv("AIRFLOW_CONN_CACHE", locked.connection(password=PASSWORD, extra='{"db": 3}'))
+    assert bytes(RedisStore("redis://cache@/xcom").get(PATH)) == b"alice"
+    monkeypatch.setenv("AIRFLOW_CONN_CACHE", locked.connection(login="alice", password=PASSWORD))
+    with pytest.raises(StoreError, match="let this user run"):
+        RedisStore("redis://cache@/elsewhere").put(PATH, [b"1"])
+
+
+def test_a_connection_may_ask_for_tls(server: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = certificate(tmp_path)
+    with proxy(server.port, tls=tmp_path) as port:
+        fields: dict[str, Any] = {"port": port, "host": "localhost"}
+        monkeypatch.setenv("AIRFLOW_CONN_A", server.connection(**fields, extra={"ssl_ca_certs": str(authority)}))
+        store = RedisStore("rediss://a@/xcom")
+        store.put(PATH, [bytes(_CHUNK + 1)])
+        assert store.get(PATH) == bytes(_CHUNK + 1)
+        extra = {"ssl": True, "ssl_ca_certs": str(authority)}
+        monkeypatch.setenv("AIRFLOW_CONN_A", server.connection(**fields, extra=extra))
+        assert len(RedisStore("redis://a@/xcom").get(PATH)) == _CHUNK + 1
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="CERTIFICATE_VERIFY_FAILED|certificate verify failed"):
+            RedisStore(f"rediss://localhost:{port}/0").get(PATH)
+        assert time.monotonic() - began < 5, "which no retry mends"
+
+
+def test_a_missing_connection_is_named() -> None:
+    with pytest.raises(StoreError, match="needs the Airflow connection 'nowhere'"):
+        RedisStore("redis://nowhere@/xcom").get(PATH)
+
+
+@pytest.mark.parametrize("text", [f'{{"password": "{PASSWORD}"', f"redis://:a/{PASSWORD}@host:{PASSWORD}/0"])
+def test_a_connection_that_cannot_be_parsed_is_not_repeated(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_BROKEN", text)
+    with pytest.raises(StoreError) as caught:
+        RedisStore("redis://broken@/xcom?timeout=1").get(PATH)
+    assert PASSWORD not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_password_appears_in_no_row_log_error_or_repr(
+    backend: Backend, locked: Valkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    backend.options(path="redis://cache@/xcom?timeout=1", threshold=0)
+    seen: list[Any] = []
+    faults = {"wrong": (locked.port, PASSWORD + "!"), "down": (1, PASSWORD), "fine": (locked.port, PASSWORD)}
+    for port, password in faults.values():
+        open_store.cache_clear()
+        monkeypatch.setenv("AIRFLOW_CONN_CACHE", locked.connection(port=port, login="alice", password=password))
+        try:
+            seen += [row := backend.push(np.arange(10)), backend.pull(row)]
+        except StoreError as error:
+            assert error.__traceback__ is not None
+            error.__traceback__ = error.__traceback__.tb_next  # without this function, which knows the password
+            trace = traceback.TracebackException.from_exception(error, capture_locals=True)
+            seen += [repr(error), *trace.format()]
+        store = open_store("redis://cache@/xcom?timeout=1")
+        assert isinstance(store, RedisStore)
+        pool = store._client.connection_pool
+        seen += [store, store.url, store._client, pool, vars(pool), *vars(store).values()]
+    text = "\n".join([*map(repr, seen), *map(str, seen), caplog.text])
+    assert "WRONGPASS" in text or "invalid username-password" in text
+    assert "correct login and password" in text
+    assert "refused" in text
+    assert "'ref'" in text
+    assert PASSWORD not in text
+    assert locked.connection(password=PASSWORD) not in text
+
+
+BAD = [
+    "redis://",
+    "redis://host",
+    "redis://host/prefix",
+    "redis://host:0/0",
+    "redis://host:x/0",
+    "redis:///0/prefix",
+    f"redis://user:{PASSWORD}@host/0",
+    f"redis://:{PASSWORD}@host/0",
+    f"redis://conn:{PASSWORD}@/prefix",
+    "redis://user@host/0/prefix",
+    "redis://c@/x?ttl=0",
+    "redis://c@/x?ttl=-5",
+    "redis://c@/x?ttl=1.5",
+    "redis://c@/x?ttl=",
+    "redis://c@/x?tll=5",
+    "redis://c@/x#y",
+]
+
+
+@pytest.mark.parametrize("url", BAD)
+def test_a_bad_url_is_refused_without_repeating_a_password(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"\[xcom_codecs\] path") as caught:
+        open_store(url)
+    assert PASSWORD not in repr(caught.value) + str(caught.value) + repr(caught.value.value)
+
+
+def test_a_missing_library_is_named(server: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = RedisStore(server.url())
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(StoreError, match=r"pip install 'airflow-xcom-codecs\[redis\]'"):
+        store.get(PATH)
+
+
+# --- large ----------------------------------------------------------------------------------------
+
+
+LARGE = """
+import sys, time
+import numpy as np
+from conftest import COORDINATE
+from types import SimpleNamespace
+from airflow_xcom.backend import CodecXComBackend
+
+def peak(act):  # bytes by which the most memory in use exceeds what was in use before
+    open("/proc/self/clear_refs", "w").write("5")
+    before = memory("VmRSS")
+    result = act()
+    return result, memory("VmHWM") - before
+
+def memory(name):
+    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(name))
+
+first = CodecXComBackend.serialize_value(np.zeros(9), key="k", **COORDINATE)
+CodecXComBackend.deserialize_value(SimpleNamespace(value=first))
+size = 600_000_000
+value = np.arange(size // 8)
+row, pushing = peak(lambda: CodecXComBackend.serialize_value(value, key="k", **COORDINATE))
+expected = (int(value.sum()), int(value[-1]))
+assert row["airflow_xcom"]["ref"]["size"] > size
+del value
+back, pulling = peak(lambda: CodecXComBackend.deserialize_value(SimpleNamespace(value=row)))
+assert (int(back.sum()), int(back[-1])) == expected
+back[0] = 7
+print(pushing / size, pulling / size)
+"""
+
+
+def test_600_megabytes_go_through(server: Valkey, tmp_path: Path, backend: Backend) -> None:
+    backend.options(path=server.url(), threshold=0)
+    folder = str(Path(__file__).parent)
+    code = f"import sys; sys.path.insert(0, {folder!r})\n{LARGE}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pushing, pulling = map(float, done.stdout.split()[-2:])
+    assert pushing < 0.1, "a push holds no second copy"
+    assert pulling < 1.1, "a pull holds one"
+    with server.client() as client:
+        assert max(client.strlen(key) for key in client.scan_iter()) <= _CHUNK
