@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.stores.base import Store
 
-__all__ = ["delete_blob", "read_blob", "write_blob"]
+__all__ = ["copy_blob", "delete_blob", "read_blob", "store_name", "write_blob"]
 
 log = logging.getLogger("airflow_xcom.backend")
 
@@ -35,31 +35,46 @@ def write_blob(payload: Payload, coordinate: Coordinate) -> Reference:
     Raises:
         StoreError: the store cannot be written to.
     """
-    options = settings()
-    store = open_store(options.path)
     path = unique_path(coordinate, _SUFFIXES[payload.format])
-    size, digest = _put(store, path, payload)
+    return _put(settings().name, path, payload.chunks, payload.format)
+
+
+def copy_blob(reference: Reference, coordinate: Coordinate, name: str) -> Reference:
+    """Copy a blob into the store of this name, read the copy back, and give the reference to it.
+
+    Raises:
+        UnknownStoreError: there is no store of this name, or the blob's own is not configured here.
+        MissingPayloadError, CorruptPayloadError, StoreError: see :func:`read_blob`.
+    """
+    memory = _verified(reference)
+    path = unique_path(coordinate, _SUFFIXES.get(reference.format, ""))
+    copy = _put(name, path, [memory], reference.format)
+    try:
+        del memory
+        _verified(copy)
+    except BaseException:
+        delete_blob(copy)
+        raise
+    return copy
+
+
+def _put(name: str, path: str, chunks: Iterable[Any], payload_format: str) -> Reference:
+    """Write a blob; what is made as it is taken can be digested only while it is written."""
+    store = open_store(settings().stores[name])
+    seen = _Seen(chunks)
+    if isinstance(chunks, list):
+        seen.take_all()
+    store.put(path, chunks if isinstance(chunks, list) else seen)
     return Reference(
-        store=options.name,
+        store=name,
         url=store.url,
         path=path,
-        size=size,
-        format=payload.format,
-        digest=digest,
+        size=seen.size,
+        format=payload_format,
+        digest=seen.digest,
         host=store.host,
         expires=None if store.ttl is None else int(time.time()) + store.ttl,
     )
-
-
-def _put(store: Store, path: str, payload: Payload) -> tuple[int, str]:
-    """Write a blob; its size and digest."""
-    if not payload.is_stream:
-        digest = _digest(payload.chunks)
-        store.put(path, payload.chunks)
-        return payload.size, digest
-    seen = _Seen(payload.chunks)
-    store.put(path, seen)
-    return seen.size, seen.digest
 
 
 def read_blob(reference: Reference) -> Any:
@@ -72,6 +87,11 @@ def read_blob(reference: Reference) -> Any:
         DecodeError: see :func:`airflow_xcom.codecs.decode`.
         StoreError: the store cannot be read.
     """
+    return decode(_verified(reference), reference.format, trusted=True)
+
+
+def _verified(reference: Reference) -> memoryview:
+    """A blob's bytes, which are those that were written."""
     store = _store(reference)
     try:
         memory = store.get(reference.path)
@@ -83,7 +103,7 @@ def read_blob(reference: Reference) -> Any:
     if _digest([memory]) != reference.digest:
         msg = f"the payload {reference.path!r} has another digest than what was written; run the task again"
         raise CorruptPayloadError(msg)
-    return decode(memory, reference.format, trusted=True)
+    return memory
 
 
 def delete_blob(reference: Reference) -> None:
@@ -97,15 +117,23 @@ def delete_blob(reference: Reference) -> None:
         log.info("the payload %s was gone already", reference.path)
 
 
-def _store(reference: Reference) -> Store:
-    """The configured store of this URL, or else of this name: a store may have moved, and its blobs with it."""
-    urls = settings().stores
-    for url in urls.values():
+def store_name(reference: Reference) -> str:
+    """The name of the configured store of this URL, or else the one in the reference: a store may have moved.
+
+    Raises:
+        UnknownStoreError: it is not configured here.
+    """
+    stores = settings().stores
+    for name, url in stores.items():
         if url.partition("?")[0] == reference.url:  # a store's URL is without its options
-            return open_store(url)
-    if reference.store not in urls:
+            return name
+    if reference.store not in stores:
         raise UnknownStoreError(reference.store, reference.url)
-    return open_store(urls[reference.store])
+    return reference.store
+
+
+def _store(reference: Reference) -> Store:
+    return open_store(settings().stores[store_name(reference)])
 
 
 def _missing(store: Store, reference: Reference) -> MissingPayloadError:
@@ -137,6 +165,10 @@ class _Seen:
             self.size += len(chunk)
             yield chunk
 
+    def take_all(self) -> None:
+        for _ in self:
+            pass
+
     @property
     def digest(self) -> str:
         return f"{_ALGORITHM}:{self._digest.hexdigest()}"
@@ -144,6 +176,5 @@ class _Seen:
 
 def _digest(chunks: Iterable[Any]) -> str:
     seen = _Seen(chunks)
-    for _ in seen:
-        pass
+    seen.take_all()
     return seen.digest

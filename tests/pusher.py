@@ -22,7 +22,7 @@ import numpy as np
 
 from airflow_xcom.backend import CodecXComBackend
 from airflow_xcom.backend.settings import settings
-from airflow_xcom.backend.stores import open_store
+from airflow_xcom.backend.stores import open_store, redis
 
 BEGUN, WRITING, WRITTEN, COMMITTED = 1, 2, 3, 4  # how far a push is
 COORDINATE = {"dag_id": "flights", "run_id": "manual", "task_id": "clean", "map_index": -1, "key": "return_value"}
@@ -65,10 +65,6 @@ def pull(row: Any) -> Any:
 
 
 def serve(database: str, progress: str) -> None:
-    if settings().path.startswith("redis"):
-        from airflow_xcom.backend.stores import redis as store
-
-        store._SMALL = store._CHUNK = 1 << 16  # so that a push is many commands
     CodecXComBackend.serialize_value(value(0), **COORDINATE)  # imports what the processes then need not
     open_store.cache_clear()
     gc.freeze()
@@ -114,6 +110,7 @@ def push_many(database: str, first: str, count: str) -> None:
 
 
 if __name__ == "__main__":
+    redis._SMALL = redis._CHUNK = 1 << 16  # so that a push is many commands
     logging.getLogger("airflow_xcom.backend").setLevel(logging.WARNING)  # Airflow's handler writes to standard output
     command, *arguments = sys.argv[1:]
     {"serve": serve, "push": push_many}[command](*arguments)

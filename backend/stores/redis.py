@@ -9,6 +9,7 @@ import struct
 import time
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -17,7 +18,7 @@ from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError
 from airflow_xcom.codecs import CorruptPayloadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, MutableSequence, Sequence
+    from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
     from socket import socket
     from typing import NoReturn
     from urllib.parse import SplitResult
@@ -110,16 +111,19 @@ class RedisStore:
     def ttl(self) -> int | None:
         return self._ttl
 
-    def put(self, path: str, chunks: Sequence[Any]) -> None:
-        key, size, now = self._key(path), sum(len(chunk) for chunk in chunks), time.time()
-        if size <= _SMALL:
-            self._call("cannot write", "SET", key, b"".join([_Head(size, 0, now).pack(), *chunks]), *self._life())
+    def put(self, path: str, chunks: Iterable[Any]) -> None:
+        key, size, now = self._key(path), 0, time.time()
+        pieces = _pieces(chunks, _CHUNK)
+        first = next(pieces, b"")
+        if len(first) <= _SMALL:
+            self._call("cannot write", "SET", key, _Head(len(first), 0, now).pack() + bytes(first), *self._life())
             return
         written: MutableSequence[bytes] = []
         try:
-            for index, piece in enumerate(_pieces(chunks, _CHUNK)):
+            for index, piece in enumerate(chain([first], pieces)):
                 written.append(_chunk_key(key, index))
                 self._call("cannot write", "SET", written[-1], piece, "EX", _UNPUBLISHED)
+                size += len(piece)
             self._publish(key, _Head(size, _CHUNK, now), written)
         except BaseException:
             self._discard(written)
@@ -159,12 +163,15 @@ class RedisStore:
             self._fill(memory[index * head.chunk :][: head.chunk], path, "GET", _chunk_key(key, index))
         return memory
 
-    def read_range(self, path: str, start: int, stop: int) -> memoryview:
-        """The bytes from ``start`` to before ``stop``, as far as there are any, in writable memory.
+    def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
+        memories = [self._range(path, start, stop) for start, stop in ranges]
+        for memory, (start, stop) in zip(memories, ranges, strict=True):
+            if len(memory) != stop - start:
+                raise StoreError(self.url, f"cannot read: {path!r} has no bytes {start} to {stop}")
+        return memories
 
-        Raises:
-            BlobNotFoundError: it is not there.
-        """
+    def _range(self, path: str, start: int, stop: int) -> memoryview:
+        """The bytes from ``start`` to before ``stop``, as far as there are any."""
         key = self._key(path)
         ends = (_Head.BYTES + start, _Head.BYTES + stop - 1)
         begin, rest = self._transaction("cannot read", ("GETRANGE", key, 0, _Head.BYTES - 1), ("GETRANGE", key, *ends))
@@ -412,7 +419,7 @@ def _passes(error: Exception) -> bool:
     return isinstance(error, (*passing, redis.exceptions.MasterDownError)) or str(error).startswith(_PASSING)
 
 
-def _pieces(chunks: Sequence[Any], size: int) -> Iterator[bytes | memoryview]:
+def _pieces(chunks: Iterable[Any], size: int) -> Iterator[bytes | memoryview]:
     """The blob in pieces of ``size`` bytes; a piece that lies within one chunk is not copied."""
     parts: list[memoryview] = []
     room = size
