@@ -37,7 +37,8 @@ INTRODUCTION = """# Fidelity
 
 What becomes of {count} values that tasks return. Made by `python tests/fidelity.py`; the values are the cases of the
 tests. *Exact*: the same type, dtypes, index, order, fold, down to the last bit. *Refused*: an error at push. *Changed*:
-anything else comes back, or pulling fails. What ours refuses is in [REFUSED.md](REFUSED.md). The one thing that PostgreSQL changes under the default options is the order
+anything else comes back, or pulling fails. What ours refuses is in [REFUSED.md](REFUSED.md).
+The one thing that PostgreSQL changes under the default options is the order
 of keys in a dict of plain JSON, which stays plain so that others can read it.
 """
 Way = Callable[[Any], Callable[[], Any]]
