@@ -313,7 +313,9 @@ def _sortable(array: Any) -> Any:
     """Labels that pandas can number: those in the byte order of the machine, and no floats of 16 or 128 bits."""
     if isinstance(array, np.ndarray):
         array = array.astype(_SORTABLE.get(array.dtype.char, array.dtype.newbyteorder("=")))
-    return pd.Index(array)
+    return pd.Index(
+        array, dtype=array.dtype, tupleize_cols=False
+    )  # without dtype=, pandas looks for text among objects
 
 
 @st.composite
@@ -848,18 +850,33 @@ def keys(depth: int) -> Values:
     return st.integers(0, 9).flatmap(lambda dice: containers if dice >= 7 else leaves)
 
 
+_LEAVES = st.sampled_from(list(LEAVES.values())).flatmap(lambda strategy: strategy)
+
+
+def _containers(inner: Values, depth: int) -> Values:
+    return st.sampled_from(list(CONTAINERS.values())).flatmap(lambda make: make(inner, keys(min(depth, 2))))
+
+
+@cache
+def _inner(depth: int) -> Values:
+    """Now a container and now not, which keeps examples small."""
+    if not depth:
+        return _LEAVES
+    containers = _containers(_inner(depth - 1), depth - 1)
+    return st.integers(0, 9).flatmap(lambda dice: containers if dice >= 4 else _LEAVES)
+
+
+@cache
+def _deep(depth: int) -> Values:
+    """Containers all the way down."""
+    return _containers(_deep(depth - 1), depth - 1) if depth else _LEAVES
+
+
 @cache
 def values(depth: int = DEPTH) -> Values:
     """Any value that a task may return, nested ``depth`` deep at the most."""
-    leaves = st.sampled_from(list(LEAVES.values())).flatmap(lambda strategy: strategy)
-    if not depth:
-        return leaves
-    containers = st.sampled_from(list(CONTAINERS.values())).flatmap(
-        lambda make: make(values(depth - 1), keys(min(depth - 1, 2)))
-    )
-    # Leaves by themselves are soon all tried; and more containers below would make an example of hundreds of values.
-    few = 1 if depth == DEPTH else 4
-    return st.integers(0, 9).flatmap(lambda dice: containers if dice >= few else leaves)
+    containers, deep = _containers(_inner(depth - 1), depth - 1), _deep(depth)
+    return st.integers(0, 9).flatmap(lambda dice: _LEAVES if dice < 1 else containers if dice < 8 else deep)
 
 
 def of_tag(tag: str) -> Values:
