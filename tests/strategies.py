@@ -439,7 +439,9 @@ def indexes(draw: DrawFn, count: int) -> Any:
         case "levels":
             levels = draw(st.lists(st.sampled_from([_text, _numbers, _keys, _times]), min_size=1, max_size=2))
             made = [_sortable(draw(level(count + 1))) for level in levels]
-            return pd.MultiIndex.from_arrays(made, names=[draw(TEXT | st.none()) for _ in made])[:count]
+            index = pd.MultiIndex.from_arrays(made, names=[draw(TEXT | st.none()) for _ in made])[:count]
+            index.sortorder = draw(st.sampled_from([None, 0]))
+            return index
     made = draw(st.sampled_from([_numbers, _nullable, _text, _zoned, _times, _periods, _intervals, _categories, _keys]))
     return _index(draw(made(count)), name)
 
