@@ -953,7 +953,7 @@ def test_names_are_unique() -> None:
 
 
 def test_a_plain_frame_needs_no_meta() -> None:
-    node = pandas_frame._encode_frame(pd.DataFrame({"a": [1, 2], "b": [0.5, 1.5], "c": [True, False]}))
+    node = pandas_frame.encode_frame(pd.DataFrame({"a": [1, 2], "b": [0.5, 1.5], "c": [True, False]}))
     assert node.meta == ({} if NEW else {"columns": {"kind": "object"}})
     assert len(json.dumps(encode(pd.DataFrame({"a": [1, 2, 3]})).to_json())) < 900
 
@@ -992,7 +992,7 @@ def test_a_foreign_dtype_is_refused() -> None:
         dtype = ForeignDtype()
 
     with pytest.raises(UnsupportedTypeError, match=r"column 'x': .*foreign.*ForeignDtype.*astype"):
-        pandas_frame._encode_series(
+        pandas_frame.encode_series(
             pd.Series([1], name="x").set_axis([0]).pipe(lambda s: _Fake(s, ForeignArray(np.arange(1))))
         )
 
@@ -1157,7 +1157,7 @@ def test_a_null_in_a_column_of_times_is_nat_whatever_stands_there() -> None:
 def test_forged_meta_raises(meta: Any) -> None:
     table = pa.table({"a": [1, 2], "b": [1, 2]})
     with pytest.raises((ValueError, TypeError, KeyError, AttributeError, IndexError)):
-        pandas_frame._decode_frame(Table(table, meta), 1)
+        pandas_frame.decode_frame(Table(table, meta), 1)
 
 
 def test_damaged_bytes_raise_a_typed_error() -> None:
