@@ -334,6 +334,22 @@ def test_a_crs_that_is_not_built_again_is_refused(monkeypatch: pytest.MonkeyPatc
         encode(CRS(4326))
 
 
+@pytest.mark.filterwarnings("ignore:.*init")
+def test_a_crs_that_names_a_file_is_refused_and_the_advice_helps() -> None:
+    crs = CRS("+init=epsg:4326")
+    with pytest.raises(EncodeError, match=r"from_json\(value\.to_json\(\)\)"):
+        encode(crs)
+    assert _restorer("pyproj.CRS", 1)([crs.srs, crs.to_json()]).srs.startswith("{")
+    crs = CRS.from_json(crs.to_json())
+    assert_identical(crs, through_blob(crs))
+
+
+def test_an_srid_that_is_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "_write", lambda geometries: shapely.to_wkb(geometries, byte_order=1))
+    with pytest.raises(EncodeError, match="does not come back the same"):
+        encode(shapely.set_srid(LineString(SQUARE), 4326))
+
+
 # -- forged --------------------------------------------------------------------------------------------------
 
 POINT_WKB = Point(1, 2).wkb

@@ -184,12 +184,10 @@ def _insist_same(geometries: Any, rebuilt: Any) -> None:
 
 def _node_of(geometry: Any) -> list[Any]:
     """The node of a collection that WKB does not say exactly."""
-    node = [
-        geometry.geom_type,
-        int(shapely.get_srid(geometry)),
-        [_encode(part) for part in shapely.get_parts(geometry)],
-    ]
-    _insist_same(geometry, _decode(node, 1) if geometry.geom_type in _COLLECT else None)
+    kind = geometry.geom_type
+    parts = map(_encode, shapely.get_parts(geometry)) if kind in _COLLECT else ()
+    node = [kind, int(shapely.get_srid(geometry)), list(parts)]
+    _insist_same(geometry, _decode(node, 1) if kind in _COLLECT else None)
     return node
 
 
