@@ -12,7 +12,7 @@ from pathlib import Path
 import pusher
 import pytest
 from conftest import Backend
-from places import PLACES
+from shared_places import PLACES
 
 from airflow_xcom.backend.stores import open_store
 

@@ -85,16 +85,22 @@ def test_a_range_is_read_alone(store: RedisStore, server: Valkey, size: int) -> 
     places = sorted({0, 1, 50, size // 2, size - 1, size, size + 5, _CHUNK - 1, _CHUNK, _CHUNK + 1, 2 * _CHUNK})
     for start in places:
         for stop in places:
-            memory = store.read_range(PATH, start, stop)
-            assert memory == data[start:stop], (start, stop)
-            assert not memory.readonly
+            if start < stop <= size:
+                (memory,) = store.read(PATH, [(start, stop)])
+                assert memory == data[start:stop], (start, stop)
+                assert not memory.readonly
+            elif start < stop:
+                with pytest.raises(StoreError, match=f"has no bytes {start} to {stop}"):
+                    store.read(PATH, [(start, stop)])
+    several = store.read(PATH, [(0, 1), (size // 2, size), (5, 5)])
+    assert [bytes(part) for part in several] == [data[:1], data[size // 2 :], b""]
     before = commands(server)
     sent = network_output(server)
-    store.read_range(PATH, 10, 20)
+    store.read(PATH, [(10, 20)])
     assert network_output(server) - sent < 10_000
     assert commands(server, since=before).get("get") is None
     with pytest.raises(BlobNotFoundError):
-        store.read_range(PATH + "2", 0, 1)
+        store.read(PATH + "2", [(0, 1)])
 
 
 def network_output(server: Valkey) -> int:
@@ -215,12 +221,12 @@ def test_a_lost_or_damaged_chunk_is_never_a_value(server: Valkey, store: RedisSt
         client.set(chunk, b"x")
         with pytest.raises(CorruptPayloadError, match=f"has 1 bytes, and {_CHUNK} were written"):
             store.get(PATH)
-        assert store.read_range(PATH, 0, 5) == b"xxxxx"
+        assert store.read(PATH, [(0, 5)])[0] == b"xxxxx"
         client.delete(chunk)
         with pytest.raises(BlobNotFoundError):
             store.get(PATH)
         with pytest.raises(BlobNotFoundError):
-            store.read_range(PATH, _CHUNK, _CHUNK + 1)
+            store.read(PATH, [(_CHUNK, _CHUNK + 1)])
 
 
 # --- time to live ---------------------------------------------------------------------------------
@@ -305,7 +311,7 @@ def test_a_connection_that_breaks_within_a_chunk_is_survived(server: Valkey) -> 
         store = RedisStore(f"redis://127.0.0.1:{port}/0/xcom")
         RedisStore(server.url()).put(PATH, [data])
         assert store.get(PATH) == data
-        assert store.read_range(PATH, 5, _CHUNK + 5) == data[5 : _CHUNK + 5]
+        assert store.read(PATH, [(5, _CHUNK + 5)])[0] == data[5 : _CHUNK + 5]
 
 
 def test_a_failover_is_survived(server: Valkey, store: RedisStore) -> None:
