@@ -160,16 +160,11 @@ def test_a_killed_writer_leaves_only_chunks_that_go_by_themselves(server: Valkey
         import os
         from airflow_xcom.backend.stores.redis import _CHUNK, RedisStore
 
-        class Chunks(list):
-            def __iter__(self):
-                yield from list.__iter__(self)
-                if self.counted:
-                    os._exit(9)
-                self.counted = True
+        def chunks():
+            yield bytes(2 * _CHUNK + 5)
+            os._exit(9)
 
-        chunks = Chunks([bytes(2 * _CHUNK + 5)])
-        chunks.counted = False
-        RedisStore({server.url()!r}).put({PATH!r}, chunks)
+        RedisStore({server.url()!r}).put({PATH!r}, chunks())
     """
     assert subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False).returncode == 9
     with server.client() as client:
