@@ -13,34 +13,12 @@ from typing import Any
 
 import orjson
 
-__all__ = ["exact_json", "in_jsonb_order", "is_exact_float", "is_exact_int", "is_exact_text", "types_within"]
+__all__ = ["exact_json", "in_jsonb_order", "is_exact_float", "is_exact_int", "is_exact_text"]
 
 _CONTAINERS = frozenset({dict, list})
 _NATIVES = frozenset({dict, list, str, int, float, bool, type(None)})
 _EXPONENT = 1e16
 _DEEPEST = 64  # the JSON parser of the API server gives up at 200 levels, and an envelope adds its own
-
-
-def types_within(value: Any) -> tuple[set[type], int]:
-    """The classes of all objects in ``value``, and how many levels of containers it has.
-
-    Only exact lists and dicts are gone into, each once, so that cycles end.
-    """
-    found = {type(value)}
-    level = [value] if type(value) in _CONTAINERS else []
-    seen: set[int] = set()
-    depth = 0
-    while level:
-        depth += 1
-        children = gc.get_referents(*level)
-        kinds = set(map(type, children))
-        found |= kinds
-        if not kinds & _CONTAINERS:
-            break
-        below = {id(child): child for child in children if type(child) in _CONTAINERS}
-        level = [child for key, child in below.items() if key not in seen]
-        seen.update(below)
-    return found, depth
 
 
 def is_exact_float(value: float) -> bool:

@@ -163,6 +163,16 @@ def read_tree(packed: bytes, tags: list[tuple[str, int]], buffers: list[bytes]) 
     def unpack(data: bytes) -> Any:
         return msgspec.msgpack.decode(data, ext_hook=extension)
 
+    def records(names: Any, keys: list[Any], columns: list[list[Any]]) -> Any:
+        rows = [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
+        return rows if names is None else dict(zip(names, rows, strict=True))
+
+    def many(index: int, nodes: list[Any], places: list[int]) -> list[Any]:
+        items: list[Any] = [Tagged(*tags[index], node) for node in nodes]
+        for place in places:
+            items.insert(place, None)
+        return items
+
     def extension(code: int, data: memoryview) -> Any:
         content = bytes(data)
         if code in (0, 1):
@@ -172,9 +182,11 @@ def read_tree(packed: bytes, tags: list[tuple[str, int]], buffers: list[bytes]) 
             return Table(pa.ipc.open_stream(stream.data).read_all(), meta)
         if code == 3:
             place, index, node = unpack(content)
-            return shared.setdefault(place, Tagged(*tags[index], node))
-        if code == 4:
-            return shared[unpack(content)]
+            shared[place] = Tagged(*tags[index], node)
+        if code in (3, 4):
+            return shared[place if code == 3 else unpack(content)]
+        if code in (5, 6):
+            return records(*unpack(content)) if code == 5 else many(*unpack(content))
         if code == 15:
             index, node = unpack(content)
             return Tagged(*tags[index], node)

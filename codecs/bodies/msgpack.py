@@ -10,6 +10,8 @@ code   data
 2      a table: ``[meta, buffer]``, packed; the buffer is an Arrow IPC stream
 3      a tagged node that is met again: ``[place, index, node]``, packed
 4      a tagged node that was met before: its place, packed
+5      dicts with the same keys: ``[names, keys, columns]``, packed; names is nil for a list of them
+6      a list of nodes of one tag: ``[index, nodes, places of nil]``, packed
 15     a tagged node whose tag stands beyond the first 112: ``[index, node]``, packed
 16-127 a tagged node: the node, packed; the code less 16 is the index into the table of tags
 ====== =====================================================================================
@@ -21,11 +23,12 @@ import gc
 from collections.abc import Callable  # noqa: TC003 - a module variable is annotated with it
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgpack
 
 from airflow_xcom.codecs.advice import advice_for
+from airflow_xcom.codecs.bodies.batches import Many, Records, in_batches, many_of, records_of
 from airflow_xcom.codecs.errors import (
     CircularReferenceError,
     CodecError,
@@ -36,7 +39,7 @@ from airflow_xcom.codecs.errors import (
     UnsupportedTypeError,
 )
 from airflow_xcom.codecs.model import Buffer, Codec, Shared, Table, Tagged
-from airflow_xcom.codecs.natives import is_exact_text, types_within
+from airflow_xcom.codecs.natives import is_exact_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -46,7 +49,7 @@ __all__ = ["MAGIC", "VERSION", "Reader", "Writer", "pack_cells", "read", "read_c
 MAGIC = "airflow_xcom"
 VERSION = 1
 
-_INLINE_BUFFER, _BUFFER, _TABLE, _SHARED, _SAME, _FAR_TAG, _FIRST_TAG = 0, 1, 2, 3, 4, 15, 16
+_INLINE_BUFFER, _BUFFER, _TABLE, _SHARED, _SAME, _RECORDS, _MANY, _FAR_TAG, _FIRST_TAG = 0, 1, 2, 3, 4, 5, 6, 15, 16
 _NEAR_TAGS = 128 - _FIRST_TAG
 _DEEPEST = 100  # levels of tagged nodes in each other
 _DEEPEST_NATIVES = 500  # levels of lists and dicts in each other; some packers stop at 511, and the unpacker at 1024
@@ -55,11 +58,13 @@ _SMALL = 4096  # bytes; below this a buffer costs less in the tree than in the t
 _PART = 2**32 - _ALIGNMENT  # bytes; MessagePack's bin 32 holds less than 4 GiB
 _NIL = b"\xc0"
 _FIXSTR, _FIXSTR_MOST, _STR8, _STR8_MOST = 0xA0, 31, 0xD9, 255  # heads of strings, and their most bytes
+_FEW = 16  # items of a node that is no more than a few facts
 _QUIET = 1 << 20  # bytes of tree from which the cyclic garbage collector is held off while it is unpacked
 
 # Packed natively by the packer although they would not come back as themselves.
 _IMPOSTORS = frozenset({bytearray, memoryview, msgpack.ExtType, msgpack.Timestamp})
 _CONTAINERS = frozenset({dict, list})
+_HEAVY = frozenset({Buffer, Table})
 _LEAVES = frozenset({str, int, float, bool, bytes, type(None)})  # in a list of these nothing needs a closer look
 
 
@@ -96,7 +101,8 @@ class Writer:
         self._inline = inline
         self._depth = 0
         self._packers: list[msgpack.Packer] = []
-        self._pack_text = msgpack.Packer(buf_size=256).pack
+        self._packer = msgpack.Packer(buf_size=256)
+        self._pack_text = self._packer.pack
         self.codes: dict[tuple[str, int], int] = {}
         self._shares = first is not None
         self.large: dict[int, tuple[Any, Any]] = {} if first is None else first.large  # by id: object and node
@@ -121,7 +127,7 @@ class Writer:
             EncodeError: some part of it cannot be stored exactly.
         """
         if type(value) in _CONTAINERS and not (type(value) is list and _LEAVES.issuperset(map(type, value))):
-            kinds, depth = types_within(value)
+            value, kinds, depth = in_batches(value, self._nodes_of)
             if depth > _DEEPEST_NATIVES:
                 raise _too_deep(value)
             if not kinds.isdisjoint(_IMPOSTORS):
@@ -204,13 +210,15 @@ class Writer:
             raise NestingError(msg)
         self._depth += 1
         try:
-            if kind is Table:
-                return msgpack.ExtType(_TABLE, self.pack([value.meta, _Chunks(self._stream(value.table))]))
-            if kind is Tagged:
-                return self._tag(value.tag, value.version, self.pack(value.node))
-            return self._value(value)
+            return self._FORMS[kind](self, value) if kind in self._FORMS else self._value(value)
         finally:
             self._depth -= 1
+
+    def _table(self, table: Table) -> msgpack.ExtType:
+        return msgpack.ExtType(_TABLE, self.pack([table.meta, _Chunks(self._stream(table.table))]))
+
+    def _tagged(self, tagged: Tagged) -> msgpack.ExtType:
+        return self._tag(tagged.tag, tagged.version, self.pack(tagged.node))
 
     def _value(self, value: Any) -> msgpack.ExtType:
         """What the codec of ``value`` makes of it; of what is large and was met before, where it stands."""
@@ -257,11 +265,54 @@ class Writer:
             return _new_extension((_FIRST_TAG + index, packed))
         return msgpack.ExtType(_FAR_TAG, b"\x92" + msgpack.packb(index) + packed)
 
+    def _nodes_of(self, kind: type, items: list[Any]) -> tuple[Codec, list[Any]] | None:
+        """The codec of a class and what it makes of objects; None where they may be large, or are to be shared."""
+        found = self._find(kind)
+        if found is None or not _is_light(self._encode(found, items[0])):
+            return None
+        nodes = [self._encode(found, item) for item in items]
+        if set(map(type, nodes)) == {str}:
+            return found, nodes
+        return (found, nodes) if all(map(_is_light, nodes)) and len(set(map(id, items))) == len(items) else None
+
+    def _records(self, records: Records) -> msgpack.ExtType:
+        names = list(records.source) if type(records.source) is dict else None
+        try:
+            columns = [self.pack(column) for column in records.columns]
+            head = [b"\x93", self.pack(names), self.pack(records.keys), self._packer.pack_array_header(len(columns))]
+            return msgpack.ExtType(_RECORDS, b"".join(head + columns))
+        except EncodeError as error:
+            error.trail.append(records.source)
+            raise
+
+    def _many(self, many: Many) -> msgpack.ExtType:
+        index = self.codes.setdefault((many.codec.tag, many.codec.version), len(self.codes))
+        try:
+            packed = b"\x93" + msgpack.packb(index) + self.pack(many.nodes) + msgpack.packb(many.gaps)
+        except EncodeError as error:
+            error.trail.append(many.source)
+            raise
+        return msgpack.ExtType(_MANY, packed)
+
+    _FORMS: ClassVar[dict[type, Callable[[Writer, Any], msgpack.ExtType]]] = {
+        Table: _table,
+        Tagged: _tagged,
+        Records: _records,
+        Many: _many,
+    }
+
     def _buffer(self, chunks: list[memoryview]) -> msgpack.ExtType:
         if self._inline or sum(map(len, chunks)) < _SMALL:
             return msgpack.ExtType(_INLINE_BUFFER, b"".join(chunks))
         self.buffers.append(chunks)
         return msgpack.ExtType(_BUFFER, msgpack.packb(len(self.buffers) - 1))
+
+
+def _is_light(node: Any) -> bool:
+    """Whether a node has no memory of its own to write, as far as can be seen at a glance."""
+    if type(node) is list:
+        return len(node) < _FEW and _HEAVY.isdisjoint(map(type, node))
+    return type(node) is dict or type(node) in _LEAVES
 
 
 def _is_utf8(text: str) -> bool:
@@ -345,6 +396,12 @@ class Reader:
             return self._table(stream, meta)
         if code == _SAME:
             return self._kept(node)
+        if code == _RECORDS:
+            return _records(*node)
+        if code == _MANY:
+            index, nodes, gaps = node
+            restore = self._restorer_of(_index(index, len(self._tags)))
+            return many_of([restore(node) for node in nodes], gaps)
         if code == _SHARED:
             place, index, node = node
             return self._keep(place, self._restore(_index(index, len(self._tags)), node))
@@ -355,10 +412,13 @@ class Reader:
         raise CorruptPayloadError(msg)
 
     def _restore(self, index: int, node: Any) -> Any:
+        return self._restorer_of(index)(node)
+
+    def _restorer_of(self, index: int) -> Callable[[Any], Any]:
         restore = self._restorers[index]
         if restore is None:
             restore = self._restorers[index] = self._restorer(*self._tags[index])
-        return restore(node)
+        return restore
 
     def _keep(self, place: Any, value: Any) -> Any:
         if type(place) is not int or place in self._shared:
@@ -369,6 +429,17 @@ class Reader:
 
     def _kept(self, place: Any) -> Any:
         return self._shared[place]
+
+
+def _records(names: list[Any] | None, keys: list[str], columns: list[list[Any]]) -> Any:
+    rows = records_of(keys, columns)
+    if names is None:
+        return rows
+    found = dict(zip(names, rows, strict=True))
+    if len(found) != len(rows):
+        msg = "a name of a record comes twice"
+        raise CorruptPayloadError(msg)
+    return found
 
 
 class _NodeReader(Reader):
