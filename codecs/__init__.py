@@ -14,6 +14,7 @@ from airflow_xcom.codecs.errors import (
     CorruptPayloadError,
     DecodeError,
     EncodeError,
+    LibraryVersionError,
     MissingClassError,
     MissingLibraryError,
     NestingError,
@@ -22,6 +23,7 @@ from airflow_xcom.codecs.errors import (
     UnknownTagError,
     UnsupportedTypeError,
     UnsupportedValueError,
+    UnusableLibraryError,
 )
 from airflow_xcom.codecs.model import Buffer, Codec, Table, Tagged
 from airflow_xcom.codecs.registry import ENTRY_POINT_GROUP, Registry, codec, registry
@@ -41,6 +43,7 @@ __all__ = [
     "CorruptPayloadError",
     "DecodeError",
     "EncodeError",
+    "LibraryVersionError",
     "MissingClassError",
     "MissingLibraryError",
     "NestingError",
@@ -53,6 +56,7 @@ __all__ = [
     "UnknownTagError",
     "UnsupportedTypeError",
     "UnsupportedValueError",
+    "UnusableLibraryError",
     "codec",
     "decode",
     "decode_json",

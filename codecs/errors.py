@@ -13,6 +13,7 @@ __all__ = [
     "CorruptPayloadError",
     "DecodeError",
     "EncodeError",
+    "LibraryVersionError",
     "MissingClassError",
     "MissingLibraryError",
     "NestingError",
@@ -21,6 +22,7 @@ __all__ = [
     "UnknownTagError",
     "UnsupportedTypeError",
     "UnsupportedValueError",
+    "UnusableLibraryError",
 ]
 
 
@@ -139,6 +141,42 @@ class MissingLibraryError(DecodeError, ImportError):
         )
         self.tag = tag
         self.library = library
+
+
+class UnusableLibraryError(DecodeError, ImportError):
+    """A library that a payload needs cannot be imported; mostly, another one is too old for it.
+
+    Attributes:
+        library: the library.
+        reason: what its import said.
+    """
+
+    def __init__(self, library: str, reason: object) -> None:
+        super().__init__(
+            f"{library} cannot be imported here ({reason}); install releases that fit together, where the value is "
+            "pulled"
+        )
+        self.library = library
+        self.reason = str(reason)
+
+
+class LibraryVersionError(DecodeError):
+    """The installed release of a library has no place for what a payload says; another release has.
+
+    Attributes:
+        library: the library.
+        installed: its version here.
+        needed: the versions that have it, such as ``"2.3 or newer"``.
+    """
+
+    def __init__(self, what: str, library: str, installed: str, needed: str) -> None:
+        super().__init__(
+            f"{what} needs {library} {needed}, and {library} {installed} is installed here; install {library} {needed} "
+            "where the value is pulled"
+        )
+        self.library = library
+        self.installed = installed
+        self.needed = needed
 
 
 class ClassNotAllowedError(DecodeError):

@@ -21,6 +21,8 @@ from airflow_xcom.codecs.errors import (
     NewerFormatError,
     RegistrationError,
     UnknownTagError,
+    UnsupportedTypeError,
+    UnusableLibraryError,
 )
 from airflow_xcom.codecs.instances import restore, state_of
 from airflow_xcom.codecs.model import Codec
@@ -235,14 +237,17 @@ class Registry:
     # -- looking up ------------------------------------------------------------------------------------
 
     def for_type(self, kind: type) -> Codec | None:
-        """The codec for objects whose class is exactly ``kind``, or None."""
+        """The codec for objects whose class is exactly ``kind``, or None.
+
+        Raises:
+            UnsupportedTypeError: its codec needs a library that cannot be imported.
+        """
         try:
             return self._cache[kind]
         except KeyError:
             pass
         if self._builtins:
-            for base in kind.__mro__:
-                self._load_homes(base.__module__)
+            self._load_homes_of(kind)
         self._load_entry_points()
         with self._lock:
             found = self._cache[kind] = self._search(kind)
@@ -274,6 +279,7 @@ class Registry:
         Raises:
             UnknownTagError: nobody registered it.
             MissingLibraryError: a built-in codec reads it, and its library is not installed.
+            UnusableLibraryError: it is installed, and cannot be imported.
             NewerFormatError: the codec here is older than the payload.
         """
         found = self._by_tag.get(tag)
@@ -309,13 +315,25 @@ class Registry:
         for home in _HOMES.get(root, ()) if dot else _STDLIB:
             try:
                 self._load_builtin(home)
-            except ImportError as error:
+            except ModuleNotFoundError as error:
                 library = (error.name or root).partition(".")[0]
                 raise MissingLibraryError(tag, library) from error
+            except ImportError as error:
+                raise UnusableLibraryError((error.name or root).partition(".")[0], error) from error
 
     def _load_homes(self, module: str) -> None:
         for home in _HOMES.get(module.partition(".")[0], ()):
             self._load_builtin(home)
+
+    def _load_homes_of(self, kind: type) -> None:
+        try:
+            for base in kind.__mro__:
+                self._load_homes(base.__module__)
+        except ImportError as error:  # pyarrow 26 does not load beside NumPy 1.26, but pandas 2 does
+            msg = (
+                f"the codec of {kind.__module__}.{kind.__qualname__} cannot be loaded ({error}); install what it needs"
+            )
+            raise UnsupportedTypeError(msg) from error
 
     def _load_builtin(self, home: str) -> None:
         if home in self._loaded:

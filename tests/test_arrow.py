@@ -88,10 +88,13 @@ TYPED: dict[str, tuple[list[Any], Any]] = {
     "map": ([[("a", 1)], None, []], pa.map_(pa.string(), pa.int8())),
     "map_sorted": ([[("a", 1)]], pa.map_(pa.string(), pa.int8(), keys_sorted=True)),
     "list_of_dictionaries": ([["a"], ["b", None]], pa.list_(pa.dictionary(pa.int8(), pa.string()))),
-    "deep": ([[{"a": [("k", [1.5])]}]], pa.list_(pa.struct([("a", pa.map_(pa.string(), pa.list_(pa.float16())))]))),
+    "deep": (
+        [[{"a": [("k", [np.float16(1.5)])]}]],
+        pa.list_(pa.struct([("a", pa.map_(pa.string(), pa.list_(pa.float16())))])),
+    ),
 }
 for name in "int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split():  # noqa: SIM905
-    TYPED[name] = ([1, None, 0], getattr(pa, name)())
+    TYPED[name] = ([np.float16(1), None, np.float16(0)] if name == "float16" else [1, None, 0], getattr(pa, name)())
 for unit in ("s", "ms", "us", "ns"):
     TYPED[f"timestamp_{unit}"] = ([1, None, -(2**62)], pa.timestamp(unit))
     TYPED[f"zoned_{unit}"] = ([1, None], pa.timestamp(unit, "Europe/Berlin"))

@@ -22,6 +22,7 @@ from airflow_xcom.codecs.errors import (
     CorruptPayloadError,
     DecodeError,
     EncodeError,
+    LibraryVersionError,
     UnsupportedTypeError,
     UnsupportedValueError,
 )
@@ -703,7 +704,7 @@ def test_long_double_of_another_platform_is_refused(text: str) -> None:
 
 def test_strings_before_numpy_2_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(numpy_dtypes, "_STRING", None)
-    with pytest.raises(DecodeError, match="NumPy 2"):
+    with pytest.raises(LibraryVersionError, match=r"numpy 2\.0 or newer"):
         numpy_dtypes.decode_dtype(["string", True])
 
 

@@ -28,7 +28,13 @@ from identical import assert_identical, difference
 from airflow_xcom.codecs.builtin import pandas_columns, pandas_frame, pandas_summary
 from airflow_xcom.codecs.builtin.number_columns import Memory
 from airflow_xcom.codecs.builtin.pandas_columns import decode_array, encode_array
-from airflow_xcom.codecs.errors import DecodeError, EncodeError, UnsupportedTypeError, UnsupportedValueError
+from airflow_xcom.codecs.errors import (
+    DecodeError,
+    EncodeError,
+    LibraryVersionError,
+    UnsupportedTypeError,
+    UnsupportedValueError,
+)
 from airflow_xcom.codecs.model import Table
 from airflow_xcom.codecs.payload import decode, decode_json, encode
 
@@ -1208,3 +1214,10 @@ def test_a_changed_value_is_found() -> None:
     value = MADE["zones"]()
     assert difference(value, value.assign(utc=value["berlin"])) is not None
     assert collections.Counter(MADE)
+
+
+def test_a_freq_that_this_pandas_keeps_in_no_array_is_refused() -> None:
+    row = encode(pd.array(pd.date_range("2024-01-01", periods=3))).to_json()
+    row["$"][2]["$"][1][0]["freq"] = {"$": ["pandas.offsets", 1, ["Day", 1]]}
+    with pytest.raises(LibraryVersionError, match=r"an array with the freq .*needs pandas older than 3\.1"):
+        decode_json(row)

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -20,7 +21,13 @@ from identical import assert_identical, difference
 from polars.testing.parametric import dataframes
 
 from airflow_xcom.codecs.builtin import polars as codec
-from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, UnsupportedTypeError, UnsupportedValueError
+from airflow_xcom.codecs.errors import (
+    CorruptPayloadError,
+    DecodeError,
+    LibraryVersionError,
+    UnsupportedTypeError,
+    UnsupportedValueError,
+)
 from airflow_xcom.codecs.model import Table
 from airflow_xcom.codecs.payload import decode, decode_json, encode
 
@@ -65,7 +72,7 @@ for unit in ("ms", "us", "ns"):
 
 VALUES: dict[str, tuple[list[Any], Any]] = {
     "int128_ends": ([2**127 - 1, -(2**127), 0, None], pl.Int128),
-    "uint128_ends": ([2**128 - 1, 0, None], pl.UInt128),
+    **({"uint128_ends": ([2**128 - 1, 0, None], pl.UInt128)} if hasattr(pl, "UInt128") else {}),
     "uint64_end": ([2**64 - 1, None], pl.UInt64),
     "boolean": ([True, None, False], pl.Boolean),
     "string": (["a", "", None, "é😀", "a\0b", "longer than what a view holds itself"], pl.String),
@@ -134,12 +141,12 @@ def named_categories():
     return pl.DataFrame({"a": pl.Series(["x", None], dtype=pl.Categorical(kind)), "b": ["x", "y"]})
 
 
-PRIVATE = pl.Categories.random()
+private = cache(lambda: pl.Categories.random())  # noqa: PLW0108 - before polars 1.32 there is no such class
 
 
 @case
 def private_categories():
-    return pl.Series(["x"], dtype=pl.Categorical(PRIVATE))
+    return pl.Series(["x"], dtype=pl.Categorical(private()))
 
 
 @case
@@ -450,14 +457,17 @@ def test_an_older_polars_names_what_it_has_not(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(codec, "_DIGITS", {})
     monkeypatch.setattr(codec, "_HAS_CATEGORIES", False)
     for row in (wide, named):
-        with pytest.raises(DecodeError, match="upgrade polars"):
+        with pytest.raises(LibraryVersionError, match="needs polars") as caught:
             decode_json(row)
+        assert (caught.value.library, caught.value.installed) == ("polars", pl.__version__)
 
 
 def test_categories_of_an_older_polars(monkeypatch: pytest.MonkeyPatch) -> None:
     class Ordered(pl.Categorical):
         ordering = "lexical"
 
+    assert codec._decode_dtype(["Categorical", "lexical"], pl.String()) == pl.Categorical(), "and not one of that name"
+    assert codec._decode_dtype(["Categorical", "physical"], pl.String()) == pl.Categorical()
     monkeypatch.setattr(codec, "_HAS_CATEGORIES", False)
     assert codec._encode_dtype(Ordered()) == ["Categorical", "lexical"]
     assert codec._decode_dtype(["Categorical", "lexical"], pl.String()) == pl.Categorical("lexical")
@@ -486,3 +496,18 @@ def test_a_changed_value_is_found() -> None:
     assert difference(pl.DataFrame(height=1), pl.DataFrame(height=2))
     assert difference(pl.Series(["red"], dtype=COLORS), pl.Series(["red"], dtype=pl.Categorical))
     assert difference(pl.Series("a", [1]), pl.Series("b", [1]))
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "needed"),
+    [
+        ("Float16", lambda: pl.Series([1.5], dtype=pl.Float16), "1.36 or newer"),
+        ("Map", lambda: pl.Series([{"a": 1}], dtype=pl.Map(pl.String, pl.Int64)), "2.0 or newer"),
+    ],
+)
+def test_a_dtype_that_an_older_polars_would_take_for_another_is_refused(name, make, needed, monkeypatch) -> None:
+    row = encode(make()).to_json()
+    monkeypatch.delattr(pl, name)
+    with pytest.raises(LibraryVersionError, match=name) as caught:
+        decode_json(row)
+    assert caught.value.needed == needed

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from airflow_xcom.codecs.errors import CorruptPayloadError, NewerFormatError
+from airflow_xcom.codecs.errors import (
+    CorruptPayloadError,
+    DecodeError,
+    LibraryVersionError,
+    NewerFormatError,
+    UnusableLibraryError,
+)
 from airflow_xcom.codecs.model import Table
 
 if TYPE_CHECKING:
@@ -15,10 +21,12 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["KEY", "VERSION", "read_file", "read_stream", "stream_chunks", "write_file"]
+__all__ = ["KEY", "VERSION", "read_file", "read_stream", "stream_chunks", "unreadable", "write_file"]
 
 KEY = b"airflow_xcom"  # of the schema's metadata
 VERSION = 1
+
+_SMALL_DECIMALS = "Library only supports 128-bit or 256-bit decimal"  # pyarrow 17 and 18, of what 19 has
 
 
 class _Chunks:
@@ -86,9 +94,10 @@ def read_file(memory: memoryview, *, full: bool) -> tuple[str, int, Any, pa.Tabl
     Raises:
         CorruptPayloadError: it is not an Arrow file of ours, or damaged.
         NewerFormatError: a newer release wrote it.
+        UnusableLibraryError: pyarrow cannot be imported.
+        LibraryVersionError: the pyarrow installed has not the types of the table.
     """
-    import pyarrow as pa
-
+    pa = _pyarrow()
     try:
         table = pa.ipc.open_file(pa.py_buffer(memory)).read_all()
         table.validate(full=full)
@@ -96,8 +105,7 @@ def read_file(memory: memoryview, *, full: bool) -> tuple[str, int, Any, pa.Tabl
     except MemoryError:
         raise
     except Exception as error:
-        msg = f"the payload is not an Arrow file of this distribution, or is damaged: {type(error).__name__}: {error}"
-        raise CorruptPayloadError(msg) from error
+        raise unreadable("the payload is not an Arrow file of this distribution, or is damaged", error) from error
     match note:
         case {"version": int(newer)} if newer > VERSION:
             raise NewerFormatError("the Arrow body", newer, VERSION)
@@ -112,15 +120,29 @@ def read_stream(memory: memoryview, meta: Any, *, full: bool) -> Table:
 
     Raises:
         CorruptPayloadError: it is not an Arrow stream, or damaged.
+        UnusableLibraryError, LibraryVersionError: see :func:`read_file`.
     """
-    import pyarrow as pa
-
+    pa = _pyarrow()
     try:
         table = pa.ipc.open_stream(pa.py_buffer(memory)).read_all()
         table.validate(full=full)
     except MemoryError:
         raise
     except Exception as error:
-        msg = f"a table in the payload is damaged: {type(error).__name__}: {error}"
-        raise CorruptPayloadError(msg) from error
+        raise unreadable("a table in the payload is damaged", error) from error
     return Table(table, meta, memory)
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow as pa
+    except ImportError as error:  # pyarrow 26 does not load beside NumPy 1.26
+        raise UnusableLibraryError("pyarrow", error) from error
+    return pa
+
+
+def unreadable(what: str, error: Exception) -> DecodeError:
+    """The error of this distribution for one that pyarrow raised on reading."""
+    if _SMALL_DECIMALS in str(error):
+        return LibraryVersionError("a decimal of 32 or 64 bits", "pyarrow", _pyarrow().__version__, "19 or newer")
+    return CorruptPayloadError(f"{what}: {type(error).__name__}: {error}")

@@ -28,8 +28,9 @@ from weakref import WeakSet
 import numpy as np
 import pyarrow as pa
 
+from airflow_xcom.codecs.bodies.arrow import unreadable
 from airflow_xcom.codecs.builtin.arrow_summary import summarize_columns
-from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, UnsupportedValueError
+from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.model import Codec, Table
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CODECS"]
 
+_SINCE = {"arrow.uuid": 18, "arrow.bool8": 18, "arrow.opaque": 18, "arrow.json": 19}  # pyarrow's own extension types
 _IN_PLACE = 12  # bytes that a view holds itself
 _LITTLE = 4096  # bytes that are not worth a copy
 _STREAMED = 1 << 20  # bytes of a reader that are taken at once
@@ -106,6 +108,10 @@ def _check_extensions(expected: list[str], schema: Any) -> None:
     if found == expected:
         return
     missing = sorted(set(expected) - set(found)) or sorted(set(found) ^ set(expected))
+    needed = max(_SINCE.get(name, 0) for name in missing or [""])
+    if int(pa.__version__.partition(".")[0]) < needed:
+        what = f"a value with the Arrow extension types {missing}"
+        raise LibraryVersionError(what, "pyarrow", pa.__version__, f"{needed} or newer")
     msg = (
         f"the payload has the Arrow extension types {missing}, which are not registered here as they were where it was "
         "pushed; call pyarrow.register_extension_type() before the pull, or upgrade pyarrow"
@@ -120,7 +126,10 @@ def _encode_schema(schema: Any) -> list[Any]:
 
 def _decode_schema(node: Any, _version: int) -> Any:
     message, extensions = node
-    schema = pa.ipc.read_schema(pa.py_buffer(message))
+    try:
+        schema = pa.ipc.read_schema(pa.py_buffer(message))
+    except pa.ArrowException as error:
+        raise unreadable("the schema in the payload is damaged", error) from error
     _check_extensions(extensions, schema)
     return schema
 

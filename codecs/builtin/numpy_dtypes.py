@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, UnsupportedValueError
+from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, LibraryVersionError, UnsupportedValueError
 
 __all__ = ["SCALAR_TYPES", "decode_dtype", "encode_dtype", "mantissa_bits"]
 
@@ -149,8 +149,7 @@ def _decode_text(text: str) -> np.dtype[Any]:
 
 def _decode_string(coerce: bool, *na_object: Any) -> np.dtype[Any]:  # noqa: FBT001 - the node's order
     if _STRING is None:
-        msg = f"StringDType needs NumPy 2, and NumPy {np.__version__} is installed where it is pulled"
-        raise DecodeError(msg)
+        raise LibraryVersionError("a StringDType", "numpy", np.__version__, "2.0 or newer")
     options = {"na_object": na_object[0]} if na_object else {}
     dtype: np.dtype[Any] = _STRING(coerce=coerce, **options)
     return dtype

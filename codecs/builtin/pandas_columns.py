@@ -27,7 +27,13 @@ from airflow_xcom.codecs.builtin.number_columns import (
     without_nulls,
 )
 from airflow_xcom.codecs.builtin.object_columns import decode_cells, decode_objects, encode_objects
-from airflow_xcom.codecs.errors import DecodeError, MissingLibraryError, UnsupportedTypeError, UnsupportedValueError
+from airflow_xcom.codecs.errors import (
+    DecodeError,
+    LibraryVersionError,
+    MissingLibraryError,
+    UnsupportedTypeError,
+    UnsupportedValueError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +78,8 @@ def decode_array(kind: Any, column: Any, memory: Memory) -> Any:
     """The array that :func:`encode_array` was given: a NumPy array, or a pandas array where the dtype is one of pandas.
 
     Raises:
-        DecodeError: the pandas installed is too old for the dtype.
+        LibraryVersionError: the pandas installed is too old for the dtype.
+        DecodeError: an Arrow extension type is not registered.
         ValueError, TypeError, KeyError: the column is not one of this kind.
     """
     name, *arguments = [kind] if kind is None or isinstance(kind, str) else kind
@@ -121,8 +128,8 @@ def _string_dtype(storage: str, missing: str) -> Any:
             return make(storage)
         if storage == "pyarrow":
             return make("pyarrow_numpy")
-        msg = f"a column of StringDtype({storage!r}, na_value=nan) needs pandas 2.3 or newer; this is {pd.__version__}"
-        raise DecodeError(msg) from None
+        what = f"a column of StringDtype({storage!r}, na_value=nan)"
+        raise LibraryVersionError(what, "pandas", pd.__version__, "2.3 or newer") from None
 
 
 def _decode_implied(column: Any, memory: Memory) -> Any:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.pandas_offsets import checked_offset
 from airflow_xcom.codecs.builtin.times import checked_zone
-from airflow_xcom.codecs.errors import DecodeError, UnsupportedValueError
+from airflow_xcom.codecs.errors import LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.model import Codec
 
 if TYPE_CHECKING:
@@ -60,10 +60,8 @@ def _make_string(storage: str, missing: str) -> Any:
     except TypeError as error:
         if storage == "pyarrow":
             return pd.StringDtype("pyarrow_numpy")
-        raise DecodeError(
-            f"pandas {pd.__version__} has no string dtype in Python objects with NaN; upgrade pandas to 2.3 where the "
-            "value is pulled"
-        ) from error
+        what = "a string dtype in Python objects with NaN"
+        raise LibraryVersionError(what, "pandas", pd.__version__, "2.3 or newer") from error
 
 
 def _take_arrow(dtype: Any) -> list[bytes]:

@@ -18,7 +18,7 @@ from airflow_xcom.codecs.builtin.pandas_columns import decode_array, encode_arra
 from airflow_xcom.codecs.builtin.pandas_index import decode_index, encode_index, width
 from airflow_xcom.codecs.builtin.pandas_names import decode_names, encode_names, index_names, text_of, unique
 from airflow_xcom.codecs.builtin.pandas_summary import summarize_array, summarize_frame, summarize_series
-from airflow_xcom.codecs.errors import EncodeError, UnsupportedValueError
+from airflow_xcom.codecs.errors import EncodeError, LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.model import Codec, Table
 
 __all__ = ["CODECS", "decode_frame", "decode_series", "decode_values", "encode_frame", "encode_series", "encode_values"]
@@ -157,8 +157,12 @@ def decode_values(node: Table, _version: int) -> Any:
     values = decode_array(node.meta.get("kind"), node.table.column(0), Memory(node.memory))
     if isinstance(values, np.ndarray):
         values = pd.array(values, dtype=values.dtype, copy=False)
+    freq = node.meta.get("freq")
     if hasattr(values, "_freq"):
-        values._freq = node.meta.get("freq")  # noqa: SLF001
+        values._freq = freq  # noqa: SLF001
+    elif freq is not None:
+        what = f"an array with the freq {freq} that is not in an index (push pandas.Index(array), which keeps it)"
+        raise LibraryVersionError(what, "pandas", pd.__version__, "older than 3.1")
     return values
 
 

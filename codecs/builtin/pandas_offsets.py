@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from pandas.tseries import offsets
 
-from airflow_xcom.codecs.errors import DecodeError, UnsupportedValueError
+from airflow_xcom.codecs.errors import LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.model import Codec
 
 _OFFSETS: dict[str, Any] = {
@@ -17,6 +17,9 @@ _OFFSETS: dict[str, Any] = {
     for name in vars(offsets)["__all__"]
     if (kind := getattr(offsets, name)) not in (offsets.BaseOffset, offsets.Tick)
 }
+
+# What came with pandas 3.0: classes, and an argument of an older one.
+_SINCE_3 = frozenset({"HalfYearBegin", "HalfYearEnd", "BHalfYearBegin", "BHalfYearEnd", "Easter"})
 
 # Defaults that are the same in every pandas; pandas 2 does not know the second by name.
 _UNSAID = frozenset({("offset", repr(timedelta())), ("method", "3")})
@@ -63,10 +66,9 @@ def _decode_offset(node: list[Any], _version: int) -> Any:
     try:
         return _OFFSETS[name](n, normalize, **arguments)
     except (KeyError, TypeError) as error:
-        raise DecodeError(
-            f"pandas {pd.__version__} has no offset {name} with the arguments {sorted(arguments)}; upgrade pandas "
-            "where the value is pulled"
-        ) from error
+        what = f"the offset {name} with the arguments {sorted(arguments)}"
+        needed = "3.0 or newer" if name in _SINCE_3 and pd.__version__ < "3" else f"newer than {pd.__version__}"
+        raise LibraryVersionError(what, "pandas", pd.__version__, needed) from error
 
 
 def checked_offset(freq: Any) -> Any:

@@ -27,7 +27,7 @@ import polars as pl
 import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.arrow_summary import summarize_columns, text_of
-from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, EncodeError, UnsupportedValueError
+from airflow_xcom.codecs.errors import CorruptPayloadError, EncodeError, LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.model import Codec, Table
 
 __all__ = ["CODECS"]
@@ -95,11 +95,8 @@ def _decode_dtype(spec: Any, found: Dtype) -> Dtype:  # noqa: PLR0911 - one for 
             return _DIGITS[name]()
         case ["Enum", list(categories)]:
             return pl.Enum(categories)
-        case ["Categorical", str(name), str(namespace), str(physical)] if _HAS_CATEGORIES:
-            kinds = {str(kind): kind for kind in (pl.UInt8, pl.UInt16, pl.UInt32)}
-            return pl.Categorical(pl.Categories(name, namespace, physical=kinds[physical]))
-        case ["Categorical", ("physical" | "lexical") as ordering]:
-            return pl.Categorical(ordering)
+        case ["Categorical", "physical" | "lexical"] | ["Categorical", str(), str(), str()]:
+            return _decode_categorical(*spec[1:])
         case ["List", inner] if isinstance(found, pl.List):
             return pl.List(_decode_dtype(inner, found.inner))
         case ["Array", inner] if isinstance(found, pl.Array):
@@ -107,11 +104,26 @@ def _decode_dtype(spec: Any, found: Dtype) -> Dtype:  # noqa: PLR0911 - one for 
         case ["Struct", list(inners)] if isinstance(found, pl.Struct):
             pairs = zip(found.fields, inners, strict=True)
             return pl.Struct([pl.Field(field.name, _decode_dtype(inner, field.dtype)) for field, inner in pairs])
-        case ["Categorical", str(), str(), str()] | "Int128" | "UInt128":
-            msg = f"polars {pl.__version__} has not the dtype {spec}; upgrade polars where the value is pulled"
-            raise DecodeError(msg)
+        case "Int128" | "UInt128":
+            raise _too_old(f"the dtype {spec}", {"Int128": "1.20", "UInt128": "1.34"}[spec])
     msg = f"{spec!r:.80} describes no dtype of a column of {found}"
     raise CorruptPayloadError(msg)
+
+
+def _decode_categorical(name: str, namespace: str | None = None, physical: str = "UInt32") -> Dtype:
+    """Of the three parts that one has since polars 1.32, or of how it sorted before."""
+    if namespace is None:
+        return pl.Categorical() if _HAS_CATEGORIES else pl.Categorical(name)  # since then, that would be its name
+    if not _HAS_CATEGORIES:
+        if (name, namespace, physical) != ("", "", "UInt32"):
+            raise _too_old(f"a Categorical with categories of its own, {[name, namespace, physical]}", "1.32")
+        return pl.Categorical("lexical")  # as the usual one sorts since polars 1.32
+    kinds = {str(kind): kind for kind in (pl.UInt8, pl.UInt16, pl.UInt32)}
+    return pl.Categorical(pl.Categories(name, namespace, physical=kinds[physical]))
+
+
+def _too_old(what: str, since: str) -> LibraryVersionError:
+    return LibraryVersionError(what, "polars", pl.__version__, f"{since} or newer")
 
 
 def _same(left: Dtype, right: Dtype) -> bool:
@@ -178,6 +190,10 @@ _LEAVES = (
 
 
 def _check_type(kind: Any) -> None:
+    if pa.types.is_float16(kind) and not hasattr(pl, "Float16"):
+        raise _too_old("the dtype Float16", "1.36")  # which would become a Float32
+    if pa.types.is_map(kind) and not hasattr(pl, "Map"):
+        raise _too_old("the dtype Map", "2.0")  # which would become a list of structs
     if pa.types.is_dictionary(kind) and pa.types.is_large_string(kind.value_type):
         return
     inner = [kind.field(place) for place in range(kind.num_fields)]
@@ -248,7 +264,14 @@ def _encode_frame(frame: Any) -> Table:
 def _decode_frame(node: Table, _version: int) -> Any:
     if node.table.num_columns:
         return _decode_columns(node.table, node.meta)
-    return pl.DataFrame(height=node.meta["height"]) if "height" in node.meta else pl.DataFrame()
+    if "height" not in node.meta:
+        return pl.DataFrame()
+    try:
+        return pl.DataFrame(height=node.meta["height"])
+    except TypeError as error:
+        if "keyword argument" not in str(error):
+            raise
+        raise _too_old("a frame with rows and no columns", "1.38") from error
 
 
 def _encode_series(series: Any) -> Table:
