@@ -108,7 +108,7 @@ def golden(payloads: Path, folder: Path) -> None:
 
 def _write_index(folder: Path, entries: dict[str, Any]) -> None:
     versions = {name: metadata.version(name) for name in LIBRARIES}
-    versions["Python"] = ".".join(map(str, sys.version_info[:3]))
+    versions["Python"] = ".".join(map(str, sys.version_info[:2]))
     (folder / "index.json").write_text(json.dumps({"versions": versions, "values": entries}))
 
 

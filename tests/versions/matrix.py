@@ -83,7 +83,8 @@ def document(found: dict[str, Any]) -> str:
 
 def _environments(found: dict[str, Any]) -> list[str]:
     libraries = ["Python", *PRINTED]
-    rows = [_row("environment", *libraries, "values", "not made", "refused at push"), _row(*["---"] * 9)]
+    head = ["environment", *libraries, "values", "not made", "refused at push"]
+    rows = [_row(*head), _row(*["---"] * len(head))]
     for name in ENVIRONMENTS:
         index = found["written"][name]
         counts = Counter(kind_of(entry) for entry in index["values"].values())
@@ -98,7 +99,8 @@ def kind_of(outcome: dict[str, Any]) -> str:
 
 
 def _matrix(found: dict[str, Any]) -> list[str]:
-    rows = [_row("written by ↓, read by →", *(f"`{name}`" for name in ENVIRONMENTS)), _row(*["---"] * 5)]
+    head = ["written by ↓, read by →", *(f"`{name}`" for name in ENVIRONMENTS)]
+    rows = [_row(*head), _row(*["---"] * len(head))]
     for writer, shown in (*((name, f"`{name}`") for name in ENVIRONMENTS), (GOLDEN, "golden payloads")):
         rows.append(_row(shown, *(_cell(found["read"][reader][writer]) for reader in ENVIRONMENTS)))
     return ["## Values that came back", "", *rows]
