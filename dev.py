@@ -2,6 +2,7 @@
 
 python3 dev.py demo           run a Dag in a real Airflow and check every XCom of it
 python3 dev.py test [...]     run the tests; further arguments go to pytest
+python3 dev.py fuzz [...]     fuzz what reads payloads; further arguments go to tests/fuzz
 python3 dev.py lint           run ruff and mypy
 python3 dev.py constraints    resolve the newest versions for this Python, for maintainers
 
@@ -38,6 +39,12 @@ def test(*arguments: str) -> None:
     """Run the tests in two processes."""
     install("test")
     become(VENV / "bin" / "pytest", "-n", "2", *arguments)
+
+
+def fuzz(*arguments: str) -> None:
+    """Run the fuzzer, far longer than the tests do."""
+    install("test")
+    become(PYTHON, ROOT / "tests" / "fuzz", *arguments)
 
 
 def lint(*arguments: str) -> None:
@@ -108,7 +115,7 @@ def become(*command: str | Path) -> NoReturn:
 
 def main() -> None:
     """Run the command that the first argument names."""
-    commands = {command.__name__: command for command in (demo, test, lint, constraints)}
+    commands = {command.__name__: command for command in (demo, test, fuzz, lint, constraints)}
     if len(sys.argv) == 1 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     if not CONSTRAINTS.exists() and sys.argv[1] != "constraints":

@@ -87,7 +87,7 @@ def read_blob(reference: Reference) -> Any:
         DecodeError: see :func:`airflow_xcom.codecs.decode`.
         StoreError: the store cannot be read.
     """
-    return decode(_verified(reference), reference.format, trusted=True)
+    return decode(_verified(reference), reference.format)
 
 
 def _verified(reference: Reference) -> memoryview:

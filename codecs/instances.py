@@ -8,6 +8,7 @@ from types import BuiltinFunctionType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
+from airflow_xcom.codecs.model import as_dict
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -67,7 +68,7 @@ def check_names(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> None
     Raises:
         CorruptPayloadError: it has not.
     """
-    if set(state) != set(names):
+    if set(as_dict(state)) != set(names):
         msg = (
             f"{cls.__qualname__} has the fields {list(names)}, and the payload has {list(state)}; to read older "
             "payloads, register the class with @airflow_xcom.codecs.codec and give it a from_node(cls, node, version)"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["Buffer", "Codec", "Shared", "Table", "Tagged"]
+__all__ = ["Buffer", "Codec", "Shared", "Table", "Tagged", "as_dict", "as_list", "as_text"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +78,42 @@ class Shared:
 
     place: int
     node: Any
+
+
+def as_list(node: Any) -> list[Any]:
+    """A node that must be a list; any other iterable, a range or a network say, goes on for as long as a payload likes.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if type(node) is not list:
+        msg = f"a {type(node).__name__} stands where a list should"
+        raise TypeError(msg)
+    return node
+
+
+def as_dict(node: Any) -> dict[Any, Any]:
+    """A node that must be a dict: to look for a key in a range is to go through all of it.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if type(node) is not dict:
+        msg = f"a {type(node).__name__} stands where a dict should"
+        raise TypeError(msg)
+    return node
+
+
+def as_text(node: Any) -> Any:
+    """A node that must be text: to compare an index with a word is to compare all of its labels.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if type(node) is not str:
+        msg = f"a {type(node).__name__} stands where text should"
+        raise TypeError(msg)
+    return node
 
 
 def _no_summary(_value: Any) -> dict[str, Any]:

@@ -198,7 +198,7 @@ ROOM = 2 << 30  # bytes of address space that decoding may add
 TIME = 20  # seconds
 
 PRELUDE = f"""
-import json, os, random, resource, signal, sys
+import base64, json, os, random, resource, signal, struct, sys
 from functools import partial, reduce
 import msgpack, numpy as np, pandas as pd, pyarrow as pa
 from airflow_xcom.codecs import CodecError, decode, decode_json, encode, registry
@@ -240,6 +240,45 @@ def frame(columns, meta):
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
     return partial(decode, sink.getvalue().to_pybytes(), "arrow")
+
+
+def forged_table(table, **options):
+    note = json.dumps({{"version": 1, "tag": "pyarrow.Table", "tag_version": 1, "meta": {{}}}})
+    table = table.replace_schema_metadata({{"airflow_xcom": note}})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+        writer.write_table(table)
+    return partial(decode, sink.getvalue().to_pybytes(), "arrow")
+
+
+def of_table(tag, table, meta):
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return row(tag, {{"$": ["table", [meta, base64.b64encode(sink.getvalue()).decode()]]}})
+
+
+def bomb():
+    sink = pa.BufferOutputStream()
+    table = pa.table({{"a": np.zeros(10**8)}})
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def batch_again():
+    # A file of one large record batch and 10,000 small ones, whose footer says that all are where the large one is.
+    note = json.dumps({{"version": 1, "tag": "pyarrow.Table", "tag_version": 1, "meta": {{}}}})
+    large, small = (pa.record_batch({{"a": np.zeros(size)}}) for size in (100_000, 1))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, large.schema.with_metadata({{"airflow_xcom": note}})) as writer:
+        for batch in [large] + [small] * 10_000:
+            writer.write_batch(batch)
+    data = bytearray(sink.getvalue())
+    offset = 16 + int.from_bytes(data[12:16], "little")
+    place = data.rindex(struct.pack("<q", offset))
+    data[place : place + 24 * 10_001] = data[place : place + 24] * 10_001
+    return bytes(data)
 
 
 def run(attempt):
@@ -334,6 +373,41 @@ REFUSED = {
     "an integer of 200,000,000 digits": "of('int', '0x' + 'f' * 200_000_000)",
     "an integer of 200,000,000 digits in the row": "partial(decode_json, {'$': ['int', '1' * 200_000_000]})",
     "a float of 100,000,000 letters": "partial(decode_json, {'$': ['float', 'x' * 100_000_000]})",
+    "bytes of a number": "of('bytearray', 2**40)",
+    "metadata of numbers": "of_table('pyarrow.Table', pa.table({'a': [1]}), {'metadata': [[2**40, 2**40]]})",
+    "a tuple of a long range": "row('tuple', {'$': ['range', 1, [0, 10**12, 1]]})",
+    "a set of a network": "row('set', {'$': ['ipaddress', 1, ['IPv4Network', '10.0.0.0/8']]})",
+    "a slice of a long range": "row('slice', {'$': ['range', 1, [0, 10**12, 1]]})",
+    "a deque of a long index": "row('deque', [None, {'$': ['pandas.Index', 1, {'range': [0, 10**12, 1]}]}])",
+    "a counter of a long index": "row('counter', {'$': ['pandas.Index', 1, {'range': [0, 10**12, 1]}]})",
+    "a shape of a long range": "row('numpy.ndarray', ['<f8', {'$': ['range', 1, [0, 10**12, 1]]}, "
+    "{'$': ['bytes', '']}])",
+    "a timezone of a long range": "row('timezone', {'$': ['range', 1, [0, 10**12, 1]]})",
+    "a dtype of a long range": "row('pandas.dtype', {'$': ['range', 1, [0, 10**12, 1]]})",
+    "holidays of a long range": "row('pandas.offsets', "
+    "['CustomBusinessDay', 1, False, {'holidays': {'$': ['range', 1, [0, 10**12, 1]]}}])",
+    "an enumeration of 2**40 empty texts": "of_table('polars.Series', pa.table({'a': ['x']}), "
+    "{'dtypes': {'0': ['Enum', [{'$': ['numpy.ndarray', 1, ['<U0', [2**40], {'$': ['bytes', '']}]]}]]}})",
+    "10**9 nulls as wide integers": "of_table('polars.Series', pa.table({'a': pa.nulls(10**9)}), "
+    "{'dtypes': {'0': 'Int128'}})",
+    "a field that ends before its element does, in 32 bits": "of('numpy.ndarray', "
+    "[['struct', 12, False, [['a', '<i4', 0], ['b', '<f8', 2**31 - 1]]], [1], bytes(12)])",
+    "a decompression bomb": "forged_table(pa.table({'a': np.zeros(10**8)}), compression='zstd')",
+    "a decompression bomb in a row": "partial(decode_json, {'$': ['pyarrow.Table', 1, {'$': ['table', [{}, "
+    "base64.b64encode(bomb()).decode()]]}]})",
+    "a large batch that is listed 10,000 times": "partial(decode, batch_again(), 'arrow')",
+    "an array of 2**40 empty texts": "of('numpy.ndarray', ['<U0', [2**40], b''])",
+    "an enumeration of arrays": "of_table('polars.Series', pa.table({'a': ['x']}), {'dtypes': {'0': ['Enum', "
+    "[{'$': ['numpy.ndarray', 1, ['<U0', [2**10], {'$': ['bytes', '']}]]}]]}})",
+    "a range for the index of a frame": "of_table('pandas.DataFrame', pa.table({'a': [1]}), "
+    "{'index': {'$': ['range', 1, [0, 10**12, 1]]}})",
+    "a range for the fields of a class": "row('class.dataclass', ['test:A', {'$': ['range', 1, [0, 10**12, 1]]}])",
+    "a dtype of a long index": "row('numpy.dtype', [{'$': ['pandas.Index', 1, {'range': [0, 10**12, 1]}]}, 1])",
+    "a range for the extension types of a schema": "row('pyarrow.Schema', [{'$': ['bytes', "
+    "base64.b64encode(pa.schema([]).serialize()).decode()]}, {'$': ['range', 1, [0, 10**12, 1]]}])",
+    "10**9 nulls of polars": "of_table('polars.Series', pa.table({'a': pa.nulls(10**9)}), {})",
+    "a kind with a long index": "of_table('pandas.Series', pa.table({'a': [None]}), "
+    "{'kind': ['object', {'$': ['pandas.Index', 1, {'range': [0, 10**12, 1]}]}]})",
     "base64 that is none": "partial(decode_json, {'$': ['bytes', '!' * 50_000_000]})",
 }
 CHEAP = {
@@ -344,7 +418,6 @@ CHEAP = {
     "a counter of large counts": "of('counter', {'a': 2**63})",
     "a label for each of 10**12 rows of no columns": f"frame({{}}, {EMPTY})",
     "a pandas index of 10**12 labels": "of('pandas.Index', {'range': [0, 10**12, 1]})",
-    "an array of 2**40 empty texts": "of('numpy.ndarray', ['<U0', [2**40], b''])",
     "categories of a dtype": "row('pandas.dtype', "
     "['CategoricalDtype', {'$': ['pandas.Index', 1, {'range': [0, 10**12, 1]}]}, False])",
     "10**9 nulls of Arrow": "frame({'a': pa.nulls(10**9)}, {'kinds': {'0': 'arrow'}})",
@@ -354,6 +427,8 @@ CHEAP = {
     "an array without elements": "of('numpy.ndarray', ['<f8', [0, 10**9], b''])",
     "a large dtype": "of('numpy.dtype', '<U500000000')",
     "a structured dtype of 1 GB": "of('numpy.dtype', ['struct', 10**9, False, [['a', '<f8', 0]]])",
+    "a column of zeros, compressed": "forged_table(pa.table({'a': np.zeros(10**6)}), compression='zstd')",
+    "a column of numbers, compressed": "forged_table(pa.table({'a': np.arange(10**6)}), compression='lz4')",
     "a masked scalar": "of('numpy.MaskedArray', None)",
 }
 

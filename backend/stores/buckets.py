@@ -280,7 +280,7 @@ def _given(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _certificates(verify: Any) -> dict[str, Any]:
-    """botocore's ``verify``: False trusts every certificate, a text names a file of authorities."""
+    """Botocore's ``verify``: False trusts every certificate, a text names a file of authorities."""
     if verify is False or str(verify).lower() == "false":
         return {"allow_invalid_certificates": True}
     if isinstance(verify, str) and verify.lower() != "true":

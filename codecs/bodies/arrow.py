@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from airflow_xcom.codecs.bodies.arrow_messages import inflated_size
 from airflow_xcom.codecs.errors import (
     CorruptPayloadError,
     DecodeError,
@@ -21,12 +22,25 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["KEY", "VERSION", "read_file", "read_stream", "stream_chunks", "unreadable", "write_file"]
+__all__ = [
+    "KEY",
+    "VERSION",
+    "check_inflation",
+    "read_file",
+    "read_stream",
+    "stream_chunks",
+    "unreadable",
+    "write_file",
+]
 
 KEY = b"airflow_xcom"  # of the schema's metadata
 VERSION = 1
 
 _SMALL_DECIMALS = "Library only supports 128-bit or 256-bit decimal"  # pyarrow 17 and 18, of what 19 has
+# What a payload may become when it is decompressed.  LZ4 cannot make more than 255 bytes of one; where Zstandard does
+# (a constant column of 64 MiB takes 6 KiB), whoever writes must leave the buffers as they are.
+LARGEST_RATIO = 256
+ALWAYS_ALLOWED = 64 << 20  # bytes
 
 
 class _Chunks:
@@ -84,6 +98,24 @@ def _written(tables: Iterable[pa.Table], schema: pa.Schema, writer_of: Any) -> I
     yield from sink.take()
 
 
+def check_inflation(inflated: int, stored: int) -> None:
+    """Refuse a decompression bomb, before anything is allocated for it.
+
+    Args:
+        inflated: the bytes that a payload says it will have once it is decompressed.
+        stored: the bytes that it has.
+
+    Raises:
+        CorruptPayloadError: these are too few for those.
+    """
+    if inflated > max(ALWAYS_ALLOWED, LARGEST_RATIO * stored):
+        msg = (
+            f"{stored} bytes would be decompressed to {inflated}, and more than {ALWAYS_ALLOWED} must not be more than "
+            f"{LARGEST_RATIO} times what is stored"
+        )
+        raise CorruptPayloadError(msg)
+
+
 def read_file(memory: memoryview, *, full: bool) -> tuple[str, int, Any, pa.Table]:
     """The tag, its version, the meta (in the JSON syntax) and the table of an Arrow IPC file.
 
@@ -99,10 +131,11 @@ def read_file(memory: memoryview, *, full: bool) -> tuple[str, int, Any, pa.Tabl
     """
     pa = _pyarrow()
     try:
+        check_inflation(inflated_size(memory), len(memory))
         table = pa.ipc.open_file(pa.py_buffer(memory)).read_all()
         table.validate(full=full)
         note = orjson.loads((table.schema.metadata or {})[KEY])
-    except MemoryError:
+    except (CorruptPayloadError, MemoryError):
         raise
     except Exception as error:
         raise unreadable("the payload is not an Arrow file of this distribution, or is damaged", error) from error
@@ -124,9 +157,10 @@ def read_stream(memory: memoryview, meta: Any, *, full: bool) -> Table:
     """
     pa = _pyarrow()
     try:
+        check_inflation(inflated_size(memory), len(memory))
         table = pa.ipc.open_stream(pa.py_buffer(memory)).read_all()
         table.validate(full=full)
-    except MemoryError:
+    except (CorruptPayloadError, MemoryError):
         raise
     except Exception as error:
         raise unreadable("a table in the payload is damaged", error) from error

@@ -31,7 +31,7 @@ import pyarrow as pa
 from airflow_xcom.codecs.bodies.arrow import unreadable
 from airflow_xcom.codecs.builtin.arrow_summary import summarize_columns
 from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, LibraryVersionError, UnsupportedValueError
-from airflow_xcom.codecs.model import Codec, Table
+from airflow_xcom.codecs.model import Codec, Table, as_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -105,7 +105,7 @@ def _survives(schema: Any) -> bool:
 def _check_extensions(expected: list[str], schema: Any) -> None:
     """Refuse a schema in which an extension type became its storage, or the other way round."""
     found = _extensions(schema)
-    if found == expected:
+    if found == as_list(expected):
         return
     missing = sorted(set(expected) - set(found)) or sorted(set(found) ^ set(expected))
     needed = max(_SINCE.get(name, 0) for name in missing or [""])
@@ -225,7 +225,7 @@ def _decode_table(node: Table, _version: int) -> Any:
     table, meta = node.table, node.meta
     _check_extensions(meta.get("extensions", []), table.schema)
     pairs = meta.get("metadata")
-    metadata = None if pairs is None else {bytes(key): bytes(item) for key, item in pairs}
+    metadata = None if pairs is None else {bytes(memoryview(key)): bytes(memoryview(item)) for key, item in pairs}
     if table.num_columns:
         return table.replace_schema_metadata(metadata)
     schema = pa.schema([pa.field("", pa.null())], metadata=metadata)  # a column counts rows that have none

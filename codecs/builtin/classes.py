@@ -14,6 +14,7 @@ from typing import Any
 from airflow_xcom.codecs.builtin.class_names import by_name
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
 from airflow_xcom.codecs.instances import check_names, holds, refuse_other_attributes, restore, state_of
+from airflow_xcom.codecs.model import as_dict
 
 _CACHED_HASH = "_attrs_cached_hash"  # of attrs' cache_hash=True; a hash of text is of no use to another process
 
@@ -60,7 +61,7 @@ def _take_attrs(value: Any) -> dict[str, Any]:
 
 
 def _restore_attrs(cls: type, state: dict[str, Any]) -> Any:
-    hashed = _CACHED_HASH in state and state[_CACHED_HASH] is None
+    hashed = _CACHED_HASH in as_dict(state) and state[_CACHED_HASH] is None
     return restore(cls, _attrs_fields(cls, hashed=hashed), state)
 
 

@@ -12,11 +12,11 @@ from typing import Any
 from uuid import UUID
 
 from airflow_xcom.codecs.errors import UnsupportedValueError
-from airflow_xcom.codecs.model import Buffer, Codec
+from airflow_xcom.codecs.model import Buffer, Codec, as_dict, as_list
 
 
 def _decode_tuple(node: list[Any], _version: int) -> tuple[Any, ...]:
-    return tuple(node)
+    return tuple(as_list(node))
 
 
 def _encode_set(value: set[Any] | frozenset[Any]) -> list[Any]:
@@ -44,15 +44,15 @@ def _rank(item: Any) -> tuple[str, str, list[Any], bytes]:
 
 
 def _decode_set(node: list[Any], _version: int) -> set[Any]:
-    return set(node)
+    return set(as_list(node))
 
 
 def _decode_frozenset(node: list[Any], _version: int) -> frozenset[Any]:
-    return frozenset(node)
+    return frozenset(as_list(node))
 
 
 def _decode_bytearray(node: memoryview, _version: int) -> bytearray:
-    return bytearray(node)
+    return bytearray(memoryview(node))  # of a number it would make as many zeros
 
 
 def _encode_range(value: range) -> list[int]:
@@ -60,7 +60,7 @@ def _encode_range(value: range) -> list[int]:
 
 
 def _decode_range(node: list[int], _version: int) -> range:
-    return range(*node)
+    return range(*as_list(node))
 
 
 def _encode_slice(value: slice) -> list[Any]:
@@ -68,7 +68,7 @@ def _encode_slice(value: slice) -> list[Any]:
 
 
 def _decode_slice(node: list[Any], _version: int) -> slice:
-    return slice(*node)
+    return slice(*as_list(node))
 
 
 def _encode_deque(value: deque[Any]) -> list[Any]:
@@ -77,7 +77,7 @@ def _encode_deque(value: deque[Any]) -> list[Any]:
 
 def _decode_deque(node: list[Any], _version: int) -> deque[Any]:
     maxlen, items = node
-    return deque(items, maxlen)
+    return deque(as_list(items), maxlen)
 
 
 def _encode_mapping(value: OrderedDict[Any, Any] | Counter[Any]) -> dict[Any, Any]:
@@ -89,11 +89,11 @@ def _encode_mapping(value: OrderedDict[Any, Any] | Counter[Any]) -> dict[Any, An
 
 
 def _decode_ordered(node: dict[Any, Any], _version: int) -> OrderedDict[Any, Any]:
-    return OrderedDict(node)
+    return OrderedDict(as_dict(node))
 
 
 def _decode_counter(node: dict[Any, int], _version: int) -> Counter[Any]:
-    return Counter(node)
+    return Counter(as_dict(node))
 
 
 _FACTORIES: dict[str | None, Any] = {
@@ -116,7 +116,7 @@ def _encode_defaultdict(value: defaultdict[Any, Any]) -> list[Any]:
 
 def _decode_defaultdict(node: list[Any], _version: int) -> defaultdict[Any, Any]:
     name, items = node
-    return defaultdict(_FACTORIES[name], items)
+    return defaultdict(_FACTORIES[name], as_dict(items))
 
 
 def _length(value: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import numpy as np
 from airflow_xcom.codecs.builtin.numpy_dtypes import SCALAR_TYPES, decode_dtype, encode_dtype
 from airflow_xcom.codecs.builtin.numpy_elements import decode_elements, encode_elements
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
-from airflow_xcom.codecs.model import Codec
+from airflow_xcom.codecs.model import Codec, as_list, as_text
 
 __all__ = ["CODECS"]
 
@@ -49,13 +49,13 @@ def _refusal(array: Any) -> UnsupportedTypeError:
 
 
 def _decode_array(node: Any, _version: int) -> _Array:
-    spec, shape, elements, order = node if len(node) == 4 else (*node, "C")  # noqa: PLR2004
-    for length in shape:
+    spec, shape, elements, order = node if len(as_list(node)) == 4 else (*node, "C")  # noqa: PLR2004
+    for length in as_list(shape):
         if type(length) is not int or length < 0:
             msg = f"an array has a dimension of {length!r:.80}"
             raise CorruptPayloadError(msg)
     flat = decode_elements(decode_dtype(spec), prod(shape), elements)
-    if order not in ("C", "F"):
+    if as_text(order) not in ("C", "F"):
         msg = f"an array has the order {order!r:.80}"
         raise CorruptPayloadError(msg)
     return flat if len(shape) == 1 else flat.reshape(shape, order=order)
@@ -79,9 +79,9 @@ def _encode_scalar(scalar: Any) -> list[Any]:
 
 def _decode_scalar(node: Any, _version: int) -> Any:
     spec, item = node
-    if spec == "U" and type(item) is str:
+    if type(spec) is str and spec == "U" and type(item) is str:
         return np.str_(item)
-    if spec == "S" and type(item) is bytes:
+    if type(spec) is str and spec == "S" and type(item) is bytes:
         return np.bytes_(item)
     dtype = decode_dtype(spec)
     if isinstance(item, bytes | memoryview | list) and dtype.kind not in "OT":

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, LibraryVersionError, UnsupportedValueError
+from airflow_xcom.codecs.model import as_list, as_text
 
 __all__ = ["SCALAR_TYPES", "decode_dtype", "encode_dtype", "mantissa_bits"]
 
@@ -111,12 +112,13 @@ def decode_dtype(node: Any) -> np.dtype[Any]:
     """
     if isinstance(node, str):
         return _decode_text(node)
-    kind, *rest = node
+    kind, *rest = as_list(node)
+    as_text(kind)
     if kind == "string":
         return _decode_string(*rest)
     if kind == "array":
         base, shape = rest
-        return np.dtype((_decode_part(base), tuple(shape)))
+        return np.dtype((_decode_part(base), tuple(as_list(shape))))
     if kind == "meta":
         return np.dtype(decode_dtype(rest[0]), metadata=rest[1])
     if kind in {"struct", "record"}:
@@ -164,10 +166,16 @@ def _decode_part(node: Any) -> np.dtype[Any]:
 
 
 def _decode_struct(itemsize: int, aligned: bool, fields: list[Any]) -> np.dtype[Any]:  # noqa: FBT001 - the node's order
+    formats = [_decode_part(field[1]) for field in as_list(fields)]
+    offsets = [field[2] for field in fields]
+    for part, offset in zip(formats, offsets, strict=True):  # NumPy adds them up in 32 bits
+        if type(offset) is not int or not 0 <= offset <= itemsize - part.itemsize:
+            msg = f"a field of {part.itemsize} bytes at {offset!r:.80} in elements of {itemsize!r:.80}"
+            raise CorruptPayloadError(msg)
     form = {
         "names": [field[0] for field in fields],
-        "formats": [_decode_part(field[1]) for field in fields],
-        "offsets": [field[2] for field in fields],
+        "formats": formats,
+        "offsets": offsets,
         "titles": [field[3] if len(field) > 3 else None for field in fields],  # noqa: PLR2004
         "itemsize": itemsize,
     }

@@ -27,6 +27,7 @@ __all__ = ["decode_elements", "encode_elements"]
 _Array = np.ndarray[Any, np.dtype[Any]]
 
 _SMALL = 4096  # bytes
+_MOST_EMPTY = 1_000_000  # elements that take no bytes: whatever is done with them takes some for each
 
 
 def encode_elements(array: _Array) -> Any:
@@ -38,6 +39,9 @@ def encode_elements(array: _Array) -> Any:
     dtype: Any = array.dtype
     if dtype.hasobject:
         return _encode_values(array.ravel("A"))
+    if not dtype.itemsize and array.size > _MOST_EMPTY:
+        msg = f"{array.size} elements of {dtype!r}, which take no bytes; return its shape"
+        raise UnsupportedValueError(msg)
     owned = _padding(dtype) if dtype.names is not None or dtype.char in "gG" else None
     if owned is not None:
         elements = array.ravel("A").view(np.uint8).reshape(-1, len(owned)) & owned
@@ -105,6 +109,9 @@ def decode_elements(dtype: np.dtype[Any], count: int, elements: Any) -> _Array:
         raise CorruptPayloadError(msg)
     if dtype.hasobject:
         return _decode_values(dtype, count, elements)
+    if not dtype.itemsize and count > _MOST_EMPTY:
+        msg = f"{count} elements of {dtype!r}, which take no bytes"
+        raise CorruptPayloadError(msg)
     if len(elements) != count * dtype.itemsize:
         msg = f"{len(elements)} bytes for {count} elements of {dtype.itemsize} bytes"
         raise CorruptPayloadError(msg)

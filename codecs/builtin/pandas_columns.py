@@ -34,6 +34,7 @@ from airflow_xcom.codecs.errors import (
     UnsupportedTypeError,
     UnsupportedValueError,
 )
+from airflow_xcom.codecs.model import as_dict, as_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,7 @@ __all__ = [
 
 _TEXT = pa.large_string()
 _MOST_UNSEEN = 1_000_000
+_ARGUMENTS = (str, list, dict, bytes)  # of those that have a length
 _NAT = np.iinfo(np.int64).min  # the ordinal of NaT
 
 
@@ -82,7 +84,11 @@ def decode_array(kind: Any, column: Any, memory: Memory) -> Any:
         DecodeError: an Arrow extension type is not registered.
         ValueError, TypeError, KeyError: the column is not one of this kind.
     """
-    name, *arguments = [kind] if kind is None or isinstance(kind, str) else kind
+    name, *arguments = [kind] if kind is None or isinstance(kind, str) else as_list(kind)
+    for argument in arguments:  # pandas compares some of them with words, and an index with a word label by label
+        if hasattr(type(argument), "__len__") and type(argument) not in _ARGUMENTS:
+            msg = f"a {type(argument).__name__} in the kind of a column"
+            raise TypeError(msg)
     return _DECODERS[name](column, memory, *arguments)
 
 
@@ -291,9 +297,10 @@ def decode_labels(spec: dict[str, Any], column: Any, memory: Memory) -> Any:
 
 
 def _decode_index(spec: dict[str, Any], column: Any, memory: Memory) -> Any:
-    name = spec.get("name")
+    name = as_dict(spec).get("name")
     if "range" in spec:
         start, stop, step = spec["range"]
+        len(range(start, stop, step))  # pandas would make one that has no len()
         return pd.RangeIndex(start, stop, step, name=name)
     if "labels" in spec:
         return _checked(spec["labels"], pd.Index)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from airflow_xcom.codecs.builtin.pandas_offsets import checked_offset
 from airflow_xcom.codecs.builtin.times import checked_zone
 from airflow_xcom.codecs.errors import LibraryVersionError, UnsupportedValueError
-from airflow_xcom.codecs.model import Codec
+from airflow_xcom.codecs.model import Codec, as_list, as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ def _encode_dtype(value: Any) -> list[Any]:
 
 
 def _decode_dtype(node: list[Any], _version: int) -> Any:
-    name, *parts = node
+    name, *parts = as_list(node)
     return _MAKE[name](*parts) if parts else _MASKED[name]()
 
 
@@ -51,8 +51,8 @@ def _take_string(dtype: Any) -> list[str]:
 
 
 def _make_string(storage: str, missing: str) -> Any:
-    if missing == "NA":
-        return pd.StringDtype(storage)
+    if as_text(missing) == "NA":
+        return pd.StringDtype(as_text(storage))
     if missing != "NaN":
         raise ValueError(f"{missing!r} is neither NA nor NaN")
     try:
@@ -93,9 +93,11 @@ _TAKE: dict[type, Callable[[Any], list[Any]]] = {
 }
 _MAKE: dict[str, Callable[..., Any]] = {
     "CategoricalDtype": lambda categories, ordered: pd.CategoricalDtype(_checked(categories, pd.Index), ordered),
-    "DatetimeTZDtype": lambda unit, zone: pd.DatetimeTZDtype(unit, checked_zone(zone)),
+    "DatetimeTZDtype": lambda unit, zone: pd.DatetimeTZDtype(as_text(unit), checked_zone(zone)),
     "PeriodDtype": lambda freq: pd.PeriodDtype(checked_offset(freq)),
-    "IntervalDtype": lambda subtype, closed: pd.IntervalDtype(_checked(subtype, *_ANY_DTYPE), closed),
+    "IntervalDtype": lambda subtype, closed: pd.IntervalDtype(
+        _checked(subtype, *_ANY_DTYPE), closed and as_text(closed)
+    ),
     "SparseDtype": lambda subtype, fill_value: pd.SparseDtype(_checked(subtype, *_ANY_DTYPE), fill_value),
     "StringDtype": _make_string,
     "ArrowDtype": _make_arrow,

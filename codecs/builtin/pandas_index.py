@@ -19,7 +19,7 @@ from airflow_xcom.codecs.builtin.pandas_columns import (
     encode_labels,
 )
 from airflow_xcom.codecs.builtin.pandas_summary import summarize_array
-from airflow_xcom.codecs.model import Codec, Table
+from airflow_xcom.codecs.model import Codec, Table, as_dict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,14 +48,14 @@ def _encode_levels(index: Any) -> tuple[dict[str, Any], list[Any]]:
 
 def width(spec: dict[str, Any]) -> int:
     """How many columns the Index has in its table."""
-    if "levels" in spec:
+    if "levels" in as_dict(spec):
         return len(spec["levels"])
     return 0 if "range" in spec else 1
 
 
 def decode_index(spec: dict[str, Any], columns: Sequence[Any], memory: Memory) -> Any:
     """The Index that :func:`encode_index` was given."""
-    if "levels" not in spec:
+    if "levels" not in as_dict(spec):
         return decode_labels(spec, columns[0] if columns else None, memory)
     pairs = zip(spec["levels"], columns, strict=True)
     codes, levels = zip(*(decode_dictionary(level, column, memory) for level, column in pairs), strict=True)

@@ -10,7 +10,7 @@ import pandas as pd
 from pandas.tseries import offsets
 
 from airflow_xcom.codecs.errors import LibraryVersionError, UnsupportedValueError
-from airflow_xcom.codecs.model import Codec
+from airflow_xcom.codecs.model import Codec, as_dict, as_list
 
 _OFFSETS: dict[str, Any] = {
     kind.__name__: kind
@@ -60,9 +60,10 @@ def _business_days(value: Any) -> Any:
 
 
 def _decode_offset(node: list[Any], _version: int) -> Any:
-    name, n, *more = node
+    name, n, *more = as_list(node)
     normalize, arguments = more or (False, {})
     n = index(n)
+    as_list(as_dict(arguments).get("holidays", []))
     try:
         return _OFFSETS[name](n, normalize, **arguments)
     except (KeyError, TypeError) as error:

@@ -17,7 +17,7 @@ from airflow_xcom.codecs.builtin import pandas_dtypes, pandas_offsets
 from airflow_xcom.codecs.builtin.pandas_offsets import checked_offset
 from airflow_xcom.codecs.builtin.times import checked_zone
 from airflow_xcom.codecs.errors import UnsupportedValueError
-from airflow_xcom.codecs.model import Codec
+from airflow_xcom.codecs.model import Codec, as_list, as_text
 
 _UNITS = frozenset({"s", "ms", "us", "ns"})
 _SURE_ZONES = (type(None), timezone, ZoneInfo)
@@ -46,7 +46,7 @@ def _same_timestamp(one: Any, other: Any) -> bool:
 
 
 def _decode_timestamp(node: list[Any], _version: int) -> Any:
-    return _timestamp(*node)
+    return _timestamp(*as_list(node))
 
 
 def _timestamp(count: int, unit: str, zone: Any = None, fold: int = 0) -> Any:
@@ -61,7 +61,7 @@ def _timestamp(count: int, unit: str, zone: Any = None, fold: int = 0) -> Any:
 
 
 def _checked_unit(unit: str) -> Any:
-    if unit not in _UNITS:
+    if as_text(unit) not in _UNITS:
         raise ValueError(f"{unit!r} is not a unit of pandas")
     return unit
 
@@ -90,7 +90,7 @@ def _encode_interval(value: Any) -> list[Any]:
 
 def _decode_interval(node: list[Any], _version: int) -> Any:
     left, right, closed = node
-    return pd.Interval(left, right, closed)
+    return pd.Interval(left, right, as_text(closed))
 
 
 def _encode_missing(_value: Any) -> None:

@@ -14,7 +14,7 @@ from pendulum.tz.exceptions import InvalidTimezone
 
 from airflow_xcom.codecs.builtin.times import moment_node, no_such_zone, split_moment, zone_key
 from airflow_xcom.codecs.errors import UnsupportedValueError
-from airflow_xcom.codecs.model import Codec
+from airflow_xcom.codecs.model import Codec, as_list, as_text
 
 # What the properties of a Duration keep after their first use.
 _CACHES = frozenset({"_y", "_m", "_w", "_d", "_h", "_i", "_s"})
@@ -72,6 +72,9 @@ def _shortest(item: tuple[str, Any]) -> tuple[int, str]:
 
 
 def _decode_duration(node: dict[str, Any], _version: int) -> Duration:
+    if any(type(part) is bool for part in node.values()):  # which would be kept, and equal a number
+        msg = f"a duration of {node!r:.200}"
+        raise TypeError(msg)
     return Duration(**node)
 
 
@@ -97,7 +100,7 @@ def _encode_interval(value: Any) -> list[Any]:
 
 
 def _decode_interval(node: list[Any], _version: int) -> Interval[Any]:
-    start, end, *absolute = node
+    start, end, *absolute = as_list(node)
     return Interval(start, end, *absolute)
 
 
@@ -136,7 +139,7 @@ def _encode_fixed(value: FixedTimezone) -> list[Any]:
 
 def _decode_fixed(node: list[Any], _version: int) -> FixedTimezone:
     offset, name = node
-    return FixedTimezone(offset, name)
+    return FixedTimezone(offset, as_text(name))
 
 
 def _shown(value: Any) -> dict[str, Any]:

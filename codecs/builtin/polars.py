@@ -27,8 +27,13 @@ import polars as pl
 import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.arrow_summary import summarize_columns, text_of
-from airflow_xcom.codecs.errors import CorruptPayloadError, EncodeError, LibraryVersionError, UnsupportedValueError
-from airflow_xcom.codecs.model import Codec, Table
+from airflow_xcom.codecs.errors import (
+    CorruptPayloadError,
+    EncodeError,
+    LibraryVersionError,
+    UnsupportedValueError,
+)
+from airflow_xcom.codecs.model import Codec, Table, as_dict, as_list
 
 __all__ = ["CODECS"]
 
@@ -37,6 +42,8 @@ _DIGITS = {kind.__name__: kind for kind in _WIDE}
 _NAMED = (pl.Categorical, pl.Enum)
 _EXTENSION = getattr(pl, "BaseExtension", ())  # since polars 1.36
 _HAS_CATEGORIES = hasattr(pl, "Categories")  # since polars 1.32
+
+_MOST_UNSEEN = 1 << 27  # nulls without a dtype; polars takes a bit for each
 
 Dtype = Any
 
@@ -91,9 +98,11 @@ def _decode_dtype(spec: Any, found: Dtype) -> Dtype:  # noqa: PLR0911 - one for 
     match spec:
         case None:
             return found
+        case _ if found == pl.Null:
+            pass  # refused: a column of nulls takes no bytes, however long it is
         case str(name) if name in _DIGITS:
             return _DIGITS[name]()
-        case ["Enum", list(categories)]:
+        case ["Enum", list(categories)] if all(type(category) is str for category in categories):
             return pl.Enum(categories)
         case ["Categorical", "physical" | "lexical"] | ["Categorical", str(), str(), str()]:
             return _decode_categorical(*spec[1:])
@@ -136,6 +145,9 @@ def _same(left: Dtype, right: Dtype) -> bool:
 
 def _to_arrow(series: Any) -> Any:
     """A column as Arrow knows it, under no name."""
+    if series.dtype == pl.Null and len(series) > _MOST_UNSEEN:
+        msg = f"{len(series)} nulls without a dtype take no bytes; cast the column to the dtype it should have"
+        raise UnsupportedValueError(msg)
     stored = _stored(series.dtype)
     is_cast = stored != series.dtype
     if is_cast:
@@ -174,6 +186,9 @@ def _from_arrow(table: Any) -> list[Any]:
     """
     for field in table.schema:
         _check_type(field.type)
+        if pa.types.is_null(field.type) and table.num_rows > _MOST_UNSEEN:
+            msg = f"{table.num_rows} nulls that take no bytes"
+            raise CorruptPayloadError(msg)
     plain = pa.Table.from_arrays(table.columns, names=[str(place) for place in range(table.num_columns)])
     try:
         return list(pl.DataFrame(pl.from_arrow(plain)).get_columns())
@@ -245,7 +260,7 @@ def _decode_columns(table: Any, meta: dict[str, Any]) -> Any:
         dtype = _decode_dtype(dtypes.get(str(place)), series.dtype)
         columns.append(series if _same(dtype, series.dtype) else series.cast(dtype))
     frame = pl.DataFrame(columns)
-    frame.columns = meta.get("names", table.column_names)
+    frame.columns = as_list(meta.get("names", table.column_names))
     return frame
 
 
@@ -264,7 +279,7 @@ def _encode_frame(frame: Any) -> Table:
 def _decode_frame(node: Table, _version: int) -> Any:
     if node.table.num_columns:
         return _decode_columns(node.table, node.meta)
-    if "height" not in node.meta:
+    if "height" not in as_dict(node.meta):
         return pl.DataFrame()
     try:
         return pl.DataFrame(height=node.meta["height"])

@@ -48,6 +48,9 @@ def _decode_complex(node: list[float], _version: int) -> complex:
 
 
 def _decode_decimal(node: str, _version: int) -> Decimal:
+    if type(node) is not str:
+        msg = f"a decimal is stored as a {type(node).__name__}"
+        raise TypeError(msg)
     return Decimal(node)
 
 

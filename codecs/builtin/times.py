@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from airflow_xcom.codecs.errors import DecodeError, MissingLibraryError, UnsupportedValueError
-from airflow_xcom.codecs.model import Codec
+from airflow_xcom.codecs.model import Codec, as_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ def moment_node(text: str, value: datetime | time, named: type[ZoneInfo]) -> lis
 
 def split_moment(node: list[Any], load: Callable[[str], ZoneInfo]) -> tuple[str, tzinfo | None, int]:
     """The text, zone and fold of a node that :func:`moment_node` made; ``load`` gives the zone of a key."""
-    text, zone, *more = node
+    text, zone, *more = as_list(node)
     (fold,) = more or (0,)
     return text, load(zone) if isinstance(zone, str) else zone, fold
 
@@ -96,7 +96,7 @@ def _encode_timezone(value: Any) -> list[Any]:
 
 
 def _decode_timezone(node: list[Any], _version: int) -> timezone:
-    days, seconds, microseconds, *name = node
+    days, seconds, microseconds, *name = as_list(node)
     return timezone(timedelta(days, seconds, microseconds), *name)
 
 
@@ -239,7 +239,7 @@ def _decode_dateutil(node: list[Any], _version: int) -> Any:
     tz = _library("dateutil.tz", "dateutil.tz")
     if not node:
         return tz.UTC
-    name, *offset = node
+    name, *offset = as_list(node)
     if offset:
         return tz.tzoffset(name, _decode_timedelta(offset, 1))
     found = tz.gettz(name) if _KEY.fullmatch(name) else None
@@ -254,6 +254,9 @@ def _encode_weekday(value: Any) -> list[int | None]:
 
 def _decode_weekday(node: list[int | None], _version: int) -> Any:
     day, n = node
+    if type(day) is not int or not 0 <= day < 7 or type(n) not in (int, type(None)):  # noqa: PLR2004 - Monday is 0
+        msg = f"{node!r:.80} is no weekday"
+        raise ValueError(msg)
     return _library("dateutil.relativedelta", "dateutil.weekday").weekday(day, n)
 
 
