@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 import time
@@ -94,9 +93,9 @@ def _check(source: str, target: str) -> None:
     stores = settings().stores
     for name in (source, target):
         if name not in stores:
-            raise SettingsError("stores", json.dumps(dict(stores)), f"there is no {name!r} among them")
+            raise SettingsError("stores", ", ".join(stores), f"there is no {name!r} among them")
     if stores[source].partition("?")[0] == stores[target].partition("?")[0]:
-        raise SettingsError("stores", stores[source], f"{source!r} and {target!r} are the same store")
+        raise SettingsError("stores", ", ".join(stores), f"{source!r} and {target!r} are the same store")
 
 
 def _of_store(rows: Rows, name: str) -> Iterator[tuple[Row, Reference]]:
