@@ -24,6 +24,7 @@ from shared_places import PLACES, Place
 
 from airflow_xcom.backend.reference import Envelope
 from airflow_xcom.backend.stores import open_store
+from airflow_xcom.codecs import decode
 
 KILLS = 300
 WHOLE = 20  # pushes that are not killed, to see how long one takes
@@ -132,7 +133,9 @@ def assert_all_is_well(where: Place, rows: dict[str, Any]) -> None:
         assert pusher.number(pusher.pull(row)) == int(name)
     listed = {blob.path: blob for blob in store.list()}
     for path, blob in listed.items():
-        assert len(store.get(path)) == blob.size, "a listed blob is a whole one, referenced or not"
+        memory = store.get(path)
+        assert len(memory) == blob.size
+        assert pusher.number(decode(memory, path.rpartition(".")[2])) >= 0, "a listed blob is whole, referenced or not"
     where.unpublished(set(listed))
     for path in set(listed) - references(rows):
         assert abs(time.time() - listed[path].modified) < 600, "a sweep sees how old it is"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import datetime as dt
 import json
 import os
@@ -13,6 +14,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ import sqlalchemy
 from conftest import Backend
 from valkey_server import Valkey, valkey
 
-from airflow_xcom.backend import SettingsError, StoreError, blobs
+from airflow_xcom.backend import SettingsError, StoreError, blobs, cli
 from airflow_xcom.backend import migrate as migration
 from airflow_xcom.backend.migrate import migrate
 from airflow_xcom.backend.reference import Envelope
@@ -395,3 +397,11 @@ def test_every_command_explains_itself() -> None:
         done = subprocess.run(line, capture_output=True, text=True, check=True)
         assert "usage: airflow-xcom" in done.stdout
     assert "--apply" in done.stdout
+
+
+def test_the_command_is_installed() -> None:
+    metadata = configparser.ConfigParser()
+    metadata.read(Path(__file__).parent.parent / "setup.cfg")
+    name, _, target = metadata["options.entry_points"]["console_scripts"].strip().partition(" = ")
+    assert name == "airflow-xcom"
+    assert EntryPoint(name, target, "console_scripts").load() is cli.main
