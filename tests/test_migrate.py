@@ -208,6 +208,20 @@ def size(rows: dict[int, Any]) -> int:
 
 
 @pytest.mark.usefixtures("stores")
+def test_connections_may_be_in_the_metadata_database(
+    backend: Backend, metadata: Metadata, server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata.put(0, backend.push(value(5)))
+    backend.options(stores=json.dumps({"folder": backend.folder.as_uri(), "cache": "redis://in_database@/xcom"}))
+    add = [sys.executable, "-m", "airflow", "connections", "add", "in_database", "--conn-json", server.connection()]
+    subprocess.run(add, env={**os.environ, **metadata.variables}, capture_output=True, check=True)
+    with command(metadata, "--apply") as moving:
+        assert moving.communicate()[0].startswith("1 of 1 payloads moved")
+    monkeypatch.setenv("AIRFLOW_CONN_IN_DATABASE", server.connection())
+    assert np.array_equal(backend.pull(metadata.all()[0]), value(5))
+
+
+@pytest.mark.usefixtures("stores")
 def test_a_killed_migration_is_taken_up_again(backend: Backend, metadata: Metadata) -> None:
     fill(metadata, backend)
     first = command(metadata, "--apply")

@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def test_what_is_put_is_got(store: RedisStore, size: int, cut: int | None) -> No
 def test_a_range_is_read_alone(store: RedisStore, server: Valkey, size: int) -> None:
     data = np.random.default_rng(1).bytes(size)
     store.put(PATH, [data])
-    places = sorted({0, 1, 50, size // 2, size - 1, size, size + 5, _CHUNK - 1, _CHUNK, _CHUNK + 1, 2 * _CHUNK})
+    places = sorted({0, 1, size - 1, size, size + 5, _CHUNK - 1, _CHUNK, 2 * _CHUNK + 1})
     for start in places:
         for stop in places:
             if start < stop <= size:
@@ -141,6 +142,16 @@ def test_a_listing_has_every_blob_and_nothing_else(server: Valkey, store: RedisS
         store.get("foreign")
     with pytest.raises(StoreError, match="WRONGTYPE"):
         store.get("list")
+
+
+def test_threads_share_a_store(store: RedisStore) -> None:
+    def through(number: int) -> bool:
+        data = bytes([number]) * (_SMALL + number if number % 2 else 1000)
+        store.put(f"t/{number}", [data])
+        return store.get(f"t/{number}") == data
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(through, range(100)))
 
 
 def test_stores_of_one_server_are_apart(server: Valkey) -> None:
@@ -549,6 +560,7 @@ def test_600_megabytes_go_through(server: Valkey, tmp_path: Path, backend: Backe
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     pushing, pulling = map(float, done.stdout.split()[-2:])
+    print(f"extra memory of 600 MB: {pushing:.3f} on push, {pulling:.3f} on pull")  # noqa: T201
     assert pushing < 0.1, "a push holds no second copy"
     assert pulling < 1.1, "a pull holds one"
     with server.client() as client:

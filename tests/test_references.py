@@ -110,6 +110,11 @@ MALFORMED = [
     {"extra": 1},
     {"store": None},
     {"url": 1},
+    {"expires": "1"},
+    {"expires": -1},
+    {"expires": 1.5},
+    {"expires": True},
+    {"expires": 10**12},
 ]
 
 

@@ -94,7 +94,7 @@ class RedisStore:
                 "give redis://conn_id@/prefix, with host and password in the Airflow connection conn_id, or "
                 "redis://host:port/database/prefix for a server without a password",
             )
-        self.url = parts._replace(query="").geturl()
+        self.url = url.partition("?")[0]
         prefix = parts.path.strip("/")
         if parts.hostname is not None:
             prefix = prefix.partition("/")[2]
