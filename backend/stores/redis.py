@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import random
 import re
@@ -18,7 +19,7 @@ from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError
 from airflow_xcom.codecs import CorruptPayloadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from socket import socket
     from typing import NoReturn
     from urllib.parse import SplitResult
@@ -112,16 +113,15 @@ class RedisStore:
         return self._ttl
 
     def put(self, path: str, chunks: Iterable[Any]) -> None:
-        key, size, now = self._key(path), 0, time.time()
-        pieces = _pieces(chunks, _CHUNK)
+        key, now, pieces = self._key(path), time.time(), _pieces(chunks, _CHUNK)
         first = next(pieces, b"")
-        if len(first) <= _SMALL:
-            self._call("cannot write", "SET", key, _Head(len(first), 0, now).pack() + bytes(first), *self._life())
+        if len(first) <= _SMALL and len(first) < _CHUNK:  # a shorter piece is the last
+            self._call("cannot write", "SET", key, b"".join([_Head(len(first), 0, now).pack(), first]), *self._life())
             return
-        written: MutableSequence[bytes] = []
+        size, written = 0, list[bytes]()
         try:
-            for index, piece in enumerate(chain([first], pieces)):
-                written.append(_chunk_key(key, index))
+            for piece in itertools.chain([first], pieces):
+                written.append(_chunk_key(key, len(written)))
                 self._call("cannot write", "SET", written[-1], piece, "EX", _UNPUBLISHED)
                 size += len(piece)
             self._publish(key, _Head(size, _CHUNK, now), written)
@@ -163,30 +163,27 @@ class RedisStore:
             self._fill(memory[index * head.chunk :][: head.chunk], path, "GET", _chunk_key(key, index))
         return memory
 
-    def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
-        memories = [self._range(path, start, stop) for start, stop in ranges]
-        for memory, (start, stop) in zip(memories, ranges, strict=True):
-            if len(memory) != stop - start:
-                raise StoreError(self.url, f"cannot read: {path!r} has no bytes {start} to {stop}")
-        return memories
-
-    def _range(self, path: str, start: int, stop: int) -> memoryview:
-        """The bytes from ``start`` to before ``stop``, as far as there are any."""
+    def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> Sequence[memoryview]:
+        """The bytes from start to before stop of each range, in writable memory; see :class:`Store`."""
         key = self._key(path)
-        ends = (_Head.BYTES + start, _Head.BYTES + stop - 1)
-        begin, rest = self._transaction("cannot read", ("GETRANGE", key, 0, _Head.BYTES - 1), ("GETRANGE", key, *ends))
+        start = _Head.BYTES
+        parts = [("GETRANGE", key, start + first, start + last - 1) for first, last in ranges]
+        begin, *found = self._transaction("cannot read", ("GETRANGE", key, 0, start - 1), *parts)
         head = _Head.of(self._found(path, begin or None), path)
-        stop = min(stop, head.size)
-        if start >= stop:
-            return memoryview(bytearray())
+        for first, last in ranges:
+            if not first <= last <= head.size:
+                raise StoreError(self.url, f"cannot read: {path!r} has no bytes {first} to {last}")
         if not head.chunk:
-            return memoryview(bytearray(rest))
+            return [memoryview(bytearray(part)) for part in found]
+        return [self._read_chunks(path, head, first, last) for first, last in ranges]
+
+    def _read_chunks(self, path: str, head: _Head, start: int, stop: int) -> memoryview:
         memory = memoryview(bytearray(stop - start))
-        for index in range(start // head.chunk, -(-stop // head.chunk)):
+        for index in range(start // head.chunk, -(-stop // head.chunk)) if memory else ():
             offset = index * head.chunk
             first, last = max(start - offset, 0), min(stop - offset, head.chunk)
             part = memory[offset + first - start : offset + last - start]
-            self._fill(part, path, "GETRANGE", _chunk_key(key, index), first, last - 1)
+            self._fill(part, path, "GETRANGE", _chunk_key(self._key(path), index), first, last - 1)
         return memory
 
     def _fill(self, memory: memoryview, path: str, *command: Any) -> None:
