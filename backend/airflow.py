@@ -37,7 +37,7 @@ def connection(connection_id: str) -> Any:
     try:
         from airflow.sdk import BaseHook
     except ImportError:
-        from airflow.hooks.base import BaseHook  # type: ignore[no-redef]
+        from airflow.hooks.base import BaseHook  # type: ignore[attr-defined,no-redef]
     return BaseHook.get_connection(connection_id)
 
 

@@ -50,6 +50,7 @@ def _abfs(request: pytest.FixtureRequest) -> tuple[str, Connection]:
 
 
 PLACES: dict[str, Place] = {"file": _file, "s3": _s3, "gs": _gs, "abfs": _abfs}
+SERVERS = {"s3": "seaweedfs", "gs": "fake_gcs", "abfs": "azurite"}
 
 
 @cache
@@ -77,16 +78,36 @@ class Places:
         self._request = request
         self._monkeypatch = monkeypatch
 
-    def url(self, kind: str, *, bucket: str = BUCKET, name: str = "tests", **changes: Any) -> str:
+    def url(self, kind: str, *, bucket: str = BUCKET, endpoint: str = "", **changes: Any) -> str:
         """The URL of a store of this kind, and its connection in the environment; ``changes`` are to the connection."""
         url, connection = PLACES[kind](self._request)
         if not connection:
             return url
+        if endpoint:
+            changes |= _at(kind, endpoint)
         extra = {**connection.get("extra", {}), **changes.pop("extra", {})}
         text = json.dumps({**connection, **changes, "extra": extra})
-        self._monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", text)
+        self._monkeypatch.setenv("AIRFLOW_CONN_TESTS", text)
         # A prefix that has to be escaped, and is not another's.
-        return url.format(bucket=bucket, prefix=f"ü {uuid4().hex}").replace("tests@", f"{name}@")
+        return url.format(bucket=bucket, prefix=f"ü {uuid4().hex}")
+
+    def endpoint(self, kind: str) -> str:
+        """The address of the server."""
+        return str(self._request.getfixturevalue(SERVERS[kind]).endpoint)
+
+    def secrets(self, kind: str) -> list[str]:
+        """What of a connection nobody may see."""
+        if kind == "gs":
+            return [service_account()["private_key"], service_account()["private_key"].splitlines()[3]]
+        _, connection = PLACES[kind](self._request)
+        return [connection["password"], *([connection["login"]] if kind == "s3" else [])]
+
+
+def _at(kind: str, endpoint: str) -> Connection:
+    """The fields of a connection that say where the server is."""
+    if kind == "abfs":
+        return {"host": endpoint}
+    return {"extra": {{"s3": "endpoint_url", "gs": "gcs.endpoint"}[kind]: endpoint}}
 
 
 @pytest.fixture

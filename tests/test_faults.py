@@ -1,0 +1,247 @@
+"""What goes wrong between a client and a real server: passing faults are survived, lasting ones are typed errors."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Backend
+from places import PLACES, Places
+from proxy import Fault, Proxy
+
+from airflow_xcom.backend import StoreDeniedError, StoreError, StoreNotFoundError, StoreUnreachableError
+from airflow_xcom.backend.stores import open_store
+from airflow_xcom.backend.stores.base import Store
+
+SMALL = random.Random(1).randbytes(100_000)
+LARGE = random.Random(2).randbytes(20_000_001)
+KINDS = [kind for kind in PLACES if kind != "file"]
+
+Between = Callable[[str], tuple[Proxy, Store]]
+
+
+@pytest.fixture
+def between(places: Places) -> Iterator[Between]:
+    """A store of a kind, with a proxy between it and its server."""
+    proxies = []
+
+    def make(kind: str) -> tuple[Proxy, Store]:
+        proxy = Proxy(places.endpoint(kind)).__enter__()
+        proxies.append(proxy)
+        return proxy, open_store(places.url(kind, endpoint=proxy.url))
+
+    yield make
+    for proxy in proxies:
+        proxy.__exit__(None, None, None)
+
+
+def first(count: int, fault: Fault) -> Callable[[str, str], Fault | None]:
+    """The fault happens to so many requests, and not again."""
+    left = iter(range(count))
+    return lambda *_: fault if next(left, None) is not None else None
+
+
+PASSING = {
+    "delay": Fault(delay=0.3),
+    "reset": Fault(reset=True),
+    "answer lost": Fault(answer_lost=True),
+    "429": Fault(status=429),
+    "500": Fault(status=500),
+    "503": Fault(status=503, body=b"<Error><Code>SlowDown</Code></Error>"),
+}
+
+
+@pytest.mark.parametrize("fault", PASSING)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fault_that_passes_is_survived(kind: str, fault: str, between: Between) -> None:
+    proxy, store = between(kind)
+
+    def again() -> None:
+        proxy.fault = first(2, PASSING[fault])
+
+    again()
+    store.put("small", [SMALL])
+    again()
+    store.put("large", [LARGE])
+    again()
+    assert store.get("small") == SMALL
+    again()
+    assert store.get("large") == LARGE
+    again()
+    assert store.read("large", [(5, 9_000_000)])[0] == LARGE[5:9_000_000]
+    again()
+    assert {blob.path for blob in store.list()} == {"small", "large"}
+    again()
+    assert store.delete("small")
+    assert {blob.path for blob in store.list()} == {"large"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_body_that_breaks_off_is_noticed_and_read_again(kind: str, between: Between) -> None:
+    proxy, store = between(kind)
+    for name, data in {"small": SMALL, "large": LARGE}.items():
+        store.put(name, [data])
+        for cut in (0, 1, 50_000, 99_999):
+            proxy.forget()
+            proxy.fault = first(2, Fault(truncate=cut))
+            assert store.get(name) == data
+            assert len(proxy.requests) > 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("kind", KINDS)
+def test_faults_all_the_while(kind: str, seed: int, between: Between) -> None:
+    """A fifth of all requests fail, in every way there is: no blob is lost, and none is wrong."""
+    chance = random.Random(seed)
+    faults = [*PASSING.values(), Fault(truncate=1000)]
+    proxy, store = between(kind)
+    proxy.fault = lambda *_: chance.choice(faults) if chance.random() < 0.2 else None
+    for number in range(10):
+        data = chance.randbytes(chance.choice([10, 1000, 100_000, 9_000_000]))
+        store.put(f"{number}", [data])
+        assert store.get(f"{number}") == data
+        assert store.read(f"{number}", [(1, 9)])[0] == data[1:9]
+
+
+LASTING = {
+    "silence": Fault(delay=20),
+    "reset": Fault(reset=True),
+    "503": Fault(status=503, body=b"<Error><Code>SlowDown</Code></Error>"),
+    "429": Fault(status=429),
+}
+
+
+@pytest.mark.parametrize("fault", LASTING)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fault_that_lasts_is_an_error_within_the_time_out(
+    kind: str, fault: str, between: Between, backend: Backend
+) -> None:
+    backend.options(store_timeout=3)
+    proxy, store = between(kind)
+    store.put("small", [SMALL])
+    proxy.fault = lambda *_: LASTING[fault]
+    acts: list[Callable[[], Any]] = [
+        lambda: store.put("new", [SMALL]),
+        lambda: store.get("small"),
+        lambda: store.read("small", [(0, 5)]),
+        lambda: list(store.list()),
+        lambda: store.delete("small"),
+    ]
+    for act in acts:
+        proxy.forget()
+        began = time.monotonic()
+        with pytest.raises(StoreUnreachableError, match="store_timeout"):
+            act()
+        assert time.monotonic() - began < 3.5
+        assert len(proxy.requests) > 1, "it was tried again"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_body_that_always_breaks_off_is_an_error(kind: str, between: Between, backend: Backend) -> None:
+    backend.options(store_timeout=2)
+    proxy, store = between(kind)
+    store.put("small", [SMALL])
+    proxy.fault = lambda *_: Fault(truncate=0)
+    with pytest.raises(StoreError):
+        store.get("small")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_long_listing_goes_on_where_it_failed(kind: str, between: Between) -> None:
+    proxy, store = between(kind)
+    paths = {f"dag/{number:04}" for number in range(2_100)}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda path: store.put(path, [b"x"]), paths))
+    found = store.list("dag/")
+    begun = [next(found).path]
+    proxy.fault = first(2, Fault(truncate=10))
+    assert sorted([*begun, *(blob.path for blob in found)]) == sorted(paths)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_refused_is_not_tried_again(kind: str, between: Between) -> None:
+    proxy, store = between(kind)
+    store.put("small", [SMALL])
+    refusals = [
+        (
+            Fault(status=403, body=b"<Error><Code>AccessDenied</Code></Error>"),
+            StoreDeniedError,
+            "403 Forbidden .*AccessDenied",
+        ),
+        (Fault(status=401), StoreDeniedError, "check the credentials"),
+        (Fault(status=404, body=b"<Error><Code>NoSuchBucket</Code></Error>"), StoreNotFoundError, "create the bucket"),
+        (Fault(status=400, body=b"<Error><Code>Odd</Code></Error>"), StoreError, "Odd"),
+    ]
+    for fault, kind_of_error, message in refusals:
+        proxy.fault = lambda *_, fault=fault: fault
+        for act in (lambda: store.put("new", [SMALL]), lambda: store.get("small"), lambda: list(store.list())):
+            proxy.forget()
+            with pytest.raises(kind_of_error, match=message):
+                act()
+            assert len(proxy.requests) == 1
+    proxy.fault = lambda *_: None
+    assert store.get("small") == SMALL
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_small_blob_is_one_request_each_way(kind: str, between: Between) -> None:
+    proxy, store = between(kind)
+    store.put("first", [SMALL])
+    for size in (1, 100_000, 8 << 20):
+        proxy.forget()
+        store.put(f"{size}", [b"x"] * 5 + [b"y" * (size - 5)] if size > 5 else [b"x"])
+        assert [method for method, _ in proxy.requests] == ["PUT"]
+        store.get(f"{size}")
+        assert [method for method, _ in proxy.requests] == ["PUT", "GET"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_range_takes_its_bytes_only(kind: str, between: Between) -> None:
+    proxy, store = between(kind)
+    store.put("large", [LARGE])
+    proxy.forget()
+    store.read("large", [(0, 1000), (10_000_000, 10_500_000)])
+    assert len(proxy.requests) == 2
+    assert proxy.sent == 501_000
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_credentials_are_in_no_row_log_error_or_repr(
+    kind: str, between: Between, places: Places, backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Even where a server's answer quotes them."""
+    caplog.set_level(logging.DEBUG)
+    proxy, store = between(kind)
+    secrets = places.secrets(kind)
+    assert all(len(secret) > 8 for secret in secrets)
+    backend.options(path=store.url, threshold=0)
+    row = backend.push(np.arange(3))
+    shown = [repr(row), repr(store), repr(vars(store)), str(store)]
+    quoted = "".join(f"<Code>AccessDenied</Code> {secret} http://x/?sig={secret}" for secret in secrets).encode()
+    for status in (400, 403, 404, 503):
+        backend.options(store_timeout=1)
+        failing = open_store(store.url)
+        proxy.fault = lambda *_, status=status: Fault(status=status, body=quoted)
+        for act, argument in ((failing.get, "a"), (partial(failing.put, "a"), [b"x"]), (backend.pull, row)):
+            with pytest.raises((OSError, LookupError)) as caught:
+                act(argument)
+            shown += ["".join(traceback.format_exception(caught.value)), *_chain(caught.value)]
+    assert len(shown) > 20
+    for text in [*shown, caplog.text]:
+        assert not [secret for secret in secrets if secret in text]
+
+
+def _chain(error: BaseException | None) -> Iterator[str]:
+    """Everything that an error holds, what Python hides in a traceback included."""
+    while error is not None:
+        yield f"{error!r} {error.args} {vars(error)}"
+        yield from _chain(error.__cause__)
+        error = error.__context__
