@@ -25,7 +25,8 @@ SECTION = "xcom_codecs"
 _OPTIONS: dict[str, dict[str, Any]] = {
     "path": {
         "description": "Where values that are too large for the metadata database are written: the URL of a folder, "
-        "or of a Redis or Valkey server (``redis://conn_id@/prefix``), or the name of one of the ``stores``.\n",
+        "of a bucket (``s3://conn_id@bucket/prefix``) or of a Redis or Valkey server (``redis://conn_id@/prefix``), or "
+        "the name of one of the ``stores``.\n",
         "type": "string",
         "default": "file://{AIRFLOW_HOME}/xcom",
         "example": "file:///mnt/shared/xcom",

@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -101,6 +101,11 @@ class ProxyHandler(BaseHTTPRequestHandler):
         with suppress(OSError):
             super().finish()
 
+    def handle_expect_100(self) -> bool:
+        super().handle_expect_100()
+        self.wfile.flush()
+        return True
+
     def relay(self) -> None:
         proxy = self.proxy
         length = int(self.headers.get("Content-Length") or 0)
@@ -116,7 +121,7 @@ class ProxyHandler(BaseHTTPRequestHandler):
             self.rfile.read(length)
             self.answer(fault.status, {"Content-Type": "application/xml"}, fault.body)
             return
-        answer = self.ask(length)
+        answer = self.ask(self.body(length))
         if fault.answer_lost:
             answer.read()
             self.break_connection()
@@ -125,7 +130,22 @@ class ProxyHandler(BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = relay
 
-    def ask(self, length: int) -> Any:
+    def body(self, length: int) -> Iterator[bytes]:
+        """The body of the request as it comes, in chunks if the client sends it so."""
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            size = -1
+            while size:
+                line = self.rfile.readline()
+                size = int(line.partition(b";")[0], 16)
+                yield line + self.rfile.read(size + 2)
+        while length > 0:
+            piece = self.rfile.read(min(length, _PIECE))
+            if not piece:
+                raise ConnectionError
+            yield piece
+            length -= len(piece)
+
+    def ask(self, body: Iterator[bytes]) -> Any:
         """Send the request on, and have the head of the answer."""
         self.http.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():
@@ -133,12 +153,8 @@ class ProxyHandler(BaseHTTPRequestHandler):
                 self.http.putheader(name, value)
         self.http.putheader("Host", self.host or self.headers["Host"])
         self.http.endheaders()
-        while length > 0:
-            piece = self.rfile.read(min(length, _PIECE))
-            if not piece:
-                raise ConnectionError
+        for piece in body:
             self.http.send(piece)
-            length -= len(piece)
         return self.http.getresponse()
 
     def pass_on(self, answer: Any, truncate: int | None) -> None:

@@ -18,3 +18,9 @@ def test_every_workload_is_measured_every_way() -> None:
     assert sum(line.startswith("  pickle-5 ") for line in lines) == 8
     assert sum("ours is" in line for line in lines) > 12
     assert not any("refuses" in line for line in ours)
+
+
+def test_a_frame_goes_to_a_bucket_and_back() -> None:
+    command = [sys.executable, str(BENCHMARKS / "stores.py"), "--frame", "40"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "frame of 40 MB: push" in done.stdout

@@ -190,6 +190,33 @@ def test_nothing_is_there_until_all_of_it_is(store: Store) -> None:
     assert len(store.get(PATH)) == 20_000_001
 
 
+def test_a_large_blob_is_never_in_memory_twice(remote: str, places: Places) -> None:
+    """What is on its way, in either direction, is bounded, however large the blob is."""
+    code = f"""
+        from pathlib import Path
+        from airflow_xcom.backend.stores import open_store
+
+        def memory(name):
+            lines = Path("/proc/self/status").read_text().splitlines()
+            return next(int(line.split()[1]) for line in lines if line.startswith(name)) >> 10
+
+        store = open_store({places.url(remote)!r})
+        store.put("warm", [b"x"])
+        store.get("warm")
+        chunks = [bytes(1 << 20)] * 300
+        before = memory("VmHWM")
+        store.put("large", chunks)
+        pushed = memory("VmHWM")
+        found = store.get("large")
+        assert len(found) == 300 << 20
+        print(pushed - before, memory("VmHWM") - before - 300)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    push, pull = map(int, done.stdout.split())
+    assert push < 100, "of 300 MB"
+    assert pull < 100, "beyond the 300 MB themselves"
+
+
 @pytest.mark.parametrize("size", [10, 20_000_000])
 def test_a_writer_that_fails_leaves_nothing(store: Store, size: int) -> None:
     def chunks() -> Iterator[bytes]:

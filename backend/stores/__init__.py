@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["open_store"]
 
 _SCHEMES = "file://, s3://, gs://, abfs:// and redis://"
+_EXTRAS = {"s3": "s3", "gs": "gcs", "abfs": "azure"}  # scheme -> the extra that brings its client
 
 
 def open_store(url: str) -> Store:
@@ -32,9 +33,12 @@ def _open(url: str, timeout: float) -> Store:
         from airflow_xcom.backend.stores.files import FileStore
 
         return FileStore(url)
-    if scheme in {"s3", "gs", "abfs"}:
-        from airflow_xcom.backend.stores.objects import ObjectStore
-
+    if scheme in _EXTRAS:
+        try:
+            from airflow_xcom.backend.stores.objects import ObjectStore
+        except ImportError as error:
+            advice = f"{scheme}:// needs {error.name}: pip install 'airflow-xcom-codecs[{_EXTRAS[scheme]}]'"
+            raise SettingsError("path", url, advice) from error
         return ObjectStore(url, timeout)
     if scheme in {"redis", "rediss"}:
         from airflow_xcom.backend.stores.redis import RedisStore

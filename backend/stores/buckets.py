@@ -220,10 +220,10 @@ def _google_token(connection_id: str) -> Callable[[], Any]:
     hook = _hook("google.common.hooks.base_google", "GoogleBaseHook", "google")(gcp_conn_id=connection_id)
 
     def credentials() -> dict[str, Any]:
-        from google.auth.transport.requests import Request  # type: ignore[import-untyped]
-
         found = hook.get_credentials()
         if not found.valid:
+            from google.auth.transport.requests import Request  # type: ignore[import-untyped]
+
             found.refresh(Request())
         return {"token": found.token, "expires_at": found.expiry and found.expiry.replace(tzinfo=UTC)}
 

@@ -18,8 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+import obstore
+from obstore.exceptions import BaseError, GenericError
+
 from airflow_xcom.backend.errors import (
-    SettingsError,
     StoreDeniedError,
     StoreError,
     StoreNotFoundError,
@@ -73,17 +75,9 @@ class ObjectStore:
 
     @cached_property
     def _client(self) -> Any:
-        try:
-            import obstore  # noqa: F401 - the extra may be missing
-        except ImportError as error:
-            extra = {"s3": "s3", "gs": "gcs", "abfs": "azure"}[self._bucket.scheme]
-            advice = f"it needs the package obstore: pip install 'airflow-xcom-codecs[{extra}]'"
-            raise SettingsError("path", self.url, advice) from error
         return self._bucket.client(self._timeout)
 
     def put(self, path: str, chunks: Iterable[Any]) -> None:
-        import obstore
-
         rest = (memoryview(chunk).cast("B") for chunk in chunks)
         small: list[memoryview] = []
         size = 0
@@ -97,8 +91,6 @@ class ObjectStore:
         self._ask("cannot write", path, lambda client: obstore.put(client, path, data, use_multipart=False))
 
     def _put_parts(self, path: str, chunks: Iterable[Any]) -> None:
-        import obstore
-
         def put(client: Any) -> None:
             views = (memoryview(chunk).cast("B") for chunk in chunks)
             parts = (view for view in views if view)
@@ -116,12 +108,11 @@ class ObjectStore:
 
     def _begin(self, path: str) -> tuple[int, Any]:
         """The size of a blob and its first bytes, in one request unless it is empty."""
-        import obstore
 
         def begin(client: Any) -> tuple[int, Any]:
             try:
                 found = obstore.get(client, path, options={"range": (0, _PART)})
-            except obstore.exceptions.GenericError as error:
+            except GenericError as error:
                 if "status code: 416" not in str(error):
                     raise
                 found = obstore.get(client, path)  # an empty blob has no first byte to ask for
@@ -153,8 +144,6 @@ class ObjectStore:
             pool.shutdown(cancel_futures=True)
 
     def _piece(self, path: str, start: int, memory: memoryview) -> None:
-        import obstore
-
         stop = start + len(memory)
         found = self._ask("cannot read", path, lambda client: obstore.get_range(client, path, start=start, end=stop))
         if len(found) != len(memory):
@@ -162,8 +151,6 @@ class ObjectStore:
         memory[:] = found
 
     def delete(self, path: str) -> bool:
-        import obstore
-
         def delete(client: Any) -> None:
             obstore.head(client, path)  # S3 does not say whether there was something to delete
             obstore.delete(client, path)
@@ -175,8 +162,6 @@ class ObjectStore:
         return True
 
     def list(self, prefix: str = "") -> Iterator[Blob]:
-        import obstore
-
         folder = prefix.rpartition("/")[0] or None  # the client lists whole folders
         pages: Any = None
         last: str | None = None
@@ -199,8 +184,6 @@ class ObjectStore:
 
     def _ask(self, what: str, path: str, request: Callable[[Any], T], *, again: bool = True) -> T:
         """What the client answers, having been asked ``again`` after a fault that it did not retry itself."""
-        from obstore.exceptions import BaseError
-
         self._refuse_fork()
         began = time.monotonic()
         for attempt in itertools.count():
@@ -233,7 +216,7 @@ class ObjectStore:
         if status in {"401", "403"}:
             advice = f"check the credentials {self._bucket.origin}, and what they are allowed"
             return StoreDeniedError(self.url, f"{what}: {cause}; {advice}")
-        if not status or status in {"408", "429"} or status.startswith("5"):
+        if "HTTP error" in text or status in {"408", "429"} or status.startswith("5"):
             advice = f"check the address {self._bucket.origin}, or raise [xcom_codecs] store_timeout"
             return StoreUnreachableError(self.url, f"{what}: {cause}; {advice}")
         return StoreError(self.url, f"{what}: {cause}")
