@@ -34,6 +34,7 @@ from xml.sax.saxutils import escape
 import pytest
 from proxy import Proxy, ProxyHandler
 
+NO_BUCKET = b"<Error><Code>NoSuchBucket</Code></Error>"
 BUCKET = "xcom"  # every server of objects starts with this one
 AZURITE = "3.35.0"
 _PATIENCE = 180  # seconds that a server may take to start
@@ -214,8 +215,11 @@ class _XmlUploads(ProxyHandler):
         query = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
         if "uploads" in query:
             upload = uuid4().hex
-            self.parts[upload] = {}
             _, bucket, name = unquote(urlsplit(self.path).path).split("/", 2)
+            if self.lacks(bucket):
+                self.answer(404, {}, NO_BUCKET)
+                return
+            self.parts[upload] = {}
             fields = f"<Bucket>{bucket}</Bucket><Key>{escape(name)}</Key><UploadId>{upload}</UploadId>"
             text = f"<InitiateMultipartUploadResult>{fields}</InitiateMultipartUploadResult>"
             self.answer(200, {"Content-Type": "application/xml"}, text.encode())
@@ -232,16 +236,32 @@ class _XmlUploads(ProxyHandler):
         else:
             self.relay()
 
+    def pass_on(self, answer: Any, truncate: int | None) -> None:
+        """What is not there: the XML API says whether it is the bucket."""
+        if answer.status in {404, 500} and self.command == "GET":
+            answer.read()
+            bucket = urlsplit(self.path).path.split("/")[1]
+            self.answer(404, {}, NO_BUCKET if self.lacks(bucket) else b"")
+        else:
+            super().pass_on(answer, truncate)
+
+    def lacks(self, bucket: str) -> bool:
+        self.http.request("GET", f"/storage/v1/b/{bucket}")
+        answer = self.http.getresponse()
+        answer.read()
+        return answer.status == 404
+
     def upload(self, body: bytes) -> None:
         _, bucket, name = unquote(urlsplit(self.path).path).split("/", 2)
         path = f"/upload/storage/v1/b/{bucket}/o?uploadType=media&name={quote(name, safe='')}"
         self.http.request("POST", path, body, {"Content-Type": "application/octet-stream"})
         answer = self.http.getresponse()
-        found = json.loads(answer.read())
-        text = "<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>"
-        if answer.status == 404:
-            text = "<Error><Code>NoSuchBucket</Code></Error>"
-        self.answer(answer.status, {"ETag": found.get("etag", ""), "Content-Type": "application/xml"}, text.encode())
+        found = answer.read()
+        if answer.status == 200:
+            text = b"<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>"
+            self.answer(200, {"ETag": json.loads(found)["etag"], "Content-Type": "application/xml"}, text)
+        else:
+            self.answer(answer.status, {}, NO_BUCKET if answer.status == 404 else found)
 
 
 def _azurite(data: Path) -> Server:

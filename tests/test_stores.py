@@ -190,7 +190,7 @@ def test_nothing_is_there_until_all_of_it_is(store: Store) -> None:
     assert len(store.get(PATH)) == 20_000_001
 
 
-def test_a_large_blob_is_never_in_memory_twice(remote: str, places: Places) -> None:
+def test_a_large_blob_is_never_in_memory_twice(places: Places) -> None:
     """What is on its way, in either direction, is bounded, however large the blob is."""
     code = f"""
         from pathlib import Path
@@ -200,7 +200,7 @@ def test_a_large_blob_is_never_in_memory_twice(remote: str, places: Places) -> N
             lines = Path("/proc/self/status").read_text().splitlines()
             return next(int(line.split()[1]) for line in lines if line.startswith(name)) >> 10
 
-        store = open_store({places.url(remote)!r})
+        store = open_store({places.url("s3")!r})
         store.put("warm", [b"x"])
         store.get("warm")
         chunks = [bytes(1 << 20)] * 300
