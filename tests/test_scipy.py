@@ -346,7 +346,7 @@ def lil(*, rows: list[Any], data: list[Any]) -> Any:
 def test_an_inconsistent_array_is_refused(name: str) -> None:
     with pytest.raises(EncodeError, match="not consistent") as caught:
         encode({"a": SPOILT[name]()})
-    assert caught.value.path == "value['a']"
+    assert caught.value.path == 'value["a"]'
     assert "build it again" in str(caught.value)
 
 

@@ -77,6 +77,10 @@ class ObjectStore:
     def _client(self) -> Any:
         return self._bucket.client(self._timeout)
 
+    @property
+    def ttl(self) -> int | None:
+        return None
+
     def put(self, path: str, chunks: Iterable[Any]) -> None:
         rest = (memoryview(chunk).cast("B") for chunk in chunks)
         small: list[memoryview] = []
