@@ -56,7 +56,7 @@ class Store(Protocol):
             BlobNotFoundError: it is not there.
         """
 
-    def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
+    def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> Sequence[memoryview]:
         """The bytes from start to before stop of each range, in **writable** memory that belongs to the caller.
 
         Raises:
