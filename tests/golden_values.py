@@ -24,6 +24,11 @@ from dateutil.relativedelta import MO
 from pendulum.duration import AbsoluteDuration
 from values import VALUES
 
+
+def _shared(item: Any) -> dict[str, Any]:
+    return {"zz": [item, item], "b": (item,)}
+
+
 _MORE: dict[str, Callable[[], Any]] = {
     "Enum": test_classes.CLASSES["Enum"],
     "attrs class": test_classes.CLASSES["attrs class"],
@@ -49,6 +54,13 @@ _MORE: dict[str, Callable[[], Any]] = {
     "geometry array": lambda: gpd.GeoSeries.from_wkt(["POINT (1 2)", "LINEARRING (0 0, 1 0, 1 1, 0 0)", None]).array,
     "geometry dtype": gpd.array.GeometryDtype,
     "geometry series": lambda: gpd.GeoSeries(gpd.points_from_xy([1, np.nan], [2, np.nan]), crs=2056, name="at"),
+    "a shared array": lambda: _shared(np.arange(600.0)),
+    "records": lambda: [
+        {"id": number, "at": dt.datetime(2024, 2, 29, number % 24, tzinfo=dt.UTC), "note": None if number % 3 else "x"}
+        for number in range(40)
+    ],
+    "records by name": lambda: {f"r{number}": {"id": number, "point": (number, -0.0)} for number in range(40)},
+    "dates and None": lambda: [None if number == 7 else dt.date(2024, 2, 1 + number % 28) for number in range(40)],
     "coordinate reference system": lambda: pyproj.CRS("+proj=laea +lat_0=45"),
     **{
         f"scipy {name}": lambda name=name: getattr(scipy.sparse, name)(np.array([[0, 1.5, 0], [2.5, 0, -1.0]]))
