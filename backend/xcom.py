@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.backend.airflow import base_xcom
-from airflow_xcom.backend.reference import Coordinate, Envelope
+from airflow_xcom.backend.reference import ENVELOPE_KEY, Coordinate, Envelope
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError, UnknownTagError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["CodecXComBackend"]
 
@@ -47,13 +43,13 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
             StoreError: the store cannot be written to.
             SettingsError: an option is wrong.
         """
-        return _push(value, Coordinate(dag_id, run_id, task_id, map_index, key))
+        return _push(value, dag_id, run_id, task_id, map_index, key)
 
     @classmethod
     def store_value(cls, coordinate: Any, key: str, value: Any) -> Any:
         """See :meth:`serialize_value`; ``coordinate`` is Airflow's ``XComCoordinate``."""
-        region = coordinate.region_index
-        return _push(value, Coordinate(coordinate.dag_id, coordinate.run_id, coordinate.task_id, region, key))
+        at = coordinate
+        return _push(value, at.dag_id, at.run_id, at.task_id, at.region_index, key)
 
     @staticmethod
     def deserialize_value(result: Any) -> Any:
@@ -104,24 +100,32 @@ def _prepare() -> None:
     registry.import_modules(settings().modules)
 
 
-def _push(value: Any, coordinate: Coordinate) -> Any:
+@cache
+def _policy() -> Any:
+    """The policy, imported when it is first needed, and not again for every push."""
     from airflow_xcom.backend import policy
 
-    with _located(coordinate):
-        began = time.perf_counter()
-        text = policy.plain_text(value, settings())
-        if text is not None:
-            _log_push(coordinate, "plain", "row", len(text), began)
+    return policy
+
+
+def _push(value: Any, *coordinate: Any) -> Any:
+    try:
+        if _policy().is_plain(value, settings()):
             return value
-        _prepare()
-        envelope, size = _enclose(value, coordinate)
-        _log_push(coordinate, envelope.tag, "row" if envelope.reference is None else "blob", size, began)
-        return envelope.to_json()
+        return _push_enclosed(value, Coordinate(*coordinate))
+    except CodecError as error:
+        error.context = str(Coordinate(*coordinate))
+        raise
 
 
-def _log_push(coordinate: Coordinate, tag: str, place: str, size: int, began: float) -> None:
+def _push_enclosed(value: Any, coordinate: Coordinate) -> Any:
+    began = time.perf_counter()
+    _prepare()
+    envelope, size = _enclose(value, coordinate)
+    place = "row" if envelope.reference is None else "blob"
     took = (time.perf_counter() - began) * 1e3
-    log.info("pushed %s tag=%s place=%s bytes=%d ms=%.2f", coordinate, tag, place, size, took)
+    log.info("pushed %s tag=%s place=%s bytes=%d ms=%.2f", coordinate, envelope.tag, place, size, took)
+    return envelope.to_json()
 
 
 def _enclose(value: Any, coordinate: Coordinate) -> tuple[Envelope, int]:
@@ -145,34 +149,33 @@ def _enclose(value: Any, coordinate: Coordinate) -> tuple[Envelope, int]:
 
 
 def _pull(stored: Any, row: Any) -> Any:
-    with _located(Coordinate(key=getattr(row, "key", None))):
+    if type(stored) is not dict or ENVELOPE_KEY not in stored:
+        legacy = settings().legacy_backend
+        if legacy is None and _policy().is_itself(stored):
+            return stored
+        return (legacy or BaseXCom).deserialize_value(row)
+    coordinate = Coordinate(key=getattr(row, "key", None))
+    try:
         envelope = Envelope.from_json(stored)
-    if envelope is None:
-        return (settings().legacy_backend or BaseXCom).deserialize_value(row)
-    with _located(envelope.coordinate):
+        if envelope is None:
+            return (settings().legacy_backend or BaseXCom).deserialize_value(row)
+        coordinate = envelope.coordinate
         _prepare()
-        try:
-            return _open(envelope)
-        except UnknownTagError as error:
-            error.supplier = envelope.suppliers.get(error.tag)
-            raise
+        return _open(envelope)
+    except CodecError as error:
+        error.context = str(coordinate)
+        raise
 
 
 def _open(envelope: Envelope) -> Any:
-    if envelope.reference is None:
-        from airflow_xcom.codecs import decode_json
-
-        return decode_json(envelope.data)
-    from airflow_xcom.backend.blobs import read_blob
-
-    return read_blob(envelope.reference)
-
-
-@contextmanager
-def _located(coordinate: Coordinate) -> Iterator[None]:
-    """Say in every error which XCom it happened to."""
     try:
-        yield
-    except CodecError as error:
-        error.context = str(coordinate)
+        if envelope.reference is None:
+            from airflow_xcom.codecs import decode_json
+
+            return decode_json(envelope.data)
+        from airflow_xcom.backend.blobs import read_blob
+
+        return read_blob(envelope.reference)
+    except UnknownTagError as error:
+        error.supplier = envelope.suppliers.get(error.tag)
         raise

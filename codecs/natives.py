@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import gc
 import math
-from itertools import pairwise
+import re
+from itertools import pairwise, repeat
 from typing import Any
 
 import orjson
@@ -17,7 +18,9 @@ __all__ = ["exact_json", "in_jsonb_order", "is_exact_float", "is_exact_int", "is
 
 _CONTAINERS = frozenset({dict, list})
 _NATIVES = frozenset({dict, list, str, int, float, bool, type(None)})
+_TEXT = {str}
 _EXPONENT = 1e16
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # in JSON text; behind an odd number of backslashes "u0000" is just text
 _DEEPEST = 64  # the JSON parser of the API server gives up at 200 levels, and an envelope adds its own
 
 
@@ -61,35 +64,51 @@ def exact_json(value: Any, *, limit: int | None, ordered: bool, reserved: frozen
         ordered: whether the order of keys must survive too.
         reserved: keys that mean something to a reader, which no dict may hold.
     """
-    level = [value]
     room = math.inf if limit is None else limit
+    level = [value]
     for _ in range(_DEEPEST):
         kinds = set(map(type, level))
         room -= len(level)
-        if room < 0 or not kinds <= _NATIVES or not _exact_leaves(level, kinds):
+        if room < 0 or not kinds <= _NATIVES or not _exact_numbers(level, kinds):
             return None
-        containers = [item for item in level if type(item) in _CONTAINERS] if kinds & _CONTAINERS else []
-        if not containers:
-            break
-        if dict in kinds and not all(_exact_keys(item, reserved, ordered) for item in containers if type(item) is dict):
-            return None
+        if kinds.isdisjoint(_CONTAINERS):
+            return _text(value, limit)
+        containers = [item for item in level if type(item) in _CONTAINERS]
+        for item in containers:
+            if type(item) is dict and not _exact_keys(item, reserved, ordered):
+                return None
         level = gc.get_referents(*containers)
-    else:
+    return None
+
+
+def _text(value: Any, limit: int | None) -> bytes | None:
+    try:
+        text = orjson.dumps(value)
+    except TypeError:  # a lone surrogate
         return None
-    text = orjson.dumps(value)
+    if b"\\u0000" in text and _NUL.search(text):
+        return None
     return None if limit is not None and len(text) > limit else text
 
 
-def _exact_leaves(level: list[Any], kinds: set[type]) -> bool:
-    if float in kinds and not all(is_exact_float(item) for item in level if type(item) is float):
-        return False
-    if int in kinds and not all(is_exact_int(item) for item in level if type(item) is int):
-        return False
-    return str not in kinds or is_exact_text("".join([item for item in level if type(item) is str]))
+def _exact_numbers(level: list[Any], kinds: set[type]) -> bool:
+    """As :func:`is_exact_float` and :func:`is_exact_int` of each number in a level, without a call for each."""
+    if float in kinds:
+        floats = [item for item in level if type(item) is float]
+        if not (min(floats) > -_EXPONENT and max(floats) < _EXPONENT and math.isfinite(sum(floats))):
+            return False  # a NaN, which min and max may pass over, makes the sum one
+        zeros = [item for item in floats if item == 0.0]
+        if zeros and min(map(math.copysign, repeat(1.0), zeros)) < 0:
+            return False
+    if int in kinds:
+        ints = [item for item in level if type(item) is int]
+        return is_exact_int(min(ints)) and is_exact_int(max(ints))
+    return True
 
 
 def _exact_keys(mapping: dict[Any, Any], reserved: frozenset[str], ordered: bool) -> bool:  # noqa: FBT001
-    keys = mapping.keys()
-    if set(map(type, keys)) - {str} or not keys.isdisjoint(reserved) or not is_exact_text("".join(keys)):
+    if not mapping:
+        return True
+    if set(map(type, mapping)) != _TEXT or not reserved.isdisjoint(mapping) or "\0" in "".join(mapping):
         return False
-    return not ordered or in_jsonb_order(keys)
+    return not ordered or in_jsonb_order(mapping)

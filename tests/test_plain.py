@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +12,8 @@ from conftest import Backend
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from identical import difference
+
+from airflow_xcom.codecs.natives import exact_json, is_exact_float, is_exact_int, is_exact_text
 
 PLAIN = {
     "none": None,
@@ -161,3 +163,28 @@ def test_any_json_value_is_exact_through_jsonb(
     back = backend.pull(jsonb(row))
     enveloped = isinstance(row, dict) and set(row) == {"airflow_xcom"}
     assert difference(value if enveloped else _unordered(value), back if enveloped else _unordered(back)) is None
+
+
+@given(
+    value=json_values | st.lists(st.floats(width=64) | st.integers() | st.sampled_from([-0.0, 0.0, "\\u0000", "\0"]))
+)
+def test_what_is_plain_is_what_its_leaves_allow(value: Any) -> None:
+    def leaves(item: Any) -> Iterator[Any]:
+        if isinstance(item, dict):
+            yield from item
+            item = list(item.values())
+        if isinstance(item, list):
+            for child in item:
+                yield from leaves(child)
+        else:
+            yield item
+
+    def is_exact(leaf: Any) -> bool:
+        if isinstance(leaf, float):
+            return is_exact_float(leaf)
+        if isinstance(leaf, str):
+            return is_exact_text(leaf)
+        return type(leaf) is not int or is_exact_int(leaf)
+
+    found = exact_json(value, limit=None, ordered=False, reserved=frozenset())
+    assert (found is not None) == all(map(is_exact, leaves(value)))
