@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.errors import SettingsError
+from airflow_xcom.codecs import Compression
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +53,14 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "type": "integer",
         "default": "49152",
         "example": "1048576",
+    },
+    "compression": {
+        "description": "Of what goes to ``path``: ``none``, ``lz4`` (fast), ``zstd`` or ``zstd:LEVEL`` with a level "
+        "from 1 to 22 (small), or ``auto``, which compresses what samples of it say is worth it, and more of it where "
+        "the store is reached over a network. The metadata database holds values as they are.\n",
+        "type": "string",
+        "default": "none",
+        "example": "auto",
     },
     "modules": {
         "description": "Modules, separated by commas, that are imported before the first value is pushed or pulled "
@@ -97,6 +106,7 @@ class Settings:
         stores: name to URL of every store that is read, the one at ``path`` included.
         store_timeout: seconds; see the option.
         threshold: bytes; see the option.
+        compression: see the option.
         modules: names of modules to import.
         legacy_backend: the class of the former backend, or None.
         preserve_key_order: see the option.
@@ -110,6 +120,7 @@ class Settings:
     stores: Mapping[str, str] = field(default_factory=dict)
     store_timeout: int = 120
     threshold: int = 49152
+    compression: Compression = field(default_factory=Compression)
     modules: tuple[str, ...] = ()
     legacy_backend: type[Any] | None = None
     preserve_key_order: bool = False
@@ -142,10 +153,15 @@ class Settings:
             stores={**stores, name: stores.get(path, path)},
             store_timeout=_number("store_timeout"),
             threshold=_number("threshold"),
+            compression=_compression(_text("compression")),
             modules=tuple(part.strip() for part in _text("modules").split(",") if part.strip()),
             legacy_backend=_legacy_backend(_text("legacy_backend")),
             preserve_key_order=_boolean("preserve_key_order"),
         )
+
+    def compression_for(self, store: str) -> Compression:
+        """How blobs for the store of this name are compressed; what goes over a network may take more time."""
+        return replace(self.compression, is_far=not self.stores[store].startswith("file:"))
 
 
 @cache
@@ -173,6 +189,13 @@ def _number(option: str) -> int:
         return int(text)
     except ValueError as error:
         raise SettingsError(option, text, "give a whole number") from error
+
+
+def _compression(text: str) -> Compression:
+    try:
+        return Compression.parse(text)
+    except ValueError as error:
+        raise SettingsError("compression", text, str(error)) from error
 
 
 def _boolean(option: str) -> bool:

@@ -135,15 +135,16 @@ def _enclose(value: Any, coordinate: Coordinate) -> tuple[Envelope, int]:
     from airflow_xcom.backend import blobs, policy
     from airflow_xcom.codecs import encode
 
-    payload = encode(value, stream=policy.offloads(settings()))
-    if not payload.is_stream and policy.fits_row(payload.size, settings()):
+    compression = settings().compression_for(settings().name)
+    payload = encode(value, stream=policy.offloads(settings()), compression=compression)
+    if not payload.is_stream and policy.fits_row(payload.raw_size, settings()):
         data = payload.to_json()
         size = len(orjson.dumps(data))
         if policy.fits_row(size, settings()):
-            summary = policy.row_summary(value, payload, payload.size)
+            summary = policy.row_summary(value, payload, payload.raw_size)
             return Envelope(payload.tag, summary, coordinate, data=data, suppliers=payload.suppliers), size
     reference = blobs.write_blob(payload, coordinate)
-    summary = policy.row_summary(value, payload, reference.size)
+    summary = policy.row_summary(value, payload, reference.size if payload.is_stream else payload.raw_size)
     envelope = Envelope(payload.tag, summary, coordinate, reference=reference, suppliers=payload.suppliers)
     return envelope, reference.size
 

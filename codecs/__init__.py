@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_xcom.codecs.compression import Compression
 from airflow_xcom.codecs.errors import (
     CircularReferenceError,
     ClassNotAllowedError,
@@ -40,6 +41,7 @@ __all__ = [
     "ClassNotAllowedError",
     "Codec",
     "CodecError",
+    "Compression",
     "CorruptPayloadError",
     "DecodeError",
     "EncodeError",

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.bodies import arrow, json, msgpack
+from airflow_xcom.codecs.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.errors import (
     CircularReferenceError,
     CodecError,
@@ -40,8 +41,7 @@ class Payload:
     Attributes:
         tag: the tag of the outermost codec, or the name of a native type (``"dict"``, ``"list"``, …).
         format: ``"arrow"`` (an Arrow IPC file) or ``"msgpack"`` (a stream of MessagePack objects).
-        chunks: the bytes of the blob in order; chunks share the memory of the value they were made from, so they
-            must be written out before that value changes.  Those of a stream are made as they are taken, once.
+        compression: of the blob; the row is never compressed.
         is_stream: whether the value is made while it is written, so that its size is not known before.
         summary: a few JSON facts about the value, for people.
         suppliers: for each tag in it that is not a built-in one, the distribution (``"name version"``) or the file that
@@ -50,13 +50,29 @@ class Payload:
 
     tag: str
     format: str
-    chunks: Iterable[Any]
+    compression: Compression
     summary: dict[str, Any]
     suppliers: dict[str, str]
     _node: Tagged | None  # of the Arrow format: its Table, with the meta in the JSON syntax already
     _writer: msgpack.Writer
     _tree: bytes
+    _raw: Sequence[Any]
     is_stream: bool = False
+
+    @cached_property
+    def chunks(self) -> Iterable[Any]:
+        """The bytes of the blob in order.
+
+        Those that are not compressed share the memory of the value they were made from, so they must be written out
+        before that value changes.  Those of a stream are made as they are taken, once.
+        """
+        if self.compression.algorithm == "none" and not self.is_stream:
+            return self._raw
+        if self._node is None:
+            return msgpack.write(self._writer, self._tree, self.compression)
+        table: Table = self._node.node
+        made = arrow.write_file(table, self._node.tag, self._node.version, table.meta, self.compression)
+        return made if self.is_stream else list(made)
 
     @cached_property
     def size(self) -> int:
@@ -67,6 +83,16 @@ class Payload:
         """
         self._refuse_stream()
         return sum(len(chunk) for chunk in self.chunks)
+
+    @cached_property
+    def raw_size(self) -> int:
+        """The number of bytes of the blob without compression, which costs nothing to know.
+
+        Raises:
+            TypeError: it is a stream.
+        """
+        self._refuse_stream()
+        return sum(len(chunk) for chunk in self._raw)
 
     def to_bytes(self) -> bytes:
         """The blob, in one piece."""
@@ -87,7 +113,7 @@ class Payload:
         try:
             return json.dump(msgpack.read_nodes(self._tree, self._writer))
         except json.TooDeepError:
-            return {json.MARK: ["blob", json.base64(self.to_bytes())]}
+            return {json.MARK: ["blob", json.base64(b"".join(self._raw))]}
 
     def _refuse_stream(self) -> None:
         if self.is_stream:
@@ -95,20 +121,23 @@ class Payload:
             raise TypeError(msg)
 
 
-def encode(value: Any, *, stream: bool = False) -> Payload:
+def encode(value: Any, *, stream: bool = False, compression: Compression | str = NO_COMPRESSION) -> Payload:
     """Encode a value.
 
     Args:
         value: of any type that has a codec.
         stream: let what can be written piece by piece, as a RecordBatchReader of some size, be a stream.
+        compression: of the blob: ``"none"``, ``"lz4"``, ``"zstd"``, ``"zstd:LEVEL"``, or ``"auto"``.
 
     Raises:
         EncodeError: some part of it cannot be stored exactly; the error says which, and what to do.
+        ValueError: there is no such compression.
     """
+    chosen = Compression.parse(compression) if isinstance(compression, str) else compression
     tags: set[str] = set()
     token = _tags.set(tags)
     try:
-        return _encode(value, tags, stream=stream)
+        return _encode(value, tags, chosen, stream=stream)
     except EncodeError as error:
         if isinstance(error, NestingError) and (turn := _turn(error.trail)):
             found = type(turn[0]).__name__
@@ -133,7 +162,7 @@ def _turn(trail: list[Any]) -> list[Any]:
     return []
 
 
-def _encode(value: Any, tags: set[str], *, stream: bool) -> Payload:
+def _encode(value: Any, tags: set[str], compression: Compression, *, stream: bool) -> Payload:
     found = registry.for_type(type(value)) if type(value) not in _NATIVE_TAGS else None
     writer = _writer()
     root = writer.tagged(value) if found else value
@@ -144,17 +173,17 @@ def _encode(value: Any, tags: set[str], *, stream: bool) -> Payload:
         table = replace(root.node, meta=meta)
         is_stream = stream and table.more is not None
         table = table if is_stream else table.whole()
-        made = arrow.write_file(table, root.tag, root.version, meta)
-        chunks = made if is_stream else list(made)
+        raw = [] if is_stream else list(arrow.write_file(table, root.tag, root.version, meta))
         node = Tagged(root.tag, root.version, table)
         suppliers = _suppliers({root.tag, *tags})
-        return Payload(tag, ARROW, chunks, summary, suppliers, node, writer, b"", is_stream)
+        return Payload(tag, ARROW, compression, summary, suppliers, node, writer, b"", raw, is_stream)
     tree = writer.pack(root)
     if writer.repeats:
         writer = _writer(first=writer)
         tree = writer.pack(root)
     _note_tags(writer)
-    return Payload(tag, MSGPACK, msgpack.write(writer, tree), summary, _suppliers(tags), None, writer, tree)
+    raw = msgpack.write(writer, tree)
+    return Payload(tag, MSGPACK, compression, summary, _suppliers(tags), None, writer, tree, raw)
 
 
 def _note_tags(writer: msgpack.Writer) -> None:
@@ -220,11 +249,12 @@ def decode_json(value: Any) -> Any:
 
 
 def _load(value: Any) -> Any:
-    return json.load(value, _restorer, partial(arrow.read_stream, full=True), partial(_read_msgpack, full=True))
+    read_body = partial(_read_msgpack, full=True, newest=msgpack.PLAIN_VERSION)  # of any number in one row
+    return json.load(value, _restorer, partial(arrow.read_stream, full=True), read_body)
 
 
-def _read_msgpack(memory: memoryview, *, full: bool) -> Any:
-    return msgpack.read(memory, _restorer, partial(arrow.read_stream, full=full))
+def _read_msgpack(memory: memoryview, *, full: bool, newest: int = msgpack.VERSION) -> Any:
+    return msgpack.read(memory, _restorer, partial(arrow.read_stream, full=full), newest=newest)
 
 
 def _restorer(tag: str, version: int) -> Callable[[Any], Any]:

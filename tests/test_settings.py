@@ -15,8 +15,10 @@ from identical import difference
 
 from airflow_xcom.backend import SettingsError
 from airflow_xcom.backend.settings import Settings, get_provider_info, settings
+from airflow_xcom.codecs import Compression
 
-OPTIONS = {"path", "stores", "store_timeout", "threshold", "modules", "legacy_backend", "preserve_key_order"}
+OPTIONS = {"path", "stores", "store_timeout", "threshold", "compression", "modules", "legacy_backend"}
+OPTIONS |= {"preserve_key_order"}
 
 
 def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,6 +47,14 @@ WRONG = [
     ("threshold", "1.5", "whole number"),
     ("store_timeout", "0", "at least 1"),
     ("store_timeout", "soon", "whole number"),
+    ("compression", "gzip", "give none, lz4, zstd"),
+    ("compression", "zstd:", "is no compression"),
+    ("compression", "zstd:fast", "is no compression"),
+    ("compression", "zstd:0", "level from 1 to 22"),
+    ("compression", "zstd:23", "level from 1 to 22"),
+    ("compression", "lz4:3", "has no level 3"),
+    ("compression", "auto:3", "has no level 3"),
+    ("compression", "", "give none, lz4"),
     ("path", "/srv/xcom", "needs a URL"),
     ("path", "unknown-store", "needs a URL"),
     ("stores", "{", "JSON object"),
@@ -70,6 +80,28 @@ def test_a_wrong_option_is_named_at_push_and_pull(backend: Backend, option: str,
         assert caught.value.option == option
         assert f"[xcom_codecs] {option}" in str(caught.value)
     backend.purge(row)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("none", Compression()),
+        ("LZ4", Compression("lz4")),
+        ("zstd", Compression("zstd")),
+        ("zstd:22", Compression("zstd", 22)),
+        ("auto", Compression("auto")),
+    ],
+)
+def test_compressions(backend: Backend, text: str, expected: Compression) -> None:
+    backend.options(compression=text)
+    assert settings().compression == expected
+    assert Compression.parse(str(expected)) == expected
+
+
+def test_a_store_over_a_network_is_told_from_a_folder() -> None:
+    stores = {"near": "file:///srv/xcom", "far": "s3://bucket/xcom"}
+    made = Settings(path=stores["near"], name="near", stores=stores, compression=Compression("auto"))
+    assert [made.compression_for(name).is_far for name in stores] == [False, True]
 
 
 @pytest.mark.parametrize(("text", "expected"), [("True", True), ("0", False), ("t", True), ("false", False)])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from airflow_xcom.codecs.bodies.arrow_messages import inflated_size
+from airflow_xcom.codecs.bodies.frames import LARGEST_RATIO, choose, codec_of
+from airflow_xcom.codecs.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.errors import (
     CorruptPayloadError,
     DecodeError,
@@ -38,9 +41,9 @@ VERSION = 1
 
 _SMALL_DECIMALS = "Library only supports 128-bit or 256-bit decimal"  # pyarrow 17 and 18, of what 19 has
 # What a payload may become when it is decompressed.  LZ4 cannot make more than 255 bytes of one; where Zstandard does
-# (a constant column of 64 MiB takes 6 KiB), whoever writes must leave the buffers as they are.
-LARGEST_RATIO = 256
+# (a constant column of 64 MiB takes 6 KiB), whoever writes takes LZ4, or adds zeros to an Arrow file.
 ALWAYS_ALLOWED = 64 << 20  # bytes
+_FILLING = 64  # bytes; zeros come in multiples of these
 
 
 class _Chunks:
@@ -50,9 +53,11 @@ class _Chunks:
 
     def __init__(self) -> None:
         self.chunks: list[Any] = []
+        self.size = 0
 
     def write(self, data: Any) -> int:
         self.chunks.append(data)
+        self.size += len(data)
         return len(data)
 
     def take(self) -> list[Any]:
@@ -66,7 +71,9 @@ class _Chunks:
         self.closed = True
 
 
-def write_file(table: Table, tag: str, version: int, meta: Any) -> Iterator[Any]:
+def write_file(
+    table: Table, tag: str, version: int, meta: Any, compression: Compression = NO_COMPRESSION
+) -> Iterator[Any]:
     """The chunks of an Arrow IPC file whose schema says how to rebuild the value.
 
     ``meta`` is in the JSON syntax.  Chunks are bytes or Arrow buffers that share the table's memory; rows that are made
@@ -75,13 +82,22 @@ def write_file(table: Table, tag: str, version: int, meta: Any) -> Iterator[Any]
     import pyarrow as pa
 
     note = orjson.dumps({"version": VERSION, "tag": tag, "tag_version": version, "meta": meta})
+    codec = codec_of(choose(_memory_of(table.table), compression))
     return _written(
-        chain([table.table], table.more or ()), table.table.schema.with_metadata({KEY: note}), pa.ipc.new_file
+        chain([table.table], table.more or ()),
+        table.table.schema.with_metadata({KEY: note}),
+        partial(pa.ipc.new_file, options=pa.ipc.IpcWriteOptions(compression=codec)),
     )
 
 
+def _memory_of(table: pa.Table) -> list[Any]:
+    """The buffers of a table's columns, those of its dictionaries left out."""
+    arrays = (chunk for column in table.columns for chunk in column.chunks)
+    return [buffer for array in arrays for buffer in array.buffers() if buffer is not None and buffer.size]
+
+
 def stream_chunks(table: pa.Table) -> list[Any]:
-    """The chunks of an Arrow IPC stream."""
+    """The chunks of an Arrow IPC stream, which is never compressed: what it is a part of is."""
     import pyarrow as pa
 
     return list(_written([table], table.schema, pa.ipc.new_stream))
@@ -91,11 +107,21 @@ def _written(tables: Iterable[pa.Table], schema: pa.Schema, writer_of: Any) -> I
     import pyarrow as pa
 
     sink = _Chunks()
+    inflated = 0
     with pa.PythonFile(sink, "w") as file, writer_of(file, schema) as writer:
         for table in tables:
             writer.write_table(table.replace_schema_metadata(schema.metadata))
+            inflated += table.nbytes
             yield from sink.take()
+        sink.write(bytes(_missing(inflated, sink.size)))
     yield from sink.take()
+
+
+def _missing(inflated: int, stored: int) -> int:
+    """How many bytes must be added for a reader not to take a file for a bomb."""
+    if 2 * inflated < ALWAYS_ALLOWED:  # what a reader counts may be more, by padding and what slices leave out
+        return 0
+    return -(min(stored - 2 * inflated // LARGEST_RATIO, 0) // _FILLING) * _FILLING
 
 
 def check_inflation(inflated: int, stored: int) -> None:
@@ -148,6 +174,12 @@ def read_file(memory: memoryview, *, full: bool) -> tuple[str, int, Any, pa.Tabl
     raise CorruptPayloadError(msg)
 
 
+def _check_plain(memory: memoryview) -> None:
+    """Refuse a compressed stream: it may be one of many, and stand in a buffer that was decompressed itself."""
+    if inflated_size(memory) > len(memory):
+        raise ValueError("it is compressed, as no table within a value is")
+
+
 def read_stream(memory: memoryview, meta: Any, *, full: bool) -> Table:
     """The table of an Arrow IPC stream that lies in writable memory.
 
@@ -157,10 +189,10 @@ def read_stream(memory: memoryview, meta: Any, *, full: bool) -> Table:
     """
     pa = _pyarrow()
     try:
-        check_inflation(inflated_size(memory), len(memory))
+        _check_plain(memory)
         table = pa.ipc.open_stream(pa.py_buffer(memory)).read_all()
         table.validate(full=full)
-    except (CorruptPayloadError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:
         raise unreadable("a table in the payload is damaged", error) from error

@@ -20,6 +20,7 @@ code   data
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable  # noqa: TC003 - a module variable is annotated with it
 from contextlib import contextmanager
 from functools import partial
@@ -28,7 +29,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgpack
 
 from airflow_xcom.codecs.advice import advice_for
+from airflow_xcom.codecs.bodies.arrow import check_inflation
 from airflow_xcom.codecs.bodies.batches import Many, Records, in_batches, many_of, records_of
+from airflow_xcom.codecs.bodies.frames import Frames, deflate, inflate
+from airflow_xcom.codecs.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.errors import (
     CircularReferenceError,
     CodecError,
@@ -44,10 +48,21 @@ from airflow_xcom.codecs.natives import is_exact_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["MAGIC", "VERSION", "Reader", "Writer", "pack_cells", "read", "read_cells", "read_nodes", "write"]
+__all__ = [
+    "MAGIC",
+    "PLAIN_VERSION",
+    "VERSION",
+    "Reader",
+    "Writer",
+    "pack_cells",
+    "read",
+    "read_cells",
+    "read_nodes",
+    "write",
+]
 
 MAGIC = "airflow_xcom"
-VERSION = 1
+PLAIN_VERSION, VERSION = 1, 2  # of a body that is not compressed, and of one that is
 
 _INLINE_BUFFER, _BUFFER, _TABLE, _SHARED, _SAME, _RECORDS, _MANY, _FAR_TAG, _FIRST_TAG = 0, 1, 2, 3, 4, 5, 6, 15, 16
 _NEAR_TAGS = 128 - _FIRST_TAG
@@ -489,22 +504,40 @@ def _corrupt() -> Iterator[None]:
         raise CorruptPayloadError(msg) from error
 
 
-def write(writer: Writer, tree: bytes) -> list[Any]:
+def write(writer: Writer, tree: bytes, compression: Compression = NO_COMPRESSION) -> list[Any]:
     """The chunks of a blob: header, tree, then each buffer as ``bin`` objects that begin at multiples of 64 bytes.
 
     Nil objects pad the stream, so that any MessagePack library reads it object by object.
     """
-    sizes = [sum(map(len, chunks)) for chunks in writer.buffers]
-    head = msgpack.packb([MAGIC, VERSION, writer.tags, sizes, len(tree)]) + tree
+    buffers = [deflate(chunks, compression) or chunks for chunks in writer.buffers]
+    small = deflate([tree], compression)
+    tree, entry = (tree, len(tree)) if small is None or small.stored >= _PART else _packed_frames(small)
+    version = VERSION if type(entry) is list or any(isinstance(buffer, Frames) for buffer in buffers) else PLAIN_VERSION
+    head = msgpack.packb([MAGIC, version, writer.tags, [_entry(buffer) for buffer in buffers], entry]) + tree
     chunks: list[Any] = [head]
     position = len(head)
-    for buffer, size in zip(writer.buffers, sizes, strict=True):
+    for each in buffers:
+        buffer = [memoryview(chunk) for chunk in each.chunks] if isinstance(each, Frames) else each
+        size = sum(map(len, buffer))
         for begin, end in _parts(size):
             lead = _lead(position, end - begin)
             chunks.append(lead)
             chunks.extend(_slice(buffer, begin, end))
             position += len(lead) + end - begin
     return chunks
+
+
+def _entry(buffer: Frames | list[memoryview]) -> int | list[Any]:
+    """What the header says of a buffer: its size, or how to inflate it."""
+    if isinstance(buffer, Frames):
+        return [buffer.stored, buffer.algorithm, buffer.size]
+    return sum(map(len, buffer))
+
+
+def _packed_frames(tree: Frames) -> tuple[bytes, list[Any]]:
+    """A compressed tree as a ``bin`` object, and what the header says of it."""
+    packed: bytes = msgpack.packb(b"".join(tree.chunks))
+    return packed, [len(packed), tree.algorithm, tree.size]
 
 
 def _parts(size: int) -> Iterator[tuple[int, int]]:
@@ -542,15 +575,29 @@ def _header(memory: memoryview) -> tuple[list[Any], int]:
     raise CorruptPayloadError(msg)
 
 
-def _open(memory: memoryview) -> tuple[list[Any], memoryview, list[memoryview]]:
+def _open(memory: memoryview, newest: int) -> tuple[list[Any], memoryview, list[memoryview]]:
     """The table of tags, the packed tree and the buffers of a blob in writable memory."""
     header, position = _header(memory)
     if type(header) is not list or header[:1] != [MAGIC] or len(header) == 1:
         msg = "the payload is not a MessagePack body: its header is missing"
         raise CorruptPayloadError(msg)
-    if header[1] != VERSION:
-        raise NewerFormatError("the MessagePack body", header[1], VERSION)
-    _, _, tags, sizes, tree_size = header
+    if header[1] not in range(PLAIN_VERSION, newest + 1):
+        raise NewerFormatError("the MessagePack body", header[1], newest)
+    _, version, tags, entries, tree_entry = header
+    if version == PLAIN_VERSION:
+        return tags, *_parts_of(memory, position, entries, tree_entry)
+    check_inflation(sum(_raw_size(entry) for entry in [*entries, tree_entry]), len(memory))
+    tree, buffers = _parts_of(memory, position, map(_stored_size, entries), _stored_size(tree_entry))
+    if type(tree_entry) is list:
+        tree = memoryview(msgpack.unpackb(tree))
+    tree, *buffers = map(_inflated, [tree, *buffers], [tree_entry, *entries])
+    return tags, tree, buffers
+
+
+def _parts_of(
+    memory: memoryview, position: int, sizes: Iterable[Any], tree_size: Any
+) -> tuple[memoryview, list[memoryview]]:
+    """The tree and the buffers as they are stored from ``position`` on."""
     tree = memory[position : position + _index(tree_size, len(memory) - position + 1)]
     position += tree_size
     buffers = []
@@ -560,7 +607,22 @@ def _open(memory: memoryview) -> tuple[list[Any], memoryview, list[memoryview]]:
     if position != len(memory):
         msg = f"the payload has {len(memory) - position} bytes too many"
         raise CorruptPayloadError(msg)
-    return tags, tree, buffers
+    return tree, buffers
+
+
+def _stored_size(entry: Any) -> Any:
+    return entry[0] if type(entry) is list else entry
+
+
+def _raw_size(entry: Any) -> int:
+    if type(entry) is not list:
+        return 0
+    _, _, size = entry
+    return _index(size, sys.maxsize)
+
+
+def _inflated(stored: memoryview, entry: Any) -> memoryview:
+    return inflate(stored, *entry[1:]) if type(entry) is list else stored
 
 
 def _take(memory: memoryview, position: int, size: int) -> tuple[memoryview, int]:
@@ -593,14 +655,16 @@ def read(
     memory: memoryview,
     restorer: Callable[[str, int], Callable[[Any], Any]],
     table: Callable[[memoryview, Any], Any],
+    *,
+    newest: int = VERSION,
 ) -> Any:
-    """The value of a blob that lies in writable memory.
+    """The value of a blob that lies in writable memory, and is of no version after ``newest``.
 
     Raises:
         DecodeError: it is damaged, of a newer version, or some part of it cannot be restored.
     """
     with _corrupt():
-        tags, tree, buffers = _open(memory)
+        tags, tree, buffers = _open(memory, newest)
         with _quiet(len(tree)):
             return Reader(tags, buffers, restorer, table).unpack(tree)
 

@@ -69,6 +69,8 @@ class Memory:
     def view(self, buffer: Any, dtype: np.dtype[Any], count: int, offset: int = 0) -> np.ndarray:
         """``count`` items of an Arrow buffer as a writable array: in place if they lie in this memory, else copied.
 
+        Memory that Arrow made for them, when it decompressed the table, counts as this memory.
+
         Raises:
             ValueError: the buffer is too small.
         """
@@ -76,6 +78,8 @@ class Memory:
             return np.empty(0, dtype)
         place, size = self.find(buffer, dtype, count, offset), count * dtype.itemsize
         if place is None:
+            if buffer.is_mutable and not (buffer.address + offset * dtype.itemsize) % dtype.alignment:
+                return np.frombuffer(buffer, dtype, count, offset * dtype.itemsize)
             return np.frombuffer(buffer, np.uint8)[offset * dtype.itemsize :][:size].copy().view(dtype)
         return self.bytes[place : place + size].view(dtype)
 

@@ -1,0 +1,56 @@
+"""How a blob is compressed: what ``[xcom_codecs] compression`` and ``encode(value, compression=...)`` may say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ALGORITHMS", "NO_COMPRESSION", "Compression"]
+
+ALGORITHMS = ("lz4", "zstd")
+_CHOICES = "give none, lz4, zstd, zstd:LEVEL with a level from 1 to 22, or auto"
+_LEVELS = range(1, 23)
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """One choice.
+
+    Attributes:
+        algorithm: ``"none"``, ``"lz4"``, ``"zstd"``, or ``"auto"``, which looks at the data.
+        level: of ``"zstd"``, from 1 to 22; None for its own default.
+        is_far: for ``"auto"``: whether the blob goes over a network, where bytes cost more than time does.
+
+    Raises:
+        ValueError: there is no such choice.
+    """
+
+    algorithm: str = "none"
+    level: int | None = None
+    is_far: bool = False
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in ("none", *ALGORITHMS, "auto"):
+            msg = f"there is no compression {self.algorithm!r}; {_CHOICES}"
+            raise ValueError(msg)
+        if self.level is not None and (self.algorithm != "zstd" or self.level not in _LEVELS):
+            msg = f"the compression {self.algorithm!r} has no level {self.level}; {_CHOICES}"
+            raise ValueError(msg)
+
+    @classmethod
+    def parse(cls, text: str) -> Compression:
+        """The choice that a text such as ``"zstd:3"`` stands for.
+
+        Raises:
+            ValueError: none.
+        """
+        algorithm, colon, level = text.strip().lower().partition(":")
+        if colon and not (level.isascii() and level.isdigit()):
+            msg = f"{text!r} is no compression; {_CHOICES}"
+            raise ValueError(msg)
+        return cls(algorithm, int(level) if colon else None)
+
+    def __str__(self) -> str:
+        return self.algorithm if self.level is None else f"{self.algorithm}:{self.level}"
+
+
+NO_COMPRESSION = Compression()
