@@ -120,7 +120,7 @@ class Body(NamedTuple):
 
     tags: list[tuple[str, int]]
     tree: bytes
-    sizes: list[int]
+    sizes: list[Any]  # or [size, algorithm, size before], as the header has them
     buffers: list[bytes]
     starts: list[int]  # of each bin object's content
 
@@ -129,7 +129,14 @@ def open_body(data: bytes) -> Body:
     """The parts of a body, with everything checked that section 4 says of them."""
     (_, end), (tree_start, tree_end), *rest = objects_of(data)
     magic, version, tags, sizes, tree_size = msgspec.msgpack.decode(data[:end])
-    assert (magic, version, tree_size) == ("airflow_xcom", 1, tree_end - tree_start)
+    assert magic == "airflow_xcom"
+    packed = [entry for entry in [tree_size, *sizes] if isinstance(entry, list)]
+    assert version == (2 if packed else 1)
+    tree = data[tree_start:tree_end]
+    if isinstance(tree_size, list):
+        size, *how = tree_size
+        tree, tree_size = inflate(msgspec.msgpack.decode(tree), *how), size
+    assert tree_size == tree_end - tree_start
     pieces, starts = [], []
     for start, stop in rest:
         if data[start] == 0xC0:
@@ -140,14 +147,23 @@ def open_body(data: bytes) -> Body:
         starts.append(start + 5)
         pieces.append(data[start + 5 : stop])
     buffers = []
-    for size in sizes:
+    for entry in sizes:
+        size, *how = entry if isinstance(entry, list) else [entry]
         buffer = pieces.pop(0)
         while len(buffer) < size:
             buffer += pieces.pop(0)
         assert len(buffer) == size
-        buffers.append(buffer)
+        buffers.append(inflate(buffer, *how) if how else buffer)
     assert not pieces
-    return Body([(tag, version) for tag, version in tags], data[tree_start:tree_end], sizes, buffers, starts)
+    return Body([(tag, version) for tag, version in tags], tree, sizes, buffers, starts)
+
+
+def inflate(frames: bytes, algorithm: str, size: int) -> bytes:
+    """What a sequence of frames of LZ4 or Zstandard holds."""
+    assert algorithm in ("lz4", "zstd")
+    found: bytes = pa.CompressedInputStream(pa.BufferReader(frames), algorithm).read()
+    assert len(found) == size
+    return found
 
 
 def read_msgpack(data: bytes) -> Any:
@@ -203,8 +219,14 @@ def read_arrow(data: bytes) -> Any:
     """The neutral tree of an Arrow body."""
     table = pa.ipc.open_file(data).read_all()
     note = json.loads(table.schema.metadata[b"airflow_xcom"])
+    types = note.pop("types", {})
     assert set(note) == {"version", "tag", "tag_version", "meta"}
-    assert note["version"] == 1
+    assert note["version"] == (2 if types else 1)
+    for place, name in types.items():
+        field, column = table.schema.field(int(place)), table.column(int(place))
+        wide = column.cast(getattr(pa, name.replace("double", "float64"))())
+        wide = wide.fill_null(math.nan) if name == "double" else wide
+        table = table.set_column(int(place), field.with_type(wide.type), wide)
     return Tagged(note["tag"], note["tag_version"], Table(table.replace_schema_metadata(None), read_json(note["meta"])))
 
 

@@ -24,3 +24,11 @@ def test_a_frame_goes_to_a_bucket_and_back() -> None:
     command = [sys.executable, str(BENCHMARKS / "stores.py"), "--frame", "40"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "frame of 40 MB: push" in done.stdout
+
+
+def test_every_compression_is_measured() -> None:
+    command = [sys.executable, str(BENCHMARKS / "compression.py"), "--scale", "0.01", "--repeats", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    for choice in ("none", "lz4", "zstd:1", "zstd:3", "auto", "auto, far"):
+        assert done.stdout.count(f"  {choice:9} ") == 6
+    assert done.stdout.count("  parquet ") == 3

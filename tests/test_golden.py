@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from golden_compressed import GOLDEN_COMPRESSED
 from golden_values import GOLDEN_VALUES, is_allowed
 from identical import difference
 
@@ -39,6 +40,13 @@ def test_every_payload_is_read(path: Path) -> None:
     assert difference(expected(), decode_json(row["data"])) is None
     (blob,) = [path.with_suffix(f".{name}") for name in ("arrow", "msgpack") if path.with_suffix(f".{name}").exists()]
     assert difference(expected(), decode(blob.read_bytes(), blob.suffix[1:])) is None
+
+
+@pytest.mark.parametrize("name", GOLDEN_COMPRESSED)
+def test_every_compressed_payload_is_read(name: str) -> None:
+    (blob,) = GOLDEN.with_name("v2").glob(f"{name}.*")
+    make, _ = GOLDEN_COMPRESSED[name]
+    assert difference(make(), decode(blob.read_bytes(), blob.suffix[1:])) is None
 
 
 def test_every_tag_has_a_payload() -> None:

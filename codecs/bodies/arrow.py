@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KEY",
+    "PLAIN_VERSION",
     "VERSION",
     "check_inflation",
     "read_file",
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 KEY = b"airflow_xcom"  # of the schema's metadata
-VERSION = 1
+PLAIN_VERSION, VERSION = 1, 2  # of a file whose columns are as they were, and of one with narrower ones
 
 _SMALL_DECIMALS = "Library only supports 128-bit or 256-bit decimal"  # pyarrow 17 and 18, of what 19 has
 # What a payload may become when it is decompressed.  LZ4 cannot make more than 255 bytes of one; where Zstandard does
@@ -81,13 +82,31 @@ def write_file(
     """
     import pyarrow as pa
 
-    note = orjson.dumps({"version": VERSION, "tag": tag, "tag_version": version, "meta": meta})
-    codec = codec_of(choose(_memory_of(table.table), compression))
+    first = table.table
+    types: dict[str, str] = {}
+    if table.more is None:
+        compression, first, types = _suited(first, compression)
+    else:
+        compression = choose(_memory_of(first), compression)
+    note: dict[str, Any] = {"version": PLAIN_VERSION, "tag": tag, "tag_version": version, "meta": meta}
+    if types:
+        note |= {"version": VERSION, "types": types}
     return _written(
-        chain([table.table], table.more or ()),
-        table.table.schema.with_metadata({KEY: note}),
-        partial(pa.ipc.new_file, options=pa.ipc.IpcWriteOptions(compression=codec)),
+        chain([first], table.more or ()),
+        first.schema.with_metadata({KEY: orjson.dumps(note)}),
+        partial(pa.ipc.new_file, options=pa.ipc.IpcWriteOptions(compression=codec_of(compression))),
+        wide=table.table.nbytes if types else 0,
     )
+
+
+def _suited(table: pa.Table, compression: Compression) -> tuple[Compression, pa.Table, dict[str, str]]:
+    """For ``auto``, what suits the table, and the table and the types of what was narrowed in it."""
+    if compression.algorithm != "auto" or choose(_memory_of(table), compression) == NO_COMPRESSION:
+        return choose(_memory_of(table), compression), table, {}
+    from airflow_xcom.codecs.bodies.narrow import narrow
+
+    narrowed, types = narrow(table)
+    return choose(_memory_of(narrowed), compression), narrowed, types
 
 
 def _memory_of(table: pa.Table) -> list[Any]:
@@ -103,11 +122,12 @@ def stream_chunks(table: pa.Table) -> list[Any]:
     return list(_written([table], table.schema, pa.ipc.new_stream))
 
 
-def _written(tables: Iterable[pa.Table], schema: pa.Schema, writer_of: Any) -> Iterator[Any]:
+def _written(tables: Iterable[pa.Table], schema: pa.Schema, writer_of: Any, *, wide: int = 0) -> Iterator[Any]:
+    """The chunks of an IPC format; reading makes ``wide`` bytes beside the tables."""
     import pyarrow as pa
 
     sink = _Chunks()
-    inflated = 0
+    inflated = wide
     with pa.PythonFile(sink, "w") as file, writer_of(file, schema) as writer:
         for table in tables:
             writer.write_table(table.replace_schema_metadata(schema.metadata))
@@ -170,8 +190,23 @@ def read_file(memory: memoryview, *, full: bool) -> tuple[str, int, Any, pa.Tabl
             raise NewerFormatError("the Arrow body", newer, VERSION)
         case {"version": 1, "tag": str(tag), "tag_version": int(version), "meta": meta}:
             return tag, version, meta, table
+        case {"version": 2, "tag": str(tag), "tag_version": int(version), "meta": meta, "types": dict(types)}:
+            return tag, version, meta, _widened(table, types, len(memory))
     msg = "the Arrow file in the payload does not say how to rebuild the value"
     raise CorruptPayloadError(msg)
+
+
+def _widened(table: pa.Table, types: dict[str, Any], stored: int) -> pa.Table:
+    from airflow_xcom.codecs.bodies.narrow import wide_size, widen
+
+    try:
+        check_inflation(wide_size(table, types), stored)
+        return widen(table, types)
+    except (CorruptPayloadError, MemoryError):
+        raise
+    except Exception as error:
+        msg = f"the columns of the payload do not become what they were: {type(error).__name__}: {error}"
+        raise CorruptPayloadError(msg) from error
 
 
 def _check_plain(memory: memoryview) -> None:

@@ -22,9 +22,12 @@ _SMALL = 4096  # bytes; below this nothing is gained
 _PIECE = 1 << 20  # bytes; smaller chunks are joined to one frame, larger ones are compressed where they are
 _WORTH = 0.9  # of the size: what shrinks less stays as it is, and is read in place
 
-# What "auto" looks at, and when it calls that compressible.
+# What "auto" looks at; to what part of the size it must shrink, and what then compresses it: in a local folder, over a
+# network.
 _SAMPLES, _SAMPLE = 8, 16 << 10  # how many, and bytes of each
-_WORTH_NEAR, _WORTH_FAR = 0.7, 0.9  # of the size
+_NEAR = 0.7, Compression("lz4"), Compression("zstd", 1)
+_FAR = 0.9, Compression("zstd", 1), Compression("zstd", 3)
+_BETTER = 0.9  # of what the faster algorithm makes of it: then the slower one is taken
 
 
 class Frames(NamedTuple):
@@ -56,9 +59,11 @@ def choose(chunks: Sequence[Any], compression: Compression) -> Compression:
     samples = b"".join(_samples(chunks))
     if not samples:
         return NO_COMPRESSION
-    found = Compression("zstd", 1)
-    shrunk = len(codec_of(found).compress(samples)) / len(samples)
-    return found if shrunk < (_WORTH_FAR if compression.is_far else _WORTH_NEAR) else NO_COMPRESSION
+    limit, faster, slower = _FAR if compression.is_far else _NEAR
+    less, least = (len(codec_of(each).compress(samples)) for each in (faster, slower))
+    if min(less, least) > limit * len(samples):
+        return NO_COMPRESSION
+    return slower if least < _BETTER * less else faster
 
 
 def _samples(chunks: Sequence[Any]) -> Iterator[memoryview]:
