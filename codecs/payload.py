@@ -71,7 +71,10 @@ class Payload:
         if self._node is None:
             return msgpack.write(self._writer, self._tree, self.compression)
         table: Table = self._node.node
-        made = arrow.write_file(table, self._node.tag, self._node.version, table.meta, self.compression)
+        suited = arrow.suit(table, self.compression)
+        if suited.is_plain and not self.is_stream:
+            return self._raw
+        made = arrow.write_file(table, self._node.tag, self._node.version, table.meta, suited)
         return made if self.is_stream else list(made)
 
     @cached_property

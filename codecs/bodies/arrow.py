@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -44,6 +44,7 @@ _SMALL_DECIMALS = "Library only supports 128-bit or 256-bit decimal"  # pyarrow 
 # What a payload may become when it is decompressed.  LZ4 cannot make more than 255 bytes of one; where Zstandard does
 # (a constant column of 64 MiB takes 6 KiB), whoever writes takes LZ4, or adds zeros to an Arrow file.
 ALWAYS_ALLOWED = 64 << 20  # bytes
+_LOOKED_AT = 64  # columns, when "auto" looks at a table
 _FILLING = 64  # bytes; zeros come in multiples of these
 
 
@@ -73,7 +74,7 @@ class _Chunks:
 
 
 def write_file(
-    table: Table, tag: str, version: int, meta: Any, compression: Compression = NO_COMPRESSION
+    table: Table, tag: str, version: int, meta: Any, compression: Compression | Suited = NO_COMPRESSION
 ) -> Iterator[Any]:
     """The chunks of an Arrow IPC file whose schema says how to rebuild the value.
 
@@ -82,36 +83,54 @@ def write_file(
     """
     import pyarrow as pa
 
-    first = table.table
-    types: dict[str, str] = {}
-    if table.more is None:
-        compression, first, types = _suited(first, compression)
-    else:
-        compression = choose(_memory_of(first), compression)
+    suited = suit(table, compression) if isinstance(compression, Compression) else compression
     note: dict[str, Any] = {"version": PLAIN_VERSION, "tag": tag, "tag_version": version, "meta": meta}
-    if types:
-        note |= {"version": VERSION, "types": types}
+    if suited.types:
+        note |= {"version": VERSION, "types": suited.types}
     return _written(
-        chain([first], table.more or ()),
-        first.schema.with_metadata({KEY: orjson.dumps(note)}),
-        partial(pa.ipc.new_file, options=pa.ipc.IpcWriteOptions(compression=codec_of(compression))),
-        wide=table.table.nbytes if types else 0,
+        chain([suited.table], table.more or ()),
+        suited.table.schema.with_metadata({KEY: orjson.dumps(note)}),
+        partial(pa.ipc.new_file, options=pa.ipc.IpcWriteOptions(compression=codec_of(suited.compression))),
+        wide=table.table.nbytes if suited.types else 0,
     )
 
 
-def _suited(table: pa.Table, compression: Compression) -> tuple[Compression, pa.Table, dict[str, str]]:
-    """For ``auto``, what suits the table, and the table and the types of what was narrowed in it."""
-    if compression.algorithm != "auto" or choose(_memory_of(table), compression) == NO_COMPRESSION:
-        return choose(_memory_of(table), compression), table, {}
+class Suited(NamedTuple):
+    """How a table is to be written.
+
+    Attributes:
+        table: it, or its first rows, with some columns in narrower types.
+        types: those that these columns had, by their places as text.
+        compression: not ``auto``.
+    """
+
+    table: pa.Table
+    types: dict[str, str]
+    compression: Compression
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is written as without compression."""
+        return not self.types and self.compression.algorithm == "none"
+
+
+def suit(table: Table, compression: Compression) -> Suited:
+    """What was asked for, or, for ``auto``, what suits the table."""
+    if compression.algorithm != "auto":
+        return Suited(table.table, {}, compression)
+    chosen = choose(_memory_of(table.table), compression)
+    if chosen.algorithm == "none" or table.more is not None:
+        return Suited(table.table, {}, chosen)
     from airflow_xcom.codecs.bodies.narrow import narrow
 
-    narrowed, types = narrow(table)
-    return choose(_memory_of(narrowed), compression), narrowed, types
+    narrowed, types = narrow(table.table)
+    return Suited(narrowed, types, choose(_memory_of(narrowed), compression))
 
 
 def _memory_of(table: pa.Table) -> list[Any]:
-    """The buffers of a table's columns, those of its dictionaries left out."""
-    arrays = (chunk for column in table.columns for chunk in column.chunks)
+    """The buffers of some columns of a table, those of their dictionaries left out."""
+    columns = table.columns[:: max(table.num_columns // _LOOKED_AT, 1)]
+    arrays = (chunk for column in columns for chunk in column.chunks)
     return [buffer for array in arrays for buffer in array.buffers() if buffer is not None and buffer.size]
 
 

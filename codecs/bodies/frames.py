@@ -14,17 +14,19 @@ from airflow_xcom.codecs.compression import ALGORITHMS, NO_COMPRESSION, Compress
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["LARGEST_RATIO", "Frames", "choose", "codec_of", "deflate", "inflate"]
+__all__ = ["LARGEST_RATIO", "Frames", "choose", "codec_of", "deflate", "deflate_all", "inflate"]
 
 LARGEST_RATIO = 256  # bytes that a reader takes from one; LZ4 cannot make more than 255
 
 _SMALL = 4096  # bytes; below this nothing is gained
+_ALONE = 1 << 18  # bytes from which a buffer has a choice of its own
 _PIECE = 1 << 20  # bytes; smaller chunks are joined to one frame, larger ones are compressed where they are
 _WORTH = 0.9  # of the size: what shrinks less stays as it is, and is read in place
 
 # What "auto" looks at; to what part of the size it must shrink, and what then compresses it: in a local folder, over a
 # network.
-_SAMPLES, _SAMPLE = 8, 16 << 10  # how many, and bytes of each
+_SAMPLES, _SAMPLE = 8, 16 << 10  # how many, and bytes of each, at most
+_SAMPLED = 32  # bytes of which one is looked at, at least
 _NEAR = 0.7, Compression("lz4"), Compression("zstd", 1)
 _FAR = 0.9, Compression("zstd", 1), Compression("zstd", 3)
 _BETTER = 0.9  # of what the faster algorithm makes of it: then the slower one is taken
@@ -68,14 +70,27 @@ def choose(chunks: Sequence[Any], compression: Compression) -> Compression:
 
 def _samples(chunks: Sequence[Any]) -> Iterator[memoryview]:
     """Parts of some chunks, at even distances."""
-    distance = max(sum(map(len, chunks)) // _SAMPLES, _SAMPLE)
+    distance = max(sum(map(len, chunks)) // _SAMPLES, 1)
+    length = min(max(distance // _SAMPLED, 512), _SAMPLE)
     due = position = 0
     for chunk in chunks:
-        view = memoryview(chunk)
-        while due < position + len(view):
-            yield view[due - position :][:_SAMPLE]
+        end = position + len(chunk)
+        while due < end:
+            yield memoryview(chunk)[due - position :][:length]
             due += distance
-        position += len(view)
+        position = end
+
+
+def deflate_all(buffers: Sequence[Sequence[Any]], compression: Compression) -> list[Frames | None]:
+    """Several buffers, each in one or more chunks, compressed; None for those that are to stay as they are.
+
+    For ``auto``, the small ones are looked at together: a look at each would cost more than to write it.
+    """
+    is_small = [sum(map(len, chunks)) < _ALONE for chunks in buffers]
+    together = [chunk for chunks, small in zip(buffers, is_small, strict=True) if small for chunk in chunks]
+    common = choose(together, compression)
+    each = (common if small else compression for small in is_small)
+    return list(map(deflate, buffers, each))
 
 
 def deflate(chunks: Sequence[Any], compression: Compression) -> Frames | None:

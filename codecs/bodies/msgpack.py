@@ -31,7 +31,7 @@ import msgpack
 from airflow_xcom.codecs.advice import advice_for
 from airflow_xcom.codecs.bodies.arrow import check_inflation
 from airflow_xcom.codecs.bodies.batches import Many, Records, in_batches, many_of, records_of
-from airflow_xcom.codecs.bodies.frames import Frames, deflate, inflate
+from airflow_xcom.codecs.bodies.frames import Frames, deflate, deflate_all, inflate
 from airflow_xcom.codecs.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.errors import (
     CircularReferenceError,
@@ -509,7 +509,9 @@ def write(writer: Writer, tree: bytes, compression: Compression = NO_COMPRESSION
 
     Nil objects pad the stream, so that any MessagePack library reads it object by object.
     """
-    buffers = [deflate(chunks, compression) or chunks for chunks in writer.buffers]
+    buffers = [
+        shrunk or raw for shrunk, raw in zip(deflate_all(writer.buffers, compression), writer.buffers, strict=True)
+    ]
     small = deflate([tree], compression)
     tree, entry = (tree, len(tree)) if small is None or small.stored >= _PART else _packed_frames(small)
     version = VERSION if type(entry) is list or any(isinstance(buffer, Frames) for buffer in buffers) else PLAIN_VERSION
