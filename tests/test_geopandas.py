@@ -33,7 +33,13 @@ from shapely import (
     from_wkt,
 )
 
-from airflow_xcom.codecs import CorruptPayloadError, EncodeError, MissingLibraryError, UnsupportedTypeError
+from airflow_xcom.codecs import (
+    CorruptPayloadError,
+    EncodeError,
+    MissingLibraryError,
+    UnsupportedTypeError,
+    UnsupportedValueError,
+)
 from airflow_xcom.codecs.builtin import pyproj as crs_codec
 from airflow_xcom.codecs.builtin import shapely as codec
 from airflow_xcom.codecs.payload import _restorer, decode, decode_json, encode
@@ -66,6 +72,9 @@ GEOMETRIES: dict[str, Callable[[], Any]] = {
     "infinite point": lambda: Point(np.inf, -np.inf),
     "point of NaN": lambda: Point(NAN, NAN),
     "point of NaN with height": lambda: Point(NAN, NAN, 5),
+    "point of NaN without a height": lambda: Point(NAN, NAN, NAN),
+    "point of NaN without a height and with SRID": lambda: shapely.set_srid(Point(NAN, NAN, NAN), 3),
+    "points of NaN without a height": lambda: MultiPoint([Point(NAN, NAN, NAN), Point(1, 2, 3)]),
     "half a point": lambda: Point(NAN, 1),
     "point with SRID": lambda: shapely.set_srid(Point(1, 2), 4326),
     "point of NaN with SRID": lambda: shapely.set_srid(Point(NAN, NAN), -7),
@@ -326,6 +335,11 @@ def test_collections_deeper_than_geos_can_follow_are_refused() -> None:
         value = GeometryCollection([value])
     with pytest.raises(EncodeError, match="more than 100 levels deep"):
         encode(value)
+
+
+def test_a_collection_that_geos_does_not_find_the_same_as_its_copy_is_refused() -> None:
+    with pytest.raises(UnsupportedValueError, match="return its coordinates"):
+        encode(MultiPoint([Point(0, NAN)]))
 
 
 def test_a_crs_that_is_not_built_again_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,12 +115,16 @@ def _rings(items: list[bytes]) -> Any:
 
 
 def _points(items: list[bytes]) -> Any:
-    """The points of WKB whose coordinates are NaN: the first ones of lines."""
-    lines = []
-    for data in items:
-        dimensions, vertex = _content(data, _POINT)
-        lines.append(_HEAD.pack(1, dimensions | _LINE) + _COUNT.pack(2) + vertex * 2)
-    return _with_srid(shapely.get_point(_read(_objects(lines)), 0), items)
+    """The points of WKB whose coordinates are NaN."""
+    return _with_srid(_objects([_point(*_content(data, _POINT)) for data in items]), items)
+
+
+def _point(dimensions: int, vertex: bytes) -> Any:
+    """A point of its coordinates; with M, the first of a line, which loses a Z of NaN."""
+    if not dimensions & _M:
+        return shapely.points(np.frombuffer(vertex, "<f8"))
+    line = _HEAD.pack(1, dimensions | _LINE) + _COUNT.pack(2) + vertex * 2
+    return shapely.get_point(_read(_objects([line]))[0], 0)
 
 
 def _with_srid(geometries: Any, items: list[bytes]) -> Any:
