@@ -11,6 +11,7 @@ import dataclasses
 import datetime as dt
 import enum
 import ipaddress
+import struct
 import uuid
 import zoneinfo
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -24,6 +25,7 @@ from typing import Any, NamedTuple
 import attrs
 import dateutil.relativedelta
 import dateutil.tz
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pendulum
@@ -32,9 +34,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pydantic
 import pytz
+import scipy.sparse as sp
+import shapely
+import xarray as xr
+from geopandas.array import GeometryArray, GeometryDtype
+from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from pendulum.duration import AbsoluteDuration
+from pyproj import CRS
 
 Values = SearchStrategy[Any]
 
@@ -49,14 +57,17 @@ def is_allowed(name: str) -> bool:
 
 # -- natives and scalars -------------------------------------------------------------------------------------
 
-TEXT = st.text(max_size=4)
+TEXT = st.text(max_size=4) | st.sampled_from(["", "\0", "a\0b"])
 ANY_TEXT = st.text(st.characters(), max_size=4) | st.sampled_from(
     ["", "\0", "$", "__type", "airflow_xcom", "\ud800", "é" * 20]
 )
 SURROGATES = st.builds("{}\ud800{}".format, TEXT, TEXT) | st.sampled_from(["\udfff\ud800", "a\0\udc80"])
 INTEGERS = st.integers(-(2**63), 2**64 - 1) | st.integers(-3, 3)
 LONG_INTEGERS = st.integers(2**64, 2**200) | st.integers(-(2**200), -(2**63) - 1)
-FLOATS = st.floats() | st.sampled_from([-0.0, 5e-324, 1e16, 1e22, float("nan"), float("inf"), 1.7976931348623157e308])
+NANS = [
+    struct.unpack(">d", bytes.fromhex(bits))[0] for bits in ("7ff8000000000000", "fff8000000000000", "7ff8000000000001")
+]
+FLOATS = st.floats() | st.sampled_from([-0.0, 5e-324, 1e16, 1e22, *NANS, float("inf"), 1.7976931348623157e308])
 DECIMALS = st.sampled_from(["-0", "1.10", "1E+30", "NaN", "-NaN123", "Infinity", "0E-28", "1E-999999"]).map(Decimal)
 DECIMALS |= st.builds(
     lambda number, places: Decimal(number).scaleb(-places), st.integers(-(10**20), 10**20), st.integers(0, 9)
@@ -369,7 +380,7 @@ ARRAYS: tuple[Column, ...] = (
 def columns(count: int, cells: Values) -> SearchStrategy[Any]:
     """One column of a frame or Series."""
     kinds = (_numbers, _nullable, _text, _zoned, _times, _periods, _intervals, _categories, _sparse, _of_arrow, _alike)
-    return st.sampled_from([*kinds, _mixed(cells)]).flatmap(lambda made: made(count))
+    return st.sampled_from([*kinds, geometry_arrays, _mixed(cells)]).flatmap(lambda made: made(count))
 
 
 # -- pandas --------------------------------------------------------------------------------------------------
@@ -654,6 +665,326 @@ def polars_frames(draw: DrawFn) -> pl.DataFrame:
     return pl.DataFrame([draw(polars_series(count, st.just(name))) for name in names])
 
 
+# -- scipy.sparse --------------------------------------------------------------------------------------------
+
+_SPARSE_DTYPES = [np.dtype(code) for code in "?bBhHiIlLqQfdgFDG"]
+_INDEX_DTYPES = st.sampled_from([np.int32, np.int64])
+_KNOWN = st.sampled_from([None, None, False, True])
+_LENGTHS = st.sampled_from([0, 1, 2, 3, 3, 4])
+
+
+@st.composite
+def _sparse_data(draw: DrawFn, *shape: int) -> np.ndarray:
+    """Of any bits, in any layout; zeros among them stay."""
+    dtype = draw(st.sampled_from(_SPARSE_DTYPES))
+    data = draw(elements(dtype, int(np.prod(shape)), st.none())).reshape(shape)
+    return LAYOUTS[draw(st.sampled_from(["C", "Fortran", "backwards", "strided"]))](data)
+
+
+@st.composite
+def _places(draw: DrawFn, count: int, length: int, dtype: Any) -> np.ndarray:
+    """Unsorted, and twice."""
+    return np.array(draw(_lists(st.integers(0, max(length - 1, 0)), count)), dtype)
+
+
+def _entries(*lengths: int) -> SearchStrategy[int]:
+    """How many there may be."""
+    return st.integers(0, ROWS) if all(lengths) else st.just(0)
+
+
+def _dress_sparse(draw: DrawFn, made: Any) -> Any:
+    if draw(st.integers(0, 5)) == 0:
+        made.maxprint = draw(st.integers(1, 99))
+    return made
+
+
+@st.composite
+def compressed(draw: DrawFn, kind: Any) -> Any:
+    height, width = draw(st.tuples(st.integers(1, 2), st.integers(1, 3))) if "bsr" in kind.__name__ else (1, 1)
+    rows, columns = draw(_LENGTHS), draw(_LENGTHS)
+    flat = kind is sp.csr_array and draw(st.integers(0, 3)) == 0
+    rows = 1 if flat else rows
+    shape = (columns,) if flat else (rows * height, columns * width)
+    major, minor = (columns, rows) if "csc" in kind.__name__ else (rows, columns)
+    count = draw(_entries(rows, columns))
+    room = count and draw(st.integers(0, 1))  # behind the last entry
+    ends = sorted(draw(_lists(st.integers(0, count), major)))
+    made = kind(shape, blocksize=(height, width)) if "bsr" in kind.__name__ else kind(shape)
+    made.indptr = np.array([0, *ends][: major + 1], draw(_INDEX_DTYPES))
+    if major and not room:
+        made.indptr[-1] = count
+    made.indices = draw(_places(count, minor, draw(_INDEX_DTYPES)))
+    made.data = draw(_sparse_data(count, height, width) if "bsr" in kind.__name__ else _sparse_data(count))
+    for flag in "_has_sorted_indices", "_has_canonical_format":
+        if (known := draw(_KNOWN)) is not None:
+            setattr(made, flag, known)
+    return _dress_sparse(draw, made)
+
+
+@st.composite
+def coordinates(draw: DrawFn, kind: Any) -> Any:
+    shape = tuple(draw(st.lists(_LENGTHS, min_size=1, max_size=4) if kind is sp.coo_array else _lists(_LENGTHS, 2)))
+    count, dtype = draw(_entries(*shape)), draw(_INDEX_DTYPES)
+    made = kind(shape)
+    made.data, made.coords = draw(_sparse_data(count)), tuple(draw(_places(count, length, dtype)) for length in shape)
+    made.has_canonical_format = draw(st.booleans())
+    return _dress_sparse(draw, made)
+
+
+@st.composite
+def diagonals(draw: DrawFn, kind: Any) -> Any:
+    offsets = draw(st.lists(st.integers(-6, 6), max_size=2, unique=True))
+    made = kind((draw(_LENGTHS), draw(_LENGTHS)))
+    made.data, made.offsets = (
+        draw(_sparse_data(len(offsets), draw(_LENGTHS))),
+        np.array(offsets, draw(_INDEX_DTYPES)),
+    )
+    return _dress_sparse(draw, made)
+
+
+_SPARSE_VALUES = st.integers(-(2**70), 2**70) | FLOATS | st.builds(complex, FLOATS, FLOATS) | st.booleans()
+_SPARSE_VALUES |= st.sampled_from(_SPARSE_DTYPES).flatmap(
+    lambda dtype: elements(dtype, 1, st.none()).map(lambda a: a[0])
+)
+
+
+def _alike_numbers(count: int) -> SearchStrategy[list[Any]]:
+    one_kind = st.sampled_from(_SPARSE_DTYPES).flatmap(lambda dtype: elements(dtype, count, st.none())).map(list)
+    return one_kind | _lists(_SPARSE_VALUES, count)
+
+
+def _index_of(length: int) -> Values:
+    return st.integers(0, length - 1) | st.builds(
+        lambda dtype, at: dtype(at), _INDEX_DTYPES, st.integers(0, length - 1)
+    )
+
+
+@st.composite
+def row_lists(draw: DrawFn, kind: Any) -> Any:
+    shape = draw(_LENGTHS), draw(_LENGTHS)
+    made = kind(shape, dtype=draw(st.sampled_from(_SPARSE_DTYPES)))
+    for row in range(shape[0]):
+        count = draw(_entries(shape[1]))
+        made.rows[row], made.data[row] = draw(_lists(_index_of(shape[1]), count)), draw(_alike_numbers(count))
+    return _dress_sparse(draw, made)
+
+
+@st.composite
+def key_dicts(draw: DrawFn, kind: Any) -> Any:
+    shape = tuple(draw(_lists(_LENGTHS, draw(st.integers(1, 2)) if kind is sp.dok_array else 2)))
+    made = kind(shape, dtype=draw(st.sampled_from(_SPARSE_DTYPES)))
+    places = st.tuples(*map(_index_of, shape)) if len(shape) > 1 else _index_of(shape[0])
+    found = draw(st.lists(places, max_size=ROWS, unique=True)) if all(shape) else []
+    made._dict.update(zip(found, draw(_alike_numbers(len(found))), strict=True))
+    return _dress_sparse(draw, made)
+
+
+_SPARSE_FORMS: dict[str, Callable[[Any], Values]] = {
+    **dict.fromkeys(("csr", "csc", "bsr"), compressed),
+    "coo": coordinates,
+    "dia": diagonals,
+    "lil": row_lists,
+    "dok": key_dicts,
+}
+SPARSE: dict[str, Values] = {
+    f"scipy.sparse.{form}_{kind}": make(getattr(sp, f"{form}_{kind}"))
+    for form, make in _SPARSE_FORMS.items()
+    for kind in ("array", "matrix")
+}
+
+# -- geometries ----------------------------------------------------------------------------------------------
+
+_Z, _M, _SRID = 0x80000000, 0x40000000, 0x20000000
+_FINITE = st.sampled_from([0.0, -0.0, 1.5, -7.0, 5e-324, 1e300])
+_SRIDS = st.sampled_from([0, 0, 4326, -7, 2**31 - 1])
+CRSS = [CRS(4326), CRS("+proj=laea +lat_0=45 +lon_0=10"), CRS("WGS 84"), CRS.from_wkt(CRS(3857).to_wkt())]
+CRSS += [CRS("+proj=longlat +datum=WGS84 +towgs84=1,2,3"), CRS({"proj": "utm", "zone": 33})]
+
+
+@st.composite
+def _wkb(draw: DrawFn, flags: int, kinds: Sequence[int] = (1, 2, 3, 4, 5, 6, 7), depth: int = 2) -> bytes:
+    """Well-known binary with Z and M as ``flags`` say, and any number for a coordinate."""
+    kind = draw(st.sampled_from(kinds))
+    width = 2 + bool(flags & _Z) + bool(flags & _M)
+
+    def line(numbers: Values, count: int, *, closed: bool) -> bytes:
+        data = [struct.pack(f"<{width}d", *draw(_lists(numbers, width))) for _ in range(count)]
+        data += data[:1] if closed else []
+        return struct.pack("<I", len(data)) + b"".join(data)
+
+    match kind:
+        case 1:
+            content = struct.pack(f"<{width}d", *draw(_lists(FLOATS, width)))
+        case 2:
+            content = line(FLOATS, draw(st.sampled_from([0, 2, 3])), closed=False)
+        case 3:  # GEOS looks whether a ring ends where it begins
+            rings = [line(_FINITE, 3, closed=True) for _ in range(draw(st.integers(0, 2)))]
+            content = struct.pack("<I", len(rings)) + b"".join(rings)
+        case _:
+            inner = (1, 2, 3, 4, 7)[: 5 if depth else 3] if kind == 7 else (kind - 3,)
+            parts = draw(st.lists(_wkb(flags, inner, depth - 1), max_size=2))
+            content = struct.pack("<I", len(parts)) + b"".join(parts)
+    return struct.pack("<BI", 1, kind | flags) + content
+
+
+def _ring(polygon: Any) -> Any:
+    return shapely.get_exterior_ring(polygon)
+
+
+_FLAT = st.sampled_from([0, _Z, _M, _Z | _M])
+_FROM_WKB = _FLAT.flatmap(_wkb).map(shapely.from_wkb)
+_RINGS = _FLAT.flatmap(lambda flags: _wkb(flags, (3,))).map(shapely.from_wkb).map(_ring)
+_NAN_POINTS = st.builds(shapely.Point, st.just(float("nan")), FLOATS) | st.builds(shapely.Point, FLOATS, FLOATS, FLOATS)
+_SIMPLE = _FROM_WKB | _RINGS | _NAN_POINTS
+_COLLECTIONS = st.lists(_SIMPLE | st.lists(_SIMPLE, max_size=2).map(shapely.GeometryCollection), max_size=2).map(
+    shapely.GeometryCollection
+)
+
+
+def _is_itself(geometry: Any) -> bool:
+    """What is refused: GEOS finds no collection the same as its copy if a y in it is NaN but not the x."""
+    return bool(shapely.equals_identical(geometry, shapely.set_srid(geometry, 1)))
+
+
+GEOMETRIES = st.builds(shapely.set_srid, _SIMPLE | _COLLECTIONS, _SRIDS).filter(_is_itself)
+
+
+@st.composite
+def geometry_arrays(draw: DrawFn, count: int) -> Any:
+    crs = draw(st.none() | st.sampled_from(CRSS))
+    return GeometryArray(objects(draw(_lists(st.none() | GEOMETRIES, count))), crs=crs)
+
+
+@st.composite
+def geo_series(draw: DrawFn, cells: Values) -> Any:
+    array = draw(st.integers(0, ROWS).flatmap(geometry_arrays))
+    made = gpd.GeoSeries(array, index=draw(indexes(len(array))), name=draw(keys(1)))
+    return draw(_dressed(made, cells))
+
+
+@st.composite
+def geo_frames(draw: DrawFn, cells: Values) -> Any:
+    """With any number of columns of geometries, each with a CRS of its own, of which one, or none, is active."""
+    frame = draw(frames(cells))
+    attrs, labels = frame.attrs, draw(st.lists(st.sampled_from(["geometry", "ü", 7, 1.5]), max_size=2, unique=True))
+    labels = [] if isinstance(frame.columns, pd.MultiIndex) else labels  # geopandas looks for one label each
+    for label in labels:
+        assume(not any(type(known) is type(label) and known == label for known in frame.columns))
+        frame.insert(0, label, gpd.GeoSeries(draw(geometry_arrays(len(frame))), index=frame.index))
+    made = gpd.GeoDataFrame(frame)
+    made.attrs = attrs
+    if not labels:
+        return made
+    made = made.set_geometry(draw(st.sampled_from(labels)))
+    if len(labels) > 1 and draw(st.integers(0, 3)) == 0:
+        del made[made.active_geometry_name]  # whose name stays
+    return made
+
+
+# -- xarray --------------------------------------------------------------------------------------------------
+
+_LABELLED_DTYPES = st.sampled_from([*NUMBERS, np.dtype("O"), np.dtype("S3"), np.dtype("U2"), np.dtype(">U2")])
+SIZES = {"x": 2, "y": 3, "none": 0, ("a", 1): 1}
+LABELLED_ARRAYS = (_nullable, _categories, _intervals, _of_arrow)  # of pandas, which xarray keeps as they are
+
+
+@st.composite
+def _labelled_data(draw: DrawFn, sizes: Sequence[int], cells: Values) -> Any:
+    if len(sizes) == 1 and draw(st.integers(0, 3)) == 0:
+        return draw(draw(st.sampled_from([*LABELLED_ARRAYS, geometry_arrays]))(sizes[0]))
+    if len(sizes) == 1 and draw(st.integers(0, 3)) == 0:
+        return draw(indexes(sizes[0]).filter(lambda index: not isinstance(index, pd.MultiIndex)))
+    flat = draw(elements(draw(_LABELLED_DTYPES), int(np.prod(sizes)), cells))
+    return LAYOUTS[draw(st.sampled_from(["C", "Fortran", "backwards", "strided"]))](flat.reshape(sizes))
+
+
+def _notes(cells: Values) -> Values:
+    """Attributes or an encoding."""
+    return st.just({}) | st.dictionaries(keys(1), cells, max_size=2)
+
+
+@st.composite
+def variables(draw: DrawFn, cells: Values, dims: Sequence[Any] | None = None) -> xr.Variable:
+    if dims is None:
+        dims = draw(st.lists(st.sampled_from(list(SIZES)), max_size=2, unique=True))
+    data = draw(_labelled_data([SIZES[dim] for dim in dims], cells))
+    return _variable(draw, xr.Variable, tuple(dims), data, cells)
+
+
+def _variable(draw: DrawFn, kind: Any, dims: Any, data: Any, cells: Values) -> Any:
+    """Unchecked now and then: only then does xarray keep objects that look like times, or arrays that it would wrap."""
+    unchecked = type(data) is np.ndarray and draw(st.booleans())
+    try:
+        return kind(dims, data, draw(_notes(cells)), draw(_notes(cells)), fastpath=unchecked)
+    except (ValueError, TypeError, NotImplementedError, OverflowError):  # of data that xarray has no variable of
+        return assume(False)
+
+
+@st.composite
+def index_variables(draw: DrawFn, cells: Values, dim: Any = None) -> xr.IndexVariable:
+    dim = draw(st.sampled_from(list(SIZES))) if dim is None else dim
+    return _variable(draw, xr.IndexVariable, (dim,), draw(_labelled_data([SIZES[dim]], st.integers(-3, 3))), cells)
+
+
+@st.composite
+def _coordinates(draw: DrawFn, cells: Values) -> Any:
+    """Of indexes of one or several levels, of variables that have none, and of scalars."""
+    coords = xr.Coordinates()
+    for dim in draw(st.lists(st.sampled_from(list(SIZES)), max_size=2, unique=True)):
+        index = draw(indexes(SIZES[dim]))
+        if isinstance(index, pd.MultiIndex):
+            index.names = [f"{dim} {level}" for level in range(index.nlevels)]
+            coords = coords.merge(_attempt(xr.Coordinates.from_pandas_multiindex, index, dim)).coords
+        else:
+            variable = _variable(draw, xr.IndexVariable, (dim,), index, cells)
+            coords = coords.merge(_attempt(xr.Coordinates, {dim: variable})).coords
+    free = {f"free {place}": draw(variables(cells)) for place in range(draw(st.integers(0, 2)))}
+    return coords.merge(xr.Coordinates(free, indexes={})).coords
+
+
+def _attempt(make: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """What xarray makes of it, if anything: it takes few of the indexes of pandas."""
+    try:
+        return make(*arguments, **named)
+    except (ValueError, TypeError, NotImplementedError, OverflowError, KeyError):
+        return assume(False)
+
+
+@st.composite
+def datasets(draw: DrawFn, cells: Values) -> xr.Dataset:
+    coords = draw(_coordinates(cells))
+    names = draw(st.lists(keys(1), max_size=2, unique_by=repr))
+    assume({*map(repr, names)}.isdisjoint(map(repr, [*coords, *SIZES])))
+    made = _attempt(xr.Dataset, {name: draw(variables(cells)) for name in names}, coords)
+    made.attrs, made.encoding = draw(_notes(cells)), draw(_notes(cells))
+    if made.xindexes and draw(st.integers(0, 3)) == 0:
+        made = _attempt(made.drop_indexes, draw(st.sampled_from(list(made.xindexes))))
+    return made
+
+
+@st.composite
+def data_arrays(draw: DrawFn, cells: Values) -> xr.DataArray:
+    coords = draw(_coordinates(cells))
+    data = draw(variables(cells, draw(st.permutations(list(SIZES)))[: draw(st.integers(0, 2))]))
+    fitting = {name: coord for name, coord in coords.items() if set(coord.dims) <= set(data.dims)}
+    kept = xr.Coordinates._construct_direct(
+        {name: coord.variable for name, coord in fitting.items()},
+        {name: index for name, index in coords.xindexes.items() if name in fitting},
+    )
+    made = _attempt(xr.DataArray, data, name=draw(keys(1)))
+    return _attempt(made.assign_coords, kept)  # the constructor copies their attributes, zones of dateutil among them
+
+
+@st.composite
+def trees(draw: DrawFn, cells: Values) -> xr.DataTree:
+    """Whose children have the coordinates of their parents too, or none of theirs."""
+    root = draw(datasets(cells))
+    inner = st.sampled_from([xr.Dataset(), xr.Dataset({"v": ("w", [7, 8])})]) | st.just(root)
+    paths = draw(st.lists(st.sampled_from(["/", "/a", "/a/b", "/ü/c"]), unique=True))
+    made = {path: root if path == "/" else draw(inner) for path in paths}
+    return _attempt(xr.DataTree.from_dict, made, name=draw(st.none() | TEXT.filter(lambda name: "/" not in name)))
+
+
 # -- classes -------------------------------------------------------------------------------------------------
 
 
@@ -761,6 +1092,8 @@ _HASHABLE: dict[str, Values] = {
     "pandas.NaT": st.just(pd.NaT),
     "pandas.NA": st.just(pd.NA),
     "pandas.offsets": FREQUENCIES,
+    "shapely.geometry": GEOMETRIES,
+    "pyproj.CRS": st.sampled_from(CRSS),
 }
 _UNHASHABLE: dict[str, Values] = {
     "bytearray": st.binary(max_size=5).map(bytearray),
@@ -794,6 +1127,9 @@ _UNHASHABLE: dict[str, Values] = {
     "pyarrow.DataType": arrow_types(),
     "polars.DataFrame": polars_frames(),
     "polars.Series": st.integers(0, ROWS).flatmap(polars_series),
+    "geopandas.GeometryArray": st.integers(0, ROWS).flatmap(geometry_arrays),
+    "geopandas.GeometryDtype": st.just(GeometryDtype()),
+    **SPARSE,
 }
 LEAVES = NATIVES | _HASHABLE | _UNHASHABLE
 
@@ -821,6 +1157,13 @@ CONTAINERS: dict[str, Callable[[Values, Values], Values]] = {
     "numpy.MaskedArray": lambda values, _keys: masked_arrays(values) | st.just(np.ma.masked),
     "pandas.DataFrame": lambda values, _keys: frames(values),
     "pandas.Series": lambda values, _keys: series(values),
+    "geopandas.GeoDataFrame": lambda values, _keys: geo_frames(values),
+    "geopandas.GeoSeries": lambda values, _keys: geo_series(values),
+    "xarray.Variable": lambda values, _keys: variables(values),
+    "xarray.IndexVariable": lambda values, _keys: index_variables(values),
+    "xarray.DataArray": lambda values, _keys: data_arrays(values),
+    "xarray.Dataset": lambda values, _keys: datasets(values),
+    "xarray.DataTree": lambda values, _keys: trees(values),
 }
 _HASHABLE_CONTAINERS: dict[str, Callable[[Values], Values]] = {
     "tuple": lambda keys: st.lists(keys, max_size=2).map(tuple),
@@ -889,3 +1232,82 @@ def of_tag(tag: str) -> Values:
 
 
 TAGS = (LEAVES.keys() | CONTAINERS.keys() | ONCE.keys()) - NATIVES.keys() - {"list", "dict", "record"}
+
+
+# -- the same object in several places -----------------------------------------------------------------------
+
+MANY = 600  # numbers are 4,800 bytes, which are written once
+
+
+@st.composite
+def large(draw: DrawFn) -> Any:
+    """What is written once: tables, and all that takes 4,096 bytes or more."""
+    numbers = np.arange(float(MANY))
+    made: list[Callable[[], Any]] = [
+        lambda: numbers,
+        lambda: np.ma.MaskedArray(numbers, mask=numbers > 7, fill_value=-1.0),
+        lambda: objects([numbers, "a", numbers]),
+        lambda: bytearray(numbers),
+        lambda: pd.Index(numbers, name="k"),
+        lambda: pd.Index(numbers),
+        lambda: pd.Index([3, 1]),
+        lambda: pd.MultiIndex.from_arrays([["a", "b"], [1, 2]], names=["p", "q"]),
+        lambda: pd.DataFrame({"a": numbers, "b": 1}),
+        lambda: pd.Series([1.5, 2.5], index=["a", "b"], name="s"),
+        lambda: pd.array([1, None], dtype="Int64"),
+        lambda: pa.table({"n": [1, 2]}),
+        lambda: sp.csr_array(numbers.reshape(20, 30)),
+        lambda: gpd.GeoSeries(shapely.points([[0.0, 1.0], [2.0, 3.0]]), crs=CRSS[0]),
+        lambda: xr.Variable("x", numbers, {"units": "K"}),
+        lambda: xr.DataArray(numbers, {"x": np.arange(MANY)}, "x"),
+        lambda: xr.Dataset({"v": ("x", numbers)}, {"x": pd.Index(numbers), "y": ("x", numbers)}),
+        lambda: (numbers, [numbers], {"k": numbers}),
+        lambda: Leg(numbers, [numbers]),
+    ]
+    return draw(st.sampled_from(made))()
+
+
+@st.composite
+def _holders(draw: DrawFn, known: Values) -> Any:
+    """Something of xarray or SciPy that has one of the objects for its data, or beside it."""
+    item = draw(known)
+    notes = {"kept": item, "again": [item]}
+    kinds: list[Callable[[], Any]] = [
+        lambda: xr.Variable("x", np.arange(3), notes, {"e": item}),
+        lambda: xr.DataArray(np.arange(3), dims="x", attrs=notes).assign_coords(y=("x", [1, 2, 3], notes)),
+        lambda: xr.Dataset({"a": ("x", np.arange(3), notes)}, attrs={"item": item}),
+    ]
+    if type(item) is np.ndarray and item.dtype == float:
+        kinds += [lambda: [xr.Dataset({name: ("x", item)}, {"c": ("x", item)}) for name in "ab"]]
+        kinds += [lambda: [_row_of(item), _row_of(item)]]
+    if type(item) is pd.Index:
+        kinds += [lambda: [xr.IndexVariable("x", item), xr.IndexVariable("y", item)]]
+        kinds += [lambda: [xr.Dataset(coords={dim: item}) for dim in "xy"]]
+    if type(item) is pd.MultiIndex:
+        kinds += [lambda: [xr.Dataset(coords=xr.Coordinates.from_pandas_multiindex(item, dim)) for dim in "xy"]]
+    if type(item) is xr.Variable:
+        kinds += [
+            lambda: [
+                xr.Dataset._construct_direct({"a": item}, set()),
+                xr.DataArray(item, {}, indexes={}, fastpath=True),
+            ]
+        ]
+    if type(item) is xr.Dataset:
+        kinds += [lambda: [item["v"], item["y"], item[["v"]], xr.DataTree.from_dict({"/": item, "/b": item})]]
+    return draw(st.sampled_from(kinds))()
+
+
+def _row_of(data: np.ndarray) -> Any:
+    made = sp.csr_array((1, MANY))
+    made.data, made.indices, made.indptr = data, np.arange(MANY, dtype=np.int32), np.array([0, MANY], np.int32)
+    return made
+
+
+@st.composite
+def repeating(draw: DrawFn, *, apart: Sequence[str] = ()) -> list[Any]:
+    """Values in which the same few objects stand in many places, though in no container of these tags."""
+    pool = [*draw(st.lists(large(), min_size=1, max_size=2)), *draw(st.lists(values(1), max_size=1))]
+    known = st.sampled_from(pool)
+    makes = st.sampled_from([make for tag, make in CONTAINERS.items() if tag not in apart])
+    around = makes.flatmap(lambda make: make(known | _holders(known), keys(0)))
+    return draw(st.lists(known | _holders(known) | around, min_size=2, max_size=4))

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgpack
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+import strategies
+import xarray as xr
 from identical import difference
+from test_everything import FEW, IS_CI, for_all
 
-from airflow_xcom.codecs import CircularReferenceError, CorruptPayloadError, NestingError, decode, decode_json, encode
+from airflow_xcom.codecs import (
+    CircularReferenceError,
+    CorruptPayloadError,
+    NestingError,
+    decode,
+    decode_json,
+    encode,
+    registry,
+)
 
 
 def _blob(value: Any) -> Any:
@@ -56,6 +68,24 @@ def test_equal_objects_stay_two(through: Callable[[Any], Any]) -> None:
     first, second = through([LARGE, LARGE.copy()])
     first[0] = -1.0
     assert second[0] == 0.0
+
+
+@WAYS
+def test_an_array_of_bytes_is_one_object_again(through: Callable[[Any], Any]) -> None:
+    data = bytearray(LARGE)
+    first, second, tree = through([data, data, {"\ud800": [(data,)], "text": "\ud800"}])
+    assert first is second is tree["\ud800"][0][0]
+    assert first == data
+
+
+@WAYS
+def test_what_holds_a_shared_object_is_itself_one_object_again(through: Callable[[Any], Any]) -> None:
+    variable = xr.Variable("x", LARGE)
+    array, first, second = through([LARGE, variable, variable])
+    assert first is second
+    assert first._data is array
+    first.attrs["changed"] = True
+    assert second.attrs == {"changed": True}
 
 
 def test_a_shared_object_is_written_once() -> None:
@@ -158,3 +188,111 @@ def test_a_forged_place_in_a_blob_is_corrupt(tree: Any) -> None:
     head = msgpack.packb(["airflow_xcom", 1, [["tuple", 1]], [], len(packed)])
     with pytest.raises(CorruptPayloadError):
         decode(head + packed, "msgpack")
+
+
+# -- any values, with the same objects in many places --------------------------------------------------------
+
+TABLES = (pd.DataFrame, pd.Series, pd.Index, pd.api.extensions.ExtensionArray, pa.Table)
+FRAMES = ("pandas.DataFrame", "pandas.Series", "geopandas.GeoDataFrame", "geopandas.GeoSeries")  # nothing is shared in
+LEAST = 4096 + 200  # bytes of what is surely written once, and its header
+
+
+@pytest.fixture
+def _allowed() -> Iterator[None]:
+    before = registry._allows
+    registry.allow_classes(strategies.is_allowed)
+    yield
+    registry.allow_classes(before)
+
+
+@WAYS
+@pytest.mark.usefixtures("_allowed")
+def test_whatever_stands_in_several_places_comes_back_there(through: Callable[[Any], Any]) -> None:
+    @for_all(strategies.repeating(), examples=4 * FEW, seed=1 if IS_CI else None)
+    def _check(value: Any) -> None:
+        back = through(value)
+        assert difference(value, back) is None
+        assert encode(back).to_bytes() == encode(value).to_bytes() == encode(value).to_bytes()
+        _insist_shared_alike(_kept(value), _kept(back))
+
+
+@WAYS
+@pytest.mark.usefixtures("_allowed")
+def test_a_change_shows_in_the_same_places(through: Callable[[Any], Any]) -> None:
+    changed = 0
+
+    @for_all(strategies.repeating(apart=FRAMES), examples=4 * FEW, seed=2 if IS_CI else None)
+    def _check(value: Any) -> None:
+        nonlocal changed
+        back = through(value)
+        for ours, theirs in zip(_kept(value), _kept(back), strict=True):
+            changed += _change(ours) and _change(theirs)
+            assert difference(value, back) is None
+
+    assert changed > FEW
+
+
+def _insist_shared_alike(ours: list[Any], theirs: list[Any]) -> None:
+    """The same objects are in the same places, and others are not."""
+    assert [_first(item, ours) for item in ours] == [_first(item, theirs) for item in theirs]
+
+
+def _first(item: Any, items: list[Any]) -> tuple[str, int]:
+    return type(item).__name__, next(place for place, other in enumerate(items) if other is item)
+
+
+def _kept(value: Any) -> list[Any]:
+    """The objects in a value, in order and as often as they stand there, that are written once."""
+    sizes: dict[int, bool] = {}
+    found = []
+    for item in _within(value):
+        if id(item) not in sizes:
+            sizes[id(item)] = isinstance(item, TABLES) or encode(item).size >= LEAST
+        found += [item] if sizes[id(item)] else []
+    return found
+
+
+def _within(value: Any) -> Iterator[Any]:
+    if not isinstance(value, list | dict | str | bytes) or type(value) not in (list, dict, str, bytes):
+        yield value
+    for part in _parts(value):
+        yield from _within(part)
+
+
+def _parts(value: Any) -> list[Any]:  # noqa: PLR0911 - one for each kind
+    if isinstance(value, dict):
+        return list(value.values())
+    if isinstance(value, list | tuple | deque):
+        return list(value)
+    if type(value) is np.ndarray and value.dtype == object and value.ndim:
+        return list(value.flat)
+    if type(value) is xr.Variable:
+        return [*(value._data,) * (type(value._data) is np.ndarray), value.attrs, value.encoding]
+    if isinstance(value, xr.DataArray):
+        return [value.variable]
+    if isinstance(value, xr.Dataset):
+        variables = [variable for variable in value._variables.values() if type(variable) is xr.Variable]
+        return [*variables, value.attrs]
+    if isinstance(value, strategies.Leg | strategies.Flight):
+        return list(vars(value).values())
+    return []
+
+
+def _change(item: Any) -> bool:
+    """Change an object in place, if that can be done."""
+    if type(item) is np.ndarray and item.dtype == float and item.flags.writeable:
+        item.flat[0] -= 1
+    elif type(item) is np.ma.MaskedArray and item.dtype == float:
+        item[-1] = -1.0
+    elif isinstance(item, pd.DataFrame) and "a" in item.columns:
+        item.loc[0, "a"] -= 1
+        item.columns.name = "changed"
+    elif type(item) is pd.Index:
+        item.name = (item.name, "changed")
+    elif isinstance(item, xr.Variable | xr.DataArray | xr.Dataset):
+        item.attrs["changed"] = len(item.attrs)
+    elif type(item) is strategies.Leg:
+        item.origin = (item.origin, "changed")
+    else:
+        return False
+    return True

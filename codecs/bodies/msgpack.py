@@ -92,6 +92,15 @@ class _Chunks(list[Any]):
     """One buffer in several pieces."""
 
 
+class _Disguised:
+    """A value that the packer would take for a native: so it calls back for it, in its turn."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
 class Writer:
     """Packs one value and everything in it; collects the tags used and the large buffers met.
 
@@ -123,6 +132,7 @@ class Writer:
         self.large: dict[int, tuple[Any, Any]] = {} if first is None else first.large  # by id: object and node
         self.repeated: set[int] = set() if first is None else first.repeated
         self._places: dict[int, int] = {}
+        self._met = 0  # how often a large object was met again
         self.buffers: list[list[memoryview]] = []
 
     @property
@@ -148,7 +158,7 @@ class Writer:
             if not kinds.isdisjoint(_IMPOSTORS):
                 value = self._wrapped(value)
         elif type(value) in _IMPOSTORS:
-            value = self.tagged(value)
+            value = _Disguised(value)
         if self._depth == len(self._packers):
             self._packers.append(msgpack.Packer(strict_types=True, default=self._extension, buf_size=4096))
         packer = self._packers[self._depth]
@@ -172,14 +182,14 @@ class Writer:
                 known.popitem()
 
     def _wrapped(self, value: Any) -> Any:
-        """``value`` with each native that MessagePack would not give back replaced by its tagged node."""
+        """``value`` with each native that MessagePack would not give back in disguise."""
         kind = type(value)
         if kind is list:
             return [self._wrapped(item) for item in value]
         if kind is dict:
             return {self._wrapped(key) if type(key) is str else key: self._wrapped(item) for key, item in value.items()}
         if kind in _IMPOSTORS or (kind is str and not _is_utf8(value)):
-            return self.tagged(value)
+            return _Disguised(value)
         return value
 
     def tagged(self, value: Any) -> Tagged:
@@ -239,15 +249,17 @@ class Writer:
         """What the codec of ``value`` makes of it; of what is large and was met before, where it stands."""
         key = id(value)
         if key in self._places:
+            self._met += 1
             return msgpack.ExtType(_SAME, msgpack.packb(self._places[key]))
         found = self._codec(value)
         if key in self.large:
+            self._met += 1
             if not self._shares:
                 self.repeated.add(key)
                 return _TO_COME
             packed = self._pack_node(value, self.large[key][1])
             return self._share(key, found, packed) if key in self.repeated else self._tag_of(found, packed)
-        known = len(self.buffers)
+        known = len(self.buffers), self._met
         node = self._encode(found, value)
         # Most tagged values are short text (times, decimals, identifiers), which needs none of pack()'s care.
         if type(node) is str and node.isascii():
@@ -255,7 +267,8 @@ class Writer:
         if type(node) is Table:
             node = node.whole()
         packed = self._pack_node(value, node)
-        if (len(packed) >= _SMALL or len(self.buffers) > known or type(node) is Table) and not self._inline:
+        holds_large = known != (len(self.buffers), self._met)
+        if (len(packed) >= _SMALL or holds_large or type(node) is Table) and not self._inline:
             self.large[key] = value, node
         return self._tag_of(found, packed)
 
@@ -314,6 +327,7 @@ class Writer:
         Tagged: _tagged,
         Records: _records,
         Many: _many,
+        _Disguised: lambda self, disguised: self._value(disguised.value),
     }
 
     def _buffer(self, chunks: list[memoryview]) -> msgpack.ExtType:
