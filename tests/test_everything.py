@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import strategies
+import xarray as xr
 from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from identical import difference
@@ -114,7 +115,7 @@ def test_every_tag_has_a_strategy() -> None:
 def test_values_are_nested_six_deep() -> None:
     deepest = 0
 
-    @for_all(strategies.values(), examples=200, seed=0)
+    @for_all(strategies.values(), examples=300, seed=0)
     def _look(value: Any) -> None:
         nonlocal deepest
         deepest = max(deepest, _depth(value))
@@ -140,6 +141,8 @@ def _parts(value: Any) -> list[Any]:  # noqa: PLR0911 - one for each kind
         return list(value.array) if value.dtype == object else []
     if isinstance(value, strategies.Leg | strategies.Flight | strategies.Seat):
         return list(vars(value).values())
+    if isinstance(value, xr.Variable | xr.DataArray | xr.Dataset):
+        return [*value.attrs.values(), *value.encoding.values()]
     return []
 
 
