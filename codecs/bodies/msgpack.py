@@ -177,9 +177,11 @@ class Writer:
     def _forget(self, buffers: int, large: int, places: int) -> None:
         """Go back to what was known before an attempt to pack that failed."""
         del self.buffers[buffers:]
-        for known, kept in ((self.large, large), (self._places, places)):
-            while len(known) > kept:
-                known.popitem()
+        while len(self._places) > places:
+            self._places.popitem()
+        while len(self.large) > large:
+            key, _ = self.large.popitem()
+            self.repeated.discard(key)  # of an object that may be gone, and another have its id
 
     def _wrapped(self, value: Any) -> Any:
         """``value`` with each native that MessagePack would not give back in disguise."""
