@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_xcom.backend.errors import (
     ExpiredPayloadError,
     ForgedReferenceError,
+    HintError,
     MissingPayloadError,
     OtherHostError,
     SettingsError,
@@ -22,12 +23,14 @@ from airflow_xcom.backend.errors import (
 )
 
 if TYPE_CHECKING:
+    from airflow_xcom.backend.hints import stored
     from airflow_xcom.backend.xcom import CodecXComBackend
 
 __all__ = [
     "CodecXComBackend",
     "ExpiredPayloadError",
     "ForgedReferenceError",
+    "HintError",
     "MissingPayloadError",
     "OtherHostError",
     "SettingsError",
@@ -36,18 +39,23 @@ __all__ = [
     "StoreNotFoundError",
     "StoreUnreachableError",
     "UnknownStoreError",
+    "stored",
 ]
+
+_LAZY = {"CodecXComBackend": "xcom", "stored": "hints"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the backend class when it is first asked for (PEP 562)."""
-    if name != "CodecXComBackend":
+    """Import what is not needed where Dags are only parsed when it is first asked for (PEP 562)."""
+    if name not in _LAZY:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    from airflow_xcom.backend.airflow import load_xcom
+    from importlib import import_module
 
-    load_xcom()
-    from airflow_xcom.backend.xcom import CodecXComBackend
+    if name == "CodecXComBackend":
+        from airflow_xcom.backend.airflow import load_xcom
 
-    globals()[name] = CodecXComBackend
-    return CodecXComBackend
+        load_xcom()
+    value = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value

@@ -19,6 +19,7 @@ from airflow_xcom.codecs import CorruptPayloadError, Payload, decode
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from airflow_xcom.backend.settings import Settings
     from airflow_xcom.backend.stores.base import Store
 
 __all__ = ["copy_blob", "delete_blob", "read_blob", "store_name", "write_blob"]
@@ -29,14 +30,14 @@ _SUFFIXES = {"arrow": ".arrow", "msgpack": ".msgpack"}
 _ALGORITHM = "xxh3-128"
 
 
-def write_blob(payload: Payload, coordinate: Coordinate) -> Reference:
-    """Write a payload where the options say.
+def write_blob(payload: Payload, coordinate: Coordinate, options: Settings) -> Reference:
+    """Write a payload where the options of this value say.
 
     Raises:
         StoreError: the store cannot be written to.
     """
     path = unique_path(coordinate, _SUFFIXES[payload.format])
-    return _put(settings().name, path, payload.chunks, payload.format)
+    return _put(options.name, options.path, path, payload.chunks, payload.format)
 
 
 def copy_blob(reference: Reference, coordinate: Coordinate, name: str) -> Reference:
@@ -48,7 +49,7 @@ def copy_blob(reference: Reference, coordinate: Coordinate, name: str) -> Refere
     """
     memory = _verified(reference)
     path = unique_path(coordinate, _SUFFIXES.get(reference.format, ""))
-    copy = _put(name, path, [memory], reference.format)
+    copy = _put(name, settings().stores[name], path, [memory], reference.format)
     try:
         del memory
         _verified(copy)
@@ -58,9 +59,9 @@ def copy_blob(reference: Reference, coordinate: Coordinate, name: str) -> Refere
     return copy
 
 
-def _put(name: str, path: str, chunks: Iterable[Any], payload_format: str) -> Reference:
+def _put(name: str, url: str, path: str, chunks: Iterable[Any], payload_format: str) -> Reference:
     """Write a blob; what is made as it is taken can be digested only while it is written."""
-    store = open_store(settings().stores[name])
+    store = open_store(url)
     seen = _Seen(chunks)
     if isinstance(chunks, list):
         seen.take_all()

@@ -9,6 +9,7 @@ from airflow_xcom.codecs import CodecError, CorruptPayloadError, DecodeError
 __all__ = [
     "ExpiredPayloadError",
     "ForgedReferenceError",
+    "HintError",
     "MissingPayloadError",
     "OtherHostError",
     "SettingsError",
@@ -31,6 +32,20 @@ class SettingsError(CodecError, ValueError):
     def __init__(self, option: str, value: object, remedy: str) -> None:
         super().__init__(f"[xcom_codecs] {option} = {value!r}: {remedy}")
         self.option = option
+        self.value = value
+
+
+class HintError(CodecError, ValueError):
+    """What :func:`airflow_xcom.backend.stored` was told cannot be done.
+
+    Attributes:
+        hint: its name.
+        value: what was given.
+    """
+
+    def __init__(self, hint: str, value: object, remedy: str) -> None:
+        super().__init__(f"stored(..., {hint}={value!r:.100}): {remedy}")
+        self.hint = hint
         self.value = value
 
 

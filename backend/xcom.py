@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.airflow import base_xcom
 from airflow_xcom.backend.reference import ENVELOPE_KEY, Coordinate, Envelope
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError, UnknownTagError
+
+if TYPE_CHECKING:
+    from airflow_xcom.backend.settings import Settings
 
 __all__ = ["CodecXComBackend"]
 
@@ -112,38 +115,47 @@ def _push(value: Any, *coordinate: Any) -> Any:
     try:
         if _policy().is_plain(value, settings()):
             return value
-        return _push_enclosed(value, Coordinate(*coordinate))
+        return _push_hinted(value, Coordinate(*coordinate))
     except CodecError as error:
         error.context = str(Coordinate(*coordinate))
         raise
 
 
-def _push_enclosed(value: Any, coordinate: Coordinate) -> Any:
+def _push_hinted(value: Any, coordinate: Coordinate) -> Any:
+    from airflow_xcom.backend.hints import unwrapped
+
+    bare, hint = unwrapped(value, coordinate)
+    options = hint.applied(settings())
+    if bare is not value and not hint.offloads and _policy().is_plain(bare, options):
+        return bare
+    return _push_enclosed(bare, coordinate, options)
+
+
+def _push_enclosed(value: Any, coordinate: Coordinate, options: Settings) -> Any:
     began = time.perf_counter()
     _prepare()
-    envelope, size = _enclose(value, coordinate)
+    envelope, size = _enclose(value, coordinate, options)
     place = "row" if envelope.reference is None else "blob"
     took = (time.perf_counter() - began) * 1e3
     log.info("pushed %s tag=%s place=%s bytes=%d ms=%.2f", coordinate, envelope.tag, place, size, took)
     return envelope.to_json()
 
 
-def _enclose(value: Any, coordinate: Coordinate) -> tuple[Envelope, int]:
+def _enclose(value: Any, coordinate: Coordinate, options: Settings) -> tuple[Envelope, int]:
     """The envelope of ``value``, its blob written if it has one; and the bytes that the payload takes."""
     import orjson
 
     from airflow_xcom.backend import blobs, policy
     from airflow_xcom.codecs import encode
 
-    compression = settings().compression_for(settings().name)
-    payload = encode(value, stream=policy.offloads(settings()), compression=compression)
-    if not payload.is_stream and policy.fits_row(payload.raw_size, settings()):
+    payload = encode(value, stream=policy.offloads(options), compression=options.compression_for(options.name))
+    if not payload.is_stream and policy.fits_row(payload.raw_size, options):
         data = payload.to_json()
         size = len(orjson.dumps(data))
-        if policy.fits_row(size, settings()):
+        if policy.fits_row(size, options):
             summary = policy.row_summary(value, payload, payload.raw_size)
             return Envelope(payload.tag, summary, coordinate, data=data, suppliers=payload.suppliers), size
-    reference = blobs.write_blob(payload, coordinate)
+    reference = blobs.write_blob(payload, coordinate, options)
     summary = policy.row_summary(value, payload, reference.size if payload.is_stream else payload.raw_size)
     envelope = Envelope(payload.tag, summary, coordinate, reference=reference, suppliers=payload.suppliers)
     return envelope, reference.size

@@ -15,6 +15,10 @@ _QUERY = "it is a query, not its result; return value.{}"
 _TENSOR = "return it as an array, value.detach().cpu().numpy()"
 _MODEL = "a model is code and data; save it with its own library, and return where it is"
 _PICTURE = "save it to a file or bytes, and return those"
+_HINT = (
+    "a hint is for the whole value: return stored(...) around all of it, push this part under a key of its own, or set "
+    "multiple_outputs=True for a dict of such parts"
+)
 
 # A class, or one of its bases, by its full name.
 _ADVICE = {
@@ -87,6 +91,7 @@ _ADVICE = {
     "re.Pattern": "return its text and flags, (value.pattern, value.flags)",
     "re.Match": "return value.groups() or value.groupdict()",
     "types.SimpleNamespace": "return vars(value)",
+    "airflow_xcom.backend.hints.Stored": _HINT,
     "array.array": "return numpy.array(value), or value.tolist()",
 }
 _REGISTER = "register one with @airflow_xcom.codecs.codec, or return a type that has one"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from airflow_xcom.backend.errors import SettingsError
 from airflow_xcom.backend.settings import settings
@@ -11,8 +12,9 @@ from airflow_xcom.backend.settings import settings
 if TYPE_CHECKING:
     from airflow_xcom.backend.stores.base import Store
 
-__all__ = ["open_store"]
+__all__ = ["open_store", "with_ttl"]
 
+_EXPIRING = {"redis", "rediss"}
 _SCHEMES = "file://, s3://, gs://, abfs:// and redis://"
 _EXTRAS = {"s3": "s3", "gs": "gcs", "abfs": "azure"}  # scheme -> the extra that brings its client
 
@@ -24,6 +26,14 @@ def open_store(url: str) -> Store:
         SettingsError: no store of this release has the URL's scheme.
     """
     return _open(url, settings().store_timeout)
+
+
+def with_ttl(url: str, ttl: int) -> str | None:
+    """The URL of the same store with another time to live; None if what it keeps does not expire."""
+    parts = urlsplit(url)
+    if parts.scheme not in _EXPIRING:
+        return None
+    return parts._replace(query=urlencode({**dict(parse_qsl(parts.query)), "ttl": ttl})).geturl()
 
 
 @cache
@@ -40,7 +50,7 @@ def _open(url: str, timeout: float) -> Store:
             advice = f"{scheme}:// needs {error.name}: pip install 'airflow-xcom-codecs[{_EXTRAS[scheme]}]'"
             raise SettingsError("path", url, advice) from error
         return ObjectStore(url, timeout)
-    if scheme in {"redis", "rediss"}:
+    if scheme in _EXPIRING:
         from airflow_xcom.backend.stores.redis import RedisStore
 
         return RedisStore(url)

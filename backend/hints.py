@@ -1,0 +1,166 @@
+"""What one task wishes for one value: where it is kept, for how long, and how it is compressed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from airflow_xcom.backend.errors import HintError
+from airflow_xcom.backend.stores import with_ttl
+from airflow_xcom.codecs import Compression
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_xcom.backend.reference import Coordinate
+    from airflow_xcom.backend.settings import Settings
+
+__all__ = ["Hint", "Stored", "stored", "unwrapped"]
+
+T = TypeVar("T")
+
+_INLINE, _OFFLOADED = -1, 0  # thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What :func:`stored` was told; None is as the options say."""
+
+    store: str | None = None
+    compression: str | None = None
+    ttl: int | None = None
+    inline: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.compression is not None:
+            _parsed(self.compression)
+        if self.ttl is not None and (type(self.ttl) is not int or self.ttl < 1):
+            raise HintError("ttl", self.ttl, "give whole seconds, at least 1")
+        if self.inline is True and (self.store, self.compression, self.ttl) != (None, None, None):
+            raise HintError("inline", self.inline, "a value in the row has no store, compression or time to live")
+
+    @property
+    def offloads(self) -> bool:
+        """Whether the value goes to a blob, whatever its size, even if it is plain JSON."""
+        return self.inline is False or self.store is not None or self.ttl is not None
+
+    def applied(self, settings: Settings) -> Settings:
+        """The options for this value.
+
+        Raises:
+            HintError: there is no such store, or it has no time to live.
+        """
+        if self.inline is True:
+            return replace(settings, threshold=_INLINE)
+        if self.compression is not None:
+            settings = replace(settings, compression=_parsed(self.compression))
+        if not self.offloads:
+            return settings
+        name = settings.name if self.store is None else self.store
+        if name not in settings.stores:
+            raise HintError("store", name, f"[xcom_codecs] stores and path name {', '.join(sorted(settings.stores))}")
+        url = settings.stores[name] if self.ttl is None else with_ttl(settings.stores[name], self.ttl)
+        if url is None:
+            raise HintError("ttl", self.ttl, f"the store {name!r} keeps values for good; only Redis lets them go")
+        return replace(settings, threshold=_OFFLOADED, name=name, path=url, stores={**settings.stores, name: url})
+
+
+def _parsed(compression: str) -> Compression:
+    try:
+        return Compression.parse(compression)
+    except (AttributeError, ValueError) as error:
+        raise HintError("compression", compression, "give none, lz4, zstd, zstd:LEVEL or auto") from error
+
+
+class Stored:
+    """A value with a hint, on its way from a task to the backend.
+
+    Airflow looks at what a task returns before the backend sees it: whether it is a dict whose items are pushed one by
+    one, an Asset, true, or a sequence to map over, and of which length.  So this passes for the value.
+    """
+
+    __slots__ = ("hint", "pushed", "value")
+
+    def __init__(self, value: Any, hint: Hint) -> None:
+        self.value = value
+        self.hint = hint
+        self.pushed: Coordinate | None = None
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type[Any]:
+        """What ``isinstance`` asks for; ``type()`` is not deceived."""
+        return type(self.value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in Stored.__slots__:  # the latter while it is copied
+            raise AttributeError(name)
+        return getattr(self.value, name)
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.value)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.value[key]
+
+    def __repr__(self) -> str:
+        return f"stored({self.value!r}, {self.hint})"
+
+
+def stored(
+    value: T,
+    *,
+    store: str | None = None,
+    compression: str | None = None,
+    ttl: int | None = None,
+    inline: bool | None = None,
+) -> T:
+    """A value for a task to return or push, with a hint how it is to be stored.
+
+    ::
+
+        return stored(frame, store="archive", compression="zstd")
+
+    Args:
+        value: the whole value of an XCom; with ``multiple_outputs``, also the item of one key.
+        store: the name of a configured store.  The value goes there whatever its size, even if it is plain JSON.
+        compression: ``"none"``, ``"lz4"``, ``"zstd"``, ``"zstd:LEVEL"`` or ``"auto"``, for a value in a store.
+        ttl: seconds that the store keeps the value; only Redis and Valkey let values expire.
+        inline: True keeps the value in the metadata database, False in a store, whatever its size.
+
+    Returns:
+        What Airflow and type checkers take for the value.
+
+    Raises:
+        HintError: a hint is not what it should be.  That a store is not configured, or has no time to live, is found
+            when the value is pushed.
+    """
+    if value is None:
+        return value  # Airflow pushes nothing for it
+    if type(value) is Stored:
+        raise HintError("value", value, "it has a hint already; give both in one call")
+    return cast("T", Stored(value, Hint(store, compression, ttl, inline)))
+
+
+def unwrapped(value: Any, coordinate: Coordinate) -> tuple[Any, Hint]:
+    """A value and its hint.
+
+    Of a task with multiple outputs, Airflow pushes the items of a dict first, each under its key, and then the dict:
+    there hints have served already, and the dict goes where its own says.
+    """
+    hint = Hint()
+    if type(value) is Stored:
+        value.pushed = coordinate
+        value, hint = value.value, value.hint
+    if type(value) is dict and Stored in set(map(type, value.values())):
+        value = {key: _without_hint(item, replace(coordinate, key=key)) for key, item in value.items()}
+    return value, hint
+
+
+def _without_hint(item: Any, coordinate: Coordinate) -> Any:
+    return item.value if type(item) is Stored and item.pushed == coordinate else item

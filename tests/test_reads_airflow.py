@@ -1,0 +1,72 @@
+"""Hints in a real Airflow run, through its execution API."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DAG = Path(__file__).with_name("dags") / "reads.py"
+
+Rows = dict[tuple[str, int, str], Any]
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
+    """The rows of a run that succeeded."""
+    home = tmp_path_factory.mktemp("airflow")
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(DAG.parent),
+        "AIRFLOW__XCOM_CODECS__PATH": (home / "xcom").as_uri(),
+        "AIRFLOW__XCOM_CODECS__STORES": json.dumps({"archive": (home / "archive").as_uri()}),
+    }
+    for command in (["-m", "airflow", "db", "migrate"], [str(DAG)]):
+        done = subprocess.run(
+            [sys.executable, *command], env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "state: success" in done.stdout, done.stdout + done.stderr
+    with sqlite3.connect(home / "airflow.db") as database:
+        found = database.execute("select task_id, map_index, key, value from xcom").fetchall()
+    return {(*place, key): json.loads(value) if isinstance(value, str) else value for *place, key, value in found}
+
+
+def store(row: Any) -> str | None:
+    """Where the blob of a row is, if it has one."""
+    return row["airflow_xcom"].get("ref", {}).get("store") if isinstance(row, dict) else None
+
+
+@pytest.mark.parametrize("task", ["whole", "later", "numbers", "pairs"])
+def test_a_returned_value_is_where_its_hint_says(rows: Rows, task: str) -> None:
+    assert store(rows[task, -1, "return_value"]) == "archive"
+
+
+def test_each_of_multiple_outputs_is_where_its_hint_says(rows: Rows) -> None:
+    stores = [store(rows["outputs", -1, key]) for key in ("frame", "plain", "count", "return_value")]
+    assert stores == ["archive", "default", None, None]
+
+
+def test_a_pushed_value_is_where_its_hint_says(rows: Rows) -> None:
+    assert store(rows["pushes", -1, "part"]) == "archive"
+
+
+def test_tasks_map_over_a_hinted_value_and_have_hints_themselves(rows: Rows) -> None:
+    assert [store(rows["times", index, "return_value"]) for index in range(3)] == ["archive"] * 3
+    assert [rows["length", index, "return_value"] for index in range(2)] == [2, 2]
+
+
+def test_a_hinted_value_that_is_false_stops_a_short_circuit(rows: Rows) -> None:
+    assert rows["nothing", -1, "skipmixin_key"] == {"skipped": ["not_reached"]}
+    assert ("nothing", -1, "return_value") not in rows
+
+
+def test_the_values_come_back(rows: Rows) -> None:
+    assert rows["use", -1, "return_value"] == "used"
