@@ -24,6 +24,7 @@ from airflow_xcom.backend.errors import (
 
 if TYPE_CHECKING:
     from airflow_xcom.backend.hints import stored
+    from airflow_xcom.backend.tables import pull_table, table_of
     from airflow_xcom.backend.xcom import CodecXComBackend
 
 __all__ = [
@@ -39,10 +40,12 @@ __all__ = [
     "StoreNotFoundError",
     "StoreUnreachableError",
     "UnknownStoreError",
+    "pull_table",
     "stored",
+    "table_of",
 ]
 
-_LAZY = {"CodecXComBackend": "xcom", "stored": "hints"}
+_LAZY = {"CodecXComBackend": "xcom", "pull_table": "tables", "stored": "hints", "table_of": "tables"}
 
 
 def __getattr__(name: str) -> Any:

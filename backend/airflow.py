@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["allows_class", "base_xcom", "configuration", "connection", "load_xcom", "serde"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["allows_class", "base_xcom", "configuration", "connection", "load_xcom", "resolvable", "serde"]
 
 
 def base_xcom() -> type[Any]:
@@ -48,6 +51,31 @@ def serde() -> Any:
     except ImportError:
         from airflow.serialization import serde as module  # type: ignore[attr-defined,no-redef]
     return module
+
+
+def resolvable(argument: Any, name: str, resolve: Callable[[Any], Any]) -> Any:
+    """An argument for a task that depends on the tasks ``argument`` does, and that ``resolve(context)`` finds.
+
+    Airflow stores its ``name`` in the serialized Dag, so it must be the same at every parse.
+    """
+    try:
+        from airflow.sdk.definitions._internal.mixins import ResolveMixin
+    except ImportError:
+        from airflow.utils.mixins import (  # type: ignore[import-not-found, no-redef, unused-ignore]
+            ResolveMixin,
+        )
+
+    class Resolvable(ResolveMixin):  # type: ignore[misc, unused-ignore]
+        def iter_references(self) -> Any:
+            return argument.iter_references()
+
+        def resolve(self, context: Any, **_: Any) -> Any:
+            return resolve(context)
+
+        def __repr__(self) -> str:
+            return name
+
+    return Resolvable()
 
 
 def allows_class(name: str) -> bool:

@@ -14,7 +14,7 @@ from airflow_xcom.backend.reference import Coordinate, Reference, unique_path
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.stores.base import BlobNotFoundError
-from airflow_xcom.codecs import CorruptPayloadError, Payload, decode
+from airflow_xcom.codecs import CorruptPayloadError, Payload, decode, decode_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.settings import Settings
     from airflow_xcom.backend.stores.base import Store
 
-__all__ = ["copy_blob", "delete_blob", "read_blob", "store_name", "write_blob"]
+__all__ = ["copy_blob", "delete_blob", "read_blob", "read_part", "store_name", "write_blob"]
 
 log = logging.getLogger("airflow_xcom.backend")
 
@@ -89,6 +89,25 @@ def read_blob(reference: Reference) -> Any:
         StoreError: the store cannot be read.
     """
     return decode(_verified(reference), reference.format)
+
+
+def read_part(reference: Reference, **wanted: Any) -> Any:
+    """Some columns and rows of a table in the Arrow format, of whose blob no more is read.
+
+    Of a part there is no digest; :func:`airflow_xcom.codecs.decode_part` checks every value instead.
+
+    Raises:
+        SelectionError: there are no such columns or rows.
+        MissingPayloadError, UnknownStoreError, DecodeError, StoreError: see :func:`read_blob`.
+    """
+    if wanted.get("columns") is None and wanted.get("rows") is None:
+        memory = _verified(reference)
+        return decode_part(lambda ranges: [memory[slice(*part)] for part in ranges], len(memory), **wanted)
+    store = _store(reference)
+    try:
+        return decode_part(lambda ranges: store.read(reference.path, ranges), reference.size, **wanted)
+    except BlobNotFoundError as error:
+        raise _missing(store, reference) from error
 
 
 def _verified(reference: Reference) -> memoryview:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.settings import Settings
     from airflow_xcom.codecs import Payload
 
-__all__ = ["fits_row", "is_itself", "is_plain", "offloads", "row_summary"]
+__all__ = ["fits_row", "is_plain", "offloads", "row_summary"]
 
 # Keys that Airflow's own readers give a meaning to (airflow/serialization/stringify.py, airflow/sdk/serde).
 _RESERVED = frozenset({ENVELOPE_KEY, "__classname__", "__id__", "__type"})
@@ -22,7 +21,6 @@ _DAG_FILE = re.compile(r"^unusual_prefix_[0-9a-f]{40}_")
 _SMALLEST_PLAIN = 1024  # bytes that Airflow's own readers (skipmixin_key, links) may always have as themselves
 _LARGEST_SUMMARY = 2048  # bytes
 _NO_LIMIT = -1
-_CONTAINERS = frozenset({dict, list})
 
 
 def is_plain(value: Any, settings: Settings) -> bool:
@@ -34,20 +32,6 @@ def is_plain(value: Any, settings: Settings) -> bool:
     if settings.legacy_backend is not None and isinstance(value, str) and "://" in value:
         return False
     return exact_json(value, limit=limit, ordered=settings.preserve_key_order, reserved=_RESERVED) is not None
-
-
-def is_itself(stored: Any) -> bool:
-    """Whether a row's JSON stands for itself: no dict in it has a key that Airflow's serializer gives a meaning to.
-
-    Those keys begin with two underscores (airflow/sdk/serde); what may have one is left to the serializer.
-    """
-    level = [stored] if type(stored) in _CONTAINERS else []
-    while level:
-        for item in level:
-            if type(item) is dict and "__" in "".join(item):
-                return False
-        level = [item for item in gc.get_referents(*level) if type(item) in _CONTAINERS]
-    return True
 
 
 def offloads(settings: Settings) -> bool:

@@ -8,9 +8,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.airflow import base_xcom
-from airflow_xcom.backend.reference import ENVELOPE_KEY, Coordinate, Envelope
+from airflow_xcom.backend.pulling import prepare, pull, pull_all, unread
+from airflow_xcom.backend.reference import Coordinate, Envelope
 from airflow_xcom.backend.settings import settings
-from airflow_xcom.codecs import CodecError, UnknownTagError
+from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
     from airflow_xcom.backend.settings import Settings
@@ -62,12 +63,28 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
             DecodeError: the payload is gone, damaged, forged, newer than this release, or of an unknown tag.
             StoreError: the store cannot be read.
         """
-        return _pull(result.value, result)
+        return pull(result.value, result)
 
     @classmethod
     def load_value(cls, stored: Any) -> Any:
         """See :meth:`deserialize_value`; ``stored`` is what the row holds."""
-        return _pull(stored, _Row(stored))
+        return pull(stored, _Row(stored))
+
+    @classmethod
+    def get_all(cls, **where: Any) -> Any:
+        """What Airflow's own gives, with the blobs fetched side by side."""
+        with unread():
+            found = super().get_all(**where)
+        return pull_all(found)
+
+    @classmethod
+    async def aget_all(cls, **where: Any) -> Any:
+        """What Airflow's own gives, with the blobs fetched side by side."""
+        import asyncio
+
+        with unread():
+            found = await super().aget_all(**where)
+        return await asyncio.to_thread(pull_all, found)
 
     @classmethod
     def purge(cls, xcom: Any, *args: Any) -> None:
@@ -89,18 +106,6 @@ class _Row:
 
     def __init__(self, value: Any) -> None:
         self.value = value
-
-
-@cache
-def _prepare() -> None:
-    """Make every configured codec and rule known, once in a process, before the first push or pull."""
-    from airflow_xcom.backend.airflow import allows_class
-    from airflow_xcom.backend.serde import SERDE_CODEC
-    from airflow_xcom.codecs import registry
-
-    registry.set_fallback(SERDE_CODEC)
-    registry.allow_classes(allows_class)
-    registry.import_modules(settings().modules)
 
 
 @cache
@@ -133,7 +138,7 @@ def _push_hinted(value: Any, coordinate: Coordinate) -> Any:
 
 def _push_enclosed(value: Any, coordinate: Coordinate, options: Settings) -> Any:
     began = time.perf_counter()
-    _prepare()
+    prepare()
     envelope, size = _enclose(value, coordinate, options)
     place = "row" if envelope.reference is None else "blob"
     took = (time.perf_counter() - began) * 1e3
@@ -159,36 +164,3 @@ def _enclose(value: Any, coordinate: Coordinate, options: Settings) -> tuple[Env
     summary = policy.row_summary(value, payload, reference.size if payload.is_stream else payload.raw_size)
     envelope = Envelope(payload.tag, summary, coordinate, reference=reference, suppliers=payload.suppliers)
     return envelope, reference.size
-
-
-def _pull(stored: Any, row: Any) -> Any:
-    if type(stored) is not dict or ENVELOPE_KEY not in stored:
-        legacy = settings().legacy_backend
-        if legacy is None and _policy().is_itself(stored):
-            return stored
-        return (legacy or BaseXCom).deserialize_value(row)
-    coordinate = Coordinate(key=getattr(row, "key", None))
-    try:
-        envelope = Envelope.from_json(stored)
-        if envelope is None:
-            return (settings().legacy_backend or BaseXCom).deserialize_value(row)
-        coordinate = envelope.coordinate
-        _prepare()
-        return _open(envelope)
-    except CodecError as error:
-        error.context = str(coordinate)
-        raise
-
-
-def _open(envelope: Envelope) -> Any:
-    try:
-        if envelope.reference is None:
-            from airflow_xcom.codecs import decode_json
-
-            return decode_json(envelope.data)
-        from airflow_xcom.backend.blobs import read_blob
-
-        return read_blob(envelope.reference)
-    except UnknownTagError as error:
-        error.supplier = envelope.suppliers.get(error.tag)
-        raise

@@ -21,6 +21,8 @@ from airflow_xcom.codecs.errors import (
     NestingError,
     NewerFormatError,
     RegistrationError,
+    SelectionError,
+    UnknownColumnError,
     UnknownTagError,
     UnsupportedTypeError,
     UnsupportedValueError,
@@ -31,7 +33,7 @@ from airflow_xcom.codecs.registry import ENTRY_POINT_GROUP, Registry, codec, reg
 
 if TYPE_CHECKING:
     from airflow_xcom.codecs.natives import exact_json
-    from airflow_xcom.codecs.payload import FORMATS, Payload, decode, decode_json, encode
+    from airflow_xcom.codecs.payload import FORMATS, Payload, decode, decode_json, decode_part, encode
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -53,8 +55,10 @@ __all__ = [
     "Payload",
     "RegistrationError",
     "Registry",
+    "SelectionError",
     "Table",
     "Tagged",
+    "UnknownColumnError",
     "UnknownTagError",
     "UnsupportedTypeError",
     "UnsupportedValueError",
@@ -62,6 +66,7 @@ __all__ = [
     "codec",
     "decode",
     "decode_json",
+    "decode_part",
     "encode",
     "exact_json",
     "registry",
@@ -72,6 +77,7 @@ _LAZY = {
     "Payload": "payload",
     "decode": "payload",
     "decode_json": "payload",
+    "decode_part": "payload",
     "encode": "payload",
     "exact_json": "natives",
 }

@@ -6,6 +6,11 @@ attributes, so that a caller can act on it without parsing the message.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
 __all__ = [
     "CircularReferenceError",
     "ClassNotAllowedError",
@@ -19,11 +24,16 @@ __all__ = [
     "NestingError",
     "NewerFormatError",
     "RegistrationError",
+    "SelectionError",
+    "UnknownColumnError",
     "UnknownTagError",
     "UnsupportedTypeError",
     "UnsupportedValueError",
     "UnusableLibraryError",
 ]
+
+
+_SHOWN = 100  # labels in a message
 
 
 class CodecError(Exception):
@@ -104,6 +114,25 @@ class NewerFormatError(DecodeError):
         self.what = what
         self.version = version
         self.supported = supported
+
+
+class SelectionError(DecodeError, ValueError):
+    """Of a stored value these columns or rows cannot be taken, or not as this type."""
+
+
+class UnknownColumnError(SelectionError, LookupError):
+    """A stored table has no such column.
+
+    Attributes:
+        columns: those that it has not.
+        labels: those that it has.
+    """
+
+    def __init__(self, columns: Sequence[object], labels: Iterable[object]) -> None:
+        self.columns = list(columns)
+        self.labels = list(labels)
+        shown = ", ".join(map(repr, self.labels[:_SHOWN])) + (", ..." if len(self.labels) > _SHOWN else "")
+        super().__init__(f"there is no column {', '.join(map(repr, self.columns))}; the table has {shown or 'none'}")
 
 
 class UnknownTagError(DecodeError, LookupError):

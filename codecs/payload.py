@@ -16,6 +16,7 @@ from airflow_xcom.codecs.errors import (
     CorruptPayloadError,
     EncodeError,
     NestingError,
+    SelectionError,
 )
 from airflow_xcom.codecs.model import Table, Tagged
 from airflow_xcom.codecs.paths import locate
@@ -24,7 +25,7 @@ from airflow_xcom.codecs.registry import registry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["FORMATS", "Payload", "decode", "decode_json", "encode", "pack_cells", "unpack_cells"]
+__all__ = ["FORMATS", "Payload", "decode", "decode_json", "decode_part", "encode", "pack_cells", "unpack_cells"]
 
 ARROW, MSGPACK = "arrow", "msgpack"
 FORMATS = (ARROW, MSGPACK)
@@ -249,6 +250,52 @@ def decode_json(value: Any) -> Any:
         DecodeError: see :func:`decode`.
     """
     return _load(value)
+
+
+def decode_part(
+    fetch: Callable[[Sequence[tuple[int, int]]], list[memoryview]],
+    size: int,
+    *,
+    columns: Sequence[Any] | None = None,
+    rows: slice | None = None,
+    as_: str | None = None,
+) -> Any:
+    """Some columns and rows of a table that is a blob in the Arrow format, of which no more is read.
+
+    No digest vouches for a part of a blob; every value that is read is checked to be valid Arrow data instead.
+
+    Args:
+        fetch: gives the bytes of the blob from the start to before the stop of each range.
+        size: of the blob in bytes.
+        columns: labels, in the order that is wanted; None for all.
+        rows: with a step of 1; None for all.
+        as_: ``"pandas"``, ``"polars"`` or ``"pyarrow"``; None for the type that was encoded.
+
+    Raises:
+        UnknownColumnError: there is no such column.
+        SelectionError: the value is not a table, or that type cannot hold a column of it.
+        DecodeError: see :func:`decode`.
+    """
+    from airflow_xcom.codecs.bodies.arrow_ranges import ArrowRanges
+    from airflow_xcom.codecs.builtin import conversion
+    from airflow_xcom.codecs.builtin.selection import Wanted, select
+
+    if as_ not in {None, *conversion.FAMILIES}:
+        raise SelectionError(f"as_={as_!r}: give {', '.join(map(repr, conversion.FAMILIES))}, or None")
+    file = ArrowRanges(fetch, size)
+    written = conversion.family(file.tag)
+    chosen = select(
+        file.tag,
+        _load(file.meta),
+        file.schema,
+        file.count,
+        Wanted(columns, rows, whole=as_ in {None, written}),
+    )
+    part = Table(file.table(chosen.places, chosen.rows), chosen.meta, file.memory)
+    if as_ not in {None, written} and written != "pyarrow":
+        return conversion.convert(chosen.tag, part, as_)
+    value = _restorer(chosen.tag, file.version)(part)
+    return conversion.as_type(as_, value) if as_ is not None and written == "pyarrow" else value
 
 
 def _load(value: Any) -> Any:

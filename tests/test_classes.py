@@ -812,9 +812,9 @@ def test_an_operators_allow_class_counts(backend: Backend, allow: Callable[..., 
 
 def test_the_backend_sets_the_rule(backend: Backend) -> None:
     from airflow_xcom.backend.airflow import allows_class
-    from airflow_xcom.backend.xcom import _prepare
+    from airflow_xcom.backend.pulling import prepare
 
-    _prepare.__wrapped__()
+    prepare.__wrapped__()
     assert registry._allows is allows_class
     assert not allows_class("subprocess.Popen")
 

@@ -10,7 +10,7 @@ import pytest
 from catalogue import CATALOGUE
 from conftest import Backend
 
-from airflow_xcom.backend.xcom import _prepare
+from airflow_xcom.backend.pulling import prepare
 from airflow_xcom.codecs import registry
 
 PARTS = [part.splitlines() for part in fidelity.DOCUMENT.read_text().split("\n## ")]
@@ -26,7 +26,7 @@ ROWS = {
 @pytest.fixture(autouse=True)
 def _allowed() -> Iterator[None]:
     """The classes of the catalogue may be restored, as [core] allowed_deserialization_classes would say."""
-    _prepare()
+    prepare()
     before = registry._allows
     registry.allow_classes(lambda name: name.startswith("test_classes."))
     yield

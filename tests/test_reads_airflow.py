@@ -1,4 +1,4 @@
-"""Hints in a real Airflow run, through its execution API."""
+"""Hints, and parts of tables, in a real Airflow run, through its execution API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-DAG = Path(__file__).with_name("dags") / "reads.py"
+from airflow_xcom.backend import table_of
+
+JOURNEY = Path(__file__).with_name("dags") / "reads.py"
 
 Rows = dict[tuple[str, int, str], Any]
 
@@ -24,11 +26,11 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
     environment = {
         **os.environ,
         "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(DAG.parent),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(JOURNEY.parent),
         "AIRFLOW__XCOM_CODECS__PATH": (home / "xcom").as_uri(),
         "AIRFLOW__XCOM_CODECS__STORES": json.dumps({"archive": (home / "archive").as_uri()}),
     }
-    for command in (["-m", "airflow", "db", "migrate"], [str(DAG)]):
+    for command in (["-m", "airflow", "db", "migrate"], [str(JOURNEY)]):
         done = subprocess.run(
             [sys.executable, *command], env=environment, capture_output=True, text=True, timeout=300, check=False
         )
@@ -70,3 +72,28 @@ def test_a_hinted_value_that_is_false_stops_a_short_circuit(rows: Rows) -> None:
 
 def test_the_values_come_back(rows: Rows) -> None:
     assert rows["use", -1, "return_value"] == "used"
+
+
+def test_tasks_pull_parts_of_tables_and_take_them_as_arguments(rows: Rows) -> None:
+    assert rows["take", -1, "return_value"] == "taken"
+    assert [rows["each", index, "return_value"] for index in range(2)] == [1, 2]
+
+
+def test_a_part_as_an_argument_is_a_dependency_that_is_the_same_at_every_parse() -> None:
+    from airflow.sdk import DAG, task
+
+    def parsed() -> Any:
+        with DAG("parts") as dag:
+            first = task(lambda: None, task_id="first")()
+            task(lambda frame: None, task_id="second")(table_of(first, columns=["a"], rows=slice(5)))
+        return dag.get_task("second")
+
+    one, other = parsed(), parsed()
+    assert one.upstream_task_ids == {"first"}
+    assert repr(one.op_args) == repr(other.op_args)
+    assert "columns=['a'], rows=slice(None, 5, None)" in repr(one.op_args)
+
+
+def test_only_what_a_task_gives_has_parts_where_the_dag_is_made() -> None:
+    with pytest.raises(TypeError, match="not a list"):
+        table_of([1], columns=["a"])

@@ -138,16 +138,16 @@ class GearCodec:
 def test_modules_are_imported_before_the_first_pull(
     backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_xcom.backend import xcom
+    from airflow_xcom.backend import pulling
 
     (tmp_path / "settings_codecs.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
     row = backend.push((1,))
     row["airflow_xcom"]["data"] = {"$": ["settings.gear", 1, 1]}
     backend.options(modules=" settings_codecs , ")
-    xcom._prepare.cache_clear()
+    pulling.prepare.cache_clear()
     assert type(backend.pull(row)).__name__ == "Gear"
-    xcom._prepare.cache_clear()
+    pulling.prepare.cache_clear()
     backend.options(modules="settings_codecs_missing")
     with pytest.raises(ValueError, match="settings_codecs_missing"):
         backend.pull(row)

@@ -36,7 +36,7 @@ from airflow_xcom.codecs.model import Codec, Table, as_list
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["CODECS"]
+__all__ = ["CODECS", "check_extensions", "extension_names"]
 
 _SINCE = {"arrow.uuid": 18, "arrow.bool8": 18, "arrow.opaque": 18, "arrow.json": 19}  # pyarrow's own extension types
 _IN_PLACE = 12  # bytes that a view holds itself
@@ -65,7 +65,7 @@ def _within(kinds: Iterable[Any]) -> list[Any]:
     return list(chain.from_iterable([kind, *_within(_inner(kind))] for kind in kinds))
 
 
-def _extensions(schema: Any) -> list[str]:
+def extension_names(schema: Any) -> list[str]:
     """The names of the extension types in a schema, depth first."""
     return [kind.extension_name for kind in _within(schema.types) if _is_extension(kind)]
 
@@ -102,9 +102,9 @@ def _survives(schema: Any) -> bool:
         return False
 
 
-def _check_extensions(expected: list[str], schema: Any) -> None:
+def check_extensions(expected: list[str], schema: Any) -> None:
     """Refuse a schema in which an extension type became its storage, or the other way round."""
-    found = _extensions(schema)
+    found = extension_names(schema)
     if found == as_list(expected):
         return
     missing = sorted(set(expected) - set(found)) or sorted(set(found) ^ set(expected))
@@ -121,7 +121,7 @@ def _check_extensions(expected: list[str], schema: Any) -> None:
 
 def _encode_schema(schema: Any) -> list[Any]:
     _check_schema(schema)
-    return [schema.serialize().to_pybytes(), _extensions(schema)]
+    return [schema.serialize().to_pybytes(), extension_names(schema)]
 
 
 def _decode_schema(node: Any, _version: int) -> Any:
@@ -130,7 +130,7 @@ def _decode_schema(node: Any, _version: int) -> Any:
         schema = pa.ipc.read_schema(pa.py_buffer(message))
     except pa.ArrowException as error:
         raise unreadable("the schema in the payload is damaged", error) from error
-    _check_extensions(extensions, schema)
+    check_extensions(extensions, schema)
     return schema
 
 
@@ -163,7 +163,7 @@ def _encode_table(table: Any) -> Table:
         if not schema.with_metadata(schema.metadata).equals(schema, check_metadata=True):
             msg = "the metadata of its schema has a key twice; give it metadata from a dict"
             raise UnsupportedValueError(msg)
-    if extensions := _extensions(schema):
+    if extensions := extension_names(schema):
         meta["extensions"] = extensions
     if not table.num_columns and table.num_rows:
         meta["rows"] = table.num_rows
@@ -223,7 +223,7 @@ def _is_alike(column: Any) -> bool:
 
 def _decode_table(node: Table, _version: int) -> Any:
     table, meta = node.table, node.meta
-    _check_extensions(meta.get("extensions", []), table.schema)
+    check_extensions(meta.get("extensions", []), table.schema)
     pairs = meta.get("metadata")
     metadata = None if pairs is None else {bytes(memoryview(key)): bytes(memoryview(item)) for key, item in pairs}
     if table.num_columns:

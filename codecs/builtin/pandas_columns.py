@@ -355,7 +355,7 @@ def decode_dictionary(spec: dict[str, Any], column: Any, memory: Memory) -> tupl
     Raises:
         ValueError: a code has no label.
     """
-    if not len(column):
+    if not len(column) and spec.keys() & {"labels", "range"}:
         labels = decode_labels(spec, None, memory)
         if _is_unbounded(labels):
             msg = f"{len(labels)} labels and no rows"
@@ -366,7 +366,7 @@ def decode_dictionary(spec: dict[str, Any], column: Any, memory: Memory) -> tupl
     codes = memory.values(array.indices, NUMBERS[array.indices.type])
     if array.indices.null_count:
         codes[nulls_of(array.indices)] = -1
-    if not -1 <= codes.min() <= codes.max() < len(labels):
+    if len(codes) and not -1 <= codes.min() <= codes.max() < len(labels):
         msg = f"codes from {codes.min()} to {codes.max()} for {len(labels)} labels"
         raise ValueError(msg)
     return codes, labels

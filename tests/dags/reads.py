@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 from airflow.sdk import dag, get_current_context, task
 
-from airflow_xcom.backend import stored
+from airflow_xcom.backend import pull_table, stored, table_of
 
 FRAME = pd.DataFrame({"a": np.arange(1000), "b": [f"row {row}" for row in range(1000)], "c": np.arange(1000.0)})
 
@@ -81,12 +82,48 @@ def use(frame: Any, part: Any, later_frame: Any, products: Any, lengths: Any) ->
     return "used"
 
 
+def check_part(part: Any) -> None:
+    assert type(part) is pl.DataFrame
+    assert part.columns == ["c", "a"]
+    assert part["a"].to_list() == [10, 11]
+
+
+@task
+def take(frame: Any, key: Any, frames: Any, nested: dict[str, Any]) -> str:
+    check_part(frame)
+    check_part(key)
+    assert [part["a"].to_list() for part in frames] == [[10, 11], [20, 22], [30, 33]]
+    check_part(nested["frame"])
+    ti = get_current_context()["ti"]
+    wanted: dict[str, Any] = {"columns": ["c", "a"], "rows": slice(10, 12)}
+    check_part(pull_table(ti, "whole", as_="polars", **wanted))
+    check_part(pull_table(ti, "outputs", key="frame", as_="polars", **wanted))
+    same = pull_table(ti, "whole", **wanted)
+    pd.testing.assert_frame_equal(same, FRAME[["c", "a"]].iloc[10:12])
+    some = pull_table(ti, "times", map_indexes=[2, 0], columns=["a"])
+    assert [int(part["a"].sum()) for part in some] == [int(FRAME["a"].sum()) * n for n in (3, 1)]
+    assert pull_table(ti, "nothing", columns=["a"]) is None
+    assert type(ti.xcom_pull("whole")) is pd.DataFrame, "and values come back whole again"
+    return "taken"
+
+
+@task
+def each(frame: Any, number: int) -> int:
+    check_part(frame)
+    return number
+
+
 @dag(schedule=None, start_date=datetime(2024, 1, 1))
 def reads() -> None:
     pushed = pushes()
-    used = use(whole(), outputs()["frame"], later(), times.expand(number=numbers()), length.expand(pair=pairs()))
+    frame, several, products = whole(), outputs(), times.expand(number=numbers())
+    used = use(frame, several["frame"], later(), products, length.expand(pair=pairs()))
     pushed >> used
     nothing() >> not_reached()
+    part: dict[str, Any] = {"columns": ["c", "a"], "rows": slice(10, 12), "as_": "polars"}
+    first = table_of(frame, **part)
+    take(first, table_of(several["frame"], **part), table_of(products, **part), {"frame": first})
+    each.partial(frame=first).expand(number=[1, 2])
 
 
 reads_dag = reads()
