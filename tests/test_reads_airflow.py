@@ -83,7 +83,7 @@ def test_a_part_as_an_argument_is_a_dependency_that_is_the_same_at_every_parse()
     from airflow.sdk import DAG, task
 
     def parsed() -> Any:
-        with DAG("parts") as dag:
+        with DAG("parts", schedule=None) as dag:
             first = task(lambda: None, task_id="first")()
             task(lambda frame: None, task_id="second")(table_of(first, columns=["a"], rows=slice(5)))
         return dag.get_task("second")
