@@ -57,7 +57,7 @@ class Payload:
     _node: Tagged | None  # of the Arrow format: its Table, with the meta in the JSON syntax already
     _writer: msgpack.Writer
     _tree: bytes
-    _raw: Sequence[Any]
+    _raw: list[Any]
     is_stream: bool = False
 
     @cached_property
@@ -70,7 +70,7 @@ class Payload:
         if self.compression.algorithm == "none" and not self.is_stream:
             return self._raw
         if self._node is None:
-            return msgpack.write(self._writer, self._tree, self.compression)
+            return msgpack.write(self._writer, self._tree, self.compression, self._raw)
         table: Table = self._node.node
         suited = arrow.suit(table, self.compression)
         if suited.is_plain and not self.is_stream:

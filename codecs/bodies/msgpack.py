@@ -520,10 +520,13 @@ def _corrupt() -> Iterator[None]:
         raise CorruptPayloadError(msg) from error
 
 
-def write(writer: Writer, tree: bytes, compression: Compression = NO_COMPRESSION) -> list[Any]:
+def write(
+    writer: Writer, tree: bytes, compression: Compression = NO_COMPRESSION, plain: list[Any] | None = None
+) -> list[Any]:
     """The chunks of a blob: header, tree, then each buffer as ``bin`` objects that begin at multiples of 64 bytes.
 
-    Nil objects pad the stream, so that any MessagePack library reads it object by object.
+    Nil objects pad the stream, so that any MessagePack library reads it object by object.  Where nothing is compressed
+    and the chunks without compression are known (``plain``), it is these.
     """
     buffers = [
         shrunk or raw for shrunk, raw in zip(deflate_all(writer.buffers, compression), writer.buffers, strict=True)
@@ -531,6 +534,8 @@ def write(writer: Writer, tree: bytes, compression: Compression = NO_COMPRESSION
     small = deflate([tree], compression)
     tree, entry = (tree, len(tree)) if small is None or small.stored >= _PART else _packed_frames(small)
     version = VERSION if type(entry) is list or any(isinstance(buffer, Frames) for buffer in buffers) else PLAIN_VERSION
+    if version == PLAIN_VERSION and plain is not None:
+        return plain
     head = msgpack.packb([MAGIC, version, writer.tags, [_entry(buffer) for buffer in buffers], entry]) + tree
     chunks: list[Any] = [head]
     position = len(head)
