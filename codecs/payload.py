@@ -253,7 +253,7 @@ def decode_json(value: Any) -> Any:
 
 
 def decode_part(
-    fetch: Callable[[Sequence[tuple[int, int]]], list[memoryview]],
+    fetch: Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]],
     size: int,
     *,
     columns: Sequence[Any] | None = None,

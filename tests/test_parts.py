@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -316,6 +317,29 @@ def test_of_many_batches_only_those_with_wanted_rows_are_read(written: str) -> N
     part = blob.part(["n5"], slice(8_500, 10_500), "pyarrow")
     assert part["n5"].to_pylist() == table["n5"].to_pylist()[8_500:10_500]
     assert blob.read < 0.12 * len(blob.data)
+
+
+@pytest.mark.parametrize("compression", ["none", "lz4", "zstd:3", "auto"])
+@pytest.mark.parametrize("write", [lambda frame: frame, pl.from_pandas, pa.Table.from_pandas], ids=TABLES[:3])
+def test_of_what_was_compressed_too(compression: str, write: Callable[[Any], Any]) -> None:
+    count = np.arange(40_000)
+    frame = pd.DataFrame(
+        {
+            "noise": np.random.default_rng(1).random(40_000),
+            "small": count % 100,
+            "whole": np.where(count % 9, count % 300, np.nan),
+            "text": pd.Series([f"carrier {number % 16}" for number in count]),
+            "nullable": pd.array(count % 5, dtype="Int64"),
+        }
+    )
+    payload = encode(write(frame), compression=compression)
+    blob = Blob(payload.to_bytes())
+    if compression == "auto":
+        note = json.loads(pa.ipc.open_file(blob.data).schema.metadata[b"airflow_xcom"])
+        assert note["version"] == 2, "some columns are narrower than they were"
+    for places in (None, [1, 3], [3, 0], [2], [4, 2, 1]):
+        for rows in (None, slice(5, 20_000), slice(-3, None)):
+            check(blob, places, rows)
 
 
 @pytest.mark.parametrize("codec", ["lz4", "zstd"])

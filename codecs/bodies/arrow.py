@@ -34,6 +34,7 @@ __all__ = [
     "read_stream",
     "stream_chunks",
     "unreadable",
+    "widened",
     "write_file",
 ]
 
@@ -210,12 +211,22 @@ def read_file(memory: memoryview, *, full: bool) -> tuple[str, int, Any, pa.Tabl
         case {"version": 1, "tag": str(tag), "tag_version": int(version), "meta": meta}:
             return tag, version, meta, table
         case {"version": 2, "tag": str(tag), "tag_version": int(version), "meta": meta, "types": dict(types)}:
-            return tag, version, meta, _widened(table, types, len(memory))
+            return tag, version, meta, widened(table, types, len(memory))
     msg = "the Arrow file in the payload does not say how to rebuild the value"
     raise CorruptPayloadError(msg)
 
 
-def _widened(table: pa.Table, types: dict[str, Any], stored: int) -> pa.Table:
+def widened(table: pa.Table, types: dict[str, Any], stored: int) -> pa.Table:
+    """The table with the types that its columns had before they were narrowed.
+
+    Args:
+        table: as it is stored.
+        types: the names of the types, by the places of the columns as text.
+        stored: the bytes of the payload.
+
+    Raises:
+        CorruptPayloadError: the columns do not have such types, or would take far more memory than the payload.
+    """
     from airflow_xcom.codecs.bodies.narrow import wide_size, widen
 
     try:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from airflow_xcom.codecs.bodies.arrow import KEY, VERSION
+from airflow_xcom.codecs.bodies.arrow import KEY, VERSION, check_inflation, widened
+from airflow_xcom.codecs.bodies.arrow_messages import inflated_size
+from airflow_xcom.codecs.bodies.narrow import wide_schema
 from airflow_xcom.codecs.errors import CodecError, CorruptPayloadError, NewerFormatError
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class ArrowRanges:
         NewerFormatError: a newer release wrote it.
     """
 
-    def __init__(self, fetch: Callable[[Sequence[Range]], list[memoryview]], size: int) -> None:
+    def __init__(self, fetch: Callable[[Sequence[Range]], Sequence[memoryview]], size: int) -> None:
         self._fetch = fetch
         self._size = size
         try:
@@ -76,8 +78,9 @@ class ArrowRanges:
         self._read((start, start + length) for start, length, _ in [*blocks, *self._dictionaries])
         self._file = pa.py_buffer(self.memory)
         schema = pa.ipc.open_file(self._file).schema
-        self.tag, self.version, self.meta = _note(schema)
-        self.schema = schema.remove_metadata()
+        self.tag, self.version, self.meta, self._types = _note(schema)
+        self._stored = schema.remove_metadata()
+        self.schema = wide_schema(self._stored, self._types)
         fields = footer.table(1).tables(1)
         self._ids = [set(_dictionary_ids(field)) for field in fields]
         self._batches = [_Batch(self.memory, block, schema.types) for block in blocks]
@@ -101,16 +104,17 @@ class ArrowRanges:
         import pyarrow as pa
 
         try:
-            schema = pa.schema([self.schema.field(place) for place in places])
+            schema = pa.schema([self._stored.field(place) for place in places])
             if not places:
                 return schema.empty_table()
             table = pa.Table.from_batches(self._selected(places, rows, schema), schema)
             table.validate(full=True)
+            types = {str(at): self._types[str(place)] for at, place in enumerate(places) if str(place) in self._types}
+            return widened(table, types, self._size)
         except (CodecError, MemoryError):
             raise
         except Exception as error:
             raise _damaged(error) from error
-        return table
 
     def _selected(self, places: Sequence[int], rows: range, schema: Any) -> list[Any]:
         import pyarrow as pa
@@ -121,6 +125,7 @@ class ArrowRanges:
         ids = set().union(*(self._ids[place] for place in needed))
         dictionaries = _dictionary_ranges(self.memory, self._dictionaries, ids)
         self._read_rounds([iter([dictionaries]), *(batch.ranges(needed, part, self.memory) for batch, part in parts)])
+        check_inflation(inflated_size(self.memory), self._size)
         # Arrow copies what it is told to include, and must be told where it would decompress everything.
         packed = any(batch.is_compressed for batch in self._batches)
         options = pa.ipc.IpcReadOptions(included_fields=needed if packed else None)
@@ -159,12 +164,14 @@ class ArrowRanges:
                 self.memory[start:stop] = piece
 
 
-def _note(schema: Any) -> tuple[str, int, Any]:
+def _note(schema: Any) -> tuple[str, int, Any, dict[str, Any]]:
     match orjson.loads((schema.metadata or {})[KEY]):
         case {"version": int(newer)} if newer > VERSION:
             raise NewerFormatError("the Arrow body", newer, VERSION)
         case {"version": 1, "tag": str(tag), "tag_version": int(version), "meta": meta}:
-            return tag, version, meta
+            return tag, version, meta, {}
+        case {"version": 2, "tag": str(tag), "tag_version": int(version), "meta": meta, "types": dict(types)}:
+            return tag, version, meta, types
     raise ValueError("it does not say how to rebuild the value")
 
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["narrow", "wide_size", "widen"]
+__all__ = ["narrow", "wide_schema", "wide_size", "widen"]
 
 _SMALL = 1 << 14  # bytes of a column; below this nothing is gained
 _SAMPLE, _PARTS = 256, 8  # rows of a part, and parts, that are looked at first
@@ -102,6 +102,17 @@ def _narrow_text(array: pa.Array) -> pa.Array | None:
         return None
     kind = next(kind for kind in _NARROW if count < 2 ** (kind.bit_width - 1))
     return pa.DictionaryArray.from_arrays(encoded.indices.cast(kind), encoded.dictionary)
+
+
+def wide_schema(schema: pa.Schema, types: Mapping[str, str]) -> pa.Schema:
+    """The schema that :func:`widen` makes.
+
+    Raises:
+        ValueError, KeyError, IndexError: the types are damaged.
+    """
+    for place, name in types.items():
+        schema = schema.set(int(place), schema.field(int(place)).with_type(_WIDE[name]))
+    return schema
 
 
 def wide_size(table: pa.Table, types: Mapping[str, str]) -> int:
