@@ -70,6 +70,7 @@ class ArrowRanges:
         import pyarrow as pa
 
         self._read([(max(0, self._size - _TAIL), self._size)])
+        self.memory[: len(_MAGIC)] = _MAGIC
         footer = self._footer()
         blocks = footer.structs(3, "<qi4xq")
         self._dictionaries = footer.structs(2, "<qi4xq")
