@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["allows_class", "base_xcom", "configuration", "connection", "load_xcom", "resolvable", "serde"]
+__all__ = [
+    "allows_class",
+    "base_xcom",
+    "configuration",
+    "connection",
+    "lazy_sequence",
+    "load_xcom",
+    "resolvable",
+    "serde",
+]
 
 
 def base_xcom() -> type[Any]:
@@ -51,6 +60,15 @@ def serde() -> Any:
     except ImportError:
         from airflow.serialization import serde as module  # type: ignore[attr-defined,no-redef]
     return module
+
+
+def lazy_sequence() -> type[Any] | None:
+    """What a task gets for the values of a mapped one, from 3.0 on: it asks for one element at a time."""
+    try:
+        from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
+    except ImportError:
+        return None
+    return LazyXComSequence
 
 
 def resolvable(argument: Any, name: str, resolve: Callable[[Any], Any]) -> Any:

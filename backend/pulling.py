@@ -19,7 +19,7 @@ from airflow_xcom.codecs import CodecError, SelectionError, UnknownTagError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Unread", "located", "prepare", "pull", "pull_all", "unread"]
+__all__ = ["Unread", "is_unread", "located", "prepare", "pull", "pull_all", "side_by_side", "unread"]
 
 _CONTAINERS = frozenset({dict, list})
 _THREADS = 32
@@ -83,6 +83,11 @@ def unread() -> Iterator[None]:
         yield
     finally:
         _unread.reset(token)
+
+
+def is_unread() -> bool:
+    """Whether rows are handed on as they are."""
+    return _unread.get()
 
 
 def pull(stored: Any, row: Any) -> Any:

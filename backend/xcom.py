@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_xcom.backend.airflow import base_xcom
 from airflow_xcom.backend.pulling import prepare, pull, pull_all, unread
 from airflow_xcom.backend.reference import Coordinate, Envelope
+from airflow_xcom.backend.sequences import fetch_ahead
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError
 
@@ -164,3 +165,6 @@ def _enclose(value: Any, coordinate: Coordinate, options: Settings) -> tuple[Env
     summary = policy.row_summary(value, payload, reference.size if payload.is_stream else payload.raw_size)
     envelope = Envelope(payload.tag, summary, coordinate, reference=reference, suppliers=payload.suppliers)
     return envelope, reference.size
+
+
+fetch_ahead()

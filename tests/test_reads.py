@@ -95,6 +95,35 @@ class Flying:
         return None
 
 
+def test_a_lazy_sequence_is_what_it_was_and_fetches_ahead(
+    between: Proxy, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import XComSequenceIndexResult, XComSequenceSliceResult
+    from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
+
+    rows = [backend.push(np.arange(number, number + 500), map_index=number) for number in range(150)]
+
+    def send(message: Any) -> Any:
+        if hasattr(message, "offset"):
+            return XComSequenceIndexResult(root=rows[message.offset])
+        return XComSequenceSliceResult(root=rows[message.start : message.stop : message.step])
+
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(send=send), raising=False)
+    operator = SimpleNamespace(dag_id="d", task_id="t")
+    sequence: Any = LazyXComSequence(
+        SimpleNamespace(operator=operator, key="return_value"), SimpleNamespace(run_id="r")
+    )
+    flying = Flying(between)
+    assert [int(array[0]) for array in sequence] == list(range(150))
+    assert 8 < flying.most <= _THREADS
+    assert [int(array[0]) for array in sequence[10:100:30]] == [10, 40, 70]
+    assert int(sequence[7][0]) == 7
+    between.forget()
+    assert int(next(iter(sequence))[0]) == 0
+    assert len(between.requests) <= _WAITING + 1, "not all, if only the first is taken"
+
+
 def test_the_first_error_in_order_is_raised_with_its_coordinate(
     backend: Backend, get_all: Callable[[list[Any]], Any]
 ) -> None:
