@@ -1,7 +1,7 @@
 """Airflow's lazy sequences over mapped tasks, with the elements that come next fetched side by side.
 
-Airflow has no hook for this: its sequence asks for one element, and gives its row to the backend, before it asks for the
-next.  So two of its methods are replaced, where Airflow has them; what they give is the same.
+Airflow has no hook for this: its sequence asks for one element, and gives its row to the backend, before it asks for
+the next.  So two of its methods are replaced, where Airflow has them; what they give is the same.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def fetch_ahead() -> None:
     sequence = lazy_sequence()
     if sequence is None or hasattr(sequence, "_one_by_one"):
         return
-    one_by_one = sequence._one_by_one = sequence.__getitem__  # type: ignore[attr-defined]  # noqa: SLF001
+    one_by_one = sequence._one_by_one = sequence.__getitem__  # noqa: SLF001
 
     def get(self: Any, key: Any) -> Any:
         if not isinstance(key, slice) or is_unread():
@@ -33,8 +33,8 @@ def fetch_ahead() -> None:
             found = one_by_one(self, key)
         return pull_all(found)
 
-    sequence.__getitem__ = get  # type: ignore[attr-defined]
-    sequence.__iter__ = lambda self: side_by_side(_rows(self, one_by_one), Unread.value)  # type: ignore[attr-defined]
+    sequence.__getitem__ = get
+    sequence.__iter__ = lambda self: side_by_side(_rows(self, one_by_one), Unread.value)
 
 
 def _rows(sequence: Any, one_by_one: Callable[[Any, slice], list[Any]]) -> Iterator[Any]:

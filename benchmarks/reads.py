@@ -160,8 +160,8 @@ def part(xcom: Any, proxy: subprocess.Popen[str], megabytes: int) -> None:
     if list(found) != ["c93", "c7"] or not (found["c7"] == np.random.default_rng(7).random(count)).all():
         sys.exit("another frame came back")
     print(
-        f"2 of 100 columns of {size / 1e6:.0f} MB: {took:.2f} s, {counts['requests']} requests, {counts['sent'] / 1e6:.2f} "
-        f"MB sent, {counts['sent'] / size:.2%} of the bytes; extra peak memory {peak / 1e6:.0f} MB"
+        f"2 of 100 columns of {size / 1e6:.0f} MB: {took:.2f} s, {counts['requests']} requests, "
+        f"{counts['sent'] / 1e6:.2f} MB sent, {counts['sent'] / size:.2%} of the bytes; extra peak memory {peak / 1e6:.0f} MB"
     )
 
 
