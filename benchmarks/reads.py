@@ -161,7 +161,8 @@ def part(xcom: Any, proxy: subprocess.Popen[str], megabytes: int) -> None:
         sys.exit("another frame came back")
     print(
         f"2 of 100 columns of {size / 1e6:.0f} MB: {took:.2f} s, {counts['requests']} requests, "
-        f"{counts['sent'] / 1e6:.2f} MB sent, {counts['sent'] / size:.2%} of the bytes; extra peak memory {peak / 1e6:.0f} MB"
+        f"{counts['sent'] / 1e6:.2f} MB sent, "
+        f"{counts['sent'] / size:.2%} of the bytes; extra peak memory {peak / 1e6:.0f} MB"
     )
 
 

@@ -1,4 +1,4 @@
-"""Values of many rows at a time, and parts of tables, from a real S3: how many requests fly, and how many bytes come."""
+"""Values of many rows at a time, and parts of tables, from a real S3: how many requests fly, and what comes."""
 
 from __future__ import annotations
 
@@ -147,7 +147,9 @@ def test_what_is_on_its_way_is_bounded_in_number_and_bytes() -> None:
     for sizes, most in ((1, _WAITING), (size, 4), (2 * _BYTES, 1)):
         started: list[int] = []
         rows = [Unread(None, number) for number in range(3 * most)]
-        taken = side_by_side(iter(Sized(row, sizes) for row in rows), lambda row: started.append(1) or row)
+        taken = side_by_side(
+            iter(Sized(row, sizes) for row in rows), lambda row, started=started: started.append(1) or row
+        )
         next(taken)
         time.sleep(0.1)
         assert len(started) <= most
