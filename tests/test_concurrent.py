@@ -12,7 +12,8 @@ from pathlib import Path
 import pusher
 import pytest
 from conftest import Backend
-from shared_places import PLACES
+from leftovers import LEFTOVERS
+from places import Places
 
 from airflow_xcom.backend.stores import open_store
 
@@ -21,29 +22,25 @@ READERS = 2
 PUSHES = 1000  # of each writer
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_readers_see_whole_values_only(
-    place: str, backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with PLACES[place](tmp_path) as where:
-        for name, text in where.variables.items():
-            monkeypatch.setenv(name, text)
-        backend.options(path=where.url, threshold=0)
-        database = str(tmp_path / "rows.db")
-        pusher.connect(database).close()
-        with ThreadPoolExecutor() as threads:
-            writers = [start_writer(database, index * PUSHES) for index in range(WRITERS)]
-            reads = list(threads.map(lambda _: read_while(database, writers), range(READERS)))
-        assert [writer.returncode for writer in writers] == [0] * WRITERS
-        seen = [number for numbers in reads for number in numbers]
-        assert set(seen) <= set(range(WRITERS * PUSHES))
-        assert all(len(set(numbers)) > 20 for numbers in reads), "readers saw the value change"
-        for first in range(0, WRITERS * PUSHES, PUSHES):
-            assert any(first <= number < first + PUSHES for number in seen), "and values of both writers"
-        assert read(database) in {(index + 1) * PUSHES - 1 for index in range(WRITERS)}, "in the end it is a last one"
-        listed = {blob.path for blob in open_store(where.url).list()}
-        assert len(listed) == WRITERS * PUSHES, "no write took another's place"
-        assert where.unpublished(listed) == set()
+@pytest.mark.parametrize("kind", LEFTOVERS)
+def test_readers_see_whole_values_only(kind: str, backend: Backend, places: Places, tmp_path: Path) -> None:
+    url = places.url(kind)
+    backend.options(path=url, threshold=0)
+    database = str(tmp_path / "rows.db")
+    pusher.connect(database).close()
+    with ThreadPoolExecutor() as threads:
+        writers = [start_writer(database, index * PUSHES) for index in range(WRITERS)]
+        reads = list(threads.map(lambda _: read_while(database, writers), range(READERS)))
+    assert [writer.returncode for writer in writers] == [0] * WRITERS
+    seen = [number for numbers in reads for number in numbers]
+    assert set(seen) <= set(range(WRITERS * PUSHES))
+    assert all(len(set(numbers)) > 20 for numbers in reads), "readers saw the value change"
+    for first in range(0, WRITERS * PUSHES, PUSHES):
+        assert any(first <= number < first + PUSHES for number in seen), "and values of both writers"
+    assert read(database) in {(index + 1) * PUSHES - 1 for index in range(WRITERS)}, "in the end it is a last one"
+    listed = {blob.path for blob in open_store(url).list()}
+    assert len(listed) == WRITERS * PUSHES, "no write took another's place"
+    assert places.unpublished(kind, url)(listed) == set()
 
 
 def start_writer(database: str, first: int) -> subprocess.Popen[bytes]:

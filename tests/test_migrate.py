@@ -309,8 +309,8 @@ def test_a_store_that_is_away_stops_the_migration(
     fill(metadata, backend)
     before = metadata.all()
     monkeypatch.setenv("AIRFLOW_CONN_NOWHERE", server.connection(port=1))
-    names = {"folder": backend.folder.as_uri(), "cache": "redis://nowhere@/xcom?timeout=1"}
-    backend.options(stores=json.dumps(names))
+    names = {"folder": backend.folder.as_uri(), "cache": "redis://nowhere@/xcom"}
+    backend.options(stores=json.dumps(names), store_timeout=1)
     with pytest.raises(StoreError, match="cannot write"):
         migrate(Rows(metadata.engine), "folder", "cache", apply=True, delete_after=0)
     with command(metadata, "--apply", "--delete") as moving:

@@ -20,7 +20,7 @@ import pytest
 from conftest import Backend
 from valkey_server import Valkey, certificate, proxy, scripted, valkey
 
-from airflow_xcom.backend import ExpiredPayloadError, MissingPayloadError, SettingsError, StoreError
+from airflow_xcom.backend import ExpiredPayloadError, MissingPayloadError, SettingsError, StoreError, stores
 from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.stores.base import BlobNotFoundError
 from airflow_xcom.backend.stores.redis import _CHUNK, _SMALL, _UNPUBLISHED, RedisStore
@@ -275,7 +275,7 @@ def test_rows_without_an_expiry_and_of_a_former_time_to_live_are_read(backend: B
     backend.options(path=server.url(), threshold=0)
     row = backend.push(np.arange(10))
     assert "expires" not in row["airflow_xcom"]["ref"]
-    for query in ("?ttl=100", "?ttl=200&timeout=5"):
+    for query in ("?ttl=100", "?ttl=200"):
         backend.options(path=server.url(query=query))
         assert backend.pull(row).tolist() == list(range(10))
         row = backend.push(np.arange(10))
@@ -287,7 +287,7 @@ def test_rows_without_an_expiry_and_of_a_former_time_to_live_are_read(backend: B
 
 def test_a_restart_is_survived(tmp_path: Path) -> None:
     with valkey(tmp_path) as server:
-        store = RedisStore(server.url(query="?timeout=30"))
+        store = RedisStore(server.url(), 30)
         store.put("before", [b"1"])
         server.stop()
         threading.Timer(1.0, server.start).start()
@@ -317,7 +317,7 @@ def test_a_failover_is_survived(server: Valkey, store: RedisStore) -> None:
         client.replicaof("127.0.0.1", 1)
         try:
             with pytest.raises(StoreError, match="read only|READONLY|read-only"):
-                RedisStore(server.url(query="?timeout=1")).put("x", [b"1"])
+                RedisStore(server.url(), 1).put("x", [b"1"])
             threading.Timer(0.5, lambda: server.client().replicaof("no", "one")).start()
             store.put("x", [b"1"])
         finally:
@@ -341,7 +341,7 @@ def test_a_passing_fault_is_survived(fault: str) -> None:
     with scripted([f"-{fault}\r\n"] * 1000) as (port, asked):
         began = time.monotonic()
         with pytest.raises(StoreError):
-            RedisStore(f"redis://127.0.0.1:{port}/0?timeout=1").get("x")
+            RedisStore(f"redis://127.0.0.1:{port}/0", 1).get("x")
         assert 0.25 < time.monotonic() - began < 2
         assert 3 <= len(asked) < 20, "with pauses between"
 
@@ -372,7 +372,7 @@ def test_a_server_that_does_not_answer_is_given_up_within_the_timeout(kind: str)
         listener.bind(("127.0.0.1", 0))
         if kind == "hangs":
             listener.listen()
-        store = RedisStore(f"redis://127.0.0.1:{listener.getsockname()[1]}/0/x?timeout=1")
+        store = RedisStore(f"redis://127.0.0.1:{listener.getsockname()[1]}/0/x", 1)
         for act in (lambda: store.put("x", [b"1"]), lambda: store.get("x"), lambda: list(store.list())):
             began = time.monotonic()
             with pytest.raises(StoreError, match="cannot"):
@@ -434,7 +434,7 @@ def test_a_connection_may_ask_for_tls(server: Valkey, tmp_path: Path, monkeypatc
 
 
 def test_a_missing_connection_is_named() -> None:
-    with pytest.raises(StoreError, match="needs the Airflow connection 'nowhere'"):
+    with pytest.raises(SettingsError, match="no Airflow connection 'nowhere'"):
         RedisStore("redis://nowhere@/xcom").get(PATH)
 
 
@@ -442,7 +442,7 @@ def test_a_missing_connection_is_named() -> None:
 def test_a_connection_that_cannot_be_parsed_is_not_repeated(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_BROKEN", text)
     with pytest.raises(StoreError) as caught:
-        RedisStore("redis://broken@/xcom?timeout=1").get(PATH)
+        RedisStore("redis://broken@/xcom", 1).get(PATH)
     assert PASSWORD not in "".join(traceback.format_exception(caught.value))
 
 
@@ -450,11 +450,11 @@ def test_a_password_appears_in_no_row_log_error_or_repr(
     backend: Backend, locked: Valkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    backend.options(path="redis://cache@/xcom?timeout=1", threshold=0)
+    backend.options(path="redis://cache@/xcom", store_timeout=1, threshold=0)
     seen: list[Any] = []
     faults = {"wrong": (locked.port, PASSWORD + "!"), "down": (1, PASSWORD), "fine": (locked.port, PASSWORD)}
     for port, password in faults.values():
-        open_store.cache_clear()
+        stores._open.cache_clear()
         monkeypatch.setenv("AIRFLOW_CONN_CACHE", locked.connection(port=port, login="alice", password=password))
         try:
             seen += [row := backend.push(np.arange(10)), backend.pull(row)]
@@ -464,13 +464,13 @@ def test_a_password_appears_in_no_row_log_error_or_repr(
             trace = traceback.TracebackException.from_exception(error, capture_locals=True)
             trace.stack = stack
             seen += [repr(error), *trace.format()]
-        store = open_store("redis://cache@/xcom?timeout=1")
+        store = open_store("redis://cache@/xcom")
         assert isinstance(store, RedisStore)
         pool = store._client.connection_pool
         seen += [store, store.url, store._client, pool, vars(pool), *vars(store).values()]
     text = "\n".join([*map(repr, seen), *map(str, seen), caplog.text])
     assert "WRONGPASS" in text or "invalid username-password" in text
-    assert "correct login and password" in text
+    assert "check the credentials in the Airflow connection 'cache'" in text
     assert "refused" in text
     assert "'ref'" in text
     assert PASSWORD not in text
@@ -493,6 +493,9 @@ BAD = [
     "redis://c@/x?ttl=1.5",
     "redis://c@/x?ttl=",
     "redis://c@/x?tll=5",
+    "redis://c@/x?ttl=5&timeout=5",
+    f"redis://c@/x?password={PASSWORD}",
+    f"redis://c@/x?ttl=5&password={PASSWORD}",
     "redis://c@/x#y",
 ]
 

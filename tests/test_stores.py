@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import textwrap
@@ -31,6 +32,7 @@ from airflow_xcom.backend import (
     StoreUnreachableError,
 )
 from airflow_xcom.backend.reference import Coordinate, unique_path
+from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.stores.base import BlobNotFoundError, Store
 
@@ -261,9 +263,27 @@ def test_a_bad_url_is_refused(url: str) -> None:
         open_store(url)
 
 
-def test_keys_in_a_url_are_refused_and_not_repeated() -> None:
-    with pytest.raises(SettingsError, match="belong in a connection") as caught:
-        open_store("s3://AKIDEXAMPLE:wJalr+secret@bucket/x")
+KEYED_URLS = [
+    "s3://AKIDEXAMPLE:wJalr+secret@bucket/x",
+    "s3://AKIDEXAMPLE:wJalr/secret@bucket/x",
+    "redis://user:wJalr@host/0",
+    "redis://:wJalr@host/0",
+    "redis://host/0?password=wJalr",
+    "ftp://user:wJalr@host/x",
+    "postgresql://user:wJalr@host/x?y=z",
+    "valkey://:wJalr@host/x",
+    "file://user:wJalr@host/x",
+]
+
+
+@pytest.mark.parametrize("url", KEYED_URLS)
+def test_keys_in_a_url_are_refused_and_not_repeated(url: str, backend: Backend) -> None:
+    with pytest.raises(SettingsError, match=re.escape(url.partition("://")[0])) as caught:
+        open_store(url)
+    assert "wJalr" not in str(caught.value) + repr(caught.value.value)
+    backend.options(stores=json.dumps({"default": url}))
+    with pytest.raises(SettingsError, match="default") as caught:
+        settings()
     assert "wJalr" not in str(caught.value) + repr(caught.value.value)
 
 
@@ -280,8 +300,8 @@ def every_request(store: Store) -> list[Callable[[], Any]]:
 
 def test_a_server_that_is_not_there(remote: str, places: Places, backend: Backend) -> None:
     backend.options(store_timeout=2)
-    nowhere = "http://127.0.0.1:9" + ("/devstoreaccount1" if remote == "abfs" else "")
-    store = open_store(places.url(remote, endpoint=nowhere))
+    nowhere = {"abfs": "http://127.0.0.1:9/devstoreaccount1", "redis": "redis://127.0.0.1:9"}
+    store = open_store(places.url(remote, endpoint=nowhere.get(remote, "http://127.0.0.1:9")))
     for request in every_request(store):
         began = time.monotonic()
         with pytest.raises(
@@ -299,6 +319,8 @@ def test_a_server_that_is_not_there(remote: str, places: Places, backend: Backen
         ("s3", {"password": "not the secret"}),
         ("s3", {"login": "AKIDNOBODY"}),
         ("abfs", {"password": "bm90IHRoZSBrZXk="}),
+        ("redis", {"password": "not the secret"}),
+        ("redis", {"login": "nobody"}),
     ],
 )
 def test_wrong_credentials(kind: str, changes: dict[str, str], places: Places) -> None:
@@ -320,13 +342,13 @@ def test_a_bucket_that_is_not_there(remote: str, places: Places) -> None:
     store = open_store(places.url(remote, bucket="no-such-bucket"))
     write, write_parts, read, read_range, _, listing = every_request(store)
     for request in (write, write_parts, read, read_range, listing):
-        with pytest.raises(StoreNotFoundError, match="create the bucket"):
+        with pytest.raises(StoreNotFoundError, match="create the bucket|correct the number of the database"):
             request()
 
 
-def test_a_connection_that_is_not_there() -> None:
-    store = open_store("s3://nowhere@bucket/x")
-    for request in every_request(store):
+@pytest.mark.parametrize("url", ["s3://nowhere@bucket/x", "redis://nowhere@/x"])
+def test_a_connection_that_is_not_there(url: str) -> None:
+    for request in every_request(open_store(url)):
         with pytest.raises(SettingsError, match="no Airflow connection 'nowhere'"):
             request()
 

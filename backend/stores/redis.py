@@ -11,9 +11,16 @@ import time
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
-from airflow_xcom.backend.errors import SettingsError, StoreError
+from airflow_xcom.backend.errors import (
+    SettingsError,
+    StoreDeniedError,
+    StoreError,
+    StoreNotFoundError,
+    StoreUnreachableError,
+)
+from airflow_xcom.backend.settings import Settings
 from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError
 from airflow_xcom.codecs import CorruptPayloadError
 
@@ -32,7 +39,6 @@ _CHUNK = 8 << 20  # bytes; a string may have 512 MB, but a server does nothing e
 _UNPUBLISHED = 3600  # seconds after which a chunk goes that no head was written for
 _READING = 3600  # seconds that the chunks outlive their head, for readers that have begun
 _PAGE = 1000  # keys in a page of a listing
-_TIMEOUT = 30  # seconds
 _CHUNK_KEY = re.compile(rb"#\d+\Z")  # paths of this backend are percent-encoded, and have no "#"
 _GLOB = re.compile(rb"([*?\[\]\\^-])")
 _TLS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_keyfile", "ssl_certfile", "ssl_check_hostname")
@@ -77,20 +83,20 @@ class RedisStore:
 
     Args:
         url: ``redis://conn_id@/prefix`` for an Airflow connection, or ``redis://host:port/database/prefix`` for a
-            server without a password; ``rediss://`` for TLS.  Options are appended as in ``?ttl=86400&timeout=30``:
-            seconds that a blob lives, and seconds after which a command that meets faults gives up.
+            server without a password; ``rediss://`` for TLS.  ``?ttl=86400`` behind it: seconds that a blob lives.
+        timeout: seconds after which a command that meets faults gives up.
 
     Raises:
         SettingsError: the URL is not of this form.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout: float = Settings.store_timeout) -> None:
         parts = urlsplit(url)
         self._parts = parts
         if parts.scheme not in {"redis", "rediss"} or parts.fragment or not _is_address(parts):
             raise SettingsError(
                 "path",
-                _without_password(parts),
+                url,
                 "give redis://conn_id@/prefix, with host and password in the Airflow connection conn_id, or "
                 "redis://host:port/database/prefix for a server without a password",
             )
@@ -99,9 +105,8 @@ class RedisStore:
         if parts.hostname is not None:
             prefix = prefix.partition("/")[2]
         self._prefix = unquote(prefix) + "/" if prefix else ""
-        options = _options(url, parts.query)
-        self._ttl = options.get("ttl")
-        self._timeout = options.get("timeout", _TIMEOUT)
+        self._ttl = _ttl(url, parts.query)
+        self._timeout = timeout
 
     @property
     def host(self) -> str | None:
@@ -199,8 +204,9 @@ class RedisStore:
         if not value:
             return False
         chunks = (_chunk_key(key, index) for index in range(_Head.of(value, path).chunks))
-        # One command: chunks without a head would stay for ever.
-        return bool(self._call("cannot delete", "UNLINK", key, *chunks))
+        # One command: chunks without a head would stay for ever.  Its reply may be that to a second attempt.
+        self._call("cannot delete", "UNLINK", key, *chunks)
+        return True
 
     def list(self, prefix: str = "") -> Iterator[Blob]:
         """See :class:`Store`; while the server grows or shrinks its table of keys, a blob may come twice."""
@@ -217,7 +223,7 @@ class RedisStore:
         for key, value in zip(keys, heads, strict=True):
             try:
                 path = key.decode().removeprefix(self._prefix)
-                head = _Head.of(value if isinstance(value, bytes) else b"", path)
+                head = _Head.of(value if isinstance(value, bytes) else b"", path)  # or of another type
             except (CorruptPayloadError, UnicodeDecodeError):
                 continue  # somebody else's, or deleted since
             yield Blob(path, head.size, head.written)
@@ -251,12 +257,32 @@ class RedisStore:
             try:
                 return act(self._client)
             except redis.RedisError as error:
-                if not _passes(error) or time.monotonic() + pause > last_start:
-                    raise StoreError(self.url, f"{what}: {_explained(error)}") from _bare(error)
-                if isinstance(error, redis.ReadOnlyError):  # a replica now; the name leads to the new primary
-                    self._client.connection_pool.disconnect(inuse_connections=False)
+                cause = _bare(_first(error))
+            if not _passes(cause) or time.monotonic() + pause > last_start:
+                text = self._censored(f"{type(cause).__name__}: {cause}")
+                raise self._failure(what, text, passing=_passes(cause)) from redis.RedisError(text)
+            if isinstance(cause, redis.ReadOnlyError):  # a replica now; the name leads to the new primary
+                self._client.connection_pool.disconnect(inuse_connections=False)
             time.sleep(pause)
             pause = min(2 * pause or 0.05, 2.0) * random.uniform(0.75, 1.25)  # noqa: S311 - so that not all come back at once
+
+    def _failure(self, what: str, text: str, *, passing: bool) -> StoreError:
+        if passing:
+            advice = f"check the address {self._origin}, or raise [xcom_codecs] store_timeout"
+            return StoreUnreachableError(self.url, f"{what}: {text}; {advice}")
+        kind, advice = next(found for sign, found in _LASTING.items() if sign in text.lower())
+        return kind(self.url, "; ".join(filter(None, [f"{what}: {text}", advice.format(origin=self._origin)])))
+
+    def _censored(self, text: str) -> str:
+        """``text`` without the password, should the server repeat it."""
+        provider = self._client.connection_pool.connection_kwargs.get("credential_provider")
+        return text.replace(provider.get_credentials()[-1], "***") if provider else text
+
+    @property
+    def _origin(self) -> str:
+        """Where address and credentials come from, for an error."""
+        name = unquote(self._parts.username or "")
+        return f"in the Airflow connection {name!r}" if name else "in the URL of the store"
 
     @property
     def _attempt(self) -> float:
@@ -322,28 +348,46 @@ class RedisStore:
         try:
             return connection(conn_id)
         except Exception as error:  # noqa: BLE001 - of any secrets backend; its text may repeat what it could not parse
-            reason = f"needs the Airflow connection {conn_id!r}, which cannot be read ({type(error).__name__})"
-            raise StoreError(self.url, reason) from None
+            kind = type(error).__name__
+        if kind == "AirflowNotFoundException":
+            raise SettingsError("path", self.url, f"there is no Airflow connection {conn_id!r}, or it is not readable")
+        raise StoreError(self.url, f"cannot be opened: its Airflow connection cannot be read ({kind})")
 
 
 _PASSING = ("LOADING", "READONLY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN")
-_ADVICE = {  # by what the name of redis-py's exception or the server's text contains
-    "OutOfMemory": "raise maxmemory, give blobs a time to live with ?ttl= in the store's URL, or write elsewhere",
-    "Authentication required": "it wants a password; put one into an Airflow connection and use redis://conn_id@/prefix",
-    "WRONGPASS": "correct login and password of the Airflow connection",
-    "invalid username-password": "correct login and password of the Airflow connection",
-    "NoPermission": "let this user run GET, SET, GETRANGE, UNLINK, EXISTS, EXPIRE, PERSIST, MULTI, EXEC and SCAN there",
-    "Moved": "it is a node of a cluster, which is not supported; use a single server, or a proxy",
-    "MISCONF": "it cannot save to its disk, and so takes no writes",
+_RIGHTS = "GET, SET, GETRANGE, UNLINK, EXISTS, EXPIRE, PERSIST, MULTI, EXEC and SCAN"
+_CREDENTIALS = "check the credentials {origin}"
+# By what the name of redis-py's exception or the server's text contains, in lower case.
+_LASTING: dict[str, tuple[type[StoreError], str]] = {
+    "authentication required": (
+        StoreDeniedError,
+        "it wants a password; put one into an Airflow connection and use redis://conn_id@/prefix",
+    ),
+    "authentication": (StoreDeniedError, _CREDENTIALS),
+    "wrongpass": (StoreDeniedError, _CREDENTIALS),
+    "permission": (StoreDeniedError, f"{_CREDENTIALS}, and let this user run {_RIGHTS} there"),
+    "db index": (StoreNotFoundError, "correct the number of the database {origin}"),
+    "maxmemory": (
+        StoreError,
+        "raise maxmemory, give blobs a time to live with ?ttl= in the store's URL, or write elsewhere",
+    ),
+    "moved": (StoreError, "it is a node of a cluster, which is not supported; use a single server, or a proxy"),
+    "misconf": (StoreError, "it cannot save to its disk, and so takes no writes"),
+    "": (StoreError, ""),
 }
 
 
 def _send_all(commands: Sequence[Sequence[Any]], client: Any, *, transaction: bool) -> Sequence[Any]:
-    """The replies to several commands, sent at once; errors of single ones are raised only in a transaction."""
+    """The replies to several commands, sent at once; without a transaction some may be errors, if of a key's type."""
+    import redis
+
     with client.pipeline(transaction=transaction) as pipeline:
         for command in commands:
             pipeline.execute_command(*command)
         replies: Sequence[Any] = pipeline.execute(raise_on_error=transaction)
+    for reply in replies:
+        if isinstance(reply, redis.RedisError) and not str(reply).startswith("WRONGTYPE"):
+            raise reply
     return replies
 
 
@@ -390,9 +434,13 @@ def _closed() -> NoReturn:
     raise ConnectionResetError("the server closed the connection")
 
 
-def _explained(error: Exception) -> str:
-    text = f"{type(error).__name__}: {error}"
-    return next((f"{error} ({advice})" for sign, advice in _ADVICE.items() if sign in text), text)
+def _first(error: Exception) -> Exception:
+    """Why a transaction was given up, if that is the error."""
+    import redis
+
+    if isinstance(error, redis.exceptions.ExecAbortError) and isinstance(error.__cause__, Exception):
+        return error.__cause__
+    return error
 
 
 def _bare(error: Exception) -> Exception:
@@ -409,8 +457,7 @@ def _passes(error: Exception) -> bool:
         return False
     if isinstance(error, (redis.ConnectionError, redis.TimeoutError)):  # "loading" is a ConnectionError too
         return "CERTIFICATE_VERIFY_FAILED" not in str(error)
-    if isinstance(error, redis.exceptions.ExecAbortError):
-        error = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    error = _first(error)
     passing = (redis.ReadOnlyError, redis.exceptions.TryAgainError, redis.exceptions.ClusterDownError)
     return isinstance(error, (*passing, redis.exceptions.MasterDownError)) or str(error).startswith(_PASSING)
 
@@ -449,15 +496,10 @@ def _is_address(parts: SplitResult) -> bool:
     return bool(parts.username)
 
 
-def _without_password(parts: SplitResult) -> str:
-    user, at, host = parts.netloc.rpartition("@")
-    name, colon, _ = user.partition(":")
-    return parts._replace(netloc=f"{name}{colon}{'***' if colon else ''}{at}{host}").geturl()
-
-
-def _options(url: str, query: str) -> dict[str, int]:
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    for name, text in options.items():
-        if name not in {"ttl", "timeout"} or not text.isdecimal() or int(text) < 1:
-            raise SettingsError("path", url, f"{name}={text}: give ttl and timeout in whole seconds, or neither")
-    return {name: int(text) for name, text in options.items()}
+def _ttl(url: str, query: str) -> int | None:
+    if not query:
+        return None
+    name, _, text = query.partition("=")
+    if name != "ttl" or not text.isdecimal() or int(text) < 1:
+        raise SettingsError("path", url, "give ttl in whole seconds, or nothing behind the question mark")
+    return int(text)
