@@ -27,12 +27,13 @@ from airflow_xcom.backend.stores import objects, open_store, redis
 
 BEGUN, WRITING, WRITTEN, COMMITTED = 1, 2, 3, 4  # how far a push is
 COORDINATE = {"dag_id": "flights", "run_id": "manual", "task_id": "clean", "map_index": -1, "key": "return_value"}
+_SIZES = {"s3": 3 << 18}  # of values, in numbers of 8 bytes; else 1 MiB
 # Xorshifted, so that no part of one value can pass for a part of another.
-PATTERN = np.random.default_rng(7).integers(0, 2**63, 1 << 17, dtype=np.int64)
+PATTERN = np.random.default_rng(7).integers(0, 2**63, 3 << 18, dtype=np.int64)
 
 
-def value(number: int, size: int = len(PATTERN)) -> np.ndarray[Any, Any]:
-    """The value of a number: 1 MiB that tells it everywhere."""
+def value(number: int, size: int = 1 << 17) -> np.ndarray[Any, Any]:
+    """The value of a number, which tells it everywhere."""
     return PATTERN[:size] ^ number
 
 
@@ -98,9 +99,10 @@ def _answer(result: int) -> None:
 
 
 def _push_once(database: str, pushed: int, marks: mmap.mmap) -> None:
-    store: Any = open_store(settings().path)
+    path = settings().path
+    store: Any = open_store(path)
     store.__class__.put = _marking(store.__class__.put, marks, pushed)
-    connection, new = connect(database), value(pushed)
+    connection, new = connect(database), value(pushed, _SIZES.get(path.partition(":")[0], 1 << 17))
     marks[pushed] = BEGUN
     push(connection, str(pushed), new)
     marks[pushed] = COMMITTED
@@ -124,7 +126,7 @@ def push_many(database: str, first: str, count: str) -> None:
 
 if __name__ == "__main__":
     redis._SMALL = redis._CHUNK = 1 << 16  # so that a push is many commands
-    objects._PART = 1 << 18  # and several requests; SeaweedFS takes parts that S3 would not
+    objects._PART = 5 << 20  # and several requests, of the least that S3 takes for a part
     logging.getLogger("airflow_xcom.backend").setLevel(logging.WARNING)  # Airflow's handler writes to standard output
     command, *arguments = sys.argv[1:]
     {"serve": serve, "push": push_many}[command](*arguments)

@@ -20,7 +20,7 @@ from redis_proxy import RedisProxy
 
 from airflow_xcom.backend import StoreDeniedError, StoreError, StoreNotFoundError, StoreUnreachableError
 from airflow_xcom.backend.stores import open_store
-from airflow_xcom.backend.stores.base import Store
+from airflow_xcom.backend.stores.base import BlobNotFoundError, Store
 
 SMALL = random.Random(1).randbytes(100_000)
 LARGE = random.Random(2).randbytes(20_000_001)
@@ -252,3 +252,45 @@ def _chain(error: BaseException | None) -> Iterator[str]:
         yield f"{error!r} {error.args} {vars(error)}"
         yield from _chain(error.__cause__)
         error = error.__context__
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "redis"])
+@pytest.mark.parametrize("cut", ["begun", "parts", "completed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["list", "stream"])
+def test_an_upload_in_parts_that_is_cut_is_whole_or_not_there(
+    kind: str, cut: str, stream: bool, between: Between, backend: Backend
+) -> None:
+    """What outlasts the client's own retries: chunks of a list are sent anew, those of a stream are an error."""
+    backend.options(store_timeout=6)
+    proxy, store = between(kind)
+    over = time.monotonic() + 2.5
+    proxy.fault = lambda method, path: (
+        Fault(reset=True) if step(method, path) == cut and time.monotonic() < over else None
+    )
+    pieces = [LARGE[start : start + 700_001] for start in range(0, len(LARGE), 700_001)]
+    try:
+        store.put("large", iter(pieces) if stream else pieces)
+    except StoreUnreachableError:
+        assert stream, "a list can be sent again"
+        assert list(store.list()) == []
+        with pytest.raises(BlobNotFoundError):
+            store.get("large")
+    else:
+        assert store.get("large") == LARGE
+    store.put("again", iter(pieces) if stream else pieces)
+    assert store.get("again") == LARGE, "once the fault has passed"
+    steps = [step(method, path) for method, path in proxy.requests]
+    assert steps.count(cut) > 1 + 3 * (cut == "parts"), steps
+
+
+def step(method: str, path: str) -> str:
+    """Which of an upload in parts a request is: https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html.
+
+    Azure has no request that begins one: https://learn.microsoft.com/rest/api/storageservices/put-block-list.
+    """
+    query = path.partition("?")[2]
+    if "comp=blocklist" in query or (method == "POST" and "uploadId=" in query):
+        return "completed"
+    if "comp=block&" in f"{query}&" or "partNumber=" in query:
+        return "parts"
+    return "begun" if method == "POST" and "uploads" in query else ""
