@@ -1,10 +1,11 @@
 """Clients of S3 side by side, on a SeaweedFS of one's own: times, requests, memory and import.
 
 ``python benchmarks/stores.py`` prints a table for each delay that is added to every request.  A client that is not
-installed is left out: ``pip install obstore s3fs apache-airflow-providers-amazon`` for all of them.  Each runs in a
+installed is left out: benchmarks/s3fs.txt has all of them.  Each runs in a
 process of its own, in turns.  Times are medians; requests are those of one push or pull, counted by a proxy that also
 makes the delays.  ``--frame`` takes a float64 frame of so many MB to S3 and back through the backend, and prints the
-extra peak memory of each way.
+extra peak memory of each way; ``--beside`` does so in turns with Airflow's own object-storage backend, and prints the
+medians of the times.
 """
 
 from __future__ import annotations
@@ -151,7 +152,11 @@ class Child:
 
     def do(self, way: str, size: int) -> dict[str, float]:
         """Push new data of ``size`` bytes, or pull what was pushed last: seconds, and extra peak memory in bytes."""
-        print(way, size, file=self.process.stdin, flush=True)
+        return self.ask(way, size)
+
+    def ask(self, *words: Any) -> dict[str, float]:
+        """What it says to these words."""
+        print(*words, file=self.process.stdin, flush=True)
         return self._answer()
 
     def end(self) -> None:
@@ -209,6 +214,59 @@ def frame(server: dict[str, str], megabytes: int) -> None:
         sys.exit("another frame came back")
     print(f"frame of {size / 1e6:.0f} MB: push {pushed - began:.2f} s, extra peak memory {push / size:.2f} x; ", end="")
     print(f"pull {pulled - pushed:.2f} s, extra peak memory {pull / size:.2f} x")
+
+
+BACKENDS = {
+    "CodecXComBackend": "airflow_xcom.backend",
+    "XComObjectStorageBackend": "airflow.providers.common.io.xcom.backend",
+}
+
+
+def serve_backend(name: str, server: dict[str, str]) -> None:
+    """Push and pull a frame of as many MB as each line says."""
+    import numpy as np
+    import pandas as pd
+
+    Ours(server)
+    os.environ["AIRFLOW__XCOM_CODECS__PATH"] = f"s3://bench@{BUCKET}/beside"
+    os.environ["AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH"] = f"s3://bench@{BUCKET}/airflow"
+    os.environ["AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_THRESHOLD"] = "0"
+    from importlib import import_module
+    from types import SimpleNamespace
+
+    backend = getattr(import_module(BACKENDS[name]), name)
+    print(json.dumps({"seconds": 0}), flush=True)
+    for line in sys.stdin:
+        random = np.random.default_rng()
+        value = pd.DataFrame({f"c{i}": random.random(int(line) * 10_000 // 8) for i in range(100)}, copy=False)
+        began = time.perf_counter()
+        row = backend.serialize_value(value, dag_id="d", run_id="r", task_id="t", key="k")
+        pushed = time.perf_counter()
+        result = backend.deserialize_value(SimpleNamespace(value=row, key="k"))
+        pulled = time.perf_counter()
+        if not value.equals(result):
+            sys.exit(f"{name} gave another frame back")
+        print(json.dumps({"seconds": pulled - began, "push": pushed - began, "pull": pulled - pushed}), flush=True)
+        backend.purge(SimpleNamespace(value=row, key="k"))
+        del value, result
+
+
+def beside(server: dict[str, str], megabytes: int, repeats: int) -> None:
+    """The two backends in turns, each in a process of its own, which has pushed a small frame before."""
+    children = {name: Child(name, server) for name in BACKENDS}
+    times: dict[str, list[dict[str, float]]] = {name: [] for name in BACKENDS}
+    for size in (1, *[megabytes] * repeats):
+        for name, child in children.items():
+            found = child.ask(size)
+            if size == megabytes:
+                times[name].append(found)
+    medians = {name: statistics.median(found["seconds"] for found in times[name]) for name in BACKENDS}
+    for name, child in children.items():
+        child.end()
+        push, pull = (statistics.median(found[way] for found in times[name]) for way in ("push", "pull"))
+        print(f"{name}: frame of {megabytes} MB: push {push:.2f} s, pull {pull:.2f} s, both {medians[name]:.2f} s")
+    ours, theirs = medians.values()
+    print(f"{ours / theirs:.3f} of the time, medians of {repeats}")
 
 
 def compare(clients: list[str], delays: list[float], repeats: int, server: dict[str, str]) -> None:
@@ -271,11 +329,12 @@ def main() -> None:
     parser.add_argument("--delay", type=float, nargs="*", default=[0.0, 5.0], help="milliseconds")
     parser.add_argument("--repeats", type=int, default=21)
     parser.add_argument("--frame", type=int, metavar="MB")
-    parser.add_argument("--serve", choices=CLIENTS, help=argparse.SUPPRESS)
+    parser.add_argument("--beside", type=int, metavar="MB")
+    parser.add_argument("--serve", choices=[*CLIENTS, *BACKENDS], help=argparse.SUPPRESS)
     options = parser.parse_args()
     os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-home-"))
     if options.serve:
-        serve(options.serve, json.loads(os.environ["BENCH_SERVER"]))
+        (serve_backend if options.serve in BACKENDS else serve)(options.serve, json.loads(os.environ["BENCH_SERVER"]))
         return
     from servers import running
 
@@ -283,6 +342,8 @@ def main() -> None:
         server = {"endpoint": found.endpoint, "key": found.key, "secret": found.secret}
         if options.frame:
             frame(server, options.frame)
+        elif options.beside:
+            beside(server, options.beside, max(options.repeats // 3, 1))
         else:
             compare(installed(), options.delay, options.repeats, server)
 

@@ -254,8 +254,11 @@ def _chain(error: BaseException | None) -> Iterator[str]:
         error = error.__context__
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "redis"])
-@pytest.mark.parametrize("cut", ["begun", "parts", "completed"])
+@pytest.mark.parametrize(
+    ("kind", "cut"),
+    [(kind, cut) for kind in ("s3", "gs") for cut in ("begun", "parts", "completed")]
+    + [("abfs", cut) for cut in ("parts", "completed")],
+)
 @pytest.mark.parametrize("stream", [False, True], ids=["list", "stream"])
 def test_an_upload_in_parts_that_is_cut_is_whole_or_not_there(
     kind: str, cut: str, stream: bool, between: Between, backend: Backend
@@ -275,6 +278,7 @@ def test_an_upload_in_parts_that_is_cut_is_whole_or_not_there(
         assert list(store.list()) == []
         with pytest.raises(BlobNotFoundError):
             store.get("large")
+        time.sleep(max(0.0, over - time.monotonic()))
     else:
         assert store.get("large") == LARGE
     store.put("again", iter(pieces) if stream else pieces)

@@ -89,18 +89,17 @@ class ObjectStore:
             small.append(chunk)
             size += len(chunk)
             if size > _PART:
-                self._put_parts(path, chunks if isinstance(chunks, Sequence) else itertools.chain(small, rest))
+                self._put_parts(path, _Views(chunks, small, rest))
                 return
         data = b"".join(small)
         self._ask("cannot write", path, lambda client: obstore.put(client, path, data, use_multipart=False))
 
-    def _put_parts(self, path: str, chunks: Iterable[Any]) -> None:
+    def _put_parts(self, path: str, views: _Views) -> None:
         def put(client: Any) -> None:
-            views = (memoryview(chunk).cast("B") for chunk in chunks)
             parts = (view for view in views if view)
             obstore.put(client, path, parts, use_multipart=True, chunk_size=_PART, max_concurrency=_PARALLEL)
 
-        self._ask("cannot write", path, put, again=isinstance(chunks, Sequence))
+        self._ask("cannot write", path, put, again=lambda: views.complete)
 
     def get(self, path: str) -> memoryview:
         size, first = self._begin(path)
@@ -186,7 +185,7 @@ class ObjectStore:
                     yield Blob(entry["path"], entry["size"], entry["last_modified"].timestamp())
             last = page[-1]["path"]
 
-    def _ask(self, what: str, path: str, request: Callable[[Any], T], *, again: bool = True) -> T:
+    def _ask(self, what: str, path: str, request: Callable[[Any], T], *, again: Callable[[], bool] = lambda: True) -> T:
         """What the client answers, having been asked ``again`` after a fault that it did not retry itself."""
         self._refuse_fork()
         began = time.monotonic()
@@ -197,7 +196,7 @@ class ObjectStore:
                 cause = type(error)(self._bucket.censored(_plain(error)))
                 failure = self._failure(what, path, error, cause)
             late = time.monotonic() - began > self._timeout * (1 - CLIENT_SHARE)
-            if late or not again or not isinstance(failure, StoreUnreachableError):
+            if late or not again() or not isinstance(failure, StoreUnreachableError):
                 break
             time.sleep(min(5, 0.1 * 2**attempt) * random.random())  # noqa: S311 - jitter
         raise failure from cause  # out of the except block, or the client's error would be its context
@@ -224,6 +223,28 @@ class ObjectStore:
             advice = f"check the address {self._bucket.origin}, or raise [xcom_codecs] store_timeout"
             return StoreUnreachableError(self.url, f"{what}: {cause}; {advice}")
         return StoreError(self.url, f"{what}: {cause}")
+
+
+class _Views:
+    """The chunks of a blob: those of a sequence can be taken again, and those of a stream until one is not kept.
+
+    Attributes:
+        complete: whether the next iteration gives all of them.
+    """
+
+    def __init__(self, chunks: Iterable[Any], kept: Sequence[memoryview], rest: Iterator[memoryview]) -> None:
+        self._chunks = chunks
+        self._kept = kept
+        self._rest = rest
+        self.complete = True
+
+    def __iter__(self) -> Iterator[memoryview]:
+        if isinstance(self._chunks, Sequence):
+            yield from (memoryview(chunk).cast("B") for chunk in self._chunks)
+        else:
+            yield from self._kept
+            self.complete = False
+            yield from self._rest
 
 
 def _plain(error: Exception) -> str:
