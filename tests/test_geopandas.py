@@ -529,3 +529,34 @@ def test_the_comparer_notices() -> None:
     assert difference(CRS(4326), CRS(4326).from_json(CRS(4326).to_json()))
     assert difference(_frame(), _frame().set_crs(3857, allow_override=True))
     assert difference(several_columns_of_geometries(), several_columns_of_geometries().set_geometry("nowhere"))
+
+
+def _with_odd_ring() -> Any:
+    return shapely.Polygon(shapely.set_srid(shapely.LinearRing([(0, 0), (1, 0), (1, 1)]), 5))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda polygon: polygon,
+        lambda polygon: shapely.set_srid(polygon, 4326),
+        lambda polygon: shapely.MultiPolygon([shapely.box(0, 0, 1, 1), polygon]),
+        lambda polygon: shapely.GeometryCollection([shapely.Point(1, 2), shapely.MultiPolygon([polygon])]),
+        lambda polygon: gpd.GeoSeries([None, shapely.Point(1, 2), polygon]),
+    ],
+    ids=["polygon", "with an SRID", "in a multipolygon", "deeper", "in a series"],
+)
+def test_a_ring_with_an_srid_of_its_own_is_never_changed(make: Callable[[Any], Any]) -> None:
+    value = make(_with_odd_ring())
+    rings = shapely.get_rings(shapely.get_parts(shapely.get_parts(np.atleast_1d(np.asarray(value, dtype=object)))))
+    if shapely.get_srid(rings).any():
+        with pytest.raises(UnsupportedValueError, match="does not come back the same"):
+            encode(value)
+    else:
+        assert encode(value)
+
+
+def test_polygons_with_one_srid_are_kept() -> None:
+    polygon = shapely.set_srid(shapely.box(0, 0, 1, 1), 4326)
+    back = decode_json(encode([polygon]).to_json())[0]
+    assert (shapely.get_srid(back), shapely.get_srid(back.exterior)) == (4326, 0)

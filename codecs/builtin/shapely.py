@@ -177,7 +177,21 @@ def encode_geometries(geometries: _Array) -> tuple[_Array, dict[str, Any]]:
 def _are_same(left: Any, right: Any) -> Any:
     """Whether geometries are identical, NaN and all; those that are missing too."""
     same = shapely.equals_identical(left, right) & (shapely.get_srid(left) == shapely.get_srid(right))
+    same &= ~_have_odd_rings(left)
     return same | (shapely.is_missing(left) & shapely.is_missing(right))
+
+
+def _have_odd_rings(geometries: Any) -> Any:
+    """Whether a ring of a polygon has an SRID of its own, which WKB has no place for."""
+    found = np.zeros(np.shape(geometries), bool)
+    parts, of = np.atleast_1d(geometries), np.arange(found.size)
+    while len(parts):
+        rings, within = shapely.get_rings(parts, return_index=True)
+        found.flat[of[within[shapely.get_srid(rings) != 0]]] = True
+        collections = np.flatnonzero(shapely.get_type_id(parts) >= shapely.GeometryType.MULTIPOINT)
+        parts, within = shapely.get_parts(parts[collections], return_index=True)
+        of = of[collections[within]]
+    return found
 
 
 def _insist_same(geometries: Any, rebuilt: Any) -> None:
