@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse
 
-from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
+from airflow_xcom.codecs.errors import CorruptPayloadError, LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.model import Codec
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ _NUMBERS = frozenset("?bhilqBHILQpPfdgFDG")  # what scipy.sparse computes with
 _FLAGS = {"sorted": "_has_sorted_indices", "canonical": "_has_canonical_format"}
 _PARTS = {"_shape", "maxprint", "data", "indices", "indptr", "coords", "offsets", "dtype", "rows", "_dict"}
 _KNOWN = _PARTS | {*_FLAGS.values(), "has_canonical_format"}
+_LATER = {"csr_array": (range(1, 2), "1.14"), "coo_array": (range(3, 65), "1.15")}  # dimensions, and since when
 _MAXPRINT = scipy.sparse.coo_array((0, 0)).maxprint
 
 
@@ -253,6 +254,7 @@ def _state(value: Any) -> dict[str, Any]:
 def _decoder(kind: Any, form: str) -> Callable[[Any, int], Any]:
     def decode(node: Any, _version: int) -> Any:
         shape, *parts, state = node
+        _check_release(kind, len(shape))
         try:
             made = _MAKE[form](kind, shape, *parts)
         except _InconsistentError as error:
@@ -264,6 +266,17 @@ def _decoder(kind: Any, form: str) -> Callable[[Any, int], Any]:
         return made
 
     return decode
+
+
+def _check_release(kind: Any, dimensions: int) -> None:
+    """See to it that this release has arrays of so many dimensions, where SciPy has come to have them."""
+    later, since = _LATER.get(kind.__name__, ((), ""))
+    if dimensions in later:
+        try:
+            kind((1,) * dimensions)
+        except (TypeError, ValueError):
+            what = f"a {kind.__name__} of dimension {dimensions}"
+            raise LibraryVersionError(what, "scipy", scipy.__version__, f"{since} or newer") from None
 
 
 def _attribute(name: str, form: str) -> str:

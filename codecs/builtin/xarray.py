@@ -26,7 +26,12 @@ import xarray as xr
 from xarray.core.indexing import PandasIndexingAdapter, PandasMultiIndexingAdapter
 from xarray.indexes import PandasIndex, PandasMultiIndex
 
-from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
+from airflow_xcom.codecs.errors import (
+    CorruptPayloadError,
+    LibraryVersionError,
+    UnsupportedTypeError,
+    UnsupportedValueError,
+)
 from airflow_xcom.codecs.model import Codec
 
 if TYPE_CHECKING:
@@ -88,25 +93,42 @@ def _make_variable(kind: Any, node: Any) -> Any:
     # Only unchecked does an array of objects that look like times stay one; only checked is an array of pandas wrapped.
     as_it_is = not isinstance(data, pd.api.extensions.ExtensionArray)
     made = kind(tuple(dims), data, attrs or None, encoding or None, fastpath=as_it_is)
+    _check_times(data, made)
     _insist(len(made.dims) == made.ndim, f"{len(made.dims)} dimensions for {made.ndim}")
     return made
 
 
 def _decode_data(stored: Any) -> Any:
+    if type(stored) is np.ndarray:  # since NumPy 2.5 a pattern takes it for a sequence
+        return stored
     match stored:
         case [pd.MultiIndex() as index, dtype, level]:
             return PandasMultiIndexingAdapter(index, _checked_dtype(dtype), level)
         case [pd.Index() as index, dtype]:
             return PandasIndexingAdapter(index, _checked_dtype(dtype))
-    known = type(stored) is np.ndarray or isinstance(stored, pd.api.extensions.ExtensionArray)
-    _insist(known, f"{type(stored).__name__} stands where the data of a variable should")
+    _insist(
+        isinstance(stored, pd.api.extensions.ExtensionArray),
+        f"{type(stored).__name__} stands where the data of a variable should",
+    )
     return stored
 
 
 def _checked_dtype(dtype: Any) -> Any:
     """A dtype from a payload; xarray would take text too."""
     _insist(isinstance(dtype, np.dtype | pd.api.extensions.ExtensionDtype), f"{dtype!r:.80} is no dtype")
+    if not isinstance(dtype, np.dtype):
+        try:
+            PandasIndexingAdapter(pd.Index([]), dtype)
+        except TypeError:
+            what = f"an index of {dtype!s:.80}"
+            raise LibraryVersionError(what, "xarray", xr.__version__, "2025.4 or newer") from None
     return dtype
+
+
+def _check_times(data: Any, made: Any) -> None:
+    """See to it that times kept their unit: before 2025.1.2 xarray makes it nanoseconds."""
+    if made.dtype.kind in "mM" and made.dtype != data.dtype:
+        raise LibraryVersionError(f"a variable of {data.dtype}", "xarray", xr.__version__, "2025.1.2 or newer")
 
 
 # -- indexes -------------------------------------------------------------------------------------------------
@@ -200,6 +222,8 @@ def _decode_named(pairs: Iterable[Any], indexes: dict[Any, Any]) -> dict[Any, An
             dim = indexes[name].dim
             bare = xr.Variable((dim,), np.empty(0), attrs or None, encoding or None)
             variables[name] = indexes[name].create_variables({name: bare})[name]
+            if type(indexes[name]) is PandasIndex:
+                _check_times(indexes[name].index, variables[name])
         else:
             _insist(type(node) in (xr.Variable, xr.IndexVariable), f"{name!r:.80} is a {type(node).__name__}")
             variables[name] = node
