@@ -563,3 +563,112 @@ def _polars_dtype(dtype: Any) -> Description:
     if hasattr(dtype, "fields"):
         parts["fields"] = [[field.name, _polars_dtype(field.dtype)] for field in dtype.fields]
     return ["polars", type(dtype).__name__, parts]
+
+
+# -- SciPy ---------------------------------------------------------------------------------------------------
+
+
+@describes("scipy._spbase")
+def _sparse_array(array: Any) -> Description:
+    names = ("_has_sorted_indices", "_has_canonical_format", "has_canonical_format")
+    known = {name: bool(vars(array)[name]) for name in names if name in vars(array)}
+    parts = ("data", "indices", "indptr", "coords", "offsets") if array.format not in ("lil", "dok") else ("_dict",)
+    found = {name: describe(getattr(array, name)) for name in parts if hasattr(array, name)}
+    if array.format == "lil":
+        found = {"rows": describe(array.rows.tolist()), "data": describe(array.data.tolist())}
+    return [name_of(type(array)), list(array.shape), describe(array.dtype), array.maxprint, known, found]
+
+
+# -- xarray --------------------------------------------------------------------------------------------------
+
+
+@describes("xarray.Variable")
+def _variable(variable: Any) -> Description:
+    return _attributes(variable, "dims", "_data", "attrs", "encoding")
+
+
+@describes("xarray.PandasIndexingAdapter")
+def _adapter(data: Any) -> Description:
+    return [*_attributes(data, "array", "dtype"), describe(getattr(data, "level", None))]
+
+
+@describes("xarray.PandasExtensionArray")
+def _wrapped(data: Any) -> Description:
+    return ["xarray.PandasExtensionArray", _column(data.array)]
+
+
+@describes("xarray.DataArray")
+def _labelled_array(array: Any) -> Description:
+    coords = [[describe(name), describe(coordinate.variable)] for name, coordinate in array.coords.items()]
+    return [*_attributes(array, "name", "variable"), coords, _array_indexes(array)]
+
+
+@describes("xarray.Dataset")
+def _dataset(dataset: Any) -> Description:
+    variables = [[describe(name), describe(variable)] for name, variable in dataset.variables.items()]
+    return [*_attributes(dataset, "_coord_names", "attrs", "encoding"), variables, _array_indexes(dataset)]
+
+
+@describes("xarray.DataTree")
+def _tree(tree: Any) -> Description:
+    return [
+        "xarray.DataTree",
+        tree.name,
+        [[node.path, describe(node.to_dataset(inherit=False))] for node in tree.subtree],
+    ]
+
+
+def _array_indexes(data: Any) -> Description:
+    """With the place of the first that is the same object."""
+    indexes = list(data._indexes.items())
+    firsts = [next(place for place, (_, known) in enumerate(indexes) if known is index) for _, index in indexes]
+    return [[describe(name), first, describe(index)] for first, (name, index) in zip(firsts, indexes, strict=True)]
+
+
+@describes("xarray.PandasIndex")
+def _pandas_index(index: Any) -> Description:
+    return _attributes(index, "dim", "index", "coord_dtype")
+
+
+@describes("xarray.PandasMultiIndex")
+def _pandas_multi_index(index: Any) -> Description:
+    return _attributes(index, "dim", "index", "level_coords_dtype")
+
+
+# -- geopandas, shapely, pyproj ------------------------------------------------------------------------------
+
+
+@describes("geopandas.GeoDataFrame")
+def _geo_frame(frame: Any) -> Description:
+    return ["geopandas.GeoDataFrame", describe(frame._geometry_column_name), _frame(frame)]
+
+
+@describes("geopandas.GeoSeries")
+def _geo_series(series: Any) -> Description:
+    return ["geopandas.GeoSeries", _series(series)]
+
+
+def _geometries(array: Any) -> Description:
+    return [describe(array.crs), [describe(geometry) for geometry in np.asarray(array, dtype=object)]]
+
+
+_ARRAYS["GeometryDtype"] = _geometries
+
+
+@describes("shapely.BaseGeometry")
+def _geometry(geometry: Any) -> Description:
+    """Down to the coordinates, which no reader of WKB has touched."""
+    import shapely
+
+    found = [name_of(type(geometry)), geometry.has_z, bool(shapely.has_m(geometry)), int(shapely.get_srid(geometry))]
+    if hasattr(geometry, "geoms"):
+        return [*found, [_geometry(part) for part in geometry.geoms]]
+    if hasattr(geometry, "exterior"):
+        return [*found, [_geometry(ring) for ring in (geometry.exterior, *geometry.interiors)]]
+    coordinates = shapely.get_coordinates(geometry, include_z=found[1], include_m=found[2])
+    return [*found, list(coordinates.shape), _bytes(coordinates.tobytes())]
+
+
+@describes("pyproj.CRS")
+def _crs(crs: Any) -> Description:
+    return _attributes(crs, "srs")

@@ -24,7 +24,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 FOLDER = Path(os.environ.get("VERSIONS_FOLDER", ROOT / ".versions")).absolute()
 PACKAGES = tuple(
-    "attrs msgpack numpy orjson pandas pendulum polars pyarrow pydantic python-dateutil pytz tzdata".split()  # noqa: SIM905
+    "attrs geopandas msgpack numpy orjson pandas pendulum polars pyarrow pydantic pyproj python-dateutil pytz scipy "  # noqa: SIM905
+    "shapely tzdata xarray".split()
 )
 AT_ONCE = 2  # environments that are made
 NEWEST = "new-3.11"

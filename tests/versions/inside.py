@@ -14,7 +14,6 @@ from __future__ import annotations
 import importlib
 import importlib.abc
 import importlib.machinery
-import importlib.util
 import json
 import sys
 import warnings
@@ -25,21 +24,14 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import MagicMock
 
-from describe import Description, describe, describes
+from describe import describe
 
 from airflow_xcom.codecs import EncodeError, LibraryVersionError, decode, decode_json, encode, registry
 
-LIBRARIES = ("pandas", "numpy", "pyarrow", "polars", "msgpack")
-MODULES = {"test_scipy": "scipy", "test_xarray": "xarray", "test_geopandas": "geopandas"}  # of families, by library
+LIBRARIES = ("pandas", "numpy", "pyarrow", "polars", "msgpack", "scipy", "xarray", "geopandas", "shapely", "pyproj")
 
-
-class NoLibraryError(Exception):
-    """A value is a stand-in, for its library is not in this environment."""
-
-
-@describes("unittest.MagicMock")
-def _stand_in(_value: Any) -> Description:
-    raise NoLibraryError
+EAGER = ("attrs", "dateutil.tz", "geopandas", "pendulum", "polars", "pyarrow.compute", "pydantic", "pytz")
+EAGER += ("scipy.sparse", "xarray")
 
 
 class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -65,10 +57,9 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 def catalogue() -> tuple[dict[str, Callable[[], Any]], dict[str, Callable[[], Any]]]:
     """What makes every named value of the tests, and of the golden payloads."""
-    missed = [module for module, library in MODULES.items() if importlib.util.find_spec(library) is None]
-    finders = StandIns("conftest", "hypothesis", *missed), StandIns()  # a family of a stand-in has no values
+    finders = StandIns("conftest", "hypothesis"), StandIns()
     sys.meta_path.insert(0, finders[0])
-    for name in ("attrs", "dateutil.tz", "pendulum", "polars", "pyarrow.compute", "pydantic", "pytz"):
+    for name in EAGER:
         importlib.import_module(name)  # they look for libraries that may be missing, and shall not find stand-ins
     sys.meta_path.append(finders[1])
     from catalogue import CATALOGUE
@@ -92,25 +83,17 @@ def write(folder: Path) -> None:
 
 
 def _write(make: Callable[[], Any], stem: Path) -> dict[str, Any]:
-    made = _made(make)
-    if "is" not in made:
-        return made
+    try:
+        description = describe(make())
+    except Exception as error:  # noqa: BLE001 - the libraries here have no such value
+        return {"not made": f"{type(error).__name__}: {error}"}
     try:
         payload = encode(make())
     except EncodeError as error:
         return {"refused": f"{type(error).__name__}: {error}"}
     stem.with_suffix(f".{payload.format}").write_bytes(payload.to_bytes())
     stem.with_suffix(".json").write_text(json.dumps(payload.to_json(), allow_nan=False))
-    return {"stem": stem.name, "format": payload.format} | made
-
-
-def _made(make: Callable[[], Any]) -> dict[str, Any]:
-    try:
-        return {"is": describe(make())}
-    except NoLibraryError:
-        return {"no library": True}
-    except Exception as error:  # noqa: BLE001 - the libraries here have no such value
-        return {"not made": f"{type(error).__name__}: {error}"}
+    return {"stem": stem.name, "format": payload.format, "is": description}
 
 
 def golden(payloads: Path, folder: Path) -> None:
@@ -122,7 +105,7 @@ def golden(payloads: Path, folder: Path) -> None:
         (blob,) = (path for path in payloads.glob(f"{source.stem}.*") if path.suffix in (".arrow", ".msgpack"))
         (folder / blob.name).write_bytes(blob.read_bytes())
         (folder / source.name).write_text(json.dumps(row["data"]))
-        entries[source.stem] = {"stem": source.stem, "format": blob.suffix[1:]} | _made(values[row["name"]])
+        entries[source.stem] = {"stem": source.stem, "format": blob.suffix[1:], "is": describe(values[row["name"]]())}
     _write_index(folder, entries)
 
 
