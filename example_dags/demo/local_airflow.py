@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import signal
@@ -10,10 +9,10 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
-from urllib.error import URLError
+
+from airflow_api import HOST, AirflowApi, AirflowFailedError, environment, failures, tail, task_logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,12 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor")
-START_TIMEOUT, RUN_TIMEOUT, STOP_TIMEOUT = 180.0, 600.0, 15.0  # seconds
-_HOST = "127.0.0.1"
-
-
-class AirflowFailedError(Exception):
-    """Airflow did not start, or a Dag run did not succeed; the message ends with the log that says why."""
+STOP_TIMEOUT = 15.0  # seconds
 
 
 class LocalAirflow:
@@ -43,20 +37,25 @@ class LocalAirflow:
         self._home = home
         self._progress = progress
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._url = f"http://{_HOST}:{_free_port()}"
-        self._headers = {"Content-Type": "application/json"}
-        self.environment = _environment(home, dags, self._url) | options
+        self._port = _free_port()
+        url = f"http://{HOST}:{self._port}"
+        logs = [home / f"{component}.log" for component in COMPONENTS]
+        self._api = AirflowApi(url, self._check_all, logs, progress)
+        self.environment = environment(home, dags, url, secrets.token_hex(32)) | {
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+            **options,
+        }
 
     def __enter__(self) -> Self:
         try:
             self._start("db", "migrate").wait()
             self._check("db", finished=True)
             self._progress("metadata database created")
-            self._start("api-server", "--host", _HOST, "--port", self._url.rpartition(":")[2], "--workers", "1")
+            self._start("api-server", "--host", HOST, "--port", str(self._port), "--workers", "1")
             self._start("scheduler", "--skip-serve-logs")
             self._start("dag-processor")
-            token = self._until(START_TIMEOUT, "the API server", lambda: self._call("GET", "/auth/token"))
-            self._headers["Authorization"] = f"Bearer {token['access_token']}"
+            self._api.sign_in()
             self._progress(f"{', '.join(COMPONENTS)} started")
         except BaseException:
             self.__exit__(None, None, None)
@@ -80,31 +79,16 @@ class LocalAirflow:
         """Trigger a run, wait until it has succeeded, and return its run id.
 
         Raises:
-            AirflowFailedError: a task failed, or the run took longer than ``RUN_TIMEOUT``.
+            AirflowFailedError: a task failed, or the run took too long.
         """
-        dag = f"/api/v2/dags/{dag_id}"
-        self._until(START_TIMEOUT, f"the Dag {dag_id}", lambda: self._call("GET", dag))
-        run_id: str = self._call("POST", f"{dag}/dagRuns", {"logical_date": None})["dag_run_id"]
-        self._progress(f"run {run_id} of the Dag {dag_id} triggered")
-        ended: dict[str, str] = {}
-
-        def state() -> str | None:
-            for instance in self._call("GET", f"{dag}/dagRuns/{run_id}/taskInstances")["task_instances"]:
-                if instance["state"] in {"success", "failed"} and instance["id"] not in ended:
-                    ended[instance["id"]] = instance["state"]
-                    self._progress(f"task {instance['task_id']}: {instance['state']}")
-            found: str = self._call("GET", f"{dag}/dagRuns/{run_id}")["state"]
-            return found if found in {"success", "failed"} else None
-
-        if self._until(RUN_TIMEOUT, f"the run {run_id}", state) == "failed":
-            events = [event for log in self.task_logs(dag_id, run_id) for event in log if event["level"] == "error"]
-            raise AirflowFailedError("\n".join([f"the run {run_id} failed", *map(_reason, events)]))
+        run_id, state = self._api.run(dag_id)
+        if state == "failed":
+            raise AirflowFailedError("\n".join([f"the run {run_id} failed", *failures(self.task_logs(dag_id, run_id))]))
         return run_id
 
     def task_logs(self, dag_id: str, run_id: str) -> Iterator[list[dict[str, Any]]]:
         """The log of each task instance, as the events that its lines hold."""
-        for log in sorted((self._home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}").rglob("attempt=*.log")):
-            yield [json.loads(line) for line in log.read_text().splitlines()]
+        return task_logs(self._home / "logs", dag_id, run_id)
 
     def _start(self, command: str, *arguments: str) -> subprocess.Popen[bytes]:
         with (self._home / f"{command}.log").open("wb") as log:
@@ -122,62 +106,16 @@ class LocalAirflow:
     def _check(self, command: str, *, finished: bool = False) -> None:
         code = self._processes[command].poll()
         if code is not None and not (finished and code == 0):
-            msg = f"airflow {command} ended with exit code {code}\n{_tail(self._home / f'{command}.log')}"
+            msg = f"airflow {command} ended with exit code {code}\n{tail(self._home / f'{command}.log')}"
             raise AirflowFailedError(msg)
 
-    def _until(self, timeout: float, what: str, attempt: Callable[[], Any]) -> Any:
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            for component in COMPONENTS:
-                self._check(component)
-            with suppress(URLError, ConnectionError, TimeoutError):
-                if result := attempt():
-                    return result
-            time.sleep(0.5)
-        logs = "\n".join(_tail(self._home / f"{component}.log") for component in COMPONENTS)
-        msg = f"{what} was not ready after {timeout:.0f} seconds\n{logs}"
-        raise AirflowFailedError(msg)
-
-    def _call(self, method: str, path: str, body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self._url + path, data, self._headers, method=method)  # noqa: S310 - http
-        # A proxy that the environment names is not for a server on this machine.
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as response:
-            return json.load(response)
-
-
-def _environment(home: Path, dags: Path, url: str) -> dict[str, str]:
-    settings = {
-        "CORE__DAGS_FOLDER": str(dags),
-        "CORE__EXECUTOR": "LocalExecutor",
-        "CORE__LOAD_EXAMPLES": "False",
-        "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        "API__BASE_URL": url,
-        "API_AUTH__JWT_SECRET": secrets.token_hex(32),
-        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
-        "LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
-    }
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-    return (
-        inherited
-        | {"AIRFLOW_HOME": str(home), "NO_PROXY": _HOST, "no_proxy": _HOST}
-        | {f"AIRFLOW__{name}": value for name, value in settings.items()}
-    )
+    def _check_all(self) -> None:
+        for component in COMPONENTS:
+            self._check(component)
 
 
 def _free_port() -> int:
     with socket.socket() as listener:
-        listener.bind((_HOST, 0))
+        listener.bind((HOST, 0))
         port: int = listener.getsockname()[1]
         return port
-
-
-def _tail(log: Path, lines: int = 30) -> str:
-    return "\n".join([f"--- {log} ---", *log.read_text(errors="replace").splitlines()[-lines:]])
-
-
-def _reason(event: dict[str, Any]) -> str:
-    causes = [f"{cause['exc_type']}: {cause['exc_value']}" for cause in event.get("error_detail", ())]
-    return "; ".join([f"task {event.get('task_id')}: {event['event']}", *causes])
