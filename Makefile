@@ -1,4 +1,4 @@
-demo test lint constraints:
+demo cluster test lint constraints:
 	python3 dev.py $@
 
-.PHONY: demo test lint constraints
+.PHONY: demo cluster test lint constraints

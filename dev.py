@@ -1,6 +1,8 @@
 """Set up and run what this repository offers, with nothing but Python 3.11 to 3.13 and its pip.
 
 python3 dev.py demo           run a Dag in a real Airflow and check every XCom of it
+python3 dev.py cluster        run Dags on two Celery workers, with PostgreSQL, Valkey and S3, and leave them running
+python3 dev.py cluster stop   stop all of these
 python3 dev.py test [...]     run the tests; further arguments go to pytest
 python3 dev.py fuzz [...]     fuzz what reads payloads; further arguments go to tests/fuzz
 python3 dev.py lint           run ruff and mypy
@@ -33,6 +35,12 @@ def demo(*arguments: str) -> None:
     """Run the demo."""
     install("demo")
     become(PYTHON, ROOT / "example_dags" / "demo", *arguments)
+
+
+def cluster(*arguments: str) -> None:
+    """Start or stop Airflow on several hosts."""
+    install("cluster")
+    become(PYTHON, ROOT / "example_dags" / "demo" / "cluster.py", *arguments)
 
 
 def test(*arguments: str) -> None:
@@ -79,7 +87,7 @@ def lint(*arguments: str) -> None:
 def constraints() -> None:
     """Write the versions that a clean environment gets today."""
     create_environment()
-    wanted = (AIRFLOW, f"{ROOT}[demo,test,lint]", "build")
+    wanted = (AIRFLOW, f"{ROOT}[demo,cluster,test,lint]", "build")
     with TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         run(*pip("install", "--quiet", "--dry-run", "--ignore-installed", "--report", report), *wanted)
@@ -128,7 +136,7 @@ def become(*command: str | Path) -> NoReturn:
 
 def main() -> None:
     """Run the command that the first argument names."""
-    commands = {command.__name__: command for command in (demo, test, fuzz, lint, constraints)}
+    commands = {command.__name__: command for command in (demo, cluster, test, fuzz, lint, constraints)}
     if len(sys.argv) == 1 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     if not CONSTRAINTS.exists() and sys.argv[1] != "constraints":
