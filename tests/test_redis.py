@@ -20,7 +20,16 @@ import pytest
 from conftest import Backend
 from valkey_server import Valkey, certificate, proxy, scripted, valkey
 
-from airflow_xcom.backend import ExpiredPayloadError, MissingPayloadError, SettingsError, StoreError, stores
+from airflow_xcom.backend import (
+    ExpiredPayloadError,
+    MissingPayloadError,
+    SettingsError,
+    StoreDeniedError,
+    StoreError,
+    StoreNotFoundError,
+    StoreUnreachableError,
+    stores,
+)
 from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.stores.base import BlobNotFoundError
 from airflow_xcom.backend.stores.redis import _CHUNK, _SMALL, _UNPUBLISHED, RedisStore
@@ -340,28 +349,32 @@ def test_a_passing_fault_is_survived(fault: str) -> None:
     assert len(asked) == 3
     with scripted([f"-{fault}\r\n"] * 1000) as (port, asked):
         began = time.monotonic()
-        with pytest.raises(StoreError):
+        with pytest.raises(StoreUnreachableError):
             RedisStore(f"redis://127.0.0.1:{port}/0", 1).get("x")
         assert 0.25 < time.monotonic() - began < 2
         assert 3 <= len(asked) < 20, "with pauses between"
 
 
 LASTING = [
-    ("NOAUTH Authentication required.", "put one into an Airflow connection"),
-    ("NOPERM this user has no permissions to run the 'set' command", "let this user run"),
-    ("MOVED 3999 127.0.0.1:6381", "a node of a cluster, which is not supported"),
-    ("OOM command not allowed when used memory > 'maxmemory'.", "raise maxmemory"),
-    ("MISCONF Errors writing to the AOF file", "cannot save to its disk"),
-    ("ERR something else", "something else"),
+    ("NOAUTH Authentication required.", StoreDeniedError, "put one into an Airflow connection"),
+    ("WRONGPASS invalid username-password pair", StoreDeniedError, "check the credentials in the URL of the store"),
+    ("NOPERM this user has no permissions to run the 'set' command", StoreDeniedError, "let this user run"),
+    ("NOPERM No permissions to access a key", StoreDeniedError, "let this user run"),
+    ("ERR DB index is out of range", StoreNotFoundError, "correct the number of the database in the URL"),
+    ("MOVED 3999 127.0.0.1:6381", StoreError, "a node of a cluster, which is not supported"),
+    ("OOM command not allowed when used memory > 'maxmemory'.", StoreError, "raise maxmemory"),
+    ("MISCONF Errors writing to the AOF file", StoreError, "cannot save to its disk"),
+    ("ERR something else", StoreError, "something else"),
 ]
 
 
-@pytest.mark.parametrize(("fault", "advice"), LASTING)
-def test_a_lasting_fault_is_told_at_once_with_advice(fault: str, advice: str) -> None:
+@pytest.mark.parametrize(("fault", "kind", "advice"), LASTING)
+def test_a_lasting_fault_is_told_at_once_with_advice(fault: str, kind: type[StoreError], advice: str) -> None:
     with scripted([f"-{fault}\r\n"] * 9) as (port, asked):
         with pytest.raises(StoreError, match=advice) as caught:
             RedisStore(f"redis://127.0.0.1:{port}/0").put("x", [b"1"])
         assert len(asked) == 1
+        assert type(caught.value) is kind
         assert caught.value.__cause__ is not None
         assert caught.value.store == f"redis://127.0.0.1:{port}/0"
 
