@@ -179,7 +179,7 @@ def test_a_fault_within_a_page_of_keys_hides_no_blob(between: Between) -> None:
     for name in "abc":
         store.put(name, [SMALL])
     heads = iter(range(3))
-    proxy.fault = lambda name, _: Fault(status=503) if name == "GETRANGE" and next(heads, 9) == 1 else None
+    proxy.fault = lambda name, _: Fault(status=429) if name == "GETRANGE" and next(heads, 9) == 1 else None
     assert {blob.path for blob in store.list()} == {"a", "b", "c"}
 
 
