@@ -116,12 +116,16 @@ def test_values_cross_between_workers_that_share_no_folder(cluster: Cluster) -> 
     assert not cluster.has_state()
 
 
-def test_an_interrupt_stops_what_was_started(cluster: Cluster) -> None:
+@pytest.mark.parametrize("by", ["Ctrl-C", "another shell"])
+def test_a_start_that_is_interrupted_stops_what_it_has_started(cluster: Cluster, by: str) -> None:
     start = cluster.command("start")
     cluster.wait(lambda: "Valkey started" in cluster.output())
     assert cluster.running()
-    start.send_signal(signal.SIGINT)
-    assert start.wait(PATIENCE) == 130
+    if by == "Ctrl-C":
+        start.send_signal(signal.SIGINT)
+    else:
+        assert cluster.run("stop") == 0
+    assert start.wait(PATIENCE) == 130, cluster.output()
     assert cluster.running() == []
     assert cluster.folders() == []
     assert not cluster.has_state()
@@ -211,6 +215,28 @@ def test_what_ignores_the_end_or_outlives_its_leader_is_killed(
         child.wait()
         with suppress(FileNotFoundError):
             assert Path(f"/proc/{grandchild}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_an_interrupt_cannot_come_between_a_start_and_the_note_of_it(
+    demo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes = demo("processes")
+    state = tmp_path / "state.json"
+    started = processes.Processes.create(state, {})
+    made = []
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        made.append(popen(*arguments, **options))
+        signal.raise_signal(signal.SIGINT)
+        return made[0]
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(processes.subprocess, "Popen", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        started.start("sleeper", ["sleep", "60"], log=tmp_path / "log", folder=tmp_path, environment={})
+    monkeypatch.undo()
+    assert processes.Processes.load(state).stop("sleeper") == ["sleeper"]
+    assert made[0].wait() == -signal.SIGTERM
 
 
 NAMES = "import os, socket; print(socket.gethostname(), os.getuid(), os.uname().nodename)"

@@ -118,7 +118,7 @@ def examine(airflow: DistributedAirflow, services: Services, runs: dict[str, str
     text, exact, all_exact = judge(stored, airflow.task_logs("flights", runs["flights"]))
     instances = airflow.api.task_instances("many_frames", runs["many_frames"])
     mapped = [instance for instance in instances if instance["task_id"] == "correct"]
-    (compared,) = (value for task, _, _, value in rows["many_frames"] if task == "compare")
+    (compared,) = (value for task, _, key, value in rows["many_frames"] if (task, key) == ("compare", "return_value"))
     referred = {path for values in rows.values() for *_, value in values if (path := blob_of(value))}
     in_s3 = blobs_in_s3(services)
     return {

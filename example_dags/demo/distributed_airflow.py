@@ -111,6 +111,7 @@ class DistributedAirflow:
             "CELERY__RESULT_BACKEND": self._services.broker(1),
             "CELERY__WORKER_CONCURRENCY": "2",
             "CELERY__SYNC_PARALLELISM": "1",
+            "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",  # the Dags do not change
         }
         if host not in WORKERS:
             database = self._services.database

@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -113,7 +113,7 @@ class Processes:
         user: str | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start a command that goes on without this process."""
-        with log.open("ab") as output:
+        with log.open("ab") as output, _uninterrupted():
             process = subprocess.Popen(  # noqa: S603
                 command,
                 env=environment,
@@ -124,7 +124,7 @@ class Processes:
                 start_new_session=True,
                 user=user,
             )
-        self._add(Process(name, process.pid, _status(process.pid).began, ending))
+            self._add(Process(name, process.pid, _status(process.pid).began, ending))
         return process
 
     @property
@@ -159,6 +159,23 @@ class Processes:
         held = {"boot": _boot(), "facts": self.facts, "processes": [asdict(process) for process in self._started]}
         unfinished.write_text(json.dumps(held, indent=1))
         unfinished.rename(self._file)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Put Ctrl-C and the like off, until what was started is written down; what is started knows nothing of it."""
+    came: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for number in came:
+        signal.raise_signal(number)
 
 
 def _end(processes: Sequence[Process]) -> None:
