@@ -14,6 +14,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -89,6 +90,8 @@ def _import_all(folder: Path) -> None:
     os.environ["AIRFLOW__XCOM_CODECS__PATH"] = path
     settings.cache_clear()
     open_store(path)
+    for library in ("obstore", "redis"):
+        import_module(library)
     for name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_")]:
         connection_of_airflow(name.removeprefix("AIRFLOW_CONN_").lower())
 
