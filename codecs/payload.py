@@ -25,6 +25,8 @@ from airflow_xcom.codecs.registry import registry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from airflow_xcom.codecs.model import Codec
+
 __all__ = ["FORMATS", "Payload", "decode", "decode_json", "decode_part", "encode", "pack_cells", "unpack_cells"]
 
 ARROW, MSGPACK = "arrow", "msgpack"
@@ -171,7 +173,7 @@ def _encode(value: Any, tags: set[str], compression: Compression, *, stream: boo
     writer = _writer()
     root = writer.tagged(value) if found else value
     tag = found.tag if found else _NATIVE_TAGS.get(type(value), type(value).__name__)
-    summary = found.summarize(value) if found else _summarize(value)
+    summary = _summary(found, value)
     if isinstance(root, Tagged) and isinstance(root.node, Table):
         meta = _meta(root.node.meta)
         table = replace(root.node, meta=meta)
@@ -214,6 +216,16 @@ def _meta(node: Any) -> Any:
         return json.dump(msgpack.read_nodes(packed, writer))
     except json.TooDeepError:
         return {json.MARK: ["blob", json.base64(b"".join(msgpack.write(writer, packed)))]}
+
+
+def _summary(found: Codec | None, value: Any) -> dict[str, Any]:
+    """A few facts for people; where they cannot be told, nothing, which is no reason to refuse a value."""
+    if found is None:
+        return _summarize(value)
+    try:
+        return found.summarize(value)
+    except Exception:  # noqa: BLE001 - it is the library's own code that counts, prints or slices
+        return {}
 
 
 def _summarize(value: Any) -> dict[str, Any]:

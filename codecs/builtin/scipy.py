@@ -26,7 +26,7 @@ import numpy as np
 import scipy.sparse
 
 from airflow_xcom.codecs.errors import CorruptPayloadError, LibraryVersionError, UnsupportedValueError
-from airflow_xcom.codecs.model import Codec
+from airflow_xcom.codecs.model import Codec, as_dict, as_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -134,6 +134,8 @@ def _make_diagonals(kind: Any, shape: list[int], data: Any, offsets: Any) -> Any
     _check_data(data, 2)
     _check_indices(np.abs(offsets), 2**31 - 1)
     _insist(len(np.unique(offsets)) == len(offsets) == len(data), f"{len(offsets)} offsets for {len(data)} diagonals")
+    most = np.iinfo(offsets.dtype).max
+    _insist(max(*shape, data.shape[1]) <= most, f"a size that its offsets of {offsets.dtype} cannot count")
     made = kind(tuple(shape))
     made.data, made.offsets = data, offsets
     return made
@@ -253,14 +255,14 @@ def _state(value: Any) -> dict[str, Any]:
 
 def _decoder(kind: Any, form: str) -> Callable[[Any, int], Any]:
     def decode(node: Any, _version: int) -> Any:
-        shape, *parts, state = node
-        _check_release(kind, len(shape))
+        shape, *parts, state = as_list(node)
+        _check_release(kind, len(as_list(shape)))
         try:
             made = _MAKE[form](kind, shape, *parts)
         except _InconsistentError as error:
             msg = f"a {kind.__name__} of shape {shape!r:.80} has {error}"
             raise CorruptPayloadError(msg) from error
-        for name, known in state.items():
+        for name, known in as_dict(state).items():
             _insist(type(known) is (int if name == "maxprint" else bool), f"{name} is {known!r:.80}")
             setattr(made, _attribute(name, form), known)
         return made

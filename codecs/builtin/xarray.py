@@ -32,7 +32,7 @@ from airflow_xcom.codecs.errors import (
     UnsupportedTypeError,
     UnsupportedValueError,
 )
-from airflow_xcom.codecs.model import Codec
+from airflow_xcom.codecs.model import Codec, as_dict, as_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,11 +88,11 @@ def _decode_index_variable(node: Any, _version: int) -> Any:
 
 
 def _make_variable(kind: Any, node: Any) -> Any:
-    dims, stored, attrs, encoding = node
+    dims, stored, attrs, encoding = as_list(node)
     data = _decode_data(stored)
     # Only unchecked does an array of objects that look like times stay one; only checked is an array of pandas wrapped.
     as_it_is = not isinstance(data, pd.api.extensions.ExtensionArray)
-    made = kind(tuple(dims), data, attrs or None, encoding or None, fastpath=as_it_is)
+    made = kind(tuple(as_list(dims)), data, as_dict(attrs) or None, as_dict(encoding) or None, fastpath=as_it_is)
     _check_times(data, made)
     _insist(len(made.dims) == made.ndim, f"{len(made.dims)} dimensions for {made.ndim}")
     return made
@@ -160,7 +160,7 @@ def _encode_index(name: Any, index: Any) -> list[Any]:
 def _decode_indexes(nodes: list[Any]) -> dict[Any, Any]:
     distinct: list[Any] = []
     indexes = {}
-    for name, node in nodes:
+    for name, node in as_list(nodes):
         if type(node) is not int:
             distinct.append(_decode_index(node))
         _insist(type(node) is not int or 0 <= node < len(distinct), f"there is no index {node!r:.80}")
@@ -216,9 +216,9 @@ def _are_same(left: Any, right: Any) -> bool:
 
 def _decode_named(pairs: Iterable[Any], indexes: dict[Any, Any]) -> dict[Any, Any]:
     variables = {}
-    for name, node in pairs:
+    for name, node in as_list(pairs):
         if isinstance(node, list):
-            attrs, encoding = node
+            attrs, encoding = map(as_dict, node)
             dim = indexes[name].dim
             bare = xr.Variable((dim,), np.empty(0), attrs or None, encoding or None)
             variables[name] = indexes[name].create_variables({name: bare})[name]
@@ -240,7 +240,7 @@ def _encode_array(array: Any) -> list[Any]:
 
 
 def _decode_array(node: Any, _version: int) -> Any:
-    name, variable, coords, index_nodes = node
+    name, variable, coords, index_nodes = as_list(node)
     _insist(type(variable) in (xr.Variable, xr.IndexVariable), f"an array of a {type(variable).__name__}")
     indexes = _decode_indexes(index_nodes)
     variables = _decode_named(coords, indexes)
@@ -265,13 +265,13 @@ def _encode_dataset(dataset: Any) -> list[Any]:
 
 
 def _decode_dataset(node: Any, _version: int) -> Any:
-    named, coordinates, index_nodes, attrs, encoding = node
+    named, coordinates, index_nodes, attrs, encoding = as_list(node)
     indexes = _decode_indexes(index_nodes)
     variables = _decode_named(named, indexes)
-    names = set(coordinates)
+    names = set(as_list(coordinates))
     _insist(indexes.keys() <= names <= variables.keys(), "a coordinate or an index is of no variable")
     make: Any = xr.Dataset._construct_direct  # noqa: SLF001 - the constructor would put variables into its own order
-    return make(variables, names, attrs=attrs or None, indexes=indexes, encoding=encoding or None)
+    return make(variables, names, attrs=as_dict(attrs) or None, indexes=indexes, encoding=as_dict(encoding) or None)
 
 
 def _encode_tree(tree: Any) -> list[Any]:
@@ -282,8 +282,8 @@ def _encode_tree(tree: Any) -> list[Any]:
 
 
 def _decode_tree(node: Any, _version: int) -> Any:
-    name, pairs = node
-    datasets = dict(pairs)
+    name, pairs = as_list(node)
+    datasets = dict(as_list(pairs))
     for path, dataset in datasets.items():
         _insist(type(dataset) is xr.Dataset, f"{path!r:.80} is a {type(dataset).__name__}")
         parent, _, leaf = path.rpartition("/")
