@@ -7,6 +7,7 @@ Metadata are flatbuffers; these few lines read the tables ``Message``, ``RecordB
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ __all__ = ["inflated_size"]
 _MAGIC = b"ARROW1"
 _CONTINUATION = 0xFFFFFFFF  # before each message, since Arrow 0.15
 _DICTIONARY, _RECORDS = 2, 3  # Message.header_type
+_TWICE = "parts of a table are used more than once"
 _AS_IT_IS = -1  # for the length of a buffer that was not worth compressing
 
 
@@ -66,19 +68,25 @@ def inflated_size(memory: memoryview) -> int:
 
     Raises:
         ValueError, struct.error: it is damaged, or parts of it stand for more than one column or batch, so that few
-            bytes could become as many as one likes.
+            bytes could become as many as one likes, or one column be changed with another once they were checked.
     """
     is_file = memory[: len(_MAGIC)] == _MAGIC
     places = _file_messages(memory) if is_file else _stream_messages(memory)
     read = inflated = 0
+    parts: list[tuple[int, int]] = []
     for place in places:
         metadata, message = _message(memory, place)
         body = place + metadata
-        stored, declared = _batch_sizes(memory[body : body + message.number(3, "<q")], message)
-        read += metadata + stored
+        buffers, declared = _batch_buffers(memory[body : body + message.number(3, "<q")], message)
+        parts.append((place, body))
+        parts.extend((body + offset, body + offset + length) for offset, length in buffers)
+        read += metadata + sum(length for _, length in buffers)
         inflated += declared
         if read > len(memory):
-            raise ValueError("parts of a table are used more than once")
+            raise ValueError(_TWICE)
+    parts.sort()
+    if any(end > start for (_, end), (start, _) in pairwise(parts)):
+        raise ValueError(_TWICE)
     return inflated
 
 
@@ -119,18 +127,17 @@ def _root(memory: memoryview) -> _Table:
     return _Table(memory, _at(memory, "<I", 0))
 
 
-def _batch_sizes(body: memoryview, message: _Table) -> tuple[int, int]:
-    """The bytes of the buffers of a batch as they are stored, and as they will be."""
+def _batch_buffers(body: memoryview, message: _Table) -> tuple[list[tuple[int, ...]], int]:
+    """The offsets and lengths of the buffers of a batch as they are stored, and their bytes as they will be."""
     kind, batch = message.number(1, "<B"), message.table(2)
     if kind == _DICTIONARY and batch is not None:
         batch = batch.table(1)
     if kind not in (_DICTIONARY, _RECORDS) or batch is None:
-        return 0, 0
-    buffers = list(batch.structs(2, "<qq"))
-    stored = sum(max(length, 0) for _, length in buffers)
+        return [], 0
+    buffers = [(offset, length) for offset, length in batch.structs(2, "<qq") if length > 0]
     if batch.table(3) is None:
-        return stored, stored
-    return stored, sum(_declared(body, offset, length) for offset, length in buffers if length > 0)
+        return buffers, sum(length for _, length in buffers)
+    return buffers, sum(_declared(body, offset, length) for offset, length in buffers)
 
 
 def _declared(body: memoryview, offset: int, length: int) -> int:

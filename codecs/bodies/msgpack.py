@@ -398,6 +398,7 @@ class Reader:
         self._restorer = restorer
         self._table = table
         self._shared: dict[int, Any] = {}
+        self._taken: set[int] = set()
         self._depth = 0
 
     def unpack(self, packed: bytes | memoryview) -> Any:
@@ -408,7 +409,7 @@ class Reader:
         if code == _INLINE_BUFFER:
             return memoryview(bytearray(data))
         if code == _BUFFER:
-            return self._buffers[_index(msgpack.unpackb(data), len(self._buffers))]
+            return self._take(_index(msgpack.unpackb(data), len(self._buffers)))
         if self._depth >= _DEEPEST:
             msg = f"the payload is nested deeper than {_DEEPEST} levels of tagged values"
             raise CorruptPayloadError(msg)
@@ -420,6 +421,14 @@ class Reader:
             return self._form(code, node)
         finally:
             self._depth -= 1
+
+    def _take(self, index: int) -> memoryview:
+        """A buffer, once: a codec may write to it, when another has checked what it holds."""
+        if index in self._taken:
+            msg = f"the buffer {index} is used more than once"
+            raise CorruptPayloadError(msg)
+        self._taken.add(index)
+        return self._buffers[index]
 
     def _form(self, code: int, node: Any) -> Any:
         if code == _TABLE:
