@@ -134,7 +134,7 @@ def _batch_buffers(body: memoryview, message: _Table) -> tuple[list[tuple[int, .
         batch = batch.table(1)
     if kind not in (_DICTIONARY, _RECORDS) or batch is None:
         return [], 0
-    buffers = [(offset, length) for offset, length in batch.structs(2, "<qq") if length > 0]
+    buffers = [buffer for buffer in batch.structs(2, "<qq") if buffer[1] > 0]
     if batch.table(3) is None:
         return buffers, sum(length for _, length in buffers)
     return buffers, sum(_declared(body, offset, length) for offset, length in buffers)
