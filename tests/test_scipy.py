@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from identical import assert_identical, difference
 
-from airflow_xcom.codecs import CorruptPayloadError, EncodeError, UnsupportedTypeError, UnsupportedValueError
+from airflow_xcom.codecs import CorruptPayloadError, EncodeError, UnsupportedTypeError, UnsupportedValueError, registry
 from airflow_xcom.codecs.builtin import scipy as codec
 from airflow_xcom.codecs.payload import decode, decode_json, encode
 
@@ -421,3 +421,12 @@ def test_the_comparer_notices() -> None:
     assert difference(sp.csr_array(DENSE), sp.csr_matrix(DENSE))
     assert difference(sp.csr_matrix(DENSE), long_indices())
     assert difference(explicit_zeros(), spoil(explicit_zeros(), data=-np.zeros(3)))
+
+
+@pytest.mark.parametrize("form", ["lil", "dok"])
+def test_text_is_no_dtype(form: str) -> None:
+    """NumPy would parse it, and so compile a part of it."""
+    made = getattr(sp, f"{form}_array")(np.eye(2))
+    shape, _, *rest = registry.for_type(type(made)).encode(made)
+    with pytest.raises(CorruptPayloadError, match="str for its dtype"):
+        decode_json({"$": [f"scipy.sparse.{form}_array", 1, encode([shape, "(1)f8", *rest]).to_json()]})

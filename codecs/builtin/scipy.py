@@ -173,6 +173,7 @@ def _take_lists(value: Any) -> list[Any]:
 def _make_lists(kind: Any, shape: list[int], dtype: Any, *entries: Any) -> Any:
     _check_shape(shape)
     (rows, width), (lengths, columns, values) = shape, entries
+    _insist(isinstance(dtype, np.dtype), f"a {type(dtype).__name__} for its dtype")  # NumPy would read text
     _check_data(np.empty(0, dtype), 1)
     _insist(len(lengths) == rows and all(type(length) is int and length >= 0 for length in lengths), "odd rows")
     _insist(sum(lengths) == len(columns) == len(values), f"{len(columns)} columns for {len(values)} values")
@@ -198,6 +199,7 @@ def _take_keys(value: Any) -> list[Any]:
 
 def _make_keys(kind: Any, shape: list[int], dtype: Any, keys: Any, values: Any) -> Any:
     _check_shape(shape)
+    _insist(isinstance(dtype, np.dtype), f"a {type(dtype).__name__} for its dtype")  # NumPy would read text
     _check_data(np.empty(0, dtype), 1)
     for axis, length in enumerate(shape):
         _check_places(keys[axis :: len(shape)], length)
