@@ -1006,6 +1006,8 @@ def test_a_foreign_dtype_is_refused() -> None:
 class _Fake:
     """A series whose array is of a foreign dtype, which pandas itself would unwrap."""
 
+    _accessors = frozenset({"name", "index", "array"})
+
     def __init__(self, series: pd.Series, array: Any) -> None:
         self.name, self.index, self.array = series.name, series.index, _NoNumpy(array.dtype)
 

@@ -32,6 +32,7 @@ __all__ = [
     "check_inflation",
     "read_file",
     "read_stream",
+    "size_of",
     "stream_chunks",
     "unreadable",
     "widened",
@@ -92,7 +93,7 @@ def write_file(
         chain([suited.table], table.more or ()),
         suited.table.schema.with_metadata({KEY: orjson.dumps(note)}),
         partial(pa.ipc.new_file, options=pa.ipc.IpcWriteOptions(compression=codec_of(suited.compression))),
-        wide=table.table.nbytes if suited.types else 0,
+        wide=size_of(table.table) if suited.types else 0,
     )
 
 
@@ -151,10 +152,20 @@ def _written(tables: Iterable[pa.Table], schema: pa.Schema, writer_of: Any, *, w
     with pa.PythonFile(sink, "w") as file, writer_of(file, schema) as writer:
         for table in tables:
             writer.write_table(table.replace_schema_metadata(schema.metadata))
-            inflated += table.nbytes
+            inflated += size_of(table)
             yield from sink.take()
         sink.write(bytes(_missing(inflated, sink.size)))
     yield from sink.take()
+
+
+def size_of(table: pa.Table) -> int:
+    """The bytes that the rows of a table take; of views, before pyarrow 18, those of all that they lie in."""
+    import pyarrow as pa
+
+    try:
+        return int(table.nbytes)
+    except pa.ArrowException:
+        return int(table.get_total_buffer_size())
 
 
 def _missing(inflated: int, stored: int) -> int:

@@ -28,7 +28,7 @@ from weakref import WeakSet
 import numpy as np
 import pyarrow as pa
 
-from airflow_xcom.codecs.bodies.arrow import unreadable
+from airflow_xcom.codecs.bodies.arrow import size_of, unreadable
 from airflow_xcom.codecs.builtin.arrow_summary import summarize_columns
 from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.model import Codec, Table, as_list
@@ -267,7 +267,7 @@ def _encode_reader(reader: Any) -> Table:
     tables = (_encode_table(pa.Table.from_batches([batch], schema)).table for batch in _batches(reader))
     first = _encode_table(schema.empty_table())
     taken = [first.table, *_first(tables)]
-    whole = sum(table.nbytes for table in taken) < _STREAMED
+    whole = sum(map(size_of, taken)) < _STREAMED
     return Table(pa.concat_tables(taken), first.meta, more=None if whole else tables)
 
 
@@ -283,7 +283,7 @@ def _first(tables: Iterator[Any]) -> Iterator[Any]:
     """Tables until there is enough for a stream to be worth it."""
     size = 0
     while size < _STREAMED and (table := next(tables, None)) is not None:
-        size += table.nbytes
+        size += size_of(table)
         yield table
 
 
