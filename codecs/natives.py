@@ -109,6 +109,6 @@ def _exact_numbers(level: list[Any], kinds: set[type]) -> bool:
 def _exact_keys(mapping: dict[Any, Any], reserved: frozenset[str], ordered: bool) -> bool:  # noqa: FBT001
     if not mapping:
         return True
-    if set(map(type, mapping)) != _TEXT or not reserved.isdisjoint(mapping) or "\0" in "".join(mapping):
+    if set(map(type, mapping)) != _TEXT or not reserved.isdisjoint(mapping) or not is_exact_text("".join(mapping)):
         return False
     return not ordered or in_jsonb_order(mapping)

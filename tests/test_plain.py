@@ -188,3 +188,12 @@ def test_what_is_plain_is_what_its_leaves_allow(value: Any) -> None:
 
     found = exact_json(value, limit=None, ordered=False, reserved=frozenset())
     assert (found is not None) == all(map(is_exact, leaves(value)))
+
+
+@pytest.mark.parametrize("preserve", [False, True])
+def test_keys_with_surrogates_are_never_plain(backend: Backend, preserve: bool) -> None:
+    backend.options(preserve_key_order=preserve)
+    value = {"\ud800": 1, "a": 2}
+    row = backend.push(value)
+    assert "airflow_xcom" in row
+    assert difference(value, backend.pull(row)) is None
