@@ -47,10 +47,10 @@ class Frames(NamedTuple):
 
 def codec_of(compression: Compression) -> Any:
     """Arrow's codec for an algorithm and level, or None."""
-    import pyarrow as pa
-
     if compression.algorithm not in ALGORITHMS:
         return None
+    import pyarrow as pa
+
     return pa.Codec(compression.algorithm, compression.level)
 
 
