@@ -146,8 +146,9 @@ def _start_seaweedfs(services: Services, processes: Processes, ports: list[int])
     command = [str(Path(sys.executable).with_name("weed")), "-logtostderr=true", "server", f"-dir={data}"]
     command += [f"-ip={HOST}", f"-ip.bind={HOST}", "-master.telemetry=false", "-master.electionTimeout=500ms"]
     command += ["-master.volumeSizeLimitMB=1024", "-volume.max=100", "-volume.preStopSeconds=0"]
-    command += ["-filer", f"-filer.localSocket={data / 'filer.sock'}"]
-    command += ["-s3", f"-s3.config={data / 's3.json'}", f"-s3.localSocket={data / 's3.sock'}", "-s3.iam=false"]
+    # The paths of sockets may have a hundred characters, so they are below the folder that the server runs in.
+    command += ["-filer", "-filer.localSocket=filer.sock"]
+    command += ["-s3", f"-s3.config={data / 's3.json'}", "-s3.localSocket=s3.sock", "-s3.iam=false"]
     command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false"]
     for name in ("master", "volume", "filer"):
         command += [f"-{name}.port={(http := ports.pop())}", f"-{name}.port.grpc={ports.pop()}"]
