@@ -1,0 +1,1 @@
+"""The commands of ``airflow-xcom``, a module each."""
