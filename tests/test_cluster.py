@@ -239,6 +239,29 @@ def test_an_interrupt_cannot_come_between_a_start_and_the_note_of_it(
     assert made[0].wait() == -signal.SIGTERM
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import processes
+
+state = Path(sys.argv[1])
+started = processes.Processes.create(state, {})
+started._add = lambda process: os.kill(os.getpid(), signal.SIGKILL)
+started.start("sleeper", ["sleep", "60"], log=state.with_name("log"), folder=state.parent, environment={})
+"""
+
+
+def test_what_was_started_and_not_written_down_is_found_nevertheless(demo: Any, tmp_path: Path) -> None:
+    processes = demo("processes")
+    state = tmp_path / "state.json"
+    killed = subprocess.run([sys.executable, "-c", KILLED, state], cwd=DEMO, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    left = processes.Processes.load(state)
+    (name,) = set(left.names) - {processes.STARTER}
+    assert left.stop(name) == [name]
+    assert set(processes.Processes.load(state).names) == {processes.STARTER}
+
+
 NAMES = "import os, socket; print(socket.gethostname(), os.getuid(), os.uname().nodename)"
 
 

@@ -1,7 +1,8 @@
 """Processes that outlive the one that started them, and a file that says which they are.
 
 A process is known by its id and the time of its start, for ids are used again.  Each leads a session of its own, so
-that what it starts in turn, and leaves behind, is found by the session's id.
+that what it starts in turn, and leaves behind, is found by the session's id.  One that was started and not written
+down, because who started it was killed in between, is found by its environment.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 STOP_TIMEOUT = 20.0  # seconds until a process that was asked to end is killed
 STARTER = "the starting command"
+VARIABLE = "XCOM_DEMO_PROCESSES"  # names the file in the environment of each process
 
 
 class RunningError(Exception):
@@ -99,6 +101,7 @@ class Processes:
         processes = cls(file, held["facts"])
         if held["boot"] == _boot():
             processes._started = [Process(**fields) for fields in held["processes"]]
+        processes._started += processes._unwritten()
         return processes
 
     def start(  # noqa: PLR0913
@@ -116,7 +119,7 @@ class Processes:
         with log.open("ab") as output, _uninterrupted():
             process = subprocess.Popen(  # noqa: S603
                 command,
-                env=environment,
+                env={**environment, VARIABLE: str(self._file)},
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -149,6 +152,16 @@ class Processes:
     def forget(self) -> None:
         """Delete the file, once everything has ended."""
         self._file.unlink(missing_ok=True)
+
+    def _unwritten(self) -> Iterator[Process]:
+        """The leaders of sessions that were started for this file, and are not in it."""
+        written = {process.pid for process in self._started}
+        entry = os.fsencode(f"{VARIABLE}={self._file}")
+        for pid, status in _statuses():
+            with suppress(OSError):
+                environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+                if pid == status.session and pid not in written and not status.ended and entry in environment:
+                    yield Process(f"process {pid}", pid, status.began)
 
     def _add(self, process: Process) -> None:
         self._started.append(process)
