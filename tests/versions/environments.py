@@ -83,7 +83,16 @@ def _build(environment: Environment) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         python = find_python(environment.python)
         _run(python or "", "-m", "venv", "--without-pip", folder)
-        _run(*_pip(), "--python", folder / "bin" / "python", "install", "-c", environment.constraints, *PACKAGES)
+        _run(
+            *_pip(),
+            "--python",
+            folder / "bin" / "python",
+            "install",
+            "--no-compile",
+            "-c",
+            environment.constraints,
+            *PACKAGES,
+        )
         stamp.touch()
 
 

@@ -18,6 +18,7 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -128,10 +129,15 @@ def read(folder: Path) -> dict[str, Any]:
 def _read(folder: Path, entry: dict[str, Any]) -> dict[str, Any]:
     stem = folder / entry["stem"]
     blob = Path(f"{stem}.{entry['format']}").read_bytes()
-    row = json.loads(Path(f"{stem}.json").read_text())
+    return _judged(blob, entry["format"], Path(f"{stem}.json").read_text(), json.dumps(entry["is"]))
+
+
+@cache  # several writers may have written the same
+def _judged(blob: bytes, form: str, text: str, description: str) -> dict[str, Any]:
+    row, expected = json.loads(text), json.loads(description)
     outcomes = [
-        _outcome(lambda: decode(blob, entry["format"]), entry["is"]),
-        _outcome(lambda: decode_json(row), entry["is"]),
+        _outcome(lambda: decode(blob, form), expected),
+        _outcome(lambda: decode_json(row), expected),
     ]
     return outcomes[0] if outcomes[0] == outcomes[1] else {"changed": f"the blob {outcomes[0]}, the row {outcomes[1]}"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from exact import difference
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FRAMES = 200
+FRAMES = int(os.environ.get("XCOM_DEMO_FRAMES", "200"))
 HOURS = 2000  # enough for a frame to be a blob by the default threshold
 
 
