@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -52,16 +51,7 @@ class Unread:
 
     def value(self) -> Any:
         """Raises what ``deserialize_value`` does."""
-        envelope = None
-        if type(self.stored) is dict and ENVELOPE_KEY in self.stored:
-            with located(Coordinate(key=getattr(self.row, "key", None))):
-                envelope = Envelope.from_json(self.stored)
-        if envelope is not None:
-            return _opened(envelope, _value)
-        legacy = settings().legacy_backend
-        if legacy is None and _is_itself(self.stored):
-            return self.stored
-        return (legacy or base_xcom()).deserialize_value(self.row)
+        return _restored(self.stored, self.row)
 
     def part(self, **wanted: Any) -> Any:
         """Some columns and rows of a table; see :func:`airflow_xcom.codecs.decode_part`."""
@@ -92,8 +82,20 @@ def is_unread() -> bool:
 
 def pull(stored: Any, row: Any) -> Any:
     """The value of a row, or in :func:`unread` the row itself."""
-    found = Unread(stored, row)
-    return found if _unread.get() else found.value()
+    return Unread(stored, row) if _unread.get() else _restored(stored, row)
+
+
+def _restored(stored: Any, row: Any) -> Any:
+    envelope = None
+    if type(stored) is dict and ENVELOPE_KEY in stored:
+        with located(Coordinate(key=getattr(row, "key", None))):
+            envelope = Envelope.from_json(stored)
+    if envelope is not None:
+        return _opened(envelope, _value)
+    legacy = settings().legacy_backend
+    if legacy is None and _is_itself(stored):
+        return stored
+    return (legacy or base_xcom()).deserialize_value(row)
 
 
 def pull_all(found: Any, act: Callable[[Unread], Any] = Unread.value) -> Any:
@@ -134,10 +136,15 @@ def _is_itself(stored: Any) -> bool:
     """
     level = [stored] if type(stored) in _CONTAINERS else []
     while level:
-        for item in level:
-            if type(item) is dict and "__" in "".join(item):
-                return False
-        level = [item for item in gc.get_referents(*level) if type(item) in _CONTAINERS]
+        deeper: list[Any] = []
+        for container in level:
+            items = container
+            if type(container) is dict:
+                if "__" in "".join(container):
+                    return False
+                items = container.values()
+            deeper += [item for item in items if type(item) in _CONTAINERS]
+        level = deeper
     return True
 
 

@@ -1,15 +1,10 @@
-"""What can be told about a tree of JSON natives at C speed, before any codec is asked.
-
-The trees of lists and dicts that tasks return are walked level by level with :func:`gc.get_referents`, which lists
-the children of many containers in one call.  (Of a dict whose keys are all text it lists the values only.)
-"""
+"""What can be told about a tree of JSON natives before any codec is asked."""
 
 from __future__ import annotations
 
-import gc
 import math
 import re
-from itertools import pairwise, repeat
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -17,10 +12,11 @@ import orjson
 __all__ = ["exact_json", "in_jsonb_order", "is_exact_float", "is_exact_int", "is_exact_text"]
 
 _CONTAINERS = frozenset({dict, list})
-_NATIVES = frozenset({dict, list, str, int, float, bool, type(None)})
 _TEXT = {str}
 _EXPONENT = 1e16
+_INT64 = 2**63
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # in JSON text; behind an odd number of backslashes "u0000" is just text
+_MOST = 1 << 24  # items, where there is no limit: what is shared within itself may be endless as JSON
 _DEEPEST = 64  # the JSON parser of the API server gives up at 200 levels, and an envelope adds its own
 
 
@@ -35,7 +31,7 @@ def is_exact_float(value: float) -> bool:
 
 def is_exact_int(value: int) -> bool:
     """Whether an int survives as a JSON number everywhere: MySQL's JSON turns ints beyond 64 bits into doubles."""
-    return -(2**63) <= value < 2**63
+    return -_INT64 <= value < _INT64
 
 
 def is_exact_text(value: str) -> bool:
@@ -51,11 +47,13 @@ def is_exact_text(value: str) -> bool:
 
 def in_jsonb_order(keys: Any) -> bool:
     """Whether keys stand in the order that JSONB (and MySQL's JSON) keeps: by length in bytes, then bytewise."""
-    encoded = [key.encode() for key in keys]
+    encoded = [key.encode(errors="surrogatepass") for key in keys]
     return all((len(a), a) < (len(b), b) for a, b in pairwise(encoded))
 
 
-def exact_json(value: Any, *, limit: int | None, ordered: bool, reserved: frozenset[str]) -> bytes | None:
+def exact_json(  # noqa: C901, PLR0911, PLR0912 - one loop, in which every call would be felt by small values
+    value: Any, *, limit: int | None, ordered: bool, reserved: frozenset[str]
+) -> bytes | None:
     """The JSON text of a value that any JSON column, parser and reader gives back exactly, or None.
 
     Args:
@@ -64,51 +62,48 @@ def exact_json(value: Any, *, limit: int | None, ordered: bool, reserved: frozen
         ordered: whether the order of keys must survive too.
         reserved: keys that mean something to a reader, which no dict may hold.
     """
-    room = math.inf if limit is None else limit
-    level = [value]
+    room = _MOST if limit is None else limit
+    level = [value if type(value) in _CONTAINERS else [value]]
     for _ in range(_DEEPEST):
-        kinds = set(map(type, level))
-        room -= len(level)
-        if room < 0 or not kinds <= _NATIVES or not _exact_numbers(level, kinds):
-            return None
-        if kinds.isdisjoint(_CONTAINERS):
-            return _text(value, limit)
-        containers = [item for item in level if type(item) in _CONTAINERS]
-        for item in containers:
-            if type(item) is dict and not _exact_keys(item, reserved, ordered):
+        deeper: list[Any] = []
+        for container in level:
+            room -= len(container)
+            if room < 0:
                 return None
-        level = gc.get_referents(*containers)
+            items = container
+            if type(container) is dict:
+                if not container.keys().isdisjoint(reserved) or (ordered and not _in_order(container)):
+                    return None
+                items = container.values()
+            for item in items:
+                kind = type(item)
+                if kind is str or kind is bool or item is None:  # what text cannot be JSON, the writer finds
+                    continue
+                if kind is int:
+                    if not -_INT64 <= item < _INT64:
+                        return None
+                elif kind is float:
+                    if not is_exact_float(item):
+                        return None
+                elif kind in _CONTAINERS:
+                    deeper.append(item)
+                else:
+                    return None
+        if not deeper:
+            return _text(value, limit)
+        level = deeper
     return None
 
 
 def _text(value: Any, limit: int | None) -> bytes | None:
     try:
         text = orjson.dumps(value)
-    except TypeError:  # a lone surrogate
+    except TypeError:  # a lone surrogate, or a key that is not exactly a str
         return None
     if b"\\u0000" in text and _NUL.search(text):
         return None
     return None if limit is not None and len(text) > limit else text
 
 
-def _exact_numbers(level: list[Any], kinds: set[type]) -> bool:
-    """As :func:`is_exact_float` and :func:`is_exact_int` of each number in a level, without a call for each."""
-    if float in kinds:
-        floats = [item for item in level if type(item) is float]
-        if not (min(floats) > -_EXPONENT and max(floats) < _EXPONENT and math.isfinite(sum(floats))):
-            return False  # a NaN, which min and max may pass over, makes the sum one
-        zeros = [item for item in floats if item == 0.0]
-        if zeros and min(map(math.copysign, repeat(1.0), zeros)) < 0:
-            return False
-    if int in kinds:
-        ints = [item for item in level if type(item) is int]
-        return is_exact_int(min(ints)) and is_exact_int(max(ints))
-    return True
-
-
-def _exact_keys(mapping: dict[Any, Any], reserved: frozenset[str], ordered: bool) -> bool:  # noqa: FBT001
-    if not mapping:
-        return True
-    if set(map(type, mapping)) != _TEXT or not reserved.isdisjoint(mapping) or not is_exact_text("".join(mapping)):
-        return False
-    return not ordered or in_jsonb_order(mapping)
+def _in_order(mapping: dict[Any, Any]) -> bool:
+    return set(map(type, mapping)) <= _TEXT and in_jsonb_order(mapping)

@@ -197,3 +197,16 @@ def test_keys_with_surrogates_are_never_plain(backend: Backend, preserve: bool) 
     row = backend.push(value)
     assert "airflow_xcom" in row
     assert difference(value, backend.pull(row)) is None
+
+
+def test_what_would_be_endless_as_json_is_not_plain() -> None:
+    doubled: list[object] = []
+    for _ in range(60):
+        doubled = [doubled, doubled]
+    assert exact_json(doubled, limit=None, ordered=False, reserved=frozenset()) is None
+
+
+@pytest.mark.parametrize("key", [1, None, type("Text", (str,), {})("a"), "\ud800", "\0", "reserved"])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_dict_with_any_other_key_is_not_plain(key: object, ordered: bool) -> None:  # noqa: FBT001
+    assert exact_json({"a": [{key: 1}]}, limit=None, ordered=ordered, reserved=frozenset({"reserved"})) is None
