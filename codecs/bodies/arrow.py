@@ -94,6 +94,7 @@ def write_file(
         suited.table.schema.with_metadata({KEY: orjson.dumps(note)}),
         partial(pa.ipc.new_file, options=pa.ipc.IpcWriteOptions(compression=codec_of(suited.compression))),
         wide=size_of(table.table) if suited.types else 0,
+        inflates=not suited.is_plain,
     )
 
 
@@ -143,8 +144,10 @@ def stream_chunks(table: pa.Table) -> list[Any]:
     return list(_written([table], table.schema, pa.ipc.new_stream))
 
 
-def _written(tables: Iterable[pa.Table], schema: pa.Schema, writer_of: Any, *, wide: int = 0) -> Iterator[Any]:
-    """The chunks of an IPC format; reading makes ``wide`` bytes beside the tables."""
+def _written(
+    tables: Iterable[pa.Table], schema: pa.Schema, writer_of: Any, *, wide: int = 0, inflates: bool = False
+) -> Iterator[Any]:
+    """The chunks of an IPC format; if reading ``inflates`` them, it makes ``wide`` bytes beside the tables."""
     import pyarrow as pa
 
     sink = _Chunks()
@@ -152,7 +155,7 @@ def _written(tables: Iterable[pa.Table], schema: pa.Schema, writer_of: Any, *, w
     with pa.PythonFile(sink, "w") as file, writer_of(file, schema) as writer:
         for table in tables:
             writer.write_table(table.replace_schema_metadata(schema.metadata))
-            inflated += size_of(table)
+            inflated += size_of(table) if inflates else 0
             yield from sink.take()
         sink.write(bytes(_missing(inflated, sink.size)))
     yield from sink.take()
