@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from airflow_xcom.backend.commands import migrate
+from airflow_xcom.backend.commands import migrate, retain
 from airflow_xcom.backend.commands.terminal import say
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = {"migrate": migrate}  # modules with HELP, add_arguments(parser) and run(options)
+COMMANDS = {"migrate": migrate, "retain": retain}  # modules with HELP, add_arguments(parser) and run(options)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,6 +13,7 @@ __all__ = [
     "HintError",
     "MissingPayloadError",
     "OtherHostError",
+    "RetiredPayloadError",
     "SettingsError",
     "StoreDeniedError",
     "StoreError",
@@ -127,6 +128,24 @@ class ExpiredPayloadError(MissingPayloadError):
             f"it expired at {when}; run the task that pushed it again, or raise the store's time to live (ttl)",
         )
         self.expired = expired
+
+
+class RetiredPayloadError(DecodeError, LookupError):
+    """The value was there, and a rule of retention took it away; its row says when and which.
+
+    Attributes:
+        at: when, in ISO 8601, in UTC.
+        rule: as its author wrote it.
+    """
+
+    def __init__(self, at: str, rule: str, task_id: str | None = None) -> None:
+        task = "the task" if task_id is None else f"the task {task_id!r}"
+        super().__init__(
+            f"the value was retired at {at} by the rule {rule!r}; to have it again, clear {task} of this run, which "
+            "pushed it, together with the tasks after it"
+        )
+        self.at = at
+        self.rule = rule
 
 
 class UnknownStoreError(DecodeError, LookupError):

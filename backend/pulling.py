@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.airflow import base_xcom
+from airflow_xcom.backend.errors import RetiredPayloadError
 from airflow_xcom.backend.reference import ENVELOPE_KEY, Coordinate, Envelope
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError, SelectionError, UnknownTagError
@@ -156,6 +157,8 @@ def _finished(value: Any) -> Future[Any]:
 
 def _opened(envelope: Envelope, act: Callable[[Envelope], Any]) -> Any:
     with located(envelope.coordinate):
+        if envelope.retired is not None:
+            raise RetiredPayloadError(envelope.retired.at, envelope.retired.rule, envelope.coordinate.task_id)
         prepare()
         try:
             return act(envelope)

@@ -10,10 +10,19 @@ from uuid import uuid4
 from airflow_xcom.backend.errors import ForgedReferenceError
 from airflow_xcom.codecs import CorruptPayloadError, NewerFormatError
 
-__all__ = ["ENVELOPE_KEY", "ENVELOPE_VERSION", "Coordinate", "Envelope", "Reference", "unique_path"]
+__all__ = [
+    "ENVELOPE_KEY",
+    "ENVELOPE_VERSION",
+    "Coordinate",
+    "Envelope",
+    "Reference",
+    "Retirement",
+    "path_prefix",
+    "unique_path",
+]
 
 ENVELOPE_KEY = "airflow_xcom"
-ENVELOPE_VERSION = 1
+ENVELOPE_VERSION = 2  # the newest; 1 is written wherever there is a value
 # Bytes; file systems take 255 for a name, a temporary file has a longer one, and an S3 key may have 1,024 in all.
 _LONGEST_SEGMENT = 160
 _LAST_SECOND = 253_402_300_799  # of the year 9999
@@ -100,6 +109,28 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Retirement:
+    """What is left of a value that retention took away.
+
+    Attributes:
+        at: when, in ISO 8601, in UTC.
+        rule: by which rule, as its author wrote it.
+    """
+
+    at: str
+    rule: str
+
+    @classmethod
+    def from_json(cls, value: Any) -> Retirement:
+        """Raises CorruptPayloadError for anything that retention does not write."""
+        match value:
+            case {"at": str(at), "rule": str(rule), **rest} if not rest:
+                return cls(at, rule)
+        msg = "the row says that its value was retired, but not when and by which rule"
+        raise CorruptPayloadError(msg)
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """A value that is not plain JSON, as it stands in the row.
 
@@ -109,6 +140,7 @@ class Envelope:
         coordinate: for which XCom it was written.
         data: the value in the JSON syntax, if it is inline.
         reference: where it is otherwise.
+        retired: when and why it is neither any more.
         suppliers: for each tag in it that is not a built-in one, the distribution or the file that had its codec.
     """
 
@@ -118,13 +150,16 @@ class Envelope:
     data: Any = None
     reference: Reference | None = None
     suppliers: dict[str, str] = field(default_factory=dict)
+    retired: Retirement | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The row's value."""
         place = {"data": self.data} if self.reference is None else {"ref": self.reference.to_json()}
+        if self.retired is not None:
+            place = {"retired": asdict(self.retired)}
         suppliers = {"from": self.suppliers} if self.suppliers else {}
         content = {
-            "version": ENVELOPE_VERSION,
+            "version": 1 if self.retired is None else 2,
             "tag": self.tag,
             "summary": self.summary,
             "of": self.coordinate.to_json(),
@@ -146,23 +181,30 @@ class Envelope:
         match value[ENVELOPE_KEY]:
             case {"version": int(version)} if version > ENVELOPE_VERSION:
                 raise NewerFormatError("the envelope in the row", version, ENVELOPE_VERSION)
-            case {"version": 1, "tag": str(tag), "summary": dict(summary), "of": of, **rest}:
+            case {"version": 1 | 2 as version, "tag": str(tag), "summary": dict(summary), "of": of, **rest}:
                 suppliers = rest.pop("from", {})
                 facts = tag, summary, Coordinate.from_json(of)
                 if isinstance(suppliers, dict) and rest.keys() == {"data"}:
                     return cls(*facts, data=rest["data"], suppliers=suppliers)
                 if isinstance(suppliers, dict) and rest.keys() == {"ref"}:
                     return cls(*facts, reference=Reference.from_json(rest["ref"]), suppliers=suppliers)
+                if version != 1 and rest.keys() == {"retired"}:
+                    return cls(*facts, retired=Retirement.from_json(rest["retired"]))
         msg = f"the row has the key {ENVELOPE_KEY!r} and is not an envelope of this backend"
         raise CorruptPayloadError(msg)
 
 
 def unique_path(coordinate: Coordinate, suffix: str) -> str:
     """A path below a store that nothing else has: ``dag/run/task/map index/key.<random>suffix``, escaped."""
+    return f"{path_prefix(coordinate)}{uuid4().hex}{suffix}"
+
+
+def path_prefix(coordinate: Coordinate) -> str:
+    """What the paths of all blobs of an XCom begin with."""
     map_index = -1 if coordinate.map_index is None else coordinate.map_index
     parts = [coordinate.dag_id, coordinate.run_id, coordinate.task_id, str(map_index), coordinate.key]
     folders = [_segment(part) for part in parts]
-    return "/".join(folders) + f".{uuid4().hex}{suffix}"
+    return "/".join(folders) + "."
 
 
 def _segment(text: str | None) -> str:

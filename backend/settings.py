@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.errors import SettingsError
+from airflow_xcom.backend.retention import STATES, Term
 from airflow_xcom.codecs import Compression
 
 if TYPE_CHECKING:
@@ -82,6 +83,33 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "default": "False",
         "example": "True",
     },
+    "keep": {
+        "description": "How long ``airflow-xcom retain`` keeps the values of a run that has ended: ``forever``, or an "
+        "age such as ``30d`` (s, m, h, d, w), or the newest runs of a Dag, such as ``5runs``; of several, separated by "
+        "commas, the one that keeps more. Tags of a Dag, such as ``xcom:keep=7d``, go before it.\n",
+        "type": "string",
+        "default": "forever",
+        "example": "30d, 5runs",
+    },
+    "keep_success": {
+        "description": "The same for runs that succeeded, if that is to differ from ``keep``.\n",
+        "type": "string",
+        "default": "",
+        "example": "7d",
+    },
+    "keep_failed": {
+        "description": "The same for runs that failed, if that is to differ from ``keep``.\n",
+        "type": "string",
+        "default": "",
+        "example": "90d",
+    },
+    "retain_when_run_ends": {
+        "description": "Whether to retire what need not be kept any more of a Dag whenever a run of it ends, in a "
+        "process of its own beside the scheduler.\n",
+        "type": "boolean",
+        "default": "False",
+        "example": "True",
+    },
 }
 
 
@@ -110,6 +138,8 @@ class Settings:
         modules: names of modules to import.
         legacy_backend: the class of the former backend, or None.
         preserve_key_order: see the option.
+        keep: state of a run to how long its values are kept; without one, as under ``""``.
+        retain_when_run_ends: see the option.
 
     Raises:
         SettingsError: an option is not what it should be.
@@ -124,6 +154,8 @@ class Settings:
     modules: tuple[str, ...] = ()
     legacy_backend: type[Any] | None = None
     preserve_key_order: bool = False
+    keep: Mapping[str, tuple[Term, ...]] = field(default_factory=lambda: {"": (Term("forever"),)})
+    retain_when_run_ends: bool = False
 
     def __post_init__(self) -> None:
         if self.threshold < -1:
@@ -157,6 +189,8 @@ class Settings:
             modules=tuple(part.strip() for part in _text("modules").split(",") if part.strip()),
             legacy_backend=_legacy_backend(_text("legacy_backend")),
             preserve_key_order=_boolean("preserve_key_order"),
+            keep={"": _terms("keep")} | {state: _terms(f"keep_{state}") for state in STATES if _text(f"keep_{state}")},
+            retain_when_run_ends=_boolean("retain_when_run_ends"),
         )
 
     def compression_for(self, store: str) -> Compression:
@@ -196,6 +230,14 @@ def _compression(text: str) -> Compression:
         return Compression.parse(text)
     except ValueError as error:
         raise SettingsError("compression", text, str(error)) from error
+
+
+def _terms(option: str) -> tuple[Term, ...]:
+    text = _text(option)
+    try:
+        return tuple(Term.parse(part.strip()) for part in text.split(","))
+    except ValueError as error:
+        raise SettingsError(option, text, str(error)) from error
 
 
 def _boolean(option: str) -> bool:

@@ -1,0 +1,101 @@
+"""Values go when a run ends, if ``[xcom_codecs] retain_when_run_ends`` says so: a plugin with a listener.
+
+Airflow calls it in the scheduler, within the transaction that ends the run (airflow/models/dagrun.py, update_state),
+and in the API server where somebody marks a run.  So it does nothing there but to note the run.  A thread, of which
+there is one, hands what was noted to a process of its own (:mod:`airflow_xcom.backend.ended`), one at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+from pluggy import HookimplMarker
+
+__all__ = ["RetainPlugin", "RunEndListener"]
+
+log = logging.getLogger("airflow_xcom.backend")
+
+_GATHER = 2.0  # seconds in which runs are noted before a process is started for all of them
+_PROCESS = (sys.executable, "-m", "airflow_xcom.backend.ended")
+_SHOWN = 2000  # characters of what a process that failed had to say
+
+hookimpl = HookimplMarker("airflow")
+
+
+class RunEndListener:
+    """Notes each run that ends; what is noted is a run for each Dag, so however long it takes, it is bounded."""
+
+    def __init__(self) -> None:
+        self._ended: dict[str, str] = {}
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    @hookimpl
+    def on_dag_run_success(self, dag_run: Any) -> None:
+        """See :meth:`note`."""
+        self.note(dag_run.dag_id, dag_run.run_id)
+
+    @hookimpl
+    def on_dag_run_failed(self, dag_run: Any) -> None:
+        """See :meth:`note`."""
+        self.note(dag_run.dag_id, dag_run.run_id)
+
+    def note(self, dag_id: str, run_id: str) -> None:
+        """Have the values of a Dag seen to; returns at once, and never raises."""
+        try:
+            with self._lock:
+                self._ended[dag_id] = run_id
+                if self._thread is None or not self._thread.is_alive():
+                    self._thread = threading.Thread(target=self._hand_over, name="airflow-xcom-retain", daemon=True)
+                    self._thread.start()
+        except Exception:
+            log.exception("the values of the Dag %s could not be seen to at the end of the run %s", dag_id, run_id)
+
+    def _hand_over(self) -> None:
+        while True:
+            time.sleep(_GATHER)
+            with self._lock:
+                ended, self._ended = self._ended, {}
+                if not ended:
+                    self._thread = None
+                    return
+            _see_to(ended)
+
+
+def _see_to(ended: dict[str, str]) -> None:
+    """Have a process see to the values of these Dags; what goes wrong is logged."""
+    try:
+        done = subprocess.run(  # noqa: S603 - our own interpreter
+            _PROCESS, input=json.dumps(ended), capture_output=True, text=True, check=False, start_new_session=True
+        )
+        said = f"{done.stdout}{done.stderr}"[-_SHOWN:].strip()
+        if done.returncode != 0:
+            log.error("the values of the Dags %s were not all retired: %s", ", ".join(ended), said)
+        else:
+            log.info("retention after runs of %s: %s", ", ".join(ended), done.stdout.strip())
+    except Exception:
+        log.exception("the values of the Dags %s could not be seen to", ", ".join(ended))
+
+
+def _listeners() -> list[Any]:
+    from airflow_xcom.backend.settings import settings
+
+    try:
+        return [RunEndListener()] if settings().retain_when_run_ends else []
+    except Exception:
+        log.exception("values are not retired when runs end")
+        return []
+
+
+class RetainPlugin(AirflowPlugin):
+    """What the entry point ``airflow.plugins`` names."""
+
+    name = "airflow_xcom_retain"
+    listeners = _listeners()

@@ -1,0 +1,146 @@
+"""Which runs keep their values: the rules, as tags and options say them.  Nothing here acts.
+
+A rule is made of terms: an age, a number of runs, or for ever.  A run keeps its values as long as any term keeps them,
+so that adding a term never takes a value away.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["STATES", "TAG_PREFIX", "Policy", "RetentionTagError", "Rule", "Term"]
+
+STATES = ("success", "failed")  # of runs that have ended; no other run is ever touched
+TAG_PREFIX = "xcom:"
+
+_TERM = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>s|m|h|d|w|runs?)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_FOREVER = "forever"
+_TAG = re.compile(rf"keep(?:-(?P<state>{'|'.join(STATES)}))?=(?P<term>.*)")
+
+
+class RetentionTagError(ValueError):
+    """A tag begins as ours do, and says nothing that we know; guessing would lose values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """How long values are kept.
+
+    Attributes:
+        text: as it was written.
+        seconds: since the run ended and the value was written.
+        runs: the newest ones, by when they ended, which keep theirs.
+    """
+
+    text: str
+    seconds: int | None = None
+    runs: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Term:
+        """Raises ValueError, which says what to write instead."""
+        if text == _FOREVER:
+            return cls(text)
+        found = _TERM.fullmatch(text)
+        if found is None:
+            msg = (
+                f"{text!r} is no time to keep values: give forever, an age such as 12h, 7d or 4w, or a number as 5runs"
+            )
+            raise ValueError(msg)
+        count, unit = int(found["count"]), found["unit"]
+        if unit in _SECONDS:
+            return cls(text, seconds=count * _SECONDS[unit])
+        return cls(text, runs=count)
+
+    def keeps(self, age: float, newer: int) -> bool:
+        """Whether a run does that ended ``age`` seconds ago, and after which ``newer`` others ended."""
+        if self.seconds is not None:
+            return age < self.seconds
+        return self.runs is None or newer < self.runs
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What holds for the runs of a Dag in one state.
+
+    Attributes:
+        text: what people wrote, and where.
+        terms: any of which keeps a value.
+        state: the only one that its numbers of runs count, or ``""`` for all.
+    """
+
+    text: str
+    terms: tuple[Term, ...]
+    state: str
+
+    @property
+    def is_forever(self) -> bool:
+        """Whether it keeps everything."""
+        return any(term.keeps(float("inf"), 1 << 62) for term in self.terms)
+
+    def keeps(self, age: float, newer: Mapping[str, int]) -> bool:
+        """Whether a run does; ``newer`` counts the runs that ended after it by state, and under ``""`` all."""
+        return any(term.keeps(age, newer.get(self.state, 0)) for term in self.terms)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The rule for each state of a Dag's runs."""
+
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, tags: Iterable[str], options: Mapping[str, tuple[Term, ...]]) -> Policy:
+        """That of a Dag with these tags, where the options say these.
+
+        The first of these that says something holds for a state: the tags ``xcom:keep-STATE=…``, the tags
+        ``xcom:keep=…``, the option ``keep_STATE``, the option ``keep``.
+
+        Raises:
+            RetentionTagError: a tag says nothing that we know.
+        """
+        tagged: dict[str, list[Term]] = {}
+        for tag in sorted(tag for tag in tags if tag.startswith(TAG_PREFIX)):
+            state, term = _read_tag(tag)
+            tagged.setdefault(state, []).append(term)
+        return cls({state: _rule(state, tagged, options) for state in STATES})
+
+    @property
+    def is_forever(self) -> bool:
+        """Whether nothing is ever to go."""
+        return all(rule.is_forever for rule in self.rules.values())
+
+    def __str__(self) -> str:
+        texts = {state: rule.text for state, rule in self.rules.items()}
+        if len(set(texts.values())) == 1:
+            return texts[STATES[0]]
+        return "; ".join(f"{state}: {text}" for state, text in texts.items())
+
+
+def _read_tag(tag: str) -> tuple[str, Term]:
+    found = _TAG.fullmatch(tag.removeprefix(TAG_PREFIX))
+    if found is None:
+        msg = f"the tag {tag!r} is not understood: write xcom:keep=7d, or xcom:keep-failed=7d"
+        raise RetentionTagError(msg)
+    try:
+        return found["state"] or "", Term.parse(found["term"])
+    except ValueError as error:
+        msg = f"the tag {tag!r} is not understood: {error}"
+        raise RetentionTagError(msg) from error
+
+
+def _rule(state: str, tagged: Mapping[str, list[Term]], options: Mapping[str, tuple[Term, ...]]) -> Rule:
+    for scope in (state, ""):
+        if scope in tagged:
+            name = f"{TAG_PREFIX}keep-{scope}" if scope else f"{TAG_PREFIX}keep"
+            return Rule(", ".join(f"{name}={term.text}" for term in tagged[scope]), tuple(tagged[scope]), scope)
+    scope = state if state in options else ""
+    option = f"keep_{scope}" if scope else "keep"
+    text = ", ".join(term.text for term in options[scope])
+    return Rule(f"[xcom_codecs] {option} = {text}", options[scope], scope)
