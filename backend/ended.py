@@ -6,6 +6,7 @@ It reads a JSON object from standard input: for each Dag, the id of the run that
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
@@ -25,6 +26,7 @@ def main() -> int:
     """Retire what need not be kept any more of the Dags, and give an exit code: 1 if something could not be done."""
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     os.nice(_NICE)
+    logging.getLogger("airflow_xcom.backend").setLevel(logging.WARNING)
     from airflow_xcom.backend.retain import retain
     from airflow_xcom.backend.runs import metadata_runs
 

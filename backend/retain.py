@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Retained", "retain"]
 
-log = logging.getLogger("airflow_xcom.backend")
-
+_PROBLEMS = 10  # of a Dag that the report says in words
 _KEPT_FACTS = ("type", "bytes")  # of a summary; what else it says may be a part of the value
 
 
@@ -35,8 +33,8 @@ class Retained:
         dag_id: which.
         rule: that holds for it.
         runs: that have ended, with all of their tasks; no other is looked at.
-        going: those of them that have values to retire.
-        values: to retire.
+        going: those of them whose values are not all kept.
+        due: their values that the policy does not keep.
         in_blobs: bytes of their blobs.
         in_rows: bytes of their rows.
         oldest: when the first of the runs that are going ended.
@@ -50,7 +48,7 @@ class Retained:
     rule: str = ""
     runs: int = 0
     going: int = 0
-    values: int = 0
+    due: int = 0
     in_blobs: int = 0
     in_rows: int = 0
     oldest: datetime | None = None
@@ -60,14 +58,10 @@ class Retained:
     problems: list[str] = field(default_factory=list)
 
     def fail(self, problem: str) -> None:
-        """Count something that went wrong, and say it."""
-        log.error("%s", problem)
+        """Count something that went wrong, and keep it for the report."""
         self.failed += 1
         if len(self.problems) < _PROBLEMS:
             self.problems.append(problem)
-
-
-_PROBLEMS = 10  # of a Dag that are kept
 
 
 def retain(
@@ -122,9 +116,9 @@ class _Retirement:
             return
         for page in self._runs.settled(self._done.dag_id):
             going = self._going(page)
-            values = self._done.values
+            before = self._done.due
             self._retire_page(list(going), going, progress)
-            if newest_only and going and self._done.values == values:
+            if newest_only and going and self._done.due == before:
                 return
 
     def _going(self, page: Sequence[Run]) -> dict[Run, Counter[str]]:
@@ -148,7 +142,7 @@ class _Retirement:
                 self._done.going += 1
                 self._done.oldest = run.end if self._done.oldest is None else min(run.end, self._done.oldest)
             for value, _, reference in changes:
-                self._done.values += 1
+                self._done.due += 1
                 self._done.in_rows += len(value.text)
                 self._done.in_blobs += 0 if reference is None else reference.size
             if self._apply and changes:

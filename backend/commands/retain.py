@@ -20,7 +20,7 @@ __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "retire values that need not be kept any more"
 _INTERVAL = 1.0  # seconds between lines of progress
-_COUNTS = ("runs", "going", "values", "in_blobs", "in_rows", "retired", "changed", "failed")
+_COUNTS = ("runs", "going", "due", "in_blobs", "in_rows", "retired", "changed", "failed")
 _HEADINGS = ("RUNS", "GOING", "VALUES", "IN BLOBS", "IN ROWS", "OLDEST", "RULE")
 _DAG_WIDTH = 24
 
@@ -35,15 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dag", action="append", metavar="DAG", help="only of this Dag; may be given several times")
     parser.add_argument("--apply", action="store_true", help="do it")
-    parser.add_argument("--output", choices=("table", "json"), default="table", help="for people, or for scripts")
+    parser.add_argument("--output", choices=["text", "json"], default="text", help="of the listing (default: text)")
 
 
 def run(options: argparse.Namespace) -> int:
     """List what would be, or was, retired; 1 if something that should have been could not be."""
+    from sqlalchemy.exc import SQLAlchemyError
+
     from airflow_xcom.backend.retain import retain
     from airflow_xcom.backend.runs import metadata_runs
-
-    from sqlalchemy.exc import SQLAlchemyError
 
     tell = _tell_json if options.output == "json" else _tell
     try:
@@ -61,22 +61,24 @@ def _tell(found: Iterable[Retained], *, apply: bool) -> int:
     is_first = True
     for done in found:
         _add(totals, done)
-        if done.values or done.problems:
+        if done.due or done.problems:
             if is_first:
                 say(_line("DAG", _HEADINGS))
             is_first = False
             say(_line(done.dag_id, _cells(done)))
             for problem in done.problems:
                 say(f"  {problem}")
+            if done.failed > len(done.problems):
+                say(f"  and {done.failed - len(done.problems):,} more")
     blobs, rows = _size(totals["in_blobs"]), _size(totals["in_rows"])
     if not apply:
         say(
-            f"{totals['values']:,} values of {totals['going']:,} runs would be retired, {blobs} in blobs and {rows} in "
+            f"{totals['due']:,} values of {totals['going']:,} runs would be retired, {blobs} in blobs and {rows} in "
             f"rows; {totals['failed']:,} failed; add --apply to do so"
         )
     else:
         say(
-            f"{totals['retired']:,} of {totals['values']:,} values of {totals['going']:,} runs retired; "
+            f"{totals['retired']:,} of {totals['due']:,} values of {totals['going']:,} runs retired; "
             f"{totals['changed']:,} changed meanwhile, {totals['failed']:,} failed"
         )
     return totals["failed"]
@@ -102,7 +104,7 @@ def _add(totals: dict[str, int], done: Retained) -> None:
 def _cells(done: Retained) -> Iterator[str]:
     yield f"{done.runs:,}"
     yield f"{done.going:,}"
-    yield f"{done.values:,}"
+    yield f"{done.due:,}"
     yield _size(done.in_blobs)
     yield _size(done.in_rows)
     yield "" if done.oldest is None else f"{done.oldest:%Y-%m-%d}"
@@ -130,7 +132,7 @@ def _progress() -> Callable[[Retained], None]:
         nonlocal told
         if time.monotonic() - told > _INTERVAL:
             told = time.monotonic()
-            counts = f"{done.runs:,} runs, {done.values:,} values to retire, {done.retired:,} retired"
+            counts = f"{done.runs:,} runs, {done.due:,} values to retire, {done.retired:,} retired"
             sys.stderr.write(f"{done.dag_id}: {counts}, {done.failed:,} failed\n")
 
     return tell

@@ -1,0 +1,79 @@
+"""Maintenance from inside Airflow, once a day: retire old values, and delete payloads that no XCom refers to.
+
+Tasks of Airflow 3 have no way to the metadata database.  These do not get round that: each starts the console command
+in a process of its own, which is told what the scheduler knows.  The connection ``xcom_metadata`` has as its password
+what ``[database] sql_alchemy_conn`` is there:
+
+    url=$(airflow config get-value database sql_alchemy_conn)
+    airflow connections add xcom_metadata --conn-type generic --conn-password "$url"
+
+The workers must reach that database, and the stores; a queue of workers near them is a good place.  Nothing is done
+with a database that does not know the very run that asks for it: in another one, nothing would refer to any payload.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+from airflow.sdk import Connection, Param, dag, task
+
+CONNECTION = "xcom_metadata"
+
+
+def run_command(context: Any, *arguments: str) -> None:
+    """Run ``airflow-xcom`` as on the scheduler; what it says is in the log of the task, which fails if it does."""
+    url = Connection.get(CONNECTION).password
+    if not url or not is_here(url, context["dag_run"]):
+        msg = f"the connection {CONNECTION} does not lead to the metadata database of this Airflow"
+        raise ValueError(msg)
+    told = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url, "_AIRFLOW_PROCESS_CONTEXT": "server"}
+    # What Airflow sets for tasks, in the name that this option had before 2.3.
+    inherited = {name: value for name, value in os.environ.items() if name != "AIRFLOW__CORE__SQL_ALCHEMY_CONN"}
+    command = [sys.executable, "-m", "airflow_xcom.backend.cli", *arguments]
+    subprocess.run(command, env=inherited | told, check=True)  # noqa: S603 - our own interpreter
+
+
+def is_here(url: str, dag_run: Any) -> bool:
+    """Whether a database knows this run."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(url)
+    query = sqlalchemy.text("SELECT count(*) FROM dag_run WHERE dag_id = :dag AND run_id = :run AND state = 'running'")
+    with engine.connect() as connection:
+        found = connection.execute(query, {"dag": dag_run.dag_id, "run": dag_run.run_id}).scalar_one()
+    engine.dispose()
+    return found == 1
+
+
+@task
+def retain(**context: Any) -> None:
+    """Retire what the tags of Dags and ``[xcom_codecs] keep`` do not keep any more."""
+    run_command(context, "retain", "--apply")
+
+
+@task
+def sweep(**context: Any) -> None:
+    """Delete the payloads that no XCom has referred to for a while."""
+    seconds = [f"--{name}={context['params'][name]}" for name in ("grace", "wait")]
+    run_command(context, "sweep", "--apply", *seconds)
+
+
+@dag(
+    schedule="@daily",
+    catchup=False,
+    max_active_runs=1,
+    max_active_tasks=1,
+    is_paused_upon_creation=True,
+    params={"grace": Param(86_400, type="integer", minimum=0), "wait": Param(300, type="integer", minimum=0)},
+    tags=["airflow-xcom-codecs"],
+)
+def maintenance() -> None:
+    """Both, whether or not the other fails."""
+    retain()
+    sweep()
+
+
+maintenance()
