@@ -784,7 +784,7 @@ def test_memory_does_not_grow_with_the_runs(backend: Backend, tmp_path: Any) -> 
     backend.options(keep="1d", threshold=-1)
     row = json.dumps(backend.push((1, 2)))
     peaks = []
-    for count in (1_000, 4_000):
+    for count in (500, 2_000):
         folder = tmp_path / str(count)
         folder.mkdir()
         engine = tables("3.4", folder)

@@ -18,7 +18,7 @@ from airflow_xcom.backend.settings import Settings, get_provider_info, settings
 from airflow_xcom.codecs import Compression
 
 OPTIONS = {"path", "stores", "store_timeout", "threshold", "compression", "modules", "legacy_backend"}
-OPTIONS |= {"preserve_key_order"}
+OPTIONS |= {"preserve_key_order", "keep", "keep_success", "keep_failed", "retain_when_run_ends"}
 
 
 def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +63,11 @@ WRONG = [
     ("stores", '{"a": "/srv"}', "needs a URL"),
     ("stores", '{"default": "file:///a"}', "another name"),
     ("preserve_key_order", "perhaps", "True or False"),
+    ("keep", "", "give forever, an age such as"),
+    ("keep", "7d, 5", "'5' is no time to keep values"),
+    ("keep_success", "soon", "'soon' is no time"),
+    ("keep_failed", "7d,", "'' is no time"),
+    ("retain_when_run_ends", "later", "True or False"),
     ("legacy_backend", "nothing.Here", "cannot be imported"),
     ("legacy_backend", "nothing", "cannot be imported"),
     ("legacy_backend", "os.path", "not an XCom backend"),
@@ -108,6 +113,13 @@ def test_a_store_over_a_network_is_told_from_a_folder() -> None:
 def test_booleans(backend: Backend, text: str, expected: bool) -> None:
     backend.options(preserve_key_order=text)
     assert settings().preserve_key_order is expected
+
+
+def test_how_long_values_are_kept_may_differ_by_the_state_of_the_run(backend: Backend) -> None:
+    assert {state: [term.text for term in terms] for state, terms in settings().keep.items()} == {"": ["forever"]}
+    backend.options(keep=" 30d , 5runs", keep_failed="90d")
+    texts = {state: [term.text for term in terms] for state, terms in settings().keep.items()}
+    assert texts == {"": ["30d", "5runs"], "failed": ["90d"]}
 
 
 def test_the_store_to_write_to_may_be_named(backend: Backend, tmp_path: Path) -> None:
