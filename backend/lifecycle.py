@@ -7,8 +7,10 @@ there is one, hands what was noted to a process of its own (:mod:`airflow_xcom.b
 
 from __future__ import annotations
 
+import _thread
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -34,7 +36,7 @@ class RunEndListener:
 
     def __init__(self) -> None:
         self._ended: dict[str, str] = {}
-        self._thread: threading.Thread | None = None
+        self._process: int | None = None  # in which the thread runs, which a fork does not take along
         self._lock = threading.Lock()
 
     @hookimpl
@@ -52,9 +54,9 @@ class RunEndListener:
         try:
             with self._lock:
                 self._ended[dag_id] = run_id
-                if self._thread is None or not self._thread.is_alive():
-                    self._thread = threading.Thread(target=self._hand_over, name="airflow-xcom-retain", daemon=True)
-                    self._thread.start()
+                if self._process != os.getpid():
+                    _thread.start_new_thread(self._hand_over, ())  # threading.Thread.start waits for the thread
+                    self._process = os.getpid()
         except Exception:
             log.exception("the values of the Dag %s could not be seen to at the end of the run %s", dag_id, run_id)
 
@@ -64,7 +66,7 @@ class RunEndListener:
             with self._lock:
                 ended, self._ended = self._ended, {}
                 if not ended:
-                    self._thread = None
+                    self._process = None
                     return
             _see_to(ended)
 

@@ -183,7 +183,7 @@ def test_the_hook_returns_while_the_process_runs_and_runs_that_end_meanwhile_are
     go_on.set()
     until("the second process", lambda: len(seen) == 2)
     assert seen[1] == {"a": "999", "b": "999"}
-    until("the end of the thread", lambda: listener._thread is None)
+    until("the end of the thread", lambda: listener._process is None)
     listener.on_dag_run_success(ended("c"))
     until("another thread", lambda: len(seen) == 3)
 
@@ -203,7 +203,7 @@ def test_a_process_that_fails_is_logged_and_never_raised(
     listener = RunEndListener()
     with caplog.at_level(logging.ERROR, "airflow_xcom.backend"):
         listener.on_dag_run_failed(ended("a"))
-        until("the end of the thread", lambda: listener._thread is None)
+        until("the end of the thread", lambda: listener._process is None)
     assert said in caplog.text
     assert "a" in caplog.records[0].getMessage()
 
@@ -211,10 +211,10 @@ def test_a_process_that_fails_is_logged_and_never_raised(
 def test_a_hook_that_cannot_start_a_thread_does_not_raise(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(_: threading.Thread) -> None:
+    def refuse(*_: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(lifecycle._thread, "start_new_thread", refuse)
     RunEndListener().on_dag_run_success(ended("a", "manual"))
     assert "could not be seen to at the end of the run manual" in caplog.text
 

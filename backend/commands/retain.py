@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         with metadata_runs() as runs:
             failed = tell(retain(runs, options.dag, apply=options.apply, progress=_progress()), apply=options.apply)
     except SQLAlchemyError as error:
-        sys.stderr.write(f"airflow-xcom: the metadata database: {error}\n")
+        sys.stderr.write(f"airflow-xcom: the metadata database: {type(error).__name__}: {error}\n")
         return 1
     return 1 if failed else 0
 
