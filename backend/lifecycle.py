@@ -58,7 +58,7 @@ class RunEndListener:
                     _thread.start_new_thread(self._hand_over, ())  # threading.Thread.start waits for the thread
                     self._process = os.getpid()
         except Exception:
-            log.exception("the values of the Dag %s could not be seen to at the end of the run %s", dag_id, run_id)
+            log.exception("no values can be retired after the run %s %s", dag_id, run_id)
 
     def _hand_over(self) -> None:
         while True:
@@ -73,17 +73,18 @@ class RunEndListener:
 
 def _see_to(ended: dict[str, str]) -> None:
     """Have a process see to the values of these Dags; what goes wrong is logged."""
+    runs = ", ".join(f"{dag_id} {run_id}" for dag_id, run_id in ended.items())
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter
             _PROCESS, input=json.dumps(ended), capture_output=True, text=True, check=False, start_new_session=True
         )
-        said = f"{done.stdout}{done.stderr}"[-_SHOWN:].strip()
         if done.returncode != 0:
-            log.error("the values of the Dags %s were not all retired: %s", ", ".join(ended), said)
+            said = f"{done.stdout}{done.stderr}"[-_SHOWN:].strip()
+            log.error("not all values could be retired after the runs %s: %s", runs, said)
         else:
-            log.info("retention after runs of %s: %s", ", ".join(ended), done.stdout.strip())
+            log.info("after the runs %s: %s", runs, done.stdout.strip())
     except Exception:
-        log.exception("the values of the Dags %s could not be seen to", ", ".join(ended))
+        log.exception("no values could be retired after the runs %s", runs)
 
 
 def _listeners() -> list[Any]:
