@@ -177,16 +177,17 @@ def test_a_missing_library_is_named(backend: Backend, monkeypatch: pytest.Monkey
     assert_names_the_xcom(caught.value)
 
 
-@pytest.mark.parametrize("where", ["envelope", "tag"])
-def test_a_newer_version_is_refused_by_name(backend: Backend, where: str) -> None:
+@pytest.mark.parametrize(("where", "newest"), [("envelope", 2), ("tag", 1)])
+def test_a_newer_version_is_refused_by_name(backend: Backend, where: str, newest: int) -> None:
     row = backend.push((1,))
     if where == "envelope":
-        row["airflow_xcom"]["version"] = 2
+        row["airflow_xcom"]["version"] = newest + 1
     else:
-        row["airflow_xcom"]["data"]["$"][1] = 2
-    with pytest.raises(NewerFormatError, match="version 2, and this release reads up to 1; upgrade") as caught:
+        row["airflow_xcom"]["data"]["$"][1] = newest + 1
+    message = f"version {newest + 1}, and this release reads up to {newest}; upgrade"
+    with pytest.raises(NewerFormatError, match=message) as caught:
         backend.pull(row)
-    assert caught.value.version == 2
+    assert caught.value.version == newest + 1
     assert "return_value" in str(caught.value)
 
 
