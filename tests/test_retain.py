@@ -319,15 +319,15 @@ def test_without_a_policy_everything_is_kept(world: World) -> None:
     assert world.retired() == set()
 
 
-@pytest.mark.parametrize("state", ["running", "queued", "unheard of"])
-def test_a_run_that_is_going_is_never_touched_nor_counted(world: World, state: str) -> None:
+def test_runs_that_are_going_are_never_touched_nor_counted(world: World) -> None:
     world.backend.options(keep="1run")
-    world.push(world.run("going", 30, state=state), array())
-    world.push(world.run("going without end", None, state=state), array())
+    for state in ("running", "queued", "unheard of"):
+        world.push(world.run(state, 3, state=state), array())
+        world.push(world.run(f"{state} without end", None, state=state), array())
     world.push(world.run("ended", 20), array())
-    done = world.retain()
+    done = world.retain()["flights"]
     assert world.retired() == set()
-    assert done["flights"].runs == 1
+    assert (done.runs, done.changed) == (1, 0)
     world.backend.options(keep="0runs")
     world.retain()
     assert world.retired() == {"ended"}
@@ -336,17 +336,17 @@ def test_a_run_that_is_going_is_never_touched_nor_counted(world: World, state: s
 UNSETTLED = [None, "scheduled", "queued", "running", "restarting", "up_for_retry", "up_for_reschedule", "deferred"]
 
 
-@pytest.mark.parametrize("state", [*UNSETTLED, "awaiting_input", "unheard of"])
-def test_a_run_that_ended_but_for_a_task_is_never_touched(world: World, state: Any) -> None:
+def test_runs_that_ended_but_for_a_task_are_never_touched_nor_counted(world: World) -> None:
     world.backend.options(keep="0s")
-    world.push(world.run("cleared", 30), array())
-    world.task("cleared", "again", state)
+    for state in [*UNSETTLED, "awaiting_input", "unheard of"]:
+        world.push(world.run(f"but for {state}", 30), array())
+        world.task(f"but for {state}", "again", state)
     world.push(world.run("ended", 30), array())
-    for other in SETTLED:
-        world.task("ended", f"was {other}", other)
+    for state in SETTLED:
+        world.task("ended", f"was {state}", state)
     done = world.retain()["flights"]
     assert world.retired() == {"ended"}
-    assert (done.runs, done.changed) == (1, 0), "it is not counted either"
+    assert (done.runs, done.changed) == (1, 0)
 
 
 LONG = ["a plain value that is rather long"] * 40
@@ -359,25 +359,26 @@ PLAIN = {
 
 
 @on_sqlite
-@pytest.mark.parametrize("key", PLAIN)
-def test_of_plain_values_only_long_returned_ones_go(world: World, key: str) -> None:
-    value, goes = PLAIN[key]
+def test_of_plain_values_only_long_returned_ones_go(world: World) -> None:
     world.backend.options(keep="0s")
-    world.push(world.run("old", 30), value, key=key)
-    assert world.rows()["old", key] == value, "it is plain"
+    world.run("old", 30)
+    for key, (value, _) in PLAIN.items():
+        world.push("old", value, key=key)
+        assert world.rows()["old", key] == value, "it is plain"
     world.retain()
-    assert is_tombstone(world.rows()["old", key]) == goes
-    if not goes:
-        assert world.rows()["old", key] == value
+    for key, (value, goes) in PLAIN.items():
+        row = world.rows()["old", key]
+        assert is_tombstone(row) if goes else row == value, key
 
 
-@on_sqlite
-@pytest.mark.parametrize("value", [None, 1, 1.5, "short", {"a": [1]}, True])
-def test_short_plain_values_stay(world: World, value: Any) -> None:
+def test_short_plain_values_stay(world: World) -> None:
     world.backend.options(keep="0s")
-    world.push(world.run("old", 30), value)
+    values = [None, 1, 1.5, "short", {"a": [1]}, True]
+    for number, value in enumerate(values):
+        world.push(world.run(f"old {number}", 30), value)
     done = world.retain()["flights"]
-    assert (world.rows()["old", "return_value"], done.due, done.failed) == (value, 0, 0)
+    assert [world.rows()[f"old {number}", "return_value"] for number in range(len(values))] == values
+    assert (done.runs, done.due, done.failed) == (len(values), 0, 0)
 
 
 @on_sqlite
@@ -853,15 +854,30 @@ def test_the_command_tells_scripts_the_same(
     assert dt.datetime.fromisoformat(dag["oldest"]) < NOW - dt.timedelta(days=39)
 
 
+@pytest.mark.parametrize("when", ["from the start", "halfway"])
 @on_sqlite
-def test_a_database_that_is_away_is_an_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_away_is_an_error(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], when: str
+) -> None:
     world.backend.options(keep="0s")
-    world.push(world.run("old", 30), array())
-    monkeypatch.setitem(world.variables, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "sqlite:////nowhere/at/all.db")
-    done = world.command("--apply")
-    assert done.returncode == 1
-    assert "airflow-xcom: the metadata database: " in done.stderr
-    assert world.retired() == set()
+    for dag in ("a", "b"):
+        world.push(world.run(dag, 30, dag=dag), array(), dag=dag)
+    away = sqlalchemy.create_engine("sqlite:////nowhere/at/all.db")
+    monkeypatch.setattr(
+        runs, "metadata_runs", lambda: nullcontext(Runs(away if when == "from the start" else world.engine))
+    )
+    replace = Runs.replace
+
+    def leave(self: Runs, run: Any, changes: Any) -> Any:
+        if run.dag_id == "b":
+            self._engine = away
+        return replace(self, run, changes)
+
+    monkeypatch.setattr(Runs, "replace", leave)
+    assert cli.main(["retain", "--apply"]) == 1
+    assert "airflow-xcom: the metadata database: OperationalError: " in capsys.readouterr().err
+    assert world.retired() == (set() if when == "from the start" else {"a"})
+    world.assert_rows_are_whole()
 
 
 @on_sqlite
