@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.errors import (
     ExpiredPayloadError,
+    ExportError,
     ForgedReferenceError,
     HintError,
     MissingPayloadError,
@@ -21,6 +22,7 @@ from airflow_xcom.backend.errors import (
     StoreNotFoundError,
     StoreUnreachableError,
     UnknownStoreError,
+    XComNotFoundError,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CodecXComBackend",
     "ExpiredPayloadError",
+    "ExportError",
     "ForgedReferenceError",
     "HintError",
     "MissingPayloadError",
@@ -42,6 +45,7 @@ __all__ = [
     "StoreNotFoundError",
     "StoreUnreachableError",
     "UnknownStoreError",
+    "XComNotFoundError",
     "pull_table",
     "stored",
     "table_of",

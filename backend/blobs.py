@@ -17,12 +17,21 @@ from airflow_xcom.backend.stores.base import BlobNotFoundError
 from airflow_xcom.codecs import CorruptPayloadError, Payload, decode, decode_part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from airflow_xcom.backend.settings import Settings
     from airflow_xcom.backend.stores.base import Store
 
-__all__ = ["copy_blob", "delete_blob", "read_blob", "read_part", "store_name", "write_blob"]
+__all__ = [
+    "copy_blob",
+    "delete_blob",
+    "ranges_of",
+    "read_blob",
+    "read_part",
+    "store_name",
+    "verified",
+    "write_blob",
+]
 
 log = logging.getLogger("airflow_xcom.backend")
 
@@ -47,12 +56,12 @@ def copy_blob(reference: Reference, coordinate: Coordinate, name: str) -> Refere
         UnknownStoreError: there is no store of this name, or the blob's own is not configured here.
         MissingPayloadError, CorruptPayloadError, StoreError: see :func:`read_blob`.
     """
-    memory = _verified(reference)
+    memory = verified(reference)
     path = unique_path(coordinate, _SUFFIXES.get(reference.format, ""))
     copy = _put(name, settings().stores[name], path, [memory], reference.format)
     try:
         del memory
-        _verified(copy)
+        verified(copy)
     except BaseException:
         delete_blob(copy)
         raise
@@ -88,7 +97,7 @@ def read_blob(reference: Reference) -> Any:
         DecodeError: see :func:`airflow_xcom.codecs.decode`.
         StoreError: the store cannot be read.
     """
-    return decode(_verified(reference), reference.format)
+    return decode(verified(reference), reference.format)
 
 
 def read_part(reference: Reference, **wanted: Any) -> Any:
@@ -101,17 +110,34 @@ def read_part(reference: Reference, **wanted: Any) -> Any:
         MissingPayloadError, UnknownStoreError, DecodeError, StoreError: see :func:`read_blob`.
     """
     if wanted.get("columns") is None and wanted.get("rows") is None:
-        memory = _verified(reference)
+        memory = verified(reference)
         return decode_part(lambda ranges: [memory[slice(*part)] for part in ranges], len(memory), **wanted)
+    return decode_part(ranges_of(reference), reference.size, **wanted)
+
+
+def ranges_of(reference: Reference) -> Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]:
+    """What gives some bytes of a blob, from the start to before the stop of each range.
+
+    Raises:
+        MissingPayloadError, UnknownStoreError, StoreError: see :func:`read_blob`.
+    """
     store = _store(reference)
-    try:
-        return decode_part(lambda ranges: store.read(reference.path, ranges), reference.size, **wanted)
-    except BlobNotFoundError as error:
-        raise _missing(store, reference) from error
+
+    def fetch(ranges: Sequence[tuple[int, int]]) -> Sequence[memoryview]:
+        try:
+            return store.read(reference.path, ranges)
+        except BlobNotFoundError as error:
+            raise _missing(store, reference) from error
+
+    return fetch
 
 
-def _verified(reference: Reference) -> memoryview:
-    """A blob's bytes, which are those that were written."""
+def verified(reference: Reference) -> memoryview:
+    """A blob's bytes, which are those that were written.
+
+    Raises:
+        MissingPayloadError, UnknownStoreError, CorruptPayloadError, StoreError: see :func:`read_blob`.
+    """
     store = _store(reference)
     try:
         memory = store.get(reference.path)

@@ -1,4 +1,7 @@
-"""The command line: ``airflow-xcom``."""
+"""The command line: ``airflow-xcom``, and the same as ``airflow xcom-codecs``.
+
+Airflow imports this module for each of its own commands, so that it must load nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,47 +9,124 @@ import argparse
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_xcom.backend.commands import migrate, retain
-from airflow_xcom.backend.commands.terminal import say
+from airflow_xcom.backend.commands import exporting, inspecting, listing, migrate, retain, verifying
+from airflow_xcom.backend.commands.terminal import tell, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "airflow_commands", "main"]
 
-COMMANDS = {"migrate": migrate, "retain": retain}  # modules with HELP, add_arguments(parser) and run(options)
+COMMANDS: dict[str, Any] = {  # modules with HELP, add_arguments(parser) and run(options)
+    "list": listing,
+    "inspect": inspecting,
+    "verify": verifying,
+    "export": exporting,
+    "migrate": migrate,
+    "retain": retain,
+}
+
+_HELP = "look after the payloads of XComs"
+_DESCRIPTION = (
+    "Look after the payloads of XComs.  Run it where `airflow db` works: it reads the metadata database, and the "
+    "stores in the configuration."
+)
+_INTERRUPTED = 130  # as shells have it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command, and give its exit code: 0 if all went well, 1 if something could not be done."""
-    # As Airflow's own commands do: connections then come from the metadata database too (3.2 on).
-    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
-    logging.getLogger("airflow_xcom.backend").setLevel(logging.WARNING)
-    from airflow_xcom.codecs import CodecError
+    """Run a command, and give its exit code.
 
+    0 if all went well, 1 if something is wrong or could not be done, 2 if the line was not understood.
+    """
     options = _parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = options.command
-    try:
-        return command(options)
-    except CodecError as error:
-        say(f"airflow-xcom: {error}")
-        return 1
+    return _run(options.command, options)
+
+
+def airflow_commands() -> list[Any]:
+    """The commands as those of Airflow, which looks for them in the provider's metadata from 3.2 on."""
+    from airflow.cli.cli_config import ActionCommand, GroupCommand
+
+    commands = [
+        ActionCommand(name=name, help=module.HELP, func=partial(_exit, module.run), args=_arguments(module))
+        for name, module in COMMANDS.items()
+    ]
+    return [GroupCommand(name="xcom-codecs", help=_HELP, description=_DESCRIPTION, subcommands=commands)]
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="airflow-xcom",
-        description="Look after the payloads of XComs.  Run it where `airflow db` works: it reads the metadata "
-        "database, and the stores in [xcom_codecs].",
-    )
+    parser = argparse.ArgumentParser(prog="airflow-xcom", description=_DESCRIPTION)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=module.HELP)
         module.add_arguments(subparser)
         subparser.set_defaults(command=module.run)
     return parser
+
+
+def _arguments(module: Any) -> Any:
+    return (_Arguments(module),)
+
+
+class _Arguments:
+    """All that a command takes, in place of Airflow's ``Arg``: declared once, to argparse itself."""
+
+    flags = ("arguments",)
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def add_to_parser(self, parser: argparse.ArgumentParser) -> None:
+        parser.formatter_class = argparse.HelpFormatter  # Airflow's would take [xcom_codecs] for markup
+        self._module.add_arguments(parser)
+
+
+def _exit(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> NoReturn:
+    """Run a command; Airflow itself takes no exit code from it."""
+    sys.exit(_run(command, options))
+
+
+def _run(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Run a command, and say what stopped it."""
+    # As Airflow's own commands do: connections then come from the metadata database too (3.2 on).
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    log = logging.getLogger("airflow_xcom.backend")
+    log.setLevel(logging.WARNING)
+    log.addFilter(_readable)
+    try:
+        code = command(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - what is not expected is raised again
+        tell(f"airflow-xcom: {_reason(error)}")
+        return 1
+    return code
+
+
+def _readable(record: logging.LogRecord) -> bool:
+    """Have a message say names of people's making without obeying them."""
+    record.msg, record.args = visible(record.getMessage()), ()
+    return True
+
+
+def _reason(error: Exception) -> str:
+    """What stopped a command, if it is no fault of the command."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from airflow_xcom.codecs import CodecError
+
+    if isinstance(error, SQLAlchemyError):
+        return f"the metadata database cannot be read: {getattr(error, 'orig', None) or error}"
+    if isinstance(error, CodecError):
+        return str(error)
+    raise error
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from airflow_xcom.codecs import CodecError, CorruptPayloadError, DecodeError
 
 __all__ = [
     "ExpiredPayloadError",
+    "ExportError",
     "ForgedReferenceError",
     "HintError",
     "MissingPayloadError",
@@ -20,6 +21,7 @@ __all__ = [
     "StoreNotFoundError",
     "StoreUnreachableError",
     "UnknownStoreError",
+    "XComNotFoundError",
 ]
 
 
@@ -167,6 +169,22 @@ class UnknownStoreError(DecodeError, LookupError):
 
 class ForgedReferenceError(CorruptPayloadError):
     """The reference in a row is not one that this backend writes: it leaves the store, or is malformed."""
+
+
+class XComNotFoundError(CodecError, LookupError):
+    """No XCom, or not a single one, is what a command was told to look at."""
+
+
+class ExportError(CodecError, ValueError):
+    """A file format cannot hold a value exactly, or the file cannot be written.
+
+    Attributes:
+        format: of the file.
+    """
+
+    def __init__(self, format: str, reason: str) -> None:  # noqa: A002 - the option's name
+        super().__init__(reason)
+        self.format = format
 
 
 def _without_passwords(value: object) -> object:

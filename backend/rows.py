@@ -7,16 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.backend.reference import ENVELOPE_KEY, Envelope
-from airflow_xcom.codecs import CodecError
+from airflow_xcom.backend.reference import ENVELOPE_KEY, Coordinate, Envelope
+from airflow_xcom.codecs import CodecError, CorruptPayloadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Row", "Rows", "metadata_rows"]
+__all__ = ["Found", "Row", "Rows", "metadata_rows"]
 
 _TABLES = ("xcom", "xcom_v1", "xcom_v2")  # up to Airflow 3.3; from 3.4 on, the old ones and those of its own
 _PAGE = 500
+_SMALL_PAGE = 100  # where values are held along with their rows
+_PARTS = ("dag_id", "run_id", "task_id", "map_index", "key")  # of a coordinate, and columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,34 @@ class Row:
 
     def __str__(self) -> str:
         return f"{self.envelope.coordinate} ({self.table} {self.identity})"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A row of any kind.
+
+    Attributes:
+        table: the name of its table.
+        identity: its primary key.
+        text: its value as the database gives it as text.
+        coordinate: which XCom it is, by the columns of the table; what they do not tell, by its envelope.
+        stored: its value.
+        envelope: the value, if it is one of our envelopes.
+        error: why it cannot be read, if it should be one.
+    """
+
+    table: str
+    identity: tuple[Any, ...]
+    text: Any
+    coordinate: Coordinate
+    stored: Any
+    envelope: Envelope | None = None
+    error: CodecError | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it has an envelope, readable or not."""
+        return self.envelope is not None or self.error is not None
 
 
 class Rows:
@@ -102,6 +132,52 @@ class Rows:
         with self._engine.begin() as connection:
             return bool(connection.execute(update).rowcount)
 
+    def found(self, wanted: Coordinate, page: int = _SMALL_PAGE, *, plain: bool = False) -> Iterator[Found]:
+        """The rows that have the parts of a coordinate which are set, in the order of their keys, page by page.
+
+        Args:
+            wanted: the parts that matter are not None.
+            page: rows that are held at a time.
+            plain: give rows without an envelope, too.
+        """
+        for name in self._tables:
+            for row in self._found(name, wanted, page, plain=plain):
+                if (plain or row.is_ours) and _agrees(wanted, row.coordinate):
+                    yield row
+
+    def _found(self, name: str, wanted: Coordinate, page: int, *, plain: bool) -> Iterator[Found]:
+        import sqlalchemy
+
+        table = self._tables[name]
+        keys, text = list(table.primary_key), _as_text(table)
+        known = {part: table.c[part] for part in _PARTS if part in table.c}
+        parts = {part: getattr(wanted, part) for part in known}
+        select = sqlalchemy.select(*known.values(), *keys, text).order_by(*keys).limit(page)
+        select = select.where(*(known[part] == value for part, value in parts.items() if value is not None))
+        if text is not table.c.value and not plain:
+            select = select.where(text.contains(f'"{ENVELOPE_KEY}"'))
+        last: tuple[Any, ...] | None = None
+        while True:
+            after = select if last is None else select.where(sqlalchemy.tuple_(*keys) > sqlalchemy.tuple_(*last))
+            with self._engine.connect() as connection:
+                rows = connection.execute(after).fetchall()
+            for row in rows:
+                place = dict(zip(known, row, strict=False))
+                yield _found_row(name, tuple(row[len(known) : -1]), row[-1], place)
+            if len(rows) < page:
+                return
+            last = tuple(rows[-1][len(known) : -1])
+
+    def is_current(self, row: Found) -> bool:
+        """Whether a row is still what it was when it was read."""
+        import sqlalchemy
+
+        table = self._tables[row.table]
+        same = [column == part for column, part in zip(table.primary_key, row.identity, strict=True)]
+        with self._engine.connect() as connection:
+            found = connection.execute(sqlalchemy.select(_as_text(table)).where(*same)).fetchone()
+        return found is not None and bool(found[0] == row.text)
+
 
 @contextmanager
 def metadata_rows() -> Iterator[Rows]:
@@ -126,3 +202,25 @@ def _envelope(text: Any) -> Envelope | None:
         return Envelope.from_json(json.loads(text))
     except (ValueError, TypeError, CodecError):
         return None
+
+
+def _found_row(table: str, identity: tuple[Any, ...], text: Any, place: dict[str, Any]) -> Found:
+    """A row, with its envelope or what is wrong with it."""
+    try:
+        stored = json.loads(text)
+    except (ValueError, TypeError):
+        ours = isinstance(text, str | bytes) and ENVELOPE_KEY in str(text)
+        error = CorruptPayloadError("the row is not JSON") if ours else None
+        return Found(table, identity, text, Coordinate(**place), None, None, error)
+    try:
+        envelope = Envelope.from_json(stored)
+    except CodecError as error:
+        error.context = str(Coordinate(**place))
+        return Found(table, identity, text, Coordinate(**place), stored, None, error)
+    written = {} if envelope is None else {part: getattr(envelope.coordinate, part) for part in _PARTS}
+    return Found(table, identity, text, Coordinate(**{**written, **place}), stored, envelope)
+
+
+def _agrees(wanted: Coordinate, found: Coordinate) -> bool:
+    parts = ((getattr(wanted, part), getattr(found, part)) for part in _PARTS)
+    return all(part is None or part == value for part, value in parts)

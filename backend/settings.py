@@ -120,6 +120,7 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-xcom-codecs",
         "name": "XCom codecs",
         "description": "Typed XComs: values come back exact, without pickle.\n",
+        "cli": ["airflow_xcom.backend.cli.airflow_commands"],  # from Airflow 3.2 on; earlier ones do not look
         "config": {SECTION: {"description": "Options of the XCom codecs backend.\n", "options": options}},
     }
 

@@ -33,6 +33,7 @@ from airflow_xcom.codecs.registry import ENTRY_POINT_GROUP, Registry, codec, reg
 
 if TYPE_CHECKING:
     from airflow_xcom.codecs.natives import exact_json
+    from airflow_xcom.codecs.outlines import outline, outline_json, refused_classes
     from airflow_xcom.codecs.payload import FORMATS, Payload, decode, decode_json, decode_part, encode
 
 __all__ = [
@@ -69,6 +70,9 @@ __all__ = [
     "decode_part",
     "encode",
     "exact_json",
+    "outline",
+    "outline_json",
+    "refused_classes",
     "registry",
 ]
 
@@ -80,6 +84,9 @@ _LAZY = {
     "decode_part": "payload",
     "encode": "payload",
     "exact_json": "natives",
+    "outline": "outlines",
+    "outline_json": "outlines",
+    "refused_classes": "outlines",
 }
 
 

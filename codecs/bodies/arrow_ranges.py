@@ -31,6 +31,7 @@ Range = tuple[int, int]  # the first byte, and the one behind the last
 
 _MAGIC = b"ARROW1"
 _TAIL = 1 << 16  # bytes; enough for the footer of a table of hundreds of columns
+_COMPRESSIONS = ("lz4", "zstd")  # of Message.fbs, CompressionType
 _GAP = 1 << 14  # bytes that are read along rather than asked around
 _AT_ONCE = 1 << 26  # bytes that are asked for at a time; each takes memory twice until they are in place
 
@@ -48,6 +49,7 @@ class ArrowRanges:
         meta: what Arrow cannot say, in the JSON syntax.
         schema: of the table, without metadata.
         count: its rows.
+        compression: of its batches: ``"lz4"``, ``"zstd"`` or ``"none"``.
         memory: what the tables lie in that :meth:`table` gives.
 
     Raises:
@@ -86,6 +88,7 @@ class ArrowRanges:
         self._ids = [set(_dictionary_ids(field)) for field in fields]
         self._batches = [_Batch(self.memory, block, schema.types) for block in blocks]
         self.count = sum(batch.count for batch in self._batches)
+        self.compression = next((batch.compression for batch in self._batches), "none")
 
     def _footer(self) -> _Fields:
         (length,) = struct.unpack_from("<i", self.memory, self._size - 10)
@@ -259,6 +262,7 @@ class _Batch:
         head = _message(memory, block[0]).table(2)
         self.count = head.number(0)
         self.is_compressed = head.has(3)
+        self.compression = _COMPRESSIONS[head.table(3).byte(0)] if self.is_compressed else "none"
         places = iter(_buffers(head, block))
         nodes = iter(head.structs(1, "<qq"))
         views = (count for (count,) in head.structs(4, "<q"))
@@ -407,6 +411,10 @@ class _Fields:
         """A 64-bit integer."""
         place = self._find(field)
         return 0 if place is None else int(struct.unpack_from("<q", self.memory, place)[0])
+
+    def byte(self, field: int) -> int:
+        place = self._find(field)
+        return 0 if place is None else self.memory[place]
 
     def table(self, field: int) -> _Fields:
         place = self._find(field)

@@ -49,14 +49,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = [
+    "BUFFER",
+    "FAR_TAG",
+    "FIRST_TAG",
+    "INLINE_BUFFER",
     "MAGIC",
+    "MANY",
     "PLAIN_VERSION",
+    "RECORDS",
+    "SAME",
+    "SHARED",
+    "TABLE",
     "VERSION",
     "Reader",
     "Writer",
     "pack_cells",
+    "place_of",
     "read",
     "read_cells",
+    "read_header",
     "read_nodes",
     "write",
 ]
@@ -64,8 +75,8 @@ __all__ = [
 MAGIC = "airflow_xcom"
 PLAIN_VERSION, VERSION = 1, 2  # of a body that is not compressed, and of one that is
 
-_INLINE_BUFFER, _BUFFER, _TABLE, _SHARED, _SAME, _RECORDS, _MANY, _FAR_TAG, _FIRST_TAG = 0, 1, 2, 3, 4, 5, 6, 15, 16
-_NEAR_TAGS = 128 - _FIRST_TAG
+INLINE_BUFFER, BUFFER, TABLE, SHARED, SAME, RECORDS, MANY, FAR_TAG, FIRST_TAG = 0, 1, 2, 3, 4, 5, 6, 15, 16
+_NEAR_TAGS = 128 - FIRST_TAG
 _DEEPEST = 100  # levels of tagged nodes in each other
 _DEEPEST_NATIVES = 500  # levels of lists and dicts in each other; some packers stop at 511, and the unpacker at 1024
 _ALIGNMENT = 64
@@ -85,7 +96,7 @@ _LEAVES = frozenset({str, int, float, bool, bytes, type(None)})  # in a list of 
 
 # As ExtType(), without its checks, which cost more than the packing of what most tagged values hold.
 _new_extension: Callable[[tuple[int, bytes]], msgpack.ExtType] = partial(tuple.__new__, msgpack.ExtType)
-_TO_COME = msgpack.ExtType(_SAME, b"")  # in place of what the writer that follows writes
+_TO_COME = msgpack.ExtType(SAME, b"")  # in place of what the writer that follows writes
 
 
 class _Chunks(list[Any]):
@@ -242,7 +253,7 @@ class Writer:
             self._depth -= 1
 
     def _table(self, table: Table) -> msgpack.ExtType:
-        return msgpack.ExtType(_TABLE, self.pack([table.meta, _Chunks(self._stream(table.table))]))
+        return msgpack.ExtType(TABLE, self.pack([table.meta, _Chunks(self._stream(table.table))]))
 
     def _tagged(self, tagged: Tagged) -> msgpack.ExtType:
         return self._tag(tagged.tag, tagged.version, self.pack(tagged.node))
@@ -252,7 +263,7 @@ class Writer:
         key = id(value)
         if key in self._places:
             self._met += 1
-            return msgpack.ExtType(_SAME, msgpack.packb(self._places[key]))
+            return msgpack.ExtType(SAME, msgpack.packb(self._places[key]))
         found = self._codec(value)
         if key in self.large:
             self._met += 1
@@ -287,13 +298,13 @@ class Writer:
     def _share(self, key: int, found: Codec, packed: bytes) -> msgpack.ExtType:
         place = self._places[key] = len(self._places)
         index = self.codes.setdefault((found.tag, found.version), len(self.codes))
-        return msgpack.ExtType(_SHARED, b"\x93" + msgpack.packb(place) + msgpack.packb(index) + packed)
+        return msgpack.ExtType(SHARED, b"\x93" + msgpack.packb(place) + msgpack.packb(index) + packed)
 
     def _tag(self, tag: str, version: int, packed: bytes) -> msgpack.ExtType:
         index = self.codes.setdefault((tag, version), len(self.codes))
         if index < _NEAR_TAGS:
-            return _new_extension((_FIRST_TAG + index, packed))
-        return msgpack.ExtType(_FAR_TAG, b"\x92" + msgpack.packb(index) + packed)
+            return _new_extension((FIRST_TAG + index, packed))
+        return msgpack.ExtType(FAR_TAG, b"\x92" + msgpack.packb(index) + packed)
 
     def _nodes_of(self, kind: type, items: list[Any]) -> tuple[Codec, list[Any]] | None:
         """The codec of a class and what it makes of objects; None where they may be large, or are to be shared."""
@@ -310,7 +321,7 @@ class Writer:
         try:
             columns = [self.pack(column) for column in records.columns]
             head = [b"\x93", self.pack(names), self.pack(records.keys), self._packer.pack_array_header(len(columns))]
-            return msgpack.ExtType(_RECORDS, b"".join(head + columns))
+            return msgpack.ExtType(RECORDS, b"".join(head + columns))
         except EncodeError as error:
             error.trail.append(records.source)
             raise
@@ -322,7 +333,7 @@ class Writer:
         except EncodeError as error:
             error.trail.append(many.source)
             raise
-        return msgpack.ExtType(_MANY, packed)
+        return msgpack.ExtType(MANY, packed)
 
     _FORMS: ClassVar[dict[type, Callable[[Writer, Any], msgpack.ExtType]]] = {
         Table: _table,
@@ -334,9 +345,9 @@ class Writer:
 
     def _buffer(self, chunks: list[memoryview]) -> msgpack.ExtType:
         if self._inline or sum(map(len, chunks)) < _SMALL:
-            return msgpack.ExtType(_INLINE_BUFFER, b"".join(chunks))
+            return msgpack.ExtType(INLINE_BUFFER, b"".join(chunks))
         self.buffers.append(chunks)
-        return msgpack.ExtType(_BUFFER, msgpack.packb(len(self.buffers) - 1))
+        return msgpack.ExtType(BUFFER, msgpack.packb(len(self.buffers) - 1))
 
 
 def _is_light(node: Any) -> bool:
@@ -406,9 +417,9 @@ class Reader:
         return msgpack.unpackb(packed, strict_map_key=False, ext_hook=self._extension)
 
     def _extension(self, code: int, data: bytes) -> Any:
-        if code == _INLINE_BUFFER:
+        if code == INLINE_BUFFER:
             return memoryview(bytearray(data))
-        if code == _BUFFER:
+        if code == BUFFER:
             return self._take(_index(msgpack.unpackb(data), len(self._buffers)))
         if self._depth >= _DEEPEST:
             msg = f"the payload is nested deeper than {_DEEPEST} levels of tagged values"
@@ -416,8 +427,8 @@ class Reader:
         self._depth += 1
         try:
             node: Any = _short_text(data) or self.unpack(data)
-            if code >= _FIRST_TAG:
-                return self._restore(code - _FIRST_TAG, node)
+            if code >= FIRST_TAG:
+                return self._restore(code - FIRST_TAG, node)
             return self._form(code, node)
         finally:
             self._depth -= 1
@@ -431,21 +442,21 @@ class Reader:
         return self._buffers[index]
 
     def _form(self, code: int, node: Any) -> Any:
-        if code == _TABLE:
+        if code == TABLE:
             meta, stream = node
             return self._table(stream, meta)
-        if code == _SAME:
+        if code == SAME:
             return self._kept(node)
-        if code == _RECORDS:
+        if code == RECORDS:
             return _records(*node)
-        if code == _MANY:
+        if code == MANY:
             index, nodes, gaps = node
             restore = self._restorer_of(_index(index, len(self._tags)))
             return many_of([restore(node) for node in nodes], gaps)
-        if code == _SHARED:
+        if code == SHARED:
             place, index, node = node
             return self._keep(place, self._restore(_index(index, len(self._tags)), node))
-        if code == _FAR_TAG:
+        if code == FAR_TAG:
             index, node = node
             return self._restore(_index(index, len(self._tags)), node)
         msg = f"the payload has an extension type {code}"
@@ -577,6 +588,14 @@ def _parts(size: int) -> Iterator[tuple[int, int]]:
         yield begin, min(begin + _PART, size)
 
 
+def place_of(position: int, size: int) -> tuple[int, int]:
+    """Where a buffer begins that comes behind ``position``, and where it ends."""
+    start = position + len(_lead(position, min(size, _PART)))
+    for begin, end in _parts(size):
+        position += len(_lead(position, end - begin)) + end - begin
+    return start, position
+
+
 def _lead(position: int, size: int) -> bytes:
     """The padding and the ``bin 32`` head that put the next byte at a multiple of 64."""
     return _NIL * (-(position + 5) % _ALIGNMENT) + b"\xc6" + size.to_bytes(4, "big")
@@ -607,14 +626,25 @@ def _header(memory: memoryview) -> tuple[list[Any], int]:
     raise CorruptPayloadError(msg)
 
 
-def _open(memory: memoryview, newest: int) -> tuple[list[Any], memoryview, list[memoryview]]:
-    """The table of tags, the packed tree and the buffers of a blob in writable memory."""
+def read_header(memory: memoryview, newest: int = VERSION) -> tuple[list[Any], int]:
+    """The header of a blob that is of no version after ``newest``, and where it ends.
+
+    Raises:
+        CorruptPayloadError: there is none, or it goes on behind the memory.
+        NewerFormatError: a newer release wrote it.
+    """
     header, position = _header(memory)
     if type(header) is not list or header[:1] != [MAGIC] or len(header) == 1:
         msg = "the payload is not a MessagePack body: its header is missing"
         raise CorruptPayloadError(msg)
     if header[1] not in range(PLAIN_VERSION, newest + 1):
         raise NewerFormatError("the MessagePack body", header[1], newest)
+    return header, position
+
+
+def _open(memory: memoryview, newest: int) -> tuple[list[Any], memoryview, list[memoryview]]:
+    """The table of tags, the packed tree and the buffers of a blob in writable memory."""
+    header, position = read_header(memory, newest)
     _, version, tags, entries, tree_entry = header
     if version == PLAIN_VERSION:
         return tags, *_parts_of(memory, position, entries, tree_entry)

@@ -22,7 +22,7 @@ from airflow_xcom.codecs.registry import registry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["by_name"]
+__all__ = ["by_name", "check_allowed"]
 
 
 def by_name(
@@ -97,18 +97,19 @@ def _find(name: str) -> type:
     """
     module, _, qualname = name.partition(":")
     dotted = f"{module}.{qualname}"
-    _check_allowed(dotted)
+    check_allowed(dotted)
     found = _walk(_import(module, dotted), qualname)
     if found is None:
         raise MissingClassError(dotted, f"the module {module!r} has no {qualname!r}")
     if not isinstance(found, type):
         msg = f"{dotted} is not a class"
         raise CorruptPayloadError(msg)
-    _check_allowed(_dotted(found))  # a module that is allowed may have imported a class that is not
+    check_allowed(_dotted(found))  # a module that is allowed may have imported a class that is not
     return found
 
 
-def _check_allowed(name: str) -> None:
+def check_allowed(name: str) -> None:
+    """Raises ClassNotAllowedError, with the line to add to the configuration, if the policy forbids a name."""
     if not registry.allows_class(name):
         raise ClassNotAllowedError(name, _remedy(name))
 

@@ -1,0 +1,82 @@
+"""Rows as aligned columns that fit the terminal, a page at a time."""
+
+from __future__ import annotations
+
+import shutil
+import unicodedata
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from airflow_xcom.backend.commands.terminal import say, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+__all__ = ["fitted", "say_columns"]
+
+_PAGE = 200  # rows that widths are made for, and that are held
+_GAP = "  "
+_CUT = "…"
+_NUMBERS = {"MAP", "SIZE"}  # heads of what is aligned to the right
+
+
+def say_columns(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
+    """Write rows below their heads, and give their number."""
+    remaining, count = iter(rows), 0
+    while page := list(islice(remaining, _PAGE)):
+        lines = fitted([heads, *page], shutil.get_terminal_size((0, 0)).columns)
+        head = next(lines)
+        say("\n".join([head, *lines] if count == 0 else lines))
+        count += len(page)
+    return count
+
+
+def fitted(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
+    """The lines of some rows, heads first, each no wider than ``width``; 0 for no limit."""
+    cells = [[visible(cell) for cell in row] for row in rows]
+    natural = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    right = [head in _NUMBERS for head in rows[0]]
+    widths = _shrunk(natural, width - len(_GAP) * (len(natural) - 1)) if width else natural
+    for row in cells:
+        parts = map(_cell, row, widths, right)
+        yield _GAP.join(parts).rstrip()
+
+
+def _shrunk(widths: list[int], room: int) -> list[int]:
+    """The widths, with the widest made narrower until they have room, or have 1 each."""
+    excess = sum(widths) - max(room, len(widths))
+    while excess > 0:
+        widest = max(widths)
+        following = max([width for width in widths if width < widest], default=1)
+        wide = [place for place, width in enumerate(widths) if width == widest]
+        taken = min(widest - following, -(-excess // len(wide)))
+        widths = [width - min(taken, max(excess, 0)) if place in wide else width for place, width in enumerate(widths)]
+        excess = sum(widths) - max(room, len(widths))
+    return widths
+
+
+def _cell(text: str, width: int, right: bool) -> str:  # noqa: FBT001 - of a column
+    text = _cut(text, width)
+    padding = " " * (width - _width(text))
+    return padding + text if right else text + padding
+
+
+def _cut(text: str, width: int) -> str:
+    if _width(text) <= width:
+        return text
+    while text and _width(text) > width - 1:
+        text = text[:-1]
+    return text + _CUT
+
+
+def _width(text: str) -> int:
+    """The columns of the terminal that text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns_of(character) for character in text)
+
+
+def _columns_of(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1

@@ -1,0 +1,78 @@
+"""``airflow-xcom export``: one value as a file that other programs read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.commands.selection import add_output, add_source, one
+from airflow_xcom.backend.commands.terminal import human, say
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "write one value to a file: parquet, csv, json, npy or arrow"
+_FORMATS = ("parquet", "csv", "json", "npy", "arrow")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.description = (
+        "Write one value to a file, which is read back and compared before it gets its name.  What the format cannot "
+        "hold exactly is refused; what it has no place for (which columns are the index, attrs, categories) is said."
+    )
+    add_source(parser)
+    parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="where to write it")
+    parser.add_argument("--format", choices=_FORMATS, help="if the suffix of the file does not say")
+    parser.add_argument("--force", action="store_true", help="replace the file if it is there")
+    add_output(parser, "one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write it; what stands in the way is raised."""
+    from airflow_xcom.backend.export import export, format_of
+
+    form = format_of(options.to, options.format)
+    left_out = export(_value(options), options.to, form, force=options.force)
+    size = options.to.stat().st_size
+    if options.output == "json":
+        say(json.dumps({"file": str(options.to), "format": form, "bytes": size, "left_out": left_out}))
+        return 0
+    say(f"{options.to}: {form}, {human(size)}, read back and compared")
+    if left_out:
+        say(f"The format has no place for: {', '.join(left_out)}")
+    return 0
+
+
+def _value(options: argparse.Namespace) -> Any:
+    """The value, as a task would pull it.
+
+    Raises:
+        ClassNotAllowedError: it is of a class that may not be restored here; the message has the line to add.
+        DecodeError, StoreError, XComNotFoundError: it cannot be read, or found.
+    """
+    from airflow_xcom.backend.pulling import Unread, prepare
+
+    if options.blob:
+        from airflow_xcom.backend.places import read_blob_at
+
+        prepare()
+        return read_blob_at(options.blob)
+    from airflow_xcom.backend.rows import metadata_rows
+
+    with metadata_rows() as rows:
+        row = one(rows, options)
+    if row.error is not None:
+        raise row.error
+    return Unread(row.stored, _Row(row.stored, row.coordinate.key)).value()
+
+
+class _Row:
+    """A row as backends want it."""
+
+    def __init__(self, value: Any, key: str | None) -> None:
+        self.value = value
+        self.key = key

@@ -1,0 +1,195 @@
+"""``airflow-xcom inspect``: what a stored value is, without making it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.commands.columns import say_columns
+from airflow_xcom.backend.commands.listing import described, summary_text
+from airflow_xcom.backend.commands.selection import add_output, add_source, one
+from airflow_xcom.backend.commands.terminal import human, say, tell
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from airflow_xcom.backend.rows import Found
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "show what one value is: type, shape, columns, sizes, first rows"
+_PLAIN = 4000  # characters of a plain value that are shown
+_COLUMNS = 50  # of a table that people are shown
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.description = (
+        "Show what one value is: type, shape, columns, sizes, first rows, or its tags and first items.  No codec is "
+        "asked, so neither the library nor the class of the value is needed; of a large payload only what is shown is "
+        "read, and the digest is not checked (verify does)."
+    )
+    add_source(parser)
+    parser.add_argument("--rows", type=int, default=10, metavar="NUMBER", help="first rows of a table (default: 10)")
+    add_output(parser, "one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show it; 1 if its payload cannot be read, after what the row says."""
+    facts = _of_blob(options) if options.blob else _of_row(options)
+    if options.output == "json":
+        say(json.dumps(facts, indent=2))
+    else:
+        for label, text in _facts(facts):
+            say(f"{label:<12}{text}")
+        _say_outline(facts["outline"])
+    if facts["error"] and options.output != "json":
+        tell(f"airflow-xcom: {facts['error']}")
+    return 1 if facts["error"] else 0
+
+
+def _of_blob(options: argparse.Namespace) -> dict[str, Any]:
+    from airflow_xcom.backend.places import open_blob
+    from airflow_xcom.codecs import outline
+
+    url, fetch, size = open_blob(options.blob)
+    found = outline(fetch, size, rows=options.rows)
+    return {"blob": url, "bytes": size, "outline": found, "error": None, "classes": _not_allowed(found)}
+
+
+def _of_row(options: argparse.Namespace) -> dict[str, Any]:
+    from airflow_xcom.backend.rows import metadata_rows
+    from airflow_xcom.codecs import CodecError
+
+    with metadata_rows() as rows:
+        row = one(rows, options)
+    facts = {**described(row), "outline": None, "classes": []}
+    if row.error is None:
+        try:
+            facts["outline"] = _outline(row, options.rows)
+            facts["classes"] = _not_allowed(facts["outline"])
+        except CodecError as error:
+            facts["error"] = str(error)
+    return facts
+
+
+def _outline(row: Found, rows: int) -> dict[str, Any]:
+    from airflow_xcom.backend.blobs import ranges_of
+    from airflow_xcom.codecs import outline, outline_json
+
+    if row.envelope is None:
+        return {"format": "plain", "value": row.stored}
+    reference = row.envelope.reference
+    if reference is None:
+        return outline_json(row.envelope.data, rows=rows)
+    return outline(ranges_of(reference), reference.size, rows=rows)
+
+
+def _not_allowed(found: dict[str, Any]) -> list[str]:
+    from airflow_xcom.backend.airflow import allows_class
+    from airflow_xcom.codecs import refused_classes, registry
+
+    registry.allow_classes(allows_class)
+    return refused_classes(found)
+
+
+def _facts(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What people are told before the value itself."""
+    found = facts["outline"] or {}
+    if "dag_id" in facts:
+        names = {"dag_id": "dag", "run_id": "run", "task_id": "task", "map_index": "map index", "key": "key"}
+        yield from ((label, str(facts[name])) for name, label in names.items())
+        yield "place", "row" if facts["store"] is None else f"store {facts['store']}"
+    tag = facts.get("tag") or found.get("tag")
+    if tag:
+        yield "tag", tag + (f", version {found['tag_version']}" if "tag_version" in found else "")
+    if facts.get("summary"):
+        yield "summary", summary_text(facts["summary"], tag)
+    if facts["bytes"] is not None:
+        yield "size", f"{human(facts['bytes'])}" + (f" ({facts['bytes']:,} bytes)" if facts["bytes"] >= 1024 else "")  # noqa: PLR2004
+    yield from ((name, facts[name]) for name in ("blob", "digest", "host") if facts.get(name))
+    if facts.get("expires"):
+        yield "expires", _time(facts["expires"])
+    if found:
+        version = f", version {found['version']}" if "version" in found else ""
+        compression = found.get("compression", "none")
+        yield "format", found["format"] + version + (f", compressed: {compression}" if compression != "none" else "")
+    yield from (("class", text) for text in facts["classes"])
+
+
+def _time(seconds: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def _say_outline(found: dict[str, Any] | None) -> None:
+    if found is None:
+        return
+    if found["format"] == "plain":
+        text = json.dumps(found["value"], ensure_ascii=False)
+        say(f"\n{text[:_PLAIN]}{'…' if len(text) > _PLAIN else ''}")
+    if "columns" in found:
+        _say_table(found)
+    if "tree" in found:
+        say("")
+        for line in _tree_lines(found["tree"]):
+            say(line)
+    if found.get("buffers"):
+        sizes = [human(buffer["bytes"]) for buffer in found["buffers"]]
+        say(f"\n{len(sizes)} buffers: {', '.join(sizes[:_COLUMNS])}{', …' if len(sizes) > _COLUMNS else ''}")
+
+
+def _say_table(found: dict[str, Any]) -> None:
+    columns = found["columns"]
+    say(f"\n{found['rows']:,} rows, {len(columns):,} columns")
+    say_columns(("COLUMN", "TYPE"), ([column["name"], column["type"]] for column in columns[:_COLUMNS]))
+    if len(columns) > _COLUMNS:
+        say("…")
+    if found["head"] and columns:
+        say("")
+        names = [column["name"] for column in columns[:_COLUMNS]]
+        rows = (["null" if cell is None else cell for cell in row[:_COLUMNS]] for row in found["head"])
+        say_columns(names, rows)
+
+
+def _tree_lines(node: dict[str, Any], lead: str = "", indent: int = 0) -> Iterator[str]:
+    """A node, and those within it below, further to the right."""
+    while node["type"] in {"tagged", "shared"}:
+        lead += _title(node) + " "
+        node = node["node"]
+    yield "  " * indent + lead + _title(node)
+    if node["type"] == "records":
+        for part in ("names", "keys", "columns"):
+            yield from _tree_lines(node.get(part, {"type": "unread"}), f"{part}: ", indent + 1)
+    items = node.get("items", [])
+    for item in items:
+        if node["type"] == "dict":
+            yield from _tree_lines(item[1], f"{_key(item[0])}: ", indent + 1)
+        else:
+            yield from _tree_lines(item, "", indent + 1)
+    if len(items) < node.get("length", 0) and node["type"] != "records":
+        yield "  " * (indent + 1) + f"… {node['length'] - len(items):,} more"
+    for column in node.get("columns", []) if node["type"] == "table" else []:
+        yield "  " * (indent + 1) + f"{column['name']}: {column['type']}"
+
+
+def _key(node: dict[str, Any]) -> str:
+    return " ".join(line.strip() for line in _tree_lines(node))
+
+
+def _title(node: dict[str, Any]) -> str:
+    kind = node["type"]
+    if kind == "tagged":
+        return str(node["tag"])
+    if kind in {"shared", "same"}:
+        return f"{'&' if kind == 'shared' else '*'}{node['place']}"
+    if "bytes" in node:
+        packed = f", {node['compression']} to {human(node['stored'])}" if "compression" in node else ""
+        return f"{kind} of {human(node['bytes'])}{packed}"
+    if "length" in node:
+        return f"{kind} of {node['length']:,}"
+    if "value" in node:
+        return json.dumps(node["value"], ensure_ascii=False)
+    return "… not read"

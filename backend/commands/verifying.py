@@ -1,0 +1,134 @@
+"""``airflow-xcom verify``: whether payloads are what was written."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.commands.columns import say_columns
+from airflow_xcom.backend.commands.listing import described
+from airflow_xcom.backend.commands.selection import add_filters, add_kinds, add_output, is_of, wanted
+from airflow_xcom.backend.commands.terminal import human, say, tell
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from airflow_xcom.backend.rows import Found, Rows
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "compare payloads with the sizes and digests in their rows"
+_HEADS = ("STATE", "DAG", "RUN", "TASK", "MAP", "KEY", "WHY")
+_INTERVAL = 1.0  # seconds between lines of progress
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.description = (
+        "Read the payloads of all XComs, or of those that the options name, and compare them with the sizes and "
+        "digests in their rows.  Those that fail are listed as missing, expired, corrupt, unreachable (the store, not the "
+        "payload) or unreadable (the row); the exit code is then 1.  Progress goes to standard error."
+    )
+    add_filters(parser)
+    add_kinds(parser)
+    add_output(parser, "a JSON object a line for each failure, and a last one with the totals")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Verify; 1 if anything is not what was written."""
+    from airflow_xcom.backend.rows import metadata_rows
+
+    totals = Totals()
+    with metadata_rows() as rows:
+        failures = _failures(rows, options, totals)
+        if options.output == "json":
+            for row, state, why in failures:
+                say(json.dumps({**described(row), "state": state, "error": why}))
+            say(json.dumps({"totals": {**totals.states, "bytes": totals.size}}))
+        else:
+            say_columns(_HEADS, (_cells(*failure) for failure in failures))
+            say(str(totals))
+    return 1 if totals.failed else 0
+
+
+@dataclass
+class Totals:
+    """What has been verified so far.
+
+    Attributes:
+        states: how many rows are in each.
+        size: bytes of the payloads that are what was written.
+    """
+
+    states: Counter[str] = field(default_factory=Counter)
+    size: int = 0
+
+    @property
+    def failed(self) -> int:
+        """The rows whose value cannot be relied on."""
+        return self.states.total() - sum(self.states[state] for state in _FINE)
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(self.states.items()))
+        return f"{counts or 'there are no such XComs'}; {human(self.size)} compared"
+
+
+_FINE = ("ok", "in the row", "changed meanwhile")
+
+
+def _failures(rows: Rows, options: argparse.Namespace, totals: Totals) -> Iterator[tuple[Found, str, str]]:
+    """What is not as it was written: the row, its state and why."""
+    from airflow_xcom.backend.pulling import Unread, side_by_side
+
+    told = time.monotonic()
+    found = (Unread(row.stored, row) for row in rows.found(wanted(options)) if is_of(row, options))
+    for row, state, why in side_by_side(found, lambda unread: _verified(rows, unread.row)):
+        totals.states[state] += 1
+        if state == "ok":
+            totals.size += row.envelope.reference.size
+        if time.monotonic() - told > _INTERVAL:
+            told = time.monotonic()
+            tell(f"{totals} so far")
+        if state not in _FINE:
+            yield row, state, why
+
+
+def _verified(rows: Rows, row: Found) -> tuple[Found, str, str]:
+    """The state of a row, and why it is in that."""
+    from airflow_xcom.backend.blobs import verified
+    from airflow_xcom.codecs import CodecError
+
+    if row.envelope is None:
+        return row, "unreadable", str(row.error)
+    if row.envelope.reference is None:
+        return row, "in the row", ""
+    try:
+        verified(row.envelope.reference)
+    except CodecError as error:
+        # A task that ran again has deleted the blob of the row that was read.
+        state = _state(error) if rows.is_current(row) else "changed meanwhile"
+        return row, state, str(error)
+    return row, "ok", ""
+
+
+def _state(error: Exception) -> str:
+    from airflow_xcom.backend.errors import ExpiredPayloadError, MissingPayloadError, OtherHostError
+    from airflow_xcom.codecs import CorruptPayloadError
+
+    if isinstance(error, OtherHostError):
+        return "unreachable"
+    if isinstance(error, ExpiredPayloadError):
+        return "expired"
+    if isinstance(error, MissingPayloadError):
+        return "missing"
+    return "corrupt" if isinstance(error, CorruptPayloadError) else "unreachable"
+
+
+def _cells(row: Found, state: str, why: str) -> list[str]:
+    at = row.coordinate
+    parts: list[Any] = [at.dag_id, at.run_id, at.task_id, at.map_index, at.key]
+    return [state, *("" if part is None else str(part) for part in parts), why]

@@ -1,0 +1,303 @@
+"""A stored value as a file of another format, which holds it exactly or is not written.
+
+Every file is read back and compared before it gets its name.  What is exact is every value and, but for CSV and JSON,
+its type: what pandas keeps beside the columns of a frame (which of them are its index, attrs, categories that no row
+has) has no place in these formats, and is named by :func:`export`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from airflow_xcom.backend.errors import ExportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ["FORMATS", "export", "format_of"]
+
+FORMATS = ("parquet", "csv", "json", "npy", "arrow")
+_FAMILIES = ("pandas", "polars", "pyarrow", "geopandas")  # libraries whose tables go through Arrow
+
+
+def format_of(target: Path, chosen: str | None) -> str:
+    """The format of a file: what was chosen, or what its suffix says.
+
+    Raises:
+        ExportError: the suffix says nothing.
+    """
+    found = chosen or target.suffix.removeprefix(".").lower()
+    if found not in FORMATS:
+        raise ExportError(found, f"{target.name} does not end in .{', .'.join(FORMATS)}; say which with --format")
+    return found
+
+
+def export(value: Any, target: Path, form: str, *, force: bool = False) -> list[str]:
+    """Write a value to a file, whole or not at all, and say what the format has no place for.
+
+    Args:
+        value: as a task would pull it.
+        target: the file.
+        form: one of :data:`FORMATS`.
+        force: whether a file that is there may be replaced.
+
+    Raises:
+        ExportError: the format cannot hold the value, or there is such a file, or it cannot be written.
+    """
+    table, left_out = (None, []) if form == "npy" else _table(value, form)
+    if table is None and form in {"parquet", "csv", "arrow"}:
+        raise ExportError(form, f"a {_name(value)} is no table, which is what {form} holds; see json and npy")
+    content = value if table is None else table
+    _placed(target, form, lambda file: _WRITERS[form](content, file), force=force)
+    return left_out
+
+
+def _name(value: Any) -> str:
+    kind = type(value)
+    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+
+
+def _placed(target: Path, form: str, write: Callable[[Path], None], *, force: bool) -> None:
+    """Write a file under another name, and give it its own when it is done."""
+    if not force and (target.exists() or target.is_symlink()):
+        raise ExportError(form, f"{target} exists; --force replaces it")
+    temporary = target.with_name(f".{target.name}.{uuid4().hex}.tmp")
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        if force:
+            temporary.replace(target)
+        else:
+            os.link(temporary, target)  # which fails where a file has come meanwhile
+    except FileExistsError as error:
+        raise ExportError(form, f"{target} exists; --force replaces it") from error
+    except OSError as error:
+        raise ExportError(form, f"{target} cannot be written: {error}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+# -- tables --------------------------------------------------------------------------------------------------
+
+
+def _table(value: Any, form: str) -> tuple[Any, list[str]]:
+    """The Arrow table of a value, or None, and what of the value it has no place for."""
+    from airflow_xcom.codecs import SelectionError, decode_part, encode
+
+    family = type(value).__module__.partition(".")[0]
+    if family not in _FAMILIES:
+        return None, []
+    value, left_out = _as_frame(value)
+    payload = encode(value)
+    if payload.format != "arrow":
+        return None, []
+    memory = memoryview(payload.to_bytes())
+    try:
+        table = decode_part(lambda ranges: [memory[slice(*part)] for part in ranges], len(memory), as_="pyarrow")
+    except SelectionError as error:
+        raise ExportError(form, str(error)) from error
+    return _undecorated(table, form, left_out), left_out
+
+
+def _as_frame(value: Any) -> tuple[Any, list[str]]:
+    """A frame or table in place of a series, with its index as columns, and what that does not say."""
+    left_out = []
+    if type(value).__name__ in {"Series", "GeoSeries"}:
+        value = value.to_frame()
+        left_out.append("that it is a series")
+    if not hasattr(value, "index"):
+        return value, left_out
+    import pandas as pd
+
+    if value.attrs:
+        left_out.append("attrs")
+    if not all(isinstance(label, str) for label in value.columns):
+        left_out.append("that labels of columns are not text")
+    if not value.index.equals(pd.RangeIndex(len(value))) or value.index.name is not None:
+        left_out.append("that the last columns are the index")
+        if isinstance(value.index, pd.RangeIndex):  # which has no column
+            value = value.set_axis(pd.Index(value.index.to_numpy(), name=value.index.name), axis=0)
+    return value, left_out
+
+
+def _undecorated(table: Any, form: str, left_out: list[str]) -> Any:
+    """The table without dictionaries, which the format has not, and without metadata."""
+    import pyarrow as pa
+
+    if form != "arrow":
+        coded = [place for place, field in enumerate(table.schema) if pa.types.is_dictionary(field.type)]
+        for place in coded:
+            field = table.field(place)
+            kind = field.type.value_type
+            table = table.set_column(place, pa.field(field.name, kind, field.nullable), table.column(place).cast(kind))
+        if coded:
+            left_out.append("categories")
+    return table.replace_schema_metadata(None)
+
+
+def _write_arrow(table: Any, file: Path) -> None:
+    import pyarrow as pa
+
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    with pa.memory_map(str(file)) as source:
+        _compare("arrow", table, pa.ipc.open_file(source).read_all())
+
+
+def _write_parquet(table: Any, file: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    _refuse_types("parquet", table, _no_parquet)
+    try:
+        pq.write_table(table, file)
+        _compare("parquet", table, pq.read_table(file))
+    except pa.ArrowException as error:
+        raise ExportError("parquet", f"Parquet cannot hold the table: {error}") from error
+
+
+def _write_csv(table: Any, file: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    _refuse_types("csv", table, _no_csv)
+    if not table.num_columns:
+        raise ExportError("csv", "the table has no columns, and CSV no rows without any")
+    convert = csv.ConvertOptions(
+        column_types=dict(zip(table.schema.names, table.schema.types, strict=True)),
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    try:
+        csv.write_csv(table, file)
+        parse = csv.ParseOptions(newlines_in_values=True)
+        _compare("csv", table, csv.read_csv(file, parse_options=parse, convert_options=convert))
+    except pa.ArrowException as error:
+        raise ExportError("csv", f"CSV cannot hold the table: {error}") from error
+
+
+def _refuse_types(form: str, table: Any, unfit: Callable[[Any], bool]) -> None:
+    for field in table.schema:
+        if unfit(field.type):
+            raise ExportError(form, f"column {field.name!r} is of the type {field.type}, which {form} has not")
+
+
+def _no_parquet(kind: Any) -> bool:
+    """Whether a type would be written as another one, which pyarrow alone takes for it."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if isinstance(kind, pa.BaseExtensionType) or types.is_duration(kind) or types.is_interval(kind):
+        return True
+    if types.is_union(kind) or types.is_run_end_encoded(kind):
+        return True
+    return any(_no_parquet(kind.field(place).type) for place in range(kind.num_fields))
+
+
+def _no_csv(kind: Any) -> bool:
+    from pyarrow import types
+
+    known = [types.is_integer, types.is_floating, types.is_boolean, types.is_string, types.is_large_string]
+    known += [types.is_date, types.is_timestamp, types.is_time, types.is_decimal, types.is_null]
+    return not any(check(kind) for check in known)
+
+
+def _compare(form: str, table: Any, read: Any) -> None:
+    """Refuse a file that does not give back what was written to it."""
+    if read.num_rows != table.num_rows or read.schema.names != table.schema.names:
+        raise ExportError(form, f"{form} does not keep the rows and columns of this table")
+    for field, wanted, found in zip(table.schema, table.columns, read.columns, strict=True):
+        if found.type != wanted.type or not _same(wanted, found):
+            raise ExportError(form, f"{form} does not keep column {field.name!r} ({field.type}) as it is")
+
+
+def _same(wanted: Any, found: Any) -> bool:
+    """Whether two columns hold the same; a NaN is one."""
+    import numpy as np
+    from pyarrow import types
+
+    if types.is_floating(wanted.type):
+        if wanted.null_count != found.null_count or not wanted.is_null().equals(found.is_null()):
+            return False
+        one, other = (np.asarray(column.drop_null().to_numpy()) for column in (wanted, found))
+        alike = (one == other) & (np.signbit(one) == np.signbit(other))
+        return bool(np.all(alike | (np.isnan(one) & np.isnan(other))))
+    # Arrow takes no NaN within a list for another.
+    return bool(wanted.equals(found)) or repr(wanted.to_pylist()) == repr(found.to_pylist())
+
+
+# -- JSON and arrays -----------------------------------------------------------------------------------------
+
+
+def _write_json(value: Any, file: Path) -> None:
+    """A value of JSON's own types, or the rows of a table of such as objects."""
+    import pyarrow as pa
+
+    rows = value.to_pylist() if isinstance(value, pa.Table) else value
+    try:
+        _refuse_json(rows, "value")
+        text = json.dumps(rows, ensure_ascii=False, allow_nan=False)
+    except RecursionError as error:
+        raise ExportError("json", "the value is nested too deeply for JSON parsers") from error
+    file.write_text(f"{text}\n", encoding="utf-8")
+    if repr(json.loads(file.read_text(encoding="utf-8"))) != repr(rows):
+        raise ExportError("json", "JSON does not keep the value as it is")
+
+
+def _refuse_json(value: Any, place: str) -> None:
+    kind = type(value)
+    if kind is list:
+        for index, item in enumerate(value):
+            _refuse_json(item, f"{place}[{index}]")
+    elif kind is dict:
+        for key, item in value.items():
+            if type(key) is not str:
+                raise ExportError("json", f"{place} has the key {key!r}, and JSON only keys that are text")
+            _refuse_json(key, f"the key {key!r} of {place}")
+            _refuse_json(item, f"{place}[{key!r}]")
+    elif kind is float and not math.isfinite(value):
+        raise ExportError("json", f"{place} is {value!r}, which JSON has no number for")
+    elif kind is str and not _is_unicode(value):
+        raise ExportError("json", f"{place} has a lone surrogate, which is no Unicode")
+    elif kind not in {str, int, float, bool, type(None)}:
+        raise ExportError("json", f"{place} is a {_name(value)}, which JSON has no type for")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _write_npy(value: Any, file: Path) -> None:
+    import numpy as np
+
+    if type(value) is not np.ndarray:
+        raise ExportError("npy", f"npy holds an array of numpy, and this is a {_name(value)}")
+    if value.dtype.hasobject or value.dtype.metadata:
+        raise ExportError("npy", f"npy cannot hold an array of the dtype {value.dtype} without pickle or loss")
+    with file.open("xb") as sink:
+        np.save(sink, value, allow_pickle=False)
+    read = np.load(file, allow_pickle=False, mmap_mode=None)
+    if read.dtype != value.dtype or read.shape != value.shape or read.tobytes() != value.tobytes():
+        raise ExportError("npy", f"npy does not keep an array of the dtype {value.dtype} as it is")
+
+
+_WRITERS: dict[str, Callable[[Any, Path], None]] = {
+    "parquet": _write_parquet,
+    "csv": _write_csv,
+    "json": _write_json,
+    "npy": _write_npy,
+    "arrow": _write_arrow,
+}
