@@ -26,7 +26,7 @@ _ARROW = b"ARROW1"
 
 
 def open_blob(place: str) -> tuple[str, Fetch, int]:
-    """The URL of a blob, what gives ranges of its bytes, and its size.
+    """Where a blob is, what gives ranges of its bytes, and its size.
 
     Args:
         place: the path of a file, or a URL below that of a configured store.
@@ -45,7 +45,7 @@ def open_blob(place: str) -> tuple[str, Fetch, int]:
         size = next((blob.size for blob in store.list(path) if blob.path == path), None)
     if size is None:
         raise MissingPayloadError(store.url, path, "there is no such blob")
-    return f"{store.url}/{path}", _reader(store, path), size
+    return place, _reader(store, path), size
 
 
 def read_blob_at(place: str) -> Any:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_xcom.backend.errors import XComNotFoundError
 from airflow_xcom.backend.reference import ENVELOPE_KEY, Coordinate, Envelope
 from airflow_xcom.codecs import CodecError, CorruptPayloadError
 
@@ -181,12 +182,19 @@ class Rows:
 
 @contextmanager
 def metadata_rows() -> Iterator[Rows]:
-    """The rows of the database that Airflow's own settings name."""
+    """The rows of the database that Airflow's own settings name.
+
+    Raises:
+        XComNotFoundError: it has no table of XComs, so that to whom it matters nothing would seem to be referred to.
+    """
     from airflow.utils.session import create_session
 
     with create_session() as session:
         engine = session.get_bind()
-    yield Rows(engine)
+    rows = Rows(engine)
+    if not rows.tables:
+        raise XComNotFoundError("the metadata database has no table of XComs; is it that of a running Airflow?")
+    yield rows
 
 
 def _as_text(table: Any) -> Any:

@@ -138,7 +138,7 @@ def _say_outline(found: dict[str, Any] | None) -> None:
             say(line)
     if found.get("buffers"):
         sizes = [human(buffer["bytes"]) for buffer in found["buffers"]]
-        say(f"\n{len(sizes)} buffers: {', '.join(sizes[:_COLUMNS])}{', …' if len(sizes) > _COLUMNS else ''}")
+        say(f"\nbuffers: {', '.join(sizes[:_COLUMNS])}{', …' if len(sizes) > _COLUMNS else ''}")
 
 
 def _say_table(found: dict[str, Any]) -> None:

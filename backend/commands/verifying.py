@@ -6,9 +6,8 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from airflow_xcom.backend.commands.columns import say_columns
 from airflow_xcom.backend.commands.listing import described
 from airflow_xcom.backend.commands.selection import add_filters, add_kinds, add_output, is_of, wanted
 from airflow_xcom.backend.commands.terminal import human, say, tell
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "compare payloads with the sizes and digests in their rows"
-_HEADS = ("STATE", "DAG", "RUN", "TASK", "MAP", "KEY", "WHY")
 _INTERVAL = 1.0  # seconds between lines of progress
 
 
@@ -30,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.description = (
         "Read the payloads of all XComs, or of those that the options name, and compare them with the sizes and "
-        "digests in their rows.  Those that fail are listed as missing, expired, corrupt, unreachable (the store, not the "
-        "payload) or unreadable (the row); the exit code is then 1.  Progress goes to standard error."
+        "digests in their rows.  Those that fail are listed as missing, expired, corrupt, unreachable (the store, not "
+        "the payload) or unreadable (the row); the exit code is then 1.  Progress goes to standard error."
     )
     add_filters(parser)
     add_kinds(parser)
@@ -50,7 +48,8 @@ def run(options: argparse.Namespace) -> int:
                 say(json.dumps({**described(row), "state": state, "error": why}))
             say(json.dumps({"totals": {**totals.states, "bytes": totals.size}}))
         else:
-            say_columns(_HEADS, (_cells(*failure) for failure in failures))
+            for row, state, why in failures:
+                say(f"{state:<12} {row.coordinate}\n{'':<12} {why}")
             say(str(totals))
     return 1 if totals.failed else 0
 
@@ -126,9 +125,3 @@ def _state(error: Exception) -> str:
     if isinstance(error, MissingPayloadError):
         return "missing"
     return "corrupt" if isinstance(error, CorruptPayloadError) else "unreachable"
-
-
-def _cells(row: Found, state: str, why: str) -> list[str]:
-    at = row.coordinate
-    parts: list[Any] = [at.dag_id, at.run_id, at.task_id, at.map_index, at.key]
-    return [state, *("" if part is None else str(part) for part in parts), why]
