@@ -24,6 +24,7 @@ __all__ = ["FORMATS", "export", "format_of"]
 
 FORMATS = ("parquet", "csv", "json", "npy", "arrow")
 _FAMILIES = ("pandas", "polars", "pyarrow", "geopandas")  # libraries whose tables go through Arrow
+_TABLES = ("DataFrame", "GeoDataFrame", "Series", "GeoSeries", "Table", "RecordBatch", "RecordBatchReader")
 
 
 def format_of(target: Path, chosen: str | None) -> str:
@@ -92,14 +93,10 @@ def _table(value: Any, form: str) -> tuple[Any, list[str]]:
     """The Arrow table of a value, or None, and what of the value it has no place for."""
     from airflow_xcom.codecs import SelectionError, decode_part, encode
 
-    family = type(value).__module__.partition(".")[0]
-    if family not in _FAMILIES:
+    if type(value).__module__.partition(".")[0] not in _FAMILIES or type(value).__name__ not in _TABLES:
         return None, []
     value, left_out = _as_frame(value)
-    payload = encode(value)
-    if payload.format != "arrow":
-        return None, []
-    memory = memoryview(payload.to_bytes())
+    memory = memoryview(encode(value).to_bytes())
     try:
         table = decode_part(lambda ranges: [memory[slice(*part)] for part in ranges], len(memory), as_="pyarrow")
     except SelectionError as error:
@@ -113,7 +110,7 @@ def _as_frame(value: Any) -> tuple[Any, list[str]]:
     if type(value).__name__ in {"Series", "GeoSeries"}:
         value = value.to_frame()
         left_out.append("that it is a series")
-    if not hasattr(value, "index"):
+    if not hasattr(value, "attrs"):
         return value, left_out
     import pandas as pd
 
@@ -136,11 +133,21 @@ def _undecorated(table: Any, form: str, left_out: list[str]) -> Any:
         coded = [place for place, field in enumerate(table.schema) if pa.types.is_dictionary(field.type)]
         for place in coded:
             field = table.field(place)
-            kind = field.type.value_type
-            table = table.set_column(place, pa.field(field.name, kind, field.nullable), table.column(place).cast(kind))
+            column = _decoded(table.column(place))
+            table = table.set_column(place, pa.field(field.name, column.type, field.nullable), column)
         if coded:
             left_out.append("categories")
     return table.replace_schema_metadata(None)
+
+
+def _decoded(column: Any) -> Any:
+    """The labels of a dictionary's column; a cast does not know all of their types."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pa.chunked_array(
+        [pc.take(chunk.dictionary, chunk.indices) for chunk in column.chunks], column.type.value_type
+    )
 
 
 def _write_arrow(table: Any, file: Path) -> None:
@@ -211,6 +218,15 @@ def _no_csv(kind: Any) -> bool:
     return not any(check(kind) for check in known)
 
 
+def _no_json(kind: Any) -> bool:
+    from pyarrow import types
+
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_struct(kind):
+        return any(_no_json(kind.field(place).type) for place in range(kind.num_fields))
+    known = [types.is_integer, types.is_floating, types.is_boolean, types.is_string, types.is_large_string]
+    return not any(check(kind) for check in [*known, types.is_null])
+
+
 def _compare(form: str, table: Any, read: Any) -> None:
     """Refuse a file that does not give back what was written to it."""
     if read.num_rows != table.num_rows or read.schema.names != table.schema.names:
@@ -242,12 +258,18 @@ def _write_json(value: Any, file: Path) -> None:
     """A value of JSON's own types, or the rows of a table of such as objects."""
     import pyarrow as pa
 
+    if isinstance(value, pa.Table):
+        _refuse_types("json", value, _no_json)
     rows = value.to_pylist() if isinstance(value, pa.Table) else value
     try:
         _refuse_json(rows, "value")
         text = json.dumps(rows, ensure_ascii=False, allow_nan=False)
     except RecursionError as error:
         raise ExportError("json", "the value is nested too deeply for JSON parsers") from error
+    except ValueError as error:  # an int of thousands of digits
+        if isinstance(error, ExportError):
+            raise
+        raise ExportError("json", f"JSON cannot hold the value: {error}") from error
     file.write_text(f"{text}\n", encoding="utf-8")
     if repr(json.loads(file.read_text(encoding="utf-8"))) != repr(rows):
         raise ExportError("json", "JSON does not keep the value as it is")

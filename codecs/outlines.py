@@ -153,13 +153,23 @@ def _cells(column: Any) -> list[str | None]:
     if isinstance(column.type, pa.BaseExtensionType):
         column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
     if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+        import pyarrow.compute as pc
+
+        labels = [pc.take(chunk.dictionary, chunk.indices) for chunk in column.chunks]
+        column = pa.chunked_array(labels, column.type.value_type)
     if _is_binary(column.type):
         return [None if size is None else f"<{size} bytes>" for size in _sizes(column)]
     try:
         return [_cut(text) for text in column.cast(pa.large_string()).to_pylist()]
     except pa.ArrowException:
-        return [_cut(str(value.as_py())) if value.is_valid else None for value in column]
+        return [_cut(_text(value)) if value.is_valid else None for value in column]
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value.as_py())
+    except (ValueError, OverflowError):  # a time that Python has not
+        return "…"
 
 
 def _is_binary(kind: Any) -> bool:

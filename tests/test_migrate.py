@@ -352,9 +352,9 @@ def test_a_store_that_is_away_stops_the_migration(
     with pytest.raises(StoreError, match="cannot write"):
         migrate(Rows(metadata.engine), "folder", "cache", apply=True, delete_after=0)
     with command(metadata, "--apply", "--delete") as moving:
-        out, _ = moving.communicate()
+        _, errors = moving.communicate()
     assert moving.returncode == 1
-    assert "airflow-xcom: the store redis://nowhere@/xcom cannot write" in out
+    assert "airflow-xcom: the store redis://nowhere@/xcom cannot write" in errors
     assert metadata.all() == before
     assert len(backend.blobs()) == BLOBS
 
