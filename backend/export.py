@@ -133,21 +133,23 @@ def _undecorated(table: Any, form: str, left_out: list[str]) -> Any:
         coded = [place for place, field in enumerate(table.schema) if pa.types.is_dictionary(field.type)]
         for place in coded:
             field = table.field(place)
-            column = _decoded(table.column(place))
+            column = _decoded(table.column(place), form)
             table = table.set_column(place, pa.field(field.name, column.type, field.nullable), column)
         if coded:
             left_out.append("categories")
     return table.replace_schema_metadata(None)
 
 
-def _decoded(column: Any) -> Any:
+def _decoded(column: Any, form: str) -> Any:
     """The labels of a dictionary's column; a cast does not know all of their types."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return pa.chunked_array(
-        [pc.take(chunk.dictionary, chunk.indices) for chunk in column.chunks], column.type.value_type
-    )
+    kind = column.type.value_type
+    try:
+        return pa.chunked_array([pc.take(chunk.dictionary, chunk.indices) for chunk in column.chunks], kind)
+    except pa.ArrowException as error:
+        raise ExportError(form, f"{form} cannot hold categories of the type {kind}: {error}") from error
 
 
 def _write_arrow(table: Any, file: Path) -> None:
@@ -309,8 +311,11 @@ def _write_npy(value: Any, file: Path) -> None:
         raise ExportError("npy", f"npy holds an array of numpy, and this is a {_name(value)}")
     if value.dtype.hasobject or value.dtype.metadata:
         raise ExportError("npy", f"npy cannot hold an array of the dtype {value.dtype} without pickle or loss")
-    with file.open("xb") as sink:
-        np.save(sink, value, allow_pickle=False)
+    try:
+        with file.open("xb") as sink:
+            np.save(sink, value, allow_pickle=False)
+    except ValueError as error:  # fields out of order, or over each other
+        raise ExportError("npy", f"npy cannot hold an array of the dtype {value.dtype}: {error}") from error
     read = np.load(file, allow_pickle=False, mmap_mode=None)
     if read.dtype != value.dtype or read.shape != value.shape or read.tobytes() != value.tobytes():
         raise ExportError("npy", f"npy does not keep an array of the dtype {value.dtype} as it is")

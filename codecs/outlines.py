@@ -152,23 +152,30 @@ def _cells(column: Any) -> list[str | None]:
 
     if isinstance(column.type, pa.BaseExtensionType):
         column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
-    if pa.types.is_dictionary(column.type):
-        import pyarrow.compute as pc
-
-        labels = [pc.take(chunk.dictionary, chunk.indices) for chunk in column.chunks]
-        column = pa.chunked_array(labels, column.type.value_type)
     if _is_binary(column.type):
-        return [None if size is None else f"<{size} bytes>" for size in _sizes(column)]
+        return [f"<{len(value.as_py())} bytes>" if value.is_valid else None for value in column]
     try:
-        return [_cut(text) for text in column.cast(pa.large_string()).to_pylist()]
-    except pa.ArrowException:
+        return [_cut(text) for text in _labels(column).cast(pa.large_string()).to_pylist()]
+    except (pa.ArrowException, ValueError):  # a nested type, or one that Arrow does not write as text
         return [_cut(_text(value)) if value.is_valid else None for value in column]
+
+
+def _labels(column: Any) -> Any:
+    """A column, or the labels that a dictionary has for it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_dictionary(column.type):
+        return column
+    return pa.chunked_array(
+        [pc.take(chunk.dictionary, chunk.indices) for chunk in column.chunks], column.type.value_type
+    )
 
 
 def _text(value: Any) -> str:
     try:
         return str(value.as_py())
-    except (ValueError, OverflowError):  # a time that Python has not
+    except Exception:  # noqa: BLE001 - a time or a zone that Python has not, say
         return "…"
 
 
@@ -177,10 +184,6 @@ def _is_binary(kind: Any) -> bool:
 
     checks = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
     return any(check(kind) for check in checks)
-
-
-def _sizes(column: Any) -> list[int | None]:
-    return [len(value.as_py()) if value.is_valid else None for value in column]
 
 
 def _cut(text: str | None) -> str | None:

@@ -30,6 +30,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import sqlalchemy
+import test_arrow
 from commands import (
     ARRAY,
     COUNT,
@@ -57,7 +58,7 @@ from airflow_xcom.backend.commands.terminal import human, visible
 from airflow_xcom.backend.export import export
 from airflow_xcom.backend.reference import Coordinate
 from airflow_xcom.backend.rows import Rows
-from airflow_xcom.codecs import CodecError, encode, outline, outline_json
+from airflow_xcom.codecs import CodecError, encode, outline, outline_json, registry
 
 GOLDEN = Path(__file__).parent / "golden"
 BLOBS = sorted(path for path in GOLDEN.rglob("*") if path.suffix in {".arrow", ".msgpack"})
@@ -74,6 +75,13 @@ STATES = {
     "newer": "unreadable",
 }
 UNREADABLE = {task for task, state in STATES.items() if state == "unreadable"}
+
+
+@pytest.fixture(autouse=True)
+def _allowed() -> Iterator[None]:
+    before = registry._allows
+    yield
+    registry.allow_classes(before)
 
 
 @pytest.fixture(scope="module")
@@ -436,6 +444,13 @@ def test_of_a_large_payload_little_is_read(value: Any) -> None:
     assert seen["bytes"] < 3 << 20, seen
 
 
+@pytest.mark.parametrize("name", ["zone_of_nowhere", "dictionary_of_views", "table_of_all_kinds"])
+def test_tables_of_types_that_nothing_writes_as_text(name: str) -> None:
+    packed = encode(test_arrow.MADE[name]()).to_bytes()
+    found = outline(read_by(packed)[0], len(packed))
+    assert len(found["head"]) == min(10, found["rows"])
+
+
 def test_what_stands_behind_too_much_is_said_to_be_unread() -> None:
     packed = encode({"long": ["text" * 10] * 300_000, "after": (1,)}).to_bytes()
     tree = outline(read_by(packed)[0], len(packed))["tree"]
@@ -641,6 +656,7 @@ REFUSED = [
     (np.array([object()]), "npy", "without pickle"),
     (np.zeros(2, np.dtype("i4", metadata={"a": 1})), "npy", "or loss"),
     (np.ma.masked_array([1, 2], [0, 1]), "npy", "numpy.ma.MaskedArray"),
+    (np.zeros(2, [("a", "i4"), ("b", "i4")])[["b", "a"]], "npy", "out-of-order fields"),
     (np.arange(3), "csv", "no table"),
     ([{"a": 1}], "parquet", "no table"),
     (pd.Index([1, 2]), "parquet", "no table"),
