@@ -35,6 +35,7 @@ from commands import (
     ARRAY,
     COUNT,
     DOCUMENT,
+    FEATURES,
     FRAME,
     ROGUE,
     RUN,
@@ -194,14 +195,18 @@ def test_lists_fit_the_terminal(filled: Metadata, monkeypatch: pytest.MonkeyPatc
 
 
 def test_columns_are_aligned_by_what_the_terminal_shows() -> None:
-    told = list(fitted([("A", "SIZE", "B"), ("日本", "5 B", "x"), ("é", "10 B", "y")], 0))
+    told = list(fitted(("A", "SIZE", "B"), [("日本", "5 B", "x"), ("é", "10 B", "y")], 0))
     assert told == ["A     SIZE  B", "日本   5 B  x", "é     10 B  y"]
-    assert list(fitted([("A", "B"), ("abcdefgh", "x"), ("日本語日本語", "y")], 8)) == [
-        "A      B",
-        "abcd…  x",
-        "日本…  y",
-    ]
-    assert list(fitted([("AB", "CD")], 1)) == ["…  …"]
+    told = list(fitted(("A", "B"), [("abcdefgh", "x"), ("日本語日本語", "y")], 8))
+    assert told == ["A      B", "abcd…  x", "日本…  y"]
+    assert list(fitted(("AB", "CD"), [("x", "y")], 1)) == ["…  …", "x  y"]
+    assert list(fitted(("AB", "CD"), [], 80)) == []
+
+
+def test_columns_stay_where_they_are_on_the_next_page() -> None:
+    told = list(fitted(("A", "B"), [("long", "x")] * 200 + [("s", "y")] * 300, 0))
+    assert Counter(line.rstrip()[-1] for line in told) == {"B": 1, "x": 200, "y": 300}
+    assert {len(line) for line in told} == {7}
 
 
 @pytest.mark.parametrize(
@@ -449,6 +454,19 @@ def test_tables_of_types_that_nothing_writes_as_text(name: str) -> None:
     packed = encode(test_arrow.MADE[name]()).to_bytes()
     found = outline(read_by(packed)[0], len(packed))
     assert len(found["head"]) == min(10, found["rows"])
+
+
+@pytest.mark.parametrize("algorithm", ["none", "lz4", "zstd"])
+def test_the_compression_is_told(algorithm: str) -> None:
+    for value in (FRAME, FEATURES):
+        packed = encode(value, compression=algorithm).to_bytes()
+        found = outline(read_by(packed)[0], len(packed))
+        told = (
+            [found["compression"]]
+            if "compression" in found
+            else [part.get("compression", "none") for part in found["buffers"]]
+        )
+        assert told == [algorithm]
 
 
 def test_what_stands_behind_too_much_is_said_to_be_unread() -> None:
@@ -769,7 +787,17 @@ def test_the_format_must_be_known(filled: Metadata) -> None:
 # -- the line itself -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [[], ["nothing"], ["list", "--nothing"], ["export", "--task", "a"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nothing"],
+        ["list", "--nothing"],
+        ["list", "--limit", "-1"],
+        ["inspect", "--rows", "x"],
+        ["export", "--task", "a"],
+    ],
+)
 def test_a_line_that_is_not_understood_exits_with_2(arguments: list[str]) -> None:
     code, out, errors = run(*arguments)
     assert (code, out) == (2, "")

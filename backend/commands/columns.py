@@ -21,25 +21,31 @@ _NUMBERS = {"MAP", "SIZE"}  # heads of what is aligned to the right
 
 
 def say_columns(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
-    """Write rows below their heads, and give their number."""
-    remaining, count = iter(rows), 0
+    """Write rows below their heads, if there are any, and give their number."""
+    count = -1
+    for line in fitted(heads, rows, shutil.get_terminal_size((0, 0)).columns):
+        say(line)
+        count += 1
+    return max(count, 0)
+
+
+def fitted(heads: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> Iterator[str]:
+    """The lines of some rows, heads first, each no wider than ``width``; 0 for no limit.
+
+    Columns are as wide as the rows need that have been seen, a page at a time.
+    """
+    remaining, right = iter(rows), [head in _NUMBERS for head in heads]
+    natural = [_width(visible(head)) for head in heads]
+    lead = [heads]
     while page := list(islice(remaining, _PAGE)):
-        lines = fitted([heads, *page], shutil.get_terminal_size((0, 0)).columns)
-        head = next(lines)
-        say("\n".join([head, *lines] if count == 0 else lines))
-        count += len(page)
-    return count
-
-
-def fitted(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
-    """The lines of some rows, heads first, each no wider than ``width``; 0 for no limit."""
-    cells = [[visible(cell) for cell in row] for row in rows]
-    natural = [max(map(_width, column)) for column in zip(*cells, strict=True)]
-    right = [head in _NUMBERS for head in rows[0]]
-    widths = _shrunk(natural, width - len(_GAP) * (len(natural) - 1)) if width else natural
-    for row in cells:
-        parts = map(_cell, row, widths, right)
-        yield _GAP.join(parts).rstrip()
+        cells = [[visible(cell) for cell in row] for row in [*lead, *page]]
+        lead = []
+        natural = [
+            max(least, *map(_width, column)) for least, column in zip(natural, zip(*cells, strict=True), strict=True)
+        ]
+        widths = _shrunk(natural, width - len(_GAP) * (len(natural) - 1)) if width else natural
+        for row in cells:
+            yield _GAP.join(map(_cell, row, widths, right)).rstrip()
 
 
 def _shrunk(widths: list[int], room: int) -> list[int]:

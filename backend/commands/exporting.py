@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.commands.selection import add_output, add_source, one
 from airflow_xcom.backend.commands.terminal import human, say
+from airflow_xcom.backend.export import FORMATS
 
 if TYPE_CHECKING:
     import argparse
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "write one value to a file: parquet, csv, json, npy or arrow"
-_FORMATS = ("parquet", "csv", "json", "npy", "arrow")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_source(parser)
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="where to write it")
-    parser.add_argument("--format", choices=_FORMATS, help="if the suffix of the file does not say")
+    parser.add_argument("--format", choices=FORMATS, help="if the suffix of the file does not say")
     parser.add_argument("--force", action="store_true", help="replace the file if it is there")
     add_output(parser, "one JSON object")
 

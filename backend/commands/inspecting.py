@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_xcom.backend.commands.columns import say_columns
 from airflow_xcom.backend.commands.listing import described, summary_text
 from airflow_xcom.backend.commands.selection import add_output, add_source, one
-from airflow_xcom.backend.commands.terminal import human, say, tell
+from airflow_xcom.backend.commands.terminal import count, human, say, tell
 
 if TYPE_CHECKING:
     import argparse
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "read, and the digest is not checked (verify does)."
     )
     add_source(parser)
-    parser.add_argument("--rows", type=int, default=10, metavar="NUMBER", help="first rows of a table (default: 10)")
+    parser.add_argument("--rows", type=count, default=10, metavar="NUMBER", help="first rows of a table (default: 10)")
     add_output(parser, "one JSON object")
 
 

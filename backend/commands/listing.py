@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.commands.columns import say_columns
 from airflow_xcom.backend.commands.selection import add_filters, add_kinds, add_output, is_of, place_of, wanted
-from airflow_xcom.backend.commands.terminal import human, say
+from airflow_xcom.backend.commands.terminal import count, human, say
 
 if TYPE_CHECKING:
     import argparse
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_filters(parser)
     add_kinds(parser)
-    parser.add_argument("--limit", type=int, metavar="NUMBER", help="no more than so many")
+    parser.add_argument("--limit", type=count, metavar="NUMBER", help="no more than so many")
     add_output(parser, "a JSON object a line")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-__all__ = ["human", "say", "seconds", "tell", "visible"]
+__all__ = ["count", "human", "say", "seconds", "tell", "visible"]
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -35,6 +35,14 @@ def human(size: int) -> str:
     """A number of bytes for people."""
     power = min(max(size.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
     return f"{size / 1024**power:.1f} {_UNITS[power]}" if power else f"{size} B"
+
+
+def count(text: str) -> int:
+    """An argument that is a number of things, 0 or more."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("give a number, 0 or more")
+    return number
 
 
 def seconds(text: str) -> float:
