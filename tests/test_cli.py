@@ -239,6 +239,8 @@ def test_the_tables_of_other_airflows(version: str, backend: Backend, monkeypatc
     assert [row["place"] for row in found] == ["row", "unreadable"] * len(TABLES[version])
     assert {row["dag_id"] for row in found if row["place"] == "row"} == {"flights"}, "as the envelope says"
     assert len(lines("list", "--key", "clean0")) == len(TABLES[version])
+    assert len(lines("list", "--dag", "flights")) == len(TABLES[version]), "by the envelope, too"
+    assert lines("list", "--dag", "trains") == []
 
 
 def test_memory_does_not_grow_with_the_rows(backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
