@@ -289,6 +289,8 @@ def test_names_reach_the_terminal_escaped(
         assert all(character.isprintable() or character == "\n" for character in out + errors), arguments
         if output == "table":
             assert "\\x1b[2J" in out + errors, arguments
+        if arguments == ["list"]:
+            assert len(out.splitlines()) == 3 + (output == "table"), "a name with a line break takes one line"
     logged = capfd.readouterr()
     assert "\x1b]0;" not in logged.out + logged.err
 
