@@ -358,12 +358,20 @@ def test_one_xcom_must_be_meant(filled: Metadata) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["/nowhere/x.arrow", "s3://elsewhere/x", "file:///nowhere/x.arrow", "{base}/../x", "{base}/x"]
+    ("place", "reason"),
+    [
+        ("/nowhere/x.arrow", "no such blob"),
+        ("{base}/x", "no such blob"),
+        ("{base}/../x", "leaves the store"),
+        ("{base}/a/../../x", "leaves the store"),
+        ("file:///nowhere/x.arrow", "not within a configured store"),
+        ("s3://elsewhere/x", "not within a configured store"),
+    ],
 )
-def test_a_blob_must_be_in_a_store_or_a_file(backend: Backend, place: str) -> None:
+def test_a_blob_must_be_in_a_store_or_a_file(backend: Backend, place: str, reason: str) -> None:
     code, out, errors = run("inspect", place.format(base=backend.folder.as_uri()))
     assert (code, out) == (1, "")
-    assert re.search("no such blob|not within a configured store|leaves the store", errors)
+    assert reason in errors
 
 
 def read_by(data: bytes) -> tuple[Callable[[Any], Any], Counter[str]]:
@@ -704,7 +712,8 @@ def test_a_file_that_would_lose_something_does_not_get_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = pa.table({"a": [1.5, 2.5], "b": ["x", "y"]})
-    for column, other in (("a", [1.5, 2.25]), ("a", [1.5, None]), ("b", ["x", "Y"]), ("a", [1, 2])):
+    narrow = np.float32([1.5, 2.5])
+    for column, other in (("a", [1.5, 2.25]), ("a", [1.5, None]), ("b", ["x", "Y"]), ("a", narrow)):
         changed = table.set_column(table.schema.names.index(column), column, pa.array(other))
         with pytest.raises(ExportError, match=f"does not keep column '{column}'"):
             exporting._compare("csv", table, changed)
