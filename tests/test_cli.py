@@ -23,6 +23,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import duckdb
+import msgpack
 import numpy as np
 import orjson
 import pandas as pd
@@ -516,6 +517,18 @@ def test_damage_is_always_a_typed_error() -> None:
                 outcomes["refused"] += 1
     assert outcomes["refused"] > outcomes.total() / 4
     assert outcomes["read"] > 10
+
+
+@pytest.mark.parametrize("size", [2**62, -1, "1"])
+def test_sizes_that_cannot_be_are_refused_before_they_are_used(size: Any) -> None:
+    data = body_with_a_buffer_of(size)
+    with pytest.raises(CodecError, match="sizes in the header are damaged"):
+        outline(read_by(data)[0], len(data))
+
+
+def body_with_a_buffer_of(size: Any) -> bytes:
+    packed: bytes = msgpack.packb(["airflow_xcom", 1, [], [size], 1])
+    return packed + b"\xc0"
 
 
 NO_LIBRARY = """
