@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import json
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,11 +14,19 @@ __all__ = [
     "base_xcom",
     "configuration",
     "connection",
+    "from_row",
+    "json_bytes",
     "lazy_sequence",
     "load_xcom",
     "resolvable",
     "serde",
+    "stores_bytes",
 ]
+
+# What migrations from Airflow 2 to 3 change wherever it stands in a row's text, also inside a value, and escapes for
+# the same text.  See airflow/migrations/versions/0049_3_0_0_remove_pickled_data_from_xcom_table.py of each release.
+_REWRITTEN = {"NaN": r"\u004eaN", "Infinity": r"\u0049nfinity", r"\\u0000": r"\\\u00750000"}
+_REWRITTEN_OR_ESCAPE = re.compile(r"NaN|Infinity|\\\\u0000|\\.")
 
 
 def base_xcom() -> type[Any]:
@@ -31,8 +40,31 @@ def base_xcom() -> type[Any]:
 
 def load_xcom() -> None:
     """Let Airflow import its XCom class first: doing so it imports the configured backend, which may be this one."""
-    with suppress(ImportError):  # before 3.0
-        import airflow.sdk.execution_time.xcom  # noqa: F401
+    try:
+        import airflow.sdk.execution_time.xcom
+    except ImportError:
+        import airflow.models.xcom  # noqa: F401
+
+
+def stores_bytes(base: type[Any]) -> bool:
+    """Whether a row holds JSON text as bytes, as it does before 3.0; ``base`` is :func:`base_xcom`."""
+    return base.__module__ == "airflow.models.xcom"
+
+
+def json_bytes(value: Any) -> bytes:
+    """A JSON value for a row of Airflow 2, so written that it is the same after the migration to Airflow 3."""
+    text = json.dumps(value, allow_nan=False)
+    return _REWRITTEN_OR_ESCAPE.sub(lambda found: _REWRITTEN.get(found[0], found[0]), text).encode()
+
+
+def from_row(stored: Any) -> Any:
+    """The JSON value of a row; bytes of Airflow 2 that are no JSON, as pickles, are left for Airflow to read."""
+    if type(stored) is not bytes:
+        return stored
+    try:
+        return json.loads(stored)
+    except ValueError:
+        return stored
 
 
 def configuration() -> Any:

@@ -133,8 +133,11 @@ def side_by_side(found: Iterable[Any], act: Callable[[Unread], Any]) -> Iterator
 def _is_itself(stored: Any) -> bool:
     """Whether a row's JSON stands for itself: no dict in it has a key that Airflow's serializer gives a meaning to.
 
-    Those keys begin with two underscores (airflow/sdk/serde); what may have one is left to the serializer.
+    Those keys begin with two underscores (airflow/sdk/serde); what may have one is left to the serializer.  So are the
+    pickles of Airflow 2, which reads them if it is told to.
     """
+    if type(stored) is bytes:
+        return False
     level = [stored] if type(stored) in _CONTAINERS else []
     while level:
         deeper: list[Any] = []

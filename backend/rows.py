@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_xcom.backend.airflow import json_bytes
 from airflow_xcom.backend.errors import XComNotFoundError
 from airflow_xcom.backend.reference import ENVELOPE_KEY, Coordinate, Envelope
 from airflow_xcom.codecs import CodecError, CorruptPayloadError
@@ -128,7 +129,7 @@ class Rows:
         same = [column == part for column, part in zip(table.primary_key, row.identity, strict=True)]
         value: Any = envelope.to_json()
         if _as_text(table) is table.c.value:
-            value = json.dumps(value).encode()
+            value = json_bytes(value)
         update = sqlalchemy.update(table).where(*same, _as_text(table) == row.text).values(value=value)
         with self._engine.begin() as connection:
             return bool(connection.execute(update).rowcount)

@@ -42,7 +42,7 @@ def pull_table(
         StoreError: a store cannot be read.
     """
     with unread():
-        found = ti.xcom_pull(task_ids, **where)
+        found = _fetched(ti.xcom_pull(task_ids, **where))
     return pull_all(found, _part_of(columns, rows, as_))
 
 
@@ -71,12 +71,15 @@ def _part_of(columns: Sequence[Any] | None, rows: slice | None, as_: str | None)
     return lambda row: row.part(columns=columns, rows=rows, as_=as_)
 
 
+def _fetched(found: Any) -> Any:
+    """Rows; what is neither one nor a list is a lazy sequence of them, as of a mapped task, or of any in Airflow 2."""
+    return found if isinstance(found, Unread | list | None) else found[:]
+
+
 def _resolved(argument: Any, act: Callable[[Unread], Any]) -> Callable[[Any], Any]:
     def resolve(context: Any) -> Any:
         with unread():
-            found = argument.resolve(context)
-            if not isinstance(found, Unread | list | None):  # the lazy sequence of a mapped task
-                found = found[:]
+            found = _fetched(argument.resolve(context))
         return pull_all(found, act)
 
     return resolve

@@ -7,7 +7,7 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.backend.airflow import base_xcom
+from airflow_xcom.backend.airflow import base_xcom, from_row, json_bytes, stores_bytes
 from airflow_xcom.backend.pulling import prepare, pull, pull_all, unread
 from airflow_xcom.backend.reference import Coordinate, Envelope
 from airflow_xcom.backend.sequences import fetch_ahead
@@ -22,13 +22,14 @@ __all__ = ["CodecXComBackend"]
 log = logging.getLogger("airflow_xcom.backend")
 
 BaseXCom: Any = base_xcom()
+STORES_BYTES = stores_bytes(BaseXCom)
 
 
 class CodecXComBackend(BaseXCom):  # type: ignore[misc]
     """Stores plain JSON values as themselves, and everything else in an envelope, inline or offloaded.
 
     Both pairs of hooks are defined, as Airflow 3.4 asks: ``serialize_value``/``deserialize_value`` up to 3.3, and
-    ``store_value``/``load_value`` from 3.4.
+    ``store_value``/``load_value`` from 3.4.  Airflow 2 has ``orm_deserialize_value`` beside the first pair.
     """
 
     @staticmethod
@@ -41,14 +42,15 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
         run_id: str | None = None,
         map_index: int | None = None,
     ) -> Any:
-        """The JSON value for the row.
+        """The JSON value for the row; before Airflow 3.0, as text in bytes.
 
         Raises:
             EncodeError: the value cannot be stored exactly.
             StoreError: the store cannot be written to.
             SettingsError: an option is wrong.
         """
-        return _push(value, dag_id, run_id, task_id, map_index, key)
+        pushed = _push(value, dag_id, run_id, task_id, map_index, key)
+        return json_bytes(pushed) if STORES_BYTES else pushed
 
     @classmethod
     def store_value(cls, coordinate: Any, key: str, value: Any) -> Any:
@@ -64,7 +66,13 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
             DecodeError: the payload is gone, damaged, forged, newer than this release, or of an unknown tag.
             StoreError: the store cannot be read.
         """
-        return pull(result.value, result)
+        return pull(from_row(result.value), result)
+
+    def orm_deserialize_value(self) -> Any:
+        """What the web server and the REST API of Airflow 2 show, for which no store is read.  Never raises."""
+        from airflow_xcom.backend.display import shown
+
+        return shown(self, super().orm_deserialize_value)
 
     @classmethod
     def load_value(cls, stored: Any) -> Any:
@@ -91,7 +99,7 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
     def purge(cls, xcom: Any, *args: Any) -> None:
         """Delete the blob of a row that is about to go.  Never raises: a blob that stays is for a sweep to find."""
         try:
-            envelope = Envelope.from_json(xcom.value)
+            envelope = Envelope.from_json(from_row(xcom.value))
             if envelope is None:
                 (settings().legacy_backend or BaseXCom).purge(xcom, *args)
             elif envelope.reference is not None:
