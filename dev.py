@@ -5,6 +5,8 @@ python3 dev.py cluster        run Dags on two Celery workers, with PostgreSQL, V
 python3 dev.py cluster stop   stop all of these
 python3 dev.py test [...]     run the tests; further arguments go to pytest
 python3 dev.py fuzz [...]     fuzz what reads payloads; further arguments go to tests/fuzz
+python3 dev.py airflows       install every supported release of Airflow, test all that tasks do with XComs in each, and
+                              write docs/AIRFLOWS.md; with versions as arguments, only test those
 python3 dev.py lint           run ruff and mypy
 python3 dev.py constraints    resolve the newest versions for this Python, for maintainers
 
@@ -50,22 +52,31 @@ def test(*arguments: str) -> None:
 
 
 def here() -> tuple[str, ...]:
-    """What leaves out the tests that take a Python which this machine has not; in CI they fail."""
+    """What leaves out the tests that install every Airflow, and those that take a Python which is missing here.
+
+    The latter fail in CI.
+    """
     sys.path.insert(0, str(ROOT / "tests" / "versions"))
     from environments import ENVIRONMENTS, find_python
 
     wanted = sorted({environment.python for environment in ENVIRONMENTS.values()})
     missing = [version for version in wanted if find_python(version) is None]
     if not missing or os.environ.get("CI"):
-        return ()
+        return ("-m", "not other_airflows")
     print(f"Without Python {', '.join(missing)} the tests of exchange with them are left out", flush=True)
-    return ("-m", "not other_pythons")
+    return ("-m", "not other_airflows and not other_pythons")
 
 
 def fuzz(*arguments: str) -> None:
     """Run the fuzzer, far longer than the tests do."""
     install("test")
     become(PYTHON, ROOT / "tests" / "fuzz", *arguments)
+
+
+def airflows(*versions: str) -> None:
+    """Run the compatibility suite in every Airflow, or in those named."""
+    install("test")
+    become(PYTHON, ROOT / "tests" / "airflows" / "compatibility.py", *versions)
 
 
 def lint(*arguments: str) -> None:
@@ -136,7 +147,7 @@ def become(*command: str | Path) -> NoReturn:
 
 def main() -> None:
     """Run the command that the first argument names."""
-    commands = {command.__name__: command for command in (demo, cluster, test, fuzz, lint, constraints)}
+    commands = {command.__name__: command for command in (demo, cluster, test, fuzz, airflows, lint, constraints)}
     if len(sys.argv) == 1 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     if not CONSTRAINTS.exists() and sys.argv[1] != "constraints":

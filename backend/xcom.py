@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from functools import cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.airflow import base_xcom, from_row, json_bytes, stores_bytes
@@ -77,7 +78,7 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
     @classmethod
     def load_value(cls, stored: Any) -> Any:
         """See :meth:`deserialize_value`; ``stored`` is what the row holds."""
-        return pull(stored, _Row(stored))
+        return pull(stored, SimpleNamespace(value=stored))
 
     @classmethod
     def get_all(cls, **where: Any) -> Any:
@@ -108,13 +109,6 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
                 delete_blob(envelope.reference)
         except Exception:
             log.warning("could not purge the XCom %s; its payload stays", getattr(xcom, "key", None), exc_info=True)
-
-
-class _Row:
-    """A row as ``deserialize_value`` of other backends wants it."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
 
 
 @cache

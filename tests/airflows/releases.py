@@ -1,0 +1,60 @@
+"""What Dag authors import, from wherever the Airflow that runs has it."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+__all__ = [
+    "HAS_ASYNC_XCOMS",
+    "HAS_LOOPS",
+    "RELEASE",
+    "Asset",
+    "BaseOperator",
+    "BaseTrigger",
+    "TriggerEvent",
+    "XComArg",
+    "as_stock_pulls",
+    "dag",
+    "get_current_context",
+    "task",
+    "task_group",
+]
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+RELEASE = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
+HAS_ASYNC_XCOMS = RELEASE >= (3, 3)
+HAS_LOOPS = RELEASE >= (3, 4)
+
+if RELEASE >= (3, 0):
+    from airflow.sdk import Asset, BaseOperator, XComArg, dag, get_current_context, task, task_group
+else:
+    from airflow.datasets import Dataset as Asset
+    from airflow.decorators import dag, task, task_group
+    from airflow.models.baseoperator import BaseOperator
+    from airflow.models.xcom_arg import XComArg
+    from airflow.operators.python import get_current_context
+
+if HAS_ASYNC_XCOMS:
+    from airflow.sdk.execution_time.supervisor import InProcessSupervisorComms
+
+    async def _asend(self: Any, msg: Any) -> Any:
+        return self.send(msg)
+
+    if not hasattr(InProcessSupervisorComms, "asend"):  # of ``dag.test()``; a worker's has it
+        InProcessSupervisorComms.asend = _asend
+
+
+def as_stock_pulls(stock: Any, task_id: str, key: str = "return_value") -> Any:
+    """What a task pulls from this run where the backend is Airflow's own, ``BaseXCom``."""
+    ti = get_current_context()["ti"]  # noqa: AIR301 - of Airflow 2 only where that runs
+    where = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": task_id, "key": key, "map_index": -1}
+    if RELEASE >= (3, 0):
+        return stock.get_one(**where)
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        columns = [getattr(stock, name) == value for name, value in where.items()]
+        return stock.deserialize_value(session.execute(select(stock.value).where(*columns)).one())

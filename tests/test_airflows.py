@@ -1,0 +1,64 @@
+"""The compatibility suite in several releases of Airflow, each in an environment of its own."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "airflows"))
+
+import compatibility
+from environments import ROOT, locked
+from installations import VERSIONS, Installation
+
+PAIRS = (("2.11.2", "3.3.2"), ("2.11.2", "3.4.0b2"))
+
+
+@pytest.fixture(scope="session")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What became of everything; one of pytest's processes does it all."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    results = shared / "airflows.json"
+    with locked("airflows"):
+        if not results.exists():
+            computed = compatibility.compute(
+                list(compatibility.IN_CI), list(PAIRS), tmp_path_factory.mktemp("airflows")
+            )
+            results.write_text(json.dumps(computed))
+    return json.loads(results.read_text())
+
+
+@pytest.mark.other_airflows
+@pytest.mark.parametrize("version", compatibility.IN_CI)
+def test_every_way_of_using_xcoms_works(version: str, found: dict[str, Any]) -> None:
+    assert {way: outcome for way, outcome in found["ways"][version].items() if outcome != "yes"} == {}
+    assert found["ways"][version].keys() == compatibility.expected(version)
+
+
+@pytest.mark.other_airflows
+@pytest.mark.parametrize("pair", PAIRS, ids=" to ".join)
+def test_rows_are_read_after_an_upgrade(pair: tuple[str, str], found: dict[str, Any]) -> None:
+    assert found["upgrades"][" ".join(pair)] == "yes"
+
+
+def test_the_tests_themselves_run_with_one_of_the_versions() -> None:
+    assert [version for version in VERSIONS if Installation(version).is_here]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_installation_is_of_its_version_and_holds_what_may_be_installed(version: str) -> None:
+    lines = Installation(version).constraints.read_text().split()
+    pins = {re.sub(r"[-_.]+", "-", name).lower(): pin for name, pin in (line.split("==") for line in lines)}
+    assert pins["apache-airflow"] == version
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    for requirement in config["options"]["install_requires"].split():
+        assert requirement.partition(">=")[0] in pins
