@@ -18,8 +18,6 @@ import compatibility
 from environments import ROOT, locked
 from installations import VERSIONS, Installation
 
-PAIRS = (("2.11.2", "3.3.2"), ("2.11.2", "3.4.0b2"))
-
 
 @pytest.fixture(scope="session")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
@@ -29,24 +27,16 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     results = shared / "airflows.json"
     with locked("airflows"):
         if not results.exists():
-            computed = compatibility.compute(
-                list(compatibility.IN_CI), list(PAIRS), tmp_path_factory.mktemp("airflows")
-            )
+            computed = compatibility.compute(list(compatibility.IN_TESTS), tmp_path_factory.mktemp("airflows"))
             results.write_text(json.dumps(computed))
     return json.loads(results.read_text())
 
 
 @pytest.mark.other_airflows
-@pytest.mark.parametrize("version", compatibility.IN_CI)
+@pytest.mark.parametrize("version", compatibility.IN_TESTS)
 def test_every_way_of_using_xcoms_works(version: str, found: dict[str, Any]) -> None:
-    assert {way: outcome for way, outcome in found["ways"][version].items() if outcome != "yes"} == {}
-    assert found["ways"][version].keys() == compatibility.expected(version)
-
-
-@pytest.mark.other_airflows
-@pytest.mark.parametrize("pair", PAIRS, ids=" to ".join)
-def test_rows_are_read_after_an_upgrade(pair: tuple[str, str], found: dict[str, Any]) -> None:
-    assert found["upgrades"][" ".join(pair)] == "yes"
+    assert {way: outcome for way, outcome in found[version].items() if outcome != "yes"} == {}
+    assert found[version].keys() == compatibility.expected(version)
 
 
 def test_the_tests_themselves_run_with_one_of_the_versions() -> None:

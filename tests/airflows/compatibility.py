@@ -7,9 +7,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -18,7 +16,7 @@ from installations import AT_ONCE, ROOT, VERSIONS, Installation, build  # noqa: 
 
 PROGRAM = HERE / "inside.py"
 DOCUMENT = ROOT / "docs" / "AIRFLOWS.md"
-IN_CI = ("2.11.2", "3.3.2", "3.4.0b2")
+IN_TESTS = ("2.11.2", "3.3.2", "3.4.0b2")
 MISSING = {"async_tasks": "3.3", "loops": "3.4"}  # what came with a later release
 WAYS = {
     "flights": "The demo: every XCom of `flights` exact",
@@ -63,31 +61,18 @@ What works in which release of Airflow. Made by `python3 dev.py airflows`, which
 versions in [tests/airflows](../tests/airflows), and runs the Dags of
 [tests/airflows/dags](../tests/airflows/dags) and of the demo there, through the release's own `dag.test()`, over SQLite
 and local files. Every task compares what it gets with what was pushed: class, dtypes, labels, freq, zone, order, every
-number, and whether it can be changed in place. CI runs the same in {some}.
+number, and whether it can be changed in place. `pytest tests/test_airflows.py` runs the same in {some}.
 
 "-": this release of Airflow has no such thing.
 
 """
-UPGRADES = """
-## Upgrades
-
-The metadata database that the Dags above filled in one release (row), migrated as `airflow db migrate` does to another
-(column), and its rows read there by tasks: plain, inline and offloaded values, those of mapped tasks, and those that
-Airflow's own backend and its object storage backend had written.
-
-"""
 
 
-def compute(versions: list[str], pairs: list[tuple[str, str]], folder: Path) -> dict[str, Any]:
-    """What became of each way in each of the versions, and of the rows of an older one in a newer one."""
+def compute(versions: list[str], folder: Path) -> dict[str, dict[str, str]]:
+    """What became of each way in each of the versions."""
     build(versions)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        written = dict(zip(versions, pool.map(lambda version: _ways(version, folder / version), versions), strict=True))
-        read = pool.map(lambda pair: _later(*pair, folder), pairs)
-        return {
-            "ways": written,
-            "upgrades": {f"{old} {new}": found for (old, new), found in zip(pairs, read, strict=True)},
-        }
+        return dict(zip(versions, pool.map(lambda version: _ways(version, folder / version), versions), strict=True))
 
 
 def _ways(version: str, folder: Path) -> dict[str, str]:
@@ -96,26 +81,17 @@ def _ways(version: str, folder: Path) -> dict[str, str]:
     return found
 
 
-def _later(old: str, new: str, folder: Path) -> str:
-    newer = folder / f"{old}-in-{new}"
-    Installation(new).run(PROGRAM, "later", folder / old, newer)
-    return str(json.loads((newer / "later.json").read_text()))
-
-
 def expected(version: str) -> set[str]:
     """The ways that this release has."""
     release = tuple(map(int, version.split(".")[:2]))
     return {way for way in WAYS if release >= tuple(map(int, MISSING.get(way, "0").split(".")))}
 
 
-def document(found: dict[str, Any]) -> str:
+def document(ways: dict[str, dict[str, str]]) -> str:
     """The page."""
-    ways, upgrades = found["ways"], found["upgrades"]
-    some = ", ".join(IN_CI[:-1]) + f" and {IN_CI[-1]}"
+    some = ", ".join(IN_TESTS[:-1]) + f" and {IN_TESTS[-1]}"
     lines = [[text, *(ways[version].get(way, "-") for version in ways)] for way, text in WAYS.items()]
-    table = _table(["", *ways], lines)
-    rows = [[old, *(upgrades.get(f"{old} {new}", "") for new in VERSIONS[1:])] for old in VERSIONS[:-1]]
-    return INTRODUCTION.format(some=some) + table + UPGRADES + _table(["", *VERSIONS[1:]], rows)
+    return INTRODUCTION.format(some=some) + _table(["", *ways], lines)
 
 
 def _table(head: list[str], lines: list[list[str]]) -> str:
@@ -128,12 +104,10 @@ def main(*wanted: str) -> None:
     began = time.monotonic()
     versions = [version for version in VERSIONS if version in wanted or not wanted]
     with tempfile.TemporaryDirectory() as folder:
-        found = compute(versions, list(combinations(versions, 2)), Path(folder))
+        found = compute(versions, Path(folder))
     if not wanted:
         DOCUMENT.write_text(document(found))
-    cells = {
-        f"{version}: {way}": said for version, ways in found["ways"].items() for way, said in ways.items()
-    } | found["upgrades"]
+    cells = {f"{version}: {way}": said for version, ways in found.items() for way, said in ways.items()}
     bad = {name: said for name, said in cells.items() if said != "yes"}
     print(*(f"{name}: {said}" for name, said in bad.items()), sep="\n")
     print(f"{len(cells) - len(bad)} of {len(cells)} yes in {time.monotonic() - began:.0f} s")

@@ -3,7 +3,6 @@
 ::
 
     python inside.py ways FOLDER         runs the Dags of dags/ and of the demo, and writes FOLDER/ways.json
-    python inside.py later FOLDER NEWER  migrates what is in FOLDER to this Airflow, in NEWER, and reads it there
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ LONGEST_PAGE = 4096  # characters
 FIRST = datetime(2024, 1, 1, tzinfo=timezone.utc)  # noqa: UP017
 
 
-def prepare(folder: Path, data: Path) -> None:
-    """An Airflow in the folder, with the Dags, and with what was written in ``data``; before Airflow is imported."""
+def prepare(folder: Path) -> None:
+    """An empty Airflow in the folder, with the Dags; before anything of Airflow is imported."""
     dags = folder / "dags"
     dags.mkdir(parents=True)
     from importlib.metadata import version
@@ -47,9 +46,9 @@ def prepare(folder: Path, data: Path) -> None:
             "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
             "AIRFLOW__CORE__XCOM_BACKEND": "airflow_xcom.backend.CodecXComBackend",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'airflow.db'}",
-            "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": (data / "former").as_uri(),
+            "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": (folder / "former").as_uri(),
             "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_THRESHOLD": "1000",
-            "AIRFLOW__XCOM_CODECS__PATH": (data / "xcom").as_uri(),
+            "AIRFLOW__XCOM_CODECS__PATH": (folder / "xcom").as_uri(),
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         }
@@ -87,7 +86,7 @@ def judged(instances: list[Any]) -> dict[str, str]:
 
 def ways(folder: Path) -> None:
     """Run everything, and write what became of each way."""
-    prepare(folder, folder)
+    prepare(folder)
     import ways as module
 
     results: dict[str, str] = {}
@@ -141,20 +140,6 @@ def cleared(found: Any) -> str:
         names = sorted(instance.task_id.partition(".")[0] for instance in skipped)
         session.rollback()
     return "; ".join(wrong) or ("yes" if names == ["branches", "short_circuits"] else f"skipped: {names}")
-
-
-def later(folder: Path, newer: Path) -> None:
-    """Migrate a copy of the metadata database, and read its rows, and the blobs where they are."""
-    newer.mkdir()
-    with closing(sqlite3.connect(folder / "airflow.db")) as old, closing(sqlite3.connect(newer / "airflow.db")) as new:
-        old.backup(new)
-    prepare(newer, folder)
-    from later import DAG
-
-    found = run(DAG, FIRST.replace(month=2), run_ids(folder))
-    states = {instance.task_id: instance.state for instance in found.get_task_instances()}
-    wrong = [f"{name} is {state}" for name, state in states.items() if state != "success"]
-    (newer / "later.json").write_text(json.dumps("; ".join(wrong) or "yes" if states else "no task ran"))
 
 
 def demos(folder: Path) -> dict[str, str]:
@@ -218,5 +203,5 @@ def stored(database: Path, dag_id: str) -> list[tuple[str, str, str]]:
 
 
 if __name__ == "__main__":
-    command, *folders = sys.argv[1:]
-    {"ways": ways, "later": later}[command](*map(Path, folders))
+    command, target = sys.argv[1:]
+    {"ways": ways}[command](Path(target))

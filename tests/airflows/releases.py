@@ -17,6 +17,7 @@ __all__ = [
     "as_stock_pulls",
     "dag",
     "get_current_context",
+    "pulled_from_run",
     "task",
     "task_group",
 ]
@@ -58,3 +59,10 @@ def as_stock_pulls(stock: Any, task_id: str, key: str = "return_value") -> Any:
     with create_session() as session:
         columns = [getattr(stock, name) == value for name, value in where.items()]
         return stock.deserialize_value(session.execute(select(stock.value).where(*columns)).one())
+
+
+def pulled_from_run(dag_id: str, task_id: str, run_id: str) -> Any:
+    """What a task pulls from a run of another Dag; Airflow 2 finds that run by its date alone."""
+    ti = get_current_context()["ti"]  # noqa: AIR301 - of Airflow 2 only where that runs
+    where = {"run_id": run_id} if RELEASE >= (3, 0) else {"include_prior_dates": True}
+    return ti.xcom_pull(dag_id=dag_id, task_ids=task_id, **where)

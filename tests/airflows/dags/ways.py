@@ -27,6 +27,7 @@ from releases import (
     as_stock_pulls,
     dag,
     get_current_context,
+    pulled_from_run,
     task,
     task_group,
 )
@@ -718,8 +719,7 @@ def other_dags() -> None:
     @task
     def pull() -> None:
         context = get_current_context()
-        source = {"dag_id": "producer", "task_ids": "table", "run_id": context["dag_run"].conf["producer"]}
-        same(frame(5), context["ti"].xcom_pull(**source))
+        same(frame(5), pulled_from_run("producer", "table", context["dag_run"].conf["producer"]))
 
     pull()
 
@@ -731,8 +731,7 @@ def assets() -> None:
     @task(inlets=[Asset("memory://shop/frames")])
     def pull(inlet_events: Any = None) -> None:
         event = inlet_events[Asset("memory://shop/frames")][-1]
-        source = {"dag_id": event.source_dag_id, "task_ids": event.source_task_id, "run_id": event.source_run_id}
-        same(frame(5), get_current_context()["ti"].xcom_pull(**source))
+        same(frame(5), pulled_from_run(event.source_dag_id, event.source_task_id, event.source_run_id))
 
     pull()
 
