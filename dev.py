@@ -5,7 +5,7 @@ python3 dev.py cluster        run Dags on two Celery workers, with PostgreSQL, V
 python3 dev.py cluster stop   stop all of these
 python3 dev.py test [...]     run the tests; further arguments go to pytest
 python3 dev.py fuzz [...]     fuzz what reads payloads; further arguments go to tests/fuzz
-python3 dev.py airflows       install every supported release of Airflow, test all that tasks do with XComs in each, and
+python3 dev.py airflows       install several releases of Airflow, test all that tasks do with XComs in each, and
                               write docs/AIRFLOWS.md; with versions as arguments, only test those
 python3 dev.py lint           run ruff and mypy
 python3 dev.py constraints    resolve the newest versions for this Python, for maintainers

