@@ -7,6 +7,7 @@ python3 dev.py test [...]     run the tests; further arguments go to pytest
 python3 dev.py fuzz [...]     fuzz what reads payloads; further arguments go to tests/fuzz
 python3 dev.py airflows       install several releases of Airflow, test all that tasks do with XComs in each, and
                               write docs/AIRFLOWS.md; with versions as arguments, only test those
+python3 dev.py bench [...]    measure against pickle and others, or on data of your own; see docs/BENCHMARKS.md
 python3 dev.py lint           run ruff and mypy
 python3 dev.py constraints    resolve the newest versions for this Python, for maintainers
 
@@ -79,6 +80,12 @@ def airflows(*versions: str) -> None:
     become(PYTHON, ROOT / "tests" / "airflows" / "compatibility.py", *versions)
 
 
+def bench(*arguments: str) -> None:
+    """Run the benchmarks."""
+    install("bench")
+    become(PYTHON, ROOT / "benchmarks", *arguments, folder=Path.cwd())  # where the paths in the arguments start
+
+
 def lint(*arguments: str) -> None:
     """Run the linter, the formatter's check and the type checker."""
     install("test", "lint")
@@ -98,7 +105,7 @@ def lint(*arguments: str) -> None:
 def constraints() -> None:
     """Write the versions that a clean environment gets today."""
     create_environment()
-    wanted = (AIRFLOW, f"{ROOT}[demo,cluster,test,lint]", "build")
+    wanted = (AIRFLOW, f"{ROOT}[demo,cluster,bench,test,lint]", "build")
     with TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         run(*pip("install", "--quiet", "--dry-run", "--ignore-installed", "--report", report), *wanted)
@@ -139,15 +146,16 @@ def run(*command: str | Path, folder: Path = ROOT, **variables: str) -> None:
         sys.exit(code)
 
 
-def become(*command: str | Path) -> NoReturn:
+def become(*command: str | Path, folder: Path = ROOT) -> NoReturn:
     """Give this process over to a command, so that Ctrl-C and signals reach it alone, and it can clean up."""
-    os.chdir(ROOT)
+    os.chdir(folder)
     os.execv(command[0], command)  # noqa: S606
 
 
 def main() -> None:
     """Run the command that the first argument names."""
-    commands = {command.__name__: command for command in (demo, cluster, test, fuzz, airflows, lint, constraints)}
+    parts = (demo, cluster, test, fuzz, airflows, bench, lint, constraints)
+    commands = {command.__name__: command for command in parts}
     if len(sys.argv) == 1 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     if not CONSTRAINTS.exists() and sys.argv[1] != "constraints":

@@ -1,0 +1,1 @@
+"""The benchmarks of airflow-xcom-codecs: ``python -m benchmarks`` at the root of the repository."""

@@ -1,0 +1,141 @@
+"""Measure this distribution beside pickle-5 and others, and write a report.
+
+Every workload goes there and back through the backend, and is encoded and decoded in memory alone; so do the ways that
+it is compared with.  Quote ratios, not milliseconds: the machine decides those.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.results import Run
+
+__all__ = ["main"]
+
+QUICK_SIZES = ["10 KB", "1 MB"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; the exit code is 1 if ours refused or changed a value."""
+    called = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(called, argparse.Namespace(called=called))
+    if options.data:
+        from benchmarks.advice import advise
+
+        return advise(options)
+    from benchmarks.report import write, write_docs
+    from benchmarks.results import Run
+
+    if options.results:
+        run = Run.load(options.results)
+    else:
+        with tempfile.TemporaryDirectory(prefix="airflow-xcom-bench-", dir=options.folder) as folder:
+            run = _measure(options, Path(folder))
+        if not run.results:
+            sys.exit("no workload has such a name; --list shows them")
+    write(run, options.report)
+    if options.write_docs:
+        write_docs(run)
+    faults = [result.name for result in run.results if result.ways["ours"].refused or result.ways["ours"].differs]
+    if faults:
+        print("ours refused or changed:", *faults, sep="\n  ")
+    return 1 if faults else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    effort = parser.add_mutually_exclusive_group()
+    effort.add_argument("--quick", action="store_true", help="a few rounds, two sizes and what targets name: minutes")
+    effort.add_argument("--full", action="store_true", help="many rounds, sizes up to 1 GB: an hour and more")
+    parser.add_argument("--only", nargs="+", default=[], metavar="TEXT", help="workloads whose name has one of these")
+    parser.add_argument("--ways", nargs="+", default=[], metavar="WAY", help="compare with these only")
+    parser.add_argument("--targets", action="store_true", help="only the workloads that a target names")
+    parser.add_argument("--rounds", type=int, help="instead of those of --quick, --full or neither (3, 15, 7)")
+    parser.add_argument("--list", action=_List, nargs=0, help="show the names of workloads and ways, and end")
+    parser.add_argument("--folder", type=Path, help="where to write what is measured (default: the system's for temporary files)")
+    parser.add_argument("--report", type=Path, default=Path("benchmark-report"), help="folder (default: %(default)s)")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="measure nothing: report the results.json of an earlier run")
+    parser.add_argument("--write-docs", action="store_true", help="write the tables into docs/BENCHMARKS.md too")
+    parser.add_argument("--scale", type=float, default=1.0, help=argparse.SUPPRESS)
+    own = parser.add_argument_group("on data and a store of your own")
+    own.add_argument("--data", type=Path, metavar="FILE", help="csv, parquet, feather, json or npy: recommend settings for it")
+    own.add_argument("--store", metavar="URL", help="as in [xcom_codecs] path; connections are Airflow's")
+    return parser
+
+
+class _List(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from benchmarks.ways import NOTES
+        from benchmarks.workloads import SIZES, workloads
+
+        print("Workloads:", *(f"  {workload.name}" for workload in workloads(list(SIZES))), "Ways:", sep="\n")
+        print(*(f"  {way:18} {note}" for way, note in NOTES.items()), sep="\n")
+        parser.exit()
+
+
+def _measure(options: argparse.Namespace, folder: Path) -> Run:
+    from benchmarks import floors, machine
+    from benchmarks.measuring import Effort, forked, measure, prepare_imports
+    from benchmarks.results import Run
+    from benchmarks.tables import workload_table
+    from benchmarks.targets import TIMES
+    from benchmarks.ways import ways_named
+    from benchmarks.workloads import GB, SIZES, workloads
+
+    if options.quick:
+        sizes, effort = QUICK_SIZES, Effort(3, seconds=2, batch=0.05)
+    elif options.full:
+        sizes, effort = list(SIZES), Effort(15, seconds=60, batch=0.2)
+    else:
+        sizes, effort = [label for label, size in SIZES.items() if size < GB], Effort(7, seconds=15, batch=0.1)
+    effort = replace(effort, rounds=options.rounds or effort.rounds)
+    try:
+        ways = ways_named(options.ways)
+    except ValueError as error:
+        sys.exit(str(error))
+    os.environ["AIRFLOW_HOME"] = str(folder / "airflow")
+    prepare_imports()
+    run = Run(machine=machine.facts(folder))
+    wanted = [work for work in workloads(sizes, scale=options.scale) if _is_wanted(work.name, options.only)]
+    if options.targets:
+        named = {target.workload for target in TIMES} | {"mixed frame, 20 rows", "flights, 336,776 rows", "numeric frame, 1 GB"}
+        wanted = [work for work in wanted if work.name in named]
+    began = time.monotonic()
+    for place, workload in enumerate(wanted):
+        tell = _progress(f"[{place + 1}/{len(wanted)}] {workload.name}")
+        result = measure(workload, ways, effort, folder, tell)
+        tell("")
+        print(workload_table(result), flush=True)
+        run.results.append(result)
+    if not options.only:
+        for name in floors.FLOORS:
+            print(f"Floor, {name}", flush=True)
+            place = Path(tempfile.mkdtemp(dir=folder))
+            run.floors[name] = forked(floors.floor, name, place, max(int(200 * min(options.scale, 1)), 3))
+        run.imports = machine.imports(options.rounds or 7)
+    run.machine |= machine.after()
+    run.did = {"command": f"python -m benchmarks {' '.join(options.called)}", "seconds": round(time.monotonic() - began), "rounds": effort.rounds, "sizes": sizes}
+    return run
+
+
+def _is_wanted(name: str, texts: list[str]) -> bool:
+    return not texts or any(text in name for text in texts)
+
+
+def _progress(title: str) -> object:
+    """Shows how far it is, on one line of a terminal that is written over."""
+    if not sys.stderr.isatty():
+        return lambda _: None
+    return lambda text: print(f"\r\x1b[K{f'{title}: {text}' if text else ''}", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,220 @@
+"""The tables of a report, as rows of text; Markdown and HTML are made of the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.results import BOTH, MEMORY, Measured
+from benchmarks.targets import slopes, verdicts
+from benchmarks.ways import NOTES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.results import Result, Run
+
+__all__ = ["Table", "markdown", "seconds", "size", "tables", "workload_table"]
+
+UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "KB"))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its title and what one must know to read it."""
+
+    title: str
+    about: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def tables(run: Run) -> list[Table]:
+    """Everything that a run found, the targets first."""
+    return [
+        _targets(run),
+        _ratios(run, "Push and pull", BOTH, "Time of ours in that of each way (with the spread), push and pull together"),
+        _ratios(run, "Encode and decode alone", MEMORY, "The same in memory, without a store"),
+        _slopes(run),
+        *_floors(run),
+        _memory(run),
+        _disk(run),
+        _inexact(run),
+        _ways(),
+        Table("Machine", "", ("", ""), list(run.machine.items())),
+    ]
+
+
+def _targets(run: Run) -> Table:
+    rows = [(found.work, found.target, found.measured, found.word, found.note) for found in verdicts(run)]
+    about = "Ratios of medians within this run, the least and the most of one round in parentheses."
+    return Table("Targets", about, ("work", "target", "measured", "", "besides"), rows)
+
+
+def _ratios(run: Run, title: str, parts: Sequence[str], about: str) -> Table:
+    others = [way for way in NOTES if way != "ours" and any(_has(result, way, parts) for result in run.results)]
+    rows = []
+    for results in run.families().values():
+        for result in results:
+            median = result.ways["ours"].median(parts)
+            cells = [_ratio(result, way, parts) for way in others]
+            rows.append((result.name, size(result.bytes), seconds(median), *cells))
+    about = f"{about}; below 1 ours is faster. *: that way gives back another value than it got; refuses: it takes it not."
+    return Table(title, about, ("workload", "size", "ours", *others), rows)
+
+
+def _has(result: Result, way: str, parts: Sequence[str]) -> bool:
+    return way in result.ways and (result.ways[way].refused is not None or bool(result.ways[way].totals(parts)))
+
+
+def _ratio(result: Result, way: str, parts: Sequence[str]) -> str:
+    found = result.ways.get(way)
+    if found is None:
+        return ""
+    if found.refused is not None:
+        return "left out" if found.refused.startswith("left out") else "refuses"
+    ratio = result.ratio(way, parts)
+    if ratio is None:
+        return ""
+    mark = "*" if found.differs else ""
+    return f"{_figure(ratio.middle)}{mark} ({_figure(ratio.low)}–{_figure(ratio.high)})"
+
+
+def _figure(ratio: float) -> str:
+    """Two digits that count, and more only before the point."""
+    return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2g}" if ratio < 1 else f"{ratio:.1f}"  # noqa: PLR2004
+
+
+def _slopes(run: Run) -> Table:
+    found = slopes(run)
+    ways = list(dict.fromkeys(way for by_way in found.values() for way in by_way))
+    floors = {family: min(seen) for family, results in run.families().items() if (seen := _medians(results))}
+    rows = [
+        (family, *(f"{by_way[way]:.2f}" if way in by_way else "" for way in ways), seconds(floors.get(family)))
+        for family, by_way in found.items()
+    ]
+    about = (
+        "Of the line that fits log(time) over log(size) from 1 MB to the largest size that was measured; 1 is linear. "
+        "Floor: the least time of any size, push and pull."
+    )
+    return Table("Slopes", about, ("family", *ways, "floor of ours"), rows)
+
+
+def _medians(results: Sequence[Result]) -> list[float]:
+    found = (result.ways.get("ours", Measured()).median(BOTH) for result in results)
+    return [median for median in found if median is not None]
+
+
+def _floors(run: Run) -> list[Table]:
+    about = "Medians; each part done alone. The rest is what is left of the whole."
+    return [
+        Table(
+            f"Floor, {name}",
+            about,
+            ("part", "µs"),
+            [(part, f"{taken * 1e6:.1f}") for part, taken in parts.items()],
+        )
+        for name, parts in run.floors.items()
+    ]
+
+
+def _memory(run: Run) -> Table:
+    return _each(
+        run,
+        "Peak memory",
+        "By how much push, then pull, raise the resident memory at its peak, as the system counts it (VmHWM, which is "
+        "ru_maxrss, counted anew for each), in multiples of the size; from 1 MB on. What was pulled counts.",
+        lambda result, found: (
+            " / ".join(f"{found.extra[part] / result.bytes:.2f}" for part in ("push", "pull")) if found.extra else ""
+        ),
+        least=900_000,
+    )
+
+
+def _disk(run: Run) -> Table:
+    return _each(
+        run, "Size", "Bytes of row and files together.", lambda _, found: size(found.disk) if found.disk else ""
+    )
+
+
+def _each(run: Run, title: str, about: str, cell: object, *, least: int = 0) -> Table:
+    rows = []
+    for results in run.families().values():
+        for result in results:
+            if result.bytes >= least:
+                cells = (
+                    cell(result, result.ways[way])  # type: ignore[operator]
+                    if way in result.ways and result.ways[way].refused is None
+                    else ""
+                    for way in NOTES
+                )
+                rows.append((result.name, *cells))
+    return Table(title, about, ("workload", *NOTES), rows)
+
+
+def _inexact(run: Run) -> Table:
+    rows = []
+    for way in NOTES:
+        for families, what in ((_families(run, way, "refused"), "refuses"), (_families(run, way, "differs"), "changes")):
+            rows += [(way, what, family, why) for family, why in families.items()]
+    about = "The first error or difference of each way and family. What is not here came back exact, to the last bit."
+    return Table("What is not exact", about, ("way", "", "family", "first"), rows)
+
+
+def _families(run: Run, way: str, fault: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for family, results in run.families().items():
+        for result in results:
+            why = getattr(result.ways.get(way), fault, None)
+            if why and not why.startswith("left out"):
+                found.setdefault(family, " ".join(why.split())[:160])
+    return found
+
+
+def _ways() -> Table:
+    return Table("What is compared", "", ("way", "how"), list(NOTES.items()))
+
+
+def workload_table(result: Result) -> str:
+    """One workload, for the terminal while a run goes on."""
+    lines = [f"{result.name}: {size(result.bytes)}"]
+    for way, found in result.ways.items():
+        if found.refused is not None:
+            lines.append(f"  {way:18} {found.refused.splitlines()[0][:90]}")
+            continue
+        push, pull, both = (seconds(found.median(parts)) for parts in (("push",), ("pull",), BOTH))
+        ratio = result.ratio(way) if way != "ours" else None
+        shown = f"  ours is {_figure(ratio.middle)} of it ({_figure(ratio.low)}–{_figure(ratio.high)})" if ratio else ""
+        lines.append(f"  {way:18} push {push:>9}  pull {pull:>9}  both {both:>9}{shown}{'  CHANGED' if found.differs else ''}")
+    return "\n".join(lines)
+
+
+def seconds(taken: float | None) -> str:
+    """For people."""
+    if taken is None:
+        return "-"
+    for unit, name in ((1.0, "s"), (1e-3, "ms")):
+        if taken >= unit:
+            return f"{taken / unit:.3g} {name}"
+    return f"{taken * 1e6:.3g} µs"
+
+
+def size(count: int) -> str:
+    """For people."""
+    for unit, name in UNITS:
+        if count >= unit:
+            return f"{count / unit:.3g} {name}"
+    return f"{count} B"
+
+
+def markdown(table: Table, level: int = 2) -> str:
+    """The table as a section of a page."""
+    lines = [f"{'#' * level} {table.title}", ""]
+    if table.about:
+        lines += [table.about, ""]
+    lines += [_line(table.head), _line("---" for _ in table.head), *(_line(row) for row in table.rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: object) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"  # type: ignore[attr-defined]
