@@ -138,7 +138,7 @@ def _measure(
     workload: Workload, ways: tuple[type[Way], ...], effort: Effort, base: Path, tell: Callable[..., None]
 ) -> Result:
     value = workload.make()
-    small = type(workload)(workload.family, "", min(SMALL, workload.count), 0).make()
+    small = workload.part(SMALL)
     gc.collect()
     result = Result(workload.name, workload.family, workload.label, workload.bytes)
     helpers = []
@@ -160,7 +160,7 @@ def _measure(
     finally:
         for helper in helpers:
             helper.end()
-    result.bytes = result.ways["ours"].disk or workload.bytes
+    result.bytes = result.ways[ways[0].name].disk or workload.bytes
     return result
 
 
@@ -242,63 +242,57 @@ def _be_quiet(folder: Path) -> None:
 
 
 def _begin(way: Way, value: Any, small: Any) -> dict[str, Any]:
-    way.prepare(small)
-    _once(way, small)
-    way.prepare(value)
-    gc.collect()
-    extra: dict[str, int] = {}
-    pulled: list[Any] = []
-    seconds, disk = _once(way, value, extra, pulled)
-    differs = way.difference(value, pulled[0])
-    return {"seconds": seconds, "disk": disk, "extra": extra, "differs": differs}
+    for each in (small, value):
+        way.prepare(each)
+        facts: dict[str, Any] = {}
+        gc.collect()
+        counted, before = memory.forget_peak(), memory.current()
+        seconds = _once(way, each, facts)
+        seconds |= _in_memory(way, each)
+    extra = {"push": facts["push"] - before, "pull": facts["pull"] - facts["before"]} if counted else {}
+    differs = way.difference(value, facts["pulled"])
+    return {"seconds": seconds, "disk": facts["disk"], "extra": extra, "differs": differs}
 
 
 def _batch(way: Way, value: Any, count: int) -> dict[str, Any]:
+    """First through the store, then in memory: what each leaves in the caches would slow down the other."""
     found: dict[str, list[float]] = {}
-    gc.collect()
-    for _ in range(count):
-        for part, seconds in _once(way, value)[0].items():
-            found.setdefault(part, []).append(seconds)
+    for act in (_once, _in_memory):
+        gc.collect()
+        for _ in range(count):
+            for part, seconds in act(way, value).items():
+                found.setdefault(part, []).append(seconds)
     return {"seconds": found}
 
 
-def _once(
-    way: Way, value: Any, extra: dict[str, int] | None = None, keep: list[Any] | None = None
-) -> tuple[dict[str, float], int]:
-    """The value there and back: the seconds of each part, and the bytes that were stored."""
+def _once(way: Way, value: Any, facts: dict[str, Any] | None = None) -> dict[str, float]:
+    """The value there and back: the seconds of each part, and what is to be known of it into ``facts``."""
     clock = time.perf_counter
-    counted = extra is not None and memory.forget_peak()
-    before = memory.current() if counted else 0
     began = clock()
     row = way.push(value)
     pushed = clock()
-    if counted:
-        extra["push"] = memory.peak() - before
+    if facts is not None:
+        facts["push"] = memory.peak()
     began_json = clock()
     text = json.dumps(row) if way.makes_rows else ""
-    dumped = clock()
     row = json.loads(text) if way.makes_rows else row
     loaded = clock()
-    if counted:
+    if facts is not None:
         memory.forget_peak()
-        before = memory.current()
+        facts["before"] = memory.current()
     began_pull = clock()
     pulled = way.pull(row)
     done = clock()
-    if counted:
-        extra["pull"] = memory.peak() - before
-    disk = 0
-    if keep is not None:
-        disk = len(text) + sum(file.stat().st_size for file in way.folder.rglob("*") if file.is_file())
-        keep.append(pulled)
+    if facts is not None:
+        facts |= {"pull": memory.peak(), "disk": len(text) + way.size(row), "pulled": pulled}
     del pulled
     way.drop(row)
-    del row
-    seconds = {"push": pushed - began, "pull": done - began_pull, "json": loaded - began_json if way.makes_rows else 0.0}
-    return {**seconds, **(_in_memory(way, value) if way.in_memory else {})}, disk
+    return {"push": pushed - began, "pull": done - began_pull, "json": loaded - began_json if way.makes_rows else 0.0}
 
 
 def _in_memory(way: Way, value: Any) -> dict[str, float]:
+    if not way.in_memory:
+        return {}
     clock = time.perf_counter
     began = clock()
     encoded = way.encode(value)

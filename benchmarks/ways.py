@@ -63,6 +63,10 @@ class Way:
         """Remove the file."""
         self.file.unlink()
 
+    def size(self, _row: Any) -> int:
+        """The bytes of the files."""
+        return sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
+
     def flush(self, file: Any) -> None:
         """Nothing: the system writes to the disk when it likes."""
 

@@ -98,6 +98,10 @@ class Workload:
         """The value; the same one every time."""
         return FAMILIES[self.family].make(self.count)
 
+    def part(self, count: int) -> Any:
+        """A value of the same kind, of so many rows at most."""
+        return FAMILIES[self.family].make(min(count, self.count))
+
 
 def random() -> np.random.Generator:
     """Begins with the same number every time."""
