@@ -163,7 +163,12 @@ def _threshold(parts: dict[int, Result]) -> int:
 
 def _compressions(name: str, result: Result) -> Table:
     rows = [
-        (way, size(found.disk), *(seconds(found.median(parts)) for parts in (("push",), ("pull",), BOTH)), _spread(found))
+        (
+            way,
+            size(found.disk),
+            *(seconds(found.median(parts)) for parts in (("push",), ("pull",), BOTH)),
+            _spread(found),
+        )
         for way, found in result.ways.items()
     ]
     about = "Medians; the spread is of push and pull together."
@@ -191,6 +196,7 @@ def _lines(store: str | None, compression: str, threshold: int) -> str:
     why = "the smallest that is within a tenth of the fastest"
     path = f"path = {store}\n" if store else ""
     return (
-        f"Recommended: compression = {compression}, {why}; threshold = {threshold}, up to which the row is no slower.\n\n"
+        f"Recommended: compression = {compression}, {why};\n"
+        f"threshold = {threshold}, up to which the row is no slower.\n\n"
         f"[xcom_codecs]\n{path}compression = {compression}\nthreshold = {threshold}\n"
     )

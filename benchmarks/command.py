@@ -58,19 +58,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     effort = parser.add_mutually_exclusive_group()
     effort.add_argument("--quick", action="store_true", help="a few rounds, two sizes and what targets name: minutes")
-    effort.add_argument("--full", action="store_true", help="many rounds, sizes up to 1 GB: an hour and more")
+    effort.add_argument("--full", action="store_true", help="many rounds, sizes up to 1 GB: hours")
     parser.add_argument("--only", nargs="+", default=[], metavar="TEXT", help="workloads whose name has one of these")
     parser.add_argument("--ways", nargs="+", default=[], metavar="WAY", help="compare with these only")
+    parser.add_argument("--sizes", nargs="+", metavar="SIZE", help="of the workloads that have any, such as '1 MB'")
     parser.add_argument("--targets", action="store_true", help="only the workloads that a target names")
     parser.add_argument("--rounds", type=int, help="instead of those of --quick, --full or neither (3, 15, 7)")
     parser.add_argument("--list", action=_List, nargs=0, help="show the names of workloads and ways, and end")
-    parser.add_argument("--folder", type=Path, help="where to write what is measured (default: the system's for temporary files)")
+    parser.add_argument(
+        "--folder", type=Path, help="where to write what is measured (default: the system's for temporary files)"
+    )
     parser.add_argument("--report", type=Path, default=Path("benchmark-report"), help="folder (default: %(default)s)")
-    parser.add_argument("--results", type=Path, metavar="FILE", help="measure nothing: report the results.json of an earlier run")
+    parser.add_argument(
+        "--results", type=Path, metavar="FILE", help="measure nothing: report the results.json of an earlier run"
+    )
     parser.add_argument("--write-docs", action="store_true", help="write the tables into docs/BENCHMARKS.md too")
     parser.add_argument("--scale", type=float, default=1.0, help=argparse.SUPPRESS)
     own = parser.add_argument_group("on data and a store of your own")
-    own.add_argument("--data", type=Path, metavar="FILE", help="csv, parquet, feather, json or npy: recommend settings for it")
+    own.add_argument(
+        "--data", type=Path, metavar="FILE", help="csv, parquet, feather, json or npy: recommend settings for it"
+    )
     own.add_argument("--store", metavar="URL", help="as in [xcom_codecs] path; connections are Airflow's")
     return parser
 
@@ -92,7 +99,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> Run:
     from benchmarks.tables import workload_table
     from benchmarks.targets import TIMES
     from benchmarks.ways import ways_named
-    from benchmarks.workloads import GB, SIZES, workloads
+    from benchmarks.workloads import GB, LARGEST, SIZES, workloads
 
     if options.quick:
         sizes, effort = QUICK_SIZES, Effort(3, seconds=2, batch=0.05)
@@ -100,17 +107,25 @@ def _measure(options: argparse.Namespace, folder: Path) -> Run:
         sizes, effort = list(SIZES), Effort(15, seconds=60, batch=0.2)
     else:
         sizes, effort = [label for label, size in SIZES.items() if size < GB], Effort(7, seconds=15, batch=0.1)
+    if options.targets:
+        sizes = [LARGEST]
+    sizes = options.sizes or sizes
     effort = replace(effort, rounds=options.rounds or effort.rounds)
     try:
         ways = ways_named(options.ways)
+        wanted = workloads(sizes, scale=options.scale)
     except ValueError as error:
         sys.exit(str(error))
     os.environ["AIRFLOW_HOME"] = str(folder / "airflow")
     prepare_imports()
     run = Run(machine=machine.facts(folder))
-    wanted = [work for work in workloads(sizes, scale=options.scale) if _is_wanted(work.name, options.only)]
+    wanted = [work for work in wanted if _is_wanted(work.name, options.only)]
     if options.targets:
-        named = {target.workload for target in TIMES} | {"mixed frame, 20 rows", "flights, 336,776 rows", "numeric frame, 1 GB"}
+        named = {target.workload for target in TIMES} | {
+            "mixed frame, 20 rows",
+            "flights, 336,776 rows",
+            "numeric frame, 1 GB",
+        }
         wanted = [work for work in wanted if work.name in named]
     began = time.monotonic()
     for place, workload in enumerate(wanted):
@@ -126,7 +141,12 @@ def _measure(options: argparse.Namespace, folder: Path) -> Run:
             run.floors[name] = forked(floors.floor, name, place, max(int(200 * min(options.scale, 1)), 3))
         run.imports = machine.imports(options.rounds or 7)
     run.machine |= machine.after()
-    run.did = {"command": f"python -m benchmarks {' '.join(options.called)}", "seconds": round(time.monotonic() - began), "rounds": effort.rounds, "sizes": sizes}
+    run.did = {
+        "command": f"python -m benchmarks {' '.join(options.called)}",
+        "seconds": round(time.monotonic() - began),
+        "rounds": effort.rounds,
+        "sizes": sizes,
+    }
     return run
 
 

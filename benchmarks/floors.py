@@ -73,7 +73,7 @@ def _parts(ours: Ours, value: Any) -> dict[str, float]:
     watch.note("push")
     ours.pull(row)
     watch.note("pull")
-    envelope = row["airflow_xcom"] if "airflow_xcom" in row else {}
+    envelope = row.get("airflow_xcom", {})
     watch.skip()
     exact_json(value, limit=49152, ordered=False, reserved=frozenset())
     watch.note("push: is it plain")

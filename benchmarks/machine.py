@@ -71,7 +71,9 @@ def _added() -> float:
     Airflow may import some of them while it reads the options of its providers, so that the difference of two clocks
     would miss these.
     """
-    lines = [line.removeprefix("import time:").split("|") for line in _output("-X", "importtime", "-c", IMPORT).splitlines()]
+    lines = [
+        line.removeprefix("import time:").split("|") for line in _output("-X", "importtime", "-c", IMPORT).splitlines()
+    ]
     total, inside = 0, None
     for _, cumulative, name in reversed([line for line in lines if len(line) == 3 and "[" not in line[0]]):  # noqa: PLR2004
         depth = len(name) - len(name.lstrip())  # a module stands behind those that it imports

@@ -87,7 +87,9 @@ def prepare_imports() -> None:
     gc.freeze()  # as Airflow's executor does before it forks: no collection touches the pages of what is imported
 
 
-def measure(workload: Workload, ways: tuple[type[Way], ...], effort: Effort, base: Path, tell: Callable[..., None]) -> Any:
+def measure(
+    workload: Workload, ways: tuple[type[Way], ...], effort: Effort, base: Path, tell: Callable[..., None]
+) -> Any:
     """The :class:`Result` of one workload."""
     return forked(_measure, workload, ways, effort, base, tell)
 
@@ -221,7 +223,7 @@ _HANGS = {"refused": f"nothing happened for {PATIENCE} seconds"}
 
 
 def _serve(connection: Connection, made: type[Way], folder: Path, value: Any, small: Any) -> None:
-    """Do what the other end says, until it says None; that it hangs up could not be seen, for all that are forked share it."""
+    """Do what the other end says, until it says None: that it hangs up is not seen, for every fork shares it."""
     _be_quiet(folder)
     way = made(folder)
     while (asked := connection.recv()) is not None:

@@ -30,18 +30,24 @@ img { max-width: 100%; height: auto }
 def page(tables: Iterable[Table], plots: Mapping[str, bytes]) -> str:
     """The page; ``plots`` are SVG by title, and stand behind the first table."""
     first, *rest = tables
-    sections = [("Targets", _section(first)), ("Plots", _plots(plots)), *((table.title, _section(table)) for table in rest)]
+    sections = [
+        ("Targets", _section(first)),
+        ("Plots", _plots(plots)),
+        *((table.title, _section(table)) for table in rest),
+    ]
     links = " · ".join(f'<a href="#{_anchor(title)}">{escape(title)}</a>' for title, _ in sections)
     body = "\n".join(text for _, text in sections)
     head = f'<meta charset="utf-8">\n<title>{TITLE}</title>\n<style>{STYLE}</style>'
-    return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n<h1>{TITLE}</h1>\n<p>{links}</p>\n{body}\n</body>\n</html>\n'
+    body = f"<h1>{TITLE}</h1>\n<p>{links}</p>\n{body}"
+    return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n'
 
 
 def _section(table: Table) -> str:
     head = _row("th", table.head)
     rows = "\n".join(_row("td", row) for row in table.rows)
     about = f"<p>{escape(table.about)}</p>\n" if table.about else ""
-    return f'{_heading(table.title)}\n{about}<div class="wide"><table>\n<thead>\n{head}\n</thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>'
+    inside = f"<thead>\n{head}\n</thead>\n<tbody>\n{rows}\n</tbody>"
+    return f'{_heading(table.title)}\n{about}<div class="wide"><table>\n{inside}\n</table></div>'
 
 
 def _row(tag: str, cells: Sequence[str]) -> str:
@@ -50,7 +56,10 @@ def _row(tag: str, cells: Sequence[str]) -> str:
 
 
 def _plots(plots: Mapping[str, bytes]) -> str:
-    about = "Time against size, both on logarithmic axes. Bars: the fastest and the slowest round. Thin: it gives back another value."
+    about = (
+        "Time against size, both on logarithmic axes. Bars: the fastest and the slowest round. "
+        "Thin: it gives back another value."
+    )
     figures = "\n".join(_figure(title, data) for title, data in plots.items())
     return f"{_heading('Plots')}\n<p>{about}</p>\n{figures}"
 

@@ -39,8 +39,9 @@ def plot(family: str, results: Sequence[Result]) -> Any:
     """A figure with a line for each way; a way that changes the value is drawn thin."""
     from matplotlib.figure import Figure  # not pyplot, which keeps state and looks for a display
 
-    figure = Figure(figsize=(12, 5.2), layout="constrained")
+    figure = Figure(figsize=(12, 5.2))
     panels = figure.subplots(1, len(PANELS), sharey=True)
+    figure.subplots_adjust(left=0.06, right=0.86, bottom=0.1, top=0.93, wspace=0.05)
     handles: dict[str, Any] = {}
     for axes, (title, parts) in zip(panels, PANELS, strict=True):
         for way in NOTES:
@@ -49,7 +50,7 @@ def plot(family: str, results: Sequence[Result]) -> Any:
         axes.grid(visible=True, which="major", color="#dddddd")
         axes.set_axisbelow(True)
     panels[0].set_ylabel("seconds, median")
-    figure.legend(handles.values(), handles.keys(), loc="outside right center", frameon=False)
+    figure.legend(handles.values(), handles.keys(), loc="center right", frameon=False)
     return figure
 
 
@@ -67,7 +68,11 @@ def _line(axes: Any, way: str, results: Sequence[Result], parts: Sequence[str]) 
     ]
     width = 2.4 if way == "ours" else 0.7 if any(measured.differs for *_, measured in points) else 1.4
     style = {"color": color, "linestyle": line, "marker": marker, "markersize": 4, "linewidth": width}
-    return {way: axes.errorbar(sizes, medians, yerr=spread, elinewidth=0.8, capsize=2, zorder=3 if way == "ours" else 2, **style)}
+    return {
+        way: axes.errorbar(
+            sizes, medians, yerr=spread, elinewidth=0.8, capsize=2, zorder=3 if way == "ours" else 2, **style
+        )
+    }
 
 
 def png(figure: Any) -> bytes:
@@ -82,6 +87,6 @@ def svg(figure: Any) -> bytes:
     import matplotlib as mpl
 
     buffer = io.BytesIO()
-    with mpl.rc_context({"svg.fonttype": "none"}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "the same names each time"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()

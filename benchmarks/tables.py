@@ -33,7 +33,9 @@ def tables(run: Run) -> list[Table]:
     """Everything that a run found, the targets first."""
     return [
         _targets(run),
-        _ratios(run, "Push and pull", BOTH, "Time of ours in that of each way (with the spread), push and pull together"),
+        _ratios(
+            run, "Push and pull", BOTH, "Time of ours in that of each way (with the spread), push and pull together"
+        ),
         _ratios(run, "Encode and decode alone", MEMORY, "The same in memory, without a store"),
         _slopes(run),
         *_floors(run),
@@ -59,7 +61,9 @@ def _ratios(run: Run, title: str, parts: Sequence[str], about: str) -> Table:
             median = result.ways["ours"].median(parts)
             cells = [_ratio(result, way, parts) for way in others]
             rows.append((result.name, size(result.bytes), seconds(median), *cells))
-    about = f"{about}; below 1 ours is faster. *: that way gives back another value than it got; refuses: it takes it not."
+    about = (
+        f"{about}; below 1 ours is faster. *: that way gives back another value than it got; refuses: it takes it not."
+    )
     return Table(title, about, ("workload", "size", "ours", *others), rows)
 
 
@@ -77,7 +81,7 @@ def _ratio(result: Result, way: str, parts: Sequence[str]) -> str:
     if ratio is None:
         return ""
     mark = "*" if found.differs else ""
-    return f"{_figure(ratio.middle)}{mark} ({_figure(ratio.low)}–{_figure(ratio.high)})"
+    return f"{_figure(ratio.middle)}{mark} ({_figure(ratio.low)}-{_figure(ratio.high)})"
 
 
 def _figure(ratio: float) -> str:
@@ -155,7 +159,10 @@ def _each(run: Run, title: str, about: str, cell: object, *, least: int = 0) -> 
 def _inexact(run: Run) -> Table:
     rows = []
     for way in NOTES:
-        for families, what in ((_families(run, way, "refused"), "refuses"), (_families(run, way, "differs"), "changes")):
+        for families, what in (
+            (_families(run, way, "refused"), "refuses"),
+            (_families(run, way, "differs"), "changes"),
+        ):
             rows += [(way, what, family, why) for family, why in families.items()]
     about = "The first error or difference of each way and family. What is not here came back exact, to the last bit."
     return Table("What is not exact", about, ("way", "", "family", "first"), rows)
@@ -184,8 +191,10 @@ def workload_table(result: Result) -> str:
             continue
         push, pull, both = (seconds(found.median(parts)) for parts in (("push",), ("pull",), BOTH))
         ratio = result.ratio(way) if way != "ours" else None
-        shown = f"  ours is {_figure(ratio.middle)} of it ({_figure(ratio.low)}–{_figure(ratio.high)})" if ratio else ""
-        lines.append(f"  {way:18} push {push:>9}  pull {pull:>9}  both {both:>9}{shown}{'  CHANGED' if found.differs else ''}")
+        shown = f"  ours is {_figure(ratio.middle)} of it ({_figure(ratio.low)}-{_figure(ratio.high)})" if ratio else ""
+        lines.append(
+            f"  {way:18} push {push:>9}  pull {pull:>9}  both {both:>9}{shown}{'  CHANGED' if found.differs else ''}"
+        )
     return "\n".join(lines)
 
 

@@ -176,7 +176,7 @@ class PickleFsync(Pickle):
 
 
 class PickleBuffers(Way):
-    """Protocol 5 with the buffers out of band (PEP 574), of which none is copied: what one can make of pickle by hand."""
+    """Protocol 5 with its buffers out of band (PEP 574), not copied: what one can make of pickle by hand."""
 
     name = "pickle-5, buffers"
     note = "pickle-5 with out-of-band buffers, written one after another, and mapped, no fsync"

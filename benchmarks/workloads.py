@@ -1,4 +1,4 @@
-"""The values that are measured, each made from a seed: families of any size, and cases of the size that a target names."""
+"""The values that are measured, each made from a seed: families of any size, and cases that a target names."""
 
 from __future__ import annotations
 
@@ -248,10 +248,16 @@ FAMILIES: dict[str, Family] = {
 
 
 def workloads(sizes: list[str], *, scale: float = 1.0) -> list[Workload]:
-    """What is measured: every family at these of :data:`SIZES`, and every case, those of 1 GB only if that is among them.
+    """What is measured: every family at these :data:`SIZES`, and every case; those of 1 GB only if asked for.
 
     ``scale`` makes all of them smaller, under the same names, for the tests.
+
+    Raises:
+        ValueError: there is no such size.
     """
+    if unknown := set(sizes) - set(SIZES):
+        msg = f"there is no size {', '.join(sorted(unknown))}; there are {', '.join(SIZES)}"
+        raise ValueError(msg)
     found: dict[str, Workload] = {}
     for name, family in FAMILIES.items():
         sized = [(label, SIZES[label]) for label in sizes if family.is_sized and SIZES[label] <= family.largest]
