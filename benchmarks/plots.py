@@ -40,7 +40,7 @@ def plot(family: str, results: Sequence[Result]) -> Any:
     from matplotlib.figure import Figure  # not pyplot, which keeps state and looks for a display
 
     figure = Figure(figsize=(12, 5.2))
-    panels = figure.subplots(1, len(PANELS), sharey=True)
+    panels = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
     figure.subplots_adjust(left=0.06, right=0.86, bottom=0.1, top=0.93, wspace=0.05)
     handles: dict[str, Any] = {}
     for axes, (title, parts) in zip(panels, PANELS, strict=True):
@@ -49,7 +49,8 @@ def plot(family: str, results: Sequence[Result]) -> Any:
         axes.set(xscale="log", yscale="log", xlabel="bytes that ours takes", title=f"{family}: {title}")
         axes.grid(visible=True, which="major", color="#dddddd")
         axes.set_axisbelow(True)
-    panels[0].set_ylabel("seconds, median")
+    sizes = [result.bytes for result in results]
+    panels[0].set(ylabel="seconds, median", xlim=(min(sizes) / 2, max(sizes) * 2))
     figure.legend(handles.values(), handles.keys(), loc="center right", frameon=False)
     return figure
 
