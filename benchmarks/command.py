@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from benchmarks.results import Run
 
@@ -154,7 +154,7 @@ def _is_wanted(name: str, texts: list[str]) -> bool:
     return not texts or any(text in name for text in texts)
 
 
-def _progress(title: str) -> object:
+def _progress(title: str) -> Callable[[str], None]:
     """Shows how far it is, on one line of a terminal that is written over."""
     if not sys.stderr.isatty():
         return lambda _: None

@@ -10,7 +10,7 @@ from benchmarks.targets import slopes, verdicts
 from benchmarks.ways import NOTES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from benchmarks.results import Result, Run
 
@@ -141,15 +141,13 @@ def _disk(run: Run) -> Table:
     )
 
 
-def _each(run: Run, title: str, about: str, cell: object, *, least: int = 0) -> Table:
+def _each(run: Run, title: str, about: str, cell: Callable[[Result, Measured], str], *, least: int = 0) -> Table:
     rows = []
     for results in run.families().values():
         for result in results:
             if result.bytes >= least:
                 cells = (
-                    cell(result, result.ways[way])  # type: ignore[operator]
-                    if way in result.ways and result.ways[way].refused is None
-                    else ""
+                    cell(result, result.ways[way]) if way in result.ways and result.ways[way].refused is None else ""
                     for way in NOTES
                 )
                 rows.append((result.name, *cells))
@@ -225,5 +223,5 @@ def markdown(table: Table, level: int = 2) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _line(cells: object) -> str:
-    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"  # type: ignore[attr-defined]
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"

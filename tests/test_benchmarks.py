@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ROOT / "benchmarks"
 sys.path.append(str(ROOT))
 
-from benchmarks import advice, report, tables, targets, ways, workloads  # noqa: E402
+from benchmarks import advice, memory, report, tables, targets, ways, workloads  # noqa: E402
 from benchmarks.results import Measured, Result, Run, slope  # noqa: E402
 
 QUICK = workloads.workloads(["10 KB"])
@@ -63,6 +63,16 @@ def test_the_system_says_what_memory_a_value_takes(found):
     frame = found.find("numeric frame, 100 MB")
     assert frame is not None
     assert all(set(measured.extra) == {"push", "pull"} for measured in frame.ways.values())
+
+
+def test_the_peak_of_memory_is_that_of_the_system_and_begins_anew():
+    size = 64 << 20
+    assert memory.forget_peak()
+    before = memory.current()
+    bytearray(size)
+    assert memory.peak() - before > 0.9 * size
+    assert memory.forget_peak()
+    assert memory.peak() - memory.current() < 0.1 * size
 
 
 def test_every_target_that_was_measured_has_a_verdict(found):
