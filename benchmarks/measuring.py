@@ -8,11 +8,13 @@ full, and each round begins with another way.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import multiprocessing
 import os
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Effort", "forked", "measure", "prepare_imports"]
 
 FORK = multiprocessing.get_context("fork")
+PR_SET_PDEATHSIG = 1
 MOST = 50  # times in a batch
 PATIENCE = 1200  # seconds after which a way is taken to hang
 SMALL = 10  # rows of the value that imports what a way needs
@@ -121,7 +124,7 @@ def _answer(connection: Connection, act: Callable[..., Any], arguments: tuple[An
 @contextmanager
 def _process(main: Callable[..., None], *arguments: Any) -> Iterator[tuple[Any, Connection]]:
     ours, theirs = FORK.Pipe()
-    process = FORK.Process(target=main, args=(theirs, *arguments))
+    process = FORK.Process(target=_outlived, args=(main, theirs, *arguments))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads: those of Arrow do not mind (Python 3.12)
         process.start()
@@ -134,6 +137,12 @@ def _process(main: Callable[..., None], *arguments: Any) -> Iterator[tuple[Any, 
         if process.is_alive():
             process.kill()
             process.join()
+
+
+def _outlived(main: Callable[..., None], *arguments: Any) -> None:
+    """Run ``main``, and end when the process that forked this one does, however that ends (prctl(2))."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    main(*arguments)
 
 
 def _measure(
