@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import statistics
 import subprocess
@@ -190,6 +191,7 @@ def main() -> None:
         asyncio.run(serve(options.proxy, options.delay))
         return
     os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-home-"))
+    logging.disable(logging.INFO)
     from servers import running
 
     with tempfile.TemporaryDirectory() as folder, running("seaweedfs", Path(folder)) as server:  # noqa: SIM117
