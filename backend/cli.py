@@ -12,7 +12,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_xcom.backend.commands import exporting, inspecting, listing, migrate, retain, verifying
+from airflow_xcom.backend.commands import exporting, inspecting, listing, migrate, retain, sweep, verifying
 from airflow_xcom.backend.commands.terminal import tell, visible
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ COMMANDS: dict[str, Any] = {  # modules with HELP, add_arguments(parser) and run
     "export": exporting,
     "migrate": migrate,
     "retain": retain,
+    "sweep": sweep,
 }
 
 _HELP = "look after the payloads of XComs"

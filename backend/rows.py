@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from airflow_xcom.backend.reference import ENVELOPE_KEY, Coordinate, Envelope
 from airflow_xcom.codecs import CodecError, CorruptPayloadError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["Found", "Row", "Rows", "metadata_rows"]
 
@@ -21,6 +22,10 @@ _TABLES = ("xcom", "xcom_v1", "xcom_v2")  # up to Airflow 3.3; from 3.4 on, the 
 _PAGE = 500
 _SMALL_PAGE = 100  # where values are held along with their rows
 _PARTS = ("dag_id", "run_id", "task_id", "map_index", "key")  # of a coordinate, and columns
+_LONG = 1 << 14  # characters of a row that are not read unless they must be
+_ENDS = 64  # characters of either end of a long one, where the version of an envelope stands
+# Envelopes of version 1 as they are written, and as JSONB and MySQL order their keys: the shortest first.
+_VERSION_1 = re.compile(r'\A\{"airflow_xcom": ?\{"version": ?1,|"version": ?1\}\}\Z')
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,54 @@ class Rows:
             if len(found) < page:
                 return
             last = tuple(found[-1][:-1])
+
+    def marked(self, page: int = _PAGE) -> Iterator[tuple[str, str]]:
+        """The rows that may refer to a blob, readable or not: what to call each, and its text.
+
+        These are all rows in which our key stands, but long ones that hold their value themselves.  They are read as
+        those of :meth:`referring` are.
+        """
+        for name, table in self._tables.items():
+            for *identity, length, text in self._pages(table, page):
+                if length <= _LONG or not _VERSION_1.search(text):
+                    whole = text if length <= _LONG else self._whole(table, identity)
+                    if ENVELOPE_KEY in whole:
+                        yield f"{name} {tuple(identity)}", whole
+
+    def _pages(self, table: Any, page: int) -> Iterator[Any]:
+        """Keys, length and text of the rows in which our key stands; of a long text that has no reference, its ends."""
+        import sqlalchemy
+        from sqlalchemy import func
+
+        keys, text = list(table.primary_key), _as_text(table)
+        length: Any = func.length(text)
+        found = sqlalchemy.select(*keys, length, text)
+        if text is not table.c.value:
+            ends = func.substr(text, 1, _ENDS) + func.substr(text, length - (_ENDS - 1), _ENDS)
+            shown = sqlalchemy.case(
+                (length <= _LONG, text), (text.contains('"ref"'), f"{ENVELOPE_KEY} may refer"), else_=ends
+            )
+            found = sqlalchemy.select(*keys, length, shown).where(text.contains(ENVELOPE_KEY))
+        select = found.order_by(*keys).limit(page)
+        last: tuple[Any, ...] | None = None
+        while True:
+            after = select if last is None else select.where(sqlalchemy.tuple_(*keys) > sqlalchemy.tuple_(*last))
+            with self._engine.connect() as connection:
+                rows = connection.execute(after).fetchall()
+            for *facts, shown in rows:
+                yield *facts, shown.decode(errors="replace") if isinstance(shown, bytes) else shown or ""
+            if len(rows) < page:
+                return
+            last = tuple(rows[-1][: len(keys)])
+
+    def _whole(self, table: Any, identity: Sequence[Any]) -> str:
+        """The text of a row, or none if it is gone."""
+        import sqlalchemy
+
+        same = [column == part for column, part in zip(table.primary_key, identity, strict=True)]
+        with self._engine.connect() as connection:
+            text = connection.execute(sqlalchemy.select(_as_text(table)).where(*same)).scalar()
+        return text.decode(errors="replace") if isinstance(text, bytes) else text or ""
 
     def replace(self, row: Row, envelope: Envelope) -> bool:
         """Put another envelope in the place of a row's, if that is still what it was, and say whether it was."""

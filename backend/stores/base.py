@@ -69,3 +69,12 @@ class Store(Protocol):
 
     def list(self, prefix: str = "") -> Iterator[Blob]:
         """The blobs whose path begins with ``prefix``, in no particular order."""
+
+    def scan(self) -> Iterator[Blob]:
+        """What :meth:`list` gives, and as far as the store tells, what killed writers left of blobs that are not whole.
+
+        :meth:`delete` takes the paths of these, too.
+        """
+
+    def prune(self, before: float) -> None:
+        """Remove what holds nothing since then (Unix time), such as empty folders."""

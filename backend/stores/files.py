@@ -22,6 +22,7 @@ __all__ = ["FileStore"]
 _MAPPED = 1 << 16  # bytes from which mapping a file beats reading it
 _PIECE = 8 << 20  # bytes that are written at a time
 _TEMPORARY = ".tmp"
+_ATTEMPTS = 10  # to create a file in a folder
 
 
 class FileStore:
@@ -66,17 +67,20 @@ class FileStore:
             _flush_folder(target.parent)
 
     def _write(self, temporary: Path, chunks: Iterable[Any]) -> None:
-        try:
-            file = temporary.open("xb", buffering=0)
-        except FileNotFoundError:
-            _make_folder(temporary.parent)
-            file = temporary.open("xb", buffering=0)
-        with file:
+        with self._created(temporary) as file:
             for chunk in _merged(chunks):
                 view = memoryview(chunk).cast("B")
                 while view:
                     view = view[_write_piece(file, view[:_PIECE]) :]
             os.fsync(file.fileno())
+
+    def _created(self, file: Path) -> FileIO:
+        for _ in range(_ATTEMPTS):
+            with suppress(FileNotFoundError):  # a sweep may take an empty folder away again
+                return file.open("xb", buffering=0)
+            with suppress(FileNotFoundError):
+                _make_folder(file.parent)
+        return file.open("xb", buffering=0)
 
     def get(self, path: str) -> memoryview:
         with self._errors("cannot read"), self._open(path) as file:
@@ -108,18 +112,34 @@ class FileStore:
         return True
 
     def list(self, prefix: str = "") -> Iterator[Blob]:
-        with self._errors("cannot list"):
-            for folder, _, names in os.walk(self._base, onerror=_raise_unless_missing):
-                for name in names:
-                    if not (name.startswith(".") and name.endswith(_TEMPORARY)):
-                        yield from self._entry(Path(folder, name), prefix)
+        folder, slash, _ = prefix.rpartition("/")
+        for blob in self._walk(folder + slash):
+            name = blob.path.rpartition("/")[2]
+            if blob.path.startswith(prefix) and not (name.startswith(".") and name.endswith(_TEMPORARY)):
+                yield blob
 
-    def _entry(self, file: Path, prefix: str) -> Iterator[Blob]:
-        path = file.relative_to(self._base).as_posix()
-        if path.startswith(prefix):
-            with suppress(FileNotFoundError):
-                status = file.stat()
-                yield Blob(path, status.st_size, status.st_mtime)
+    def scan(self) -> Iterator[Blob]:
+        yield from self._walk("")
+
+    def _walk(self, top: str) -> Iterator[Blob]:
+        with self._errors("cannot list"):
+            folders = [top]
+            while folders:
+                folder = folders.pop()
+                for entry in _entries(self._base / folder):
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(f"{folder}{entry.name}/")
+                    elif entry.is_file():
+                        with suppress(FileNotFoundError):
+                            status = entry.stat()
+                            yield Blob(folder + entry.name, status.st_size, status.st_mtime)
+
+    def prune(self, before: float) -> None:
+        with self._errors("cannot list"):
+            for folder, _, _ in os.walk(self._base, topdown=False, onerror=_raise_unless_missing):
+                with suppress(OSError):  # it is not empty, or gone
+                    if Path(folder) != self._base and Path(folder).stat().st_mtime < before:
+                        Path(folder).rmdir()
 
     def _inside(self, path: str) -> Path:
         """The file of a blob; a link that leads out of the base counts as no blob at all."""
@@ -175,6 +195,14 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _raise_unless_missing(error: OSError) -> None:

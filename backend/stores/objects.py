@@ -185,6 +185,12 @@ class ObjectStore:
                     yield Blob(entry["path"], entry["size"], entry["last_modified"].timestamp())
             last = page[-1]["path"]
 
+    def scan(self) -> Iterator[Blob]:
+        yield from self.list()
+
+    def prune(self, before: float) -> None:
+        """A bucket has no folders."""
+
     def _ask(self, what: str, path: str, request: Callable[[Any], T], *, again: Callable[[], bool] = lambda: True) -> T:
         """What the client answers, having been asked ``again`` after a fault that it did not retry itself."""
         self._refuse_fork()

@@ -38,6 +38,7 @@ _SMALL = 1 << 20  # bytes up to which a blob is one string; joining them costs l
 _CHUNK = 8 << 20  # bytes; a string may have 512 MB, but a server does nothing else while it takes one in
 _UNPUBLISHED = 3600  # seconds after which a chunk goes that no head was written for
 _READING = 3600  # seconds that the chunks outlive their head, for readers that have begun
+_NOT_THERE, _FOR_GOOD = -2, -1  # what TTL says of a key
 _PAGE = 1000  # keys in a page of a listing
 _CHUNK_KEY = re.compile(rb"#\d+\Z")  # paths of this backend are percent-encoded, and have no "#"
 _GLOB = re.compile(rb"([*?\[\]\\^-])")
@@ -200,6 +201,9 @@ class RedisStore:
 
     def delete(self, path: str) -> bool:
         key = self._key(path)
+        if _CHUNK_KEY.search(key):
+            head = self._call("cannot delete", "EXISTS", _head_key(key))
+            return not head and bool(self._call("cannot delete", "UNLINK", key))
         value = self._call("cannot delete", "GETRANGE", key, 0, _Head.BYTES - 1)
         if not value:
             return False
@@ -210,13 +214,46 @@ class RedisStore:
 
     def list(self, prefix: str = "") -> Iterator[Blob]:
         """See :class:`Store`; while the server grows or shrinks its table of keys, a blob may come twice."""
+        for keys in self._pages(prefix):
+            yield from self._entries([key for key in keys if not _CHUNK_KEY.search(key)])
+
+    def scan(self) -> Iterator[Blob]:
+        """See :class:`Store`; also the chunks of large blobs that have no head."""
+        for keys in self._pages(""):
+            yield from self._entries([key for key in keys if not _CHUNK_KEY.search(key)])
+            yield from self._headless([key for key in keys if _CHUNK_KEY.search(key)])
+
+    def prune(self, before: float) -> None:
+        """A server has no folders."""
+
+    def _pages(self, prefix: str) -> Iterator[Sequence[bytes]]:
         cursor: Any = 0
         pattern = _GLOB.sub(rb"\\\1", self._key(prefix)) + b"*"
         while True:
             cursor, keys = self._call("cannot list", "SCAN", cursor, "MATCH", pattern, "COUNT", _PAGE)
-            yield from self._entries([key for key in keys if not _CHUNK_KEY.search(key)])
+            yield keys
             if int(cursor) == 0:
                 return
+
+    def _headless(self, chunks: Sequence[bytes]) -> Iterator[Blob]:
+        """The chunks whose head is not there: of a writer that was killed or is busy, or of a head that was evicted."""
+        asked = [(("EXISTS", _head_key(key)), ("TTL", key), ("STRLEN", key)) for key in chunks]
+        replies = iter(self._pipeline("cannot list", [command for commands in asked for command in commands]))
+        for key, head, life, size in zip(chunks, replies, replies, replies, strict=True):
+            if not head and life != _NOT_THERE and isinstance(size, int):
+                path = key.decode(errors="replace").removeprefix(self._prefix)
+                yield Blob(path, size, time.time() - self._age(key, life))
+
+    def _age(self, key: bytes, life: int) -> float:
+        """The seconds that a chunk is known to be old, by the server's clock."""
+        if life != _FOR_GOOD:
+            return max(0, _UNPUBLISHED - life)
+        try:
+            return float(self._call("cannot list", "OBJECT", "IDLETIME", key) or 0)
+        except StoreUnreachableError:
+            raise
+        except StoreError:  # the server counts uses, and keeps no times
+            return 0
 
     def _entries(self, keys: Sequence[bytes]) -> Iterator[Blob]:
         heads = self._pipeline("cannot list", [("GETRANGE", key, 0, _Head.BYTES - 1) for key in keys])
@@ -481,6 +518,10 @@ def _pieces(chunks: Iterable[Any], size: int) -> Iterator[bytes | memoryview]:
 
 def _chunk_key(key: bytes, index: int) -> bytes:
     return b"%b#%d" % (key, index)
+
+
+def _head_key(chunk: bytes) -> bytes:
+    return chunk.rpartition(b"#")[0]
 
 
 def _is_address(parts: SplitResult) -> bool:

@@ -1,0 +1,208 @@
+"""``airflow-xcom sweep``: payloads that no XCom refers to."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_xcom.backend.commands.terminal import say, seconds
+from airflow_xcom.backend.sweep import GRACE, WAIT, Report, sweep
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from airflow_xcom.backend.live import RowSource
+    from airflow_xcom.backend.sweep import StoreReport, Tally
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "find payloads that no XCom refers to, and delete them"
+_INTERVAL = 1.0  # seconds between signs of progress
+_DAGS = 20  # that a report for people has a line for
+_TOKEN = "AIRFLOW_XCOM_REST_TOKEN"  # noqa: S105 - the name of a variable
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.description = (
+        "List the stores, and find the payloads that no XCom refers to and that are older than the grace period: of "
+        "runs and Dags that were deleted, of `airflow db clean`, of tasks that were killed.  Without --apply, only "
+        "report them.  Exits with 1 if anything fails; nothing more is deleted then."
+    )
+    parser.add_argument("--store", metavar="NAME", help="only this one of [xcom_codecs] stores ('default': of path)")
+    parser.add_argument(
+        "--grace",
+        type=seconds,
+        default=GRACE,
+        metavar="SECONDS",
+        help="leave younger payloads: longer than any push takes, with its retries (default: 86400, a day)",
+    )
+    parser.add_argument("--apply", action="store_true", help="delete them")
+    parser.add_argument(
+        "--wait",
+        type=seconds,
+        default=WAIT,
+        metavar="SECONDS",
+        help="look again after so long, before deleting: longer than from a payload to its XCom (default: 300)",
+    )
+    parser.add_argument("--even-all", action="store_true", help="delete even if no XCom refers to any payload at all")
+    parser.add_argument("--output", choices=["text", "json"], default="text", help="of the report (default: text)")
+    parser.add_argument(
+        "--rest",
+        metavar="WHERE",
+        help="read the XComs through Airflow's REST API: its URL, or an Airflow connection with its URL as host and a "
+        f"token as password (or login and password).  The token for a URL is in --token-file or in ${_TOKEN}",
+    )
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="a file with the token for --rest")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Sweep, and report; 1 if something failed."""
+    report = Report()
+    tell = _Progress(report)
+    error: BaseException | None = None
+    try:
+        with _row_source(options) as rows:
+            steps = sweep(
+                rows,
+                report,
+                options.store,
+                grace=options.grace,
+                wait=options.wait,
+                apply=options.apply,
+                even_all=options.even_all,
+            )
+            for _ in steps:
+                tell()
+    except (Exception, KeyboardInterrupt) as caught:  # noqa: BLE001 - whatever it is, the report says so
+        error = caught
+    tell.end()
+    reason = None if error is None else f"{type(error).__name__}: {error}".rstrip(": ")
+    if options.output == "json":
+        facts = {"applied": options.apply, "grace": options.grace, "error": reason}
+        say(json.dumps({**facts, **report.to_json()}, indent=2))
+    else:
+        for line in _lines(report, apply=options.apply, reason=reason):
+            say(line)
+    if reason is not None:
+        sys.stderr.write(f"airflow-xcom: {reason}\n")
+    return 0 if reason is None else 1
+
+
+@contextmanager
+def _row_source(options: argparse.Namespace) -> Iterator[RowSource]:
+    if options.rest:
+        yield _rest(options.rest, options.token_file)
+        return
+    from airflow_xcom.backend.live import DatabaseRows
+    from airflow_xcom.backend.rows import metadata_rows
+
+    with metadata_rows() as rows:
+        yield DatabaseRows(rows)
+
+
+def _rest(where: str, token_file: Path | None) -> RowSource:
+    from airflow_xcom.backend.rest import RestRows
+
+    if "://" in where:
+        token = token_file.read_text(encoding="utf-8").strip() if token_file else os.environ.get(_TOKEN)
+        return RestRows(where, token)
+    from airflow_xcom.backend.airflow import connection
+
+    found = connection(where)
+    host = found.host if "://" in (found.host or "") else f"{found.schema or 'http'}://{found.host}"
+    url = f"{host}:{found.port}" if found.port else host
+    if found.login:
+        return RestRows(url, login=(found.login, found.password or ""))
+    return RestRows(url, found.password)
+
+
+class _Progress:
+    """Says now and then, on standard error, how far a sweep is; on a terminal, in one line."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._told = time.monotonic()
+        self._is_open = False
+
+    def __call__(self) -> None:
+        if time.monotonic() - self._told < _INTERVAL:
+            return
+        self._told = time.monotonic()
+        stores = self._report.stores.values()
+        listed, orphans, deleted = (
+            sum(getattr(store, name).count for store in stores) for name in ("listed", "orphans", "deleted")
+        )
+        bar = f"{_bar(deleted, orphans)} " if deleted else ""
+        line = (
+            f"{self._report.phase}: {bar}{listed:,} payloads, {self._report.references:,} references, "
+            f"{orphans:,} unreferenced, {deleted:,} deleted"
+        )
+        self._is_open = sys.stderr.isatty()
+        sys.stderr.write(f"\r\x1b[K{line}" if self._is_open else f"{line}\n")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._is_open:
+            sys.stderr.write("\n")
+
+
+def _bar(done: int, of: int) -> str:
+    filled = 20 * done // max(of, 1)
+    return f"[{'#' * filled}{'.' * (20 - filled)}]"
+
+
+def _lines(report: Report, *, apply: bool, reason: str | None) -> Iterator[str]:
+    for name, store in report.stores.items():
+        yield from _store_lines(name, store)
+    if report.unreadable:
+        yield f"{report.unreadable:,} XComs cannot be read; what they name counts as referenced"
+    orphans, deleted = (
+        _sum([getattr(store, name) for store in report.stores.values()]) for name in ("orphans", "deleted")
+    )
+    if reason is not None:
+        yield f"Stopped while {report.phase}, with {deleted} deleted: {reason}"
+    elif apply:
+        left = sum(store.gone + store.kept for store in report.stores.values())
+        others = f"; {left:,} were gone already, or are referenced again" if left else ""
+        yield f"{deleted} deleted{others}"
+    else:
+        yield f"{orphans} would be deleted; add --apply to do so"
+
+
+def _store_lines(name: str, store: StoreReport) -> Iterator[str]:
+    yield f"{name} ({store.url}): {_amount(store.listed)}"
+    yield f"  left because they are young: {_amount(store.young)}"
+    if store.foreign.count:
+        yield f"  not written by this backend, and left: {_amount(store.foreign)}, such as {store.examples[0]!r}"
+    yield f"  unreferenced: {_amount(store.orphans)}{_since(store.orphans)}"
+    if store.unfinished.count:
+        yield f"    of them parts that killed tasks left: {_amount(store.unfinished)}"
+    largest = sorted(store.dags.items(), key=lambda item: -item[1].size)
+    for dag, tally in largest[:_DAGS]:
+        yield f"    {dag}: {_amount(tally)}{_since(tally)}"
+    if len(largest) > _DAGS:
+        yield f"    and of {len(largest) - _DAGS:,} more Dags"
+
+
+def _sum(tallies: list[Tally]) -> str:
+    count, size = sum(tally.count for tally in tallies), sum(tally.size for tally in tallies)
+    return f"{count:,} payload{'s' * (count != 1)} of {size:,} bytes"
+
+
+def _amount(tally: Tally) -> str:
+    return f"{tally.count:,} of {tally.size:,} bytes"
+
+
+def _since(tally: Tally) -> str:
+    if tally.oldest is None:
+        return ""
+    return f", the oldest of {datetime.fromtimestamp(tally.oldest, UTC):%Y-%m-%d %H:%M} UTC"
