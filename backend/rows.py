@@ -148,9 +148,9 @@ class Rows:
         length: Any = func.length(text)
         found = sqlalchemy.select(*keys, length, text)
         if text is not table.c.value:
-            ends = func.substr(text, 1, _ENDS) + func.substr(text, length - (_ENDS - 1), _ENDS)
+            begin, end = func.substr(text, 1, _ENDS), func.substr(text, length - (_ENDS - 1), _ENDS)
             shown = sqlalchemy.case(
-                (length <= _LONG, text), (text.contains('"ref"'), f"{ENVELOPE_KEY} may refer"), else_=ends
+                (length <= _LONG, text), (text.contains('"ref"'), f"{ENVELOPE_KEY} may refer"), else_=begin.concat(end)
             )
             found = sqlalchemy.select(*keys, length, shown).where(text.contains(ENVELOPE_KEY))
         select = found.order_by(*keys).limit(page)

@@ -1,0 +1,147 @@
+"""What a dry run of ``airflow-xcom sweep`` takes, beside a bare listing of the store.
+
+``python benchmarks/sweep.py 10000 100000 1000000`` writes so many small blobs as files, each some days old, and rows
+that refer to nine in ten of them into the table of XComs of a PostgreSQL of its own.  Then it lists the store, and runs
+the command, each in a process of its own, of which the operating system says what memory it had at most; and then the
+same once more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+import database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_KEYS = 10  # blobs in a folder
+_TASKS = 10
+_RUNS = 100
+_AGE = 3 * 86_400  # seconds
+_REFERENCED = 9  # in ten
+_DIGEST = "xxh3-128:99aa06d3014798d86001c324468d497f"  # of nothing
+_LISTING = """
+import sys, time
+from airflow_xcom.backend.stores import open_store
+store = open_store(sys.argv[1])  # which reads Airflow's configuration
+began = time.perf_counter()
+count = sum(1 for _ in store.list())
+print(count, time.perf_counter() - began)
+"""
+# Airflow 3's, without the keys of tables that this does not have.
+_TABLE = """
+create table xcom (
+    dag_run_id integer not null, task_id varchar(250) not null, map_index integer not null default -1,
+    key varchar(512) not null, dag_result boolean, dag_id varchar(250) not null, run_id varchar(250) not null,
+    value jsonb, timestamp timestamptz not null,
+    constraint xcom_pkey primary key (dag_run_id, task_id, map_index, key))
+"""
+
+
+def paths(count: int) -> Iterator[tuple[str, str, str, str, str]]:
+    """Dag, run, task, key and path of each blob."""
+    for number in range(count):
+        folder, key = divmod(number, _KEYS)
+        rest, task = divmod(folder, _TASKS)
+        dag, run = divmod(rest, _RUNS)
+        names = f"dag_{dag}", f"manual__2026-01-01T00:00:{run:02}", f"task_{task}", f"key_{key}"
+        escaped = names[1].replace(":", "%3A")
+        yield *names, f"{names[0]}/{escaped}/{names[2]}/-1/{names[3]}.{os.urandom(16).hex()}.msgpack"
+
+
+def fill(folder: Path, connection: Any, count: int) -> None:
+    """Write blobs and rows as the backend would, but straight."""
+    then = time.time() - _AGE
+    written = None
+    copy = "copy xcom (dag_run_id, task_id, key, dag_id, run_id, value, timestamp) from stdin"
+    with connection.cursor().copy(copy) as rows:
+        for number, (dag, run, task, key, path) in enumerate(paths(count)):
+            file = folder / path
+            if file.parent != written:
+                file.parent.mkdir(parents=True)
+                written = file.parent
+            file.write_bytes(b"x" * 100)
+            os.utime(file, (then, then))
+            if number % 10 < _REFERENCED:
+                ref = {"store": "default", "url": folder.as_uri(), "path": path, "size": 100, "format": "msgpack"}
+                content = {
+                    "version": 1,
+                    "tag": "dict",
+                    "summary": {"type": "dict", "bytes": 100},
+                    "of": [dag, run, task, -1, key],
+                    "ref": {**ref, "digest": _DIGEST, "host": "worker-1"},
+                }
+                value = json.dumps({"airflow_xcom": content})
+                rows.write_row((number // (_KEYS * _TASKS), task, key, dag, run, value, "2026-01-01"))
+    connection.commit()
+
+
+def measured(command: list[str], variables: dict[str, str]) -> tuple[str, float, float]:
+    """What a process prints, the seconds that it takes, and the most MB of memory that it had."""
+    with tempfile.TemporaryFile("w+") as output:
+        began = time.perf_counter()
+        process = subprocess.Popen(command, env={**os.environ, **variables}, stdout=output, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        took = time.perf_counter() - began
+        output.seek(0)
+        text = output.read()
+    if status:
+        raise RuntimeError(f"{command} failed: {text}")
+    return text, took, usage.ru_maxrss * 1024 / 1e6
+
+
+def sweep(home: Path, url: str, folder: Path, count: int) -> tuple[float, float, float]:
+    """Seconds of a dry run and of a bare listing, and the MB that the dry run had."""
+    variables = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url,
+        "AIRFLOW__XCOM_CODECS__PATH": folder.as_uri(),
+    }
+    text, _, _ = measured([sys.executable, "-c", _LISTING, folder.as_uri()], variables)
+    listed, listing = text.split()
+    command = [sys.executable, "-m", "airflow_xcom.backend.cli", "sweep", "--output", "json"]
+    text, took, memory = measured(command, variables)
+    report = json.loads(text)
+    found = report["stores"]["default"]
+    orphans = sum(1 for number in range(count) if number % 10 >= _REFERENCED)
+    assert int(listed) == found["listed"]["count"] == count, (listed, found)
+    assert found["orphans"]["count"] == orphans, found["orphans"]
+    assert report["references"] == count - orphans, report["references"]
+    return took, float(listing), memory
+
+
+def main() -> None:
+    """Print a row of the table for each number of blobs."""
+    import psycopg
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("counts", nargs="*", type=int, default=[1000, 10_000])
+    print("| blobs | rows | dry run | bare listing | dry run again | bare listing again | memory |", flush=True)
+    print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    for count in parser.parse_args().counts:
+        with tempfile.TemporaryDirectory(prefix="sweep-") as name, database.postgres() as url:
+            folder = Path(name, "xcom")
+            with psycopg.connect(url.replace("+psycopg", "")) as connection:
+                connection.execute(_TABLE)
+                fill(folder, connection, count)
+            first, second = (sweep(Path(name), url, folder, count) for _ in range(2))
+            rows = sum(1 for number in range(count) if number % 10 < _REFERENCED)
+            times = [f"{seconds:.1f} s" for seconds in (*first[:2], *second[:2])]
+            cells = [f"{count:,}", f"{rows:,}", *times, f"{max(first[2], second[2]):.0f} MB"]
+            print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
