@@ -3,8 +3,8 @@
 The stores are in memory; the pushes, the rows and the sweeps are the real ones, the rows in SQLite.  A sweep goes on
 by one page or batch at a time, so that everything else, another sweep included, may happen between any two of them.
 
-What a push may rely on (docs/CLEANUP.md): its row comes within ``GRACE`` of its beginning by the store's clock, or within
-``WAIT`` whatever the clocks do.  One that takes longer is killed here.
+What a push may rely on (docs/CLEANUP.md): its row comes within ``GRACE`` of its beginning by the store's clock, or
+within ``WAIT`` whatever the clocks do.  One that takes longer is killed here.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ class Cleanup(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self._pass(seconds)
 
-    @rule(seconds=st.sampled_from([-1000.0, -GRACE, -10.0, 10.0, GRACE, 1000.0]))
+    @rule(seconds=st.sampled_from([-1000.0, -10.0, 10.0, 1000.0, 1000.0]))
     def a_clock_jumps(self, seconds: float) -> None:
         self.clocks.ahead += seconds
         for write in self.writes:
@@ -290,7 +290,7 @@ class Cleanup(RuleBasedStateMachine):
         self.sweeps.append(self._sweep())
 
     @precondition(lambda self: self.sweeps)
-    @rule(data=st.data(), pages=st.sampled_from([1, 1, 2, 5, 30]))
+    @rule(data=st.data(), pages=st.sampled_from([1, 2, 10, 50]))
     def a_sweep_goes_on(self, data: st.DataObject, pages: int) -> None:
         number = data.draw(st.integers(0, len(self.sweeps) - 1))
         for _ in range(pages):

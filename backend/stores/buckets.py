@@ -79,12 +79,8 @@ class Bucket:
         from obstore import store
         from obstore.exceptions import BaseError
 
-        maker, read_account = {
-            "s3": (store.S3Store, _s3),
-            "gs": (store.GCSStore, _gcs),
-            "abfs": (store.AzureStore, _azure),
-        }[self.scheme]
-        account = read_account(self._connection(), self)
+        maker = {"s3": store.S3Store, "gs": store.GCSStore, "abfs": store.AzureStore}[self.scheme]
+        account = self.account()
         endpoint = str(account.config.get("endpoint") or account.config.get("base_url") or "")
         attempt = timeout * CLIENT_SHARE / 2  # a retry begins before this has passed, and takes as much at most
         options = {
@@ -109,6 +105,14 @@ class Bucket:
         except (BaseError, ValueError) as error:
             reason = self.censored(str(error).partition("\n")[0])
         raise SettingsError("path", self.url, f"what is {self.origin} does not do: {reason}")
+
+    def account(self) -> _Account:
+        """What the connection says, or nothing of what the environment offers.
+
+        Raises:
+            SettingsError, StoreError: see :meth:`client`.
+        """
+        return {"s3": _s3, "gs": _gcs, "abfs": _azure}[self.scheme](self._connection(), self)
 
     @property
     def url(self) -> str:

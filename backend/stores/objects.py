@@ -29,6 +29,7 @@ from airflow_xcom.backend.errors import (
 )
 from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError
 from airflow_xcom.backend.stores.buckets import CLIENT_SHARE, Bucket
+from airflow_xcom.backend.stores.uploads import Uploads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -154,6 +155,9 @@ class ObjectStore:
         memory[:] = found
 
     def delete(self, path: str) -> bool:
+        if "#" in path:  # see scan
+            return Uploads(self._bucket, self._timeout).abort(path)
+
         def delete(client: Any) -> None:
             obstore.head(client, path)  # S3 does not say whether there was something to delete
             obstore.delete(client, path)
@@ -187,6 +191,8 @@ class ObjectStore:
 
     def scan(self) -> Iterator[Blob]:
         yield from self.list()
+        if self._bucket.scheme == "s3":
+            yield from Uploads(self._bucket, self._timeout).list()
 
     def prune(self, before: float) -> None:
         """A bucket has no folders."""
