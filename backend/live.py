@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_xcom.backend.blobs import store_name
 from airflow_xcom.backend.errors import UnknownStoreError
-from airflow_xcom.backend.reference import Envelope
+from airflow_xcom.backend.reference import ENVELOPE_KEY, Envelope
 from airflow_xcom.codecs import CodecError, NewerFormatError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Live:
 
     Attributes:
         rows: that were read.
-        unreadable: of them, which have our key and a content that is not ours; what they seem to name counts.
+        unreadable: of them, of which no store can be made out; what they seem to name counts all the same.
     """
 
     rows: int = 0
@@ -90,8 +90,10 @@ class Live:
                 store that is not configured here, and this may be the wrong configuration.
         """
         self.rows += 1
+        self._found.extend([int(found[:_DIGITS], 16) for found in _UNIQUE.findall(text)])
         try:
-            envelope = Envelope.from_json(_loads(text))
+            value = _loads(text)
+            envelope = None if self._is_known(value) else Envelope.from_json(value)
         except NewerFormatError as error:
             raise SweepError(f"{row} cannot be read: {error}; run the sweep with the newest release in use") from error
         except (ValueError, TypeError, RecursionError, CodecError):
@@ -99,11 +101,19 @@ class Live:
             self.unreadable += 1
         if envelope is not None and envelope.reference is not None:
             self._check_store(row, envelope)
-        self._found.extend(int(found[:_DIGITS], 16) for found in _UNIQUE.findall(text))
+
+    def _is_known(self, value: Any) -> bool:
+        """Whether it is of our version and of a store that was met before: all that matters, and quickly seen."""
+        try:
+            content = value[ENVELOPE_KEY]
+            reference = content["ref"]
+            return content["version"] == 1 and (reference["store"], reference["url"]) in self._stores
+        except (KeyError, TypeError):
+            return False
 
     def _check_store(self, row: str, envelope: Envelope) -> None:
         reference = envelope.reference
-        if reference is None or (reference.store, reference.url) in self._stores:
+        if reference is None:
             return
         try:
             store_name(reference)

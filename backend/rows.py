@@ -140,27 +140,35 @@ class Rows:
                         yield f"{name} {tuple(identity)}", whole
 
     def _pages(self, table: Any, page: int) -> Iterator[Any]:
-        """Keys, length and text of the rows in which our key stands; of a long text that has no reference, its ends."""
+        """Keys, length and text of the rows in which our key stands; of a long text that has no reference, its ends.
+
+        Pages are cut by the keys alone: with a condition on the text, PostgreSQL expects few rows and reads and sorts
+        the whole table for every page.
+        """
         import sqlalchemy
         from sqlalchemy import func
 
-        keys, text = list(table.primary_key), _as_text(table)
-        length: Any = func.length(text)
-        found = sqlalchemy.select(*keys, length, text)
-        if text is not table.c.value:
-            begin, end = func.substr(text, 1, _ENDS), func.substr(text, length - (_ENDS - 1), _ENDS)
-            shown = sqlalchemy.case(
-                (length <= _LONG, text), (text.contains('"ref"'), f"{ENVELOPE_KEY} may refer"), else_=begin.concat(end)
-            )
-            found = sqlalchemy.select(*keys, length, shown).where(text.contains(ENVELOPE_KEY))
-        select = found.order_by(*keys).limit(page)
+        keys = list(table.primary_key)
+        select = sqlalchemy.select(*keys, _as_text(table).label("text")).order_by(*keys).limit(page)
         last: tuple[Any, ...] | None = None
         while True:
             after = select if last is None else select.where(sqlalchemy.tuple_(*keys) > sqlalchemy.tuple_(*last))
+            cut = after.subquery()
+            *shown_keys, text = cut.c
+            length: Any = func.length(text)
+            shown = text
+            if _as_text(table) is not table.c.value:
+                begin, end = func.substr(text, 1, _ENDS), func.substr(text, length - (_ENDS - 1), _ENDS)
+                refers = text.contains('"ref"'), f"{ENVELOPE_KEY} may refer"
+                long = sqlalchemy.case((length <= _LONG, text), refers, else_=begin.concat(end))
+                shown = sqlalchemy.case((text.contains(ENVELOPE_KEY), long))
             with self._engine.connect() as connection:
-                rows = connection.execute(after).fetchall()
-            for *facts, shown in rows:
-                yield *facts, shown.decode(errors="replace") if isinstance(shown, bytes) else shown or ""
+                rows = connection.execute(
+                    sqlalchemy.select(*shown_keys, length, shown).order_by(*shown_keys)
+                ).fetchall()
+            for *facts, found in rows:
+                if found is not None:
+                    yield *facts, found.decode(errors="replace") if isinstance(found, bytes) else found
             if len(rows) < page:
                 return
             last = tuple(rows[-1][: len(keys)])

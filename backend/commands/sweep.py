@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,7 +69,8 @@ def run(options: argparse.Namespace) -> int:
     tell = _Progress(report)
     error: BaseException | None = None
     try:
-        with _row_source(options) as rows:
+        # What Airflow logs to standard output is no part of the report.
+        with redirect_stdout(sys.stderr), _row_source(options) as rows:
             steps = sweep(
                 rows,
                 report,
