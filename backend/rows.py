@@ -156,7 +156,7 @@ class Rows:
             cut = after.subquery()
             *shown_keys, text = cut.c
             length: Any = func.length(text)
-            shown = text
+            shown: Any = text
             if _as_text(table) is not table.c.value:
                 begin, end = func.substr(text, 1, _ENDS), func.substr(text, length - (_ENDS - 1), _ENDS)
                 refers = text.contains('"ref"'), f"{ENVELOPE_KEY} may refer"

@@ -1,6 +1,6 @@
 """What a dry run of ``airflow-xcom sweep`` takes, beside a bare listing of the store.
 
-``python benchmarks/sweep.py 10000 100000 1000000`` writes so many small blobs as files, each some days old, and rows
+``python benchmarks/sweep.py 10000 100000 1000000`` makes so many files as a store of blobs has, and rows
 that refer to nine in ten of them into the table of XComs of a PostgreSQL of its own.  Then it lists the store, and runs
 the command, each in a process of its own, of which the operating system says what memory it had at most; and then the
 same once more.
@@ -25,12 +25,10 @@ import database
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_KEYS = 10  # blobs in a folder
+_KEYS = 100  # blobs in a folder
 _TASKS = 10
 _RUNS = 100
-_AGE = 3 * 86_400  # seconds
 _REFERENCED = 9  # in ten
-_DIGEST = "xxh3-128:99aa06d3014798d86001c324468d497f"  # of nothing
 _LISTING = """
 import sys, time
 from airflow_xcom.backend.stores import open_store
@@ -39,6 +37,11 @@ began = time.perf_counter()
 count = sum(1 for _ in store.list())
 print(count, time.perf_counter() - began)
 """
+_ROW = (
+    '{"airflow_xcom": {"version": 1, "tag": "dict", "summary": {"type": "dict", "bytes": 0}, '
+    '"of": ["%s", "%s", "%s", -1, "key_%d"], "ref": {"store": "default", "url": "%s", "path": "%s", "size": 0, '
+    '"format": "msgpack", "digest": "xxh3-128:99aa06d3014798d86001c324468d497f", "host": "worker-1"}}}'
+)
 # Airflow 3's, without the keys of tables that this does not have.
 _TABLE = """
 create table xcom (
@@ -49,41 +52,31 @@ create table xcom (
 """
 
 
-def paths(count: int) -> Iterator[tuple[str, str, str, str, str]]:
-    """Dag, run, task, key and path of each blob."""
-    for number in range(count):
-        folder, key = divmod(number, _KEYS)
-        rest, task = divmod(folder, _TASKS)
+def folders(count: int) -> Iterator[tuple[str, str, str, range]]:
+    """Dag, run and task of each folder, and the numbers of the blobs in it."""
+    for number in range(0, count, _KEYS):
+        rest, task = divmod(number // _KEYS, _TASKS)
         dag, run = divmod(rest, _RUNS)
-        names = f"dag_{dag}", f"manual__2026-01-01T00:00:{run:02}", f"task_{task}", f"key_{key}"
-        escaped = names[1].replace(":", "%3A")
-        yield *names, f"{names[0]}/{escaped}/{names[2]}/-1/{names[3]}.{os.urandom(16).hex()}.msgpack"
+        yield f"dag_{dag}", f"manual__2026-01-{run:02}", f"task_{task}", range(number, min(number + _KEYS, count))
 
 
 def fill(folder: Path, connection: Any, count: int) -> None:
-    """Write blobs and rows as the backend would, but straight."""
-    then = time.time() - _AGE
-    written = None
+    """Create the files, which are empty, and the rows, as the backend would name and write them, but straight."""
     copy = "copy xcom (dag_run_id, task_id, key, dag_id, run_id, value, timestamp) from stdin"
     with connection.cursor().copy(copy) as rows:
-        for number, (dag, run, task, key, path) in enumerate(paths(count)):
-            file = folder / path
-            if file.parent != written:
-                file.parent.mkdir(parents=True)
-                written = file.parent
-            file.write_bytes(b"x" * 100)
-            os.utime(file, (then, then))
-            if number % 10 < _REFERENCED:
-                ref = {"store": "default", "url": folder.as_uri(), "path": path, "size": 100, "format": "msgpack"}
-                content = {
-                    "version": 1,
-                    "tag": "dict",
-                    "summary": {"type": "dict", "bytes": 100},
-                    "of": [dag, run, task, -1, key],
-                    "ref": {**ref, "digest": _DIGEST, "host": "worker-1"},
-                }
-                value = json.dumps({"airflow_xcom": content})
-                rows.write_row((number // (_KEYS * _TASKS), task, key, dag, run, value, "2026-01-01"))
+        for number, (dag, run, task, keys) in enumerate(folders(count)):
+            path = f"{dag}/{run}/{task}/-1"
+            (folder / path).mkdir(parents=True)
+            inside = os.open(folder / path, os.O_RDONLY)
+            lines = []
+            for key in keys:
+                name = f"key_{key % _KEYS}.{os.urandom(16).hex()}.msgpack"
+                os.close(os.open(name, os.O_CREAT | os.O_WRONLY, dir_fd=inside))
+                if key % 10 < _REFERENCED:
+                    row = _ROW % (dag, run, task, key % _KEYS, folder.as_uri(), f"{path}/{name}")
+                    lines.append(f"{number // _TASKS}\t{task}\tkey_{key % _KEYS}\t{dag}\t{run}\t{row}\t2026-01-01\n")
+            os.close(inside)
+            rows.write("".join(lines))
     connection.commit()
 
 
@@ -111,7 +104,7 @@ def sweep(home: Path, url: str, folder: Path, count: int) -> tuple[float, float,
     }
     text, _, _ = measured([sys.executable, "-c", _LISTING, folder.as_uri()], variables)
     listed, listing = text.split()
-    command = [sys.executable, "-m", "airflow_xcom.backend.cli", "sweep", "--output", "json"]
+    command = [sys.executable, "-m", "airflow_xcom.backend.cli", "sweep", "--grace", "0", "--output", "json"]
     text, took, memory = measured(command, variables)
     report = json.loads(text)
     found = report["stores"]["default"]
