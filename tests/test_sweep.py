@@ -206,6 +206,53 @@ def leave_something_foreign(kind: str, url: str) -> set[str]:
     return paths
 
 
+UNIQUE = "0123456789abcdef" * 2
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"flights/manual/clean/-1/return_value.{UNIQUE}.arrow",
+        f"flights/manual/clean/12/a.b.{UNIQUE}.msgpack",
+        f"flights/manual/clean/0/.return_value.{UNIQUE}.arrow.tmp",
+        f"flights/manual/clean/0/return_value.{UNIQUE}.msgpack#17",
+        f"flights/manual/clean/0/{'f' * 32}.{UNIQUE}.arrow#an-id.{'e' * 32}",
+    ],
+)
+def test_what_this_backend_writes_is_known_by_its_path(path: str) -> None:
+    assert live.identity(path) == int(UNIQUE[:16], 16)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "notes.txt",
+        f"return_value.{UNIQUE}.arrow",
+        f"clean/-1/return_value.{UNIQUE}.arrow",
+        f"outer/flights/manual/clean/-1/return_value.{UNIQUE}.arrow",
+        f"flights/manual/clean/first/return_value.{UNIQUE}.arrow",
+        f"flights/manual/clean/-1/return_value.{UNIQUE}.parquet",
+        f"flights/manual/clean/-1/return_value.{UNIQUE}.arrow.bak",
+        f"flights/manual/clean/-1/return_value.{UNIQUE}.arrow.tmp",
+        f"flights/manual/clean/-1/.return_value.{UNIQUE}.arrow",
+        f"flights/manual/clean/-1/return_value.{UNIQUE[:-1]}.arrow",
+        f"flights/manual/clean/-1/return_value.{UNIQUE}a.arrow",
+        f"flüge/manual/clean/-1/return_value.{UNIQUE}.arrow",
+        f"flights/manual/clean/-1/return\nvalue.{UNIQUE}.arrow",
+    ],
+)
+def test_what_it_does_not_write_is_foreign(path: str, backend: Backend, metadata: Metadata) -> None:
+    assert live.identity(path) is None
+    backend.options(threshold=0)
+    metadata.put(0, backend.push((0,)))
+    file = backend.folder / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"theirs")
+    found = swept(metadata.rows).stores["default"]
+    assert (found.foreign.count, found.examples, found.orphans.count) == (1, [path], 0)
+    assert file.exists()
+
+
 def test_the_young_stay_and_so_does_what_comes_from_the_future(backend: Backend, metadata: Metadata) -> None:
     backend.options(threshold=0)
     metadata.put(0, backend.push((0,)))
