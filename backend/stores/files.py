@@ -126,13 +126,22 @@ class FileStore:
             folders = [top]
             while folders:
                 folder = folders.pop()
-                for entry in _entries(self._base / folder):
+                for entry in self._entries(folder):
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(f"{folder}{entry.name}/")
                     elif entry.is_file():
                         with suppress(FileNotFoundError):
                             status = entry.stat()
                             yield Blob(folder + entry.name, status.st_size, status.st_mtime)
+
+    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(self._base / folder) as entries:
+                return list(entries)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if folder or isinstance(error, FileNotFoundError):
+                return []
+            raise
 
     def prune(self, before: float) -> None:
         with self._errors("cannot list"):
@@ -195,14 +204,6 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _raise_unless_missing(error: OSError) -> None:
