@@ -299,6 +299,12 @@ class Cleanup(RuleBasedStateMachine):
                 del self.sweeps[number]
                 break
 
+    @rule()
+    def a_sweep_goes_through(self) -> None:
+        """Between two steps of everything else, but for the time that it takes."""
+        for _ in self._sweep():
+            pass
+
     @precondition(lambda self: self.sweeps)
     @rule(data=st.data(), deletes=st.integers(0, 3))
     def a_sweep_is_killed(self, data: st.DataObject, deletes: int) -> None:
