@@ -134,7 +134,7 @@ class FileStore:
                             status = entry.stat()
                             yield Blob(folder + entry.name, status.st_size, status.st_mtime)
 
-    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+    def _entries(self, folder: str) -> Sequence[os.DirEntry[str]]:
         try:
             with os.scandir(self._base / folder) as entries:
                 return list(entries)
