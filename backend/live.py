@@ -8,7 +8,6 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_xcom.backend.blobs import store_name
 from airflow_xcom.backend.errors import UnknownStoreError
 from airflow_xcom.backend.reference import ENVELOPE_KEY, Envelope
 from airflow_xcom.codecs import CodecError, NewerFormatError
@@ -115,6 +114,8 @@ class Live:
         reference = envelope.reference
         if reference is None:
             return
+        from airflow_xcom.backend.blobs import store_name  # not at the top: the command line must load nothing
+
         try:
             store_name(reference)
         except UnknownStoreError as error:
