@@ -198,7 +198,7 @@ def _list(store: Store, name: str, report: Report, grace: float, old: IO[str]) -
         else:
             if now is None:
                 now = _clock(store)
-            if now - blob.modified > grace:
+            if now - blob.modified >= grace:  # equal where times are coarse
                 old.write(f"{name.encode().hex()} {blob.modified!r} {blob.size} {blob.path}\n")
             else:
                 found.young.add(blob)
