@@ -109,17 +109,18 @@ class Rows:
         import sqlalchemy
 
         table = self._tables[name]
-        keys, text = list(table.primary_key), _as_text(table)
-        select = sqlalchemy.select(*keys, text).order_by(*keys).limit(page)
-        if text is not table.c.value:
-            select = select.where(text.contains(f'"{ENVELOPE_KEY}"'), text.contains('"ref"'))
+        keys, is_text = list(table.primary_key), _as_text(table) is not table.c.value
+        select = sqlalchemy.select(*keys, _as_text(table).label("text")).order_by(*keys).limit(page)
         last: tuple[Any, ...] | None = None
         while True:
             after = select if last is None else select.where(sqlalchemy.tuple_(*keys) > sqlalchemy.tuple_(*last))
+            *shown_keys, text = after.subquery().c  # see _pages
+            refers = sqlalchemy.and_(text.contains(f'"{ENVELOPE_KEY}"'), text.contains('"ref"'))
+            shown = sqlalchemy.case((refers, text)) if is_text else text
             with self._engine.connect() as connection:
-                found = connection.execute(after).fetchall()
+                found = connection.execute(sqlalchemy.select(*shown_keys, shown).order_by(*shown_keys)).fetchall()
             for *identity, value in found:
-                envelope = _envelope(value)
+                envelope = None if value is None else _envelope(value)
                 if envelope is not None and envelope.reference is not None:
                     yield Row(name, tuple(identity), value, envelope)
             if len(found) < page:
