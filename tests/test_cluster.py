@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -26,10 +27,9 @@ FRAMES = 40  # the command has 200 by default, which takes minutes more and show
 class Cluster:
     """The command, with a file of its own for what runs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, temporary: Path) -> None:
         self._state = folder / "cluster.json"
-        self._temporary = folder / "tmp"
-        self._temporary.mkdir()
+        self._temporary = temporary
         self._output = folder / "output.txt"
 
     def command(self, name: str) -> subprocess.Popen[bytes]:
@@ -74,18 +74,21 @@ class Cluster:
                         found.append(command.replace(b"\0", b" ").decode(errors="replace"))
         return found
 
-    def wait(self, happened: Callable[[], bool]) -> None:
+    def wait(self, start: subprocess.Popen[bytes], happened: Callable[[], bool]) -> None:
         until = time.monotonic() + PATIENCE
         while not happened():
+            assert start.poll() is None, self.output()
             assert time.monotonic() < until, self.output()
             time.sleep(0.05)
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    found = Cluster(tmp_path)
-    yield found
-    found.run("stop")
+    # Not below pytest's folder, which the user that PostgreSQL runs as may not enter: each run of pytest sees to that.
+    with tempfile.TemporaryDirectory(prefix="cluster-") as temporary:
+        found = Cluster(tmp_path, Path(temporary))
+        yield found
+        found.run("stop")
 
 
 def test_values_cross_between_workers_that_share_no_folder(cluster: Cluster) -> None:
@@ -120,7 +123,7 @@ def test_values_cross_between_workers_that_share_no_folder(cluster: Cluster) -> 
 @pytest.mark.parametrize("by", ["Ctrl-C", "another shell"])
 def test_a_start_that_is_interrupted_stops_what_it_has_started(cluster: Cluster, by: str) -> None:
     start = cluster.command("start")
-    cluster.wait(lambda: "Valkey started" in cluster.output())
+    cluster.wait(start, lambda: "Valkey started" in cluster.output())
     assert cluster.running()
     if by == "Ctrl-C":
         start.send_signal(signal.SIGINT)
@@ -134,7 +137,7 @@ def test_a_start_that_is_interrupted_stops_what_it_has_started(cluster: Cluster,
 
 def test_a_server_that_does_not_start_ends_everything_but_the_logs(cluster: Cluster) -> None:
     start = cluster.command("start")
-    cluster.wait(lambda: "Valkey started" in cluster.output() and '"S3"' in json.dumps(cluster.state()))
+    cluster.wait(start, lambda: "Valkey started" in cluster.output() and '"S3"' in json.dumps(cluster.state()))
     os.kill(cluster.pid("S3"), signal.SIGKILL)
     assert start.wait(PATIENCE) == 1
     assert "S3 did not start" in cluster.output()
@@ -147,7 +150,7 @@ def test_a_server_that_does_not_start_ends_everything_but_the_logs(cluster: Clus
 
 def test_another_shell_stops_what_a_killed_one_left_behind(cluster: Cluster) -> None:
     start = cluster.command("start")
-    cluster.wait(lambda: "Valkey started" in cluster.output())
+    cluster.wait(start, lambda: "Valkey started" in cluster.output())
     start.kill()
     start.wait()
     assert any("valkey" in command for command in cluster.running())
