@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from airflow_xcom.backend.airflow import json_bytes
 from airflow_xcom.backend.reference import ENVELOPE_KEY, Coordinate
 from airflow_xcom.backend.retention import STATES
 from airflow_xcom.backend.rows import Rows, _as_text
@@ -232,7 +232,7 @@ class Runs:
                 same = [column == part for column, part in zip(table.primary_key, value.identity, strict=True)]
                 stored: Any = envelope.to_json()
                 if text is table.c.value:
-                    stored = json.dumps(stored).encode()
+                    stored = json_bytes(stored)
                 update = sqlalchemy.update(table).where(*same, text == value.text, ended, ~unsettled)
                 done.append(bool(connection.execute(update.values(value=stored)).rowcount))
         return done
