@@ -49,7 +49,7 @@ def cluster(*arguments: str) -> None:
 def test(*arguments: str) -> None:
     """Run the tests in two processes."""
     install("test")
-    become(VENV / "bin" / "pytest", "-n", "2", *here(), *arguments)
+    become(VENV / "bin" / "pytest", "-n", "2", "--dist", "worksteal", *here(), *arguments)
 
 
 def here() -> tuple[str, ...]:
