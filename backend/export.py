@@ -316,7 +316,8 @@ def _write_npy(value: Any, file: Path) -> None:
             np.save(sink, value, allow_pickle=False)
     except ValueError as error:  # fields out of order, or over each other
         raise ExportError("npy", f"npy cannot hold an array of the dtype {value.dtype}: {error}") from error
-    read = np.load(file, allow_pickle=False, mmap_mode=None)
+    with file.open("rb") as source:
+        read = np.lib.format.read_array(source, allow_pickle=False)
     if read.dtype != value.dtype or read.shape != value.shape or read.tobytes() != value.tobytes():
         raise ExportError("npy", f"npy does not keep an array of the dtype {value.dtype} as it is")
 

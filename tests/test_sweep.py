@@ -26,7 +26,7 @@ from airflow_xcom.backend import SettingsError, StoreError, cli, live
 from airflow_xcom.backend import sweep as sweeping
 from airflow_xcom.backend.commands import sweep as command
 from airflow_xcom.backend.live import DatabaseRows, Live, SweepError
-from airflow_xcom.backend.reference import Coordinate, unique_path
+from airflow_xcom.backend.reference import ENVELOPE_VERSION, Coordinate, unique_path
 from airflow_xcom.backend.rows import Rows
 from airflow_xcom.backend.stores import files, open_store
 from airflow_xcom.backend.stores.base import Blob
@@ -424,7 +424,8 @@ def test_a_row_that_cannot_be_read_protects_what_it_names(what: str, backend: Ba
     assert backend.pull(kept) == (1,)
 
 
-NEWER = [{"version": 2}, {"version": 9, "ref": {"path": "x"}}, {"version": 2, "a": "b" * 50_000}]
+LATER = ENVELOPE_VERSION + 1
+NEWER = [{"version": LATER}, {"version": 9, "ref": {"path": "x"}}, {"version": LATER, "a": "b" * 50_000}]
 
 
 @pytest.mark.parametrize("content", NEWER)
