@@ -625,11 +625,9 @@ def _polars_series(expected: Any, actual: Any, path: str) -> str | None:
 
 @compares("scipy.sparse._base._spbase")
 def _sparse(expected: Any, actual: Any, path: str) -> str | None:
-    """Every attribute, what it knows of its order included, unless it found that out after it was written."""
-    left, right = dict(vars(expected)), dict(vars(actual))
-    for name in {"_has_sorted_indices", "_has_canonical_format"} & (left.keys() - right.keys()):
-        right[name] = getattr(actual.copy(), name.removeprefix("_"))
-    return difference(dict(sorted(left.items())), dict(sorted(right.items())), f"{path}.__dict__")
+    """Every attribute, what it knows of its order included."""
+    left, right = (dict(sorted(vars(array).items())) for array in (expected, actual))
+    return difference(left, right, f"{path}.__dict__")
 
 
 # -- geometries ----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from hypothesis import given
@@ -430,3 +431,12 @@ def test_text_is_no_dtype(form: str) -> None:
     shape, _, *rest = registry.for_type(type(made)).encode(made)
     with pytest.raises(CorruptPayloadError, match="str for its dtype"):
         decode_json({"$": [f"scipy.sparse.{form}_array", 1, encode([shape, "(1)f8", *rest]).to_json()]})
+
+
+@pytest.mark.parametrize("make", [sp.csr_array, sp.csr_matrix])
+def test_a_push_leaves_a_matrix_in_a_cell_as_it_was(make: Any) -> None:
+    cell = make((np.ones(2), np.array([1, 0]), np.array([0, 2, 2])), shape=(2, 2))
+    frame = pd.DataFrame({"a": pd.Series([cell], dtype=object)})
+    before = dict(vars(cell))
+    assert encode(frame).to_bytes() == encode(frame).to_bytes()
+    assert vars(cell).keys() == before.keys()

@@ -40,10 +40,17 @@ def _shown(values: Any) -> list[str]:
         return ["…"] * len(values)
 
 
+def _says(value: Any) -> Any:
+    """What gives a short text and leaves the value as it is: ``str`` has a sparse array note what it finds out."""
+    if isinstance(value, list | tuple | dict | set | bytes):
+        return reprlib.repr
+    return repr if type(value).__module__.startswith("scipy.sparse") else str
+
+
 def _brief(value: Any) -> str:
     """A few characters for people; never raises."""
     try:
-        text = reprlib.repr(value) if isinstance(value, list | tuple | dict | set | bytes) else str(value)
+        text = _says(value)(value)
     except Exception:  # noqa: BLE001 - an object of the user's may raise anything
         text = f"<{type(value).__qualname__}>"
     text = text_of(text[: _CHARACTERS + 1])
