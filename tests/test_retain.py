@@ -800,7 +800,7 @@ def test_memory_does_not_grow_with_the_runs(backend: Backend, tmp_path: Any) -> 
         assert next(retain(Runs(engine))).due == count
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert all(more < 1.2 * less for less, more in pairwise(peaks)), peaks
+    assert all(more < 1.5 * less for less, more in pairwise(peaks)), peaks
 
 
 # At the terminal.
