@@ -419,6 +419,27 @@ def arrow_dtypes():
     return pd.DataFrame({name: pd.arrays.ArrowExtensionArray(pa.chunked_array([v])) for name, v in values.items()})
 
 
+def of_no_rows(kind: pa.DataType) -> Any:
+    return pd.arrays.ArrowExtensionArray(pa.chunked_array([], pa.dictionary(pa.int32(), kind)))
+
+
+@case
+def arrow_dictionaries_of_no_rows():
+    kinds = {"text": pa.string(), "date": pa.date32(), "number": pa.int8()}
+    return pd.DataFrame({name: of_no_rows(kind) for name, kind in kinds.items()})
+
+
+@case
+def categories_in_an_arrow_dictionary():
+    labels = pd.arrays.ArrowExtensionArray(pa.chunked_array([pa.array(["x", "y"]).dictionary_encode()]))
+    return pd.DataFrame({"a": pd.Categorical.from_codes([1, 0, -1], categories=pd.Index(labels), ordered=True)})
+
+
+@case
+def no_categories_in_an_arrow_dictionary():
+    return pd.DataFrame({"a": pd.Categorical.from_codes([], categories=pd.Index(of_no_rows(pa.date32())))})
+
+
 @case
 def arrow_chunks():
     return pd.DataFrame({"a": pd.arrays.ArrowExtensionArray(pa.chunked_array([[1, 2], [None], []])), "b": [1, 2, 3]})

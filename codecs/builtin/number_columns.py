@@ -99,6 +99,8 @@ def one_chunk(column: Any) -> Any:
         return column
     if column.num_chunks == 1:
         return column.chunk(0)
+    if column.num_chunks == 0:
+        return pa.nulls(0, column.type)  # combine_chunks() has no empty dictionary of times
     whole = column.combine_chunks()
     return whole if isinstance(whole, pa.Array) else pa.concat_arrays(whole.chunks)
 

@@ -333,7 +333,9 @@ def encode_dictionary(codes: np.ndarray, labels: Any, *, ordered: bool = False) 
     if values is None:
         values = pa.array(labels.to_numpy())
     elif pa.types.is_dictionary(values.type):  # Arrow cannot write a dictionary within a dictionary
-        spec, (_, values) = {"labels": labels}, encode_labels(labels.categories.take(labels.codes))
+        of_pandas = isinstance(labels, pd.CategoricalIndex)
+        spec = {"labels": labels}
+        values = encode_labels(labels.categories.take(labels.codes))[1] if of_pandas else values.dictionary_decode()
     elif not len(codes):  # and it writes no dictionary for no rows
         spec = {"labels": labels}
     missing = codes < 0
