@@ -873,14 +873,13 @@ def geo_frames(draw: DrawFn, cells: Values) -> Any:
     labels = [] if isinstance(frame.columns, pd.MultiIndex) else labels  # geopandas looks for one label each
     for label in labels:
         assume(not any(type(known) is type(label) and known == label for known in frame.columns))
-        frame.insert(0, label, gpd.GeoSeries(draw(geometry_arrays(len(frame))), index=frame.index))
+        _attempt(frame.insert, 0, label, gpd.GeoSeries(draw(geometry_arrays(len(frame))), index=frame.index))
     made = gpd.GeoDataFrame(frame)
-    made.attrs = attrs
-    if not labels:
-        return made
-    made = _attempt(made.set_geometry, draw(st.sampled_from(labels)))  # no hash is of complex256
-    if len(labels) > 1 and draw(st.integers(0, 3)) == 0:
-        del made[made.active_geometry_name]  # whose name stays
+    if labels:
+        made = _attempt(made.set_geometry, draw(st.sampled_from(labels)))  # no hash is of complex256
+        if len(labels) > 1 and draw(st.integers(0, 3)) == 0:
+            del made[made.active_geometry_name]  # whose name stays
+    made.attrs = attrs  # all of these copy them, zones of dateutil among them
     return made
 
 
