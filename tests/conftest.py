@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,12 +27,18 @@ os.environ.update(
     }
 )
 
+
 # Where a change is judged, the same examples must be tried each time; everywhere else, new ones.
 hypothesis.settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
 
 COORDINATE = {"dag_id": "flights", "run_id": "manual__2024-01-01T00:00:00+00:00", "task_id": "clean", "map_index": -1}
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind."""
+    shutil.rmtree(_HOME, ignore_errors=True)
 
 
 class Backend:
@@ -67,6 +74,7 @@ class Backend:
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Backend]:
     """The backend over an empty folder, with the default options until a test sets others."""
+    from airflow_xcom.backend import stores
     from airflow_xcom.backend.settings import settings
 
     def set_option(name: str, value: Any) -> None:
@@ -78,6 +86,7 @@ def backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Backend
     yield Backend(set_option, folder)
     monkeypatch.undo()
     settings.cache_clear()
+    stores._open.cache_clear()  # whose connections may lead elsewhere in the next test
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
@@ -25,17 +25,30 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from airflow_xcom.backend import CodecXComBackend, blobs, sweep
-from airflow_xcom.backend.errors import MissingPayloadError
+from airflow_xcom.backend.errors import MissingPayloadError, RetiredPayloadError
 from airflow_xcom.backend.live import DatabaseRows
 from airflow_xcom.backend.reference import Coordinate, Envelope
+from airflow_xcom.backend.retain import retain
 from airflow_xcom.backend.rows import Rows
+from airflow_xcom.backend.runs import Runs
 from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError
 
-EXAMPLES, STEPS = (140, 200) if os.environ.get("CI") else (20, 100)
+EXAMPLES, STEPS = (110, 200) if os.environ.get("CI") else (20, 100)
 GRACE, WAIT = 50.0, 5.0
 PLACES = st.tuples(st.sampled_from(["flights", "trains"]), st.sampled_from(["first", "second"]), st.integers(0, 2))
-TABLE = """create table xcom (dag_id text, run_id text, map_index integer, value json,
-    primary key (dag_id, run_id, map_index))"""
+TABLES = """
+create table xcom (dag_run_id integer, task_id text, map_index integer, key text, dag_id text, run_id text,
+    timestamp datetime, value json, primary key (dag_run_id, task_id, map_index, key));
+create table dag_run (id integer primary key, dag_id text, run_id text, state text, end_date datetime);
+create table task_instance (id integer primary key, dag_id text, run_id text, state text);
+create table dag_tag (dag_id text, name text);
+insert into dag_run values (1, 'flights', 'first', 'success', '2024-01-01 00:00:00.000000');
+insert into dag_run values (2, 'flights', 'second', 'success', '2024-01-02 00:00:00.000000');
+insert into dag_run values (3, 'trains', 'first', 'failed', '2024-01-01 00:00:00.000000');
+insert into dag_run values (4, 'trains', 'second', 'success', '2024-01-02 00:00:00.000000');
+insert into dag_tag values ('flights', 'xcom:keep=1runs');
+insert into dag_tag values ('trains', 'xcom:keep-failed=0s')"""
+RETIRED = {("flights", "first"), ("trains", "first")}  # by these tags
 
 Place = tuple[str, str, int]
 
@@ -69,6 +82,7 @@ class MemoryStore:
     parts: dict[str, tuple[bytes, float]] = field(default_factory=dict)
     publishes: bool = True
     deletes_left: float = float("inf")
+    watch: Callable[[str], None] = lambda _: None  # is called with what is about to be deleted
     host = None
     ttl = None
 
@@ -95,6 +109,7 @@ class MemoryStore:
     def delete(self, path: str) -> bool:
         if self.deletes_left <= 0:
             raise Killed
+        self.watch(path)
         self.deletes_left -= 1
         return self.whole.pop(path, None) is not None or self.parts.pop(path, None) is not None
 
@@ -147,8 +162,10 @@ class Cleanup(RuleBasedStateMachine):
         self.stores = {name: MemoryStore(f"memory://{name}", self.clocks) for name in ("default", "other")}
         type(self).use(self)
         self.engine = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.StaticPool)
-        self._execute(TABLE)
+        for statement in TABLES.split(";"):
+            self._execute(statement)
         self.source = DatabaseRows(Rows(self.engine), page=2)
+        self.runs = Runs(self.engine)
         self.rows: dict[Place, Any] = {}  # what the database holds, known independently of it
         self.writes: list[Write] = []
         self.readings: list[Reading] = []
@@ -167,13 +184,26 @@ class Cleanup(RuleBasedStateMachine):
             connection.exec_driver_sql(statement, parameters)
 
     def _put_row(self, place: Place, row: Any) -> None:
-        self._execute("insert or replace into xcom values (?, ?, ?, ?)", *place, json.dumps(row))
+        dag, run, index = place
+        self._execute(
+            "insert or replace into xcom select id, 'extract', ?, 'return_value', dag_id, run_id, null, ? "
+            "from dag_run where dag_id = ? and run_id = ?",
+            *(index, json.dumps(row), dag, run),
+        )
         self.rows[place] = row
 
     def _delete_rows(self, places: Iterable[Place]) -> None:
         for place in places:
             self._execute("delete from xcom where dag_id = ? and run_id = ? and map_index = ?", *place)
             del self.rows[place]
+
+    def _stored(self) -> dict[Place, Any]:
+        with self.engine.connect() as connection:
+            found = connection.exec_driver_sql("select dag_id, run_id, map_index, value from xcom").fetchall()
+        return {(row[0], row[1], row[2]): json.loads(row[3]) for row in found}
+
+    def _check_unreferenced(self, path: str) -> None:
+        assert path not in map(path_of, self._stored().values())
 
     # Time
 
@@ -208,7 +238,17 @@ class Cleanup(RuleBasedStateMachine):
             (self.number,), dag_id=dag, run_id=run, task_id="extract", map_index=index, key="return_value"
         )
         self.stores[store].publishes = True
-        self.writes.append(Write(place, path_of(row), self.stores[store], self.clocks.true, row))
+        path = str(path_of(row))
+        self.writes.append(Write(place, path, self.stores[store], self.clocks.true, row))
+
+    @rule(places=st.lists(PLACES, min_size=1, max_size=4), store=st.sampled_from(["default", "other"]))
+    def tasks_push(self, places: list[Place], store: str) -> None:
+        """From beginning to end, with nothing between."""
+        for place in places:
+            self.a_push_begins(place, store)
+            write = self.writes.pop()
+            write.store.publish(write.path)
+            self._put_row(place, write.row)
 
     @precondition(lambda self: self.writes)
     @rule(data=st.data(), commits=st.booleans())
@@ -240,6 +280,8 @@ class Cleanup(RuleBasedStateMachine):
             (number,) = CodecXComBackend.deserialize_value(SimpleNamespace(value=row, key="return_value"))
         except MissingPayloadError:
             assert path_of(row) in self.purged
+        except RetiredPayloadError:
+            assert path_of(row) is None
         else:
             assert 0 < number <= self.number
 
@@ -248,9 +290,10 @@ class Cleanup(RuleBasedStateMachine):
     def a_task_runs_again(self, data: st.DataObject) -> None:
         """It purges what it pushed before, as Airflow has it do when it starts."""
         place = self._draw_place(data)
-        if sum(path_of(row) == path_of(self.rows[place]) for row in self.rows.values()) == 1:
+        path = path_of(self.rows[place])
+        if path is None or sum(path_of(row) == path for row in self.rows.values()) == 1:
             CodecXComBackend.purge(SimpleNamespace(value=self.rows[place], key="return_value"))
-            self.purged.add(path_of(self.rows[place]))
+            self.purged.add(path or "")
         self._delete_rows([place])
 
     # Operators
@@ -274,14 +317,38 @@ class Cleanup(RuleBasedStateMachine):
         place = self._draw_place(data)
         envelope = Envelope.from_json(self.rows[place])
         assert envelope is not None
-        assert envelope.reference is not None
+        if envelope.reference is None:
+            return
         target = "other" if envelope.reference.store == "default" else "default"
         copy = blobs.copy_blob(envelope.reference, Coordinate(*place[:2], "extract", place[2], "return_value"), target)
         row = {"airflow_xcom": {**self.rows[place]["airflow_xcom"], "ref": copy.to_json()}}
         write = Write(place, copy.path, self.stores[target], self.clocks.true, row, replaces=self.rows[place])
         self.writes.append(write)
 
-    # A rule for `retain` belongs here: rows and blobs that go together by a policy, while all the rest happens.
+    @precondition(lambda self: self.rows.keys() & {(*run, index) for run in RETIRED for index in range(3)})
+    @rule(dag=st.sampled_from(["flights", "trains"]), deletes=st.sampled_from([0, 1, 2, 99]))
+    def values_are_retired(self, dag: str, deletes: int) -> None:
+        """By the tags of their Dag; whoever does it is killed after some deletions."""
+        old = {place for place in self.rows if place[:2] in RETIRED and place[0] == dag}
+        going = {path_of(self.rows[place]) for place in old}
+        if not going.isdisjoint(path_of(row) for place, row in self.rows.items() if place not in old):
+            return  # a copy of a row, which nothing but the hand of an operator makes
+
+        for store in self.stores.values():
+            store.deletes_left, store.watch = deletes, self._check_unreferenced
+        try:
+            (done,) = retain(self.runs, [dag], apply=True)
+
+            assert done.changed == 0
+        except Killed:
+            pass
+        for store in self.stores.values():
+            store.deletes_left, store.watch = float("inf"), lambda _: None
+        stored = self._stored()
+        assert {place for place in stored if stored[place] != self.rows[place]} <= old
+        assert all(path_of(stored[place]) is None for place in old) or deletes < len(old)
+        self.rows = stored
+        self.purged |= {path for path in going if path is not None}
 
     # Sweeps
 
@@ -330,7 +397,7 @@ class Cleanup(RuleBasedStateMachine):
         for _ in self._sweep():
             pass
         left = {blob.path for store in self.stores.values() for blob in store.scan()}
-        assert left == {path_of(row) for row in self.rows.values()}
+        assert left == {path_of(row) for row in self.rows.values()} - {None}
 
     def _sweep(self) -> Iterator[None]:
         return sweep.sweep(self.source, sweep.Report(), grace=GRACE, wait=WAIT, apply=True, even_all=True)
@@ -342,11 +409,13 @@ class Cleanup(RuleBasedStateMachine):
     def every_live_value_is_there(self) -> None:
         type(self).steps += 1
         whole = {path for store in self.stores.values() for path in store.whole}
-        assert {path_of(row) for row in self.rows.values()} <= whole
+        assert {path_of(row) for row in self.rows.values()} - {None} <= whole
 
 
-def path_of(row: Any) -> str:
-    return str(row["airflow_xcom"]["ref"]["path"])
+def path_of(row: Any) -> str | None:
+    """Where the payload of a row is, or None if its value was retired."""
+    content = row["airflow_xcom"]
+    return None if "retired" in content else str(content["ref"]["path"])
 
 
 def test_no_live_value_is_lost_and_no_orphan_stays(
@@ -371,7 +440,7 @@ def test_no_live_value_is_lost_and_no_orphan_stays(
             monkeypatch.setattr(module, "open_store", opened)
         monkeypatch.setattr(sweep, "time", SimpleNamespace(monotonic=world.clocks.monotonic, sleep=world._pass))
 
-    for module in ("blobs", "sweep", "xcom", "pulling"):
+    for module in ("blobs", "sweep", "xcom", "pulling", "retain"):
         monkeypatch.setattr(f"airflow_xcom.backend.{module}.settings", lambda: both[current["name"]])
     Cleanup.set_store = staticmethod(lambda name: current.update(name=name))
     Cleanup.use = staticmethod(use)

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from identical import difference
 
+from airflow_xcom.codecs import natives
 from airflow_xcom.codecs.natives import exact_json, is_exact_float, is_exact_int, is_exact_text
 
 PLAIN = {
@@ -199,7 +200,9 @@ def test_keys_with_surrogates_are_never_plain(backend: Backend, preserve: bool) 
     assert difference(value, backend.pull(row)) is None
 
 
-def test_what_would_be_endless_as_json_is_not_plain() -> None:
+def test_what_would_be_endless_as_json_is_not_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert natives._MOST < 2**30
+    monkeypatch.setattr(natives, "_MOST", 100_000)
     doubled: list[object] = []
     for _ in range(60):
         doubled = [doubled, doubled]
