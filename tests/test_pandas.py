@@ -705,9 +705,9 @@ def span(memory: Any) -> tuple[int, int]:
 
 @pytest.mark.parametrize("dtype", [*NUMERIC.values(), "Int64", "Float32", "category", "zoned"])
 def test_columns_are_not_copied(dtype: str) -> None:
-    ticks = np.arange(1000)
+    ticks = np.arange(10_000)  # what is smaller is copied together
     if dtype == "category":
-        values = pd.Categorical.from_codes(ticks.astype("i2"), categories=[f"c{i}" for i in range(1000)])
+        values = pd.Categorical.from_codes(ticks.astype("i2"), categories=[f"c{i}" for i in range(10_000)])
     elif dtype == "zoned":
         values = pd.to_datetime(ticks).tz_localize("UTC").tz_convert(BERLIN)
     elif dtype[0].isupper() and "[" not in dtype:

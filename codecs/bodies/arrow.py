@@ -47,6 +47,7 @@ _SMALL_DECIMALS = "Library only supports 128-bit or 256-bit decimal"  # pyarrow 
 # (a constant column of 64 MiB takes 6 KiB), whoever writes takes LZ4, or adds zeros to an Arrow file.
 ALWAYS_ALLOWED = 64 << 20  # bytes
 _LOOKED_AT = 64  # columns, when "auto" looks at a table
+_TOGETHER = 4 << 10  # bytes; what has fewer is copied together, for each write from Arrow to Python takes microseconds
 _FILLING = 64  # bytes; zeros come in multiples of these
 
 
@@ -152,12 +153,13 @@ def _written(
 
     sink = _Chunks()
     inflated = wide
-    with pa.PythonFile(sink, "w") as file, writer_of(file, schema) as writer:
+    with pa.BufferedOutputStream(pa.PythonFile(sink, "w"), _TOGETHER) as file, writer_of(file, schema) as writer:
         for table in tables:
             writer.write_table(table.replace_schema_metadata(schema.metadata))
             inflated += size_of(table) if inflates else 0
+            file.flush()
             yield from sink.take()
-        sink.write(bytes(_missing(inflated, sink.size)))
+        file.write(bytes(_missing(inflated, sink.size)))
     yield from sink.take()
 
 
