@@ -97,9 +97,9 @@ def _measure(options: argparse.Namespace, folder: Path) -> Run:
     from benchmarks.measuring import Effort, forked, measure, prepare_imports
     from benchmarks.results import Run
     from benchmarks.tables import workload_table
-    from benchmarks.targets import TIMES
+    from benchmarks.targets import FROM, NAMED, SLOPED
     from benchmarks.ways import ways_named
-    from benchmarks.workloads import GB, LARGEST, SIZES, workloads
+    from benchmarks.workloads import GB, SIZES, workloads
 
     if options.quick:
         sizes, effort = QUICK_SIZES, Effort(3, seconds=2, batch=0.05)
@@ -108,7 +108,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> Run:
     else:
         sizes, effort = [label for label, size in SIZES.items() if size < GB], Effort(7, seconds=15, batch=0.1)
     if options.targets:
-        sizes = [LARGEST]
+        sizes = [label for label, size in SIZES.items() if size >= FROM]
     sizes = options.sizes or sizes
     effort = replace(effort, rounds=options.rounds or effort.rounds)
     try:
@@ -121,12 +121,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> Run:
     run = Run(machine=machine.facts(folder))
     wanted = [work for work in wanted if _is_wanted(work.name, options.only)]
     if options.targets:
-        named = {target.workload for target in TIMES} | {
-            "mixed frame, 20 rows",
-            "flights, 336,776 rows",
-            "numeric frame, 1 GB",
-        }
-        wanted = [work for work in wanted if work.name in named]
+        wanted = [work for work in wanted if work.name in NAMED or (work.family in SLOPED and work.label in sizes)]
     began = time.monotonic()
     for place, workload in enumerate(wanted):
         tell = _progress(f"[{place + 1}/{len(wanted)}] {workload.name}")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from benchmarks.results import Ratio, Result, Run
 
-__all__ = ["SLOPED", "Verdict", "slopes", "verdicts"]
+__all__ = ["FROM", "NAMED", "SLOPED", "Verdict", "slopes", "verdicts"]
 
 SLOPED = ("numeric frame", "matrix frame", "mixed frame", "string frame", "flights", "array")
 STEEPEST = 1.05
@@ -100,6 +100,9 @@ TIMES = (
     _Times("small arrays, 2,000", "pickle-5", 1.3),
     _Times("distinct strings, 1,000,000", "pickle-5", 1.3),
 )
+
+NAMED = {*(target.workload for target in TIMES), "mixed frame, 20 rows", "flights, 336,776 rows", "numeric frame, 1 GB"}
+"""The workloads of targets, but for those of the slopes."""
 
 
 def verdicts(run: Run) -> list[Verdict]:
