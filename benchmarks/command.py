@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import tempfile
 import time
@@ -137,12 +138,22 @@ def _measure(options: argparse.Namespace, folder: Path) -> Run:
         run.imports = machine.imports(options.rounds or 7)
     run.machine |= machine.after()
     run.did = {
-        "command": f"python -m benchmarks {' '.join(options.called)}",
+        "command": f"python -m benchmarks {_without_folders(options.called)}",
         "seconds": round(time.monotonic() - began),
         "rounds": effort.rounds,
         "sizes": sizes,
     }
     return run
+
+
+def _without_folders(called: Sequence[str]) -> str:
+    """The options, without the folders of the machine that they name."""
+    options = list(called)
+    for name in ("--folder", "--report"):
+        if name in options:
+            place = options.index(name)
+            del options[place : place + 2]
+    return shlex.join(options)
 
 
 def _is_wanted(name: str, texts: list[str]) -> bool:
