@@ -27,7 +27,6 @@ os.environ.update(
     }
 )
 
-
 # Where a change is judged, the same examples must be tried each time; everywhere else, new ones.
 hypothesis.settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):

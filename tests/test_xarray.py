@@ -501,3 +501,16 @@ def test_the_comparer_notices() -> None:
     assert difference(dataset(), dataset()[["a", "z"]])
     assert difference(levels(), levels().drop_indexes(["row", "k", "n"]))
     assert difference(tree(), xr.DataTree.from_dict({"/": dataset()}))
+
+
+@pytest.mark.parametrize("dtype", [">M8[s]", "M8[D]", ">m8[ms]", "m8[D]"])
+@pytest.mark.parametrize("kind", [xr.Variable, xr.IndexVariable])
+def test_a_coordinate_may_have_another_dtype_than_its_index(dtype: str, kind: Any) -> None:
+    """Where xarray was told not to check, it keeps the dtype, and pandas has none like it."""
+    coordinate = kind(("x",), np.array([1, 2]).astype(dtype), fastpath=True)
+    value = xr.Dataset(coords=xr.Coordinates({"x": coordinate}))
+    assert value["x"].dtype != value.xindexes["x"].index.dtype
+    payload = encode(value)
+    back = decode(payload.to_bytes(), payload.format)
+    assert difference(value, back) is None
+    assert encode(back).to_bytes() == payload.to_bytes()

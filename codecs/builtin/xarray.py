@@ -93,7 +93,7 @@ def _make_variable(kind: Any, node: Any) -> Any:
     # Only unchecked does an array of objects that look like times stay one; only checked is an array of pandas wrapped.
     as_it_is = not isinstance(data, pd.api.extensions.ExtensionArray)
     made = kind(tuple(as_list(dims)), data, as_dict(attrs) or None, as_dict(encoding) or None, fastpath=as_it_is)
-    _check_times(data, made)
+    _check_times(data.dtype, made)
     _insist(len(made.dims) == made.ndim, f"{len(made.dims)} dimensions for {made.ndim}")
     return made
 
@@ -125,10 +125,10 @@ def _checked_dtype(dtype: Any) -> Any:
     return dtype
 
 
-def _check_times(data: Any, made: Any) -> None:
+def _check_times(dtype: Any, made: Any) -> None:
     """See to it that times kept their unit: before 2025.1.2 xarray makes it nanoseconds."""
-    if made.dtype.kind in "mM" and made.dtype != data.dtype:
-        raise LibraryVersionError(f"a variable of {data.dtype}", "xarray", xr.__version__, "2025.1.2 or newer")
+    if made.dtype.kind in "mM" and made.dtype != dtype:
+        raise LibraryVersionError(f"a variable of {dtype}", "xarray", xr.__version__, "2025.1.2 or newer")
 
 
 # -- indexes -------------------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ def _decode_named(pairs: Iterable[Any], indexes: dict[Any, Any]) -> dict[Any, An
             bare = xr.Variable((dim,), np.empty(0), attrs or None, encoding or None)
             variables[name] = indexes[name].create_variables({name: bare})[name]
             if type(indexes[name]) is PandasIndex:
-                _check_times(indexes[name].index, variables[name])
+                _check_times(indexes[name].coord_dtype, variables[name])
         else:
             _insist(type(node) in (xr.Variable, xr.IndexVariable), f"{name!r:.80} is a {type(node).__name__}")
             variables[name] = node
