@@ -468,6 +468,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         UnsupportedValueError,
         "repack_fields",
     ),
+    "a title that is NaN": (
+        lambda: np.dtype({"names": ["a"], "formats": ["i4"], "titles": [float("nan")]}),
+        UnsupportedValueError,
+        "title of the field 'a'",
+    ),
     "unknown object": (lambda: _objects(1, object()), UnsupportedTypeError, "builtins.object"),
     "unknown metadata": (lambda: np.dtype("O", metadata={"vlen": object()}), UnsupportedTypeError, "builtins.object"),
 }
@@ -672,6 +677,10 @@ FORGED: dict[str, tuple[str, Any]] = {
     "scalar string in a list": ("numpy.scalar", [["string", True], ["x"]]),
     "array of arrays": ("numpy.ndarray", [["array", "<i4", [2]], [0], b""]),
     "scalar subarray": ("numpy.scalar", [["array", "<i4", [2]], _EIGHT]),
+    "a title that is NaN": (
+        "numpy.dtype",
+        ["struct", 4, False, [["a", "<i4", 0, {"$": ["float", 1, "nan"]}]]],
+    ),
     "recarray of nothing": ("numpy.recarray", None),
     "recarray of a recarray": ("numpy.recarray", _forged("numpy.recarray", _INTS)),
     "mask of another shape": ("numpy.MaskedArray", [_INTS, _forged("numpy.ndarray", ["|b1", [1], b"\0"]), None, False]),

@@ -92,8 +92,16 @@ def _encode_struct(dtype: Any) -> list[Any]:
     fields = []
     for name in dtype.names:
         field, offset, *title = dtype.fields[name]
+        if not _equal_themselves(title):
+            msg = f"a title of the field {name!r:.80} that does not equal itself, {title[0]!r:.80}; use a text"
+            raise UnsupportedValueError(msg)
         fields.append([name, _encode_part(field), offset, *title])
     return ["record" if dtype.type is np.record else "struct", dtype.itemsize, dtype.isalignedstruct, fields]
+
+
+def _equal_themselves(titles: list[Any]) -> bool:
+    """Whether these equal what they become: a dtype with a title that is NaN differs from its own copy."""
+    return all(title == title for title in titles)  # noqa: PLR0124 - that is the question
 
 
 def _encode_text(dtype: Any) -> str:
@@ -172,11 +180,15 @@ def _decode_struct(itemsize: int, aligned: bool, fields: list[Any]) -> np.dtype[
         if type(offset) is not int or not 0 <= offset <= itemsize - part.itemsize:
             msg = f"a field of {part.itemsize} bytes at {offset!r:.80} in elements of {itemsize!r:.80}"
             raise CorruptPayloadError(msg)
+    titles = [field[3] if len(field) > 3 else None for field in fields]  # noqa: PLR2004
+    if not _equal_themselves(titles):
+        msg = "a field's title that does not equal itself"
+        raise CorruptPayloadError(msg)
     form = {
         "names": [field[0] for field in fields],
         "formats": formats,
         "offsets": offsets,
-        "titles": [field[3] if len(field) > 3 else None for field in fields],  # noqa: PLR2004
+        "titles": titles,
         "itemsize": itemsize,
     }
     return np.dtype(form, align=aligned)  # type: ignore[call-overload,no-any-return]

@@ -101,6 +101,10 @@ def _encode_interval(value: Any) -> list[Any]:
 
 def _decode_interval(node: list[Any], _version: int) -> Interval[Any]:
     start, end, *absolute = as_list(node)
+    for moment in (start, end):
+        if not isinstance(moment, date):  # others subtract, too, some of them into terabytes
+            msg = f"a {type(moment).__qualname__} for an end of an interval"
+            raise TypeError(msg)
     return Interval(start, end, *absolute)
 
 
