@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+from database import postgres  # noqa: E402
 from installations import AT_ONCE, ROOT, VERSIONS, Installation, build  # noqa: E402
 
 PROGRAM = HERE / "inside.py"
 DOCUMENT = ROOT / "docs" / "AIRFLOWS.md"
-IN_TESTS = ("2.11.2", "3.3.2", "3.4.0b2")
+IN_TESTS = VERSIONS
 MISSING = {"async_tasks": "3.3", "loops": "3.4"}  # what came with a later release
 WAYS = {
     "flights": "The demo: every XCom of `flights` exact",
@@ -38,16 +42,17 @@ WAYS = {
     "parts_of_tables": "`pull_table` and `table_of`",
     "templates": "Templates, on plain values and on frames",
     "native_templates": "Templates that give the frame itself",
-    "branches": "Branches in mapped task groups",
-    "short_circuits": "Short circuits in mapped task groups",
-    "cleared": "Skipped tasks that are cleared: skipped again",
-    "deferrable": "Deferrable operators and the events of triggers",
-    "retries": "Retries",
+    "branches": "Branches, also in mapped task groups (by the scheduler)",
+    "short_circuits": "Short circuits, also in mapped task groups (by the scheduler)",
+    "cleared": "The same tasks cleared, and skipped again (by the scheduler)",
+    "deferrable": "Deferrable operators and the events of triggers (by the triggerer, too)",
+    "retries": "Retries (by the scheduler, too)",
     "prior_dates": "`include_prior_dates`",
     "other_dags": "Pulls from another Dag",
     "assets": "The frame of the run that an asset's event names",
+    "triggered": "Dags that an asset's event starts, and that read the producer's frame (by the scheduler)",
     "async_tasks": "`axcom_push` and `axcom_pull` in async tasks",
-    "loops": "Loops",
+    "loops": "Loops (by the scheduler, too)",
     "pages": "REST and UI: plain values, and summaries without a store",
     "rows_of_stock": "Rows of Airflow's own backend",
     "rows_of_object_storage": "Rows of the object storage backend",
@@ -59,26 +64,75 @@ INTRODUCTION = """# Every Airflow
 
 What works in which release of Airflow. Made by `python3 dev.py airflows`, which installs each release apart, with the
 versions in [tests/airflows](../tests/airflows), and runs the Dags of
-[tests/airflows/dags](../tests/airflows/dags) and of the demo there, through the release's own `dag.test()`, over SQLite
-and local files. Every task compares what it gets with what was pushed: class, dtypes, labels, freq, zone, order, every
-number, and whether it can be changed in place. `pytest tests/test_airflows.py` runs the same in {some}.
+[tests/airflows/dags](../tests/airflows/dags) and of the demo there, over PostgreSQL and local files: through the
+release's own `dag.test()`, and what is said to be by the scheduler through its scheduler, triggerer and, from 3.0 on,
+API server and Dag processor. Every task compares what it gets with what was pushed: class, dtypes, labels, freq, zone,
+order, every number, and whether it can be changed in place. `pytest tests/test_airflows.py` runs the same{some}.
 
 "-": this release of Airflow has no such thing.
 
 """
+UPGRADES = """
+## Upgrades
+
+The metadata database that the Dags above filled in one release (row), migrated as `airflow db migrate` does to a later
+one (column), and its rows read there by tasks, with the blobs where they are: plain, inline and offloaded values, those
+of mapped tasks, and those that Airflow's own backend and its object storage backend had written.
+
+"""
 
 
-def compute(versions: list[str], folder: Path) -> dict[str, dict[str, str]]:
-    """What became of each way in each of the versions."""
+def compute(versions: list[str], pairs: list[tuple[str, str]], folder: Path) -> dict[str, dict[str, str]]:
+    """What became of each way in each of the versions, and under "upgrades" of each pair's rows."""
     build(versions)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip(versions, pool.map(lambda version: _ways(version, folder / version), versions), strict=True))
+    with postgres() as url, ThreadPoolExecutor(AT_ONCE) as pool:
+        suite = _Suite(url, folder)
+        tested, scheduled = pool.map(suite.ways, versions), pool.map(suite.scheduled, versions)
+        ways = {version: _both(*both) for version, *both in zip(versions, tested, scheduled, strict=True)}
+        read = pool.map(lambda pair: suite.later(*pair), pairs)
+        return {**ways, "upgrades": {" ".join(pair): said for pair, said in zip(pairs, read, strict=True)}}
 
 
-def _ways(version: str, folder: Path) -> dict[str, str]:
-    Installation(version).run(PROGRAM, "ways", folder)
-    found: dict[str, str] = json.loads((folder / "ways.json").read_text())
-    return found
+class _Suite:
+    """Runs the parts of the suite, each over a database of its own."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self._url = url
+        self._folder = folder
+
+    def ways(self, version: str) -> dict[str, str]:
+        return self._run(version, "ways", f"ways {version}")
+
+    def scheduled(self, version: str) -> dict[str, str]:
+        return self._run(version, "scheduled", f"scheduled {version}")
+
+    def later(self, old: str, new: str) -> str:
+        """What became of the rows that :meth:`ways` left."""
+        return self._run(new, "later", f"{old} in {new}", f"ways {old}")
+
+    def _run(self, version: str, command: str, name: str, before: str | None = None) -> Any:
+        folder = self._folder / name.replace(" ", "-")
+        older = [] if before is None else [self._folder / before.replace(" ", "-")]
+        arguments = (command, folder, self._database(name, before), *older)
+        Installation(version).run(PROGRAM, *arguments)
+        return json.loads((folder / f"{command}.json").read_text())
+
+    def _database(self, name: str, template: str | None) -> str:
+        """The URL of a new database, empty or a copy."""
+        import psycopg
+
+        names = [re.sub(r"\W", "_", name), *([] if template is None else [re.sub(r"\W", "_", template)])]
+        with psycopg.connect(self._url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute("create database " + " template ".join(names))
+        return self._url.replace("+psycopg", "").replace("/postgres?", f"/{names[0]}?")
+
+
+def _both(ways: dict[str, str], scheduled: dict[str, str]) -> dict[str, str]:
+    """What went well in both."""
+    return {
+        name: next((found[name] for found in (ways, scheduled) if found.get(name, "yes") != "yes"), "yes")
+        for name in [*ways, *scheduled]
+    }
 
 
 def expected(version: str) -> set[str]:
@@ -87,11 +141,20 @@ def expected(version: str) -> set[str]:
     return {way for way in WAYS if release >= tuple(map(int, MISSING.get(way, "0").split(".")))}
 
 
-def document(ways: dict[str, dict[str, str]]) -> str:
+def document(found: dict[str, dict[str, str]]) -> str:
     """The page."""
-    some = ", ".join(IN_TESTS[:-1]) + f" and {IN_TESTS[-1]}"
-    lines = [[text, *(ways[version].get(way, "-") for version in ways)] for way, text in WAYS.items()]
-    return INTRODUCTION.format(some=some) + _table(["", *ways], lines)
+    some = "" if IN_TESTS == VERSIONS else f" in {', '.join(IN_TESTS[:-1])} and {IN_TESTS[-1]}"
+    lines = [[text, *(found[version].get(way, "-") for version in VERSIONS)] for way, text in WAYS.items()]
+    upgrades = [
+        [f"from {old}", *(found["upgrades"].get(f"{old} {new}", "") for new in VERSIONS[1:])] for old in VERSIONS[:-1]
+    ]
+    table = _table(["", *VERSIONS], lines)
+    return (
+        INTRODUCTION.format(some=some)
+        + table
+        + UPGRADES
+        + _table(["", *(f"to {new}" for new in VERSIONS[1:])], upgrades)
+    )
 
 
 def _table(head: list[str], lines: list[list[str]]) -> str:
@@ -103,8 +166,8 @@ def main(*wanted: str) -> None:
     """Run the suite in these versions, or in all, and then write the page."""
     began = time.monotonic()
     versions = [version for version in VERSIONS if version in wanted or not wanted]
-    with tempfile.TemporaryDirectory() as folder:
-        found = compute(versions, Path(folder))
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        found = compute(versions, list(combinations(versions, 2)), Path(folder))
     if not wanted:
         DOCUMENT.write_text(document(found))
     cells = {f"{version}: {way}": said for version, ways in found.items() for way, said in ways.items()}

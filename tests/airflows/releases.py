@@ -16,6 +16,7 @@ __all__ = [
     "XComArg",
     "as_stock_pulls",
     "dag",
+    "events_that_triggered",
     "get_current_context",
     "pulled_from_run",
     "task",
@@ -59,6 +60,13 @@ def as_stock_pulls(stock: Any, task_id: str, key: str = "return_value") -> Any:
     with create_session() as session:
         columns = [getattr(stock, name) == value for name, value in where.items()]
         return stock.deserialize_value(session.execute(select(stock.value).where(*columns)).one())
+
+
+def events_that_triggered(context: Any, asset: Any) -> list[Any]:
+    """The events of an asset, or of a dataset in Airflow 2, that started this run."""
+    if RELEASE >= (3, 0):
+        return list(context["triggering_asset_events"][asset])
+    return list(context["triggering_dataset_events"][asset.uri])
 
 
 def pulled_from_run(dag_id: str, task_id: str, run_id: str) -> Any:

@@ -653,8 +653,6 @@ def ways() -> None:
     lazy_slices(results)
     parts_of_tables(results)
     templates()
-    branches()
-    short_circuits()
     deferrable()
     retries()
     rows_of_stock()
