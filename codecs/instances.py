@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache, cached_property
 from inspect import getattr_static
-from types import BuiltinFunctionType, MemberDescriptorType
+from types import BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
@@ -31,10 +31,10 @@ def state_of(value: Any, names: tuple[str, ...], *, beside: Collection[str] = ()
         UnsupportedValueError: a field has no value, or an attribute that is not a field would be lost.
     """
     cls: Any = type(value)
-    _check_layout(cls, names)
-    own = getattr(value, "__dict__", ())
-    if tuple(own) == names and not _slots(cls):  # as nearly always; what follows takes several times as long
-        return dict(own)
+    _, all_in_dict = _layout(cls, names)
+    own: Any = getattr(value, "__dict__", ())
+    if all_in_dict and tuple(own) == names:  # as nearly always; what follows takes several times as long
+        return {**own}
     refuse_other_attributes(value, (*names, *beside))
     for name in names:
         if not holds(value, name):
@@ -47,16 +47,25 @@ def state_of(value: Any, names: tuple[str, ...], *, beside: Collection[str] = ()
 def restore(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> Any:
     """An object of ``cls`` with exactly these attributes; neither ``__init__`` nor a setter is run.
 
+    Args:
+        cls: keeps its state in ``__dict__`` or in slots.
+        names: its fields.
+        state: given away: it may become the object's ``__dict__``.
+
     Raises:
         CorruptPayloadError: ``state`` does not have exactly the attributes ``names``, or the class keeps its state
             elsewhere by now.
     """
-    check_names(cls, names, state)
     try:
-        _check_layout(cls, names)
+        wanted, all_in_dict = _layout(cls, names)
     except UnsupportedTypeError as error:
         raise CorruptPayloadError(error.reason) from error
+    if type(state) is not dict or state.keys() != wanted:
+        check_names(cls, names, state)
     value: Any = object.__new__(cls)
+    if all_in_dict:
+        object.__setattr__(value, "__dict__", state)
+        return value
     for name, item in state.items():
         object.__setattr__(value, name, item)
     return value
@@ -110,8 +119,19 @@ def _slots(cls: type) -> tuple[str, ...]:
 
 
 @cache
+def _layout(cls: type, names: tuple[str, ...]) -> tuple[frozenset[str], bool]:
+    """The fields, and whether an object's ``__dict__`` is all of its state and can be set as a whole.
+
+    Raises:
+        UnsupportedTypeError: the fields are not the whole state, or cannot be set without running code.
+    """
+    _check_layout(cls, names)
+    own = [vars(base)["__dict__"] for base in cls.__mro__ if "__dict__" in vars(base)]
+    is_usual = cls.__dictoffset__ != 0 and all(isinstance(held, GetSetDescriptorType) for held in own)
+    return frozenset(names), is_usual and not _slots(cls)
+
+
 def _check_layout(cls: type, names: tuple[str, ...]) -> None:
-    """See to it that the fields are the whole state, and that they can be set without running code."""
     for base in cls.__mro__[:-1]:
         if isinstance(vars(base).get("__new__"), BuiltinFunctionType):  # how classes written in C are made
             msg = (

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["Buffer", "Codec", "Shared", "Table", "Tagged", "as_dict", "as_list", "as_text"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+# Plain classes, as a payload may hold a million of these, and a data class takes a millisecond to be made.
+
+
 class Buffer:
     """Raw memory, handed to the payload without a copy.
 
@@ -30,10 +32,12 @@ class Buffer:
     ``memoryview`` of format ``"B"`` in its place, 64-byte aligned when it came from a blob.
     """
 
-    data: Any
+    __slots__ = ("data",)
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Table:
     """A columnar leaf: an Arrow table and what is needed to rebuild the value from it.
 
@@ -44,10 +48,19 @@ class Table:
         more: on the way out only: further rows, as tables of the same schema that are made as they are taken.
     """
 
-    table: pa.Table
-    meta: Any
-    memory: memoryview | None = None
-    more: Iterator[pa.Table] | None = None
+    __slots__ = ("memory", "meta", "more", "table")
+
+    def __init__(
+        self,
+        table: pa.Table,
+        meta: Any,
+        memory: memoryview | None = None,
+        more: Iterator[pa.Table] | None = None,
+    ) -> None:
+        self.table = table
+        self.meta = meta
+        self.memory = memory
+        self.more = more
 
     def whole(self) -> Table:
         """The same with all its rows in memory."""
@@ -58,16 +71,17 @@ class Table:
         return Table(pa.concat_tables([self.table, *self.more]), self.meta)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Tagged:
     """A node that a codec wrote, under the codec's tag and version."""
 
-    tag: str
-    version: int
-    node: Any
+    __slots__ = ("node", "tag", "version")
+
+    def __init__(self, tag: str, version: int, node: Any) -> None:
+        self.tag = tag
+        self.version = version
+        self.node = node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Shared:
     """A tagged node that stands in several places of a tree, which are one object.
 
@@ -76,8 +90,11 @@ class Shared:
         node: the Tagged at the first place; None at the others.
     """
 
-    place: int
-    node: Any
+    __slots__ = ("node", "place")
+
+    def __init__(self, place: int, node: Any) -> None:
+        self.place = place
+        self.node = node
 
 
 def as_list(node: Any) -> list[Any]:

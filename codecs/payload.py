@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -176,7 +176,7 @@ def _encode(value: Any, tags: set[str], compression: Compression, *, stream: boo
     summary = _summary(found, value)
     if isinstance(root, Tagged) and isinstance(root.node, Table):
         meta = _meta(root.node.meta)
-        table = replace(root.node, meta=meta)
+        table = Table(root.node.table, meta, root.node.memory, root.node.more)
         is_stream = stream and table.more is not None
         table = table if is_stream else table.whole()
         raw = [] if is_stream else list(arrow.write_file(table, root.tag, root.version, meta))

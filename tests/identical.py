@@ -212,6 +212,11 @@ def _dataclass(expected: Any, actual: Any, path: str) -> str | None:
     return _parts(expected, actual, path, names) or _instance_dict(expected, actual, path)
 
 
+@compares(*(f"airflow_xcom.codecs.model.{name}" for name in ("Buffer", "Table", "Tagged")))
+def _node(expected: Any, actual: Any, path: str) -> str | None:
+    return _parts(expected, actual, path, type(expected).__slots__)
+
+
 def _attrs(expected: Any, actual: Any, path: str) -> str | None:
     return _parts(expected, actual, path, [field.name for field in type(expected).__attrs_attrs__])
 

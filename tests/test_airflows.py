@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     results = shared / "airflows.json"
     with locked("airflows"):
         if not results.exists():
-            computed = compatibility.compute(list(compatibility.IN_TESTS), tmp_path_factory.mktemp("airflows"))
+            versions = list(compatibility.IN_TESTS)
+            folder = tmp_path_factory.mktemp("airflows")
+            computed = compatibility.compute(versions, list(combinations(versions, 2)), folder)
             results.write_text(json.dumps(computed))
     return json.loads(results.read_text())
 
@@ -37,6 +40,23 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_every_way_of_using_xcoms_works(version: str, found: dict[str, Any]) -> None:
     assert {way: outcome for way, outcome in found[version].items() if outcome != "yes"} == {}
     assert found[version].keys() == compatibility.expected(version)
+
+
+@pytest.mark.other_airflows
+def test_rows_are_read_after_an_upgrade(found: dict[str, Any]) -> None:
+    assert found["upgrades"] == {" ".join(compatibility.IN_TESTS): "yes"}
+
+
+def test_the_page_tells_of_every_version_and_way() -> None:
+    tables = compatibility.DOCUMENT.read_text().split("\n## ")
+    head, _, *lines = [line.split("|")[1:-1] for line in tables[0].splitlines() if line.startswith("|")]
+    assert [cell.strip() for cell in head] == ["", *VERSIONS]
+    assert [line[0].strip() for line in lines] == list(compatibility.WAYS.values())
+    for version, *cells in zip(VERSIONS, *(line[1:] for line in lines), strict=True):
+        ways = {way for way, cell in zip(compatibility.WAYS, cells, strict=True) if cell.strip() == "yes"}
+        assert ways == compatibility.expected(version)
+    upgrades = [line.split("|")[2:-1] for line in tables[1].splitlines() if line.startswith("| from")]
+    assert [[cell.strip() for cell in line].count("yes") for line in upgrades] == [5, 4, 3, 2, 1]
 
 
 def test_the_tests_themselves_run_with_one_of_the_versions() -> None:

@@ -226,6 +226,36 @@ def test_data_classes_are_kept_field_by_field() -> None:
     assert there_and_back(cached).x == 2, "__post_init__ is not run again"
 
 
+def test_unusual_data_classes_run_no_code_of_theirs() -> None:
+    @dataclass(slots=True)
+    class Nothing: ...
+
+    @dataclass
+    class Watched:
+        x: int
+
+        @property
+        def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+            return {"x": 2}
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            object.__setattr__(self, name, value + 1)
+
+    codec("test.nothing")(Nothing)
+    codec("test.watched")(Watched)
+    assert type(there_and_back(Nothing())) is Nothing
+    value = there_and_back(Watched(4))
+    assert (value.x, there_and_back(value).x) == (5, 5)
+
+
+def test_a_restored_data_class_is_written_to_and_taken_apart_again() -> None:
+    codec("test.point")(Point)
+    first, second = there_and_back([Point(1, "a"), Point(2, "b")])
+    first.label = "c"
+    assert (first, second) == (Point(1, "c"), Point(2, "b"))
+    assert vars(there_and_back(first)) == {"x": 1, "label": "c"}
+
+
 def test_a_data_class_that_would_lose_something_is_refused() -> None:
     codec("test.point")(Point)
     point = Point(1)

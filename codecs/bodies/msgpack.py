@@ -24,7 +24,7 @@ import sys
 from collections.abc import Callable  # noqa: TC003 - a module variable is annotated with it
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import msgpack
 
@@ -92,6 +92,7 @@ _IMPOSTORS = frozenset({bytearray, memoryview, msgpack.ExtType, msgpack.Timestam
 _CONTAINERS = frozenset({dict, list})
 _HEAVY = frozenset({Buffer, Table})
 _LEAVES = frozenset({str, int, float, bool, bytes, type(None)})  # in a list of these nothing needs a closer look
+_LIGHT = _LEAVES | {dict}
 
 
 # As ExtType(), without its checks, which cost more than the packing of what most tagged values hold.
@@ -227,15 +228,8 @@ class Writer:
     def _encode(self, found: Codec, value: Any) -> Any:
         try:
             return found.encode(value)
-        except EncodeError as error:
-            error.trail.append(value)
-            raise
-        except (MemoryError, RecursionError):
-            raise
-        except Exception as error:
-            failure = EncodeError(f"the codec {found.tag!r} failed to encode it: {type(error).__name__}: {error}")
-            failure.trail.append(value)
-            raise failure from error
+        except Exception as error:  # noqa: BLE001 - raised again, with where and why
+            _raise_failure(found, value, error)
 
     def _extension(self, value: Any) -> msgpack.ExtType:
         kind = type(value)
@@ -311,10 +305,18 @@ class Writer:
         found = self._find(kind)
         if found is None or not _is_light(self._encode(found, items[0])):
             return None
-        nodes = [self._encode(found, item) for item in items]
-        if set(map(type, nodes)) == {str}:
+        nodes: list[Any] = []
+        encode, append = found.encode, nodes.append
+        try:
+            for item in items:
+                append(encode(item))
+        except Exception as error:  # noqa: BLE001 - raised again, with where and why
+            _raise_failure(found, items[len(nodes)], error)
+        kinds = set(map(type, nodes))
+        if kinds == {str}:
             return found, nodes
-        return (found, nodes) if all(map(_is_light, nodes)) and len(set(map(id, items))) == len(items) else None
+        are_light = kinds <= _LIGHT or all(map(_is_light, nodes))
+        return (found, nodes) if are_light and len(set(map(id, items))) == len(items) else None
 
     def _records(self, records: Records) -> msgpack.ExtType:
         names = list(records.source) if type(records.source) is dict else None
@@ -350,11 +352,23 @@ class Writer:
         return msgpack.ExtType(BUFFER, msgpack.packb(len(self.buffers) - 1))
 
 
+def _raise_failure(found: Codec, value: Any, error: Exception) -> NoReturn:
+    """What a codec raised for a value, as an error that leads there."""
+    if isinstance(error, (MemoryError, RecursionError)):
+        raise error
+    if isinstance(error, EncodeError):
+        error.trail.append(value)
+        raise error
+    failure = EncodeError(f"the codec {found.tag!r} failed to encode it: {type(error).__name__}: {error}")
+    failure.trail.append(value)
+    raise failure from error
+
+
 def _is_light(node: Any) -> bool:
     """Whether a node has no memory of its own to write, as far as can be seen at a glance."""
     if type(node) is list:
         return len(node) < _FEW and _HEAVY.isdisjoint(map(type, node))
-    return type(node) is dict or type(node) in _LEAVES
+    return type(node) in _LIGHT
 
 
 def _is_utf8(text: str) -> bool:

@@ -10,7 +10,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
@@ -20,7 +19,7 @@ from installations import AT_ONCE, ROOT, VERSIONS, Installation, build  # noqa: 
 
 PROGRAM = HERE / "inside.py"
 DOCUMENT = ROOT / "docs" / "AIRFLOWS.md"
-IN_TESTS = VERSIONS
+IN_TESTS = ("2.11.2", "3.4.0b2")  # which are the furthest from the one that every other test runs in
 MISSING = {"async_tasks": "3.3", "loops": "3.4"}  # what came with a later release
 WAYS = {
     "flights": "The demo: every XCom of `flights` exact",
@@ -69,7 +68,8 @@ release's own `dag.test()`, and what is said to be by the scheduler through its 
 API server and Dag processor. Every task compares what it gets with what was pushed: class, dtypes, labels, freq, zone,
 order, every number, and whether it can be changed in place. `pytest tests/test_airflows.py` runs the same{some}.
 
-"-": this release of Airflow has no such thing.
+"-": this release of Airflow has no such thing. In 3.2.2 and 3.3.2 a branch or a short circuit in a mapped task group
+skips nothing there, with Airflow's own backend, too; what is pushed and pulled in such groups is exact as well.
 
 """
 UPGRADES = """
@@ -108,14 +108,21 @@ class _Suite:
 
     def later(self, old: str, new: str) -> str:
         """What became of the rows that :meth:`ways` left."""
-        return self._run(new, "later", f"{old} in {new}", f"ways {old}")
+        return self._run(new, "later", f"later {old} in {new}", f"ways {old}")["later"]
 
-    def _run(self, version: str, command: str, name: str, before: str | None = None) -> Any:
+    def _run(self, version: str, command: str, name: str, before: str | None = None) -> dict[str, str]:
+        """What the program found, or that it could not finish."""
+        began = time.monotonic()
         folder = self._folder / name.replace(" ", "-")
         older = [] if before is None else [self._folder / before.replace(" ", "-")]
-        arguments = (command, folder, self._database(name, before), *older)
-        Installation(version).run(PROGRAM, *arguments)
-        return json.loads((folder / f"{command}.json").read_text())
+        try:
+            arguments = (command, folder, self._database(name, before), *older)
+            Installation(version).run(PROGRAM, *arguments)
+            found: dict[str, str] = json.loads((folder / f"{command}.json").read_text())
+        except Exception as error:  # noqa: BLE001 - the others go on
+            found = {command: f"{type(error).__name__}: {error}"}
+        print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        return found
 
     def _database(self, name: str, template: str | None) -> str:
         """The URL of a new database, empty or a copy."""

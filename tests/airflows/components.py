@@ -37,6 +37,7 @@ class Components:
         url = f"http://127.0.0.1:{self._port}"
         self._environment = os.environ | {
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__DAG_DISCOVERY_SAFE_MODE": "False",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
@@ -86,16 +87,6 @@ class Components:
                 why = f"{', '.join(ended)} ended" if ended else f"not {what} after {seconds:.0f} s"
                 raise RuntimeError("\n".join([why, *map(self._tail, self._processes)]))
             time.sleep(1)
-
-    def command(self, *arguments: str) -> None:
-        """Run a command of Airflow's.
-
-        Raises:
-            subprocess.CalledProcessError: it failed.
-        """
-        subprocess.run(
-            [sys.executable, "-m", "airflow", *arguments], env=self._environment, cwd=self._folder, check=True
-        )
 
     def _start(self, command: str, *arguments: str) -> None:
         with (self._folder / f"{command}.log").open("wb") as log:

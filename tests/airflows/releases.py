@@ -9,6 +9,7 @@ __all__ = [
     "HAS_ASYNC_XCOMS",
     "HAS_LOOPS",
     "RELEASE",
+    "SKIPS_IN_MAPPED_GROUPS",
     "Asset",
     "BaseOperator",
     "BaseTrigger",
@@ -28,6 +29,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 RELEASE = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 HAS_ASYNC_XCOMS = RELEASE >= (3, 3)
 HAS_LOOPS = RELEASE >= (3, 4)
+SKIPS_IN_MAPPED_GROUPS = RELEASE not in {(3, 2), (3, 3)}  # with Airflow's own backend, too
 
 if RELEASE >= (3, 0):
     from airflow.sdk import Asset, BaseOperator, XComArg, dag, get_current_context, task, task_group

@@ -5,6 +5,7 @@ Written for every Airflow from 2.11 on; what a release does not have is left out
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from exact import difference
 from releases import (
     HAS_ASYNC_XCOMS,
     HAS_LOOPS,
+    SKIPS_IN_MAPPED_GROUPS,
     Asset,
     BaseOperator,
     BaseTrigger,
@@ -64,7 +66,9 @@ MIXED = {
     1: b"\x00\xff",
     "array": np.arange(6.0).reshape(2, 3),
 }
-PLAIN = {"text": "NaN, -Infinity] \\u0000", "numbers": [1, 2.5, True, None], "nested": {"a": []}}
+# Keys in the order that PostgreSQL's JSONB gives plain dicts; preserve_key_order, which keeps any, is off by default.
+PLAIN = {"text": "NaN, -Infinity] \\u0000", "nested": {"a": []}, "numbers": [1, 2.5, True, None]}
+EVENT = {"done": True, "rows": 4}
 
 
 KEYS = {"frame": frame(), "mixed": MIXED, "plain": PLAIN, "data/2 %2E": Decimal("0.1"), "none-like": (None,)}
@@ -363,8 +367,9 @@ def branches() -> None:
     @task(trigger_rule="all_done")
     def check() -> None:
         ti = get_current_context()["ti"]
-        same(["even"] * 2, [one for one in ti.xcom_pull(task_ids=["branches.each.even"]) if one])
-        same(["odd"], [one for one in ti.xcom_pull(task_ids=["branches.each.odd"]) if one])
+        even, odd = (2, 1) if SKIPS_IN_MAPPED_GROUPS else (3, 3)
+        same(["even"] * even, [one for one in ti.xcom_pull(task_ids=["branches.each.even"]) if one])
+        same(["odd"] * odd, [one for one in ti.xcom_pull(task_ids=["branches.each.odd"]) if one])
         same(frame(2), ti.xcom_pull(task_ids="branches.each.choose", key="frame", map_indexes=1))
 
     @task.branch
@@ -391,7 +396,7 @@ def short_circuits() -> None:
 
         @task
         def reached(found: Any) -> int:
-            same([frame(0, 4)], found)
+            same([frame(0, 4)] if found or SKIPS_IN_MAPPED_GROUPS else [], found)
             return 1
 
         reached(has_rows(number))
@@ -399,7 +404,7 @@ def short_circuits() -> None:
     @task(trigger_rule="all_done")
     def check() -> None:
         found = get_current_context()["ti"].xcom_pull(task_ids=["short_circuits.each.reached"])
-        same([1, 1], [one for one in found if one])
+        same([1] * (2 if SKIPS_IN_MAPPED_GROUPS else 3), [one for one in found if one])
 
     @task.short_circuit
     def stops() -> Any:
@@ -413,13 +418,14 @@ def short_circuits() -> None:
 
 
 class Payload(BaseTrigger):
-    """Fires at once, with what a trigger may say."""
+    """Fires soon, with what a trigger may say."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return ("ways.Payload", {})
 
     async def run(self) -> Any:
-        yield TriggerEvent({"rows": 4, "done": True})
+        await asyncio.sleep(2)  # Airflow 3.1 fails a task whose trigger fires before the scheduler has seen it wait
+        yield TriggerEvent(EVENT)
 
 
 class Deferred(BaseOperator):
@@ -430,7 +436,7 @@ class Deferred(BaseOperator):
         self.defer(trigger=Payload(), method_name="resume")
 
     def resume(self, context: Mapping[str, Any], event: Any = None) -> Any:
-        same({"rows": 4, "done": True}, event)
+        same(EVENT, event)
         same(frame(1), context["ti"].xcom_pull(task_ids="deferrable.wait", key="before"))
         context["ti"].xcom_push(key="event", value=event)
         return frame(0, event["rows"])
@@ -442,7 +448,7 @@ def deferrable() -> None:
     def take() -> None:
         ti = get_current_context()["ti"]
         same(frame(0, 4), ti.xcom_pull(task_ids="deferrable.wait"))
-        same({"rows": 4, "done": True}, ti.xcom_pull(task_ids="deferrable.wait", key="event"))
+        same(EVENT, ti.xcom_pull(task_ids="deferrable.wait", key="event"))
 
     Deferred(task_id="wait") >> take()
 
