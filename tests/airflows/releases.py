@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 __all__ = [
     "HAS_ASYNC_XCOMS",
     "HAS_LOOPS",
+    "HAS_SLASHES_IN_KEYS",
     "RELEASE",
     "SKIPS_IN_MAPPED_GROUPS",
     "Asset",
@@ -29,6 +31,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 RELEASE = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 HAS_ASYNC_XCOMS = RELEASE >= (3, 3)
 HAS_LOOPS = RELEASE >= (3, 4)
+HAS_SLASHES_IN_KEYS = RELEASE != (3, 0)  # there the API does not find the row
 SKIPS_IN_MAPPED_GROUPS = RELEASE not in {(3, 2), (3, 3)}  # with Airflow's own backend, too
 
 if RELEASE >= (3, 0):
@@ -39,6 +42,11 @@ else:
     from airflow.models.baseoperator import BaseOperator
     from airflow.models.xcom_arg import XComArg
     from airflow.operators.python import get_current_context
+
+if (3, 0) <= RELEASE < (3, 3):  # whose dag.test() makes an API server for each task: seconds each
+    from airflow.sdk.execution_time import supervisor
+
+    supervisor.in_process_api_server = cache(supervisor.in_process_api_server)
 
 if HAS_ASYNC_XCOMS:
     from airflow.sdk.execution_time.supervisor import InProcessSupervisorComms

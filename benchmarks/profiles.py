@@ -1,0 +1,75 @@
+"""Where the time of a workload goes: the parts of push and pull, and the functions that take the most of it."""
+
+from __future__ import annotations
+
+import cProfile
+import pstats
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.floors import WHOLES, parts
+from benchmarks.ways import Ours
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.workloads import Workload
+
+__all__ = ["profiled"]
+
+REPEATS = 7
+MOST = 6  # functions
+SHARE = 0.02  # of the time, below which nothing is shown
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def profiled(workload: Workload, folder: Path) -> str:
+    """A table in Markdown: medians of milliseconds, each part done alone, and functions by their own time.
+
+    The functions are those of ``encode`` and ``decode``, under a profiler, which makes calls dearer than they are.
+    """
+    value = workload.make()
+    ours = Ours(folder)
+    parts(ours, value)
+    rounds = [parts(ours, value) for _ in range(REPEATS)]
+    medians = {name: statistics.median(found[name] for found in rounds) for name in rounds[0]}
+    lines = [f"### {workload.name}", "", "| part | ms | of the whole |", "| --- | --: | --: |"]
+    for whole in WHOLES:
+        own = {name: seconds for name, seconds in medians.items() if name.startswith(f"{whole}: ")}
+        own[f"{whole}: rest"] = medians[whole] - sum(own.values())
+        lines.append(_line(f"**{whole}**", medians[whole], medians[whole]))
+        lines += [_line(name, seconds, medians[whole]) for name, seconds in own.items()]
+    encoded = ours.encode(value)
+    received = ours.received(encoded)
+    for name, act in (
+        ("encode", lambda: ours.encode(value)),
+        ("decode", lambda: ours.decode(received)),
+    ):
+        lines += ["", f"| {name}: own time of | share |", "| --- | --: |"]
+        lines += [f"| {place} | {share:.0%} |" for place, share in _functions(act)]
+    return "\n".join([*lines, ""])
+
+
+def _line(name: str, seconds: float, whole: float) -> str:
+    return f"| {name} | {seconds * 1e3:.2f} | {seconds / whole:.0%} |"
+
+
+def _functions(act: Callable[[], Any]) -> list[tuple[str, float]]:
+    """Function -> share of the time, the largest first."""
+    profile = cProfile.Profile()
+    profile.runcall(act)
+    stats: Any = pstats.Stats(profile)
+    found = [(_place(*where), own / stats.total_tt) for where, (_, _, own, _, _) in stats.stats.items()]
+    return [(place, share) for place, share in sorted(found, key=lambda one: -one[1])[:MOST] if share >= SHARE]
+
+
+def _place(file: str, _line: int, name: str) -> str:
+    path = Path(file)
+    if path.is_relative_to(ROOT):
+        file = f"{path.relative_to(ROOT)}: "
+    elif file == "~":
+        file = ""
+    else:
+        file = f"{'/'.join(path.parts[-2:])}: "
+    return f"{file}{name}".replace("|", "or")
