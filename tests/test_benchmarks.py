@@ -70,8 +70,7 @@ def test_a_profile_says_where_the_time_goes():
             if line.endswith("% |")
         }
         assert shares["**push**"] == shares["**pull**"] == 100
-        assert 0 < shares["push: encode"] <= 100
-        assert 0 < shares["pull: decode"] <= 150  # done alone, it may take longer than within the whole
+        assert min(shares["push: encode"], shares["pull: decode"]) > 0
         assert "codecs/bodies/" in table
 
 
