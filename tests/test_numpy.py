@@ -679,7 +679,7 @@ FORGED: dict[str, tuple[str, Any]] = {
     "scalar subarray": ("numpy.scalar", [["array", "<i4", [2]], _EIGHT]),
     "a title that is NaN": (
         "numpy.dtype",
-        ["struct", 4, False, [["a", "<i4", 0, {"$": ["float", 1, "nan"]}]]],
+        ["struct", 4, False, [["a", "<i4", 0, {"$": ["float", "nan"]}]]],
     ),
     "recarray of nothing": ("numpy.recarray", None),
     "recarray of a recarray": ("numpy.recarray", _forged("numpy.recarray", _INTS)),

@@ -19,7 +19,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +41,7 @@ def prepare(folder: Path, database: str, data: Path) -> None:
         (dags / source.name).write_text(text)
     paths = [str(path) for path in (dags, HERE, EXAMPLES / "demo")]
     sys.path[:0] = paths
-    own = "psycopg2" if find_spec("psycopg2") else "psycopg"
-    drivers = {"SQL_ALCHEMY_CONN": own, "SQL_ALCHEMY_CONN_ASYNC": "asyncpg" if find_spec("asyncpg") else "psycopg"}
+    drivers = {"SQL_ALCHEMY_CONN": "psycopg2", "SQL_ALCHEMY_CONN_ASYNC": "asyncpg"}
     os.environ.update(
         {
             "PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")]),
