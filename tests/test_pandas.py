@@ -770,6 +770,16 @@ def test_a_matrix_is_one_block_in_place() -> None:
     assert_identical(data.assign(new=1), through_blob(back))
 
 
+@pytest.mark.parametrize("dtype", ["i8", "q", "f4", ">i4", "?", "M8[s]"])
+def test_columns_in_small_blocks_of_their_own(dtype: str) -> None:
+    """Those of numbers are taken together; a frame of several dtypes in turn has each of its columns in its place."""
+    columns = {f"c{place}": np.arange(place, place + 5).astype([dtype, "f8", "i8"][place % 3]) for place in range(99)}
+    data = pd.DataFrame(columns, copy=False)
+    assert len(data._mgr.blocks) == 99
+    for each in (data, data.iloc[1:4:2], data[sorted(data)]):
+        assert_identical(each, through_blob(each))
+
+
 def test_a_private_map_of_a_file_is_used_in_place(tmp_path: Path) -> None:
     data = pd.DataFrame({"a": np.arange(1000), "b": np.arange(1000.0), "c": ["x", None] * 500})
     payload = encode(data)

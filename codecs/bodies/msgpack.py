@@ -163,7 +163,7 @@ class Writer:
         Raises:
             EncodeError: some part of it cannot be stored exactly.
         """
-        if type(value) in _CONTAINERS and not (type(value) is list and _LEAVES.issuperset(map(type, value))):
+        if type(value) in _CONTAINERS and not (type(value) is list and _LEAVES.issuperset(set(map(type, value)))):
             value, kinds, depth = in_batches(value, self._nodes_of)
             if depth > _DEEPEST_NATIVES:
                 raise _too_deep(value)

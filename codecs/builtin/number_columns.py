@@ -47,7 +47,8 @@ class Memory:
     def __init__(self, memory: memoryview | None) -> None:
         usable = memory is not None and not memory.readonly
         self.bytes = np.frombuffer(memory if usable else b"", np.uint8)  # type: ignore[arg-type, unused-ignore]
-        self._address = self.bytes.ctypes.data
+        self._address: int = self.bytes.ctypes.data
+        self._end = self._address + self.bytes.size
 
     def find(self, buffer: Any, dtype: np.dtype[Any], count: int, offset: int = 0) -> int | None:
         """Where in this memory ``count`` items of ``dtype`` lie, from item ``offset`` of an Arrow buffer on.
@@ -58,12 +59,13 @@ class Memory:
         Raises:
             ValueError: the buffer is too small.
         """
-        start, size = offset * dtype.itemsize, count * dtype.itemsize
+        itemsize = dtype.itemsize
+        start, size = offset * itemsize, count * itemsize
         if buffer is None or start + size > buffer.size:
             msg = f"{count} items of {dtype} do not fit into a buffer of {0 if buffer is None else buffer.size} bytes"
             raise ValueError(msg)
         address: int = buffer.address + start
-        inside = 0 <= address - self._address <= self.bytes.size - size
+        inside = self._address <= address <= self._end - size
         return address - self._address if inside and not address % dtype.alignment else None
 
     def view(self, buffer: Any, dtype: np.dtype[Any], count: int, offset: int = 0) -> np.ndarray:

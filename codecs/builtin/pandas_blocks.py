@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from airflow_xcom.codecs.builtin.number_columns import Memory, find_numbers
+from airflow_xcom.codecs.builtin.number_columns import NUMBERS, Memory, find_numbers
 from airflow_xcom.codecs.builtin.pandas_columns import decode_array, encode_array
 from airflow_xcom.codecs.errors import EncodeError
 
@@ -46,6 +46,8 @@ __all__ = ["decode_columns", "encode_columns"]
 Encoded = tuple[Any, Any]  # the kind and the Arrow array of a column
 Block = tuple[Any, np.ndarray]  # values, and the places of the columns that they are
 
+_SMALL = 4 << 10  # bytes of a block
+_NUMBERS = frozenset(NUMBERS.values())
 _FRAGMENTED = 100  # blocks from which pandas warns when a column is added
 
 
@@ -56,18 +58,30 @@ def encode_columns(frame: Any) -> list[Encoded]:
         EncodeError: some column cannot be stored exactly.
     """
     encoded: list[Any] = [None] * frame.shape[1]
-    for block in frame._mgr.blocks:  # noqa: SLF001 - column by column, a wide frame takes ten times as long
-        places = block.mgr_locs.as_array
-        values = _in_rows(block.values)
+    for values, places in _gathered(frame._mgr.blocks):  # noqa: SLF001 - column by column takes ten times as long
         try:
             encode = _encode_whole if values.ndim > 1 and _is_whole(values) else _encode_each
-            for place, column in zip(places, encode(values), strict=True):
+            for place, column in zip(places.tolist(), encode(values), strict=True):
                 encoded[place] = column
         except EncodeError as error:
             label = frame.columns[next(place for place in places if encoded[place] is None)]
             error.reason = f"column {label!r}: {error.reason}"
             raise
     return encoded
+
+
+def _gathered(blocks: Any) -> Iterator[Block]:
+    """The values of blocks, and their places; small ones with numbers, of which there may be thousands, in one copy."""
+    small: dict[tuple[np.dtype[Any], str], list[Block]] = {}  # long and long long are equal
+    for block in blocks:
+        values, places = block.values, block.mgr_locs.as_array  # noqa: PD011 - of a block
+        if type(values) is np.ndarray and values.nbytes < _SMALL and values.dtype in _NUMBERS:
+            small.setdefault((values.dtype, values.dtype.char), []).append((values, places))
+        else:
+            yield _in_rows(values), places
+    for group in small.values():
+        parts, places = zip(*group, strict=True)
+        yield _in_rows(np.concatenate(parts)), np.concatenate(places)
 
 
 def _in_rows(values: Any) -> Any:
