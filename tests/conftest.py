@@ -13,6 +13,7 @@ from typing import Any
 import database
 import hypothesis
 import pytest
+from api_server import airflow, token  # noqa: F401 - fixtures for every test
 from places import places  # noqa: F401 - fixtures for every test
 from servers import azurite, fake_gcs, seaweedfs, valkey  # noqa: F401
 

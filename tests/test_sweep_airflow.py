@@ -6,15 +6,14 @@ import datetime as dt
 import json
 import os
 import sqlite3
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from api_server import DAGS, NOW, RUNS, add_dags, put
 from conftest import Backend
 
 from airflow_xcom.backend import cli, rest
@@ -22,42 +21,7 @@ from airflow_xcom.backend.live import SweepError
 from airflow_xcom.backend.rest import RestRows
 from airflow_xcom.backend.sweep import Report, sweep
 
-DAGS, RUNS, KEYS = ("flights", "trains", "ships"), ("one", "two", "three"), ("return_value", "a/b ü", "part.2")
-NOW = dt.datetime.now(dt.UTC)
-
-
-@pytest.fixture(scope="module")
-def airflow() -> Iterator[str]:
-    """The URL of an API server over a new database, both in this process."""
-    import uvicorn
-    from airflow.api_fastapi.app import create_app
-    from airflow.utils.db import resetdb
-
-    resetdb()
-    server = uvicorn.Server(uvicorn.Config(create_app(apps="core"), host="127.0.0.1", port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    until = time.monotonic() + 120
-    while not server.started:
-        assert thread.is_alive()
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-
-
-@pytest.fixture(scope="module")
-def token(airflow: str) -> str:
-    """That of an administrator."""
-    return _token("admin", "ADMIN")
-
-
-def _token(name: str, role: str) -> str:
-    from airflow.api_fastapi.app import get_auth_manager
-    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-
-    return str(get_auth_manager().generate_jwt(SimpleAuthManagerUser(username=name, role=role)))
+KEYS = ("return_value", "a/b ü", "part.2")
 
 
 @pytest.fixture
@@ -67,51 +31,14 @@ def filled(airflow: str, backend: Backend) -> None:
 
     backend.options(threshold=0)
     with create_session() as session:
-        _add_dags(session)
+        add_dags(session)
     with create_session() as session:
         for dag in DAGS:
             for run in RUNS:
                 for task in ("extract", "clean"):
                     for key in KEYS:
-                        put(session, backend, (dag, run, task, key))
+                        put(session, backend, (dag, run, task, key), (dag, run, task, key))
     age(backend)
-
-
-def _add_dags(session: Any) -> None:
-    from airflow.models.dag import DagModel
-    from airflow.models.dagbundle import DagBundleModel
-    from airflow.models.dagrun import DagRun
-    from airflow.models.taskinstance import TaskInstance
-    from sqlalchemy import insert
-
-    session.merge(DagBundleModel(name="tests"))
-    session.flush()
-    for dag in DAGS:
-        limits = {"max_active_tasks": 16, "max_consecutive_failed_dag_runs": 0, "has_task_concurrency_limits": False}
-        session.merge(DagModel(dag_id=dag, bundle_name="tests", **limits))
-        session.flush()
-        for number, run in enumerate(RUNS):
-            if session.query(DagRun).filter_by(dag_id=dag, run_id=run).count():
-                continue
-            day = NOW - dt.timedelta(days=10 * (3 - number))
-            session.add(
-                DagRun(dag_id=dag, run_id=run, run_type="manual", state="success", start_date=day, logical_date=day)
-            )
-            session.flush()
-            for task in ("extract", "clean"):
-                place = {"dag_id": dag, "run_id": run, "task_id": task, "map_index": -1}
-                rest_of = {"id": uuid4(), "pool": "default_pool", "state": "success", "try_number": 1}
-                session.execute(insert(TaskInstance.__table__).values(**place, **rest_of))
-
-
-def put(session: Any, backend: Backend, whose: tuple[str, str, str, str]) -> None:
-    """As the API server does it for a task."""
-    from airflow.models.xcom import XComModel
-
-    dag, run, task, key = whose
-    place = {"dag_id": dag, "run_id": run, "task_id": task}
-    row = backend.push(whose, key=key, **place)
-    XComModel.set(key, row, **place, serialize=False, session=session)
 
 
 def age(backend: Backend) -> None:
@@ -147,8 +74,8 @@ def delete_some(airflow: str, token: str, backend: Backend) -> None:
         clean_before_timestamp=NOW - dt.timedelta(days=25), table_names=["dag_run"], confirm=False, verbose=False
     )
     with create_session() as session:  # keys that are overwritten
-        put(session, backend, ("trains", "two", "clean", "return_value"))
-        put(session, backend, ("trains", "two", "clean", "part.2"))
+        for key in ("return_value", "part.2"):
+            put(session, backend, ("trains", "two", "clean", key), {"replaced", key})
     age(backend)
     (backend.folder / "flights/two/clean/-1" / f".return_value.{uuid4().hex}.arrow.tmp").write_bytes(b"killed")
     age(backend)

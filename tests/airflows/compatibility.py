@@ -53,7 +53,7 @@ WAYS = {
     "triggered": "Dags that an asset's event starts, and that read the producer's frame (by the scheduler)",
     "async_tasks": "`axcom_push` and `axcom_pull` in async tasks",
     "loops": "Loops (by the scheduler, too)",
-    "pages": "REST and UI: plain values, and summaries without a store",
+    "pages": "REST and UI: plain values, and summaries of 4 KiB at most, without a store",
     "rows_of_stock": "Rows of Airflow's own backend",
     "rows_of_object_storage": "Rows of the object storage backend",
     "turned_off": "Our plain rows, read by Airflow's own backend",
@@ -73,6 +73,10 @@ scheduler in {some}.
 "-": this release of Airflow has no such thing. In 3.2.2 and 3.3.2 a branch or a short circuit in a mapped task group
 skips nothing there, with Airflow's own backend, too; what is pushed and pulled in such groups is exact as well. Among
 the keys is one with a slash and a percent sign, but not in 3.0.6, whose API does not find such rows.
+
+What REST and UI give is asked of each release's own web server, while no store can be reached: of plain values these,
+of others the envelope, with a payload of 2 KiB at most. In 2.11.2 the backend sees to that, later a plugin of ours in
+the API server; without it, the payload of an inline value is shown whole.
 
 """
 UPGRADES = """

@@ -238,15 +238,16 @@ def pages(folder: Path) -> str:
         run_id = run_ids()["ways"]
         found = {
             name: server.xcom("ways", run_id, f"taskflow_returns.{name}")
-            for name in ("plain", "small", "large", "mixed")
+            for name in ("plain", "small", "inline", "large", "mixed")
         }
     finally:
         (folder / "xcom away").rename(folder / "xcom")
     wrong = [] if found["plain"][1] == PLAIN else [f"plain is {found['plain'][1]!r}"]
-    for name, kind in {"small": "DataFrame", "large": "DataFrame", "mixed": "dict"}.items():
+    for name, kind in {"small": "DataFrame", "inline": "ndarray", "large": "DataFrame", "mixed": "dict"}.items():
         text, value = found[name]
         summary = value["airflow_xcom"]["summary"]
-        if not summary["type"].endswith(kind) or "bytes" not in summary or kind not in text or len(text) > LONGEST_PAGE:
+        longest = max(len(text), len(json.dumps(value)))
+        if not summary["type"].endswith(kind) or "bytes" not in summary or kind not in text or longest > LONGEST_PAGE:
             wrong.append(f"{name} is {text!r}")
     return "; ".join(wrong) or "yes"
 

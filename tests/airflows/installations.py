@@ -128,7 +128,8 @@ def _distribution() -> Path:
     import airflow_xcom.codecs
 
     packages = {Path(module.__file__ or "").parent for module in (airflow_xcom.backend, airflow_xcom.codecs)}
-    digest = hashlib.sha256("".join(sorted(map(str, packages))).encode()).hexdigest()[:16]
+    entry_points = metadata.distribution("airflow-xcom-codecs").read_text("entry_points.txt") or ""
+    digest = hashlib.sha256("".join([*sorted(map(str, packages)), entry_points]).encode()).hexdigest()[:16]
     folder = FOLDER / f"distribution-{digest}"
     with locked("distribution"):
         information = folder / "airflow_xcom_codecs-0.dist-info"
@@ -139,8 +140,7 @@ def _distribution() -> Path:
                 (folder / "airflow_xcom" / package.name).symlink_to(package)
             information.mkdir()
             (information / "METADATA").write_text("Metadata-Version: 2.1\nName: airflow-xcom-codecs\nVersion: 0\n")
-            provider = "provider_info = airflow_xcom.backend.settings:get_provider_info"
-            (information / "entry_points.txt").write_text(f"[apache_airflow_provider]\n{provider}\n")
+            (information / "entry_points.txt").write_text(entry_points)
     return folder
 
 

@@ -21,10 +21,16 @@ class Server:
         self._root = "/api/v1" if RELEASE < (3, 0) else "/api/v2"
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> tuple[str, Any]:
-        """The text that the API gives for a row, and the value that it gives where it is asked for JSON."""
+        """The text that the API gives for a row, and the value that it gives where it is asked for JSON.
+
+        The pages ask for the text in 3.0, and later for the value with ``deserialize``, which must be the same here.
+        """
         parts = [quote(part, safe="") for part in (dag_id, run_id, task_id, key)]
         path = "{}/dags/{}/dagRuns/{}/taskInstances/{}/xcomEntries/{}".format(self._root, *parts)
-        return self._get(f"{path}?stringify=true")["value"], self._get(f"{path}?stringify=false")["value"]
+        value = self._get(f"{path}?stringify=false")["value"]
+        if RELEASE >= (3, 1) and (other := self._get(f"{path}?stringify=false&deserialize=true")["value"]) != value:
+            raise AssertionError(f"{path} is {value!r} and, with deserialize, {other!r}")
+        return self._get(f"{path}?stringify=true")["value"], value
 
 
 def _airflow_3() -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from releases import dag, get_current_context, task
-from ways import KEYS, LARGE, MILD, MIXED, NAME, PLAIN, START, STOCK, doubled, frame, options, same
+from ways import INLINE, KEYS, LARGE, MILD, MIXED, NAME, PLAIN, START, STOCK, doubled, frame, options, same
 
 LEGACY = "airflow.providers.common.io.xcom.backend.XComObjectStorageBackend"
 
@@ -18,7 +18,13 @@ def pulled(task_id: Any, key: str = "return_value", dag_id: str = "ways") -> Any
 
 @task
 def ours() -> None:
-    for name, value in {"large": frame(), "small": frame(1, 4), "mixed": MIXED, "plain": PLAIN}.items():
+    for name, value in {
+        "large": frame(),
+        "small": frame(1, 4),
+        "inline": INLINE,
+        "mixed": MIXED,
+        "plain": PLAIN,
+    }.items():
         same(value, pulled(f"taskflow_returns.{name}"))
     for key, value in KEYS.items():
         if key == NAME:  # which differs

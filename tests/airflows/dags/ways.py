@@ -68,6 +68,7 @@ MIXED = {
     "array": np.arange(6.0).reshape(2, 3),
 }
 # Keys in the order that PostgreSQL's JSONB gives plain dicts; preserve_key_order, which keeps any, is off by default.
+INLINE = np.arange(4096.0)  # 43 KiB in the row
 PLAIN = {"text": "NaN, -Infinity] \\u0000", "nested": {"a": []}, "numbers": [1, 2.5, True, None]}
 EVENT = {"done": True, "rows": 4}
 MILD = {
@@ -102,6 +103,10 @@ def taskflow_returns() -> None:
     def small() -> pd.DataFrame:
         return frame(1, 4)
 
+    @task
+    def inline() -> np.ndarray:
+        return INLINE
+
     @task(multiple_outputs=False)
     def mixed() -> dict:
         return MIXED
@@ -111,9 +116,10 @@ def taskflow_returns() -> None:
         return PLAIN
 
     @task
-    def take(large: Any, small: Any, plain: Any) -> None:
+    def take(large: Any, small: Any, inline: Any, plain: Any) -> None:
         same(frame(), large)
         same(frame(1, 4), small)
+        same(INLINE, inline)
         same(PLAIN, plain)
 
     @task
@@ -121,7 +127,7 @@ def taskflow_returns() -> None:
         # Some releases record the arguments of a task as JSON before it runs, which has no NaN.
         same(MIXED, get_current_context()["ti"].xcom_pull(task_ids="taskflow_returns.mixed"))
 
-    take(large(), small(), plain())
+    take(large(), small(), inline(), plain())
     mixed() >> take_mixed()
 
 
