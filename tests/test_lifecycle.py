@@ -23,7 +23,7 @@ from test_migrate import Metadata, migrated  # noqa: F401 - a fixture
 from test_retain import NOW, World, array, on_sqlite, world  # noqa: F401 - a fixture
 
 from airflow_xcom.backend import ended as process
-from airflow_xcom.backend import lifecycle, runs
+from airflow_xcom.backend import lifecycle, runs, server
 from airflow_xcom.backend.lifecycle import RunEndListener
 from airflow_xcom.backend.runs import Runs
 
@@ -118,12 +118,15 @@ def test_there_is_a_listener_only_if_the_option_says_so(
     assert ("give True or False" in caplog.text) == (option == "perhaps")
 
 
-def test_the_plugin_is_installed() -> None:
+def test_the_plugins_are_installed() -> None:
     metadata = configparser.ConfigParser()
     metadata.read(ROOT / "setup.cfg")
-    name, _, target = metadata["options.entry_points"]["airflow.plugins"].strip().partition(" = ")
-    assert EntryPoint(name, target, "airflow.plugins").load() is lifecycle.RetainPlugin
-    assert name == lifecycle.RetainPlugin.name
+    lines = metadata["options.entry_points"]["airflow.plugins"].strip().splitlines()
+    loaded = {
+        name: EntryPoint(name, target, "airflow.plugins").load()
+        for name, _, target in (line.partition(" = ") for line in lines)
+    }
+    assert loaded == {plugin.name: plugin for plugin in (lifecycle.RetainPlugin, server.ShownPlugin)}
 
 
 def handed_over(monkeypatch: pytest.MonkeyPatch, world: World, ended: dict[str, str]) -> int:  # noqa: F811
