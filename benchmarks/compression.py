@@ -83,7 +83,7 @@ def read(value: Any, choice: str, path: Path) -> Any:
     form = "arrow" if isinstance(value, pd.DataFrame) else "msgpack"
     with path.open("rb") as file:
         memory = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
-    return decode(memory, form, trusted=True)
+    return decode(memory, form)
 
 
 def timed(act: Callable[..., Any], *arguments: Any) -> Run:

@@ -122,7 +122,7 @@ def _blob(watch: _Watch, folder: Path, data: bytes, form: str) -> None:
     watch.note("pull: open and map")
     xxhash.xxh3_128(memory).hexdigest()
     watch.note("pull: digest")
-    decode(memory, form, trusted=True)
+    decode(memory, form)
     watch.note("pull: decode")
     del memory
     name.unlink()

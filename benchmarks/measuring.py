@@ -41,7 +41,7 @@ __all__ = ["Effort", "forked", "measure", "prepare_imports"]
 
 FORK = multiprocessing.get_context("fork")
 PR_SET_PDEATHSIG = 1
-MOST = 50  # times in a batch
+MOST = 1000  # times in a batch
 PATIENCE = 1200  # seconds after which a way is taken to hang
 SMALL = 10  # rows of the value that imports what a way needs
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from airflow_xcom.codecs.bodies.arrow_checks import check_values
 from airflow_xcom.codecs.bodies.arrow_messages import inflated_size
 from airflow_xcom.codecs.bodies.frames import LARGEST_RATIO, choose, codec_of
 from airflow_xcom.codecs.compression import NO_COMPRESSION, Compression
@@ -215,7 +216,7 @@ def read_file(memory: memoryview, *, full: bool) -> tuple[str, int, Any, pa.Tabl
     try:
         check_inflation(inflated_size(memory), len(memory))
         table = pa.ipc.open_file(pa.py_buffer(memory)).read_all()
-        table.validate(full=full)
+        check_values(table) if full else table.validate()
         note = orjson.loads((table.schema.metadata or {})[KEY])
     except (CorruptPayloadError, MemoryError):
         raise
@@ -272,7 +273,7 @@ def read_stream(memory: memoryview, meta: Any, *, full: bool) -> Table:
     try:
         _check_plain(memory)
         table = pa.ipc.open_stream(pa.py_buffer(memory)).read_all()
-        table.validate(full=full)
+        check_values(table) if full else table.validate()
     except MemoryError:
         raise
     except Exception as error:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from airflow_xcom.codecs.bodies.arrow import KEY, VERSION, check_inflation, widened
+from airflow_xcom.codecs.bodies.arrow_checks import check_values
 from airflow_xcom.codecs.bodies.arrow_messages import inflated_size
 from airflow_xcom.codecs.bodies.narrow import wide_schema
 from airflow_xcom.codecs.errors import CodecError, CorruptPayloadError, NewerFormatError
@@ -112,7 +113,7 @@ class ArrowRanges:
             if not places:
                 return schema.empty_table()
             table = pa.Table.from_batches(self._selected(places, rows, schema), schema)
-            table.validate(full=True)
+            check_values(table)
             types = {str(at): self._types[str(place)] for at, place in enumerate(places) if str(place) in self._types}
             return widened(table, types, self._size)
         except (CodecError, MemoryError):

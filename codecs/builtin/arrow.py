@@ -29,6 +29,7 @@ import numpy as np
 import pyarrow as pa
 
 from airflow_xcom.codecs.bodies.arrow import size_of, unreadable
+from airflow_xcom.codecs.bodies.arrow_checks import check_values
 from airflow_xcom.codecs.builtin.arrow_summary import summarize_columns
 from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.model import Codec, Table, as_list
@@ -174,7 +175,7 @@ def _encode_table(table: Any) -> Table:
 def _valid(table: Any) -> Any:
     """The table, if Arrow will find it valid when it is pulled."""
     try:
-        table.validate(full=True)
+        check_values(table)
     except pa.ArrowException as error:
         msg = f"it is not valid Arrow data: {error}; cast or rebuild the column"
         raise UnsupportedValueError(msg) from error
