@@ -31,6 +31,7 @@ import atheris
 
 with atheris.instrument_imports(include=["airflow_xcom"]):
     from airflow_xcom.codecs import CodecError, EncodeError, decode, decode_json, encode, registry
+    from airflow_xcom.codecs.bodies import arrow_checks
 
     list(registry)  # imports every codec
 
@@ -44,6 +45,7 @@ from payloads import corpus, mutated
 ROOM = 1 << 30  # bytes of address space that one input may add
 SECONDS = 5.0  # of CPU time that one input may take
 LARGEST = 1 << 14  # bytes of an input
+arrow_checks._MANY = 1  # rows: so small inputs go the way of large tables, too
 CRASHES = (Exception, pl.exceptions.PanicException)  # the latter is no Exception
 
 CLASSES = {f"{kind.__module__}.{kind.__qualname__}" for kind in vars(test_classes).values() if isinstance(kind, type)}
