@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-_SECRET = re.compile(r"(//[^/@\s:\"']*:)[^@\s\"']*(?=@)|([?&](?!ttl=)[^=&\s\"']+=)[^&\s\"']*")
+_HIDDEN = r"(//[^/@\s:\"']*:)[^@\s\"']*(?=@)|([?&](?!ttl=)[^=&\s\"']+=)[^&\s\"']*"
 
 
 class SettingsError(CodecError, ValueError):
@@ -190,4 +190,4 @@ class ExportError(CodecError, ValueError):
 def _without_passwords(value: object) -> object:
     if isinstance(value, dict):
         return {name: _without_passwords(item) for name, item in value.items()}
-    return _SECRET.sub(r"\1\2***", value) if isinstance(value, str) else value
+    return re.sub(_HIDDEN, r"\1\2***", value) if isinstance(value, str) else value

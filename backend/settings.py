@@ -1,8 +1,4 @@
-"""The ``[xcom_codecs]`` options: declared for Airflow, read once, validated.
-
-Airflow loads :func:`get_provider_info` while it reads its own configuration, so nothing of Airflow may be imported at
-the top of this module, nor of the package it is in.
-"""
+"""The ``[xcom_codecs]`` options: read once, validated."""
 
 from __future__ import annotations
 
@@ -14,115 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.errors import SettingsError
+from airflow_xcom.backend.options import OPTIONS, SECTION
 from airflow_xcom.backend.retention import STATES, Term
 from airflow_xcom.codecs import Compression
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SECTION", "Settings", "get_provider_info", "settings"]
-
-SECTION = "xcom_codecs"
-
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "path": {
-        "description": "Where values that are too large for the metadata database are written: the URL of a folder, "
-        "of a bucket (``s3://conn_id@bucket/prefix``) or of a Redis or Valkey server (``redis://conn_id@/prefix``), or "
-        "the name of one of the ``stores``.\n",
-        "type": "string",
-        "default": "file://{AIRFLOW_HOME}/xcom",
-        "example": "file:///mnt/shared/xcom",
-    },
-    "stores": {
-        "description": "Further stores that values are read from, as a JSON object of names and URLs; for example the "
-        "former ``path``, as long as rows refer to it.\n",
-        "type": "string",
-        "default": "{{}}",
-        "example": '{{"old": "file:///mnt/old/xcom"}}',
-    },
-    "store_timeout": {
-        "description": "Seconds after which a request to a store fails.  Until then it is repeated after passing "
-        "faults: a broken connection, a silent or overloaded server.  Of a large value each part is a request.\n",
-        "type": "integer",
-        "default": "120",
-        "example": "30",
-    },
-    "threshold": {
-        "description": "The most bytes that a value may take in the metadata database; what is larger goes to "
-        "``path``. -1 offloads nothing. 0 offloads everything but plain JSON values of up to 1 KiB, which Airflow "
-        "itself reads.\n",
-        "type": "integer",
-        "default": "49152",
-        "example": "1048576",
-    },
-    "compression": {
-        "description": "Of what goes to ``path``: ``none``, ``lz4`` (fast), ``zstd`` or ``zstd:LEVEL`` with a level "
-        "from 1 to 22 (small), or ``auto``, which compresses what samples of it say is worth it, and more of it where "
-        "the store is reached over a network. The metadata database holds values as they are.\n",
-        "type": "string",
-        "default": "none",
-        "example": "auto",
-    },
-    "modules": {
-        "description": "Modules, separated by commas, that are imported before the first value is pushed or pulled "
-        "because they register codecs.\n",
-        "type": "string",
-        "default": "",
-        "example": "my_company.codecs",
-    },
-    "legacy_backend": {
-        "description": "The XCom backend in use before this one, which then reads and purges the rows it wrote.\n",
-        "type": "string",
-        "default": "",
-        "example": "airflow.providers.common.io.xcom.backend.XComObjectStorageBackend",
-    },
-    "preserve_key_order": {
-        "description": "Whether to keep the order of keys of plain dicts, which PostgreSQL and MySQL do not keep in "
-        "JSON columns, by storing such dicts in an envelope.\n",
-        "type": "boolean",
-        "default": "False",
-        "example": "True",
-    },
-    "keep": {
-        "description": "How long ``airflow-xcom retain`` keeps the values of a run that has ended: ``forever``, or an "
-        "age such as ``30d`` (s, m, h, d, w), or the newest runs of a Dag, such as ``5runs``; of several, separated by "
-        "commas, the one that keeps more. Tags of a Dag, such as ``xcom:keep=7d``, go before it.\n",
-        "type": "string",
-        "default": "forever",
-        "example": "30d, 5runs",
-    },
-    "keep_success": {
-        "description": "The same for runs that succeeded, if that is to differ from ``keep``.\n",
-        "type": "string",
-        "default": "",
-        "example": "7d",
-    },
-    "keep_failed": {
-        "description": "The same for runs that failed, if that is to differ from ``keep``.\n",
-        "type": "string",
-        "default": "",
-        "example": "90d",
-    },
-    "retain_when_run_ends": {
-        "description": "Whether to retire what need not be kept any more of a Dag whenever a run of it ends, in a "
-        "process of its own beside the scheduler.\n",
-        "type": "boolean",
-        "default": "False",
-        "example": "True",
-    },
-}
-
-
-def get_provider_info() -> dict[str, Any]:
-    """The metadata of the ``apache_airflow_provider`` entry point: the options, with their defaults."""
-    options = {name: {"version_added": "0.1.0", **option} for name, option in _OPTIONS.items()}
-    return {
-        "package-name": "airflow-xcom-codecs",
-        "name": "XCom codecs",
-        "description": "Typed XComs: values come back exact, without pickle.\n",
-        "cli": ["airflow_xcom.backend.cli.airflow_commands"],  # from Airflow 3.2 on; earlier ones do not look
-        "config": {SECTION: {"description": "Options of the XCom codecs backend.\n", "options": options}},
-    }
+__all__ = ["Settings", "settings"]
 
 
 @dataclass(frozen=True)
@@ -208,7 +103,7 @@ def settings() -> Settings:
 def _text(option: str) -> str:
     from airflow_xcom.backend.airflow import configuration
 
-    default = _OPTIONS[option]["default"].replace("{{", "{").replace("}}", "}")
+    default = OPTIONS[option]["default"].replace("{{", "{").replace("}}", "}")
     found = configuration().get(SECTION, option, fallback=None)
     return str(default if found is None else found).strip()
 

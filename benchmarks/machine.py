@@ -12,7 +12,25 @@ from pathlib import Path
 __all__ = ["after", "facts", "imports"]
 
 LIBRARIES = ("apache-airflow", "numpy", "pandas", "pyarrow", "msgpack", "cloudpickle", "msgpack-numpy")
-IMPORT = "from airflow.sdk import dag, task; import airflow_xcom.backend"
+IMPORT = """
+import importlib, time
+find_and_load, total, depth = importlib._bootstrap._find_and_load, 0.0, 0
+def timed(name, import_):
+    global total, depth
+    ours = name.partition(".")[0] == "airflow_xcom"
+    depth += ours
+    began = time.perf_counter()
+    try:
+        return find_and_load(name, import_)
+    finally:
+        depth -= ours
+        if ours and not depth:
+            total += time.perf_counter() - began
+importlib._bootstrap._find_and_load = timed
+from airflow.sdk import dag, task
+import airflow_xcom.backend
+print(total)
+"""
 CLASS = """
 from airflow.sdk.bases.xcom import BaseXCom
 import time
@@ -58,33 +76,19 @@ def _file_system(folder: Path) -> str:
 
 
 def imports(repeats: int) -> dict[str, list[float]]:
-    """Seconds of the imports that a Dag file causes, each time in a fresh process; the first may write bytecode."""
+    """Seconds of the imports that a Dag file causes, each time in a fresh process; the first may write bytecode.
+
+    That of the package is of all its modules and of what these import, also of those that Airflow imports to read the
+    options of its providers: the difference of two clocks would miss these.
+    """
     return {
-        "airflow_xcom.backend": [_added() for _ in range(repeats + 1)][1:],
-        "CodecXComBackend": [float(_output("-c", CLASS).split()[-1]) for _ in range(repeats + 1)][1:],
+        "airflow_xcom.backend": [_seconds(IMPORT) for _ in range(repeats + 1)][1:],
+        "CodecXComBackend": [_seconds(CLASS) for _ in range(repeats + 1)][1:],
     }
 
 
-def _added() -> float:
-    """What our modules add, and what is imported because of them.
-
-    Airflow may import some of them while it reads the options of its providers, so that the difference of two clocks
-    would miss these.
-    """
-    lines = [
-        line.removeprefix("import time:").split("|") for line in _output("-X", "importtime", "-c", IMPORT).splitlines()
-    ]
-    total, inside = 0, None
-    for _, cumulative, name in reversed([line for line in lines if len(line) == 3 and "[" not in line[0]]):  # noqa: PLR2004
-        depth = len(name) - len(name.lstrip())  # a module stands behind those that it imports
-        if inside is not None and depth <= inside:
-            inside = None
-        if inside is None and name.strip().startswith("airflow_xcom"):
-            inside = depth
-            total += int(cumulative)
-    return total / 1e6
-
-
-def _output(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
-    return done.stderr if "importtime" in arguments else done.stdout
+def _seconds(code: str) -> float:
+    """What code prints at last, in a process that keeps bytecode, as installed packages have it."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    return float(done.stdout.split()[-1])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.codecs.compression import Compression
 from airflow_xcom.codecs.errors import (
     CircularReferenceError,
     ClassNotAllowedError,
@@ -32,6 +31,7 @@ from airflow_xcom.codecs.model import Buffer, Codec, Table, Tagged
 from airflow_xcom.codecs.registry import ENTRY_POINT_GROUP, Registry, codec, registry
 
 if TYPE_CHECKING:
+    from airflow_xcom.codecs.compression import Compression
     from airflow_xcom.codecs.natives import exact_json
     from airflow_xcom.codecs.outlines import outline, outline_json, refused_classes
     from airflow_xcom.codecs.payload import FORMATS, Payload, decode, decode_json, decode_part, encode
@@ -77,6 +77,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Compression": "compression",
     "FORMATS": "payload",
     "Payload": "payload",
     "decode": "payload",
@@ -91,7 +92,7 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs a third-party library when it is first asked for (PEP 562)."""
+    """Import what not every Dag file needs, third-party libraries above all, when it is first asked for (PEP 562)."""
     if name not in _LAZY:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

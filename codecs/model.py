@@ -10,19 +10,17 @@ A codec's ``encode`` may also return any value that some codec knows, at any dep
 
 from __future__ import annotations
 
-from collections.abc import Callable  # noqa: TC003 - a dataclass names it
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pyarrow as pa
 
 __all__ = ["Buffer", "Codec", "Shared", "Table", "Tagged", "as_dict", "as_list", "as_text"]
 
 
-# Plain classes, as a payload may hold a million of these, and a data class takes a millisecond to be made.
+# Plain classes, as a payload may hold a million of these, and a data class takes two milliseconds to be made.
 
 
 class Buffer:
@@ -137,7 +135,6 @@ def _no_summary(_value: Any) -> dict[str, Any]:
     return {}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Codec:
     """How one family of types becomes a node and comes back.
 
@@ -153,11 +150,28 @@ class Codec:
         summarize: a few JSON facts for people (shape, dtypes, first rows); must be cheap.
     """
 
-    tag: str
-    types: Sequence[type | str]
-    encode: Callable[[Any], Any]
-    decode: Callable[[Any, int], Any]
-    version: int = 1
-    subclasses: bool = False
-    matches: Callable[[type], bool] | None = None
-    summarize: Callable[[Any], dict[str, Any]] = field(default=_no_summary)
+    __slots__ = ("decode", "encode", "matches", "subclasses", "summarize", "tag", "types", "version")
+
+    def __init__(  # noqa: PLR0913 - all that is to be known of a codec
+        self,
+        tag: str,
+        types: Sequence[type | str],
+        encode: Callable[[Any], Any],
+        decode: Callable[[Any, int], Any],
+        *,
+        version: int = 1,
+        subclasses: bool = False,
+        matches: Callable[[type], bool] | None = None,
+        summarize: Callable[[Any], dict[str, Any]] = _no_summary,
+    ) -> None:
+        self.tag = tag
+        self.types = types
+        self.encode = encode
+        self.decode = decode
+        self.version = version
+        self.subclasses = subclasses
+        self.matches = matches
+        self.summarize = summarize
+
+    def __repr__(self) -> str:
+        return f"<Codec {self.tag!r}, version {self.version}>"

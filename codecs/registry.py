@@ -65,20 +65,22 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "geopandas": ("geopandas",),
 }
 
-_TAG = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)+\Z")
+_TAG = r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)+"
 
 T = TypeVar("T")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
 class _Origin:
     """Where a registration was made: tells a re-executed Dag file from a second registration.
 
     A file is executed again under another module name when Airflow parses it, and as ``__main__`` in ``dag.test()``.
     """
 
-    name: str
-    namespace: dict[str, Any]
+    __slots__ = ("name", "namespace")
+
+    def __init__(self, name: str, namespace: dict[str, Any]) -> None:
+        self.name = name
+        self.namespace = namespace
 
     @property
     def file(self) -> str | None:
@@ -158,7 +160,7 @@ class Registry:
         if not isinstance(codec, Codec):
             msg = f"{codec!r} is not a Codec"
             raise RegistrationError(msg)
-        if not _TAG.match(codec.tag):
+        if not re.fullmatch(_TAG, codec.tag):
             msg = (
                 f"{codec.tag!r} is not a tag for a codec of your own: give it a namespace, such as 'acme.point' "
                 "(letters, digits, '_' and '-', with at least one dot)"

@@ -898,7 +898,7 @@ def test_airflow_gets_the_declarations_that_argparse_gets() -> None:
 
 
 def test_the_provider_names_the_commands_and_loads_nothing() -> None:
-    from airflow_xcom.backend.settings import get_provider_info
+    from airflow_xcom.backend.options import get_provider_info
 
     (name,) = get_provider_info()["cli"]
     module, _, function = name.rpartition(".")

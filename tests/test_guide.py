@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_xcom.backend.settings import get_provider_info
+from airflow_xcom.backend.options import get_provider_info
 from airflow_xcom.codecs import ENTRY_POINT_GROUP
 
 ROOT = Path(__file__).resolve().parent.parent

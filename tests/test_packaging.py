@@ -126,7 +126,7 @@ def test_no_tracked_file_names_a_machine(tracked):
 
 
 def test_the_readme_lists_every_option_with_its_default():
-    from airflow_xcom.backend.settings import get_provider_info
+    from airflow_xcom.backend.options import get_provider_info
 
     table = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\|", (ROOT / "README.md").read_text(), re.MULTILINE)
     options = get_provider_info()["config"]["xcom_codecs"]["options"]

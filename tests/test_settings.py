@@ -14,7 +14,8 @@ from conftest import Backend
 from identical import difference
 
 from airflow_xcom.backend import SettingsError
-from airflow_xcom.backend.settings import Settings, get_provider_info, settings
+from airflow_xcom.backend.options import get_provider_info
+from airflow_xcom.backend.settings import Settings, settings
 from airflow_xcom.codecs import Compression
 
 OPTIONS = {"path", "stores", "store_timeout", "threshold", "compression", "modules", "legacy_backend"}
