@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from airflow_xcom.backend.errors import HintError
 from airflow_xcom.backend.stores import with_ttl
@@ -81,6 +81,13 @@ class Stored:
 
     __slots__ = ("hint", "pushed", "value")
 
+    any_here: ClassVar[bool] = False  # in this process: else nobody need look for one among a million items
+
+    def __new__(cls, *_: Any) -> Self:
+        """Also what copies and unpickles one comes here."""
+        Stored.any_here = True
+        return object.__new__(cls)
+
     def __init__(self, value: Any, hint: Hint) -> None:
         self.value = value
         self.hint = hint
@@ -157,7 +164,7 @@ def unwrapped(value: Any, coordinate: Coordinate) -> tuple[Any, Hint]:
     if type(value) is Stored:
         value.pushed = coordinate
         value, hint = value.value, value.hint
-    if type(value) is dict and Stored in set(map(type, value.values())):
+    if type(value) is dict and Stored.any_here and Stored in set(map(type, value.values())):
         value = {key: _without_hint(item, replace(coordinate, key=key)) for key, item in value.items()}
     return value, hint
 

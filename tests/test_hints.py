@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from identical import difference
 from valkey_server import Valkey
 
 from airflow_xcom.backend import HintError, stored
+from airflow_xcom.backend.hints import Stored
 from airflow_xcom.codecs import UnsupportedTypeError
 
 FRAME = pd.DataFrame({"a": [1, 2, 3], "b": ["x", None, "z"]})
@@ -211,3 +212,15 @@ def test_to_airflow_a_hinted_value_is_the_value() -> None:
 def test_a_hinted_value_can_be_copied(backend: Backend) -> None:
     row = backend.push(copy.deepcopy(stored(FRAME, inline=False)))
     assert reference(row) is not None
+
+
+@pytest.mark.parametrize("make", [lambda value: stored(value, inline=False), copy.deepcopy])
+def test_the_first_hint_of_a_process_is_seen(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, make: Callable[[Any], Any]
+) -> None:
+    before = stored([1], inline=False) if make is copy.deepcopy else [1]
+    monkeypatch.setattr(Stored, "any_here", False)
+    outputs = {"a": make(before)}
+    rows = {key: backend.push(item, key=key) for key, item in outputs.items()}
+    assert reference(rows["a"]) is not None
+    assert backend.push(outputs) == {"a": [1]}
