@@ -74,17 +74,33 @@ def _decode_fraction(node: list[int], _version: int) -> Fraction:
     return Fraction(numerator, denominator)
 
 
+_UNKNOWN = SafeUUID.unknown  # to get a member from its class takes Python 3.11 longer than the rest
+_UUID_DIGITS = 32
+_set_int, _set_safe = (vars(UUID)[slot].__set__ for slot in ("int", "is_safe"))
+
+
 def _encode_uuid(value: UUID) -> str | list[str]:
-    if value.is_safe is SafeUUID.unknown:
+    if value.is_safe is _UNKNOWN:
         return str(value)
     return [str(value), value.is_safe.name]
 
 
 def _decode_uuid(node: str | list[str], _version: int) -> UUID:
     if isinstance(node, str):
-        return UUID(node)
+        return _uuid(node)
     text, safe = node
     return UUID(text, is_safe=SafeUUID[safe])
+
+
+def _uuid(text: str) -> UUID:
+    """``UUID(text)`` in half of the time; its arguments may be given in many ways, which it counts each time."""
+    digits = text.replace("-", "")
+    if len(digits) != _UUID_DIGITS:
+        return UUID(text)
+    made = object.__new__(UUID)
+    _set_int(made, int(digits, 16))
+    _set_safe(made, _UNKNOWN)
+    return made
 
 
 _ADDRESSES = {
