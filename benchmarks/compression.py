@@ -16,6 +16,7 @@ import tempfile
 import time
 from importlib.metadata import distribution
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,13 +96,17 @@ def timed(act: Callable[..., Any], *arguments: Any) -> Run:
 
 
 def measure(value: Any, repeats: int) -> dict[str, tuple[int, list[Run], list[Run]]]:
-    """Choice -> the size, and the times of each write and read; every choice in turn, so that all meet one load."""
+    """Choice -> the size, and the times of each write and read; every choice in each round, in an order of its own.
+
+    What one leaves behind, files in the page cache and memory that threads give back, slows down the one that is next.
+    """
     choices = [*CHOICES, PARQUET] if isinstance(value, pd.DataFrame) else list(CHOICES)
     found: dict[str, tuple[int, list[Run], list[Run]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "blob")
-        for _ in range(repeats + 1):  # the first to warm up
-            for choice in choices:
+        for number in range(repeats + 1):  # the first to warm up
+            for choice in Random(number).sample(choices, len(choices)):
+                path.unlink(missing_ok=True)
                 wrote = timed(write, value, choice, path)
                 took = timed(read, value, choice, path)
                 if choice not in found:
@@ -109,7 +114,7 @@ def measure(value: Any, repeats: int) -> dict[str, tuple[int, list[Run], list[Ru
                 else:
                     found[choice][1].append(wrote)
                     found[choice][2].append(took)
-    return found
+    return {choice: found[choice] for choice in choices}
 
 
 def report(name: str, found: dict[str, tuple[int, list[Run], list[Run]]]) -> str:

@@ -71,12 +71,13 @@ class Result:
     ways: dict[str, Measured] = field(default_factory=dict)
 
     def ratio(self, base: str, parts: Iterable[str] = BOTH, *, ours: str = "ours") -> Ratio | None:
-        """Ours to ``base``; rounds are compared with each other, for they met the same machine."""
+        """Ours to ``base`` in the rounds that both had: these met the same machine; a slow way had only the first."""
         parts = tuple(parts)
         mine, theirs = (self.ways.get(way, Measured()).totals(parts) for way in (ours, base))
         if not mine or not theirs:
             return None
-        each = [one / other for one, other in zip(mine, theirs, strict=False)]
+        mine, theirs = zip(*zip(mine, theirs, strict=False), strict=True)
+        each = [one / other for one, other in zip(mine, theirs, strict=True)]
         return Ratio(statistics.median(mine) / statistics.median(theirs), min(each), max(each), len(each))
 
 

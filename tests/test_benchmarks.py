@@ -227,6 +227,11 @@ def test_a_target_is_met_by_the_ratio_of_the_medians(ours, word):
     assert verdict.measured == f"{ours:.2f} × (0.10 to 9.00, 3 rounds)"  # noqa: RUF001
 
 
+def test_a_way_that_had_fewer_rounds_is_compared_in_these():
+    ratio = result("array, 100 MB", [1.0, 2.0, 1.0, 9.0, 9.0, 9.0], [2.0, 2.0, 4.0]).ratio("pickle-5")
+    assert (ratio.middle, ratio.low, ratio.high, ratio.rounds) == (0.5, 0.25, 1.0, 3)
+
+
 def test_a_value_that_ours_refuses_or_changes_is_a_failure(tmp_path):
     changed = result("array, 100 MB", [1.0], [1.0])
     changed.ways["ours"].differs = "value: 1 became 2"
