@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
+from airflow_xcom.codecs import CorruptPayloadError, decode, decode_part, encode
 from airflow_xcom.codecs.bodies import arrow_checks
 from airflow_xcom.codecs.bodies.arrow_checks import check_values
 
@@ -139,3 +142,24 @@ def test_every_chunk_is_looked_at() -> None:
 @KINDS
 def test_arrow_need_not_look_at_ascii_again(kind: pa.DataType) -> None:
     assert takes_the_short_way(text(kind))
+
+
+def read_part(data: bytearray, _form: str) -> Any:
+    return decode_part(lambda ranges: [memoryview(data)[slice(*part)] for part in ranges], len(data), columns=["text"])
+
+
+@pytest.mark.parametrize("rows", [10, ROWS])
+@pytest.mark.parametrize(
+    ("wrap", "read"),
+    [(lambda frame: frame, decode), (lambda frame: [frame], decode), (lambda frame: frame, read_part)],
+    ids=["frame", "frame in a list", "part of a frame"],
+)
+def test_a_forged_payload_is_refused(
+    rows: int, wrap: Callable[[pd.DataFrame], Any], read: Callable[[bytearray, str], Any]
+) -> None:
+    payload = encode(wrap(pd.DataFrame({"text": ["abcdefgh"] * rows, "number": range(rows)})))
+    data = bytearray(payload.to_bytes())
+    read(bytearray(data), payload.format)
+    data[data.rindex(b"abcdefgh")] = 0xFF
+    with pytest.raises(CorruptPayloadError):
+        read(data, payload.format)

@@ -224,3 +224,9 @@ def test_any_value_is_exact_in_each_syntax(value: Any) -> None:
     payload = encode(value)
     assert difference(value, decode(payload.to_bytes(), payload.format)) is None
     assert difference(value, decode_json(json.loads(json.dumps(payload.to_json(), allow_nan=False)))) is None
+
+
+def test_of_a_uuid_nobody_says_that_it_is_safe() -> None:
+    value = uuid.UUID(int=2**128 - 5)
+    back = decode_json(encode(value).to_json())
+    assert (back, back.is_safe, str(back)) == (value, uuid.SafeUUID.unknown, str(value))
