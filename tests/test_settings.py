@@ -104,6 +104,22 @@ def test_compressions(backend: Backend, text: str, expected: Compression) -> Non
     assert Compression.parse(str(expected)) == expected
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://user:pass-word@host:6379/0?ttl=60", "redis://user:***@host:6379/0?ttl=60"),
+        ("redis://:pass-word@host/0", "redis://:***@host/0"),
+        ("abfs://container/x?sig=pass-word&ttl=60&key=pass-word", "abfs://container/x?sig=***&ttl=60&key=***"),
+        ("file:///srv/xcom", "file:///srv/xcom"),
+    ],
+)
+def test_no_password_of_a_url_is_in_an_error(url: str, shown: str) -> None:
+    for value, expected in ((url, shown), ({"old": url}, {"old": shown})):
+        error = SettingsError("stores", value, "give another")
+        assert error.value == expected
+        assert str(error) == f"[xcom_codecs] stores = {expected!r}: give another"
+
+
 def test_a_store_over_a_network_is_told_from_a_folder() -> None:
     stores = {"near": "file:///srv/xcom", "far": "s3://bucket/xcom"}
     made = Settings(path=stores["near"], name="near", stores=stores, compression=Compression("auto"))
