@@ -4,7 +4,7 @@ python3 dev.py demo           run a Dag in a real Airflow and check every XCom o
 python3 dev.py cluster        run Dags on two Celery workers, with PostgreSQL, Valkey and S3, and leave them running
 python3 dev.py cluster stop   stop all of these
 python3 dev.py test [...]     run the tests; further arguments go to pytest
-python3 dev.py fuzz [...]     fuzz what reads payloads; further arguments go to tests/fuzz
+python3 dev.py fuzz [...]     fuzz what reads payloads; further arguments go to tests/system/fuzz
 python3 dev.py airflows       install several releases of Airflow, test all that tasks do with XComs in each, and
                               write docs/AIRFLOWS.md; with versions as arguments, only test those
 python3 dev.py bench [...]    measure against pickle and others, or on data of your own; see docs/BENCHMARKS.md
@@ -37,13 +37,13 @@ PYTHON = VENV / "bin" / "python"
 def demo(*arguments: str) -> None:
     """Run the demo."""
     install("demo")
-    become(PYTHON, ROOT / "example_dags" / "demo", *arguments)
+    become(PYTHON, ROOT / "tests" / "system" / "demo", *arguments)
 
 
 def cluster(*arguments: str) -> None:
     """Start or stop Airflow on several hosts."""
     install("cluster")
-    become(PYTHON, ROOT / "example_dags" / "demo" / "cluster.py", *arguments)
+    become(PYTHON, ROOT / "tests" / "system" / "demo" / "cluster.py", *arguments)
 
 
 def test(*arguments: str) -> None:
@@ -59,7 +59,7 @@ def here() -> tuple[str, ...]:
     """
     if os.environ.get("CI"):
         return ()
-    sys.path.insert(0, str(ROOT / "tests" / "versions"))
+    sys.path.insert(0, str(ROOT / "tests" / "system" / "versions"))
     from environments import ENVIRONMENTS, find_python
 
     wanted = sorted({environment.python for environment in ENVIRONMENTS.values()})
@@ -73,13 +73,13 @@ def here() -> tuple[str, ...]:
 def fuzz(*arguments: str) -> None:
     """Run the fuzzer, far longer than the tests do."""
     install("test")
-    become(PYTHON, ROOT / "tests" / "fuzz", *arguments)
+    become(PYTHON, ROOT / "tests" / "system" / "fuzz", *arguments)
 
 
 def airflows(*versions: str) -> None:
     """Run the compatibility suite in every Airflow, or in those named."""
     install("test")
-    become(PYTHON, ROOT / "tests" / "airflows" / "compatibility.py", *versions)
+    become(PYTHON, ROOT / "tests" / "system" / "airflows" / "compatibility.py", *versions)
 
 
 def bench(*arguments: str) -> None:

@@ -27,7 +27,7 @@ from airflow_xcom.backend.errors import (
 
 if TYPE_CHECKING:
     from airflow_xcom.backend.hints import stored
-    from airflow_xcom.backend.tables import pull_table, table_of
+    from airflow_xcom.backend.pull_table import pull_table, table_of
     from airflow_xcom.backend.xcom import CodecXComBackend
 
 __all__ = [
@@ -51,7 +51,7 @@ __all__ = [
     "table_of",
 ]
 
-_LAZY = {"CodecXComBackend": "xcom", "pull_table": "tables", "stored": "hints", "table_of": "tables"}
+_LAZY = {"CodecXComBackend": "xcom", "pull_table": "pull_table", "stored": "hints", "table_of": "pull_table"}
 
 
 def __getattr__(name: str) -> Any:
@@ -62,7 +62,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     if name == "CodecXComBackend":
-        from airflow_xcom.backend.airflow import load_xcom
+        from airflow_xcom.backend.compat import load_xcom
 
         load_xcom()
     value = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

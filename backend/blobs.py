@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
+from airflow_xcom.backend.envelope import Coordinate, Reference, unique_path
 from airflow_xcom.backend.errors import ExpiredPayloadError, MissingPayloadError, OtherHostError, UnknownStoreError
-from airflow_xcom.backend.reference import Coordinate, Reference, unique_path
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.stores.base import BlobNotFoundError

@@ -12,7 +12,7 @@ from airflow_xcom.codecs import Compression
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_xcom.backend.reference import Coordinate
+    from airflow_xcom.backend.envelope import Coordinate
     from airflow_xcom.backend.settings import Settings
 
 __all__ = ["Hint", "Stored", "stored", "unwrapped"]

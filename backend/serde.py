@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from airflow_xcom.backend.airflow import serde
+from airflow_xcom.backend.compat import serde
 from airflow_xcom.codecs import Codec, UnsupportedValueError, registry
 
 __all__ = ["SERDE_CODEC"]

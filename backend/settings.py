@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.errors import SettingsError
-from airflow_xcom.backend.options import OPTIONS, SECTION
-from airflow_xcom.backend.retention import STATES, Term
+from airflow_xcom.backend.provider_info import OPTIONS, SECTION
+from airflow_xcom.backend.retention_policy import STATES, Term
 from airflow_xcom.codecs import Compression
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def settings() -> Settings:
 
 
 def _text(option: str) -> str:
-    from airflow_xcom.backend.airflow import configuration
+    from airflow_xcom.backend.compat import configuration
 
     default = OPTIONS[option]["default"].replace("{{", "{").replace("}}", "}")
     found = configuration().get(SECTION, option, fallback=None)

@@ -8,10 +8,10 @@ from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.backend.airflow import base_xcom, from_row, json_bytes, stores_bytes
-from airflow_xcom.backend.pulling import prepare, pull, pull_all, unread
-from airflow_xcom.backend.reference import Coordinate, Envelope
-from airflow_xcom.backend.sequences import fetch_ahead
+from airflow_xcom.backend.compat import base_xcom, from_row, json_bytes, stores_bytes
+from airflow_xcom.backend.envelope import Coordinate, Envelope
+from airflow_xcom.backend.lazy_sequences import fetch_ahead
+from airflow_xcom.backend.pull import prepare, pull, pull_all, unread
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError
 
@@ -71,7 +71,7 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
 
     def orm_deserialize_value(self) -> Any:
         """What the web server and the REST API of Airflow 2 show, for which no store is read.  Never raises."""
-        from airflow_xcom.backend.display import shown
+        from airflow_xcom.backend.ui.row_display import shown
 
         return shown(self, super().orm_deserialize_value)
 
@@ -114,7 +114,7 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
 @cache
 def _policy() -> Any:
     """The policy, imported when it is first needed, and not again for every push."""
-    from airflow_xcom.backend import policy
+    from airflow_xcom.backend import placement as policy
 
     return policy
 
@@ -153,7 +153,8 @@ def _enclose(value: Any, coordinate: Coordinate, options: Settings) -> tuple[Env
     """The envelope of ``value``, its blob written if it has one; and the bytes that the payload takes."""
     import orjson
 
-    from airflow_xcom.backend import blobs, policy
+    from airflow_xcom.backend import blobs
+    from airflow_xcom.backend import placement as policy
     from airflow_xcom.codecs import encode
 
     payload = encode(value, stream=policy.offloads(options), compression=options.compression_for(options.name))

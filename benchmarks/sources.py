@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-TESTS = str(Path(__file__).resolve().parent.parent / "tests")
+TESTS = str(Path(__file__).resolve().parent.parent / "tests" / "codecs")
 
 
 def difference(expected: Any, actual: Any) -> str | None:

@@ -23,7 +23,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests" / name) for name in ("backend", "integration")]
 
 SIZES = {"10 KB": 10_000, "1 MB": 1_000_000, "100 MB": 100_000_000}
 BUCKET = "xcom"

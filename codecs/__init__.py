@@ -27,14 +27,14 @@ from airflow_xcom.codecs.errors import (
     UnsupportedValueError,
     UnusableLibraryError,
 )
-from airflow_xcom.codecs.model import Buffer, Codec, Table, Tagged
+from airflow_xcom.codecs.nodes import Buffer, Codec, Table, Tagged
 from airflow_xcom.codecs.registry import ENTRY_POINT_GROUP, Registry, codec, registry
 
 if TYPE_CHECKING:
-    from airflow_xcom.codecs.compression import Compression
-    from airflow_xcom.codecs.natives import exact_json
-    from airflow_xcom.codecs.outlines import outline, outline_json, refused_classes
+    from airflow_xcom.codecs.formats.compression import Compression
+    from airflow_xcom.codecs.inspection import outline, outline_json, refused_classes
     from airflow_xcom.codecs.payload import FORMATS, Payload, decode, decode_json, decode_part, encode
+    from airflow_xcom.codecs.plain_json import exact_json
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -77,17 +77,17 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Compression": "compression",
+    "Compression": "formats.compression",
     "FORMATS": "payload",
     "Payload": "payload",
     "decode": "payload",
     "decode_json": "payload",
     "decode_part": "payload",
     "encode": "payload",
-    "exact_json": "natives",
-    "outline": "outlines",
-    "outline_json": "outlines",
-    "refused_classes": "outlines",
+    "exact_json": "plain_json",
+    "outline": "inspection",
+    "outline_json": "inspection",
+    "refused_classes": "inspection",
 }
 
 

@@ -8,8 +8,7 @@ from functools import cached_property, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.codecs.bodies import arrow, json, msgpack
-from airflow_xcom.codecs.compression import NO_COMPRESSION, Compression
+from airflow_xcom.codecs.error_location import locate
 from airflow_xcom.codecs.errors import (
     CircularReferenceError,
     CodecError,
@@ -18,14 +17,17 @@ from airflow_xcom.codecs.errors import (
     NestingError,
     SelectionError,
 )
-from airflow_xcom.codecs.model import Table, Tagged
-from airflow_xcom.codecs.paths import locate
+from airflow_xcom.codecs.formats import json
+from airflow_xcom.codecs.formats.arrow import file as arrow
+from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
+from airflow_xcom.codecs.formats.msgpack import writer as msgpack
+from airflow_xcom.codecs.nodes import Table, Tagged
 from airflow_xcom.codecs.registry import registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from airflow_xcom.codecs.model import Codec
+    from airflow_xcom.codecs.nodes import Codec
 
 __all__ = ["FORMATS", "Payload", "decode", "decode_json", "decode_part", "encode", "pack_cells", "unpack_cells"]
 
@@ -288,9 +290,9 @@ def decode_part(
         SelectionError: the value is not a table, or that type cannot hold a column of it.
         DecodeError: see :func:`decode`.
     """
-    from airflow_xcom.codecs.bodies.arrow_ranges import ArrowRanges
-    from airflow_xcom.codecs.builtin import conversion
-    from airflow_xcom.codecs.builtin.selection import Wanted, select
+    from airflow_xcom.codecs.formats.arrow.ranges import ArrowRanges
+    from airflow_xcom.codecs.tables import convert as conversion
+    from airflow_xcom.codecs.tables.select import Wanted, select
 
     if as_ not in {None, *conversion.FAMILIES}:
         raise SelectionError(f"as_={as_!r}: give {', '.join(map(repr, conversion.FAMILIES))}, or None")

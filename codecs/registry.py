@@ -15,6 +15,7 @@ import threading
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_xcom.codecs.discovery import distribution_of_point, supplier_of
 from airflow_xcom.codecs.errors import (
     CorruptPayloadError,
     MissingLibraryError,
@@ -24,9 +25,8 @@ from airflow_xcom.codecs.errors import (
     UnsupportedTypeError,
     UnusableLibraryError,
 )
-from airflow_xcom.codecs.instances import restore, state_of
-from airflow_xcom.codecs.model import Codec
-from airflow_xcom.codecs.suppliers import distribution_of_point, supplier_of
+from airflow_xcom.codecs.nodes import Codec
+from airflow_xcom.codecs.object_state import restore, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -35,34 +35,34 @@ __all__ = ["ENTRY_POINT_GROUP", "Registry", "codec", "registry"]
 
 ENTRY_POINT_GROUP = "airflow_xcom.codecs"
 
-_STDLIB = ("scalars", "containers", "times")
-_CLASSES = ("classes", "models")
-_PANDAS = ("pandas_scalars", "pandas_index", "pandas_frame")
+_STDLIB = ("stdlib.scalars", "stdlib.containers", "stdlib.times")
+_CLASSES = ("classes.generated", "classes.pydantic")
+_PANDAS = ("pandas.scalars", "pandas.index", "pandas.frame")
 
 # Root package of a type or tag -> the modules of airflow_xcom.codecs.builtin that may hold its codec.
 _HOMES: dict[str, tuple[str, ...]] = {
     "builtins": (*_STDLIB, *_CLASSES),  # every class derives from object
     "class": _CLASSES,
-    "decimal": ("scalars",),
-    "fractions": ("scalars",),
-    "uuid": ("scalars",),
-    "ipaddress": ("scalars",),
-    "pathlib": ("scalars",),
-    "collections": ("containers",),
-    "datetime": ("times",),
-    "zoneinfo": ("times",),
-    "pytz": ("times",),
-    "dateutil": ("times",),
+    "decimal": ("stdlib.scalars",),
+    "fractions": ("stdlib.scalars",),
+    "uuid": ("stdlib.scalars",),
+    "ipaddress": ("stdlib.scalars",),
+    "pathlib": ("stdlib.scalars",),
+    "collections": ("stdlib.containers",),
+    "datetime": ("stdlib.times",),
+    "zoneinfo": ("stdlib.times",),
+    "pytz": ("stdlib.times",),
+    "dateutil": ("stdlib.times",),
     "pendulum": ("pendulum",),
-    "numpy": ("numpy",),
+    "numpy": ("numpy.array",),
     "pandas": _PANDAS,
-    "pyarrow": ("arrow",),
+    "pyarrow": ("arrow.values",),
     "polars": ("polars",),
     "scipy": ("scipy",),
     "xarray": ("xarray",),
-    "shapely": ("shapely",),
-    "pyproj": ("pyproj",),
-    "geopandas": ("geopandas",),
+    "shapely": ("geo.shapely",),
+    "pyproj": ("geo.pyproj",),
+    "geopandas": ("geo.geopandas",),
 }
 
 _TAG = r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)+"

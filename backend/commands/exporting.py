@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.commands.selection import add_output, add_source, one
 from airflow_xcom.backend.commands.terminal import human, say
-from airflow_xcom.backend.export import FORMATS
+from airflow_xcom.backend.maintenance.export import FORMATS
 
 if TYPE_CHECKING:
     import argparse
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write it; what stands in the way is raised."""
-    from airflow_xcom.backend.export import export, format_of
+    from airflow_xcom.backend.maintenance.export import export, format_of
 
     form = format_of(options.to, options.format)
     left_out = export(_value(options), options.to, form, force=options.force)
@@ -54,14 +54,14 @@ def _value(options: argparse.Namespace) -> Any:
         ClassNotAllowedError: it is of a class that may not be restored here; the message has the line to add.
         DecodeError, StoreError, XComNotFoundError: it cannot be read, or found.
     """
-    from airflow_xcom.backend.pulling import Unread, prepare
+    from airflow_xcom.backend.pull import Unread, prepare
 
     if options.blob:
-        from airflow_xcom.backend.places import read_blob_at
+        from airflow_xcom.backend.blob_urls import read_blob_at
 
         prepare()
         return read_blob_at(options.blob)
-    from airflow_xcom.backend.rows import metadata_rows
+    from airflow_xcom.backend.database.xcom_rows import metadata_rows
 
     with metadata_rows() as rows:
         row = one(rows, options)

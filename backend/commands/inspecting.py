@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from airflow_xcom.backend.rows import Found
+    from airflow_xcom.backend.database.xcom_rows import Found
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _of_blob(options: argparse.Namespace) -> dict[str, Any]:
-    from airflow_xcom.backend.places import open_blob
+    from airflow_xcom.backend.blob_urls import open_blob
     from airflow_xcom.codecs import outline
 
     url, fetch, size = open_blob(options.blob)
@@ -59,7 +59,7 @@ def _of_blob(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _of_row(options: argparse.Namespace) -> dict[str, Any]:
-    from airflow_xcom.backend.rows import metadata_rows
+    from airflow_xcom.backend.database.xcom_rows import metadata_rows
     from airflow_xcom.codecs import CodecError
 
     with metadata_rows() as rows:
@@ -87,7 +87,7 @@ def _outline(row: Found, rows: int) -> dict[str, Any]:
 
 
 def _not_allowed(found: dict[str, Any]) -> list[str]:
-    from airflow_xcom.backend.airflow import allows_class
+    from airflow_xcom.backend.compat import allows_class
     from airflow_xcom.codecs import refused_classes, registry
 
     registry.allow_classes(allows_class)

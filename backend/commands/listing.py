@@ -13,7 +13,7 @@ from airflow_xcom.backend.commands.terminal import count, human, say
 if TYPE_CHECKING:
     import argparse
 
-    from airflow_xcom.backend.rows import Found
+    from airflow_xcom.backend.database.xcom_rows import Found
 
 __all__ = ["HELP", "add_arguments", "described", "run", "summary_text"]
 
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List; 1 if there are rows that cannot be read."""
-    from airflow_xcom.backend.rows import metadata_rows
+    from airflow_xcom.backend.database.xcom_rows import metadata_rows
 
     unreadable = 0
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from airflow_xcom.backend.migrate import Moves
+    from airflow_xcom.backend.maintenance.migrate import Moves
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Move, or count what would be moved; 1 if something could not be."""
-    from airflow_xcom.backend.migrate import migrate
-    from airflow_xcom.backend.rows import metadata_rows
+    from airflow_xcom.backend.database.xcom_rows import metadata_rows
+    from airflow_xcom.backend.maintenance.migrate import migrate
 
     with metadata_rows() as rows:
         moves = migrate(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator
 
-    from airflow_xcom.backend.retain import Retained
+    from airflow_xcom.backend.maintenance.retain import Retained
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -42,8 +42,8 @@ def run(options: argparse.Namespace) -> int:
     """List what would be, or was, retired; 1 if something that should have been could not be."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    from airflow_xcom.backend.retain import retain
-    from airflow_xcom.backend.runs import metadata_runs
+    from airflow_xcom.backend.database.dag_runs import metadata_runs
+    from airflow_xcom.backend.maintenance.retain import retain
 
     tell = _tell_json if options.output == "json" else _tell
     try:

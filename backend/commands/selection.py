@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.backend.reference import Coordinate
+from airflow_xcom.backend.envelope import Coordinate
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from airflow_xcom.backend.rows import Found, Rows
+    from airflow_xcom.backend.database.xcom_rows import Found, Rows
 
 __all__ = ["add_filters", "add_kinds", "add_output", "add_source", "is_of", "one", "place_of", "wanted"]
 

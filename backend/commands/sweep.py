@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.commands.terminal import say, seconds
-from airflow_xcom.backend.sweep import GRACE, WAIT, Report, sweep
+from airflow_xcom.backend.maintenance.sweep import GRACE, WAIT, Report, sweep
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from airflow_xcom.backend.live import RowSource
-    from airflow_xcom.backend.sweep import StoreReport, Tally
+    from airflow_xcom.backend.maintenance.references import RowSource
+    from airflow_xcom.backend.maintenance.sweep import StoreReport, Tally
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -102,20 +102,20 @@ def _row_source(options: argparse.Namespace) -> Iterator[RowSource]:
     if options.rest:
         yield _rest(options.rest, options.token_file)
         return
-    from airflow_xcom.backend.live import DatabaseRows
-    from airflow_xcom.backend.rows import metadata_rows
+    from airflow_xcom.backend.database.xcom_rows import metadata_rows
+    from airflow_xcom.backend.maintenance.references import DatabaseRows
 
     with metadata_rows() as rows:
         yield DatabaseRows(rows)
 
 
 def _rest(where: str, token_file: Path | None) -> RowSource:
-    from airflow_xcom.backend.rest import RestRows
+    from airflow_xcom.backend.maintenance.rest_rows import RestRows
 
     if "://" in where:
         token = token_file.read_text(encoding="utf-8").strip() if token_file else os.environ.get(_TOKEN)
         return RestRows(where, token)
-    from airflow_xcom.backend.airflow import connection
+    from airflow_xcom.backend.compat import connection
 
     found = connection(where)
     host = found.host if "://" in (found.host or "") else f"{found.schema or 'http'}://{found.host}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from airflow_xcom.backend.rows import Found, Rows
+    from airflow_xcom.backend.database.xcom_rows import Found, Rows
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Verify; 1 if anything is not what was written."""
-    from airflow_xcom.backend.rows import metadata_rows
+    from airflow_xcom.backend.database.xcom_rows import metadata_rows
 
     totals = Totals()
     with metadata_rows() as rows:
@@ -81,7 +81,7 @@ _FINE = ("ok", "in the row", "changed meanwhile")
 
 def _failures(rows: Rows, options: argparse.Namespace, totals: Totals) -> Iterator[tuple[Found, str, str]]:
     """What is not as it was written: the row, its state and why."""
-    from airflow_xcom.backend.pulling import Unread, side_by_side
+    from airflow_xcom.backend.pull import Unread, side_by_side
 
     told = time.monotonic()
     found = (Unread(row.stored, row) for row in rows.found(wanted(options)) if is_of(row, options))

@@ -45,7 +45,7 @@ def _open(url: str, timeout: float) -> Store:
         return FileStore(url)
     if scheme in _EXTRAS:
         try:
-            from airflow_xcom.backend.stores.objects import ObjectStore
+            from airflow_xcom.backend.stores.object_store import ObjectStore
         except ImportError as error:
             advice = f"{scheme}:// needs {error.name}: pip install 'airflow-xcom-codecs[{_EXTRAS[scheme]}]'"
             raise SettingsError("path", url, advice) from error

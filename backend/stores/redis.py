@@ -380,7 +380,7 @@ class RedisStore:
         return server
 
     def _connection(self, conn_id: str) -> Any:
-        from airflow_xcom.backend.airflow import connection
+        from airflow_xcom.backend.compat import connection
 
         try:
             return connection(conn_id)

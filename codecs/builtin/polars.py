@@ -26,14 +26,14 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from airflow_xcom.codecs.builtin.arrow_summary import summarize_columns, text_of
+from airflow_xcom.codecs.builtin.arrow.summary import summarize_columns, text_of
 from airflow_xcom.codecs.errors import (
     CorruptPayloadError,
     EncodeError,
     LibraryVersionError,
     UnsupportedValueError,
 )
-from airflow_xcom.codecs.model import Codec, Table, as_dict, as_list
+from airflow_xcom.codecs.nodes import Codec, Table, as_dict, as_list
 
 __all__ = ["CODECS"]
 

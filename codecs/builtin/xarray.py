@@ -32,7 +32,7 @@ from airflow_xcom.codecs.errors import (
     UnsupportedTypeError,
     UnsupportedValueError,
 )
-from airflow_xcom.codecs.model import Codec, as_dict, as_list
+from airflow_xcom.codecs.nodes import Codec, as_dict, as_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

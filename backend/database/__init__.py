@@ -1,0 +1,1 @@
+"""The metadata database: rows of XComs, runs of Dags."""

@@ -1,0 +1,1 @@
+"""What keeps stores and rows in order: sweep, retain, migrate, export."""

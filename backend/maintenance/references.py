@@ -1,0 +1,156 @@
+"""Which blobs are referred to, as a metadata database or Airflow's REST API tells."""
+
+from __future__ import annotations
+
+import json
+import re
+from array import array
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow_xcom.backend.envelope import ENVELOPE_KEY, Envelope
+from airflow_xcom.backend.errors import UnknownStoreError
+from airflow_xcom.codecs import CodecError, NewerFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from airflow_xcom.backend.database.xcom_rows import Rows
+
+__all__ = ["DatabaseRows", "Live", "RowSource", "SweepError", "identity"]
+
+# A path ends in a key, 32 hexadecimal digits that no other path has, and what the format or an unfinished blob adds.
+_UNIQUE = re.compile(r"\.([0-9a-f]{32})(?![0-9a-f])")
+_OURS = re.compile(r"(?:[^/\n]+/){3}-?\d+/(\.?)[^/#\n]*\.([0-9a-f]{32})(?:\.arrow|\.msgpack)?(\.tmp)?(?:#[^\n]*)?")
+_DIGITS = 16  # of them tell a path from a million others; were two the same, a blob would stay that might go
+
+
+class SweepError(CodecError, RuntimeError):
+    """A sweep cannot know what is referred to, and so deletes nothing more."""
+
+
+class RowSource(Protocol):
+    """Where the rows with XComs are read."""
+
+    def marked(self) -> Iterator[tuple[str, str]]:
+        """The rows that may refer to a blob: what to call each, and its JSON text."""
+
+    def check(self, dags: Iterable[str]) -> None:
+        """Raises SweepError unless all rows of these Dags can be seen."""
+
+
+@dataclass(frozen=True)
+class DatabaseRows:
+    """The rows of a metadata database.
+
+    Raises:
+        SweepError: there is no table with XComs.
+    """
+
+    rows: Rows
+    page: int = 2000
+
+    def __post_init__(self) -> None:
+        if not self.rows.tables:
+            raise SweepError("the metadata database has no table of XComs; is it Airflow's?")
+
+    def marked(self) -> Iterator[tuple[str, str]]:
+        return self.rows.marked(self.page)
+
+    def check(self, dags: Iterable[str]) -> None:
+        """All of them can be seen."""
+
+
+@dataclass
+class Live:
+    """What is referred to: 8 bytes for each reference.
+
+    Attributes:
+        rows: that were read.
+        unreadable: of them, of which no store can be made out; what they seem to name counts all the same.
+    """
+
+    rows: int = 0
+    unreadable: int = 0
+    _found: array[int] = field(default_factory=lambda: array("Q"))
+    _sorted: Any = None
+    _stores: set[tuple[str, str]] = field(default_factory=set)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def add(self, row: str, text: str) -> None:
+        """Take note of whatever the text of a row names.
+
+        It need not be a reference that can be read: text that looks like the path of one of our blobs protects it.
+
+        Raises:
+            SweepError: a later release wrote the row, and only that knows what it refers to; or the row refers to a
+                store that is not configured here, and this may be the wrong configuration.
+        """
+        self.rows += 1
+        self._found.extend([int(found[:_DIGITS], 16) for found in _UNIQUE.findall(text)])
+        try:
+            value = _loads(text)
+            envelope = None if self._is_known(value) else Envelope.from_json(value)
+        except NewerFormatError as error:
+            raise SweepError(f"{row} cannot be read: {error}; run the sweep with the newest release in use") from error
+        except (ValueError, TypeError, RecursionError, CodecError):
+            envelope = None
+            self.unreadable += 1
+        if envelope is not None and envelope.reference is not None:
+            self._check_store(row, envelope)
+
+    def _is_known(self, value: Any) -> bool:
+        """Whether it is of our version and of a store that was met before: all that matters, and quickly seen."""
+        try:
+            content = value[ENVELOPE_KEY]
+            reference = content["ref"]
+            return content["version"] == 1 and (reference["store"], reference["url"]) in self._stores
+        except (KeyError, TypeError):
+            return False
+
+    def _check_store(self, row: str, envelope: Envelope) -> None:
+        reference = envelope.reference
+        if reference is None:
+            return
+        from airflow_xcom.backend.blobs import store_name  # not at the top: the command line must load nothing
+
+        try:
+            store_name(reference)
+        except UnknownStoreError as error:
+            raise SweepError(f"{row}: {error}") from error
+        self._stores.add((reference.store, reference.url))
+
+    def seal(self) -> None:
+        """Make it ready to be asked; nothing is added any more."""
+        import numpy as np
+
+        self._sorted = np.sort(np.frombuffer(self._found, np.uint64))
+
+    def holds(self, identities: list[int]) -> list[bool]:
+        """Whether each is referred to."""
+        import numpy as np
+
+        asked = np.array(identities, np.uint64)
+        if not len(self._sorted):
+            return [False] * len(identities)
+        places = np.minimum(np.searchsorted(self._sorted, asked), len(self._sorted) - 1)
+        return [bool(same) for same in self._sorted[places] == asked]
+
+
+def identity(path: str) -> int | None:
+    """What :class:`Live` knows a blob by, whole or not; None if its path is not one that this backend makes."""
+    found = _OURS.fullmatch(path)
+    if found is None or not path.isascii() or bool(found[1]) != bool(found[3]):  # ".….tmp", see stores/files.py
+        return None
+    return int(found[2][:_DIGITS], 16)
+
+
+def _loads(text: str) -> Any:
+    import orjson
+
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return json.loads(text)  # takes NaN and lone surrogates, too

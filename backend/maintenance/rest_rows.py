@@ -1,0 +1,174 @@
+"""The rows of XComs through Airflow's REST API, for where the metadata database cannot be reached."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow_xcom.backend.envelope import ENVELOPE_KEY
+from airflow_xcom.backend.maintenance.references import SweepError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
+    import httpx
+
+__all__ = ["RestRows"]
+
+_PAGE = 100  # entries in a page; the most that the API gives unless it is configured otherwise
+_THREADS = 8
+_ATTEMPTS = 5  # of a request, and of going through all pages
+_TIMEOUT = 60.0  # seconds
+_PASSING = {429, 500, 502, 503, 504}
+_NOT_FOUND = 404
+
+_Entry = dict[str, Any]
+_Place = tuple[Any, ...]
+
+
+class RestRows:
+    """The XComs that the API lists, each of which is then asked for: a listing has no values.
+
+    Args:
+        url: of Airflow, before ``/api/v2``.
+        token: of a user who may read the XComs of all Dags.
+        login: the name and password of one, in place of a token.
+    """
+
+    def __init__(self, url: str, token: str | None = None, login: tuple[str, str] | None = None) -> None:
+        self._url = url.rstrip("/").removesuffix("/api/v2")
+        self._token = token
+        self._login = login
+
+    def __repr__(self) -> str:
+        return f"RestRows({self._url!r})"
+
+    def marked(self) -> Iterator[tuple[str, str]]:
+        """See :class:`airflow_xcom.backend.maintenance.references.RowSource`.
+
+        Raises:
+            SweepError: the API does not answer, or not as it should.
+        """
+        with ThreadPoolExecutor(_THREADS, "airflow-xcom-codecs") as pool:
+            for page in self._all_pages():
+                for entry, text in zip(page, pool.map(self._text, page), strict=True):
+                    if ENVELOPE_KEY in text:
+                        yield f"XCom {_place(entry)}", text
+
+    def check(self, dags: Iterable[str]) -> None:
+        """The listing leaves out what the user may not see, so ask whether there is such a Dag among these."""
+        for dag in dags:
+            answer = self._ask(_entries(dag), {"limit": 1})
+            if answer is None:
+                raise SweepError(f"{self._url} does not say whether the XComs of {dag!r} may be read")
+
+    def _all_pages(self) -> Iterator[list[_Entry]]:
+        for _ in range(_ATTEMPTS):
+            finished = yield from self._pages()
+            if finished:
+                return
+        raise SweepError(f"the XComs that {self._url} lists changed while they were listed, {_ATTEMPTS} times")
+
+    def _pages(self) -> Generator[list[_Entry], None, bool]:
+        """All entries; returns whether none can have been missed.
+
+        They are in the order of their coordinates, but pages go by offset, which shifts when entries go.  So each page
+        begins in the midst of the one before, and what follows an entry that was there, too, is what comes next.
+        """
+        offset, seen = 0, set[_Place]()
+        while True:
+            offset -= len(seen) // 2
+            answer = self._ask(_entries(), {"limit": _PAGE, "offset": offset}) or {}
+            try:
+                entries, total = list(answer["xcom_entries"]), int(answer["total_entries"])
+                places = [_place(entry) for entry in entries]
+            except (KeyError, TypeError, ValueError) as error:
+                raise SweepError(f"{self._url} lists XComs in another form than Airflow 3 does") from error
+            known = [number for number, place in enumerate(places) if place in seen]
+            if seen and not known:
+                return False
+            new = entries[known[-1] + 1 :] if known else entries
+            yield new
+            offset += len(entries)
+            if offset >= total:
+                return True
+            if not new:
+                return False
+            seen = set(places)
+
+    def _text(self, entry: _Entry) -> str:
+        """The value of an entry as JSON; empty if it is gone."""
+        dag, run, task, index, key = _place(entry)
+        path = f"{_entries(dag, run, task)}/{quote(key)}"
+        found = self._ask(path, {"map_index": index, "deserialize": "false", "stringify": "false"})
+        if found is None:
+            listed = self._ask(_entries(dag, run, task), {"xcom_key": key, "map_index": index})
+            if listed is None or listed["total_entries"]:
+                raise SweepError(f"{self._url} lists an XCom that it does not give: {_place(entry)}")
+            return ""
+        if "value" not in found:
+            raise SweepError(f"{self._url} gives an XCom without its value: {_place(entry)}")
+        value = found["value"]
+        return value if isinstance(value, str) else json.dumps(value)
+
+    def _ask(self, path: str, query: dict[str, Any]) -> dict[str, Any] | None:
+        """What the API answers; None if there is no such thing."""
+        import httpx
+
+        reason = ""
+        for attempt in range(_ATTEMPTS):
+            time.sleep(0.2 * (2**attempt - 1))
+            try:
+                answer = self._client.get(path, params=query)
+            except httpx.TransportError as error:
+                reason = f"{type(error).__name__}: {error}"
+                continue
+            if answer.status_code == _NOT_FOUND:
+                return None
+            if answer.is_success:
+                return self._parsed(answer)
+            reason = f"status {answer.status_code}"
+            if answer.status_code not in _PASSING:
+                break
+        raise SweepError(f"{self._url} does not give its XComs ({path}): {reason}")
+
+    def _parsed(self, answer: httpx.Response) -> dict[str, Any]:
+        try:
+            found = answer.json()
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise SweepError(f"{self._url} does not answer as Airflow's REST API does")
+        return found
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        import httpx
+
+        token = self._token
+        if token is None and self._login is not None:
+            name, password = self._login
+            try:
+                answer = httpx.post(
+                    f"{self._url}/auth/token", json={"username": name, "password": password}, timeout=_TIMEOUT
+                )
+            except httpx.TransportError as error:
+                raise SweepError(f"{self._url} does not answer: {type(error).__name__}: {error}") from error
+            token = self._parsed(answer).get("access_token") if answer.is_success else None
+            if not isinstance(token, str):
+                raise SweepError(f"{self._url} gives no token to {name!r}: status {answer.status_code}")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.Client(base_url=f"{self._url}/api/v2", headers=headers, timeout=_TIMEOUT)
+
+
+def _entries(dag: str = "~", run: str = "~", task: str = "~") -> str:
+    dag, run, task = (part if part == "~" else quote(part, safe="") for part in (dag, run, task))
+    return f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries"
+
+
+def _place(entry: _Entry) -> _Place:
+    return tuple(entry[name] for name in ("dag_id", "run_id", "task_id", "map_index", "key"))

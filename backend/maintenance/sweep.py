@@ -1,0 +1,316 @@
+"""Removing the blobs that no row refers to.
+
+Deleting a run or a Dag, ``airflow db clean``, a key that is overwritten, and a writer that is killed all leave blobs
+that nothing but a comparison of the stores with the rows finds.  What keeps every live value safe is in
+docs/CLEANUP.md; the order of the steps below is part of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from airflow_xcom.backend.envelope import Coordinate, unique_path
+from airflow_xcom.backend.errors import SettingsError
+from airflow_xcom.backend.maintenance.references import Live, SweepError, identity
+from airflow_xcom.backend.settings import settings
+from airflow_xcom.backend.stores import open_store
+from airflow_xcom.backend.stores.base import Blob
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO
+
+    from airflow_xcom.backend.maintenance.references import RowSource
+    from airflow_xcom.backend.stores.base import Store
+
+__all__ = ["GRACE", "WAIT", "Report", "StoreReport", "Tally", "sweep"]
+
+# A blob's time is that of its beginning in some stores, so this exceeds the longest push, its retries and its row's.
+GRACE = 86_400.0  # seconds
+# Between the two looks at the rows, by a clock that does not jump; exceeds the time from a whole blob to its row, and
+# from reading a row to reading its blob.
+WAIT = 300.0  # seconds
+_FRESH = 300.0  # seconds that a look at the rows is good for
+_PAGE = 10_000  # blobs or rows between two signs of progress
+_BATCH = 256  # blobs deleted between two signs of progress
+_THREADS = 8
+_EXAMPLES = 5
+
+
+@dataclass
+class Tally:
+    """So many blobs.
+
+    Attributes:
+        count: of them.
+        size: their bytes.
+        oldest: when the oldest of them was written, by its store's clock (Unix time).
+    """
+
+    count: int = 0
+    size: int = 0
+    oldest: float | None = None
+
+    def add(self, blob: Blob) -> None:
+        """Count one more."""
+        self.count += 1
+        self.size += blob.size
+        self.oldest = blob.modified if self.oldest is None else min(self.oldest, blob.modified)
+
+
+@dataclass
+class StoreReport:
+    """What a sweep found in a store, and did there.
+
+    Attributes:
+        url: of the store.
+        listed: all that is there.
+        foreign: what this backend did not write, which is left.
+        examples: a few paths of these.
+        young: unreferenced or not, they are left because of their age.
+        orphans: unreferenced for longer than the grace period; the sweep deletes these.
+        unfinished: those of them which are parts that killed writers left.
+        dags: the orphans by Dag.
+        deleted: orphans that are gone now.
+        gone: orphans that were gone before this sweep came to them.
+        kept: orphans that a row refers to after all.
+    """
+
+    url: str
+    listed: Tally = field(default_factory=Tally)
+    foreign: Tally = field(default_factory=Tally)
+    examples: list[str] = field(default_factory=list)
+    young: Tally = field(default_factory=Tally)
+    orphans: Tally = field(default_factory=Tally)
+    unfinished: Tally = field(default_factory=Tally)
+    dags: dict[str, Tally] = field(default_factory=dict)
+    deleted: Tally = field(default_factory=Tally)
+    gone: int = 0
+    kept: int = 0
+
+
+@dataclass
+class Report:
+    """How far a sweep is.
+
+    Attributes:
+        phase: what it is doing.
+        stores: by name.
+        rows: with our key that were read at the last look.
+        references: that they have.
+        unreadable: of these rows; whatever they name is taken for referenced.
+        waited: seconds between the two looks that have passed.
+    """
+
+    phase: str = "listing"
+    stores: dict[str, StoreReport] = field(default_factory=dict)
+    rows: int = 0
+    references: int = 0
+    unreadable: int = 0
+    waited: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """As built of JSON natives."""
+        return asdict(self)
+
+
+def sweep(  # noqa: PLR0913 - each is one of the command's options
+    rows: RowSource,
+    report: Report,
+    store: str | None = None,
+    *,
+    grace: float = GRACE,
+    wait: float = WAIT,
+    apply: bool = False,
+    even_all: bool = False,
+) -> Iterator[None]:
+    """Find the blobs that no row refers to, and delete them; an iterator, to be exhausted, that stops at every page.
+
+    The stores are listed before the rows are read: what is in the listing and older than any push lasts has its row by
+    then.  What is to go must be unreferenced at a second look, too, ``wait`` seconds later by a clock that does not
+    jump, and at another one whenever the last is no longer fresh.  No path is ever used twice, so that two
+    sweeps may run at once, and one may be stopped anywhere and started again: it lists what is left.
+
+    Args:
+        rows: where references are read.
+        report: is kept up to date.
+        store: the name of one; None for all that are configured.
+        grace: seconds, by the store's clock; younger blobs are left.
+        wait: seconds between the looks.
+        apply: delete; only count otherwise.
+        even_all: delete even if no row refers to any blob at all.
+
+    Raises:
+        SweepError: it cannot be known what is referred to.
+        SettingsError: there is no store of this name.
+        StoreError: a store cannot be listed, or refuses to delete.  Nothing more is deleted after any error.
+    """
+    stores = _chosen(store)
+    report.stores = {name: StoreReport(opened.url) for name, opened in stores.items()}
+    with ExitStack() as files:
+        old, orphans = (files.enter_context(TemporaryFile("w+", encoding="ascii")) for _ in range(2))
+        for name, opened in stores.items():
+            yield from _list(opened, name, report, grace, old)
+        live = Live()
+        yield from _look(rows, live, report)
+        yield from _compare(live, report, old, orphans)
+        found = [found for found in report.stores.values() if found.orphans.count]
+        rows.check(sorted({dag for each in found for dag in each.dags}))
+        if apply and found:
+            if not len(live) and not even_all:
+                raise SweepError("no XCom refers to any payload: is this the right database? --even-all says so")
+            looked = time.monotonic()
+            yield from _wait(looked + wait, report)
+            yield from _delete(rows, stores, report, orphans)
+        if apply:
+            yield from _prune(stores, report, grace)
+    report.phase = "done"
+    yield
+
+
+def _chosen(name: str | None) -> dict[str, Store]:
+    """The stores by their names; of several names for one store, the first."""
+    configured = settings().stores
+    if name is not None and name not in configured:
+        raise SettingsError("stores", ", ".join(configured), f"there is no {name!r} among them")
+    opened = {each: open_store(url) for each, url in configured.items() if name in {None, each}}
+    urls = [store.url for store in opened.values()]
+    return {each: store for number, (each, store) in enumerate(opened.items()) if store.url not in urls[:number]}
+
+
+def _list(store: Store, name: str, report: Report, grace: float, old: IO[str]) -> Iterator[None]:
+    """Write down what is ours and older than the grace period."""
+    found = report.stores[name]
+    report.phase = f"listing {name}"
+    now: float | None = None
+    for number, blob in enumerate(store.scan(), start=1):
+        found.listed.add(blob)
+        if identity(blob.path) is None:
+            found.foreign.add(blob)
+            found.examples += [blob.path] * (len(found.examples) < _EXAMPLES)
+        else:
+            if now is None:
+                now = _clock(store)
+            if now - blob.modified >= grace:  # equal where times are coarse
+                old.write(f"{name.encode().hex()} {blob.modified!r} {blob.size} {blob.path}\n")
+            else:
+                found.young.add(blob)
+        if not number % _PAGE:
+            yield
+    yield
+
+
+def _clock(store: Store) -> float:
+    """The time by the store's own clock: that of a blob which is written for this."""
+    path = unique_path(Coordinate(key="sweep"), ".msgpack")
+    store.put(path, [b""])
+    try:
+        written = next(iter(store.list(path)), None)
+    finally:
+        store.delete(path)
+    if written is None:
+        raise SweepError(f"the store {store.url} does not list what has just been written to it")
+    return written.modified
+
+
+def _look(rows: RowSource, live: Live, report: Report) -> Iterator[None]:
+    report.phase = "reading the references"
+    for name, text in rows.marked():
+        live.add(name, text)
+        report.rows, report.references, report.unreadable = live.rows, len(live), live.unreadable
+        if not live.rows % _PAGE:
+            yield
+    report.rows, report.references, report.unreadable = live.rows, len(live), live.unreadable
+    live.seal()
+    yield
+
+
+def _compare(live: Live, report: Report, old: IO[str], orphans: IO[str]) -> Iterator[None]:
+    report.phase = "comparing"
+    for batch in _batches(old, _PAGE):
+        for (line, name, blob), is_live in zip(batch, _held(live, batch), strict=True):
+            if not is_live:
+                orphans.write(line)
+                _count_orphan(report.stores[name], blob)
+        yield
+
+
+def _count_orphan(found: StoreReport, blob: Blob) -> None:
+    found.orphans.add(blob)
+    found.dags.setdefault(unquote(blob.path.partition("/")[0]), Tally()).add(blob)
+    if blob.path.endswith(".tmp") or "#" in blob.path:
+        found.unfinished.add(blob)
+
+
+def _wait(until: float, report: Report) -> Iterator[None]:
+    report.phase = "waiting for tasks that are about to write or read"
+    while (left := until - time.monotonic()) > 0:
+        pause = min(left, 1.0)
+        time.sleep(pause)
+        report.waited += pause
+        yield
+
+
+def _delete(rows: RowSource, stores: dict[str, Store], report: Report, orphans: IO[str]) -> Iterator[None]:
+    """Delete what is unreferenced at a look that is fresh."""
+    looked: float | None = None
+    for batch in _batches(orphans, _BATCH):
+        if looked is None or time.monotonic() - looked > _FRESH:
+            looked, live = time.monotonic(), Live()
+            yield from _look(rows, live, report)
+        report.phase = "deleting"
+        kept = _held(live, batch)
+        doomed = [(name, blob) for (_, name, blob), is_live in zip(batch, kept, strict=True) if not is_live]
+        for (_, name, _), is_live in zip(batch, kept, strict=True):
+            report.stores[name].kept += is_live
+        for name, blob, was_there in _deleted(stores, doomed):
+            if was_there:
+                report.stores[name].deleted.add(blob)
+            else:
+                report.stores[name].gone += 1
+        yield
+
+
+def _deleted(stores: dict[str, Store], doomed: list[tuple[str, Blob]]) -> Iterator[tuple[str, Blob, bool]]:
+    """Delete blobs several at a time, and say of each whether it was there; the first failure ends it."""
+    pool = ThreadPoolExecutor(_THREADS, "airflow-xcom-codecs")
+    try:
+        waiting = [pool.submit(stores[name].delete, blob.path) for name, blob in doomed]
+        for (name, blob), done in zip(doomed, waiting, strict=True):
+            yield name, blob, done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _prune(stores: dict[str, Store], report: Report, grace: float) -> Iterator[None]:
+    """Remove what has been empty for the grace period, so that a folder is not taken from under a push."""
+    for name, store in stores.items():
+        if report.stores[name].listed.count:
+            report.phase = f"removing empty folders of {name}"
+            yield
+            store.prune(_clock(store) - grace)
+
+
+def _held(live: Live, batch: list[tuple[str, str, Blob]]) -> list[bool]:
+    identities = [identity(blob.path) for _, _, blob in batch]
+    return live.holds([each for each in identities if each is not None])
+
+
+def _batches(lines: IO[str], size: int) -> Iterator[list[tuple[str, str, Blob]]]:
+    """What was written down, from the beginning: each line, the name of the store, and the blob."""
+    lines.seek(0)
+    parsed = map(_parsed, lines)
+    while batch := list(itertools.islice(parsed, size)):
+        yield batch
+
+
+def _parsed(line: str) -> tuple[str, str, Blob]:
+    name, modified, size, path = line.removesuffix("\n").split(" ", 3)
+    return line, bytes.fromhex(name).decode(), Blob(path, int(size), float(modified))

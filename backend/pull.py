@@ -1,0 +1,217 @@
+"""From rows to values: one, a part of one, or many at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.compat import base_xcom
+from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate, Envelope
+from airflow_xcom.backend.errors import RetiredPayloadError
+from airflow_xcom.backend.settings import settings
+from airflow_xcom.codecs import CodecError, SelectionError, UnknownTagError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["Unread", "is_unread", "located", "prepare", "pull", "pull_all", "side_by_side", "unread"]
+
+_CONTAINERS = frozenset({dict, list})
+_THREADS = 32
+_WAITING = 64  # values that are fetched, or were and are not taken yet
+_BYTES = 256 << 20  # of their payloads; one that has more goes alone
+
+_unread: ContextVar[bool] = ContextVar("whether rows are handed on as they are", default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A row in place of its value.
+
+    Attributes:
+        stored: what the row holds.
+        row: as Airflow gives it.
+    """
+
+    stored: Any
+    row: Any
+
+    @property
+    def size(self) -> int:
+        """The bytes of its blob."""
+        try:
+            envelope = Envelope.from_json(self.stored)
+        except CodecError:
+            return 0
+        return 0 if envelope is None or envelope.reference is None else envelope.reference.size
+
+    def value(self) -> Any:
+        """Raises what ``deserialize_value`` does."""
+        return _restored(self.stored, self.row)
+
+    def part(self, **wanted: Any) -> Any:
+        """Some columns and rows of a table; see :func:`airflow_xcom.codecs.decode_part`."""
+        with located(Coordinate(key=getattr(self.row, "key", None))):
+            envelope = Envelope.from_json(self.stored)
+            if envelope is None:
+                raise SelectionError(
+                    f"the value is a plain {type(self.stored).__name__}, of which no columns or rows can be taken; "
+                    "pull it with xcom_pull"
+                )
+        return _opened(envelope, lambda found: _part(found, **wanted))
+
+
+@contextmanager
+def unread() -> Iterator[None]:
+    """Have Airflow hand on rows, as :class:`Unread`, in place of their values."""
+    token = _unread.set(True)
+    try:
+        yield
+    finally:
+        _unread.reset(token)
+
+
+def is_unread() -> bool:
+    """Whether rows are handed on as they are."""
+    return _unread.get()
+
+
+def pull(stored: Any, row: Any) -> Any:
+    """The value of a row, or in :func:`unread` the row itself."""
+    return Unread(stored, row) if _unread.get() else _restored(stored, row)
+
+
+def _restored(stored: Any, row: Any) -> Any:
+    envelope = None
+    if type(stored) is dict and ENVELOPE_KEY in stored:
+        with located(Coordinate(key=getattr(row, "key", None))):
+            envelope = Envelope.from_json(stored)
+    if envelope is not None:
+        return _opened(envelope, _value)
+    legacy = settings().legacy_backend
+    if legacy is None and _is_itself(stored):
+        return stored
+    return (legacy or base_xcom()).deserialize_value(row)
+
+
+def pull_all(found: Any, act: Callable[[Unread], Any] = Unread.value) -> Any:
+    """What is made of rows that Airflow gave unread: of several, in their order, side by side.
+
+    Raises:
+        CodecError: what the first row raises that cannot be read.
+    """
+    if isinstance(found, list):
+        return found if _unread.get() else list(side_by_side(found, act))
+    return act(found) if isinstance(found, Unread) else found
+
+
+def side_by_side(found: Iterable[Any], act: Callable[[Unread], Any]) -> Iterator[Any]:
+    """What is made of each row, in order, some ahead of being taken; what is no row is handed on."""
+    waiting: deque[tuple[int, Future[Any]]] = deque()
+    flying = 0
+    pool = ThreadPoolExecutor(_THREADS, "airflow-xcom-codecs")
+    try:
+        for row in found:
+            size = row.size if isinstance(row, Unread) else 0
+            while waiting and (len(waiting) >= _WAITING or flying + size > _BYTES):
+                taken, done = waiting.popleft()
+                yield done.result()
+                flying -= taken
+            waiting.append((size, pool.submit(act, row) if isinstance(row, Unread) else _finished(row)))
+            flying += size
+        while waiting:
+            yield waiting.popleft()[1].result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _is_itself(stored: Any) -> bool:
+    """Whether a row's JSON stands for itself: no dict in it has a key that Airflow's serializer gives a meaning to.
+
+    Those keys begin with two underscores (airflow/sdk/serde); what may have one is left to the serializer.  So are the
+    pickles of Airflow 2, which reads them if it is told to.
+    """
+    if type(stored) is bytes:
+        return False
+    level = [stored] if type(stored) in _CONTAINERS else []
+    while level:
+        deeper: list[Any] = []
+        for container in level:
+            items = container
+            if type(container) is dict:
+                if "__" in "".join(container):
+                    return False
+                items = container.values()
+            deeper += [item for item in items if type(item) in _CONTAINERS]
+        level = deeper
+    return True
+
+
+def _finished(value: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(value)
+    return future
+
+
+def _opened(envelope: Envelope, act: Callable[[Envelope], Any]) -> Any:
+    with located(envelope.coordinate):
+        if envelope.retired is not None:
+            raise RetiredPayloadError(envelope.retired.at, envelope.retired.rule, envelope.coordinate.task_id)
+        prepare()
+        try:
+            return act(envelope)
+        except UnknownTagError as error:
+            error.supplier = envelope.suppliers.get(error.tag)
+            raise
+
+
+def _value(envelope: Envelope) -> Any:
+    if envelope.reference is None:
+        from airflow_xcom.codecs import decode_json
+
+        return decode_json(envelope.data)
+    from airflow_xcom.backend.blobs import read_blob
+
+    return read_blob(envelope.reference)
+
+
+def _part(envelope: Envelope, **wanted: Any) -> Any:
+    from airflow_xcom.backend.blobs import read_part
+    from airflow_xcom.codecs import decode_part, encode
+
+    if envelope.reference is not None and envelope.reference.format == "arrow":
+        return read_part(envelope.reference, **wanted)
+    payload = None if envelope.reference is not None else encode(_value(envelope))
+    if payload is None or payload.format != "arrow":
+        raise SelectionError(
+            f"the value is a {envelope.tag}, of which no columns or rows can be taken; pull it with xcom_pull"
+        )
+    data = payload.to_bytes()
+    return decode_part(lambda ranges: [memoryview(data)[slice(*part)] for part in ranges], len(data), **wanted)
+
+
+@cache
+def prepare() -> None:
+    """Make every configured codec and rule known, once in a process, before the first push or pull."""
+    from airflow_xcom.backend.compat import allows_class
+    from airflow_xcom.backend.serde import SERDE_CODEC
+    from airflow_xcom.codecs import registry
+
+    registry.set_fallback(SERDE_CODEC)
+    registry.allow_classes(allows_class)
+    registry.import_modules(settings().modules)
+
+
+@contextmanager
+def located(coordinate: Coordinate) -> Iterator[None]:
+    """Say in every error which XCom it happened to."""
+    try:
+        yield
+    except CodecError as error:
+        error.context = str(coordinate)
+        raise

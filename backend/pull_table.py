@@ -1,0 +1,85 @@
+"""Parts of stored tables, for tasks: some columns or rows, as the type that the task wants."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.compat import resolvable
+from airflow_xcom.backend.pull import Unread, pull_all, unread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["pull_table", "table_of"]
+
+
+def pull_table(
+    ti: Any,
+    task_ids: Any = None,
+    *,
+    columns: Sequence[Any] | None = None,
+    rows: slice | None = None,
+    as_: str | None = None,
+    **where: Any,
+) -> Any:
+    """Some columns and rows of a table that a task pushed, of whose blob no more is read.
+
+    Args:
+        ti: the task instance, as in ``ti.xcom_pull``.
+        task_ids: as in ``ti.xcom_pull``.
+        columns: labels, in the order that is wanted; None for all.
+        rows: with a step of 1; None for all.
+        as_: ``"pandas"``, ``"polars"`` or ``"pyarrow"``; None for the type that was pushed.
+        **where: what else ``ti.xcom_pull`` takes: ``key``, ``dag_id``, ``run_id``, ``map_indexes``, …
+
+    Returns:
+        The table, or a list of them, or None, where ``ti.xcom_pull`` returns a value, a list, or None.
+
+    Raises:
+        UnknownColumnError: there is no such column.
+        SelectionError: a value is not a table, or that type cannot hold a column of it.
+        DecodeError: a payload is gone or damaged.
+        StoreError: a store cannot be read.
+    """
+    with unread():
+        found = _fetched(ti.xcom_pull(task_ids, **where))
+    return pull_all(found, _part_of(columns, rows, as_))
+
+
+def table_of(
+    argument: Any, *, columns: Sequence[Any] | None = None, rows: slice | None = None, as_: str | None = None
+) -> Any:
+    """What a task gives to another as an argument, in part: ``use(table_of(extract(), columns=["a"]))``.
+
+    Args:
+        argument: what a task or its ``[key]`` gives where the Dag is made; not for ``expand``.
+        columns: see :func:`pull_table`.
+        rows: see :func:`pull_table`.
+        as_: see :func:`pull_table`.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not hasattr(argument, "iter_references") or not hasattr(argument, "operator"):
+        msg = f"table_of() takes what a task gives where the Dag is made, not a {type(argument).__name__}"
+        raise TypeError(msg)
+    name = f"table_of({argument!r}, columns={columns!r}, rows={rows!r}, as_={as_!r})"
+    return resolvable(argument, name, _resolved(argument, _part_of(columns, rows, as_)))
+
+
+def _part_of(columns: Sequence[Any] | None, rows: slice | None, as_: str | None) -> Callable[[Unread], Any]:
+    return lambda row: row.part(columns=columns, rows=rows, as_=as_)
+
+
+def _fetched(found: Any) -> Any:
+    """Rows; what is neither one nor a list is a lazy sequence of them, as of a mapped task, or of any in Airflow 2."""
+    return found if isinstance(found, Unread | list | None) else found[:]
+
+
+def _resolved(argument: Any, act: Callable[[Unread], Any]) -> Callable[[Any], Any]:
+    def resolve(context: Any) -> Any:
+        with unread():
+            found = _fetched(argument.resolve(context))
+        return pull_all(found, act)
+
+    return resolve

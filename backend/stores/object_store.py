@@ -1,0 +1,273 @@
+"""Buckets of Amazon S3, Google Cloud Storage and Azure Blob Storage, and of servers that speak as these do.
+
+The client is obstore, for the figures in docs/STORES.md.  It repeats requests that met a passing fault (a connection
+that breaks, a server that is silent, statuses 429 and 5xx) with exponential back-off and jitter.  What it does not dare
+to repeat, such as the start of an upload in parts, is begun anew here: no two blobs have the same path.
+"""
+
+from __future__ import annotations
+
+import itertools
+import mmap
+import os
+import random
+import re
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import obstore
+from obstore.exceptions import BaseError, GenericError
+
+from airflow_xcom.backend.errors import (
+    StoreDeniedError,
+    StoreError,
+    StoreNotFoundError,
+    StoreUnreachableError,
+)
+from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError
+from airflow_xcom.backend.stores.connections import CLIENT_SHARE, Bucket
+from airflow_xcom.backend.stores.multipart_uploads import Uploads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["ObjectStore"]
+
+_PART = 8 << 20  # bytes of one request; S3 takes parts of 5 MiB and more
+_PARALLEL = 8  # requests of one large blob at a time; with _PART it bounds the memory of a push
+_MAPPED = 1 << 16  # bytes from which memory comes in pages, which go back to the system
+
+_STATUS = re.compile(r"status code: (\d{3})")
+_BODY = re.compile(r"(status code: \d{3}[\w ]*|containing an error): .*", re.DOTALL)
+_CODE = re.compile(r"<Code>(\w+)</Code>|\"(?:reason|code)\": ?\"(\w+)\"")
+_SYSTEM = re.compile(r"message: \"([^\"]+)\"|kind: (Timeout)|(dns error)|(IncompleteMessage)|(UnexpectedEof)")
+_NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket (?:does not exist|not found)", re.IGNORECASE)
+
+T = TypeVar("T")
+
+
+class ObjectStore:
+    """Blobs as objects below a prefix of a bucket.
+
+    A small blob is one request each way.  A large one goes up in parts, of which a reader sees nothing until the last
+    has arrived, and comes down in ranges side by side.
+
+    Args:
+        url: ``s3://connection@bucket/prefix``, or ``gs://``, or ``abfs://``.
+        timeout: seconds after which a request is given up, its retries included.
+
+    Raises:
+        SettingsError: the URL is not of this form.
+    """
+
+    host = None
+    _process: ClassVar[int | None] = None
+
+    def __init__(self, url: str, timeout: float) -> None:
+        self._bucket = Bucket.parse(url)
+        self.url = url
+        self._timeout = timeout
+
+    def __repr__(self) -> str:
+        return f"ObjectStore({self.url!r})"
+
+    @cached_property
+    def _client(self) -> Any:
+        return self._bucket.client(self._timeout)
+
+    @property
+    def ttl(self) -> int | None:
+        return None
+
+    def put(self, path: str, chunks: Iterable[Any]) -> None:
+        rest = (memoryview(chunk).cast("B") for chunk in chunks)
+        small: list[memoryview] = []
+        size = 0
+        for chunk in rest:
+            small.append(chunk)
+            size += len(chunk)
+            if size > _PART:
+                self._put_parts(path, _Views(chunks, small, rest))
+                return
+        data = b"".join(small)
+        self._ask("cannot write", path, lambda client: obstore.put(client, path, data, use_multipart=False))
+
+    def _put_parts(self, path: str, views: _Views) -> None:
+        def put(client: Any) -> None:
+            parts = (view for view in views if view)
+            obstore.put(client, path, parts, use_multipart=True, chunk_size=_PART, max_concurrency=_PARALLEL)
+
+        self._ask("cannot write", path, put, again=lambda: views.complete)
+
+    def get(self, path: str) -> memoryview:
+        size, first = self._begin(path)
+        memory = _memory(size)
+        memory[: len(first)] = first
+        starts = range(len(first), size, _PART)
+        self._fill(path, [(start, memory[start : start + _PART]) for start in starts])
+        return memory
+
+    def _begin(self, path: str) -> tuple[int, Any]:
+        """The size of a blob and its first bytes, in one request unless it is empty."""
+
+        def begin(client: Any) -> tuple[int, Any]:
+            try:
+                found = obstore.get(client, path, options={"range": (0, _PART)})
+            except GenericError as error:
+                if "status code: 416" not in str(error):
+                    raise
+                found = obstore.get(client, path)  # an empty blob has no first byte to ask for
+            return found.meta["size"], found.bytes()
+
+        return self._ask("cannot read", path, begin)
+
+    def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
+        memories = [_memory(stop - start) for start, stop in ranges]
+        pieces = [
+            (start + offset, memory[offset : offset + _PART])
+            for (start, _), memory in zip(ranges, memories, strict=True)
+            for offset in range(0, len(memory), _PART)
+        ]
+        self._fill(path, pieces)
+        return memories
+
+    def _fill(self, path: str, pieces: Sequence[tuple[int, memoryview]]) -> None:
+        """Read the bytes from each offset into each memory, several at a time."""
+        if len(pieces) < 2:  # noqa: PLR2004 - a thread would only cost time
+            for start, memory in pieces:
+                self._piece(path, start, memory)
+            return
+        pool = ThreadPoolExecutor(min(_PARALLEL, len(pieces)), "airflow-xcom-codecs")
+        try:
+            for done in [pool.submit(self._piece, path, start, memory) for start, memory in pieces]:
+                done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _piece(self, path: str, start: int, memory: memoryview) -> None:
+        stop = start + len(memory)
+        found = self._ask("cannot read", path, lambda client: obstore.get_range(client, path, start=start, end=stop))
+        if len(found) != len(memory):
+            raise StoreError(self.url, f"cannot read: {path!r} has no bytes {start} to {stop}")
+        memory[:] = found
+
+    def delete(self, path: str) -> bool:
+        if "#" in path:  # see scan
+            return Uploads(self._bucket, self._timeout).abort(path)
+
+        def delete(client: Any) -> None:
+            obstore.head(client, path)  # S3 does not say whether there was something to delete
+            obstore.delete(client, path)
+
+        try:
+            self._ask("cannot delete", path, delete)
+        except BlobNotFoundError:
+            return False
+        return True
+
+    def list(self, prefix: str = "") -> Iterator[Blob]:
+        folder = prefix.rpartition("/")[0] or None  # the client lists whole folders
+        pages: Any = None
+        last: str | None = None
+
+        def next_page(client: Any) -> Any:
+            nonlocal pages
+            if pages is None:
+                pages = obstore.list(client, folder, offset=last, chunk_size=1000)
+            try:
+                return next(pages, None)
+            except BaseException:
+                pages = None  # after a failure they would end, as if nothing more were to come
+                raise
+
+        while page := self._ask("cannot list", prefix, next_page):
+            for entry in page:
+                if entry["path"].startswith(prefix):
+                    yield Blob(entry["path"], entry["size"], entry["last_modified"].timestamp())
+            last = page[-1]["path"]
+
+    def scan(self) -> Iterator[Blob]:
+        yield from self.list()
+        if self._bucket.scheme == "s3":
+            yield from Uploads(self._bucket, self._timeout).list()
+
+    def prune(self, before: float) -> None:
+        """A bucket has no folders."""
+
+    def _ask(self, what: str, path: str, request: Callable[[Any], T], *, again: Callable[[], bool] = lambda: True) -> T:
+        """What the client answers, having been asked ``again`` after a fault that it did not retry itself."""
+        self._refuse_fork()
+        began = time.monotonic()
+        for attempt in itertools.count():
+            try:
+                return request(self._client)
+            except (BaseError, FileNotFoundError) as error:
+                cause = type(error)(self._bucket.censored(_plain(error)))
+                failure = self._failure(what, path, error, cause)
+            late = time.monotonic() - began > self._timeout * (1 - CLIENT_SHARE)
+            if late or not again() or not isinstance(failure, StoreUnreachableError):
+                break
+            time.sleep(min(5, 0.1 * 2**attempt) * random.random())  # noqa: S311 - jitter
+        raise failure from cause  # out of the except block, or the client's error would be its context
+
+    def _refuse_fork(self) -> None:
+        """The client's threads are not in a forked child, which would wait for them for ever."""
+        if ObjectStore._process is None:
+            ObjectStore._process = os.getpid()
+        if ObjectStore._process != os.getpid():
+            reason = "cannot be used in a process that was forked after its parent had used a store; spawn it instead"
+            raise StoreError(self.url, reason)
+
+    def _failure(self, what: str, path: str, error: Exception, cause: Exception) -> Exception:
+        text = str(error)
+        status = match[1] if (match := _STATUS.search(text)) else ""
+        if _NO_BUCKET.search(text):
+            return StoreNotFoundError(self.url, f"{what}: {cause}; create the bucket, or correct the URL of the store")
+        if isinstance(error, FileNotFoundError):
+            return BlobNotFoundError(path)
+        if status in {"401", "403"}:
+            advice = f"check the credentials {self._bucket.origin}, and what they are allowed"
+            return StoreDeniedError(self.url, f"{what}: {cause}; {advice}")
+        if "HTTP error" in text or status in {"408", "429"} or status.startswith("5"):
+            advice = f"check the address {self._bucket.origin}, or raise [xcom_codecs] store_timeout"
+            return StoreUnreachableError(self.url, f"{what}: {cause}; {advice}")
+        return StoreError(self.url, f"{what}: {cause}")
+
+
+class _Views:
+    """The chunks of a blob: those of a sequence can be taken again, and those of a stream until one is not kept.
+
+    Attributes:
+        complete: whether the next iteration gives all of them.
+    """
+
+    def __init__(self, chunks: Iterable[Any], kept: Sequence[memoryview], rest: Iterator[memoryview]) -> None:
+        self._chunks = chunks
+        self._kept = kept
+        self._rest = rest
+        self.complete = True
+
+    def __iter__(self) -> Iterator[memoryview]:
+        if isinstance(self._chunks, Sequence):
+            yield from (memoryview(chunk).cast("B") for chunk in self._chunks)
+        else:
+            yield from self._kept
+            self.complete = False
+            yield from self._rest
+
+
+def _plain(error: Exception) -> str:
+    """What an error of the client says, without addresses' queries (which may be signed) and servers' pages."""
+    text = str(error)
+    message = _BODY.sub(r"\1", text.partition("\n\nDebug source")[0])
+    message = re.sub(r"\?[^\s]*", "", message)
+    found = _CODE.search(text) or _SYSTEM.search(text)
+    detail = next(filter(None, found.groups())) if found else ""
+    return f"{message} ({detail})" if detail else message
+
+
+def _memory(size: int) -> memoryview:
+    return memoryview(bytearray(size) if size < _MAPPED else mmap.mmap(-1, size))

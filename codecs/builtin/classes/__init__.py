@@ -1,0 +1,1 @@
+"""Classes restored by their names."""

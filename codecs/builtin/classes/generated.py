@@ -1,0 +1,126 @@
+"""Data classes, attrs classes, named tuples and enumerations, under the names of their classes.
+
+Objects come back without ``__init__``, ``__post_init__``, converters or validators being run: what a field holds is
+what comes back.  Members of an enumeration come back as the very members.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from functools import cache
+from typing import Any
+
+from airflow_xcom.codecs.builtin.classes.names import by_name
+from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
+from airflow_xcom.codecs.nodes import as_dict
+from airflow_xcom.codecs.object_state import check_names, holds, refuse_other_attributes, restore, state_of
+
+_CACHED_HASH = "_attrs_cached_hash"  # of attrs' cache_hash=True; a hash of text is of no use to another process
+
+
+def _declares(cls: type, mark: str) -> bool:
+    """Whether a class bears the mark of a library that generates classes.
+
+    Airflow's own classes are left to its own serializer, which reads what earlier releases of Airflow wrote.
+    """
+    return cls.__module__.partition(".")[0] != "airflow" and any(mark in vars(base) for base in cls.__mro__)
+
+
+def _is_dataclass(cls: type) -> bool:
+    return _declares(cls, "__dataclass_fields__")
+
+
+@cache
+def _dataclass_fields(cls: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls))
+
+
+def _take_dataclass(value: Any) -> dict[str, Any]:
+    cls: Any = type(value)
+    return state_of(value, _dataclass_fields(cls))
+
+
+def _restore_dataclass(cls: Any, state: dict[str, Any]) -> Any:
+    return restore(cls, _dataclass_fields(cls), state)
+
+
+def _is_attrs(cls: type) -> bool:
+    return _declares(cls, "__attrs_attrs__")
+
+
+def _attrs_fields(cls: Any, *, hashed: bool) -> tuple[str, ...]:
+    names = (field.name for field in cls.__attrs_attrs__)
+    return (*names, _CACHED_HASH) if hashed else tuple(names)
+
+
+def _take_attrs(value: Any) -> dict[str, Any]:
+    hashed = holds(value, _CACHED_HASH)
+    state = state_of(value, _attrs_fields(type(value), hashed=hashed))
+    return {**state, _CACHED_HASH: None} if hashed else state
+
+
+def _restore_attrs(cls: type, state: dict[str, Any]) -> Any:
+    hashed = _CACHED_HASH in as_dict(state) and state[_CACHED_HASH] is None
+    return restore(cls, _attrs_fields(cls, hashed=hashed), state)
+
+
+def _is_namedtuple(cls: Any) -> bool:
+    return tuple in cls.__mro__ and any(isinstance(vars(base).get("_fields"), tuple) for base in cls.__mro__)
+
+
+def _take_namedtuple(value: Any) -> dict[str, Any]:
+    items, names = tuple(tuple.__iter__(value)), type(value)._fields
+    refuse_other_attributes(value, ())
+    if len(items) != len(names):
+        msg = f"the {type(value).__qualname__} has {len(items)} items for its {len(names)} fields"
+        raise UnsupportedValueError(msg)
+    return dict(zip(names, items, strict=True))
+
+
+def _restore_namedtuple(cls: Any, state: dict[str, Any]) -> Any:
+    check_names(cls, cls._fields, state)
+    return tuple.__new__(cls, [state[name] for name in cls._fields])
+
+
+def _is_enum(cls: type) -> bool:
+    return enum.Enum in cls.__mro__
+
+
+def _is_combination(value: Any, again: Any) -> bool:
+    """Whether the number gives the value again; early 3.11 makes a new object each time if it has unnamed bits."""
+    return again is value or (type(again) is type(value) and again.__dict__ == value.__dict__)
+
+
+def _take_enum(value: Any) -> str | int:
+    """The name of a member; the number of a combination of flags, which has none."""
+    cls, name = type(value), value._name_
+    if isinstance(name, str) and cls.__members__.get(name) is value:
+        return name
+    number = value._value_
+    if isinstance(value, enum.Flag) and type(number) is int and _is_combination(value, cls(number)):
+        return number
+    msg = f"{value!r} is no member of {cls.__qualname__}"
+    raise UnsupportedValueError(msg)
+
+
+def _restore_enum(cls: Any, state: str | int) -> Any:
+    member: Any = None
+    if type(state) is str:
+        member = cls.__members__.get(state)
+    elif type(state) is int and enum.Flag in cls.__mro__:
+        member = cls(state)
+        if member._value_ != state:
+            member = None
+    if member is None:
+        msg = f"{cls.__qualname__} has no member {state!r}; keep the members that stored values use"
+        raise CorruptPayloadError(msg)
+    return member
+
+
+CODECS = (
+    by_name("class.enum", "an enumeration", _is_enum, _take_enum, _restore_enum),
+    by_name("class.namedtuple", "a named tuple", _is_namedtuple, _take_namedtuple, _restore_namedtuple),
+    by_name("class.attrs", "an attrs class", _is_attrs, _take_attrs, _restore_attrs),
+    by_name("class.dataclass", "a data class", _is_dataclass, _take_dataclass, _restore_dataclass),
+)

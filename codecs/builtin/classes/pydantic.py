@@ -1,0 +1,53 @@
+"""Models of pydantic 2, under the names of their classes.
+
+The state is the one that pydantic itself pickles: field values as they are, which fields were set, extra values and
+private attributes.  Nothing is validated again, so that a model comes back even where it was made with
+``model_construct``.  This module does not import pydantic.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_xcom.codecs.builtin.classes.names import by_name
+from airflow_xcom.codecs.errors import CorruptPayloadError
+from airflow_xcom.codecs.object_state import holds, restore, state_of
+
+_SET, _EXTRA, _PRIVATE = "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"
+
+
+def _is_model(cls: type) -> bool:
+    return any(base.__module__ == "pydantic.main" and base.__qualname__ == "BaseModel" for base in cls.__mro__)
+
+
+def _take(value: Any) -> list[Any]:
+    """Field values, names of the fields that were set, extra values or null, private attributes or null."""
+    fields = state_of(value, tuple(type(value).__pydantic_fields__), beside=(_SET, _EXTRA, _PRIVATE))
+    return [fields, sorted(getattr(value, _SET)), getattr(value, _EXTRA, None), getattr(value, _PRIVATE, None)]
+
+
+def _restore(cls: Any, state: list[Any]) -> Any:
+    fields, names, extra, private = state
+    if not _is_text(names) or not _is_mapping(extra) or not _is_mapping(private):
+        msg = f"the state of {cls.__qualname__} is not that of a pydantic model"
+        raise CorruptPayloadError(msg)
+    if private is not None and not private.keys() <= cls.__private_attributes__.keys():
+        msg = f"{cls.__qualname__} has the private attributes {list(cls.__private_attributes__)}, not {list(private)}"
+        raise CorruptPayloadError(msg)
+    value = restore(cls, tuple(cls.__pydantic_fields__), fields)
+    object.__setattr__(value, _SET, set(names))
+    for name, item in ((_EXTRA, extra), (_PRIVATE, private)):
+        if item is not None or not holds(value, name):  # a RootModel has None for both in its class
+            object.__setattr__(value, name, item)
+    return value
+
+
+def _is_text(names: Any) -> bool:
+    return type(names) is list and all(type(name) is str for name in names)
+
+
+def _is_mapping(state: Any) -> bool:
+    return state is None or (type(state) is dict and all(type(name) is str for name in state))
+
+
+CODECS = (by_name("class.pydantic", "a pydantic model", _is_model, _take, _restore),)

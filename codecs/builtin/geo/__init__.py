@@ -1,0 +1,1 @@
+"""shapely, pyproj and geopandas."""

@@ -1,0 +1,67 @@
+"""geopandas: the tables of pandas, with columns of geometries.
+
+A ``GeoDataFrame`` has in its meta, as ``"geometry"``, the label of its active geometry column too.  Each column of
+geometries has a CRS of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from geopandas import GeoDataFrame, GeoSeries
+from geopandas.array import GeometryArray, GeometryDtype
+
+from airflow_xcom.codecs.builtin.pandas.frame import (
+    decode_frame,
+    decode_series,
+    decode_values,
+    encode_frame,
+    encode_series,
+    encode_values,
+)
+from airflow_xcom.codecs.builtin.pandas.summary import summarize_array, summarize_frame, summarize_series
+from airflow_xcom.codecs.errors import CorruptPayloadError
+from airflow_xcom.codecs.nodes import Codec, Table
+
+__all__ = ["CODECS"]
+
+
+def _encode_frame(frame: Any) -> Table:
+    table = encode_frame(frame)
+    label = frame._geometry_column_name  # noqa: SLF001 - active_geometry_name hides one that is not there
+    return table if label is None else Table(table.table, {**table.meta, "geometry": label})
+
+
+def _decode_frame(node: Table, version: int) -> Any:
+    frame = decode_frame(node, version)
+    label = node.meta.get("geometry")
+    hash(label)
+    frame.__class__ = GeoDataFrame  # as geopandas does; the constructor would look for a geometry column
+    frame._geometry_column_name = label  # noqa: SLF001 - set_geometry() refuses what del leaves behind
+    return frame
+
+
+def _decode_series(node: Table, version: int) -> Any:
+    series = decode_series(node, version)
+    _check(series.array)
+    series.__class__ = GeoSeries
+    return series
+
+
+def _decode_array(node: Table, version: int) -> Any:
+    return _check(decode_values(node, version))
+
+
+def _check(values: Any) -> Any:
+    if type(values) is not GeometryArray:
+        msg = f"{type(values).__name__} stands where geometries should"
+        raise CorruptPayloadError(msg)
+    return values
+
+
+CODECS = (
+    Codec("geopandas.GeoDataFrame", (GeoDataFrame,), _encode_frame, _decode_frame, summarize=summarize_frame),
+    Codec("geopandas.GeoSeries", (GeoSeries,), encode_series, _decode_series, summarize=summarize_series),
+    Codec("geopandas.GeometryArray", (GeometryArray,), encode_values, _decode_array, summarize=summarize_array),
+    Codec("geopandas.GeometryDtype", (GeometryDtype,), lambda _dtype: None, lambda _node, _version: GeometryDtype()),
+)

@@ -1,0 +1,188 @@
+"""NumPy arrays, scalars and dtypes.
+
+::
+
+    numpy.ndarray      [dtype, shape, elements] | [dtype, shape, elements, "F"]    elements in memory order,
+                                                                                   see numpy_elements
+    numpy.scalar       [dtype, item] | [dtype, elements] | ["U", str] | ["S", bytes]
+    numpy.dtype        dtype                                                       see numpy_dtypes
+    numpy.recarray     the same elements as a numpy.ndarray
+    numpy.MaskedArray  [data, mask | None, fill_value | None, hard_mask] | None for np.ma.masked
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from airflow_xcom.codecs.builtin.numpy.dtypes import SCALAR_TYPES, decode_dtype, encode_dtype
+from airflow_xcom.codecs.builtin.numpy.elements import decode_elements, encode_elements
+from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
+from airflow_xcom.codecs.nodes import Codec, as_list, as_text
+
+__all__ = ["CODECS"]
+
+_Array = np.ndarray[Any, np.dtype[Any]]
+
+# Subclasses that people meet; any other is refused by the registry.
+_REFUSED = (np.matrix, np.memmap, np.ma.core.mvoid, "numpy.char.chararray", "numpy.chararray")
+
+_NUMBERS = (bool, int, float)  # not Decimal: an int() of Decimal("1E+999999999") takes hours
+_MASKED_DATA = (np.ndarray, np.recarray)
+_MASKED_STATE = frozenset(vars(np.ma.MaskedArray(0)))
+
+
+def _encode_array(array: Any) -> list[Any]:
+    if type(array) is not np.ndarray:
+        raise _refusal(array)
+    node = [encode_dtype(array.dtype), list(array.shape), encode_elements(array)]
+    if array.flags.fnc:
+        node.append("F")
+    return node
+
+
+def _refusal(array: Any) -> UnsupportedTypeError:
+    advice = "value.filled()" if isinstance(array, np.ma.MaskedArray) else "np.asarray(value), which copies nothing"
+    return UnsupportedTypeError(f"a {type(array).__name__} would come back as another class; return {advice}")
+
+
+def _decode_array(node: Any, _version: int) -> _Array:
+    spec, shape, elements, order = node if len(as_list(node)) == 4 else (*node, "C")  # noqa: PLR2004
+    for length in as_list(shape):
+        if type(length) is not int or length < 0:
+            msg = f"an array has a dimension of {length!r:.80}"
+            raise CorruptPayloadError(msg)
+    flat = decode_elements(decode_dtype(spec), prod(shape), elements)
+    if as_text(order) not in ("C", "F"):
+        msg = f"an array has the order {order!r:.80}"
+        raise CorruptPayloadError(msg)
+    return flat if len(shape) == 1 else flat.reshape(shape, order=order)
+
+
+def _encode_scalar(scalar: Any) -> list[Any]:
+    dtype = scalar.dtype
+    if dtype.kind == "U":
+        return ["U", str.__str__(scalar)]  # item() drops trailing NULs
+    if dtype.kind == "S":
+        return ["S", bytes(scalar)]
+    spec = encode_dtype(dtype)
+    if dtype.kind in "biu":
+        return [spec, scalar.item()]
+    if dtype.kind in "mM":
+        return [spec, int(scalar.view(np.int64))]
+    if dtype.char in "efd" and scalar == scalar:  # noqa: PLR0124 - not NaN, whose bits a float need not keep
+        return [spec, scalar.item()]
+    return [spec, encode_elements(np.asarray(scalar))]
+
+
+def _decode_scalar(node: Any, _version: int) -> Any:
+    spec, item = node
+    if type(spec) is str and spec == "U" and type(item) is str:
+        return np.str_(item)
+    if type(spec) is str and spec == "S" and type(item) is bytes:
+        return np.bytes_(item)
+    dtype = decode_dtype(spec)
+    if isinstance(item, bytes | memoryview | list) and dtype.kind not in "OT":
+        return decode_elements(dtype, 1, item).copy()[0]
+    if type(item) in _NUMBERS and dtype.kind in "mM":
+        return _exact(np.int64, item).view(dtype.newbyteorder("="))
+    if type(item) in _NUMBERS and dtype.kind in "biuf":
+        return _exact(dtype.type, item)
+    msg = f"{item!r:.80} for a scalar of {dtype!r:.80}"
+    raise CorruptPayloadError(msg)
+
+
+def _exact(kind: Any, item: Any) -> Any:
+    scalar = kind(item)
+    if type(scalar.item()) is not type(item) or scalar.item() != item:
+        msg = f"{item!r:.80} is no {kind.__name__}"
+        raise CorruptPayloadError(msg)
+    return scalar
+
+
+def _encode_recarray(array: Any) -> Any:
+    _refuse_attributes(array, frozenset())
+    return array.view(np.ndarray)
+
+
+def _decode_recarray(array: Any, _version: int) -> Any:
+    if type(array) is not np.ndarray:
+        msg = f"a recarray of {type(array).__name__}"
+        raise CorruptPayloadError(msg)
+    return array.view(np.recarray)
+
+
+def _encode_masked(array: Any) -> list[Any] | None:
+    if array is np.ma.masked:
+        return None
+    data = array.data
+    if type(data) not in _MASKED_DATA:
+        raise _refusal(data)
+    _refuse_attributes(array, _MASKED_STATE)
+    mask = np.ma.getmask(array)
+    # The property fill_value would set the default, which a later astype() then takes for the user's choice.
+    return [data, None if mask is np.ma.nomask else mask, array._fill_value, array.hardmask]  # noqa: SLF001
+
+
+def _decode_masked(node: Any, _version: int) -> Any:
+    if node is None:
+        return np.ma.masked
+    data, mask, fill_value, hard_mask = node
+    if type(data) not in _MASKED_DATA or type(hard_mask) is not bool:
+        msg = f"a masked array of {type(data).__name__}, hard_mask={hard_mask!r:.80}"
+        raise CorruptPayloadError(msg)
+    if mask is not None and (mask.shape, mask.dtype) != (data.shape, np.ma.make_mask_descr(data.dtype)):
+        msg = f"a mask {mask.shape} of {mask.dtype} for data {data.shape} of {data.dtype}"
+        raise CorruptPayloadError(msg)
+    if fill_value is not None and (type(fill_value) is not np.ndarray or fill_value.shape != ()):
+        msg = f"{fill_value!r:.80} is no fill value"
+        raise CorruptPayloadError(msg)
+    array = np.ma.MaskedArray(data, np.ma.nomask if mask is None else mask, hard_mask=hard_mask)
+    array._fill_value = fill_value  # type: ignore[attr-defined]  # noqa: SLF001
+    return array
+
+
+def _refuse_attributes(array: Any, known: frozenset[str]) -> None:
+    extra = sorted(vars(array).keys() - known) + sorted(vars(array).get("_optinfo", ()))
+    if extra:
+        name = type(array).__name__
+        msg = f"the {name} has the attribute {extra[0]!r}, which would be lost; return it beside the array"
+        raise UnsupportedValueError(msg)
+
+
+def _summarize(array: Any) -> dict[str, Any]:
+    return {"shape": list(array.shape), **_summarize_dtype(array.dtype)}
+
+
+def _summarize_scalar(scalar: Any) -> dict[str, Any]:
+    return _summarize_dtype(scalar.dtype)
+
+
+def _summarize_dtype(dtype: Any) -> dict[str, Any]:
+    if dtype.names is None:
+        return {"dtype": str(dtype)}
+    return {"dtype": dtype.name, "fields": list(dtype.names[:20])}
+
+
+CODECS = (
+    Codec("numpy.ndarray", (np.ndarray, *_REFUSED), _encode_array, _decode_array, summarize=_summarize),
+    Codec("numpy.scalar", SCALAR_TYPES, _encode_scalar, _decode_scalar, summarize=_summarize_scalar),
+    Codec(
+        "numpy.dtype",
+        (np.dtype,),
+        encode_dtype,
+        lambda node, _version: decode_dtype(node),
+        subclasses=True,
+        summarize=_summarize_dtype,
+    ),
+    Codec("numpy.recarray", (np.recarray,), _encode_recarray, _decode_recarray, summarize=_summarize),
+    Codec(
+        "numpy.MaskedArray",
+        (np.ma.MaskedArray, type(np.ma.masked)),
+        _encode_masked,
+        _decode_masked,
+        summarize=_summarize,
+    ),
+)

@@ -1,0 +1,147 @@
+"""The elements of a NumPy array as nodes.
+
+::
+
+    elements := Buffer                      the array's own memory; a copy only where it holds padding
+              | bytes                       the same below 4 KiB, where a buffer of its own costs more than a copy
+              | list of values              object, StringDType (None is missing there)
+              | list of the fields' arrays  structured dtypes that hold objects
+
+Raw memory is never read as objects: an element that holds an object holds its address.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from airflow_xcom.codecs.builtin.numpy.dtypes import mantissa_bits
+from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
+from airflow_xcom.codecs.nodes import Buffer
+
+__all__ = ["decode_elements", "encode_elements"]
+
+_Array = np.ndarray[Any, np.dtype[Any]]
+
+_SMALL = 4096  # bytes
+_MOST_EMPTY = 1_000_000  # elements that take no bytes: whatever is done with them takes some for each
+
+
+def encode_elements(array: _Array) -> Any:
+    """The node of the elements in memory order: Fortran's where the array is contiguous in that order only, else C's.
+
+    Raises:
+        UnsupportedValueError: see :func:`_is_sparse`.
+    """
+    dtype: Any = array.dtype
+    if dtype.hasobject:
+        return _encode_values(array.ravel("A"))
+    if not dtype.itemsize and array.size > _MOST_EMPTY:
+        msg = f"{array.size} elements of {dtype!r}, which take no bytes; return its shape"
+        raise UnsupportedValueError(msg)
+    owned = _padding(dtype) if dtype.names is not None or dtype.char in "gG" else None
+    if owned is not None:
+        elements = array.ravel("A").view(np.uint8).reshape(-1, len(owned)) & owned
+        return elements.tobytes() if array.nbytes < _SMALL else Buffer(elements.reshape(-1).data)
+    if array.nbytes < _SMALL:
+        return array.tobytes("A")
+    return Buffer(array.ravel("A").view(np.uint8).data)
+
+
+def _encode_values(flat: Any) -> list[Any]:
+    dtype = flat.dtype
+    if dtype.kind == "T":
+        missing = getattr(dtype, "na_object", None)
+        return [None if item is missing else item for item in flat.tolist()]
+    if dtype.names is None:
+        values: list[Any] = flat.tolist()
+        return values
+    if _is_sparse(dtype):
+        msg = "the fields leave most of each element unused; return np.lib.recfunctions.repack_fields(value)"
+        raise UnsupportedValueError(msg)
+    return [flat[name] for name in dtype.names]
+
+
+@lru_cache(maxsize=32)
+def _padding(dtype: Any) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
+    owned = _owned_bytes(dtype)
+    return None if owned.all() else owned
+
+
+def _owned_bytes(dtype: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """255 for each byte of an element that belongs to its value, 0 for padding.
+
+    Padding holds whatever was in memory: the columns that ``table[["a", "b"]]`` leaves out, or addresses.
+    """
+    base, shape = dtype.subdtype or (dtype, ())
+    if base.names is None:
+        owned = np.full(base.itemsize, 255, np.uint8)
+        if base.char in "gG" and mantissa_bits() == 63:  # noqa: PLR2004 - x87: 10 bytes, stored in 12 or 16
+            parts = owned.reshape(1 if base.char == "g" else 2, -1)
+            (parts if base.isnative else parts[:, ::-1])[:, 10:] = 0
+    else:
+        owned = np.zeros(base.itemsize, np.uint8)
+        for name in base.names:
+            field, offset = base.fields[name][:2]
+            owned[offset : offset + field.itemsize] |= _owned_bytes(field)
+    return np.tile(owned, prod(shape))
+
+
+def _is_sparse(dtype: Any) -> bool:
+    """Whether elements are larger than their fields and the alignment of these account for.
+
+    Objects are stored apart from the element, so a payload need not have paid for the memory.
+    """
+    return bool(dtype.itemsize > sum(dtype.fields[name][0].itemsize + 16 for name in dtype.names))
+
+
+def decode_elements(dtype: np.dtype[Any], count: int, elements: Any) -> _Array:
+    """The 1-d array of ``count`` elements; a view of the buffer where that is aligned.
+
+    Raises:
+        CorruptPayloadError: there are more or fewer elements, or they are of another kind.
+    """
+    if dtype.subdtype is not None:
+        msg = f"elements of {dtype!r}, which only a field can have"
+        raise CorruptPayloadError(msg)
+    if dtype.hasobject:
+        return _decode_values(dtype, count, elements)
+    if not dtype.itemsize and count > _MOST_EMPTY:
+        msg = f"{count} elements of {dtype!r}, which take no bytes"
+        raise CorruptPayloadError(msg)
+    if len(elements) != count * dtype.itemsize:
+        msg = f"{len(elements)} bytes for {count} elements of {dtype.itemsize} bytes"
+        raise CorruptPayloadError(msg)
+    if not len(elements):
+        return np.ndarray((count,), dtype)
+    flat = np.frombuffer(bytearray(elements) if type(elements) is bytes else elements, dtype)
+    return flat if flat.flags.aligned else flat.copy()
+
+
+def _decode_values(dtype: Any, count: int, elements: Any) -> _Array:
+    if dtype.names is not None:
+        return _decode_fields(dtype, count, elements)
+    if type(elements) is not list or len(elements) != count:
+        msg = f"{count} values of {dtype!r} are expected"
+        raise CorruptPayloadError(msg)
+    if dtype.kind == "T":
+        if not all(type(item) is str or (item is None and hasattr(dtype, "na_object")) for item in elements):
+            msg = f"an array of {dtype!r} holds something else than strings"
+            raise CorruptPayloadError(msg)
+        elements = [dtype.na_object if item is None else item for item in elements]
+    return np.fromiter(elements, dtype, count)
+
+
+def _decode_fields(dtype: Any, count: int, parts: Any) -> _Array:
+    fields = {name: dtype.fields[name][0] for name in dtype.names}
+    expected = [(np.ndarray, (count, *field.shape), field.base) for field in fields.values()]
+    if [(type(part), part.shape, part.dtype) for part in parts] != expected or _is_sparse(dtype):
+        msg = f"the fields do not fill {count} elements of {dtype!r:.200}"
+        raise CorruptPayloadError(msg)
+    flat = np.zeros(count, dtype)
+    for name, part in zip(fields, parts, strict=True):
+        flat[name] = part
+    return flat

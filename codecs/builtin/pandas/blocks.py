@@ -1,0 +1,177 @@
+"""The columns of a frame, and the blocks that pandas keeps them in.
+
+pandas holds the columns of one dtype as the rows of one array.  Taken by the block, a wide frame costs little for each
+column.  And columns that follow each other in memory at even distances are given back as one block, in place: in
+hundreds of blocks, pandas would call the frame fragmented.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from airflow_xcom.codecs.builtin.pandas.columns import decode_array, encode_array
+from airflow_xcom.codecs.builtin.pandas.number_columns import NUMBERS, Memory, find_numbers
+from airflow_xcom.codecs.errors import EncodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+try:
+    from pandas.api.internals import create_dataframe_from_blocks  # type: ignore[import-not-found, unused-ignore]
+except ImportError:  # pragma: no cover - before pandas 3
+
+    def create_dataframe_from_blocks(blocks: Any, index: Any, columns: Any) -> Any:
+        """What pandas 3 offers under this name."""
+        from pandas._libs.internals import BlockPlacement  # type: ignore[import-not-found, unused-ignore]
+        from pandas.core.internals import BlockManager  # type: ignore[import-not-found, unused-ignore]
+        from pandas.core.internals import blocks as made  # type: ignore[import-not-found, unused-ignore]
+
+        manager = BlockManager(
+            [
+                made.new_block_2d(made.maybe_coerce_values(made.ensure_block_shape(values, 2)), BlockPlacement(places))
+                for values, places in blocks
+            ],
+            [columns, index],
+        )
+        frame: Any = pd.DataFrame
+        return frame._from_mgr(manager, manager.axes)  # noqa: SLF001
+
+
+__all__ = ["decode_columns", "encode_columns"]
+
+Encoded = tuple[Any, Any]  # the kind and the Arrow array of a column
+Block = tuple[Any, np.ndarray]  # values, and the places of the columns that they are
+
+_SMALL = 4 << 10  # bytes of a block
+_NUMBERS = frozenset(NUMBERS.values())
+_FRAGMENTED = 100  # blocks from which pandas warns when a column is added
+
+
+def encode_columns(frame: Any) -> list[Encoded]:
+    """The kind and the Arrow array of each column, sharing the memory of the frame.
+
+    Raises:
+        EncodeError: some column cannot be stored exactly.
+    """
+    encoded: list[Any] = [None] * frame.shape[1]
+    for values, places in _gathered(frame._mgr.blocks):  # noqa: SLF001 - column by column takes ten times as long
+        try:
+            encode = _encode_whole if values.ndim > 1 and _is_whole(values) else _encode_each
+            for place, column in zip(places.tolist(), encode(values), strict=True):
+                encoded[place] = column
+        except EncodeError as error:
+            label = frame.columns[next(place for place in places if encoded[place] is None)]
+            error.reason = f"column {label!r}: {error.reason}"
+            raise
+    return encoded
+
+
+def _gathered(blocks: Any) -> Iterator[Block]:
+    """The values of blocks, and their places; small ones with numbers, of which there may be thousands, in one copy."""
+    small: dict[tuple[np.dtype[Any], str], list[Block]] = {}  # long and long long are equal
+    for block in blocks:
+        values, places = block.values, block.mgr_locs.as_array  # noqa: PD011 - of a block
+        if type(values) is np.ndarray and values.nbytes < _SMALL and values.dtype in _NUMBERS:
+            small.setdefault((values.dtype, values.dtype.char), []).append((values, places))
+        else:
+            yield _in_rows(values), places
+    for group in small.values():
+        parts, places = zip(*group, strict=True)
+        yield _in_rows(np.concatenate(parts)), np.concatenate(places)
+
+
+def _in_rows(values: Any) -> Any:
+    """The values of a block such that each column of the frame is contiguous.
+
+    A block that lies in memory the other way, as that of ``DataFrame(matrix)`` may, is turned in one copy: taken column
+    by column, it would be read from end to end for every column.
+    """
+    if not isinstance(values.dtype, np.dtype):
+        return values
+    array = values if isinstance(values, np.ndarray) else values.asi8.view(values.dtype)
+    return array if array.strides[1] == array.itemsize else np.ascontiguousarray(array)
+
+
+def _is_whole(values: Any) -> bool:
+    """Whether all columns of a block are of one kind, and one array in memory."""
+    array = values if isinstance(values, np.ndarray) else values.asi8
+    return array.flags.c_contiguous and array.dtype.kind not in "Ob"  # columns of bits would share bytes
+
+
+def _encode_whole(values: Any) -> Iterator[Encoded]:
+    kind, array = encode_array(values.reshape(-1))
+    if array.null_count or not pa.types.is_primitive(array.type):
+        return _encode_each(values)
+    memory, count = array.buffers()[1], values.shape[1]
+    size = count * values.dtype.itemsize
+    # Not array.slice(), of which Arrow writes up to 63 bytes of the next column as well.
+    parts = (memory.slice(row * size, size) for row in range(len(values)))
+    return ((kind, pa.Array.from_buffers(array.type, count, [None, part], null_count=0)) for part in parts)
+
+
+def _encode_each(values: Any) -> Iterator[Encoded]:
+    return (encode_array(column) for column in (values if values.ndim > 1 else [values]))
+
+
+def decode_columns(columns: Any, kinds: dict[str, Any], memory: Memory, index: Any, labels: Any) -> Any:
+    """The frame whose columns :func:`encode_columns` was given.
+
+    Args:
+        columns: the Arrow columns.
+        kinds: place (as text) to kind, where it is not None.
+        memory: what the columns lie in.
+        index: the labels of the rows.
+        labels: the labels of the columns.
+    """
+    blocks: list[Block] = []
+    found: dict[np.dtype[Any], list[tuple[int, int]]] = {}
+    loose: dict[tuple[np.dtype[Any], str], list[tuple[int, np.ndarray]]] = {}  # long and long long are equal
+    for place, column in enumerate(columns):
+        kind = kinds.get(str(place)) if kinds else None
+        if kind is None and (numbers := find_numbers(column, memory)):
+            found.setdefault(numbers[0], []).append((place, numbers[1]))
+            continue
+        values = decode_array(kind, column, memory)
+        if isinstance(values, np.ndarray):
+            loose.setdefault((values.dtype, values.dtype.char), []).append((place, values))
+        else:
+            blocks.append((values, np.array([place])))
+    blocks.extend(_blocks_in_place(found, len(index), memory))
+    blocks.extend(_loose_blocks(loose, merge=len(columns) > _FRAGMENTED))
+    return create_dataframe_from_blocks(blocks, index, labels)
+
+
+def _blocks_in_place(found: dict[np.dtype[Any], list[tuple[int, int]]], count: int, memory: Memory) -> Iterator[Block]:
+    for dtype, pairs in found.items():
+        for run in _even_runs(pairs, dtype.itemsize * count):
+            places, offsets = zip(*run, strict=True)
+            yield memory.matrix(offsets, dtype, count), np.array(places)
+
+
+def _even_runs(pairs: list[tuple[int, int]], least: int) -> Iterator[list[tuple[int, int]]]:
+    """Runs of (column, offset) in which the offsets grow by one distance, of ``least`` or more."""
+    run = pairs[:1]
+    step = 0
+    for pair in pairs[1:]:
+        distance = pair[1] - run[-1][1]
+        if distance >= least and (len(run) == 1 or distance == step):
+            step = distance
+        else:
+            yield run
+            run = []
+        run.append(pair)
+    yield run
+
+
+def _loose_blocks(
+    loose: dict[tuple[np.dtype[Any], str], list[tuple[int, np.ndarray]]], *, merge: bool
+) -> Iterator[Block]:
+    for (dtype, _), pairs in loose.items():
+        for group in [pairs] if merge else [[pair] for pair in pairs]:
+            places, arrays = zip(*group, strict=True)
+            values = arrays[0].reshape(1, -1) if len(arrays) == 1 else np.stack(arrays, dtype=dtype)
+            yield values, np.array(places)

@@ -1,0 +1,414 @@
+"""One-dimensional pandas data as Arrow arrays, and back without a copy.
+
+Beside each Arrow array stands its *kind*: what the Arrow type does not say.  It is None where the type says all
+(numbers, naive times, and the ``str`` of pandas 3), else a name or ``[name, *arguments]``; docs/FORMAT.md lists them.
+The kind names the writer's dtype, so that the reader's pandas infers nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import tzinfo
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from airflow_xcom.codecs.builtin.pandas.number_columns import (
+    NUMBERS,
+    Memory,
+    decode_ticks,
+    decode_typed,
+    decode_with_dtype,
+    encode_numbers,
+    nulls_of,
+    one_chunk,
+    without_nulls,
+)
+from airflow_xcom.codecs.builtin.pandas.object_columns import decode_cells, decode_objects, encode_objects
+from airflow_xcom.codecs.errors import (
+    DecodeError,
+    LibraryVersionError,
+    MissingLibraryError,
+    UnsupportedTypeError,
+    UnsupportedValueError,
+)
+from airflow_xcom.codecs.nodes import as_dict, as_list
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "decode_array",
+    "decode_dictionary",
+    "decode_labels",
+    "encode_array",
+    "encode_dictionary",
+    "encode_labels",
+]
+
+_TEXT = pa.large_string()
+_MOST_UNSEEN = 1_000_000
+_ARGUMENTS = (str, list, dict, bytes)  # of those that have a length
+_NAT = np.iinfo(np.int64).min  # the ordinal of NaT
+
+
+def encode_array(values: Any) -> tuple[Any, Any]:
+    """The kind and the Arrow array, chunked or not, of a NumPy or pandas array.
+
+    Raises:
+        UnsupportedTypeError: its dtype is of another library.
+        EncodeError: some object in it cannot be stored exactly.
+    """
+    dtype = values.dtype
+    if isinstance(dtype, np.dtype):
+        if dtype.kind == "O":
+            return encode_objects(values)
+        return encode_numbers(values if isinstance(values, np.ndarray) else values.asi8.view(dtype))
+    encode = _ENCODERS.get(type(dtype))
+    if encode is None and type(dtype).__module__ == "geopandas.array":
+        from airflow_xcom.codecs.builtin.geo.columns import encode_geometry as encode
+    if encode is None:
+        name = f"{type(dtype).__module__}.{type(dtype).__qualname__}"
+        msg = f"no codec handles the dtype {dtype} ({name}); convert it with astype() to a dtype of pandas or NumPy"
+        raise UnsupportedTypeError(msg)
+    return encode(values)
+
+
+def decode_array(kind: Any, column: Any, memory: Memory) -> Any:
+    """The array that :func:`encode_array` was given: a NumPy array, or a pandas array where the dtype is one of pandas.
+
+    Raises:
+        LibraryVersionError: the pandas installed is too old for the dtype.
+        DecodeError: an Arrow extension type is not registered.
+        ValueError, TypeError, KeyError: the column is not one of this kind.
+    """
+    name, *arguments = [kind] if kind is None or isinstance(kind, str) else as_list(kind)
+    for argument in arguments:  # pandas compares some of them with words, and an index with a word label by label
+        if hasattr(type(argument), "__len__") and type(argument) not in _ARGUMENTS:
+            msg = f"a {type(argument).__name__} in the kind of a column"
+            raise TypeError(msg)
+    return _DECODERS[name](column, memory, *arguments)
+
+
+# -- strings -------------------------------------------------------------------------------------------------
+
+
+def _encode_string(values: Any) -> tuple[Any, Any]:
+    storage = values.dtype.storage
+    missing = "NA" if values.dtype.na_value is pd.NA else "nan"
+    if storage == "python":
+        kind, array = encode_objects(np.asarray(values, dtype=object))
+        return ["string", storage, missing, kind], array
+    column = _joined(values.__arrow_array__())
+    if column.type != _TEXT:
+        column = column.cast(_TEXT)
+    return (None if missing == "nan" else ["string", "pyarrow", missing]), column
+
+
+def _joined(column: Any) -> Any:
+    """One chunk if possible: several would split all columns of the table into record batches."""
+    try:
+        return one_chunk(column)
+    except pa.ArrowInvalid:  # 32-bit offsets cannot address the text of all chunks together
+        return column
+
+
+def _decode_string(column: Any, memory: Memory, storage: str, missing: str, kind: Any = None) -> Any:
+    dtype = _string_dtype(storage, missing)
+    if storage == "python":
+        return pd.array(decode_array(kind, column, memory), dtype=dtype, copy=False)
+    if column.type != _TEXT:
+        msg = f"strings are in a column of {column.type}"
+        raise ValueError(msg)
+    return dtype.__from_arrow__(column)
+
+
+def _string_dtype(storage: str, missing: str) -> Any:
+    make: Any = pd.StringDtype
+    try:
+        return make(storage, na_value={"NA": pd.NA, "nan": np.nan}[missing])
+    except TypeError:  # before pandas 2.3
+        if missing == "NA":
+            return make(storage)
+        if storage == "pyarrow":
+            return make("pyarrow_numpy")
+        what = f"a column of StringDtype({storage!r}, na_value=nan)"
+        raise LibraryVersionError(what, "pandas", pd.__version__, "2.3 or newer") from None
+
+
+def _decode_implied(column: Any, memory: Memory) -> Any:
+    if column.type == _TEXT:
+        return _string_dtype("pyarrow", "nan").__from_arrow__(column)
+    return decode_typed(column, memory)
+
+
+# -- nullable numbers ----------------------------------------------------------------------------------------
+
+
+def _encode_masked(values: Any) -> tuple[Any, pa.Array]:
+    data, mask = np.ascontiguousarray(values._data), values._mask  # noqa: SLF001 - no public way without a copy
+    if data.dtype == bool:
+        data = data & ~mask  # a bit under a null would not come back
+    return "masked", pa.array(data, mask=mask if mask.any() else None, from_pandas=False)
+
+
+def _decode_masked(column: Any, memory: Memory) -> Any:
+    array = one_chunk(column)
+    if array.type == pa.bool_():
+        bits = array.fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003 - the name differs by version
+        return pd.arrays.BooleanArray(bits, nulls_of(array))
+    values = memory.values(array, NUMBERS[array.type])
+    holder = pd.arrays.FloatingArray if values.dtype.kind == "f" else pd.arrays.IntegerArray
+    return holder(values, nulls_of(array))
+
+
+# -- zoned times, periods, intervals -------------------------------------------------------------------------
+
+
+def _encode_zoned(values: Any) -> tuple[Any, pa.Array]:
+    dtype = values.dtype
+    _, ticks = encode_numbers(values.asi8.view(f"M8[{dtype.unit}]"))
+    return ["tz", dtype.tz], ticks.view(pa.timestamp(dtype.unit, _zone_name(dtype.tz)))
+
+
+def _zone_name(zone: Any) -> str:
+    """A name that other tools know; the instants are the same under ``UTC``, and Polars panics at an unknown name."""
+    name = str(getattr(zone, "key", None) or getattr(zone, "zone", None) or "UTC")
+    try:
+        return ZoneInfo(name).key
+    except (KeyError, ValueError, OSError):
+        return "UTC"
+
+
+def _decode_zoned(column: Any, memory: Memory, zone: Any) -> Any:
+    dtype = pd.DatetimeTZDtype(column.type.unit, _checked(zone, tzinfo))
+    return pd.array(decode_ticks(column, memory).view(np.int64), dtype=dtype, copy=False)
+
+
+def _encode_period(values: Any) -> tuple[Any, pa.Array]:
+    ordinals = np.ascontiguousarray(values.asi8)
+    missing = ordinals == _NAT
+    return ["period", values.dtype.freq], pa.array(ordinals, mask=missing if missing.any() else None)
+
+
+def _decode_period(column: Any, memory: Memory, freq: Any) -> Any:
+    array = one_chunk(column)
+    ordinals = memory.values(array, NUMBERS[array.type])
+    if array.null_count:
+        ordinals[nulls_of(array)] = _NAT
+    return pd.arrays.PeriodArray(ordinals, dtype=pd.PeriodDtype(freq))
+
+
+def _encode_interval(values: Any) -> tuple[Any, pa.Array]:
+    specs, ends = zip(*(encode_labels(labels) for labels in (values.left, values.right)), strict=True)
+    return ["interval", values.closed, *specs], pa.StructArray.from_arrays(ends, ["left", "right"])
+
+
+def _decode_interval(column: Any, memory: Memory, closed: Any, *specs: dict[str, Any]) -> Any:
+    ends = without_nulls(column).flatten()
+    left, right = (decode_labels(spec, end, memory) for spec, end in zip(specs, ends, strict=True))
+    return pd.arrays.IntervalArray.from_arrays(left, right, closed)
+
+
+# -- Arrow, sparse, and NumPy in a pandas array --------------------------------------------------------------
+
+
+def _encode_arrow(values: Any) -> tuple[Any, Any]:
+    column = _joined(values.__arrow_array__())
+    if _has_nested_dictionary(column.type):
+        msg = f"Arrow cannot write {column.type}: a dictionary within a dictionary; cast it to the type of its values"
+        raise UnsupportedValueError(msg)
+    return (["arrow", str(column.type)] if "extension<" in str(column.type) else "arrow"), column
+
+
+def _has_nested_dictionary(kind: pa.DataType, *, within: bool = False) -> bool:
+    if pa.types.is_dictionary(kind):
+        return within or _has_nested_dictionary(kind.value_type, within=True)
+    return any(_has_nested_dictionary(kind.field(place).type, within=within) for place in range(kind.num_fields))
+
+
+def _decode_arrow(column: Any, _memory: Memory, name: str | None = None) -> Any:
+    if name not in (None, str(column.type)):
+        msg = f"the Arrow extension type {name} is not registered here, so that its column would become {column.type}"
+        raise DecodeError(msg)
+    return pd.arrays.ArrowExtensionArray(column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column]))
+
+
+def _encode_sparse(values: Any) -> tuple[Any, Any]:
+    dense = values.to_dense()
+    again: Any = pd.arrays.SparseArray(dense, fill_value=values.fill_value, kind=values.kind)
+    if again.dtype != values.dtype or not again.sp_index.equals(values.sp_index):
+        msg = "the sparse array stores its fill value explicitly; normalise it with SparseArray(array.to_dense())"
+        raise UnsupportedValueError(msg)
+    kind, array = encode_array(dense)
+    return ["sparse", values.kind, values.fill_value, kind], array
+
+
+def _decode_sparse(column: Any, memory: Memory, layout: Any, fill_value: Any, kind: Any) -> Any:
+    make: Any = pd.arrays.SparseArray
+    return make(decode_array(kind, column, memory), fill_value=fill_value, kind=layout)
+
+
+def _encode_boxed(values: Any) -> tuple[Any, Any]:
+    kind, array = encode_array(values.to_numpy())
+    return ["array", kind], array
+
+
+def _decode_boxed(column: Any, memory: Memory, kind: Any) -> Any:
+    return pd.arrays.NumpyExtensionArray(decode_array(kind, column, memory))
+
+
+def _decode_geometry(column: Any, _memory: Memory, crs: Any = None, marks: Any = None) -> Any:
+    try:
+        from airflow_xcom.codecs.builtin.geo.columns import decode_geometry
+    except ImportError as error:
+        raise MissingLibraryError("geopandas.GeometryArray", str(error.name).partition(".")[0]) from error
+    return decode_geometry(one_chunk(column), crs, marks or {})
+
+
+# -- labels: one-dimensional indexes -------------------------------------------------------------------------
+
+
+def encode_labels(index: Any) -> tuple[dict[str, Any], Any]:
+    """What rebuilds an Index of one level from its Arrow array, and that array: None for a RangeIndex."""
+    named = {} if index.name is None else {"name": index.name}
+    if isinstance(index, pd.RangeIndex):
+        return {**named, "range": [index.start, index.stop, index.step]}, None
+    values = index.array
+    kind, array = encode_array(values.to_numpy() if type(values) is pd.arrays.NumpyExtensionArray else values)
+    freq = index.freq if isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex) else None
+    spec = {"freq": freq, "kind": kind}
+    return {key: item for key, item in spec.items() if item is not None} | named, array
+
+
+def decode_labels(spec: dict[str, Any], column: Any, memory: Memory) -> Any:
+    """The Index that :func:`encode_labels` was given.
+
+    Raises:
+        ValueError: it has not as many labels as the column has rows; without a column, any number will do.
+    """
+    index = _decode_index(spec, column, memory)
+    if column is not None and len(index) != len(column):
+        msg = f"{len(index)} labels for {len(column)} rows or columns"
+        raise ValueError(msg)
+    return index
+
+
+def _decode_index(spec: dict[str, Any], column: Any, memory: Memory) -> Any:
+    name = as_dict(spec).get("name")
+    if "range" in spec:
+        start, stop, step = spec["range"]
+        len(range(start, stop, step))  # pandas would make one that has no len()
+        return pd.RangeIndex(start, stop, step, name=name)
+    if "labels" in spec:
+        return _checked(spec["labels"], pd.Index)
+    values = decode_array(spec.get("kind"), column, memory)
+    index = pd.Index(values, dtype=values.dtype, copy=False, name=name, tupleize_cols=False)
+    if "freq" in spec:
+        _set_freq(_checked(index, pd.DatetimeIndex | pd.TimedeltaIndex), _checked(spec["freq"], pd.offsets.BaseOffset))
+    return index
+
+
+def _checked(value: Any, kind: Any) -> Any:
+    if not isinstance(value, kind):
+        msg = f"{type(value).__qualname__} stands where {kind} should"
+        raise TypeError(msg)
+    return value
+
+
+def _set_freq(index: Any, freq: Any) -> None:
+    """Give an index its freq unvalidated: after ``tz_convert``, say, pandas keeps one that it would not accept."""
+    holder = index._data if hasattr(index._data, "_freq") else index  # noqa: SLF001 - on the array before pandas 3.1
+    holder._freq = freq  # noqa: SLF001
+
+
+def encode_dictionary(codes: np.ndarray, labels: Any, *, ordered: bool = False) -> tuple[dict[str, Any], Any]:
+    """What rebuilds the labels, and codes into them (-1 for missing) as an Arrow dictionary array."""
+    if not len(codes) and _is_unbounded(labels):
+        msg = f"it has {len(labels)} categories and no rows; drop the categories that are not used"
+        raise UnsupportedValueError(msg)
+    spec, values = encode_labels(labels)
+    if values is None:
+        values = pa.array(labels.to_numpy())
+    elif pa.types.is_dictionary(values.type):  # Arrow cannot write a dictionary within a dictionary
+        of_pandas = isinstance(labels, pd.CategoricalIndex)
+        spec = {"labels": labels}
+        values = encode_labels(labels.categories.take(labels.codes))[1] if of_pandas else values.dictionary_decode()
+    elif not len(codes):  # and it writes no dictionary for no rows
+        spec = {"labels": labels}
+    missing = codes < 0
+    if missing.any():  # Polars refuses a negative code even under a null
+        indices = pa.array(np.where(missing, codes.dtype.type(0), codes), mask=missing)
+    else:
+        indices = pa.array(np.ascontiguousarray(codes))
+    return spec, pa.DictionaryArray.from_arrays(indices, one_chunk(values), ordered=ordered)
+
+
+def _is_unbounded(labels: Any) -> bool:
+    """Whether three forged numbers could make pandas allocate more than the payload justifies."""
+    return isinstance(labels, pd.RangeIndex) and len(labels) > _MOST_UNSEEN
+
+
+def decode_dictionary(spec: dict[str, Any], column: Any, memory: Memory) -> tuple[np.ndarray, Any]:
+    """The codes and labels that :func:`encode_dictionary` was given.
+
+    Raises:
+        ValueError: a code has no label.
+    """
+    if not len(column) and spec.keys() & {"labels", "range"}:
+        labels = decode_labels(spec, None, memory)
+        if _is_unbounded(labels):
+            msg = f"{len(labels)} labels and no rows"
+            raise ValueError(msg)
+        return np.empty(0, np.int8), labels
+    array = one_chunk(column)
+    labels = decode_labels(spec, array.dictionary, memory)
+    codes = memory.values(array.indices, NUMBERS[array.indices.type])
+    if array.indices.null_count:
+        codes[nulls_of(array.indices)] = -1
+    if len(codes) and not -1 <= codes.min() <= codes.max() < len(labels):
+        msg = f"codes from {codes.min()} to {codes.max()} for {len(labels)} labels"
+        raise ValueError(msg)
+    return codes, labels
+
+
+def _encode_category(values: Any) -> tuple[Any, pa.Array]:
+    spec, array = encode_dictionary(values.codes, values.categories, ordered=values.ordered)
+    return ["category", spec], array
+
+
+def _decode_category(column: Any, memory: Memory, spec: dict[str, Any]) -> Any:
+    codes, categories = decode_dictionary(spec, column, memory)
+    return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(categories, ordered=column.type.ordered))
+
+
+_MASKED = [f"{name}{size}Dtype" for name in ("Int", "UInt") for size in (8, 16, 32, 64)]
+_ENCODERS: dict[type, Callable[[Any], tuple[Any, Any]]] = {
+    **{getattr(pd, name): _encode_masked for name in (*_MASKED, "Float32Dtype", "Float64Dtype", "BooleanDtype")},
+    pd.ArrowDtype: _encode_arrow,
+    pd.CategoricalDtype: _encode_category,
+    pd.DatetimeTZDtype: _encode_zoned,
+    pd.IntervalDtype: _encode_interval,
+    pd.PeriodDtype: _encode_period,
+    pd.SparseDtype: _encode_sparse,
+    pd.StringDtype: _encode_string,
+    type(pd.arrays.NumpyExtensionArray(np.empty(0)).dtype): _encode_boxed,
+}
+_DECODERS: dict[str | None, Callable[..., Any]] = {
+    None: _decode_implied,
+    "array": _decode_boxed,
+    "arrow": _decode_arrow,
+    "category": _decode_category,
+    "cells": lambda column, _memory, tags: decode_cells(one_chunk(column), tags),
+    "geometry": _decode_geometry,
+    "interval": _decode_interval,
+    "masked": _decode_masked,
+    "numpy": decode_with_dtype,
+    "object": lambda column, _memory, missing="None": decode_objects(one_chunk(column), missing),
+    "period": _decode_period,
+    "sparse": _decode_sparse,
+    "string": _decode_string,
+    "tz": _decode_zoned,
+}

@@ -1,0 +1,111 @@
+"""pandas extension dtypes, as values of their own: ``[class name, arguments ...]``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from airflow_xcom.codecs.builtin.pandas.offsets import checked_offset
+from airflow_xcom.codecs.builtin.stdlib.times import checked_zone
+from airflow_xcom.codecs.errors import LibraryVersionError, UnsupportedValueError
+from airflow_xcom.codecs.nodes import Codec, as_list, as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MASKED: dict[str, Any] = {
+    kind.name: kind
+    for kind in (
+        *(pd.Int8Dtype, pd.Int16Dtype, pd.Int32Dtype, pd.Int64Dtype),
+        *(pd.UInt8Dtype, pd.UInt16Dtype, pd.UInt32Dtype, pd.UInt64Dtype),
+        *(pd.Float32Dtype, pd.Float64Dtype, pd.BooleanDtype),
+    )
+}
+
+
+def _encode_dtype(value: Any) -> list[Any]:
+    """``[class name, arguments ...]``; of a nullable type, ``[dtype name]``."""
+    kind = type(value)
+    if kind in _MASKED.values():
+        return [value.name]
+    node = [kind.__name__, *_TAKE[kind](value)]
+    rebuilt = _decode_dtype(node, 1)
+    if rebuilt != value or str(rebuilt) != str(value):
+        raise UnsupportedValueError(f"pandas does not build the dtype {value!r} again from its parts")
+    return node
+
+
+def _decode_dtype(node: list[Any], _version: int) -> Any:
+    name, *parts = as_list(node)
+    return _MAKE[name](*parts) if parts else _MASKED[name]()
+
+
+def _take_string(dtype: Any) -> list[str]:
+    """Pandas 2.1 and 2.2 name the variant with NaN ``pyarrow_numpy``."""
+    if dtype.storage == "pyarrow_numpy":
+        return ["pyarrow", "NaN"]
+    return [dtype.storage, "NA" if dtype.na_value is pd.NA else "NaN"]
+
+
+def _make_string(storage: str, missing: str) -> Any:
+    if as_text(missing) == "NA":
+        return pd.StringDtype(as_text(storage))
+    if missing != "NaN":
+        raise ValueError(f"{missing!r} is neither NA nor NaN")
+    try:
+        return pd.StringDtype(storage, na_value=np.nan)
+    except TypeError as error:
+        if storage == "pyarrow":
+            return pd.StringDtype("pyarrow_numpy")
+        what = "a string dtype in Python objects with NaN"
+        raise LibraryVersionError(what, "pandas", pd.__version__, "2.3 or newer") from error
+
+
+def _take_arrow(dtype: Any) -> list[bytes]:
+    return [pa.schema([("", dtype.pyarrow_dtype)]).serialize().to_pybytes()]
+
+
+def _make_arrow(schema: bytes) -> Any:
+    return pd.ArrowDtype(pa.ipc.read_schema(pa.py_buffer(schema)).field(0).type)
+
+
+_ANY_DTYPE = (np.dtype, pd.api.extensions.ExtensionDtype)
+
+
+def _checked(part: Any, *kinds: type) -> Any:
+    """A part out of a payload, which must be None or of these kinds: pandas would take text too."""
+    if part is not None and not isinstance(part, kinds):
+        raise TypeError(f"{part!r} is not a part of a dtype")
+    return part
+
+
+_TAKE: dict[type, Callable[[Any], list[Any]]] = {
+    pd.CategoricalDtype: lambda dtype: [dtype.categories, dtype.ordered],
+    pd.DatetimeTZDtype: lambda dtype: [dtype.unit, dtype.tz],
+    pd.PeriodDtype: lambda dtype: [dtype.freq],
+    pd.IntervalDtype: lambda dtype: [dtype.subtype, dtype.closed],
+    pd.SparseDtype: lambda dtype: [dtype.subtype, dtype.fill_value],
+    pd.StringDtype: _take_string,
+    pd.ArrowDtype: _take_arrow,
+}
+_MAKE: dict[str, Callable[..., Any]] = {
+    "CategoricalDtype": lambda categories, ordered: pd.CategoricalDtype(_checked(categories, pd.Index), ordered),
+    "DatetimeTZDtype": lambda unit, zone: pd.DatetimeTZDtype(as_text(unit), checked_zone(zone)),
+    "PeriodDtype": lambda freq: pd.PeriodDtype(checked_offset(freq)),
+    "IntervalDtype": lambda subtype, closed: pd.IntervalDtype(
+        _checked(subtype, *_ANY_DTYPE), closed and as_text(closed)
+    ),
+    "SparseDtype": lambda subtype, fill_value: pd.SparseDtype(_checked(subtype, *_ANY_DTYPE), fill_value),
+    "StringDtype": _make_string,
+    "ArrowDtype": _make_arrow,
+}
+
+
+def _shown(value: Any) -> dict[str, Any]:
+    return {"value": str(value)[:100]}
+
+
+CODECS = (Codec("pandas.dtype", (*_MASKED.values(), *_TAKE), _encode_dtype, _decode_dtype, summarize=_shown),)

@@ -1,0 +1,184 @@
+"""DataFrame and Series as Arrow tables, and pandas arrays that stand alone.
+
+The table has the data columns under their labels, then the columns of the index.  What Arrow cannot say (labels that
+are no text, kinds, freq, attrs, flags) is in the meta; that of a plain frame is empty.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from airflow_xcom.codecs.builtin.pandas.blocks import decode_columns, encode_columns
+from airflow_xcom.codecs.builtin.pandas.columns import decode_array, encode_array
+from airflow_xcom.codecs.builtin.pandas.index import decode_index, encode_index, width
+from airflow_xcom.codecs.builtin.pandas.labels import decode_names, encode_names, index_names, text_of, unique
+from airflow_xcom.codecs.builtin.pandas.number_columns import Memory
+from airflow_xcom.codecs.builtin.pandas.summary import summarize_array, summarize_frame, summarize_series
+from airflow_xcom.codecs.errors import EncodeError, LibraryVersionError, UnsupportedValueError
+from airflow_xcom.codecs.nodes import Codec, Table
+
+__all__ = ["CODECS", "decode_frame", "decode_series", "decode_values", "encode_frame", "encode_series", "encode_values"]
+
+
+# -- DataFrame -----------------------------------------------------------------------------------------------
+
+
+def encode_frame(frame: Any) -> Table:
+    """The table of a frame and what Arrow cannot say of it.
+
+    Raises:
+        EncodeError: some part of it cannot be stored exactly.
+    """
+    _refuse_attributes(frame)
+    columns, names = encode_names(frame.columns)
+    encoded = encode_columns(frame)
+    kinds = {str(place): kind for place, (kind, _) in enumerate(encoded) if kind is not None}
+    arrays = [array for _, array in encoded]
+    index = _encode_rows(frame, names, arrays)
+    return _table(arrays, names, {**_extras(frame), "index": index, "kinds": kinds or None, "columns": columns or None})
+
+
+def decode_frame(node: Table, _version: int) -> Any:
+    """The frame that :func:`encode_frame` was given."""
+    table, meta, memory = node.table, node.meta, Memory(node.memory)
+    spec = meta.get("index")
+    count = table.num_columns - (0 if spec is None else width(spec))
+    index = _decode_rows(spec, table, count, memory)
+    labels = decode_names(meta.get("columns", {}), table.schema.names[:count])
+    frame = decode_columns(table.columns[:count], meta.get("kinds", {}), memory, index, labels)
+    return _with_extras(frame, meta)
+
+
+# -- Series --------------------------------------------------------------------------------------------------
+
+
+def encode_series(series: Any) -> Table:
+    """The table of a series and what Arrow cannot say of it.
+
+    Raises:
+        EncodeError: some part of it cannot be stored exactly.
+    """
+    _refuse_attributes(series)
+    names = ["values" if series.name is None else text_of(series.name)]
+    values = series.array
+    try:
+        kind, array = encode_array(values.to_numpy() if type(values) is pd.arrays.NumpyExtensionArray else values)
+    except EncodeError as error:
+        error.reason = f"column {series.name!r}: {error.reason}"
+        raise
+    arrays = [array]
+    index = _encode_rows(series, names, arrays)
+    return _table(arrays, names, {"kind": kind, "name": series.name, **_extras(series), "index": index})
+
+
+def decode_series(node: Table, _version: int) -> Any:
+    """The series that :func:`encode_series` was given."""
+    table, meta, memory = node.table, node.meta, Memory(node.memory)
+    index = _decode_rows(meta.get("index"), table, 1, memory)
+    values = decode_array(meta.get("kind"), table.column(0), memory)
+    series = pd.Series(values, index=index, dtype=values.dtype, name=meta.get("name"), copy=False)
+    return _with_extras(series, meta)
+
+
+# -- what both have ------------------------------------------------------------------------------------------
+
+
+def _refuse_attributes(data: Any) -> None:
+    """Refuse an attribute that somebody set, as pandas lets anybody do; its own begin with ``_`` or are accessors."""
+    for name in vars(data):
+        if not name.startswith("_") and name not in type(data)._accessors:  # noqa: SLF001
+            msg = f"the {type(data).__name__} has the attribute {name!r}, which would be lost; put it into attrs"
+            raise UnsupportedValueError(msg)
+
+
+def _table(arrays: list[Any], names: list[str], meta: dict[str, Any]) -> Table:
+    return Table(
+        pa.Table.from_arrays(arrays, names=names),
+        {key: item for key, item in meta.items() if item is not None},
+    )
+
+
+def _encode_rows(data: Any, names: list[str], arrays: list[Any]) -> dict[str, Any] | None:
+    """What rebuilds the index; appends its columns.  None for the default index, if there are columns to count."""
+    index = data.index
+    if arrays and type(index) is pd.RangeIndex and (index.start, index.step, index.name) == (0, 1, None):
+        return None
+    try:
+        spec, columns = encode_index(index)
+    except EncodeError as error:
+        error.reason = f"index: {error.reason}"
+        raise
+    names.extend(unique(index_names(index), set(names))[: len(columns)])
+    arrays.extend(columns)
+    return spec
+
+
+def _decode_rows(spec: dict[str, Any] | None, table: pa.Table, first: int, memory: Memory) -> Any:
+    index = pd.RangeIndex(table.num_rows) if spec is None else decode_index(spec, table.columns[first:], memory)
+    if table.num_columns and len(index) != table.num_rows:
+        msg = f"{len(index)} labels for {table.num_rows} rows"
+        raise ValueError(msg)
+    return index
+
+
+def _extras(data: Any) -> dict[str, Any]:
+    duplicates = data.flags.allows_duplicate_labels
+    return {"attrs": data.attrs or None, "flags": None if duplicates else {"allows_duplicate_labels": False}}
+
+
+def _with_extras(data: Any, meta: dict[str, Any]) -> Any:
+    if "attrs" in meta:
+        data.attrs = meta["attrs"]
+    if "flags" in meta:
+        data.flags.allows_duplicate_labels = bool(meta["flags"]["allows_duplicate_labels"])
+    return data
+
+
+# -- arrays --------------------------------------------------------------------------------------------------
+
+
+def encode_values(values: Any) -> Table:
+    """The table of a pandas array.
+
+    Raises:
+        EncodeError: some part of it cannot be stored exactly.
+    """
+    kind, array = encode_array(values)
+    freq = getattr(values, "_freq", None)  # before pandas 3.1; since then only an index has one
+    return _table([array], ["values"], {"freq": freq, "kind": kind})
+
+
+def decode_values(node: Table, _version: int) -> Any:
+    """The pandas array that :func:`encode_values` was given."""
+    values = decode_array(node.meta.get("kind"), node.table.column(0), Memory(node.memory))
+    if isinstance(values, np.ndarray):
+        values = pd.array(values, dtype=values.dtype, copy=False)
+    freq = node.meta.get("freq")
+    if hasattr(values, "_freq"):
+        values._freq = freq  # noqa: SLF001
+    elif freq is not None:
+        what = f"an array with the freq {freq} that is not in an index (push pandas.Index(array), which keeps it)"
+        raise LibraryVersionError(what, "pandas", pd.__version__, "older than 3.1")
+    return values
+
+
+_ARRAYS = [getattr(pd.arrays, name) for name in dir(pd.arrays) if name.endswith("Array")]
+_OLD_ARRAYS = (
+    "pandas.core.arrays.string_arrow.ArrowStringArrayNumpySemantics",
+    "pandas.core.arrays.string_.StringArrayNumpySemantics",
+)
+CODECS = (
+    Codec("pandas.DataFrame", (pd.DataFrame,), encode_frame, decode_frame, summarize=summarize_frame),
+    Codec("pandas.Series", (pd.Series,), encode_series, decode_series, summarize=summarize_series),
+    Codec(
+        "pandas.array",
+        (*_ARRAYS, pd.Categorical, *_OLD_ARRAYS),
+        encode_values,
+        decode_values,
+        summarize=summarize_array,
+    ),
+)

@@ -1,0 +1,89 @@
+"""Every pandas Index: the labels of frames, and values in their own right.
+
+A RangeIndex is three numbers, an Index of one level an Arrow column, and each level of a MultiIndex a dictionary
+column whose codes and levels (unused ones included) come back as they were, and in which other tools see the values.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+
+from airflow_xcom.codecs.builtin.pandas.columns import (
+    decode_dictionary,
+    decode_labels,
+    encode_dictionary,
+    encode_labels,
+)
+from airflow_xcom.codecs.builtin.pandas.number_columns import Memory
+from airflow_xcom.codecs.builtin.pandas.summary import summarize_array
+from airflow_xcom.codecs.nodes import Codec, Table, as_dict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["CODECS", "decode_index", "encode_index", "width"]
+
+
+def encode_index(index: Any) -> tuple[dict[str, Any], list[Any]]:
+    """What rebuilds an Index from its Arrow columns, and those columns.
+
+    Raises:
+        EncodeError: some label cannot be stored exactly.
+    """
+    if isinstance(index, pd.MultiIndex):
+        return _encode_levels(index)
+    spec, column = encode_labels(index)
+    return spec, [] if column is None else [column]
+
+
+def _encode_levels(index: Any) -> tuple[dict[str, Any], list[Any]]:
+    pairs = zip(index.codes, index.levels, strict=True)
+    specs, columns = zip(*(encode_dictionary(codes, level) for codes, level in pairs), strict=True)
+    order = {} if index.sortorder is None else {"sortorder": index.sortorder}
+    return {"levels": list(specs), **order}, list(columns)
+
+
+def width(spec: dict[str, Any]) -> int:
+    """How many columns the Index has in its table."""
+    if "levels" in as_dict(spec):
+        return len(spec["levels"])
+    return 0 if "range" in spec else 1
+
+
+def decode_index(spec: dict[str, Any], columns: Sequence[Any], memory: Memory) -> Any:
+    """The Index that :func:`encode_index` was given."""
+    if "levels" not in as_dict(spec):
+        return decode_labels(spec, columns[0] if columns else None, memory)
+    pairs = zip(spec["levels"], columns, strict=True)
+    codes, levels = zip(*(decode_dictionary(level, column, memory) for level, column in pairs), strict=True)
+    names = [level.name for level in levels]
+    return pd.MultiIndex(levels=levels, codes=codes, names=names, sortorder=spec.get("sortorder"))
+
+
+def _encode(index: Any) -> dict[str, Any] | Table:
+    spec, columns = encode_index(index)
+    return (
+        Table(pa.table(columns, names=[f"level_{place}" for place in range(len(columns))]), spec) if columns else spec
+    )
+
+
+def _decode(node: dict[str, Any] | Table, _version: int) -> Any:
+    if isinstance(node, Table):
+        return decode_index(node.meta, node.table.columns, Memory(node.memory))
+    return decode_index(node, [], Memory(None))
+
+
+_TYPES = (
+    pd.Index,
+    pd.RangeIndex,
+    pd.DatetimeIndex,
+    pd.TimedeltaIndex,
+    pd.PeriodIndex,
+    pd.IntervalIndex,
+    pd.CategoricalIndex,
+    pd.MultiIndex,
+)
+CODECS = (Codec("pandas.Index", _TYPES, _encode, _decode, summarize=summarize_array),)

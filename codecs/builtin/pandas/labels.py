@@ -1,0 +1,84 @@
+"""The labels of a frame, and the names of the fields of its table that stand for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+
+from airflow_xcom.codecs.builtin.pandas.columns import decode_labels, encode_labels
+from airflow_xcom.codecs.builtin.pandas.number_columns import Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["decode_names", "encode_names", "index_names", "text_of", "unique"]
+
+
+_LIBRARIES = frozenset(
+    {"builtins", "datetime", "decimal", "fractions", "uuid", "numpy", "pandas", "pathlib", "pendulum"}
+)
+
+
+def encode_names(columns: Any) -> tuple[dict[str, Any], list[str]]:
+    """What rebuilds the labels of columns, and the unique names of the fields.
+
+    Labels that are unique texts stand in the fields alone.
+    """
+    spec: dict[str, Any] = {"labels": columns}
+    if not isinstance(columns, pd.MultiIndex):
+        plain, array = encode_labels(columns)
+        if array is None:
+            spec = plain
+        elif array.type == pa.large_string() and not array.null_count and columns.is_unique:
+            names = array.to_pylist()
+            if not any("\0" in name for name in names):  # Arrow's C interface ends a name there
+                return plain, names
+    return spec, unique(map(text_of, columns), set())
+
+
+def decode_names(spec: dict[str, Any], names: list[str]) -> Any:
+    """The labels of the columns.
+
+    Raises:
+        ValueError: there are not as many as fields.
+    """
+    return decode_labels(spec, pa.array(names, pa.large_string()), Memory(None))
+
+
+def index_names(index: Any) -> Iterator[str]:
+    """The names of an index, as far as it has any."""
+    for place, name in enumerate(index.names):
+        yield f"__index_level_{place}__" if name is None else text_of(name)
+
+
+def text_of(label: Any) -> str:
+    """A label as text that every Arrow library takes for a name, and every JSON column for a text."""
+    return _shown(label).replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
+def _shown(label: Any) -> str:
+    """A label as text that is the same in every process: not so the ``str`` of a set, or of a class that holds one."""
+    if isinstance(label, frozenset):
+        return f"frozenset({{{', '.join(sorted(map(_shown, label)))}}})"
+    if type(label) is tuple:
+        return f"({', '.join(repr(item) if isinstance(item, str) else _shown(item) for item in label)})"
+    try:
+        return str(label) if type(label).__module__.partition(".")[0] in _LIBRARIES else type(label).__name__
+    except (ValueError, NotImplementedError):  # times without a unit, and those of far years
+        return type(label).__name__
+
+
+def unique(names: Iterable[str], taken: set[str]) -> list[str]:
+    """Each name, with a number behind it where it is taken; adds them to ``taken``."""
+    counts: dict[str, int] = {}
+    result = []
+    for name in names:
+        candidate = name
+        while candidate in taken:
+            counts[name] = counts.get(name, 0) + 1
+            candidate = f"{name}_{counts[name]}"
+        taken.add(candidate)
+        result.append(candidate)
+    return result

@@ -1,0 +1,137 @@
+"""Containers of the standard library that JSON and MessagePack have no form for.
+
+Sets and their elements come back equal; the iteration order of a set is not part of its value.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, defaultdict, deque
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from airflow_xcom.codecs.errors import UnsupportedValueError
+from airflow_xcom.codecs.nodes import Buffer, Codec, as_dict, as_list
+
+
+def _decode_tuple(node: list[Any], _version: int) -> tuple[Any, ...]:
+    return tuple(as_list(node))
+
+
+def _encode_set(value: set[Any] | frozenset[Any]) -> list[Any]:
+    """The elements in a fixed order, so that equal sets have equal payloads."""
+    return sorted(value, key=_rank) if len(value) > 1 else list(value)
+
+
+# Classes whose repr says all, in every process; a set within a data class, say, has another one in each.
+_SHOWN = frozenset({type(None), bool, int, str, bytes, date, timedelta, Decimal, UUID})
+
+
+def _rank(item: Any) -> tuple[str, str, list[Any], bytes]:
+    """What orders the elements of a set."""
+    kind = type(item)
+    if kind in _SHOWN or (kind is float and item == item):  # noqa: PLR0124 - a NaN has bits that repr does not show
+        return kind.__qualname__, repr(item), [], b""
+    if kind is tuple:
+        return kind.__qualname__, "", list(map(_rank, item)), b""
+    if kind is frozenset:
+        return kind.__qualname__, "", sorted(map(_rank, item)), b""
+    from airflow_xcom.codecs.payload import pack_cells  # which imports the registry, which imports this
+
+    tags, packed, _ = pack_cells([item])
+    return kind.__qualname__, repr(tags), [], packed
+
+
+def _decode_set(node: list[Any], _version: int) -> set[Any]:
+    return set(as_list(node))
+
+
+def _decode_frozenset(node: list[Any], _version: int) -> frozenset[Any]:
+    return frozenset(as_list(node))
+
+
+def _decode_bytearray(node: memoryview, _version: int) -> bytearray:
+    return bytearray(memoryview(node))  # of a number it would make as many zeros
+
+
+def _encode_range(value: range) -> list[int]:
+    return [value.start, value.stop, value.step]
+
+
+def _decode_range(node: list[int], _version: int) -> range:
+    return range(*as_list(node))
+
+
+def _encode_slice(value: slice) -> list[Any]:
+    return [value.start, value.stop, value.step]
+
+
+def _decode_slice(node: list[Any], _version: int) -> slice:
+    return slice(*as_list(node))
+
+
+def _encode_deque(value: deque[Any]) -> list[Any]:
+    return [value.maxlen, list(value)]
+
+
+def _decode_deque(node: list[Any], _version: int) -> deque[Any]:
+    maxlen, items = node
+    return deque(as_list(items), maxlen)
+
+
+def _encode_mapping(value: OrderedDict[Any, Any] | Counter[Any]) -> dict[Any, Any]:
+    if vars(value):
+        extra = next(iter(vars(value)))
+        msg = f"the {type(value).__name__} has the attribute {extra!r}, which would be lost; return it beside the dict"
+        raise UnsupportedValueError(msg)
+    return dict(value)
+
+
+def _decode_ordered(node: dict[Any, Any], _version: int) -> OrderedDict[Any, Any]:
+    return OrderedDict(as_dict(node))
+
+
+def _decode_counter(node: dict[Any, int], _version: int) -> Counter[Any]:
+    return Counter(as_dict(node))
+
+
+_FACTORIES: dict[str | None, Any] = {
+    None: None,
+    **{kind.__name__: kind for kind in (bool, int, float, str, list, tuple, dict, set, Counter, OrderedDict, deque)},
+}
+
+
+def _encode_defaultdict(value: defaultdict[Any, Any]) -> list[Any]:
+    for name, factory in _FACTORIES.items():
+        if factory is value.default_factory:
+            return [name, dict(value)]
+    names = ", ".join(str(name) for name in _FACTORIES)
+    msg = (
+        f"the default_factory {value.default_factory!r} cannot be stored; return dict(value), or use one of {names} as "
+        "default_factory"
+    )
+    raise UnsupportedValueError(msg)
+
+
+def _decode_defaultdict(node: list[Any], _version: int) -> defaultdict[Any, Any]:
+    name, items = node
+    return defaultdict(_FACTORIES[name], as_dict(items))
+
+
+def _length(value: Any) -> dict[str, Any]:
+    return {"length": len(value)}
+
+
+CODECS = (
+    Codec("tuple", (tuple,), list, _decode_tuple, summarize=_length),
+    Codec("set", (set,), _encode_set, _decode_set, summarize=_length),
+    Codec("frozenset", (frozenset,), _encode_set, _decode_frozenset, summarize=_length),
+    Codec("bytearray", (bytearray,), Buffer, _decode_bytearray, summarize=_length),
+    Codec("range", (range,), _encode_range, _decode_range),
+    Codec("slice", (slice,), _encode_slice, _decode_slice),
+    Codec("deque", (deque,), _encode_deque, _decode_deque, summarize=_length),
+    Codec("ordered_dict", (OrderedDict,), _encode_mapping, _decode_ordered, summarize=_length),
+    Codec("defaultdict", (defaultdict,), _encode_defaultdict, _decode_defaultdict, summarize=_length),
+    Codec("counter", (Counter,), _encode_mapping, _decode_counter, summarize=_length),
+)

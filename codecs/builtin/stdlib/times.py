@@ -1,0 +1,284 @@
+"""Dates, times, durations and time zones: of the standard library, pytz and dateutil.
+
+A moment is ISO 8601 text where that says everything, and else ``[text without zone, zone, fold]``, in which the text
+of a key stands for the ``zoneinfo`` zone of that name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from typing import TYPE_CHECKING, Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from airflow_xcom.codecs.errors import DecodeError, MissingLibraryError, UnsupportedValueError
+from airflow_xcom.codecs.nodes import Codec, as_list
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Moment = TypeVar("Moment", datetime, time)
+Node = str | list[Any]
+
+
+# -- datetime, time, date, timedelta -------------------------------------------------------------------------
+
+
+def _encode_moment(value: datetime | time) -> Node:
+    zone = value.tzinfo
+    if not value.fold and (zone is None or zone is UTC or (type(zone) is timezone and _is_in_iso(zone))):
+        return value.isoformat()
+    return moment_node(value.replace(tzinfo=None).isoformat(), value, ZoneInfo)
+
+
+def _is_in_iso(zone: Any) -> bool:
+    """Whether the offset says all: no name, and whole seconds.
+
+    CPython 3.11 takes ``+00:00:00.000001`` for UTC.
+    """
+    offset, *name = zone.__getinitargs__()
+    return not name and not offset.microseconds
+
+
+def moment_node(text: str, value: datetime | time, named: type[ZoneInfo]) -> list[Any]:
+    """The node of ``value``, whose date and clock are ``text``: the key stands for a zone of the class ``named``."""
+    zone: Any = value.tzinfo
+    node = [text, zone.key if type(zone) is named and is_shared(zone) else zone]
+    return [*node, value.fold] if value.fold else node
+
+
+def split_moment(node: list[Any], load: Callable[[str], ZoneInfo]) -> tuple[str, tzinfo | None, int]:
+    """The text, zone and fold of a node that :func:`moment_node` made; ``load`` gives the zone of a key."""
+    text, zone, *more = as_list(node)
+    (fold,) = more or (0,)
+    return text, load(zone) if isinstance(zone, str) else zone, fold
+
+
+def _decode_moment(kind: type[Moment], node: Node) -> Moment:
+    if isinstance(node, str):
+        return kind.fromisoformat(node)
+    text, zone, fold = split_moment(node, _load_zone)
+    value = kind.fromisoformat(text)
+    if value.tzinfo is not None:
+        msg = f"{text!r} has an offset, and the zone stands beside it"
+        raise ValueError(msg)
+    return value.replace(tzinfo=zone, fold=fold)
+
+
+def _decode_datetime(node: Node, _version: int) -> datetime:
+    return _decode_moment(datetime, node)
+
+
+def _decode_time(node: Node, _version: int) -> time:
+    return _decode_moment(time, node)
+
+
+def _decode_date(node: str, _version: int) -> date:
+    return date.fromisoformat(node)
+
+
+def _encode_timedelta(value: timedelta) -> list[int]:
+    return [value.days, value.seconds, value.microseconds]
+
+
+def _decode_timedelta(node: list[int], _version: int) -> timedelta:
+    days, seconds, microseconds = node
+    return timedelta(days, seconds, microseconds)
+
+
+# -- timezone, zoneinfo --------------------------------------------------------------------------------------
+
+
+def _encode_timezone(value: Any) -> list[Any]:
+    offset, *name = value.__getinitargs__()
+    return [*_encode_timedelta(offset), *name]
+
+
+def _decode_timezone(node: list[Any], _version: int) -> timezone:
+    days, seconds, microseconds, *name = as_list(node)
+    return timezone(timedelta(days, seconds, microseconds), *name)
+
+
+def is_shared(zone: ZoneInfo) -> bool:
+    """Whether this is the one object that its class gives for its key: not so after ``from_file`` and ``no_cache``."""
+    try:
+        return zone.key is not None and type(zone)(zone.key) is zone
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+
+
+def zone_key(value: ZoneInfo) -> str:
+    """The key that a zone is stored by.
+
+    Raises:
+        UnsupportedValueError: the key does not give this zone.
+    """
+    if not is_shared(value):
+        msg = (
+            f"{value!r} is not the one zone of a key in the time zone database, and datetimes take the zone for the "
+            f"same only if it is the same object; use {type(value).__name__}(key), not from_file or no_cache, or "
+            "convert the datetime to UTC"
+        )
+        raise UnsupportedValueError(msg)
+    return value.key
+
+
+def _decode_zone(node: str, _version: int) -> ZoneInfo:
+    return _load_zone(node)
+
+
+def _load_zone(key: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(key)
+    except ZoneInfoNotFoundError as error:
+        raise no_such_zone(key, "install or upgrade tzdata") from error
+
+
+def checked_zone(zone: Any) -> tzinfo:
+    """A zone out of a payload, which must be one: pandas would take text too, and even the path of a file."""
+    if not isinstance(zone, tzinfo):
+        raise TypeError(f"{zone!r} is not a time zone")
+    return zone
+
+
+def no_such_zone(name: object, remedy: str) -> DecodeError:
+    """The error for a zone that was known where it was written, and is not here."""
+    return DecodeError(f"there is no time zone {name!r} here; {remedy} where the value is pulled")
+
+
+def _library(name: str, tag: str) -> Any:
+    """Import a library that this module must load without."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise MissingLibraryError(tag, name.partition(".")[0]) from error
+
+
+# -- pytz ----------------------------------------------------------------------------------------------------
+
+
+def _encode_pytz(value: Any) -> int | Node:
+    """Minutes for a fixed offset, a name, or ``[name, offset, dst, abbreviation]`` for what ``localize`` sets.
+
+    Every pytz zone is one object of the process, so the check is identity.
+    """
+    node: int | Node
+    if value.zone is None:
+        node = value._minutes  # noqa: SLF001 - pytz._FixedOffset has no public name
+    else:
+        node = value.zone
+        if hasattr(value, "_tzinfos") and _load_pytz(node) is not value:
+            seconds = [int(part.total_seconds()) for part in (value._utcoffset, value._dst)]  # noqa: SLF001
+            node = [value.zone, *seconds, value._tzname]  # noqa: SLF001
+    if _load_pytz(node) is not value:
+        msg = f"{value!r} is not one of pytz's own zones; use pytz.timezone(name), or zoneinfo.ZoneInfo(name)"
+        raise UnsupportedValueError(msg)
+    return node
+
+
+def _load_pytz(node: int | Node) -> Any:
+    pytz = _library("pytz", "pytz.timezone")
+    if isinstance(node, int):
+        return pytz.FixedOffset(node)
+    if isinstance(node, str):
+        return pytz.timezone(node)
+    name, offset, dst, abbreviation = node
+    return pytz.timezone(name)._tzinfos[timedelta(seconds=offset), timedelta(seconds=dst), abbreviation]  # noqa: SLF001
+
+
+def _decode_pytz(node: int | Node, _version: int) -> Any:
+    try:
+        return _load_pytz(node)
+    except KeyError as error:
+        raise no_such_zone(node, "upgrade pytz") from error
+
+
+# -- dateutil ------------------------------------------------------------------------------------------------
+
+_DATEUTIL_ZONES = (
+    "dateutil.tz.tz.tzutc",
+    "dateutil.tz.tz.tzoffset",
+    "dateutil.tz.tz.tzfile",
+    "dateutil.tz._tzfile.tzfile",  # from 3.0
+    "dateutil.zoneinfo.tzfile",  # where the machine has no time zone database
+    "dateutil.tz.tz.tzlocal",
+    "dateutil.tz.tz.tzrange",
+    "dateutil.tz.tz.tzstr",
+)
+# What gettz is asked for on behalf of a payload: a key, never a path or a POSIX TZ rule.
+_KEY = re.compile(r"[A-Za-z][\w+-]*(/[\w+-]+)*", re.ASCII)
+
+
+def _encode_dateutil(value: Any) -> list[Any]:
+    kind = type(value).__name__
+    if kind == "tzutc":
+        return []
+    if kind == "tzoffset":
+        return [value.tzname(None), *_encode_timedelta(value.utcoffset(None))]
+    if kind == "tzfile":
+        for key in _keys_of(value):
+            if _KEY.fullmatch(key) and _library("dateutil.tz", "dateutil.tz").gettz(key) is value:
+                return [key]
+    msg = (
+        f"{value!r} depends on this machine, or has no key in the time zone database; use zoneinfo.ZoneInfo(name) or "
+        "dateutil.tz.gettz(name), or convert the datetime to UTC"
+    )
+    raise UnsupportedValueError(msg)
+
+
+def _keys_of(value: Any) -> list[str]:
+    """The keys that ``gettz`` may have been given: dateutil 2 keeps only the name of the file."""
+    name = str(value._filename)  # noqa: SLF001
+    segments = name.split("/")
+    keys = [getattr(value, "key", None), name, *("/".join(segments[at:]) for at in range(1, len(segments)))]
+    return [key for key in keys if key]
+
+
+def _decode_dateutil(node: list[Any], _version: int) -> Any:
+    tz = _library("dateutil.tz", "dateutil.tz")
+    if not node:
+        return tz.UTC
+    name, *offset = as_list(node)
+    if offset:
+        return tz.tzoffset(name, _decode_timedelta(offset, 1))
+    found = tz.gettz(name) if _KEY.fullmatch(name) else None
+    if not isinstance(found, tz.tzfile):
+        raise no_such_zone(name, "install or upgrade tzdata")
+    return found
+
+
+def _encode_weekday(value: Any) -> list[int | None]:
+    return [value.weekday, value.n]
+
+
+def _decode_weekday(node: list[int | None], _version: int) -> Any:
+    day, n = node
+    if type(day) is not int or not 0 <= day < 7 or type(n) not in (int, type(None)):  # noqa: PLR2004 - Monday is 0
+        msg = f"{node!r:.80} is no weekday"
+        raise ValueError(msg)
+    return _library("dateutil.relativedelta", "dateutil.weekday").weekday(day, n)
+
+
+def _shown(value: Any) -> dict[str, Any]:
+    return {"value": str(value)[:100]}
+
+
+CODECS = (
+    Codec("datetime", (datetime,), _encode_moment, _decode_datetime, summarize=_shown),
+    Codec("date", (date,), date.isoformat, _decode_date, summarize=_shown),
+    Codec("time", (time,), _encode_moment, _decode_time, summarize=_shown),
+    Codec("timedelta", (timedelta,), _encode_timedelta, _decode_timedelta, summarize=_shown),
+    Codec("timezone", (timezone,), _encode_timezone, _decode_timezone, summarize=_shown),
+    Codec("zoneinfo", (ZoneInfo,), zone_key, _decode_zone, summarize=_shown),
+    Codec(
+        "pytz.timezone",
+        ("pytz.UTC", "pytz._FixedOffset", "pytz.tzinfo.DstTzInfo", "pytz.tzinfo.StaticTzInfo"),
+        _encode_pytz,
+        _decode_pytz,
+        subclasses=True,  # pytz makes a class for every zone
+        summarize=_shown,
+    ),
+    Codec("dateutil.tz", _DATEUTIL_ZONES, _encode_dateutil, _decode_dateutil, summarize=_shown),
+    Codec("dateutil.weekday", ("dateutil._common.weekday",), _encode_weekday, _decode_weekday, summarize=_shown),
+)

@@ -1,0 +1,144 @@
+"""Memory as frames of LZ4 or Zstandard and back, and whether that is worth it.
+
+What is compressed is a sequence of frames of one algorithm, as ``lz4 -d`` and ``zstd -d`` read it: the LZ4 frame format
+(https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md) or Zstandard (RFC 8878).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_xcom.codecs.formats.compression import ALGORITHMS, NO_COMPRESSION, Compression
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["LARGEST_RATIO", "Frames", "choose", "codec_of", "deflate", "deflate_all", "inflate"]
+
+LARGEST_RATIO = 256  # bytes that a reader takes from one; LZ4 cannot make more than 255
+
+_SMALL = 4096  # bytes; below this nothing is gained
+_ALONE = 1 << 18  # bytes from which a buffer has a choice of its own
+_PIECE = 1 << 20  # bytes; smaller chunks are joined to one frame, larger ones are compressed where they are
+_WORTH = 0.9  # of the size: what shrinks less stays as it is, and is read in place
+
+# What "auto" looks at; to what part of the size it must shrink, and what then compresses it: in a local folder, over a
+# network.
+_SAMPLES, _SAMPLE = 8, 16 << 10  # how many, and bytes of each, at most
+_SAMPLED = 32  # bytes of which one is looked at, at least
+_NEAR = 0.7, Compression("lz4"), Compression("zstd", 1)
+_FAR = 0.9, Compression("zstd", 1), Compression("zstd", 3)
+_BETTER = 0.9  # of what the faster algorithm makes of it: then the slower one is taken
+
+
+class Frames(NamedTuple):
+    """Compressed memory."""
+
+    algorithm: str
+    size: int  # before
+    chunks: list[bytes]
+
+    @property
+    def stored(self) -> int:
+        """The bytes that it takes."""
+        return sum(map(len, self.chunks))
+
+
+def codec_of(compression: Compression) -> Any:
+    """Arrow's codec for an algorithm and level, or None."""
+    if compression.algorithm not in ALGORITHMS:
+        return None
+    import pyarrow as pa
+
+    return pa.Codec(compression.algorithm, compression.level)
+
+
+def choose(chunks: Sequence[Any], compression: Compression) -> Compression:
+    """What to compress memory with: what was asked for, or, for ``auto``, what suits a few samples of it."""
+    if compression.algorithm != "auto":
+        return compression
+    samples = b"".join(_samples(chunks))
+    if not samples:
+        return NO_COMPRESSION
+    limit, faster, slower = _FAR if compression.is_far else _NEAR
+    less, least = (len(codec_of(each).compress(samples)) for each in (faster, slower))
+    if min(less, least) > limit * len(samples):
+        return NO_COMPRESSION
+    return slower if least < _BETTER * less else faster
+
+
+def _samples(chunks: Sequence[Any]) -> Iterator[memoryview]:
+    """Parts of some chunks, at even distances."""
+    distance = max(sum(map(len, chunks)) // _SAMPLES, 1)
+    length = min(max(distance // _SAMPLED, 512), _SAMPLE)
+    due = position = 0
+    for chunk in chunks:
+        end = position + len(chunk)
+        while due < end:
+            yield memoryview(chunk)[due - position :][:length]
+            due += distance
+        position = end
+
+
+def deflate_all(buffers: Sequence[Sequence[Any]], compression: Compression) -> list[Frames | None]:
+    """Several buffers, each in one or more chunks, compressed; None for those that are to stay as they are.
+
+    For ``auto``, the small ones are looked at together: a look at each would cost more than to write it.
+    """
+    is_small = [sum(map(len, chunks)) < _ALONE for chunks in buffers]
+    together = [chunk for chunks, small in zip(buffers, is_small, strict=True) if small for chunk in chunks]
+    common = choose(together, compression)
+    each = (common if small else compression for small in is_small)
+    return list(map(deflate, buffers, each))
+
+
+def deflate(chunks: Sequence[Any], compression: Compression) -> Frames | None:
+    """Memory in one or more chunks, compressed; None if it is to stay as it is."""
+    size = sum(map(len, chunks))
+    compression = choose(chunks, compression) if size >= _SMALL else NO_COMPRESSION
+    codec = codec_of(compression)
+    if codec is None:
+        return None
+    frames = Frames(compression.algorithm, size, [codec.compress(piece, asbytes=True) for piece in _pieces(chunks)])
+    if frames.stored * LARGEST_RATIO < size:  # Zstandard alone can do that
+        return deflate(chunks, replace(compression, algorithm="lz4", level=None))
+    return frames if frames.stored < _WORTH * size else None
+
+
+def _pieces(chunks: Sequence[Any]) -> Iterator[Any]:
+    """Chunks, the small ones joined."""
+    small: list[Any] = []
+    for chunk in chunks:
+        if len(chunk) < _PIECE:
+            small.append(chunk)
+        if sum(map(len, small)) >= _PIECE or len(chunk) >= _PIECE:
+            yield from [b"".join(small)] if small else []
+            small = []
+        if len(chunk) >= _PIECE:
+            yield chunk
+    if small:
+        yield b"".join(small)
+
+
+def inflate(frames: memoryview, algorithm: str, size: int) -> memoryview:
+    """The ``size`` bytes that were compressed, in writable memory.
+
+    Raises:
+        ValueError, OSError: they are not so many, or damaged.
+    """
+    import pyarrow as pa
+
+    if algorithm not in ALGORITHMS:
+        msg = f"there is no compression {algorithm!r}"
+        raise ValueError(msg)
+    memory = memoryview(pa.allocate_buffer(size)).cast("B")
+    # Not Codec.decompress(), which takes less LZ4 than was announced for enough.
+    with pa.CompressedInputStream(pa.BufferReader(pa.py_buffer(frames)), algorithm) as stream:
+        filled = 0
+        while filled < size and (more := stream.readinto(memory[filled:])):
+            filled += more
+        if filled < size or stream.read(1):
+            msg = f"{algorithm} data do not become the {size} bytes that were announced"
+            raise ValueError(msg)
+    return memory

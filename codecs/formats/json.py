@@ -1,0 +1,228 @@
+"""The JSON syntax of a node, for the database row: readable, and exact in every JSON column.
+
+An object with the single key ``"$"`` is ours: ``{"$": [tag, version, node]}`` is a tagged node, and with two items
+it is a form of the syntax itself (docs/FORMAT.md):
+
+========== ============================================================================
+form       content
+========== ============================================================================
+``map``    ``[[key, value], ...]``: a dict whose keys are not plain text, or whose order a JSON column would lose
+``float``  the ``repr`` of a float that is not a JSON number, or would not come back as itself
+``nan``    the eight bytes of a NaN other than the usual one, in hexadecimal
+``int``    the digits of an integer beyond 63 bits and sign
+``text``   the inside of an ASCII JSON string literal, for text with U+0000
+``bytes``  base64 of a ``bytes`` value
+``buffer`` base64 of a buffer
+``table``  ``[meta, base64]``: a table as an Arrow IPC stream
+``shared`` ``[place, tagged node]``: a node whose object stands elsewhere too
+``same``   the place of such a node that came before
+``blob``   base64 of a whole MessagePack body, for what is nested too deeply for JSON parsers
+========== ============================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from base64 import b64decode, b64encode
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.codecs.errors import CodecError, CorruptPayloadError
+from airflow_xcom.codecs.nodes import Shared, Table, Tagged
+from airflow_xcom.codecs.plain_json import in_jsonb_order, is_exact_float, is_exact_int, is_exact_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["MARK", "TooDeepError", "base64", "dump", "load"]
+
+MARK = "$"
+_NAN = struct.pack(">d", float("nan"))
+DEEPEST = 100  # levels of JSON; the API server's parser gives up at 200
+
+Json = Any
+
+
+class TooDeepError(Exception):
+    """The node has more levels than the JSON of a row may have."""
+
+
+def dump(node: Any, depth: int = 0) -> Json:
+    """The JSON value of a node tree made of natives, Tagged, Table and (as memoryviews) buffers.
+
+    Raises:
+        TooDeepError: it has more than :data:`DEEPEST` levels.
+    """
+    if depth > DEEPEST:
+        raise TooDeepError
+    return _DUMPERS[type(node)](node, depth)
+
+
+def _form(name: str, content: Json) -> Json:
+    return {MARK: [name, content]}
+
+
+def base64(data: Any) -> str:
+    """Bytes as base64 text."""
+    return b64encode(data).decode("ascii")
+
+
+def _dump_itself(node: Any, _depth: int) -> Json:
+    return node
+
+
+def _dump_int(node: int, _depth: int) -> Json:
+    return node if is_exact_int(node) else _form("int", str(node))
+
+
+def _dump_float(node: float, _depth: int) -> Json:
+    if is_exact_float(node):
+        return node
+    bits = struct.pack(">d", node)
+    return _form("float", repr(node)) if node == node or bits == _NAN else _form("nan", bits.hex())  # noqa: PLR0124
+
+
+def _dump_str(node: str, _depth: int) -> Json:
+    return node if is_exact_text(node) else _form("text", json.dumps(node)[1:-1])
+
+
+def _dump_list(node: list[Any], depth: int) -> Json:
+    return [dump(item, depth + 1) for item in node]
+
+
+def _dump_dict(node: dict[Any, Any], depth: int) -> Json:
+    if all(map(_is_plain_key, node)) and in_jsonb_order(node):
+        return {key: dump(item, depth + 1) for key, item in node.items()}
+    return _form("map", [[dump(key, depth + 4), dump(item, depth + 4)] for key, item in node.items()])
+
+
+def _is_plain_key(key: Any) -> bool:
+    """Whether a key may stand as itself: neither ours nor one that Airflow's readers give a meaning to."""
+    return type(key) is str and not key.startswith((MARK, "__")) and is_exact_text(key)
+
+
+def _dump_tagged(node: Tagged, depth: int) -> Json:
+    return {MARK: [node.tag, node.version, dump(node.node, depth + 2)]}
+
+
+def _dump_table(node: Table, depth: int) -> Json:
+    return _form("table", [dump(node.meta, depth + 3), base64(node.table)])
+
+
+def _dump_shared(node: Shared, depth: int) -> Json:
+    if node.node is None:
+        return _form("same", node.place)
+    return _form("shared", [node.place, dump(node.node, depth + 3)])
+
+
+_DUMPERS: dict[type, Callable[[Any, int], Json]] = {
+    type(None): _dump_itself,
+    bool: _dump_itself,
+    int: _dump_int,
+    float: _dump_float,
+    str: _dump_str,
+    bytes: lambda node, _depth: _form("bytes", base64(node)),
+    memoryview: lambda node, _depth: _form("buffer", base64(node)),
+    list: _dump_list,
+    dict: _dump_dict,
+    Tagged: _dump_tagged,
+    Table: _dump_table,
+    Shared: _dump_shared,
+}
+
+
+def load(
+    value: Json,
+    restorer: Callable[[str, int], Callable[[Any], Any]],
+    table: Callable[[memoryview, Any], Any],
+    blob: Callable[[memoryview], Any],
+) -> Any:
+    """The value that a JSON value stands for.
+
+    Args:
+        value: the JSON, as parsed.
+        restorer: what turns the nodes of a tag into values: ``restorer(tag, version)(node)``.
+        table: the Table of an Arrow IPC stream: ``table(stream, meta)``.
+        blob: the value of a MessagePack body.
+
+    Raises:
+        DecodeError: it is not in this syntax, or some part of it cannot be restored.
+    """
+    try:
+        return _Loader(restorer, table, blob).load(value, 0)
+    except (CodecError, MemoryError):
+        raise
+    except Exception as error:
+        msg = f"the payload is damaged: {type(error).__name__}: {error}"
+        raise CorruptPayloadError(msg) from error
+
+
+class _Loader:
+    def __init__(
+        self,
+        restorer: Callable[[str, int], Callable[[Any], Any]],
+        table: Callable[[memoryview, Any], Any],
+        blob: Callable[[memoryview], Any],
+    ) -> None:
+        self._restorer = restorer
+        self._table = table
+        self._blob = blob
+        self._shared: dict[int, Any] = {}
+
+    def load(self, value: Json, depth: int) -> Any:
+        if depth > 2 * DEEPEST:
+            msg = f"the payload is nested deeper than {2 * DEEPEST} levels"
+            raise CorruptPayloadError(msg)
+        if type(value) is list:
+            return [self.load(item, depth + 1) for item in value]
+        if type(value) is not dict:
+            return value
+        if MARK not in value:
+            return {key: self.load(item, depth + 1) for key, item in value.items()}
+        match value:
+            case {"$": [str(tag), int(version), node], **rest} if not rest and type(version) is int:
+                return self._restorer(tag, version)(self.load(node, depth + 2))
+            case {"$": [str(name), content], **rest} if not rest:
+                return self._load_form(name, content, depth)
+        msg = f"an object with the key {MARK!r} is not in the syntax"
+        raise CorruptPayloadError(msg)
+
+    def _load_form(self, name: str, content: Json, depth: int) -> Any:
+        if name == "map":
+            return {self.load(key, depth + 4): self.load(item, depth + 4) for key, item in content}
+        if name == "table":
+            meta, stream = content
+            return self._table(_memory(stream), self.load(meta, depth + 3))
+        if name == "shared":
+            place, node = content
+            return self._keep(place, self.load(node, depth + 3))
+        if name == "same":
+            return self._shared[content]
+        if name == "blob":
+            return self._blob(_memory(content))
+        if name in _LEAVES:
+            return _LEAVES[name](content)
+        msg = f"the payload has the form {name!r}, which this release does not know"
+        raise CorruptPayloadError(msg)
+
+    def _keep(self, place: Any, value: Any) -> Any:
+        if type(place) is not int or place in self._shared:
+            msg = f"two objects of the payload have the place {place!r}"
+            raise CorruptPayloadError(msg)
+        self._shared[place] = value
+        return value
+
+
+def _memory(text: str) -> memoryview:
+    """Base64 as writable memory."""
+    return memoryview(bytearray(b64decode(text, validate=True)))
+
+
+_LEAVES: dict[str, Callable[[str], Any]] = {
+    "float": float,
+    "nan": lambda content: struct.unpack(">d", bytes.fromhex(content))[0],
+    "int": int,
+    "text": lambda content: json.loads(f'"{content}"'),
+    "bytes": lambda content: b64decode(content, validate=True),
+    "buffer": _memory,
+}

@@ -1,0 +1,146 @@
+"""Taking the state of an object apart and putting it back, without running any code of its class."""
+
+from __future__ import annotations
+
+from functools import cache, cached_property
+from inspect import getattr_static
+from types import BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
+from airflow_xcom.codecs.nodes import as_dict
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+__all__ = ["check_names", "holds", "refuse_other_attributes", "restore", "state_of"]
+
+_REGISTER = "register a codec for the class with @airflow_xcom.codecs.codec"
+
+
+def state_of(value: Any, names: tuple[str, ...], *, beside: Collection[str] = ()) -> dict[str, Any]:
+    """The attributes ``names`` of ``value``, in the order in which it holds them.
+
+    Args:
+        value: an object of a class that keeps its state in ``__dict__`` or in slots.
+        names: its fields.
+        beside: attributes that the caller takes care of.
+
+    Raises:
+        UnsupportedTypeError: the class keeps state elsewhere: it derives from ``list``, say, or a field is a property.
+        UnsupportedValueError: a field has no value, or an attribute that is not a field would be lost.
+    """
+    cls: Any = type(value)
+    _, all_in_dict = _layout(cls, names)
+    own: Any = getattr(value, "__dict__", ())
+    if all_in_dict and tuple(own) == names:  # as nearly always; what follows takes several times as long
+        return {**own}
+    refuse_other_attributes(value, (*names, *beside))
+    for name in names:
+        if not holds(value, name):
+            msg = f"the field {name!r} of the {cls.__qualname__} has no value"
+            raise UnsupportedValueError(msg)
+    ordered = (*(name for name in own if name in names), *(name for name in names if name not in own))
+    return {name: object.__getattribute__(value, name) for name in ordered}
+
+
+def restore(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> Any:
+    """An object of ``cls`` with exactly these attributes; neither ``__init__`` nor a setter is run.
+
+    Args:
+        cls: keeps its state in ``__dict__`` or in slots.
+        names: its fields.
+        state: given away: it may become the object's ``__dict__``.
+
+    Raises:
+        CorruptPayloadError: ``state`` does not have exactly the attributes ``names``, or the class keeps its state
+            elsewhere by now.
+    """
+    try:
+        wanted, all_in_dict = _layout(cls, names)
+    except UnsupportedTypeError as error:
+        raise CorruptPayloadError(error.reason) from error
+    if type(state) is not dict or state.keys() != wanted:
+        check_names(cls, names, state)
+    value: Any = object.__new__(cls)
+    if all_in_dict:
+        object.__setattr__(value, "__dict__", state)
+        return value
+    for name, item in state.items():
+        object.__setattr__(value, name, item)
+    return value
+
+
+def check_names(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> None:
+    """See to it that ``state`` has exactly the fields ``names``.
+
+    Raises:
+        CorruptPayloadError: it has not.
+    """
+    if set(as_dict(state)) != set(names):
+        msg = (
+            f"{cls.__qualname__} has the fields {list(names)}, and the payload has {list(state)}; to read older "
+            "payloads, register the class with @airflow_xcom.codecs.codec and give it a from_node(cls, node, version)"
+        )
+        raise CorruptPayloadError(msg)
+
+
+def refuse_other_attributes(value: Any, names: Collection[str]) -> None:
+    """See to it that ``value`` has no attribute but ``names`` and what a ``cached_property`` can compute again.
+
+    Raises:
+        UnsupportedValueError: it has another one.
+    """
+    cls: Any = type(value)
+    slots = [name for name in _slots(cls) if name not in names and holds(value, name)]
+    for name in (*getattr(value, "__dict__", ()), *slots):
+        if name not in names and not isinstance(getattr_static(cls, name, None), cached_property):
+            msg = (
+                f"the {cls.__qualname__} has the attribute {name!r}, which is not a field and would be lost; make it a "
+                f"field, or {_REGISTER}"
+            )
+            raise UnsupportedValueError(msg)
+
+
+def holds(value: Any, name: str) -> bool:
+    """Whether an attribute has a value, without asking ``__getattr__`` for one."""
+    try:
+        object.__getattribute__(value, name)
+    except AttributeError:
+        return False
+    return True
+
+
+@cache
+def _slots(cls: type) -> tuple[str, ...]:
+    return tuple(
+        name for base in cls.__mro__ for name, held in vars(base).items() if isinstance(held, MemberDescriptorType)
+    )
+
+
+@cache
+def _layout(cls: type, names: tuple[str, ...]) -> tuple[frozenset[str], bool]:
+    """The fields, and whether an object's ``__dict__`` is all of its state and can be set as a whole.
+
+    Raises:
+        UnsupportedTypeError: the fields are not the whole state, or cannot be set without running code.
+    """
+    _check_layout(cls, names)
+    own = [vars(base)["__dict__"] for base in cls.__mro__ if "__dict__" in vars(base)]
+    is_usual = cls.__dictoffset__ != 0 and all(isinstance(held, GetSetDescriptorType) for held in own)
+    return frozenset(names), is_usual and not _slots(cls)
+
+
+def _check_layout(cls: type, names: tuple[str, ...]) -> None:
+    for base in cls.__mro__[:-1]:
+        if isinstance(vars(base).get("__new__"), BuiltinFunctionType):  # how classes written in C are made
+            msg = (
+                f"{cls.__module__}.{cls.__qualname__} derives from {base.__qualname__}, whose own content is no field "
+                f"and would be lost; {_REGISTER}"
+            )
+            raise UnsupportedTypeError(msg)
+    for name in names:
+        held = getattr_static(cls, name, None)
+        if hasattr(type(held), "__set__") and not isinstance(held, MemberDescriptorType):
+            msg = f"the field {name!r} of {cls.__qualname__} is a property, whose value lies elsewhere; {_REGISTER}"
+            raise UnsupportedTypeError(msg)

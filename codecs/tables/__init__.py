@@ -1,0 +1,1 @@
+"""Columns, rows and types of stored tables."""

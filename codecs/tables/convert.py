@@ -1,0 +1,119 @@
+"""A stored table as the type of another library than the one that wrote it: what its Arrow columns say.
+
+A kind of column of pandas, or a dtype of polars, that Arrow does not know is refused rather than shown as what it is
+stored as.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.codecs.errors import DecodeError, MissingLibraryError, SelectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_xcom.codecs.nodes import Table
+
+__all__ = ["FAMILIES", "as_type", "convert", "family"]
+
+FAMILIES = ("pandas", "polars", "pyarrow")
+# Kinds of pandas' columns that Arrow holds as they are, missing values being null.
+_KNOWN = {"masked", "tz", "string", "object", "arrow", "sparse", "geometry"}
+_UNKNOWN = {"Int128", "UInt128"}
+
+
+def family(tag: str) -> str:
+    """The library whose type a tag stands for."""
+    return "pandas" if tag.startswith("geopandas.") else tag.partition(".")[0]
+
+
+def convert(tag: str, part: Table, as_: str) -> Any:
+    """A table as a type of the library ``as_``, which did not write it.
+
+    Args:
+        tag: of the value.
+        part: its table.
+        as_: the name of the library.
+
+    Raises:
+        SelectionError: Arrow does not know what a column holds.
+        MissingLibraryError: the library is not installed.
+    """
+    for place, kind in _strangers(family(tag), part.meta):
+        name = part.table.schema.names[place]
+        raise SelectionError(
+            f"column {name!r} holds what Arrow has no type for ({kind}), so that {as_} cannot have it; leave it out of "
+            f"columns, or pull the table as {family(tag)} and convert it"
+        )
+    return as_type(as_, part.table)
+
+
+def as_type(as_: str, table: Any) -> Any:
+    """What pyarrow has of tables as a type of the library ``as_``.
+
+    Raises:
+        MissingLibraryError: it is not installed.
+    """
+    import pyarrow as pa
+
+    if isinstance(table, pa.RecordBatch):
+        table = pa.Table.from_batches([table])
+    if isinstance(table, pa.RecordBatchReader):
+        table = table.read_all()
+    if as_ == "pyarrow":
+        return table
+    try:
+        return table.to_pandas() if as_ == "pandas" else _as_polars(table)
+    except (DecodeError, MemoryError):
+        raise
+    except Exception as error:
+        raise _refusal(as_, error) from error
+
+
+def _as_polars(table: Any) -> Any:
+    try:
+        import polars as pl
+    except ImportError as error:
+        raise MissingLibraryError("pyarrow.Table", "polars") from error
+    try:
+        return pl.DataFrame(pl.from_arrow(table))
+    except pl.exceptions.PanicException as error:
+        raise _refusal("polars", error) from error
+
+
+def _refusal(as_: str, error: BaseException) -> SelectionError:
+    return SelectionError(f"{as_} cannot have this table from Arrow: {type(error).__name__}: {error}")
+
+
+def _strangers(written: str, meta: dict[str, Any]) -> Iterator[tuple[int, Any]]:
+    """The places of columns that are stored as something else than what they hold, and what that is."""
+    if written == "pandas":
+        kinds = meta.get("kinds", {})
+        yield from ((int(place), _name(kind)) for place, kind in kinds.items() if not _is_known(kind))
+    else:
+        dtypes = meta.get("dtypes", {})
+        yield from ((int(place), spec) for place, spec in dtypes.items() if _UNKNOWN & set(_words(spec)))
+
+
+def _name(kind: Any) -> Any:
+    return kind[0] if isinstance(kind, list) else kind
+
+
+def _is_known(kind: Any) -> bool:
+    match kind:
+        case ["numpy", str(text)]:
+            return text[1:2] in set("iumMb") or text[1:] in {"f2", "f4", "f8"}
+        case ["array", inner] | ["sparse", _, _, inner]:
+            return inner is None or _is_known(inner)
+        case ["category", spec]:
+            return spec.get("kind") is None or _is_known(spec["kind"])
+    return _name(kind) in _KNOWN
+
+
+def _words(spec: Any) -> Iterator[str]:
+    if isinstance(spec, str):
+        yield spec
+    elif isinstance(spec, list) and spec[:1] not in (["Enum"], ["Categorical"]):
+        for item in spec:
+            yield from _words(item)

@@ -1,0 +1,179 @@
+"""The listener that notes runs when they end, and the process that it hands them to."""
+
+from __future__ import annotations
+
+import configparser
+import io
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from conftest import Backend
+from test_migrate import Metadata, migrated  # noqa: F401 - a fixture
+from test_retain import NOW, World, array, on_sqlite, world  # noqa: F401 - a fixture
+
+from airflow_xcom.backend.database import dag_runs as runs
+from airflow_xcom.backend.database.dag_runs import Runs
+from airflow_xcom.backend.maintenance import after_run as process
+from airflow_xcom.backend.maintenance import run_listener as lifecycle
+from airflow_xcom.backend.maintenance.run_listener import RunEndListener
+from airflow_xcom.backend.ui import api_server as server
+
+ROOT = Path(__file__).resolve().parents[2]
+DEADLINE = 300.0  # seconds; what is waited for takes a few
+
+
+def until(what: str, attempt: Callable[[], Any]) -> None:
+    """Wait for it."""
+    ends = time.monotonic() + DEADLINE
+    while not attempt():
+        assert time.monotonic() < ends, f"{what} did not come about"
+        time.sleep(0.01)
+
+
+def ended(dag_id: str, run_id: str = "r") -> Any:
+    return SimpleNamespace(dag_id=dag_id, run_id=run_id)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "_GATHER", 0.05)
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_hook_returns_while_the_process_runs_and_runs_that_end_meanwhile_are_gathered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[dict[str, str]] = []
+    go_on = threading.Event()
+    busy = threading.Event()
+
+    def see_to(ended: dict[str, str]) -> None:
+        seen.append(ended)
+        busy.set()
+        assert go_on.wait(DEADLINE)
+
+    monkeypatch.setattr(lifecycle, "_see_to", see_to)
+    listener = RunEndListener()
+    listener.on_dag_run_success(ended("a", "1"))
+    assert busy.wait(DEADLINE)
+    for number in range(1000):
+        listener.on_dag_run_success(ended("a", f"{number}"))
+        listener.on_dag_run_failed(ended("b", f"{number}"))
+    assert seen == [{"a": "1"}], "it has not ended"
+    assert listener._ended == {"a": "999", "b": "999"}, "what waits is bounded by the number of Dags"
+    go_on.set()
+    until("the second process", lambda: len(seen) == 2)
+    assert seen[1] == {"a": "999", "b": "999"}
+    until("the end of the thread", lambda: listener._process is None)
+    listener.on_dag_run_success(ended("c"))
+    until("another thread", lambda: len(seen) == 3)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("process", "said"),
+    [
+        ((sys.executable, "-c", "import sys; sys.exit('the store is away')"), "the store is away"),
+        (("/no/such/program",), "FileNotFoundError"),
+    ],
+)
+def test_a_process_that_fails_is_logged_and_never_raised(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, process: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setattr(lifecycle, "_PROCESS", process)
+    listener = RunEndListener()
+    with caplog.at_level(logging.ERROR, "airflow_xcom.backend"):
+        listener.on_dag_run_failed(ended("a"))
+        until("the end of the thread", lambda: listener._process is None)
+    assert said in caplog.text
+    assert "could be retired after the runs a r" in caplog.text
+
+
+def test_a_hook_that_cannot_start_a_thread_does_not_raise(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(lifecycle._thread, "start_new_thread", refuse)
+    RunEndListener().on_dag_run_success(ended("a", "manual"))
+    assert "no values can be retired after the run a manual" in caplog.text
+
+
+@pytest.mark.parametrize(("option", "count"), [("False", 0), ("True", 1), ("perhaps", 0)])
+def test_there_is_a_listener_only_if_the_option_says_so(
+    backend: Backend, caplog: pytest.LogCaptureFixture, option: str, count: int
+) -> None:
+    backend.options(retain_when_run_ends=option)
+    assert len(lifecycle._listeners()) == count
+    assert ("give True or False" in caplog.text) == (option == "perhaps")
+
+
+def test_the_plugins_are_installed() -> None:
+    metadata = configparser.ConfigParser()
+    metadata.read(ROOT / "setup.cfg")
+    lines = metadata["options.entry_points"]["airflow.plugins"].strip().splitlines()
+    loaded = {
+        name: EntryPoint(name, target, "airflow.plugins").load()
+        for name, _, target in (line.partition(" = ") for line in lines)
+    }
+    assert loaded == {plugin.name: plugin for plugin in (lifecycle.RetainPlugin, server.ShownPlugin)}
+
+
+def handed_over(monkeypatch: pytest.MonkeyPatch, world: World, ended: dict[str, str]) -> int:  # noqa: F811
+    """What the process does and its exit code, in this one."""
+    monkeypatch.setattr(runs, "metadata_runs", lambda: nullcontext(Runs(world.engine)))
+    monkeypatch.setattr(os, "nice", lambda _: 0)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(ended)))
+    return process.main()
+
+
+@on_sqlite
+def test_the_process_waits_until_the_end_of_the_run_is_committed(
+    world: World,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world.backend.options(keep="0runs")
+    for dag in ("flights", "others"):
+        world.push(world.run(f"of {dag}", 1, dag=dag, state="running"), array(), dag=dag)
+    waits = []
+
+    def commit(_: float) -> None:
+        waits.append(1)
+        if len(waits) == 3:
+            with world.transaction() as connection:
+                table = world._runs
+                connection.execute(table.update().where(table.c.dag_id == "flights").values(state="success"))
+
+    monkeypatch.setattr(process, "time", SimpleNamespace(monotonic=time.monotonic, sleep=commit))
+    assert handed_over(monkeypatch, world, {"flights": "of flights", "gone": "of gone"}) == 0
+    assert len(waits) == 3
+    assert world.retired() == {"of flights"}
+    assert capsys.readouterr().out.endswith("1 values retired, 0 failed\n")
+
+
+@on_sqlite
+def test_the_process_tells_what_failed_and_does_not_wait_for_ever(
+    world: World,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world.backend.options(keep="0runs")
+    world.tag("xcom:keep=some")
+    world.push(world.run("never ends", 1, state="running"), array())
+    monkeypatch.setattr(process, "_WAIT", 0.1)
+    assert handed_over(monkeypatch, world, {"flights": "never ends"}) == 1
+    assert "the tag 'xcom:keep=some' is not understood" in capsys.readouterr().out
+    assert world.retired() == set()

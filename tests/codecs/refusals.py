@@ -1,0 +1,256 @@
+"""What is refused at push, and why; ``python tests/codecs/refusals.py`` writes docs/REFUSED.md."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import concurrent.futures
+import csv
+import functools
+import io
+import itertools
+import logging
+import random
+import re
+import socket
+import sys
+import tempfile
+import threading
+import types
+import weakref
+from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import sqlalchemy
+
+from airflow_xcom.codecs import EncodeError, encode, registry
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "REFUSED.md"
+INTRODUCTION = """# What is refused
+
+A value that cannot be given back as it was is refused when it is pushed, by an error that names the type, the place in
+the value and what to do. These are the kinds of values that are, with what the error says of each where it stands at
+`value["a"][3].model`; made by `python tests/codecs/refusals.py`. What comes back exact is in
+[FIDELITY.md](FIDELITY.md).
+"""
+
+
+@dataclass
+class Unregistered:
+    """A class that nobody allowed or registered."""
+
+    size: int = 1
+
+
+class Plain:
+    """No data class, and without a codec."""
+
+
+class Listed(list[int]):
+    """A subclass of what a codec handles."""
+
+
+class Tagged(np.ndarray):
+    """An array of another class."""
+
+
+def _generator() -> Iterator[int]:
+    yield 1
+
+
+async def _coroutine() -> None: ...
+
+
+async def _async_generator() -> Any:
+    yield 1
+
+
+def _closed_coroutine() -> Any:
+    made = _coroutine()
+    made.close()
+    return made
+
+
+def _in_itself() -> Any:
+    ring: deque[Any] = deque()
+    ring.append([ring])
+    return ring
+
+
+def _nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = (value,)
+    return value
+
+
+def _with_attribute() -> Any:
+    value = Unregistered()
+    value.extra = 1  # type: ignore[attr-defined]
+    return value
+
+
+def _traceback() -> Any:
+    try:
+        raise KeyError  # noqa: TRY301
+    except KeyError as error:
+        return error.__traceback__
+
+
+def _loop_future() -> Any:
+    loop = asyncio.new_event_loop()
+    made = loop.create_future()
+    loop.close()
+    return made
+
+
+def _memory_map() -> Any:
+    with tempfile.TemporaryFile() as file:
+        file.write(bytes(8))
+        return np.memmap(file, dtype="f8", mode="r+")
+
+
+def _attributed(value: Any) -> Any:
+    value.extra = 1
+    return value
+
+
+def _stream() -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, pa.schema([("a", pa.int64())])):
+        pass
+    return bytes(sink.getvalue())
+
+
+FRAME = pd.DataFrame({"a": [1, 2]})
+
+# Why -> what is refused for it -> an example.
+REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
+    "Code": {
+        "a function": lambda: _generator,
+        "a lambda": lambda: lambda: 1,
+        "a method": lambda: [].append,
+        "a partial": lambda: functools.partial(print),
+        "a class": lambda: Plain,
+        "a module": lambda: io,
+        "a code object": lambda: _generator.__code__,
+        "a ufunc": lambda: np.add,
+    },
+    "What can be gone through once, or has no result yet": {
+        "a generator": _generator,
+        "an iterator": lambda: iter([1]),
+        "a map": lambda: map(str, [1]),
+        "a chain": lambda: itertools.chain([1]),
+        "a csv reader": lambda: csv.reader([]),
+        "a coroutine": _closed_coroutine,
+        "an asynchronous generator": _async_generator,
+        "a future": concurrent.futures.Future,
+        "a future of asyncio": _loop_future,
+    },
+    "Views, and queries that were not run": {
+        "the keys of a dict": {}.keys,
+        "the items of a dict": {}.items,
+        "a mapping proxy": lambda: types.MappingProxyType({}),
+        "a memoryview": lambda: memoryview(b"x"),
+        "a groupby": lambda: FRAME.groupby("a"),
+        "a rolling window": lambda: FRAME.rolling(1),
+        "a style": lambda: FRAME.style,
+        "a polars query": lambda: pl.LazyFrame({"a": [1]}),
+        "a polars expression": lambda: pl.col("a"),
+        "a DuckDB relation": lambda: duckdb.sql("select 1"),
+        "an array that maps a file": _memory_map,
+    },
+    "What belongs to one process or host": {
+        "an open file": lambda: open(__file__, encoding="utf-8"),  # noqa: SIM115, PTH123
+        "a temporary file": tempfile.NamedTemporaryFile,
+        "bytes in memory": lambda: io.BytesIO(b"x"),
+        "text in memory": lambda: io.StringIO("x"),
+        "an Arrow file": lambda: pa.BufferReader(b"x"),
+        "a socket": socket.socket,
+        "a lock": threading.Lock,
+        "a thread": threading.Thread,
+        "an event": threading.Event,
+        "an SQLAlchemy engine": lambda: sqlalchemy.create_engine("sqlite://"),
+        "a weak reference": lambda: weakref.ref(Plain),
+        "a logger": lambda: logging.getLogger("x"),
+    },
+    "Objects that are not data, or have no codec": {
+        "an exception": lambda: ValueError("x"),
+        "a traceback": _traceback,
+        "a compiled pattern": lambda: re.compile("x"),
+        "a match": lambda: re.match("x", "x"),
+        "a random generator": random.Random,
+        "a random generator of NumPy": np.random.default_rng,
+        "a simple namespace": lambda: types.SimpleNamespace(a=1),
+        "an array of the standard library": lambda: array.array("d", [1.0]),
+        "a chain of dicts": lambda: ChainMap({}),
+        "a user dict": lambda: UserDict({}),
+        "an object": Plain,
+        "a sentinel": lambda: NotImplemented,
+    },
+    "Classes that nobody allowed or registered, and subclasses": {
+        "a dataclass": Unregistered,
+        "a subclass of list": lambda: Listed([1]),
+        "a subclass of ndarray": lambda: np.zeros(2).view(Tagged),
+        "a subclass of DataFrame": lambda: type("Sub", (pd.DataFrame,), {})({"a": [1]}),
+    },
+    "What a codec could not rebuild": {
+        "a default factory of one's own": lambda: defaultdict(lambda: 1),
+        "an object that contains itself": _in_itself,
+        "tuples nested 150 deep": lambda: _nested(150),
+        "an ordered dict with an attribute": lambda: _attributed(OrderedDict()),
+        "a counter with an attribute": lambda: _attributed(Counter()),
+        "a frame with an attribute": lambda: _attributed(FRAME.copy()),
+        "a series with an attribute": lambda: _attributed(FRAME["a"].copy()),
+        "a reader of a file": lambda: pa.ipc.open_stream(_stream()),
+    },
+}
+
+
+@dataclass
+class Holder:
+    """Something with an attribute."""
+
+    model: Any
+
+
+def refusal(make: Callable[[], Any]) -> EncodeError:
+    """The error of ``{"a": [0, 1, 2, Holder(model=make())]}``."""
+    before = registry._allows
+    registry.allow_classes(lambda name: name.endswith(".Holder"))
+    try:
+        encode({"a": [0, 1, 2, Holder(make())]})
+    except EncodeError as error:
+        return error
+    finally:
+        registry.allow_classes(before)
+    msg = "it is not refused"
+    raise AssertionError(msg)
+
+
+def document() -> str:
+    """The page."""
+    parts = [INTRODUCTION]
+    for why, cases in REFUSED.items():
+        lines = [f"| {name} | {_shown(refusal(make).reason)} |" for name, make in cases.items()]
+        parts.append("\n".join([f"## {why}\n", "| | the error |", "| --- | --- |", *lines]) + "\n")
+    return "\n".join(parts)
+
+
+def _shown(reason: str) -> str:
+    return re.sub(r" at 0x[0-9a-f]+", " at 0x…", reason).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    import refusals
+
+    DOCUMENT.write_text(refusals.document(), encoding="utf-8")
+    sys.stdout.write(f"{sum(map(len, REFUSED.values()))} cases in {DOCUMENT.name}\n")

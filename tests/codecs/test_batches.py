@@ -1,0 +1,238 @@
+"""Lists that are alike all through are written in batches, and come back as they were."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import independent
+import msgpack
+import numpy as np
+import pytest
+from identical import difference
+
+from airflow_xcom.codecs import (
+    CircularReferenceError,
+    Codec,
+    CorruptPayloadError,
+    EncodeError,
+    decode,
+    decode_json,
+    encode,
+    registry,
+)
+from airflow_xcom.codecs.formats.msgpack.columnar import FEWEST
+
+MANY = 3 * FEWEST
+NOON = dt.datetime(2024, 2, 29, 12, tzinfo=dt.UTC)
+
+
+@dataclass
+class Point:
+    """Registered by the fixture."""
+
+    x: float
+    at: dt.datetime
+    tags: Any = None
+
+
+class Subtext(str):
+    """Equal to its text, and another class."""
+
+    __slots__ = ()
+
+
+@pytest.fixture(autouse=True)
+def _points() -> Iterator[None]:
+    made = Codec("test.point", (Point,), lambda point: vars(point).copy(), lambda node, _version: Point(**node))
+    registry.register(made, replace=True)
+    yield
+    registry._forget(made)
+    registry._cache.clear()
+
+
+def _blob(value: Any) -> Any:
+    payload = encode(value)
+    return decode(payload.to_bytes(), payload.format)
+
+
+def _row(value: Any) -> Any:
+    return decode_json(json.loads(json.dumps(encode(value).to_json())))
+
+
+WAYS = pytest.mark.parametrize("through", [_blob, _row])
+
+
+def _record(number: int) -> dict[str, Any]:
+    return {
+        "id": number,
+        "at": NOON + dt.timedelta(seconds=number),
+        "amount": Decimal(number) / 100,
+        "key": UUID(int=number),
+        "note": None if number % 3 else "\u00e4",
+        "seen": None if number % 2 else NOON,
+        "point": Point(number / 2, NOON),
+        "array": np.arange(number % 4),
+        "nested": {"id": number, "tags": ["a"] * (number % 3)},
+    }
+
+
+RECORDS = [_record(number) for number in range(MANY)]
+VALUES: dict[str, Any] = {
+    "records": RECORDS,
+    "records by name": {str(number): record for number, record in enumerate(RECORDS)},
+    "records by number": dict(enumerate(RECORDS)),
+    "records by tuple": {(number, "k"): record for number, record in enumerate(RECORDS)},
+    "records deep down": {"a": [1, {"b": (RECORDS, {"c": RECORDS})}]},
+    "records of records": [{"rows": [{"a": NOON, "b": number}] * MANY} for number in range(MANY)],
+    "one key": [{"a": number} for number in range(MANY)],
+    "no keys": [{} for _ in range(MANY)],
+    "as few as can be": [{"a": 1}] * FEWEST,
+    "fewer": [{"a": 1}] * (FEWEST - 1),
+    "another order of keys": [{"a": 1, "b": 2}] * MANY + [{"b": 2, "a": 1}],
+    "a key too few": [{"a": 1, "b": 2}] * MANY + [{"a": 1}],
+    "a key too many": [{"a": 1, "b": 2}] * MANY + [{"a": 1, "b": 2, "c": 3}],
+    "as many keys, spread otherwise": [{"a": 1, "b": 2}, {"a": 1}, {"b": 2, "a": 1, "c": 1}] * MANY,
+    "keys that take turns": [{"a": 1}, {"b": 2}] * MANY,
+    "keys that are numbers": [{1: "a", 2: "b"}] * MANY,
+    "keys that are equal": [{1: "a"}] * MANY + [{True: "a"}, {1.0: "a"}],
+    "keys with surrogates": [{"\ud800": 1, "\0": 2}] * MANY,
+    "values with surrogates": [{"a": "\ud800", "b": number} for number in range(MANY)],
+    "impostors": [{"a": bytearray(b"x"), "b": b"y"} for _ in range(MANY)],
+    "not only dicts": [{"a": 1}] * MANY + [None],
+    "times": [NOON + dt.timedelta(days=number) for number in range(MANY)],
+    "the same time": [NOON] * MANY,
+    "times and None": [None, *[NOON] * MANY, None, NOON, None],
+    "hardly any but None": [*[None] * MANY, NOON],
+    "times with folds and zones": [NOON.replace(fold=number % 2, tzinfo=None) for number in range(MANY)],
+    "times of two classes": [NOON, NOON.date()] * MANY,
+    "points": [Point(number / 3, NOON, tags=[number]) for number in range(MANY)],
+    "points by name": {str(number): Point(number / 3, NOON) for number in range(MANY)},
+    "tuples": [(number, "x", NOON) for number in range(MANY)],
+    "long tuples": [tuple(range(100)) for _ in range(MANY)],
+    "sets": [{number} for number in range(MANY)],
+    "small arrays": [np.arange(number, dtype="i2") for number in range(MANY)],
+    "large arrays": [np.arange(2000.0) + number for number in range(MANY)],
+    "arrays of all sizes": [np.arange(float(number * 40)) for number in range(MANY)],
+    "ints beyond 64 bits": [2**70 + number for number in range(MANY)] + [1],
+    "NaT-like nodes": [np.float32(number) for number in range(MANY)],
+    "masked": [np.ma.masked] * MANY,
+    "a tuple of records": tuple(RECORDS),
+    "a point of records": Point(1.0, NOON, tags=RECORDS),
+    "an array of objects": np.array([NOON] * MANY + [None], dtype=object),
+}
+
+
+@WAYS
+@pytest.mark.parametrize("name", VALUES)
+def test_they_come_back_as_they_were(through: Callable[[Any], Any], name: str) -> None:
+    assert difference(VALUES[name], through(VALUES[name])) is None
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_other_libraries_read_the_same_from_blob_and_row(name: str) -> None:
+    payload = encode(VALUES[name])
+    row = independent.read_json(json.loads(json.dumps(payload.to_json(), allow_nan=False)))
+    assert independent.text(independent.read_blob(payload.to_bytes(), payload.format)) == independent.text(row)
+
+
+def test_a_key_of_another_class_is_kept_apart() -> None:
+    rows: list[dict[str, Any]] = [{"a": 1} for _ in range(MANY)]
+    rows[5] = {Subtext("a"): 1}
+    with pytest.raises(EncodeError, match="Subtext"):
+        encode(rows)
+
+
+def test_a_batch_takes_less_room() -> None:
+    assert encode(RECORDS).size < 0.8 * encode([tuple(record.items()) for record in RECORDS]).size
+    times = VALUES["times"]
+    assert encode(times).size < encode({str(number): time for number, time in enumerate(times)}).size
+
+
+def test_rows_are_plain_to_read_in_the_database() -> None:
+    rows = [{"n": number, "at": NOON} for number in range(MANY)]
+    assert encode(rows).to_json()[0] == {"n": 0, "at": {"$": ["datetime", 1, "2024-02-29T12:00:00+00:00"]}}
+
+
+def test_large_objects_in_batches_are_still_shared() -> None:
+    array = np.arange(2000.0)
+    back = _blob([{"a": array, "n": number} for number in range(MANY)] + [])
+    assert all(row["a"] is back[0]["a"] for row in back)
+    back = _blob({"list": [array] * MANY, "again": array})
+    assert all(item is back["again"] for item in back["list"])
+    back = _blob([Point(1.0, NOON, tags=array) for _ in range(MANY)])
+    assert all(point.tags is back[0].tags for point in back)
+
+
+@pytest.mark.parametrize(
+    ("place", "path"),
+    [
+        (lambda bad: [{"a": 1, "b": bad if number == 7 else 2} for number in range(MANY)], 'value[7]["b"]'),
+        (lambda bad: {str(n): {"a": bad if n == 7 else 2} for n in range(MANY)}, 'value["7"]["a"]'),
+        (lambda bad: {"k": [Point(1.0, NOON, bad if n == 7 else n) for n in range(MANY)]}, 'value["k"][7].tags'),
+        (lambda bad: [(n, bad if n == 7 else n) for n in range(MANY)], "value[7][1]"),
+        (lambda bad: [None, *[bad] * MANY], "value[1]"),
+    ],
+)
+def test_a_refusal_says_where(place: Callable[[Any], Any], path: str) -> None:
+    with pytest.raises(EncodeError, match="no codec handles builtins.object") as caught:
+        encode(place(object()))
+    assert caught.value.path == path
+
+
+def test_an_encode_that_fails_in_a_batch_is_named() -> None:
+    times: list[Any] = [Point(1.0, NOON) for _ in range(MANY)]
+    del times[7].x
+    registry.register(Codec("test.point", (Point,), lambda point: {"x": point.x}, lambda node, _: node), replace=True)
+    with pytest.raises(EncodeError, match="test.point.*AttributeError") as caught:
+        encode({"a": times})
+    assert caught.value.path == 'value["a"][7]'
+
+
+def test_records_that_contain_themselves_are_named() -> None:
+    rows: list[dict[str, Any]] = [{"a": number} for number in range(MANY)]
+    rows[3]["a"] = rows
+    with pytest.raises(CircularReferenceError, match=r"value\[3\]\[\"a\"\]: the list contains itself"):
+        encode(rows)
+    named: dict[str, Any] = {str(number): {"a": number} for number in range(MANY)}
+    named["3"]["a"] = [named]
+    with pytest.raises(CircularReferenceError, match="the dict contains itself"):
+        encode({"k": named})
+
+
+def _packed(code: int, *items: Any) -> bytes:
+    return msgpack.packb(msgpack.ExtType(code, msgpack.packb(list(items))))
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        _packed(5, None, ["a", "b"], [[1]]),
+        _packed(5, None, ["a", "b"], [[1], [1, 2]]),
+        _packed(5, None, ["a", "a"], [[1], [2]]),
+        _packed(5, None, [], []),
+        _packed(5, ["x"], ["a"], [[1, 2]]),
+        _packed(5, ["x", "x"], ["a"], [[1, 2]]),
+        _packed(5, [[]], ["a"], [[1]]),
+        _packed(5, None, [{}], [[1]]),
+        _packed(5, None, ["a"], 5),
+        _packed(5, None, ["a"], [7]),
+        _packed(5, None),
+        _packed(6, 0, [[1]], [5]),
+        _packed(6, 0, [[1]], [0, 0]),
+        _packed(6, 0, [[1]], [-1]),
+        _packed(6, 0, [[1]], ["a"]),
+        _packed(6, 9, [[1]], []),
+        _packed(6, 0, 5, []),
+        _packed(6, 0),
+    ],
+)
+def test_a_forged_batch_is_corrupt(packed: bytes) -> None:
+    head = msgpack.packb(["airflow_xcom", 1, [["tuple", 1]], [], len(packed)])
+    with pytest.raises(CorruptPayloadError):
+        decode(head + packed, "msgpack")

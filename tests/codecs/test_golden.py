@@ -1,0 +1,67 @@
+"""What was ever written is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from golden_compressed import GOLDEN_COMPRESSED
+from golden_values import GOLDEN_VALUES, is_allowed
+from identical import difference
+
+from airflow_xcom.codecs import decode, decode_json, registry
+from airflow_xcom.codecs.registry import _HOMES
+
+GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "v1"
+ROWS = {path: json.loads(path.read_text()) for path in sorted(GOLDEN.glob("*.json"))}
+NEVER_WRITTEN = {"memoryview"}  # its codec refuses
+
+
+@pytest.fixture(autouse=True)
+def _allowed() -> Iterator[None]:
+    before = registry._allows
+    registry.allow_classes(is_allowed)
+    yield
+    registry.allow_classes(before)
+
+
+def test_there_is_a_payload_of_every_value() -> None:
+    assert {row["name"] for row in ROWS.values()} >= set(GOLDEN_VALUES)
+    assert len(ROWS) > 60
+
+
+@pytest.mark.parametrize("path", ROWS, ids=lambda path: path.stem)
+def test_every_payload_is_read(path: Path) -> None:
+    row = ROWS[path]
+    expected = GOLDEN_VALUES[row["name"]]
+    assert difference(expected(), decode_json(row["data"])) is None
+    (blob,) = [path.with_suffix(f".{name}") for name in ("arrow", "msgpack") if path.with_suffix(f".{name}").exists()]
+    assert difference(expected(), decode(blob.read_bytes(), blob.suffix[1:])) is None
+
+
+@pytest.mark.parametrize("name", GOLDEN_COMPRESSED)
+def test_every_compressed_payload_is_read(name: str) -> None:
+    (blob,) = GOLDEN.with_name("v2").glob(f"{name}.*")
+    make, _ = GOLDEN_COMPRESSED[name]
+    assert difference(make(), decode(blob.read_bytes(), blob.suffix[1:])) is None
+
+
+def test_every_tag_has_a_payload() -> None:
+    found = {tag for row in ROWS.values() for tag in _tags(row["data"])}
+    roots = {codec.tag: codec.tag.partition(".")[0] for codec in registry}
+    ours = {tag for tag, root in roots.items() if root == tag or root in _HOMES}
+    assert ours - NEVER_WRITTEN - found == set()
+
+
+def _tags(data: Any) -> set[str]:
+    match data:
+        case {"$": [str(tag), int(), node]}:
+            return {tag} | _tags(node)
+        case dict():
+            return set().union(*map(_tags, data.values()))
+        case list():
+            return set().union(*map(_tags, data))
+    return set()

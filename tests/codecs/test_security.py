@@ -1,0 +1,463 @@
+"""No payload runs code, and none costs more than its bytes justify."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import airflow_xcom.backend
+import airflow_xcom.codecs
+
+# -- no pickle, no code --------------------------------------------------------------------------------------
+
+SOURCES = {
+    f"{package.__name__}/{path.relative_to(folder)}": path
+    for package in (airflow_xcom.codecs, airflow_xcom.backend)
+    for folder in package.__path__
+    for path in sorted(Path(folder).rglob("*.py"))
+}
+
+# What unpickles, or loads code objects; those in other libraries by the attribute that does.
+MODULES = {
+    "pickle",
+    "_pickle",
+    "cPickle",
+    "cloudpickle",
+    "dill",
+    "joblib",
+    "marshal",
+    "shelve",
+    "copyreg",
+    "jsonpickle",
+}
+NAMES = {"eval", "exec", "compile", "__import__", "execfile"}
+ATTRIBUTES = {"read_pickle", "to_pickle", "pickle"}
+LOADERS = {"load", "fromfile"}  # of NumPy
+ARRAYS = {"np", "numpy"}
+
+
+def offences(source: str) -> list[str]:
+    """Every use of what a payload must never reach, as ``"line: what"``."""
+    return [f"{line}: {what}" for line, what in sorted(_offences(ast.parse(source)))]
+
+
+def _offences(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, f"import {a.name}") for a in node.names if _is_banned(a.name))
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module or ''}.{alias.name}" for alias in node.names]
+            yield from ((node.lineno, f"from {name}") for name in names if _is_banned(name))
+        elif isinstance(node, ast.Call):
+            yield from _calls(node)
+        elif isinstance(node, ast.Name) and node.id in NAMES:
+            yield node.lineno, node.id
+        elif isinstance(node, ast.Attribute):
+            root = node.value.id if isinstance(node.value, ast.Name) else ""
+            builtin = root in ("builtins", "__builtins__") and node.attr in NAMES
+            if builtin or node.attr in ATTRIBUTES or (root in ARRAYS and node.attr in LOADERS):
+                yield node.lineno, f"{root}.{node.attr}"
+
+
+def _calls(call: ast.Call) -> Iterator[tuple[int, str]]:
+    for keyword in call.keywords:
+        allowed = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+        if keyword.arg == "allow_pickle" and not allowed:
+            yield call.lineno, "allow_pickle"
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if name in ("import_module", "getattr", "__getattr__", "_library"):
+        texts = [part.value for part in call.args if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+        found = [text for text in texts if _is_banned(text) or text in NAMES | ATTRIBUTES]
+        yield from ((call.lineno, f"{name}({text!r})") for text in found)
+
+
+def _is_banned(name: str) -> bool:
+    module, _, last = name.rpartition(".")
+    return bool(MODULES & set(name.split("."))) or last in ATTRIBUTES or (module in ARRAYS and last in LOADERS)
+
+
+def test_all_of_the_source_is_looked_at() -> None:
+    assert {
+        "airflow_xcom.codecs/registry.py",
+        "airflow_xcom.codecs/builtin/numpy/array.py",
+        "airflow_xcom.codecs/formats/msgpack/writer.py",
+        "airflow_xcom.backend/xcom.py",
+        "airflow_xcom.backend/stores/files.py",
+    } <= SOURCES.keys()
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_nothing_unpickles_or_evaluates(name: str) -> None:
+    assert offences(SOURCES[name].read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "import pickle",
+        "import pickle as p",
+        "import cloudpickle.pickle",
+        "from pickle import loads",
+        "def inner():\n    from marshal import loads",
+        "import shelve",
+        "from pandas import read_pickle",
+        "pd.read_pickle(path)",
+        "frame.to_pickle(path)",
+        "from multiprocessing.reduction import pickle",
+        "eval('1')",
+        "f = eval",
+        "exec(source)",
+        "compile(source, '', 'exec')",
+        "builtins.eval('1')",
+        "__import__('os')",
+        "importlib.import_module('pickle')",
+        "getattr(builtins, 'eval')",
+        "np.load(path)",
+        "numpy.load(path, allow_pickle=False)",
+        "from numpy import load",
+        "numpy.fromfile(path)",
+        "read(path, allow_pickle=True)",
+        "read(path, allow_pickle=flag)",
+        "from numpy.lib.npyio import pickle",
+    ],
+)
+def test_a_planted_offence_is_found(planted: str) -> None:
+    assert len(offences(f"x = 1\n{planted}\n")) == 1
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        "import json\njson.load(file)",
+        "re.compile('a')",
+        "'never pickle'",
+        "def evaluate(): ...",
+        "read(path, allow_pickle=False)",
+        "importlib.import_module('numpy')",
+        "getattr(value, 'attrs', None)",
+    ],
+)
+def test_what_only_looks_like_one_is_not(harmless: str) -> None:
+    assert offences(harmless) == []
+
+
+# -- names in payloads ---------------------------------------------------------------------------------------
+
+NAMED = [
+    ["os.system", 1, "id"],
+    ["this", 1, None],
+    ["builtins.eval", 1, "1"],
+    ["class.dataclass", 1, ["this:anything", {}]],
+    ["class.namedtuple", 1, ["this:anything", {}]],
+    ["class.enum", 1, ["this:anything", "a"]],
+    ["class.attrs", 1, ["this:anything", {}]],
+    ["class.pydantic", 1, ["this:anything", [{}, [], None, None]]],
+    ["airflow.serde", 1, {"__classname__": "this.anything", "__version__": 1, "__data__": {}}],
+    ["defaultdict", 1, ["this.anything", {}]],
+    ["path", 1, ["this", "x"]],
+    ["ipaddress", 1, ["__class__", "x"]],
+    ["zoneinfo", 1, "../this"],
+    ["dateutil.tz", 1, ["/etc/localtime"]],
+    ["pandas.offsets", 1, ["this", 1]],
+    ["pandas.dtype", 1, ["this", 1]],
+    ["numpy.dtype", 1, "this"],
+    ["numpy.dtype", 1, ["this", "<f8"]],
+    ["numpy.scalar", 1, ["this", 1]],
+]
+DECODE_NAMES = """
+import json, sys
+from airflow_xcom.codecs import CodecError, decode_json, registry
+
+list(registry)
+for forged in json.load(sys.stdin):
+    try:
+        print("became", repr(decode_json({"$": forged})))
+    except CodecError:
+        print("imported" if "this" in sys.modules else "refused")
+"""
+
+
+def test_no_name_in_a_payload_is_imported_or_called() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DECODE_NAMES], input=json.dumps(NAMED), capture_output=True, text=True, check=True
+    )
+    assert dict(zip(map(str, NAMED), done.stdout.splitlines(), strict=True)) == dict.fromkeys(
+        map(str, NAMED), "refused"
+    )
+
+
+# -- what forged payloads cost -------------------------------------------------------------------------------
+
+ROOM = 2 << 30  # bytes of address space that decoding may add
+TIME = 20  # seconds
+
+PRELUDE = f"""
+import base64, json, os, random, resource, signal, struct, sys
+from functools import partial, reduce
+import msgpack, numpy as np, pandas as pd, pyarrow as pa
+from airflow_xcom.codecs import CodecError, decode, decode_json, encode, registry
+
+list(registry)  # import every codec
+pa.set_cpu_count(1)
+pa.table({{"a": [1]}}).to_pandas()
+
+
+def blob(tree, tags=(), sizes=(), tail=b"", tree_size=None):
+    size = len(tree) if tree_size is None else tree_size
+    return msgpack.packb(["airflow_xcom", 1, [list(tag) for tag in tags], list(sizes), size]) + tree + tail
+
+
+def tagged(node, code=16):
+    return msgpack.packb(msgpack.ExtType(code, node if type(node) is bytes else msgpack.packb(node)))
+
+
+def body(*parts, **options):
+    return partial(decode, blob(*parts, **options), "msgpack")
+
+
+def of(tag, node):
+    return body(tagged(node), [(tag, 1)])
+
+
+def row(tag, node):
+    return partial(decode_json, {{"$": [tag, 1, node]}})
+
+
+def nested(wrap, depth, inner=1):
+    return reduce(lambda node, _: wrap(node), range(depth), inner)
+
+
+def frame(columns, meta):
+    note = json.dumps({{"version": 1, "tag": "pandas.DataFrame", "tag_version": 1, "meta": meta}})
+    table = pa.table(columns).replace_schema_metadata({{"airflow_xcom": note}})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return partial(decode, sink.getvalue().to_pybytes(), "arrow")
+
+
+def forged_table(table, **options):
+    note = json.dumps({{"version": 1, "tag": "pyarrow.Table", "tag_version": 1, "meta": {{}}}})
+    table = table.replace_schema_metadata({{"airflow_xcom": note}})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+        writer.write_table(table)
+    return partial(decode, sink.getvalue().to_pybytes(), "arrow")
+
+
+def of_table(tag, table, meta):
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return row(tag, {{"$": ["table", [meta, base64.b64encode(sink.getvalue()).decode()]]}})
+
+
+def bomb():
+    sink = pa.BufferOutputStream()
+    table = pa.table({{"a": np.zeros(10**8)}})
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def batch_again():
+    # A file of one large record batch and 10,000 small ones, whose footer says that all are where the large one is.
+    note = json.dumps({{"version": 1, "tag": "pyarrow.Table", "tag_version": 1, "meta": {{}}}})
+    large, small = (pa.record_batch({{"a": np.zeros(size)}}) for size in (100_000, 1))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, large.schema.with_metadata({{"airflow_xcom": note}})) as writer:
+        for batch in [large] + [small] * 10_000:
+            writer.write_batch(batch)
+    data = bytearray(sink.getvalue())
+    offset = 16 + int.from_bytes(data[12:16], "little")
+    place = data.rindex(struct.pack("<q", offset))
+    data[place : place + 24 * 10_001] = data[place : place + 24] * 10_001
+    return bytes(data)
+
+
+def run(attempt):
+    with open("/proc/self/statm") as file:
+        now = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + {ROOM}, now + {ROOM}))
+    signal.alarm({TIME})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        outcome = "value: " + type(attempt()).__name__
+    except CodecError as error:
+        outcome = "refused: " + type(error).__name__
+    print(outcome, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10, sep="|", flush=True)
+
+
+for attempt in json.load(sys.stdin):
+    if not os.fork():
+        run(eval(attempt))
+        os._exit(0)
+    _, status = os.wait()
+    if status:
+        print("signal %d, exit code %d" % (status & 127, status >> 8), 0, sep="|", flush=True)
+"""
+
+EMPTY = "{'columns': {'range': [0, 0, 1]}, 'index': {'range': [0, 10**12, 1]}}"
+
+LARGE = "{'$': ['decimal', 1, '1E+999999999']}"  # as an int it would be 400 MB, and take hours to make
+
+REFUSED = {
+    "a row of 10,000 arrays": "partial(decode_json, nested(lambda a: [a], 10_000))",
+    "a row of 10,000 objects": "partial(decode_json, nested(lambda a: {'a': a}, 10_000))",
+    "a row of 10,000 tuples": "partial(decode_json, nested(lambda a: {'$': ['tuple', 1, [a]]}, 10_000))",
+    "a row of 10,000 maps": "partial(decode_json, nested(lambda a: {'$': ['map', [[1, a]]]}, 10_000))",
+    "10,000 arrays": "body(b'\\x91' * 10_000 + b'\\x01')",
+    "10,000,000 arrays": "body(b'\\x91' * 10_000_000 + b'\\x01')",
+    "10,000 maps": "body(b'\\x81\\x01' * 10_000 + b'\\x01')",
+    "10,000 tuples": "body(nested(lambda a: tagged(b'\\x91' + a), 10_000, b'\\x01'), [('tuple', 1)])",
+    "10,000 arrays before the header ends": "partial(decode, b'\\x95' + b'\\x91' * 10_000, 'msgpack')",
+    "an array of 4 billion items": "body(b'\\xdd\\xff\\xff\\xff\\xff')",
+    "a map of 4 billion items": "body(b'\\xdf\\xff\\xff\\xff\\xff')",
+    "many arrays of 4 billion items": "body(b'\\xdd\\xff\\xff\\xff\\xff' * 200)",
+    "a header of 4 billion items": "partial(decode, b'\\xdd\\xff\\xff\\xff\\xff', 'msgpack')",
+    "text of 4 billion bytes": "body(b'\\xdb\\xff\\xff\\xff\\xff')",
+    "bytes of 4 billion bytes": "body(b'\\xc6\\xff\\xff\\xff\\xff')",
+    "an extension of 4 billion bytes": "body(b'\\xc9\\xff\\xff\\xff\\xff\\x10')",
+    "a tree of 2**62 bytes": "body(b'\\x01', tree_size=2**62)",
+    "a buffer of 2**62 bytes": "body(b'\\x01', sizes=[2**62])",
+    "a buffer of -1 bytes": "body(b'\\x01', sizes=[-1])",
+    "10,000,000 buffers": "body(b'\\x01', sizes=[0] * 10_000_000)",
+    "an array of shape 2**40": "of('numpy.ndarray', ['<f8', [2**40], b''])",
+    "an array of shape 0 by 2**62 by 2**62, full": "of('numpy.ndarray', ['<f8', [0, 2**62, 2**62], b'x'])",
+    "an array of a large negative shape": "of('numpy.ndarray', ['<f8', [-(2**62), 2], b''])",
+    "an array of 2**40 objects": "of('numpy.ndarray', ['|O', [2**40], []])",
+    "an array of 10,000 dimensions": "of('numpy.ndarray', ['<f8', [1] * 10_000, bytes(8)])",
+    "an array of large empty structures": "of('numpy.ndarray', "
+    "[['struct', 2**30, False, [['a', '|O', 0]]], [100], [[]]])",
+    "a scalar of 1 GB": "of('numpy.scalar', ['<U1000000000', ''])",
+    "a dtype nested 10,000 deep": "row('numpy.dtype', nested(lambda a: ['array', a, [1]], 10_000, '<f8'))",
+    "a dtype of 2**400 items": "of('numpy.dtype', nested(lambda a: ['array', a, [2]], 400, '<f8'))",
+    "a frame of more labels than rows": "frame({'a': [1]}, {'index': {'range': [0, 10**12, 1]}})",
+    "categories without rows": "frame({'a': pa.array([], pa.dictionary(pa.int8(), pa.int64()))}, "
+    "{'kinds': {'0': ['category', {'range': [0, 10**12, 1]}]}})",
+    "levels without rows": "frame({'a': pa.array([], pa.dictionary(pa.int8(), pa.int64()))}, "
+    "{'columns': {'range': [0, 0, 1]}, 'index': {'levels': [{'range': [0, 10**12, 1]}]}})",
+    "a decimal with a large exponent as an int": "of('fraction', ['1E+999999999', 1])",
+    "a range with large steps as text": "of('range', ['0', '9', '1'])",
+    "a scalar of a large decimal": f"row('numpy.scalar', ['<i8', {LARGE}])",
+    "a time of a large decimal": f"row('numpy.scalar', ['<M8[s]', {LARGE}])",
+    "an offset of a large decimal": f"row('pandas.offsets', ['Day', {LARGE}])",
+    "a duration of a large decimal": f"row('pendulum.Duration', {{'days': {LARGE}}})",
+    "an absolute duration of a large decimal": f"row('pendulum.AbsoluteDuration', [{LARGE}, 0, 0, 0, 0])",
+    "a timestamp of a large decimal": f"row('pandas.Timestamp', [{LARGE}, 'ns'])",
+    "a timedelta of a large decimal": f"row('pandas.Timedelta', [{LARGE}, 'ns'])",
+    "a period of a large decimal": f"row('pandas.Period', [{LARGE}, {{'$': ['pandas.offsets', 1, ['Day', 1]]}}])",
+    "a timedelta of large decimals": f"row('timedelta', [{LARGE}, 0, 0])",
+    "a range of large decimals": f"row('pandas.Index', {{'range': [0, {LARGE}, 1]}})",
+    "a fraction of a large decimal": f"row('fraction', [{LARGE}, 1])",
+    "a fraction of long integers": "row('fraction', [{'$': ['int', 1, random.Random(seed).randbytes(2**19).hex()]} "
+    "for seed in (1, 2)])",
+    "10**9 objects in no bytes": "frame({'a': pa.nulls(10**9)}, {'kinds': {'0': 'object'}})",
+    "10**9 numbers in no bytes": "frame({'a': pa.nulls(10**9)}, {})",
+    "a sparse column of 10**9 in no bytes": "frame({'a': pa.nulls(10**9)}, "
+    "{'kinds': {'0': ['sparse', 'integer', None, None]}})",
+    "a run of 10**9 as numbers": "frame({'a': pa.RunEndEncodedArray.from_arrays(pa.array([10**9], pa.int32()), [1])}, "
+    "{'kinds': {'0': 'masked'}})",
+    "a cell of 4 billion items": "frame({'a': pa.array([b'\\xdd\\xff\\xff\\xff\\xff'], pa.large_binary())}, "
+    "{'kinds': {'0': ['cells', []]}})",
+    "10**12 levels for two rows": "frame({'a': pa.DictionaryArray.from_arrays(pa.array([0, 0], pa.int8()), [1])}, "
+    "{'index': {'levels': [{'labels': {'$': ['pandas.Index', 1, {'range': [0, 10**12, 1]}]}}]}})",
+    "columns of more labels than fields": "frame({'a': [1]}, {'columns': {'range': [0, 10**12, 1]}})",
+    "a path of a time zone": "of('zoneinfo', '../../../../etc/passwd')",
+    "an integer of 200,000,000 digits": "of('int', '0x' + 'f' * 200_000_000)",
+    "an integer of 200,000,000 digits in the row": "partial(decode_json, {'$': ['int', '1' * 200_000_000]})",
+    "a float of 100,000,000 letters": "partial(decode_json, {'$': ['float', 'x' * 100_000_000]})",
+    "bytes of a number": "of('bytearray', 2**40)",
+    "metadata of numbers": "of_table('pyarrow.Table', pa.table({'a': [1]}), {'metadata': [[2**40, 2**40]]})",
+    "a tuple of a long range": "row('tuple', {'$': ['range', 1, [0, 10**12, 1]]})",
+    "a set of a network": "row('set', {'$': ['ipaddress', 1, ['IPv4Network', '10.0.0.0/8']]})",
+    "a slice of a long range": "row('slice', {'$': ['range', 1, [0, 10**12, 1]]})",
+    "a deque of a long index": "row('deque', [None, {'$': ['pandas.Index', 1, {'range': [0, 10**12, 1]}]}])",
+    "a counter of a long index": "row('counter', {'$': ['pandas.Index', 1, {'range': [0, 10**12, 1]}]})",
+    "a shape of a long range": "row('numpy.ndarray', ['<f8', {'$': ['range', 1, [0, 10**12, 1]]}, "
+    "{'$': ['bytes', '']}])",
+    "a timezone of a long range": "row('timezone', {'$': ['range', 1, [0, 10**12, 1]]})",
+    "a dtype of a long range": "row('pandas.dtype', {'$': ['range', 1, [0, 10**12, 1]]})",
+    "holidays of a long range": "row('pandas.offsets', "
+    "['CustomBusinessDay', 1, False, {'holidays': {'$': ['range', 1, [0, 10**12, 1]]}}])",
+    "an enumeration of 2**40 empty texts": "of_table('polars.Series', pa.table({'a': ['x']}), "
+    "{'dtypes': {'0': ['Enum', [{'$': ['numpy.ndarray', 1, ['<U0', [2**40], {'$': ['bytes', '']}]]}]]}})",
+    "10**9 nulls as wide integers": "of_table('polars.Series', pa.table({'a': pa.nulls(10**9)}), "
+    "{'dtypes': {'0': 'Int128'}})",
+    "a field that ends before its element does, in 32 bits": "of('numpy.ndarray', "
+    "[['struct', 12, False, [['a', '<i4', 0], ['b', '<f8', 2**31 - 1]]], [1], bytes(12)])",
+    "a decompression bomb": "forged_table(pa.table({'a': np.zeros(10**8)}), compression='zstd')",
+    "a decompression bomb in a row": "partial(decode_json, {'$': ['pyarrow.Table', 1, {'$': ['table', [{}, "
+    "base64.b64encode(bomb()).decode()]]}]})",
+    "a large batch that is listed 10,000 times": "partial(decode, batch_again(), 'arrow')",
+    "an array of 2**40 empty texts": "of('numpy.ndarray', ['<U0', [2**40], b''])",
+    "an enumeration of arrays": "of_table('polars.Series', pa.table({'a': ['x']}), {'dtypes': {'0': ['Enum', "
+    "[{'$': ['numpy.ndarray', 1, ['<U0', [2**10], {'$': ['bytes', '']}]]}]]}})",
+    "a range for the index of a frame": "of_table('pandas.DataFrame', pa.table({'a': [1]}), "
+    "{'index': {'$': ['range', 1, [0, 10**12, 1]]}})",
+    "a range for the fields of a class": "row('class.dataclass', ['test:A', {'$': ['range', 1, [0, 10**12, 1]]}])",
+    "a dtype of a long index": "row('numpy.dtype', [{'$': ['pandas.Index', 1, {'range': [0, 10**12, 1]}]}, 1])",
+    "a range for the extension types of a schema": "row('pyarrow.Schema', [{'$': ['bytes', "
+    "base64.b64encode(pa.schema([]).serialize()).decode()]}, {'$': ['range', 1, [0, 10**12, 1]]}])",
+    "10**9 nulls of polars": "of_table('polars.Series', pa.table({'a': pa.nulls(10**9)}), {})",
+    "a kind with a long index": "of_table('pandas.Series', pa.table({'a': [None]}), "
+    "{'kind': ['object', {'$': ['pandas.Index', 1, {'range': [0, 10**12, 1]}]}]})",
+    "base64 that is none": "partial(decode_json, {'$': ['bytes', '!' * 50_000_000]})",
+}
+CHEAP = {
+    "an integer of 100,000,000 digits": "of('int', '0x' + 'f' * 100_000_000)",
+    "a decimal with a large exponent": "of('decimal', '1E+999999999')",
+    "a range": "of('range', [0, 10**18, 1])",
+    "a deque with a large bound": "of('deque', [2**62, []])",
+    "a counter of large counts": "of('counter', {'a': 2**63})",
+    "a label for each of 10**12 rows of no columns": f"frame({{}}, {EMPTY})",
+    "a pandas index of 10**12 labels": "of('pandas.Index', {'range': [0, 10**12, 1]})",
+    "categories of a dtype": "row('pandas.dtype', "
+    "['CategoricalDtype', {'$': ['pandas.Index', 1, {'range': [0, 10**12, 1]}]}, False])",
+    "10**9 nulls of Arrow": "frame({'a': pa.nulls(10**9)}, {'kinds': {'0': 'arrow'}})",
+    "a run of 10**9": "frame({'a': pa.RunEndEncodedArray.from_arrays(pa.array([10**9], pa.int32()), [1])}, "
+    "{'kinds': {'0': 'arrow'}})",
+    "a large network": "of('ipaddress', ['IPv6Network', '::/0'])",
+    "an array without elements": "of('numpy.ndarray', ['<f8', [0, 10**9], b''])",
+    "a large dtype": "of('numpy.dtype', '<U500000000')",
+    "a structured dtype of 1 GB": "of('numpy.dtype', ['struct', 10**9, False, [['a', '<f8', 0]]])",
+    "a column of zeros, compressed": "forged_table(pa.table({'a': np.zeros(10**6)}), compression='zstd')",
+    "a column of numbers, compressed": "forged_table(pa.table({'a': np.arange(10**6)}), compression='lz4')",
+    "a masked scalar": "of('numpy.MaskedArray', None)",
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> dict[str, tuple[str, int]]:
+    """What came out of decoding each payload in a process of its own, and the MiB of memory that it took."""
+    attempts = REFUSED | CHEAP
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE],
+        input=json.dumps(list(attempts.values())),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [line.split("|") for line in done.stdout.splitlines()]
+    assert len(lines) == len(attempts), done.stderr[-2000:]
+    return {name: (outcome, int(mib)) for name, (outcome, mib) in zip(attempts, lines, strict=True)}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_forged_payload_is_refused_at_little_cost(outcomes: dict[str, tuple[str, int]], name: str) -> None:
+    outcome, mib = outcomes[name]
+    assert outcome.startswith("refused: ")
+    assert mib < 512
+
+
+@pytest.mark.parametrize("name", CHEAP)
+def test_a_value_that_only_looks_large_costs_little(outcomes: dict[str, tuple[str, int]], name: str) -> None:
+    outcome, mib = outcomes[name]
+    assert outcome.startswith("value: ")
+    assert mib < 256

@@ -1,0 +1,36 @@
+"""Write the golden payloads of values that have none yet."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parents[1] / "codecs"))
+
+from golden_compressed import GOLDEN_COMPRESSED  # noqa: E402
+from golden_values import GOLDEN_VALUES, is_allowed  # noqa: E402
+
+from airflow_xcom.codecs import encode, registry  # noqa: E402
+
+
+def main() -> None:
+    """Add what is missing."""
+    registry.allow_classes(is_allowed)
+    for name, make in GOLDEN_VALUES.items():
+        stem = HERE / "v1" / re.sub(r"\W+", "-", name).strip("-")
+        if not stem.with_suffix(".json").exists():
+            payload = encode(make())
+            stem.with_suffix(f".{payload.format}").write_bytes(payload.to_bytes())
+            stem.with_suffix(".json").write_text(json.dumps({"name": name, "data": payload.to_json()}) + "\n")
+    for name, (make, compression) in GOLDEN_COMPRESSED.items():
+        payload = encode(make(), compression=compression)
+        path = HERE / "v2" / f"{name}.{payload.format}"
+        if not path.exists():
+            path.write_bytes(payload.to_bytes())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,410 @@
+"""One suite for every store."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Backend
+from identical import difference
+from places import PLACES, Places
+
+from airflow_xcom.backend import (
+    MissingPayloadError,
+    SettingsError,
+    StoreDeniedError,
+    StoreError,
+    StoreNotFoundError,
+    StoreUnreachableError,
+)
+from airflow_xcom.backend.envelope import Coordinate, unique_path
+from airflow_xcom.backend.settings import settings
+from airflow_xcom.backend.stores import open_store
+from airflow_xcom.backend.stores.base import BlobNotFoundError, Store
+
+PATH = "dag/run%3A1/task/-1/return_value.0123.msgpack"
+
+
+SIZES = [0, 1, 10, 1 << 16, (8 << 20) - 1, 8 << 20, (8 << 20) + 1, 20_000_001]
+
+
+@pytest.fixture(params=PLACES)
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def store(kind: str, places: Places) -> Store:
+    return open_store(places.url(kind))
+
+
+@pytest.fixture(params=[kind for kind in PLACES if kind != "file"])
+def remote(request: pytest.FixtureRequest) -> str:
+    """A kind of store that a server keeps."""
+    return request.param
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [],
+        [b""],
+        [b"abc"],
+        [b"a", memoryview(b"bc"), bytearray(b"d")],
+        [b"x" * 70_000, b"y", memoryview(bytearray(b"z" * 200_000)), b""],
+        [b"x"] * 5000,
+    ],
+    ids=["nothing", "empty", "one", "kinds", "large", "many"],
+)
+def test_what_is_put_is_got(store: Store, tmp_path: Path, chunks: list[Any]) -> None:
+    store.put(PATH, chunks)
+    memory = store.get(PATH)
+    assert [blob.path for blob in store.list()] == [PATH]
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) <= 1, "and nothing else is left"
+    assert bytes(memory) == b"".join(chunks)
+    assert not memory.readonly
+    assert memory.format == "B"
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_byte_of_every_size_comes_back(store: Store, size: int) -> None:
+    data = random.Random(size).randbytes(size)
+    store.put(PATH, (data[start : start + 999_999] for start in range(0, size, 999_999)))
+    assert [(blob.path, blob.size) for blob in store.list()] == [(PATH, size)]
+    assert store.get(PATH) == data
+
+
+def test_ranges_of_a_blob(store: Store) -> None:
+    data = random.Random(1).randbytes(20_000_001)
+    store.put(PATH, [data])
+    ranges = [(0, 1), (20_000_000, 20_000_001), (5, 5), (1000, 100_000), (3, 17_000_003), (7, 9)]
+    found = store.read(PATH, ranges)
+    assert [bytes(memory) for memory in found] == [data[start:stop] for start, stop in ranges]
+    assert not any(memory.readonly for memory in found)
+    assert store.read(PATH, []) == []
+    for beyond in [(0, 20_000_002), (20_000_001, 20_000_002), (30_000_000, 30_000_001)]:
+        with pytest.raises(StoreError):
+            store.read(PATH, [(0, 1), beyond])
+
+
+@pytest.mark.parametrize("size", [10, 1 << 20])
+def test_what_is_got_belongs_to_the_reader(store: Store, size: int) -> None:
+    store.put(PATH, [b"\0" * size])
+    memory = store.get(PATH)
+    memory[0] = 1
+    assert store.get(PATH)[0] == 0
+    assert store.delete(PATH)
+    assert memory[0] == 1, "and stays when the blob goes"
+    assert memory[size - 1] == 0
+
+
+def test_nothing_is_not_found(store: Store) -> None:
+    with pytest.raises(BlobNotFoundError):
+        store.get(PATH)
+    with pytest.raises(BlobNotFoundError):
+        store.read(PATH, [(0, 1)])
+    assert store.delete(PATH) is False
+    assert list(store.list()) == []
+    assert list(store.list("dag/")) == []
+
+
+def test_delete_removes_one(store: Store) -> None:
+    store.put(PATH, [b"1"])
+    store.put(PATH + "2", [b"22"])
+    assert store.delete(PATH) is True
+    assert store.delete(PATH) is False
+    with pytest.raises(BlobNotFoundError):
+        store.get(PATH)
+    assert [(blob.path, blob.size) for blob in store.list()] == [(PATH + "2", 2)]
+
+
+def test_list_by_prefix(store: Store) -> None:
+    for path in ("a/1", "a/2", "ab/1", "b/c/d"):
+        store.put(path, [path.encode()])
+    assert {blob.path for blob in store.list()} == {"a/1", "a/2", "ab/1", "b/c/d"}
+    assert {blob.path for blob in store.list("a/")} == {"a/1", "a/2"}
+    assert {blob.path for blob in store.list("a")} == {"a/1", "a/2", "ab/1"}
+    assert {blob.path for blob in store.list("b/c/")} == {"b/c/d"}
+    assert list(store.list("c")) == []
+    assert all(blob.modified > 1.7e9 for blob in store.list())
+
+
+def test_any_coordinate_gives_a_path_that_works(store: Store) -> None:
+    texts = ["", ".", "..", "a/b", "ü✓", "\0", "x" * 250, "%", "~", "C:\\x", " ", "-", "a\nb", "\ud800", "ü" * 250]
+    paths = {unique_path(Coordinate(text, text, text, 3, text), ".arrow") for text in texts}
+    paths.add(unique_path(Coordinate(), ".arrow"))
+    assert len(paths) == len(texts) + 1
+    for path in paths:
+        assert len(path) < 1000
+        assert path.count("/") == 4
+        assert path.isascii()
+        assert not any(part in {"", ".", ".."} for part in path.split("/"))
+        store.put(path, [b"x"])
+        assert bytes(store.get(path)) == b"x"
+    assert unique_path(Coordinate("d"), ".x") != unique_path(Coordinate("d"), ".x")
+
+
+def test_a_listing_may_be_long(store: Store) -> None:
+    paths = {f"dag/run/{number:04}" for number in range(1_100)}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda path: store.put(path, [path.encode()]), [*paths, "dag/other/1"]))
+    assert {blob.path for blob in store.list("dag/run/")} == paths
+    assert len({blob.path for blob in store.list("dag/")}) == 1_101
+
+
+def test_threads_share_a_store(store: Store) -> None:
+    def there_and_back(number: int) -> bool:
+        data = random.Random(number).randbytes(number * 300_000)
+        store.put(f"{number}", [data])
+        return store.get(f"{number}") == data
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(there_and_back, range(40)))
+
+
+def test_nothing_is_there_until_all_of_it_is(store: Store) -> None:
+    def check() -> None:
+        assert list(store.list()) == []
+        with pytest.raises(BlobNotFoundError):
+            store.get(PATH)
+
+    def chunks() -> Iterator[bytes]:
+        yield b"x" * 20_000_000
+        with ThreadPoolExecutor(1) as reader:  # the writing thread is busy
+            reader.submit(check).result()
+        yield b"y"
+
+    store.put(PATH, chunks())
+    assert len(store.get(PATH)) == 20_000_001
+
+
+def test_a_large_blob_is_never_in_memory_twice(places: Places) -> None:
+    """What is on its way, in either direction, is bounded, however large the blob is."""
+    code = f"""
+        from pathlib import Path
+        from airflow_xcom.backend.stores import open_store
+
+        def memory(name):
+            lines = Path("/proc/self/status").read_text().splitlines()
+            return next(int(line.split()[1]) for line in lines if line.startswith(name)) >> 10
+
+        store = open_store({places.url("s3")!r})
+        store.put("warm", [b"x"])
+        store.get("warm")
+        chunks = [bytes(1 << 20)] * 200
+        before = memory("VmHWM")
+        store.put("large", chunks)
+        pushed = memory("VmHWM")
+        found = store.get("large")
+        assert len(found) == 200 << 20
+        print(pushed - before, memory("VmHWM") - before - 200)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    push, pull = map(int, done.stdout.split())
+    assert push < 100, "of 200 MB"
+    assert pull < 100, "beyond the 200 MB themselves"
+
+
+@pytest.mark.parametrize("size", [10, 20_000_000])
+def test_a_writer_that_fails_leaves_nothing(store: Store, size: int) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"x" * size
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.put(PATH, chunks())
+    assert list(store.list()) == []
+    with pytest.raises(BlobNotFoundError):
+        store.get(PATH)
+
+
+def test_the_store_names_itself(store: Store, kind: str) -> None:
+    assert store.url.startswith(f"{kind}://")
+    assert store.host == (os.uname().nodename if kind == "file" else None)
+
+
+BAD_URLS = [
+    "file://relative/x",
+    "file://host/x",
+    "file:/x",
+    "ftp://x/y",
+    "redis",
+    "s3",
+    "",
+    "http://example.org",
+    "s3://",
+    "s3://connection@",
+    "s3:///prefix",
+    "gs://bucket:80/x",
+    "s3://bucket/a/../b",
+    "s3://bucket/a//b",
+    "s3://bucket/x?region=y",
+    "abfs://container@account.dfs.core.windows.net/x",
+]
+
+
+@pytest.mark.parametrize("url", BAD_URLS)
+def test_a_bad_url_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"\[xcom_codecs\] path"):
+        open_store(url)
+
+
+KEYED_URLS = [
+    "s3://AKIDEXAMPLE:wJalr+secret@bucket/x",
+    "s3://AKIDEXAMPLE:wJalr/secret@bucket/x",
+    "redis://user:wJalr@host/0",
+    "redis://:wJalr@host/0",
+    "redis://host/0?password=wJalr",
+    "ftp://user:wJalr@host/x",
+    "postgresql://user:wJalr@host/x?y=z",
+    "valkey://:wJalr@host/x",
+    "file://user:wJalr@host/x",
+]
+
+
+@pytest.mark.parametrize("url", KEYED_URLS)
+def test_keys_in_a_url_are_refused_and_not_repeated(url: str, backend: Backend) -> None:
+    with pytest.raises(SettingsError, match=re.escape(url.partition("://")[0])) as caught:
+        open_store(url)
+    assert "wJalr" not in str(caught.value) + repr(caught.value.value)
+    backend.options(stores=json.dumps({"default": url}))
+    with pytest.raises(SettingsError, match="default") as caught:
+        settings()
+    assert "wJalr" not in str(caught.value) + repr(caught.value.value)
+
+
+def every_request(store: Store) -> list[Callable[[], Any]]:
+    return [
+        lambda: store.put(PATH, [b"x"]),
+        lambda: store.put(PATH, [b"x" * 20_000_000]),
+        lambda: store.get(PATH),
+        lambda: store.read(PATH, [(0, 1)]),
+        lambda: store.delete(PATH),
+        lambda: list(store.list()),
+    ]
+
+
+def test_a_server_that_is_not_there(remote: str, places: Places, backend: Backend) -> None:
+    backend.options(store_timeout=2)
+    nowhere = {"abfs": "http://127.0.0.1:9/devstoreaccount1", "redis": "redis://127.0.0.1:9"}
+    store = open_store(places.url(remote, endpoint=nowhere.get(remote, "http://127.0.0.1:9")))
+    for request in every_request(store):
+        began = time.monotonic()
+        with pytest.raises(
+            StoreUnreachableError, match="Connection refused.*connection 'tests'.*store_timeout"
+        ) as caught:
+            request()
+        assert time.monotonic() - began < 3
+        assert isinstance(caught.value, StoreError)
+        assert isinstance(caught.value.__cause__, Exception)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("s3", {"password": "not the secret"}),
+        ("s3", {"login": "AKIDNOBODY"}),
+        ("abfs", {"password": "bm90IHRoZSBrZXk="}),
+        ("redis", {"password": "not the secret"}),
+        ("redis", {"login": "nobody"}),
+    ],
+)
+def test_wrong_credentials(kind: str, changes: dict[str, str], places: Places) -> None:
+    store = open_store(places.url(kind, **changes))
+    for request in every_request(store):
+        with pytest.raises(StoreDeniedError, match="check the credentials in the Airflow connection 'tests'"):
+            request()
+
+
+def test_credentials_that_may_not_write(places: Places, seaweedfs: SimpleNamespace) -> None:
+    store = open_store(places.url("s3", login=seaweedfs.reader))
+    assert list(store.list()) == []
+    for request in every_request(store)[:2]:
+        with pytest.raises(StoreDeniedError, match="AccessDenied"):
+            request()
+
+
+def test_a_bucket_that_is_not_there(remote: str, places: Places) -> None:
+    store = open_store(places.url(remote, bucket="no-such-bucket"))
+    write, write_parts, read, read_range, _, listing = every_request(store)
+    for request in (write, write_parts, read, read_range, listing):
+        with pytest.raises(StoreNotFoundError, match="create the bucket|correct the number of the database"):
+            request()
+
+
+@pytest.mark.parametrize("url", ["s3://nowhere@bucket/x", "redis://nowhere@/x"])
+def test_a_connection_that_is_not_there(url: str) -> None:
+    for request in every_request(open_store(url)):
+        with pytest.raises(SettingsError, match="no Airflow connection 'nowhere'"):
+            request()
+
+
+def test_frames_through_the_backend(kind: str, places: Places, backend: Backend) -> None:
+    backend.options(path=places.url(kind), threshold=0)
+    frame = pd.DataFrame({"a": np.arange(2_000_000), "b": pd.Categorical(["x", "y"] * 1_000_000)})
+    for value in (frame, {"frames": [frame.head(), frame.tail()], "of": (1, 2)}, np.zeros((3, 4))):
+        row = json.loads(json.dumps(backend.push(value)))
+        assert row["airflow_xcom"]["ref"]["url"].startswith(f"{kind}://")
+        assert difference(value, backend.pull(row)) is None
+        backend.purge(row)
+        with pytest.raises(MissingPayloadError):
+            backend.pull(row)
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
+    store = open_store(tmp_path.as_uri())
+
+    class Failing:
+        def __len__(self) -> int:
+            return 1 << 20
+
+    with pytest.raises(TypeError):
+        store.put(PATH, [b"x" * 100_000, Failing()])
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_killed_writer_leaves_no_blob(tmp_path: Path) -> None:
+    """A writer that dies between chunks leaves only its temporary file, which no listing shows."""
+    code = f"""
+        import os
+        from airflow_xcom.backend.stores import open_store
+
+        class Deadly(bytearray):
+            def __len__(self):
+                return os._exit(9)
+
+        open_store({tmp_path.as_uri()!r}).put({PATH!r}, [b"x" * 100_000, Deadly(100_000)])
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
+    assert done.returncode == 9
+    (left,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert left.name.endswith(".tmp")
+    store = open_store(tmp_path.as_uri())
+    assert list(store.list()) == []
+    with pytest.raises(BlobNotFoundError):
+        store.get(PATH)
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.write_text("a file")
+    with pytest.raises(StoreError, match="cannot list"):
+        list(open_store(base.as_uri()).list())
+    with pytest.raises(StoreError, match="cannot write"):
+        open_store(base.as_uri()).put(PATH, [b"x"])
+    with pytest.raises(BlobNotFoundError):
+        open_store(base.as_uri()).get(PATH)

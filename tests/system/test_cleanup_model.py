@@ -1,0 +1,480 @@
+"""Tasks, operators, clocks and sweeps in any order: no live value is ever lost, and in the end no orphan is left.
+
+The stores are in memory; the pushes, the rows and the sweeps are the real ones, the rows in SQLite.  A sweep goes on
+by one page or batch at a time, so that everything else, another sweep included, may happen between any two of them.
+
+What a push may rely on (docs/CLEANUP.md): its row comes within ``GRACE`` of its beginning by the store's clock, or
+within ``WAIT`` whatever the clocks do.  One that takes longer is killed here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import sqlalchemy
+from conftest import Backend
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from airflow_xcom.backend import CodecXComBackend, blobs
+from airflow_xcom.backend.database.dag_runs import Runs
+from airflow_xcom.backend.database.xcom_rows import Rows
+from airflow_xcom.backend.envelope import Coordinate, Envelope
+from airflow_xcom.backend.errors import MissingPayloadError, RetiredPayloadError
+from airflow_xcom.backend.maintenance import sweep
+from airflow_xcom.backend.maintenance.references import DatabaseRows
+from airflow_xcom.backend.maintenance.retain import retain
+from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError
+
+EXAMPLES, STEPS = (160, 200) if os.environ.get("CI") else (20, 100)
+GRACE, WAIT = 50.0, 5.0
+PLACES = st.tuples(st.sampled_from(["flights", "trains"]), st.sampled_from(["first", "second"]), st.integers(0, 2))
+TABLES = """
+create table xcom (dag_run_id integer, task_id text, map_index integer, key text, dag_id text, run_id text,
+    timestamp datetime, value json, primary key (dag_run_id, task_id, map_index, key));
+create table dag_run (id integer primary key, dag_id text, run_id text, state text, end_date datetime);
+create table task_instance (id integer primary key, dag_id text, run_id text, state text);
+create table dag_tag (dag_id text, name text);
+insert into dag_run values (1, 'flights', 'first', 'success', '2024-01-01 00:00:00.000000');
+insert into dag_run values (2, 'flights', 'second', 'success', '2024-01-02 00:00:00.000000');
+insert into dag_run values (3, 'trains', 'first', 'failed', '2024-01-01 00:00:00.000000');
+insert into dag_run values (4, 'trains', 'second', 'success', '2024-01-02 00:00:00.000000');
+insert into dag_tag values ('flights', 'xcom:keep=1runs');
+insert into dag_tag values ('trains', 'xcom:keep-failed=0s')"""
+RETIRED = {("flights", "first"), ("trains", "first")}  # by these tags
+
+Place = tuple[str, str, int]
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@dataclass
+class Clocks:
+    """Time as it passes, and what the stores' clocks make of it."""
+
+    true: float = 0.0
+    ahead: float = 1e6  # of the stores
+
+    def monotonic(self) -> float:
+        return self.true
+
+    @property
+    def store(self) -> float:
+        return self.true + self.ahead
+
+
+@dataclass
+class MemoryStore:
+    """A store whose blobs have the time when their writing began, and are unfinished until they are published."""
+
+    url: str
+    clocks: Clocks
+    whole: dict[str, tuple[bytes, float]] = field(default_factory=dict)
+    parts: dict[str, tuple[bytes, float]] = field(default_factory=dict)
+    publishes: bool = True
+    deletes_left: float = float("inf")
+    watch: Callable[[str], None] = lambda _: None  # is called with what is about to be deleted
+    host = None
+    ttl = None
+
+    def put(self, path: str, chunks: Iterable[Any]) -> None:
+        content = b"".join(map(bytes, chunks)), self.clocks.store
+        if self.publishes:
+            self.whole[path] = content
+        else:
+            folder, _, name = path.rpartition("/")
+            self.parts[f"{folder}/.{name}.tmp"] = content
+
+    def publish(self, path: str) -> None:
+        folder, _, name = path.rpartition("/")
+        self.whole[path] = self.parts.pop(f"{folder}/.{name}.tmp")
+
+    def get(self, path: str) -> memoryview:
+        if path not in self.whole:
+            raise BlobNotFoundError(path)
+        return memoryview(bytearray(self.whole[path][0]))
+
+    def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> Sequence[memoryview]:
+        raise NotImplementedError
+
+    def delete(self, path: str) -> bool:
+        if self.deletes_left <= 0:
+            raise Killed
+        self.watch(path)
+        self.deletes_left -= 1
+        return self.whole.pop(path, None) is not None or self.parts.pop(path, None) is not None
+
+    def list(self, prefix: str = "") -> Iterator[Blob]:
+        yield from (blob for blob in self.scan() if blob.path.startswith(prefix) and blob.path in self.whole)
+
+    def scan(self) -> Iterator[Blob]:
+        for path, (content, begun) in [*self.whole.items(), *self.parts.items()]:
+            yield Blob(path, len(content), begun)
+
+    def prune(self, before: float) -> None:
+        pass
+
+
+@dataclass
+class Write:
+    """A push, or the copy of a blob to the other store, whose row is to come."""
+
+    place: Place
+    path: str
+    store: MemoryStore
+    begun: float
+    row: Any
+    replaces: Any = None
+    jumped: float = 0.0
+
+    def may_go_on(self, now: float) -> bool:
+        passed = now - self.begun
+        return passed < WAIT or passed + self.jumped < GRACE
+
+
+@dataclass
+class Reading:
+    """A row that a task has read, and whose payload it has not."""
+
+    row: Any
+    begun: float
+
+
+class Cleanup(RuleBasedStateMachine):
+    """What happens to the XComs of an Airflow."""
+
+    set_store: Any = None  # makes the backend write to the memory store of a name
+    use: Any = None  # makes the backend and the sweep use these stores and clocks
+    steps = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clocks = Clocks()
+        self.stores = {name: MemoryStore(f"memory://{name}", self.clocks) for name in ("default", "other")}
+        type(self).use(self)
+        self.engine = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.StaticPool)
+        for statement in TABLES.split(";"):
+            self._execute(statement)
+        self.source = DatabaseRows(Rows(self.engine), page=2)
+        self.runs = Runs(self.engine)
+        self.rows: dict[Place, Any] = {}  # what the database holds, known independently of it
+        self.writes: list[Write] = []
+        self.readings: list[Reading] = []
+        self.sweeps: list[Iterator[None]] = []
+        self.purged: set[str] = set()
+        self.number = 0
+
+    def teardown(self) -> None:
+        self.sweeps.clear()
+        self.engine.dispose()
+
+    # What the database does, and the same to what is known of it
+
+    def _execute(self, statement: str, *parameters: Any) -> None:
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql(statement, parameters)
+
+    def _put_row(self, place: Place, row: Any) -> None:
+        dag, run, index = place
+        self._execute(
+            "insert or replace into xcom select id, 'extract', ?, 'return_value', dag_id, run_id, null, ? "
+            "from dag_run where dag_id = ? and run_id = ?",
+            *(index, json.dumps(row), dag, run),
+        )
+        self.rows[place] = row
+
+    def _delete_rows(self, places: Iterable[Place]) -> None:
+        for place in places:
+            self._execute("delete from xcom where dag_id = ? and run_id = ? and map_index = ?", *place)
+            del self.rows[place]
+
+    def _stored(self) -> dict[Place, Any]:
+        with self.engine.connect() as connection:
+            found = connection.exec_driver_sql("select dag_id, run_id, map_index, value from xcom").fetchall()
+        return {(row[0], row[1], row[2]): json.loads(row[3]) for row in found}
+
+    def _check_unreferenced(self, path: str) -> None:
+        assert path not in map(path_of, self._stored().values())
+
+    # Time
+
+    def _pass(self, seconds: float) -> None:
+        self.clocks.true += seconds
+        self._kill_late_writes()
+        self.readings = [one for one in self.readings if self.clocks.true - one.begun < WAIT]
+
+    def _kill_late_writes(self) -> None:
+        self.writes = [write for write in self.writes if write.may_go_on(self.clocks.true)]
+
+    @rule(seconds=st.sampled_from([0.5, 3.0, 20.0, 2 * GRACE]))
+    def time_passes(self, seconds: float) -> None:
+        self._pass(seconds)
+
+    @rule(seconds=st.sampled_from([-1000.0, -10.0, 10.0, 1000.0, 1000.0]))
+    def a_clock_jumps(self, seconds: float) -> None:
+        self.clocks.ahead += seconds
+        for write in self.writes:
+            write.jumped += max(0.0, seconds)
+        self._kill_late_writes()
+
+    # Tasks
+
+    @rule(place=PLACES, store=st.sampled_from(["default", "other"]))
+    def a_push_begins(self, place: Place, store: str) -> None:
+        self.number += 1
+        type(self).set_store(store)
+        self.stores[store].publishes = False
+        dag, run, index = place
+        row = CodecXComBackend.serialize_value(
+            (self.number,), dag_id=dag, run_id=run, task_id="extract", map_index=index, key="return_value"
+        )
+        self.stores[store].publishes = True
+        path = str(path_of(row))
+        self.writes.append(Write(place, path, self.stores[store], self.clocks.true, row))
+
+    @rule(places=st.lists(PLACES, min_size=1, max_size=4), store=st.sampled_from(["default", "other"]))
+    def tasks_push(self, places: list[Place], store: str) -> None:
+        """From beginning to end, with nothing between."""
+        for place in places:
+            self.a_push_begins(place, store)
+            write = self.writes.pop()
+            write.store.publish(write.path)
+            self._put_row(place, write.row)
+
+    @precondition(lambda self: self.writes)
+    @rule(data=st.data(), commits=st.booleans())
+    def a_write_goes_on(self, data: st.DataObject, commits: bool) -> None:
+        write = self.writes[data.draw(st.integers(0, len(self.writes) - 1))]
+        if write.path not in write.store.whole:
+            write.store.publish(write.path)  # a KeyError if a sweep took it away
+            if not commits:
+                return
+        self.writes.remove(write)
+        if write.replaces is None or self.rows.get(write.place) == write.replaces:
+            self._put_row(write.place, write.row)
+
+    @precondition(lambda self: self.writes)
+    @rule(data=st.data())
+    def a_writer_is_killed(self, data: st.DataObject) -> None:
+        self.writes.pop(data.draw(st.integers(0, len(self.writes) - 1)))
+
+    @precondition(lambda self: self.rows)
+    @rule(data=st.data())
+    def a_task_reads_a_row(self, data: st.DataObject) -> None:
+        self.readings.append(Reading(self.rows[self._draw_place(data)], self.clocks.true))
+
+    @precondition(lambda self: self.readings)
+    @rule()
+    def a_task_reads_the_payload(self) -> None:
+        row = self.readings.pop(0).row
+        try:
+            (number,) = CodecXComBackend.deserialize_value(SimpleNamespace(value=row, key="return_value"))
+        except MissingPayloadError:
+            assert path_of(row) in self.purged
+        except RetiredPayloadError:
+            assert path_of(row) is None
+        else:
+            assert 0 < number <= self.number
+
+    @precondition(lambda self: self.rows)
+    @rule(data=st.data())
+    def a_task_runs_again(self, data: st.DataObject) -> None:
+        """It purges what it pushed before, as Airflow has it do when it starts."""
+        place = self._draw_place(data)
+        path = path_of(self.rows[place])
+        if path is None or sum(path_of(row) == path for row in self.rows.values()) == 1:
+            CodecXComBackend.purge(SimpleNamespace(value=self.rows[place], key="return_value"))
+            self.purged.add(path or "")
+        self._delete_rows([place])
+
+    # Operators
+
+    @precondition(lambda self: self.rows)
+    @rule(data=st.data(), how_many=st.sampled_from([1, 2, 3]))
+    def rows_are_deleted(self, data: st.DataObject, how_many: int) -> None:
+        """An entry, a run, or a Dag."""
+        chosen = self._draw_place(data)
+        self._delete_rows([place for place in self.rows if place[-how_many::-1] == chosen[-how_many::-1]])
+
+    @precondition(lambda self: self.rows)
+    @rule(data=st.data(), place=PLACES)
+    def a_row_is_copied(self, data: st.DataObject, place: Place) -> None:
+        self._put_row(place, self.rows[self._draw_place(data)])
+
+    @precondition(lambda self: self.rows)
+    @rule(data=st.data())
+    def a_payload_moves_to_another_store(self, data: st.DataObject) -> None:
+        """As the command migrate has it: a copy, which then replaces the reference in its row."""
+        place = self._draw_place(data)
+        envelope = Envelope.from_json(self.rows[place])
+        assert envelope is not None
+        if envelope.reference is None:
+            return
+        target = "other" if envelope.reference.store == "default" else "default"
+        copy = blobs.copy_blob(envelope.reference, Coordinate(*place[:2], "extract", place[2], "return_value"), target)
+        row = {"airflow_xcom": {**self.rows[place]["airflow_xcom"], "ref": copy.to_json()}}
+        write = Write(place, copy.path, self.stores[target], self.clocks.true, row, replaces=self.rows[place])
+        self.writes.append(write)
+
+    @precondition(lambda self: self.rows.keys() & {(*run, index) for run in RETIRED for index in range(3)})
+    @rule(dag=st.sampled_from(["flights", "trains"]), deletes=st.sampled_from([0, 1, 2, 99]))
+    def values_are_retired(self, dag: str, deletes: int) -> None:
+        """By the tags of their Dag; whoever does it is killed after some deletions."""
+        old = {place for place in self.rows if place[:2] in RETIRED and place[0] == dag}
+        going = {path_of(self.rows[place]) for place in old}
+        if not going.isdisjoint(path_of(row) for place, row in self.rows.items() if place not in old):
+            return  # a copy of a row, which nothing but the hand of an operator makes
+
+        for store in self.stores.values():
+            store.deletes_left, store.watch = deletes, self._check_unreferenced
+        try:
+            (done,) = retain(self.runs, [dag], apply=True)
+
+            assert done.changed == 0
+        except Killed:
+            pass
+        for store in self.stores.values():
+            store.deletes_left, store.watch = float("inf"), lambda _: None
+        stored = self._stored()
+        assert {place for place in stored if stored[place] != self.rows[place]} <= old
+        assert all(path_of(stored[place]) is None for place in old) or deletes < len(old)
+        self.rows = stored
+        self.purged |= {path for path in going if path is not None}
+
+    # Sweeps
+
+    @precondition(lambda self: len(self.sweeps) < 3)
+    @rule()
+    def a_sweep_begins(self) -> None:
+        self.sweeps.append(self._sweep())
+
+    @precondition(lambda self: self.sweeps)
+    @rule(data=st.data(), pages=st.sampled_from([1, 2, 10, 50]))
+    def a_sweep_goes_on(self, data: st.DataObject, pages: int) -> None:
+        number = data.draw(st.integers(0, len(self.sweeps) - 1))
+        for _ in range(pages):
+            if next(self.sweeps[number], "ended") == "ended":
+                del self.sweeps[number]
+                break
+
+    @rule()
+    def a_sweep_goes_through(self) -> None:
+        """Between two steps of everything else, but for the time that it takes."""
+        for _ in self._sweep():
+            pass
+
+    @precondition(lambda self: self.sweeps)
+    @rule(data=st.data(), deletes=st.integers(0, 3))
+    def a_sweep_is_killed(self, data: st.DataObject, deletes: int) -> None:
+        """Here, or after a few more deletions."""
+        running = self.sweeps.pop(data.draw(st.integers(0, len(self.sweeps) - 1)))
+        for store in self.stores.values():
+            store.deletes_left = deletes
+        try:
+            for _ in range(deletes * 3):
+                next(running, None)
+        except Killed:
+            pass
+        for store in self.stores.values():
+            store.deletes_left = float("inf")
+
+    @rule(place=PLACES, store=st.sampled_from(["default", "other"]), pages=st.integers(0, 40))
+    def a_sweep_overtakes_a_push(self, place: Place, store: str, pages: int) -> None:
+        """For a clock jumps ahead and makes the blob an old one; the row comes while the sweep goes on."""
+        self.a_push_begins(place, store)
+        write = self.writes[-1]
+        write.store.publish(write.path)
+        self.a_clock_jumps(1000.0)
+        running = self._sweep()
+        for _ in range(pages):
+            next(running, None)
+        if any(one is write for one in self.writes):
+            self.writes.remove(write)
+            self._put_row(place, write.row)
+        for _ in running:
+            pass
+
+    @rule()
+    def all_is_quiet(self) -> None:
+        """Nothing is under way any more, time passes, and one more sweep leaves exactly what is referenced."""
+        self.writes.clear()
+        self.sweeps.clear()
+        newest = max((blob.modified for store in self.stores.values() for blob in store.scan()), default=0.0)
+        self._pass(max(0.0, newest + GRACE + 1 - self.clocks.store))
+        for _ in self._sweep():
+            pass
+        left = {blob.path for store in self.stores.values() for blob in store.scan()}
+        assert left == {path_of(row) for row in self.rows.values()} - {None}
+
+    def _sweep(self) -> Iterator[None]:
+        return sweep.sweep(self.source, sweep.Report(), grace=GRACE, wait=WAIT, apply=True, even_all=True)
+
+    def _draw_place(self, data: st.DataObject) -> Place:
+        return data.draw(st.sampled_from(sorted(self.rows)))
+
+    @invariant()
+    def every_live_value_is_there(self) -> None:
+        type(self).steps += 1
+        whole = {path for store in self.stores.values() for path in store.whole}
+        assert {path_of(row) for row in self.rows.values()} - {None} <= whole
+
+
+def path_of(row: Any) -> str | None:
+    """Where the payload of a row is, or None if its value was retired."""
+    content = row["airflow_xcom"]
+    return None if "retired" in content else str(content["ref"]["path"])
+
+
+def test_no_live_value_is_lost_and_no_orphan_stays(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "airflow_xcom.backend")
+    backend.options(threshold=0)
+    names = {"default": "memory://default", "other": "memory://other"}
+    backend.options(path=names["default"], stores=json.dumps({"other": names["other"]}))
+    from airflow_xcom.backend.settings import settings as options
+
+    both = {name: replaced(options(), name) for name in names}
+    for name, size in {"_PAGE": 2, "_BATCH": 2, "_THREADS": 1, "_FRESH": WAIT}.items():
+        monkeypatch.setattr(sweep, name, size)
+    current = {"name": "default"}
+
+    def use(world: Cleanup) -> None:
+        def opened(url: str) -> MemoryStore:
+            return world.stores[url.removeprefix("memory://")]
+
+        for module in (blobs, sweep):
+            monkeypatch.setattr(module, "open_store", opened)
+        monkeypatch.setattr(sweep, "time", SimpleNamespace(monotonic=world.clocks.monotonic, sleep=world._pass))
+
+    for module in ("blobs", "sweep", "xcom", "pulling", "retain"):
+        monkeypatch.setattr(f"airflow_xcom.backend.{module}.settings", lambda: both[current["name"]])
+    Cleanup.set_store = staticmethod(lambda name: current.update(name=name))
+    Cleanup.use = staticmethod(use)
+    Cleanup.steps = 0
+    run_state_machine_as_test(
+        Cleanup,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    if os.environ.get("CI"):
+        assert Cleanup.steps >= 20_000, Cleanup.steps
+
+
+def replaced(options: Any, name: str) -> Any:
+    """The options, with the store of this name as the one that is written to."""
+    return replace(options, path=options.stores[name], name=name)
