@@ -12,7 +12,8 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_xcom.backend.commands import exporting, inspecting, listing, migrate, retain, sweep, verifying
+from airflow_xcom.backend.commands import export, inspect, migrate, retain, sweep, verify
+from airflow_xcom.backend.commands import list as list_
 from airflow_xcom.backend.commands.terminal import tell, visible
 
 if TYPE_CHECKING:
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "airflow_commands", "main"]
 
 COMMANDS: dict[str, Any] = {  # modules with HELP, add_arguments(parser) and run(options)
-    "list": listing,
-    "inspect": inspecting,
-    "verify": verifying,
-    "export": exporting,
+    "list": list_,
+    "inspect": inspect,
+    "verify": verify,
+    "export": export,
     "migrate": migrate,
     "retain": retain,
     "sweep": sweep,

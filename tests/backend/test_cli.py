@@ -589,9 +589,9 @@ def test_a_row_that_is_replaced_meanwhile_is_not_missing(filled: Metadata, monke
 
 
 def test_progress_goes_to_standard_error(filled: Metadata, monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow_xcom.backend.commands import verifying
+    from airflow_xcom.backend.commands import verify
 
-    monkeypatch.setattr(verifying, "_INTERVAL", -1.0)
+    monkeypatch.setattr(verify, "_INTERVAL", -1.0)
     _, out, errors = run("verify", "--output", "json")
     assert errors.count("so far\n") == len(READABLE) + len(STATES)
     assert "so far" not in out

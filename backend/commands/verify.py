@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_xcom.backend.commands.listing import described
+from airflow_xcom.backend.commands.list import described
 from airflow_xcom.backend.commands.selection import add_filters, add_kinds, add_output, is_of, wanted
 from airflow_xcom.backend.commands.terminal import human, say, tell
 

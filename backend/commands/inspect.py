@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.commands.columns import say_columns
-from airflow_xcom.backend.commands.listing import described, summary_text
+from airflow_xcom.backend.commands.list import described, summary_text
 from airflow_xcom.backend.commands.selection import add_output, add_source, one
 from airflow_xcom.backend.commands.terminal import count, human, say, tell
 

@@ -1,0 +1,97 @@
+"""Imports of ``airflow_xcom.backend`` run one way: down the layers, and never in a circle."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import airflow_xcom.backend
+
+ROOT = Path(airflow_xcom.backend.__file__).parent
+PACKAGE = "airflow_xcom.backend"
+
+# From the ground up.  A folder stands for all of its files.
+LAYERS = (
+    ("compat", "errors", "provider_info", "retention_policy"),
+    ("settings", "envelope"),
+    ("stores",),
+    ("blobs", "blob_urls", "hints", "serde"),
+    ("placement", "pull"),
+    ("push", "pull_table", "lazy_sequences", "database"),
+    ("maintenance",),
+    ("xcom", "ui", "commands", "assets", "testing"),
+    ("cli", "__init__"),
+)
+
+
+def modules() -> dict[str, Path]:
+    return {_name(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+def imports(path: Path) -> set[str]:
+    """The modules of the backend that a file imports, at its top or within a function; not those for types alone."""
+    return {found for node in _executed(ast.parse(path.read_text())) for found in _imported(node)}
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from _executed(child)
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        assert not node.level, "imports are absolute"
+        below = [f"{node.module}.{alias.name}" for alias in node.names]
+        known = [name for name in below if name.removeprefix(f"{PACKAGE}.") in MODULES]
+        names = known if len(known) == len(below) else [*known, str(node.module)]
+    else:
+        return
+    for name in names:
+        if name == PACKAGE or name.startswith(f"{PACKAGE}."):
+            yield name.removeprefix(PACKAGE).removeprefix(".") or "__init__"
+
+
+MODULES = modules()
+IMPORTS = {name: imports(path) for name, path in MODULES.items()}
+
+
+def layer(name: str) -> int:
+    room = name.partition(".")[0]
+    found = [number for number, rooms in enumerate(LAYERS) if room in rooms]
+    assert found, f"{name} is on no layer; say in LAYERS where it belongs"
+    return found[0]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_from_its_own_layer_or_lower_ones(name: str) -> None:
+    assert not {other for other in IMPORTS[name] if layer(other) > layer(name)}
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    try:
+        TopologicalSorter(IMPORTS).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' <- '.join(error.args[1])}")
+
+
+def test_imports_are_seen_wherever_they_stand(tmp_path: Path) -> None:
+    file = tmp_path / "seen.py"
+    file.write_text(
+        "if TYPE_CHECKING:\n    from airflow_xcom.backend.cli import main\n"
+        "from airflow_xcom.backend.stores import open_store\n"
+        "def late():\n    from airflow_xcom.backend.database import dag_runs\n    import airflow_xcom.backend.ui\n"
+    )
+    assert imports(file) == {"stores", "database.dag_runs", "ui"}
