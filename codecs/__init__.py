@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.decorator import codec
+from airflow_xcom.codecs.discovery import ENTRY_POINT_GROUP
 from airflow_xcom.codecs.errors import (
     CircularReferenceError,
     ClassNotAllowedError,
@@ -27,8 +30,8 @@ from airflow_xcom.codecs.errors import (
     UnsupportedValueError,
     UnusableLibraryError,
 )
-from airflow_xcom.codecs.nodes import Buffer, Codec, Table, Tagged
-from airflow_xcom.codecs.registry import ENTRY_POINT_GROUP, Registry, codec, registry
+from airflow_xcom.codecs.nodes import Buffer, Table, Tagged
+from airflow_xcom.codecs.registry import Registry, registry
 
 if TYPE_CHECKING:
     from airflow_xcom.codecs.formats.compression import Compression

@@ -1,4 +1,4 @@
-"""Who supplies a module: the distribution that installed it, or the file that it is."""
+"""Where codecs come from: the built-in modules, and whoever supplied another one, a distribution or a file."""
 
 from __future__ import annotations
 
@@ -6,12 +6,74 @@ import sysconfig
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["distribution_of_point", "supplier_of"]
+__all__ = ["ENTRY_POINT_GROUP", "HOMES", "STDLIB", "Origin", "distribution_of_point", "supplier_of"]
+
+ENTRY_POINT_GROUP = "airflow_xcom.codecs"
+
+STDLIB = ("stdlib.scalars", "stdlib.containers", "stdlib.times")
+_CLASSES = ("classes.generated", "classes.pydantic")
+_PANDAS = ("pandas.scalars", "pandas.index", "pandas.frame")
+
+# Root package of a type or tag -> the modules of airflow_xcom.codecs.builtin that may hold its codec.
+HOMES: dict[str, tuple[str, ...]] = {
+    "builtins": (*STDLIB, *_CLASSES),  # every class derives from object
+    "class": _CLASSES,
+    "decimal": ("stdlib.scalars",),
+    "fractions": ("stdlib.scalars",),
+    "uuid": ("stdlib.scalars",),
+    "ipaddress": ("stdlib.scalars",),
+    "pathlib": ("stdlib.scalars",),
+    "collections": ("stdlib.containers",),
+    "datetime": ("stdlib.times",),
+    "zoneinfo": ("stdlib.times",),
+    "pytz": ("stdlib.times",),
+    "dateutil": ("stdlib.times",),
+    "pendulum": ("pendulum",),
+    "numpy": ("numpy.array",),
+    "pandas": _PANDAS,
+    "pyarrow": ("arrow.values",),
+    "polars": ("polars",),
+    "scipy": ("scipy",),
+    "xarray": ("xarray",),
+    "shapely": ("geo.shapely",),
+    "pyproj": ("geo.pyproj",),
+    "geopandas": ("geo.geopandas",),
+}
+
+
+class Origin:
+    """Where a registration was made: tells a re-executed Dag file from a second registration.
+
+    A file is executed again under another module name when Airflow parses it, and as ``__main__`` in ``dag.test()``.
+    """
+
+    __slots__ = ("name", "namespace")
+
+    def __init__(self, name: str, namespace: dict[str, Any]) -> None:
+        self.name = name
+        self.namespace = namespace
+
+    @property
+    def file(self) -> str | None:
+        return self.namespace.get("__file__")
+
+    @property
+    def module(self) -> str:
+        return str(self.namespace.get("__name__"))
+
+    @property
+    def is_main(self) -> bool:
+        return self.module == "__main__"
+
+    def reexecutes(self, earlier: Origin) -> bool:
+        if self.namespace is earlier.namespace or self.file is None:
+            return False
+        return self.name == earlier.name and self.file == earlier.file
 
 
 def distribution_of_point(point: metadata.EntryPoint) -> str | None:

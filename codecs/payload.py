@@ -27,7 +27,7 @@ from airflow_xcom.codecs.registry import registry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from airflow_xcom.codecs.nodes import Codec
+    from airflow_xcom.codecs.codec import Codec
 
 __all__ = ["FORMATS", "Payload", "decode", "decode_json", "decode_part", "encode", "pack_cells", "unpack_cells"]
 

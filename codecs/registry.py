@@ -7,15 +7,15 @@ one of its objects appears.
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import re
 import sys
 import threading
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-from airflow_xcom.codecs.discovery import distribution_of_point, supplier_of
+from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.discovery import ENTRY_POINT_GROUP, HOMES, STDLIB, Origin, distribution_of_point, supplier_of
 from airflow_xcom.codecs.errors import (
     CorruptPayloadError,
     MissingLibraryError,
@@ -25,79 +25,13 @@ from airflow_xcom.codecs.errors import (
     UnsupportedTypeError,
     UnusableLibraryError,
 )
-from airflow_xcom.codecs.nodes import Codec
-from airflow_xcom.codecs.object_state import restore, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["ENTRY_POINT_GROUP", "Registry", "codec", "registry"]
-
-ENTRY_POINT_GROUP = "airflow_xcom.codecs"
-
-_STDLIB = ("stdlib.scalars", "stdlib.containers", "stdlib.times")
-_CLASSES = ("classes.generated", "classes.pydantic")
-_PANDAS = ("pandas.scalars", "pandas.index", "pandas.frame")
-
-# Root package of a type or tag -> the modules of airflow_xcom.codecs.builtin that may hold its codec.
-_HOMES: dict[str, tuple[str, ...]] = {
-    "builtins": (*_STDLIB, *_CLASSES),  # every class derives from object
-    "class": _CLASSES,
-    "decimal": ("stdlib.scalars",),
-    "fractions": ("stdlib.scalars",),
-    "uuid": ("stdlib.scalars",),
-    "ipaddress": ("stdlib.scalars",),
-    "pathlib": ("stdlib.scalars",),
-    "collections": ("stdlib.containers",),
-    "datetime": ("stdlib.times",),
-    "zoneinfo": ("stdlib.times",),
-    "pytz": ("stdlib.times",),
-    "dateutil": ("stdlib.times",),
-    "pendulum": ("pendulum",),
-    "numpy": ("numpy.array",),
-    "pandas": _PANDAS,
-    "pyarrow": ("arrow.values",),
-    "polars": ("polars",),
-    "scipy": ("scipy",),
-    "xarray": ("xarray",),
-    "shapely": ("geo.shapely",),
-    "pyproj": ("geo.pyproj",),
-    "geopandas": ("geo.geopandas",),
-}
+__all__ = ["Registry", "registry"]
 
 _TAG = r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)+"
-
-T = TypeVar("T")
-
-
-class _Origin:
-    """Where a registration was made: tells a re-executed Dag file from a second registration.
-
-    A file is executed again under another module name when Airflow parses it, and as ``__main__`` in ``dag.test()``.
-    """
-
-    __slots__ = ("name", "namespace")
-
-    def __init__(self, name: str, namespace: dict[str, Any]) -> None:
-        self.name = name
-        self.namespace = namespace
-
-    @property
-    def file(self) -> str | None:
-        return self.namespace.get("__file__")
-
-    @property
-    def module(self) -> str:
-        return str(self.namespace.get("__name__"))
-
-    @property
-    def is_main(self) -> bool:
-        return self.module == "__main__"
-
-    def reexecutes(self, earlier: _Origin) -> bool:
-        if self.namespace is earlier.namespace or self.file is None:
-            return False
-        return self.name == earlier.name and self.file == earlier.file
 
 
 class Registry:
@@ -110,7 +44,7 @@ class Registry:
         self._by_tag: dict[str, Codec] = {}
         self._by_type: dict[type, Codec] = {}
         self._by_name: dict[str, Codec] = {}
-        self._origins: dict[str, _Origin] = {}
+        self._origins: dict[str, Origin] = {}
         self._modules: dict[str, tuple[str, str | None]] = {}  # tag -> the module that registered its codec, its file
         self._distributions: dict[str, str] = {}  # tag -> the distribution whose entry point registered its codec
         self._cache: dict[type, Codec | None] = {}
@@ -132,7 +66,7 @@ class Registry:
         """
         return self._register(codec, replace=replace, origin=None)
 
-    def _register(self, codec: Codec, *, replace: bool, origin: _Origin | None) -> Codec:
+    def _register(self, codec: Codec, *, replace: bool, origin: Origin | None) -> Codec:
         self._check(codec, replace=replace)
         with self._lock:
             earlier = self._by_tag.get(codec.tag)
@@ -167,7 +101,7 @@ class Registry:
             )
             raise RegistrationError(msg)
         root = codec.tag.partition(".")[0]
-        if self._builtins and root in _HOMES and not replace:
+        if self._builtins and root in HOMES and not replace:
             msg = f"tags that begin with {root!r} are reserved for the built-in codecs"
             raise RegistrationError(msg)
         if not isinstance(codec.version, int) or codec.version < 1:
@@ -314,7 +248,7 @@ class Registry:
 
     def _load_tag_homes(self, tag: str) -> None:
         root, dot, _ = tag.partition(".")
-        for home in _HOMES.get(root, ()) if dot else _STDLIB:
+        for home in HOMES.get(root, ()) if dot else STDLIB:
             try:
                 self._load_builtin(home)
             except ModuleNotFoundError as error:
@@ -324,7 +258,7 @@ class Registry:
                 raise UnusableLibraryError((error.name or root).partition(".")[0], error) from error
 
     def _load_homes(self, module: str) -> None:
-        for home in _HOMES.get(module.partition(".")[0], ()):
+        for home in HOMES.get(module.partition(".")[0], ()):
             self._load_builtin(home)
 
     def _load_homes_of(self, kind: type) -> None:
@@ -373,7 +307,7 @@ class Registry:
     def __iter__(self) -> Iterator[Codec]:
         """Every codec, the built-in ones whose library is installed included."""
         if self._builtins:
-            for home in dict.fromkeys(name for homes in _HOMES.values() for name in homes):
+            for home in dict.fromkeys(name for homes in HOMES.values() for name in homes):
                 try:
                     self._load_builtin(home)
                 except ImportError:
@@ -392,81 +326,3 @@ def _allow_nothing(_name: str) -> bool:
 
 
 registry = Registry()
-
-
-def codec(
-    tag: str,
-    *,
-    handles: type | str | Iterable[type | str] | None = None,
-    version: int = 1,
-    subclasses: bool = False,
-    replace: bool = False,
-) -> Callable[[type[T]], type[T]]:
-    """Register the decorated class as a codec, or as a type that brings its own.
-
-    With ``handles``, the decorated class has the methods ``encode(self, value)`` and ``decode(self, node, version)``
-    (and, if it likes, ``summarize(self, value)``) for values of the types named there::
-
-        @codec("acme.grid", handles=Grid)
-        class GridCodec:
-            def encode(self, grid): return {"origin": grid.origin, "cells": grid.cells}
-            def decode(self, node, version): return Grid(**node)
-
-    Without it, the decorated class is the type of the values: a dataclass, stored field by field, or a class with
-    ``to_node(self)`` and a classmethod ``from_node(cls, node, version)``.
-
-    Executing a Dag file again, as Airflow does, replaces what the file registered before; objects of the classes it
-    defined then can still be pushed.
-
-    Raises:
-        RegistrationError: see :meth:`Registry.register`; or the class has none of these methods.
-    """
-    namespace = sys._getframe(1).f_globals  # noqa: SLF001 - as collections.namedtuple does
-
-    def decorate(cls: type[T]) -> type[T]:
-        origin = _Origin(cls.__qualname__, namespace)
-        if handles is None:
-            made = _codec_of_type(tag, version, cls, subclasses=subclasses)
-        else:
-            kinds = (handles,) if isinstance(handles, type | str) else tuple(handles)
-            made = _codec_of_handler(tag, version, cls, kinds, subclasses=subclasses)
-        registry._register(made, replace=replace, origin=origin)  # noqa: SLF001
-        return cls
-
-    return decorate
-
-
-def _codec_of_handler(tag: str, version: int, cls: type, kinds: tuple[type | str, ...], *, subclasses: bool) -> Codec:
-    if not (callable(getattr(cls, "encode", None)) and callable(getattr(cls, "decode", None))):
-        msg = f"{cls.__qualname__} needs the methods encode(self, value) and decode(self, node, version)"
-        raise RegistrationError(msg)
-    handler: Any = cls()
-    extra = {"summarize": handler.summarize} if hasattr(handler, "summarize") else {}
-    return Codec(tag, kinds, handler.encode, handler.decode, version=version, subclasses=subclasses, **extra)
-
-
-def _codec_of_type(tag: str, version: int, cls: Any, *, subclasses: bool) -> Codec:
-    if subclasses:
-        msg = "subclasses=True needs handles=: a type that brings its own codec is restored as exactly itself"
-        raise RegistrationError(msg)
-    if hasattr(cls, "to_node") and hasattr(cls, "from_node"):
-        return Codec(tag, (cls,), cls.to_node, cls.from_node, version=version)
-    if dataclasses.is_dataclass(cls):
-        return _codec_of_dataclass(tag, version, cls)
-    msg = (
-        f"{cls.__qualname__} is neither a dataclass nor a class with to_node(self) and from_node(cls, node, version); "
-        "to register a codec class for another type, pass handles="
-    )
-    raise RegistrationError(msg)
-
-
-def _codec_of_dataclass(tag: str, version: int, cls: Any) -> Codec:
-    names = tuple(field.name for field in dataclasses.fields(cls))
-
-    def encode(value: Any) -> dict[str, Any]:
-        return state_of(value, names)
-
-    def decode(node: dict[str, Any], _version: int) -> Any:
-        return restore(cls, names, node)
-
-    return Codec(tag, (cls,), encode, decode, version=version)

@@ -13,8 +13,9 @@ from pendulum.duration import AbsoluteDuration
 from pendulum.tz.exceptions import InvalidTimezone
 
 from airflow_xcom.codecs.builtin.stdlib.times import moment_node, no_such_zone, split_moment, zone_key
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
-from airflow_xcom.codecs.nodes import Codec, as_list, as_text
+from airflow_xcom.codecs.nodes import as_list, as_text
 
 # What the properties of a Duration keep after their first use.
 _CACHES = frozenset({"_y", "_m", "_w", "_d", "_h", "_i", "_s"})

@@ -27,13 +27,14 @@ import polars as pl
 import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.arrow.summary import summarize_columns, text_of
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import (
     CorruptPayloadError,
     EncodeError,
     LibraryVersionError,
     UnsupportedValueError,
 )
-from airflow_xcom.codecs.nodes import Codec, Table, as_dict, as_list
+from airflow_xcom.codecs.nodes import Table, as_dict, as_list
 
 __all__ = ["CODECS"]
 

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse
 
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, LibraryVersionError, UnsupportedValueError
-from airflow_xcom.codecs.nodes import Codec, as_dict, as_list
+from airflow_xcom.codecs.nodes import as_dict, as_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -26,13 +26,14 @@ import xarray as xr
 from xarray.core.indexing import PandasIndexingAdapter, PandasMultiIndexingAdapter
 from xarray.indexes import PandasIndex, PandasMultiIndex
 
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import (
     CorruptPayloadError,
     LibraryVersionError,
     UnsupportedTypeError,
     UnsupportedValueError,
 )
-from airflow_xcom.codecs.nodes import Codec, as_dict, as_list
+from airflow_xcom.codecs.nodes import as_dict, as_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

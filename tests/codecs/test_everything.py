@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from identical import difference
 
 from airflow_xcom.codecs import UnsupportedValueError, decode, decode_json, encode, registry
-from airflow_xcom.codecs.registry import _HOMES
+from airflow_xcom.codecs.discovery import HOMES
 
 IS_CI = bool(os.environ.get("CI"))
 SHARDS = range(5)  # which the processes of the tests share out
@@ -136,7 +136,7 @@ def test_any_reader_comes_back() -> None:
 
 def test_every_tag_has_a_strategy() -> None:
     roots = {codec.tag: codec.tag.partition(".")[0] for codec in registry}
-    ours = {tag for tag, root in roots.items() if root == tag or root in _HOMES}
+    ours = {tag for tag, root in roots.items() if root == tag or root in HOMES}
     assert ours - NEVER_WRITTEN == set(strategies.TAGS)
     with pytest.raises(UnsupportedValueError, match="does not own its memory"):
         encode(memoryview(b""))

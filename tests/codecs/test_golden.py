@@ -13,7 +13,7 @@ from golden_values import GOLDEN_VALUES, is_allowed
 from identical import difference
 
 from airflow_xcom.codecs import decode, decode_json, registry
-from airflow_xcom.codecs.registry import _HOMES
+from airflow_xcom.codecs.discovery import HOMES
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "v1"
 ROWS = {path: json.loads(path.read_text()) for path in sorted(GOLDEN.glob("*.json"))}
@@ -52,7 +52,7 @@ def test_every_compressed_payload_is_read(name: str) -> None:
 def test_every_tag_has_a_payload() -> None:
     found = {tag for row in ROWS.values() for tag in _tags(row["data"])}
     roots = {codec.tag: codec.tag.partition(".")[0] for codec in registry}
-    ours = {tag for tag, root in roots.items() if root == tag or root in _HOMES}
+    ours = {tag for tag, root in roots.items() if root == tag or root in HOMES}
     assert ours - NEVER_WRITTEN - found == set()
 
 

@@ -29,10 +29,11 @@ import numpy as np
 import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.arrow.summary import summarize_columns
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.formats.arrow.file import size_of, unreadable
 from airflow_xcom.codecs.formats.arrow.validation import check_values
-from airflow_xcom.codecs.nodes import Codec, Table, as_list
+from airflow_xcom.codecs.nodes import Table, as_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

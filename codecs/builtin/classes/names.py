@@ -10,13 +10,13 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import (
     ClassNotAllowedError,
     CorruptPayloadError,
     MissingClassError,
     UnsupportedTypeError,
 )
-from airflow_xcom.codecs.nodes import Codec
 from airflow_xcom.codecs.registry import registry
 
 if TYPE_CHECKING:

@@ -20,8 +20,9 @@ from airflow_xcom.codecs.builtin.pandas.frame import (
     encode_values,
 )
 from airflow_xcom.codecs.builtin.pandas.summary import summarize_array, summarize_frame, summarize_series
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError
-from airflow_xcom.codecs.nodes import Codec, Table
+from airflow_xcom.codecs.nodes import Table
 
 __all__ = ["CODECS"]
 

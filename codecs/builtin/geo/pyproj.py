@@ -11,8 +11,8 @@ from typing import Any
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
-from airflow_xcom.codecs.nodes import Codec
 
 __all__ = ["CODECS"]
 

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import shapely
 
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
-from airflow_xcom.codecs.nodes import Codec
 
 __all__ = ["CODECS", "decode_geometries", "encode_geometries"]
 

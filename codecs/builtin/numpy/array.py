@@ -19,8 +19,9 @@ import numpy as np
 
 from airflow_xcom.codecs.builtin.numpy.dtypes import SCALAR_TYPES, decode_dtype, encode_dtype
 from airflow_xcom.codecs.builtin.numpy.elements import decode_elements, encode_elements
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
-from airflow_xcom.codecs.nodes import Codec, as_list, as_text
+from airflow_xcom.codecs.nodes import as_list, as_text
 
 __all__ = ["CODECS"]
 

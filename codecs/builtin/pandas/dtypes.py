@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.pandas.offsets import checked_offset
 from airflow_xcom.codecs.builtin.stdlib.times import checked_zone
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import LibraryVersionError, UnsupportedValueError
-from airflow_xcom.codecs.nodes import Codec, as_list, as_text
+from airflow_xcom.codecs.nodes import as_list, as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

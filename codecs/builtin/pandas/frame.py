@@ -18,8 +18,9 @@ from airflow_xcom.codecs.builtin.pandas.index import decode_index, encode_index,
 from airflow_xcom.codecs.builtin.pandas.labels import decode_names, encode_names, index_names, text_of, unique
 from airflow_xcom.codecs.builtin.pandas.number_columns import Memory
 from airflow_xcom.codecs.builtin.pandas.summary import summarize_array, summarize_frame, summarize_series
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import EncodeError, LibraryVersionError, UnsupportedValueError
-from airflow_xcom.codecs.nodes import Codec, Table
+from airflow_xcom.codecs.nodes import Table
 
 __all__ = ["CODECS", "decode_frame", "decode_series", "decode_values", "encode_frame", "encode_series", "encode_values"]
 

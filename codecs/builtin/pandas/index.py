@@ -19,7 +19,8 @@ from airflow_xcom.codecs.builtin.pandas.columns import (
 )
 from airflow_xcom.codecs.builtin.pandas.number_columns import Memory
 from airflow_xcom.codecs.builtin.pandas.summary import summarize_array
-from airflow_xcom.codecs.nodes import Codec, Table, as_dict
+from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.nodes import Table, as_dict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 from pandas.tseries import offsets
 
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import LibraryVersionError, UnsupportedValueError
-from airflow_xcom.codecs.nodes import Codec, as_dict, as_list
+from airflow_xcom.codecs.nodes import as_dict, as_list
 
 _OFFSETS: dict[str, Any] = {
     kind.__name__: kind

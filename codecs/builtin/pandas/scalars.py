@@ -17,8 +17,9 @@ from airflow_xcom.codecs.builtin.pandas import dtypes as pandas_dtypes
 from airflow_xcom.codecs.builtin.pandas import offsets as pandas_offsets
 from airflow_xcom.codecs.builtin.pandas.offsets import checked_offset
 from airflow_xcom.codecs.builtin.stdlib.times import checked_zone
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
-from airflow_xcom.codecs.nodes import Codec, as_list, as_text
+from airflow_xcom.codecs.nodes import as_list, as_text
 
 _UNITS = frozenset({"s", "ms", "us", "ns"})
 _SURE_ZONES = (type(None), timezone, ZoneInfo)

@@ -11,8 +11,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
-from airflow_xcom.codecs.nodes import Buffer, Codec, as_dict, as_list
+from airflow_xcom.codecs.nodes import Buffer, as_dict, as_list
 
 
 def _decode_tuple(node: list[Any], _version: int) -> tuple[Any, ...]:

@@ -10,8 +10,8 @@ from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, W
 from typing import Any
 from uuid import UUID, SafeUUID
 
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
-from airflow_xcom.codecs.nodes import Codec
 
 _FRACTION_BITS = 1 << 18
 _INTEGER_BYTES = 1 << 27  # a bound on what a forged payload can make an integer cost

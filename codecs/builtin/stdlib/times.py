@@ -12,8 +12,9 @@ from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import DecodeError, MissingLibraryError, UnsupportedValueError
-from airflow_xcom.codecs.nodes import Codec, as_list
+from airflow_xcom.codecs.nodes import as_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable

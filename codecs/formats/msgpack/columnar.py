@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from airflow_xcom.codecs.nodes import Codec
+    from airflow_xcom.codecs.codec import Codec
 
     NodesOf = Callable[[type, list[Any]], tuple[Codec, list[Any]] | None]
 

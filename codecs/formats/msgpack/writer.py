@@ -41,12 +41,14 @@ from airflow_xcom.codecs.formats.arrow.file import check_inflation
 from airflow_xcom.codecs.formats.compressed_frames import Frames, deflate, deflate_all, inflate
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.formats.msgpack.columnar import Many, Records, in_batches, many_of, records_of
-from airflow_xcom.codecs.nodes import Buffer, Codec, Shared, Table, Tagged
+from airflow_xcom.codecs.nodes import Buffer, Shared, Table, Tagged
 from airflow_xcom.codecs.plain_json import is_exact_text
 from airflow_xcom.codecs.refusal_advice import advice_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from airflow_xcom.codecs.codec import Codec
 
 __all__ = [
     "BUFFER",
