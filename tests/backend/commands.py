@@ -234,7 +234,8 @@ def document(folder: Path) -> str:
     with contextlib.chdir(folder):
         lines = [INTRODUCTION, *map(_shown, SHOWN.strip("\n").split("\n"))]
         lines += _helps()
-    return re.sub(r"\n```\n```text\n", "\n", "\n".join(lines)).replace("\n\n\n", "\n\n") + "\n"
+    page = re.sub(r"\n```\n```text\n", "\n", "\n".join(lines)).replace("\n\n\n", "\n\n")
+    return page.rstrip() + "\n"
 
 
 def _shown(line: str) -> str:
