@@ -527,11 +527,16 @@ def _series(expected: pd.Series, actual: pd.Series, path: str) -> str | None:
 def _frame(expected: pd.DataFrame, actual: pd.DataFrame, path: str) -> str | None:
     if found := _parts(expected, actual, path, ("columns", "index")):
         return found
-    for position, label in enumerate(expected.columns):
-        left, right = (frame.iloc[:, position].array for frame in (expected, actual))
+    for position, label in enumerate(expected.columns):  # a column as pandas gives it would copy attrs
+        left, right = (_column(frame, position) for frame in (expected, actual))
         if found := difference(left, right, f"{path}[{_short(label)}]"):
             return found
     return _writable(expected, actual, path) or _labels_and_attrs(expected, actual, path)
+
+
+def _column(frame: pd.DataFrame, position: int) -> Any:
+    values = frame._mgr.iget_values(position)
+    return pd.Series(values, dtype=values.dtype, copy=False).array
 
 
 def _writable(expected: Any, actual: Any, path: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -259,10 +259,11 @@ def _within(value: Any) -> Iterator[Any]:
         yield from _within(part)
 
 
-def _parts(value: Any) -> list[Any]:  # noqa: PLR0911 - one for each kind
-    if isinstance(value, dict):
+def _parts(value: Any) -> list[Any]:  # noqa: PLR0911 - one for each type
+    """Return what a value holds; by its exact type, for a sparse dictionary of SciPy is a dict, too."""
+    if type(value) in (dict, OrderedDict, defaultdict):
         return list(value.values())
-    if isinstance(value, list | tuple | deque):
+    if type(value) in (list, tuple, deque, strategies.Point):
         return list(value)
     if type(value) is np.ndarray and value.dtype == object and value.ndim:
         return list(value.flat)
@@ -284,7 +285,7 @@ def _change(item: Any) -> bool:
         item.flat[0] -= 1
     elif type(item) is np.ma.MaskedArray and item.dtype == float:
         item[-1] = -1.0
-    elif isinstance(item, pd.DataFrame) and "a" in item.columns:
+    elif isinstance(item, pd.DataFrame) and list(item.columns) == ["a", "b"]:
         item.loc[0, "a"] -= 1
         item.columns.name = "changed"
     elif type(item) is pd.Index:
