@@ -133,7 +133,7 @@ def _arrow(fetch: Fetch, size: int, rows: int) -> Outline:
 def _stream(data: bytes, rows: int) -> Outline:
     from airflow_xcom.codecs.formats.arrow.file import read_stream
 
-    table = read_stream(memoryview(data), None, full=True).table
+    table = read_stream(memoryview(data), None).table
     return _table(table.schema, table.num_rows, table.slice(0, rows))
 
 

@@ -13,11 +13,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import pyarrow as pa
 
-__all__ = ["Buffer", "Shared", "Table", "Tagged", "as_dict", "as_list", "as_text"]
+    Tags = Sequence[Sequence[str | int]]  # [tag, version] of each
+    PackCells = Callable[[Sequence[Any]], tuple[Tags, bytes, list[int]]]
+    UnpackCells = Callable[[Tags, memoryview, Sequence[int]], list[Any]]
+
+__all__ = ["Buffer", "Shared", "Table", "Tagged", "WithCells", "as_dict", "as_list", "as_text", "with_cells"]
 
 
 # Plain classes, as a payload may hold a million of these, and a data class takes two milliseconds to be made.
@@ -44,9 +48,11 @@ class Table:
         meta: a node; everything that Arrow cannot say.
         memory: on the way back only: the writable memory that the columns lie in, as a flat ``memoryview``.
         more: on the way out only: further rows, as tables of the same schema that are made as they are taken.
+        unpack_cells: on the way back only: ``unpack_cells(tags, data, offsets)`` returns the objects that
+            :class:`WithCells` packed.
     """
 
-    __slots__ = ("memory", "meta", "more", "table")
+    __slots__ = ("memory", "meta", "more", "table", "unpack_cells")
 
     def __init__(
         self,
@@ -54,11 +60,13 @@ class Table:
         meta: Any,
         memory: memoryview | None = None,
         more: Iterator[pa.Table] | None = None,
+        unpack_cells: UnpackCells | None = None,
     ) -> None:
         self.table = table
         self.meta = meta
         self.memory = memory
         self.more = more
+        self.unpack_cells = unpack_cells
 
     def whole(self) -> Table:
         """The same with all its rows in memory."""
@@ -67,6 +75,24 @@ class Table:
         import pyarrow as pa
 
         return Table(pa.concat_tables([self.table, *self.more]), self.meta)
+
+
+class WithCells:
+    """A node that holds objects as packed bytes, such as the cells of a column; the writer calls ``make`` for it.
+
+    ``make(pack)`` returns the node.  ``pack(values)`` packs each value as a MessagePack document of its own; it returns
+    the table of tags that they share, their bytes end to end, and the ``len(values) + 1`` offsets of these.
+    """
+
+    __slots__ = ("make",)
+
+    def __init__(self, make: Callable[[PackCells], Any]) -> None:
+        self.make = make
+
+
+def with_cells(encode: Callable[[Any, PackCells], Any]) -> Callable[[Any], WithCells]:
+    """Return the ``encode`` of a codec that needs to pack cells: it calls ``encode(value, pack)``."""
+    return lambda value: WithCells(lambda pack: encode(value, pack))
 
 
 class Tagged:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
@@ -29,12 +28,10 @@ if TYPE_CHECKING:
 
     from airflow_xcom.codecs.codec import Codec
 
-__all__ = ["FORMATS", "Payload", "decode", "decode_json", "decode_part", "encode", "pack_cells", "unpack_cells"]
+__all__ = ["FORMATS", "Payload", "decode", "decode_json", "decode_part", "encode"]
 
 ARROW, MSGPACK = "arrow", "msgpack"
 FORMATS = (ARROW, MSGPACK)
-
-_tags: ContextVar[set[str] | None] = ContextVar("tags of the payload that is being made", default=None)
 
 _NATIVE_TAGS = {dict: "dict", list: "list", str: "str", bytes: "bytes", float: "float", int: "int", bool: "bool"}
 
@@ -142,10 +139,8 @@ def encode(value: Any, *, stream: bool = False, compression: Compression | str =
         ValueError: there is no such compression.
     """
     chosen = Compression.parse(compression) if isinstance(compression, str) else compression
-    tags: set[str] = set()
-    token = _tags.set(tags)
     try:
-        return _encode(value, tags, chosen, stream=stream)
+        return _encode(value, chosen, stream=stream)
     except EncodeError as error:
         if isinstance(error, NestingError) and (turn := _turn(error.trail)):
             found = type(turn[0]).__name__
@@ -156,8 +151,6 @@ def encode(value: Any, *, stream: bool = False, compression: Compression | str =
     except RecursionError as error:
         msg = "it is nested too deeply"
         raise NestingError(msg) from error
-    finally:
-        _tags.reset(token)
 
 
 def _turn(trail: list[Any]) -> list[Any]:
@@ -170,34 +163,27 @@ def _turn(trail: list[Any]) -> list[Any]:
     return []
 
 
-def _encode(value: Any, tags: set[str], compression: Compression, *, stream: bool) -> Payload:
+def _encode(value: Any, compression: Compression, *, stream: bool) -> Payload:
     found = registry.for_type(type(value)) if type(value) not in _NATIVE_TAGS else None
     writer = _writer()
     root = writer.tagged(value) if found else value
     tag = found.tag if found else _NATIVE_TAGS.get(type(value), type(value).__name__)
     summary = _summary(found, value)
     if isinstance(root, Tagged) and isinstance(root.node, Table):
-        meta = _meta(root.node.meta)
+        meta, tags = _meta(root.node.meta)
         table = Table(root.node.table, meta, root.node.memory, root.node.more)
         is_stream = stream and table.more is not None
         table = table if is_stream else table.whole()
         raw = [] if is_stream else list(arrow.write_file(table, root.tag, root.version, meta))
         node = Tagged(root.tag, root.version, table)
-        suppliers = _suppliers({root.tag, *tags})
+        suppliers = _suppliers({root.tag, *tags, *writer.used_tags})
         return Payload(tag, ARROW, compression, summary, suppliers, node, writer, b"", raw, is_stream)
     tree = writer.pack(root)
     if writer.repeats:
         writer = _writer(first=writer)
         tree = writer.pack(root)
-    _note_tags(writer)
     raw = msgpack.write(writer, tree)
-    return Payload(tag, MSGPACK, compression, summary, _suppliers(tags), None, writer, tree, raw)
-
-
-def _note_tags(writer: msgpack.Writer) -> None:
-    """Add what a writer wrote to the tags of the payload that is being made."""
-    if (tags := _tags.get()) is not None:
-        tags.update(tag for tag, _ in writer.codes)
+    return Payload(tag, MSGPACK, compression, summary, _suppliers(writer.used_tags), None, writer, tree, raw)
 
 
 def _suppliers(tags: set[str]) -> dict[str, str]:
@@ -209,15 +195,14 @@ def _writer(*, inline: bool = False, first: msgpack.Writer | None = None) -> msg
     return msgpack.Writer(registry.for_type, arrow.stream_chunks, inline=inline, first=first)
 
 
-def _meta(node: Any) -> Any:
-    """What Arrow cannot say about a table, in the JSON syntax, as the schema's metadata holds it."""
+def _meta(node: Any) -> tuple[Any, set[str]]:
+    """Return what Arrow cannot say about a table, in the JSON syntax, and the tags in it."""
     writer = _writer(inline=True)
     packed = writer.pack(node)
-    _note_tags(writer)
     try:
-        return json.dump(msgpack.read_nodes(packed, writer))
+        return json.dump(msgpack.read_nodes(packed, writer)), writer.used_tags
     except json.TooDeepError:
-        return {json.MARK: ["blob", json.base64(b"".join(msgpack.write(writer, packed)))]}
+        return {json.MARK: ["blob", json.base64(b"".join(msgpack.write(writer, packed)))]}, writer.used_tags
 
 
 def _summary(found: Codec | None, value: Any) -> dict[str, Any]:
@@ -234,14 +219,13 @@ def _summarize(value: Any) -> dict[str, Any]:
     return {"length": len(value)} if isinstance(value, dict | list | str | bytes) else {}
 
 
-def decode(memory: Any, format: str, *, trusted: bool = False) -> Any:  # noqa: A002 - the field's name in a reference
+def decode(memory: Any, format: str) -> Any:  # noqa: A002 - the field's name in a reference
     """The value of a blob.
 
     Args:
         memory: the blob, as any bytes-like object.  Writable memory is used in place, and the value keeps it alive
             and may change it; read-only memory is copied first.
         format: one of :data:`FORMATS`.
-        trusted: whether a digest vouches for the bytes; if not, every value in an Arrow table is checked.
 
     Raises:
         DecodeError: it is damaged, newer than this release, or tagged with what no codec here reads.
@@ -249,10 +233,10 @@ def decode(memory: Any, format: str, *, trusted: bool = False) -> Any:  # noqa: 
     view = memoryview(memory)
     view = view.cast("B") if not view.readonly else memoryview(bytearray(view))
     if format == MSGPACK:
-        return _read_msgpack(view, full=not trusted)
+        return _read_msgpack(view)
     if format == ARROW:
-        tag, version, meta, table = arrow.read_file(view, full=not trusted)
-        return _restorer(tag, version)(Table(table, _load(meta), view))
+        tag, version, meta, table = arrow.read_file(view)
+        return _restorer(tag, version)(Table(table, _load(meta), view, unpack_cells=_unpack_cells))
     msg = f"the payload has the format {format!r}, and this release reads {', '.join(FORMATS)}"
     raise CorruptPayloadError(msg)
 
@@ -305,7 +289,7 @@ def decode_part(
         file.count,
         Wanted(columns, rows, whole=as_ in {None, written}),
     )
-    part = Table(file.table(chosen.places, chosen.rows), chosen.meta, file.memory)
+    part = Table(file.table(chosen.places, chosen.rows), chosen.meta, file.memory, unpack_cells=_unpack_cells)
     if as_ not in {None, written} and written != "pyarrow":
         return conversion.convert(chosen.tag, part, as_)
     value = _restorer(chosen.tag, file.version)(part)
@@ -313,12 +297,18 @@ def decode_part(
 
 
 def _load(value: Any) -> Any:
-    read_body = partial(_read_msgpack, full=True, newest=msgpack.PLAIN_VERSION)  # of any number in one row
-    return json.load(value, _restorer, partial(arrow.read_stream, full=True), read_body)
+    read_body = partial(_read_msgpack, newest=msgpack.PLAIN_VERSION)  # of any number in one row
+    return json.load(value, _restorer, _read_table, read_body)
 
 
-def _read_msgpack(memory: memoryview, *, full: bool, newest: int = msgpack.VERSION) -> Any:
-    return msgpack.read(memory, _restorer, partial(arrow.read_stream, full=full), newest=newest)
+def _read_msgpack(memory: memoryview, *, newest: int = msgpack.VERSION) -> Any:
+    return msgpack.read(memory, _restorer, _read_table, newest=newest)
+
+
+def _read_table(stream: memoryview, meta: Any) -> Table:
+    table = arrow.read_stream(stream, meta)
+    table.unpack_cells = _unpack_cells
+    return table
 
 
 def _restorer(tag: str, version: int) -> Callable[[Any], Any]:
@@ -337,24 +327,11 @@ def _restorer(tag: str, version: int) -> Callable[[Any], Any]:
     return restore
 
 
-def pack_cells(values: Sequence[Any]) -> tuple[list[list[str | int]], bytes, list[int]]:
-    """Each value as a MessagePack document of its own, end to end.
-
-    Returns:
-        The table of tags that all cells share, the bytes, and the ``len(values) + 1`` offsets of the cells.
-    """
-    writer = _writer(inline=True)
-    data, offsets = msgpack.pack_cells(values, writer)
-    _note_tags(writer)
-    return writer.tags, data, offsets
-
-
-def unpack_cells(tags: Sequence[Sequence[Any]], data: Any, offsets: Sequence[int]) -> list[Any]:
-    """The values that :func:`pack_cells` packed.
+def _unpack_cells(tags: Sequence[Sequence[Any]], data: memoryview, offsets: Sequence[int]) -> list[Any]:
+    """Return the values that :meth:`msgpack.Writer.pack_cells` packed.
 
     Raises:
         DecodeError: see :func:`decode`.
     """
-    view = memoryview(data)
-    cells = (view[begin:end] for begin, end in pairwise(offsets))
-    return msgpack.read_cells(tags, cells, _restorer, partial(arrow.read_stream, full=True))
+    cells = (data[begin:end] for begin, end in pairwise(offsets))
+    return msgpack.read_cells(tags, cells, _restorer, _read_table)

@@ -131,8 +131,8 @@ def test_columns_are_not_copied_once_they_are_decompressed(compression: str, mon
     read = arrow.read_file
     addresses = []
 
-    def spy(memory: memoryview, *, full: bool) -> Any:
-        found = read(memory, full=full)
+    def spy(memory: memoryview) -> Any:
+        found = read(memory)
         addresses.extend(column.chunk(0).buffers()[1].address for column in found[3].columns)
         return found
 
@@ -447,7 +447,7 @@ def test_forged_types_are_refused(column: Any, types: Any) -> None:
     data = narrowed({"a": column}, types)
     before = pa.total_allocated_bytes()
     with pytest.raises(CorruptPayloadError):
-        decode(data, "arrow", trusted=True)
+        decode(data, "arrow")
     assert pa.total_allocated_bytes() - before < 64 * MIB
 
 
@@ -502,7 +502,7 @@ def status(name):
 
 
 before = status("VmRSS")
-kept = decode(data, form, trusted=True)
+kept = decode(data, form)
 print((status("VmHWM") - before) / size)
 """
 

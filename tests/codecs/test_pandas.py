@@ -71,6 +71,10 @@ def through_tree(value: Any) -> Any:
 WAYS = {"blob": through_blob, "row": through_row, "tree": through_tree}
 
 
+def no_cells(values: Any) -> Any:
+    raise AssertionError(values)
+
+
 def objects(*items: Any) -> np.ndarray:
     array = np.empty(len(items), dtype=object)
     for place, item in enumerate(items):
@@ -871,7 +875,7 @@ def test_memory_that_is_read_only_is_copied() -> None:
 
 
 def test_columns_of_several_batches_come_together() -> None:
-    kind, array = encode_array(np.arange(10))
+    kind, array = encode_array(np.arange(10), no_cells)
     parts = pa.chunked_array([array[:3], array[3:]])
     assert_identical(np.arange(10), decode_array(kind, parts, Memory(None)))
 
@@ -992,7 +996,7 @@ def test_names_are_unique() -> None:
 
 
 def test_a_plain_frame_needs_no_meta() -> None:
-    node = pandas_frame.encode_frame(pd.DataFrame({"a": [1, 2], "b": [0.5, 1.5], "c": [True, False]}))
+    node = pandas_frame.encode_frame(pd.DataFrame({"a": [1, 2], "b": [0.5, 1.5], "c": [True, False]}), no_cells)
     assert node.meta == ({} if NEW else {"columns": {"kind": "object"}})
     assert len(json.dumps(encode(pd.DataFrame({"a": [1, 2, 3]})).to_json())) < 900
 
@@ -1032,7 +1036,7 @@ def test_a_foreign_dtype_is_refused() -> None:
 
     with pytest.raises(UnsupportedTypeError, match=r"column 'x': .*foreign.*ForeignDtype.*astype"):
         pandas_frame.encode_series(
-            pd.Series([1], name="x").set_axis([0]).pipe(lambda s: _Fake(s, ForeignArray(np.arange(1))))
+            pd.Series([1], name="x").set_axis([0]).pipe(lambda s: _Fake(s, ForeignArray(np.arange(1)))), no_cells
         )
 
 

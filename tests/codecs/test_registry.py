@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from airflow_xcom.codecs import (
@@ -459,3 +460,11 @@ def test_the_fallback_comes_last() -> None:
     assert found is not None
     assert found.tag == "test.fallback"
     assert found is not first
+
+
+@pytest.mark.parametrize("wrap", [lambda thing: thing, lambda thing: [thing], lambda thing: {(1, thing)}])
+@pytest.mark.parametrize("hold", [lambda cell: cell, lambda cell: pd.Series([cell, 1], dtype=object)])
+def test_a_payload_names_who_registered_the_codecs_of_its_cells_too(hold: Any, wrap: Any) -> None:
+    registry.register(Codec("test.thing", (Thing,), lambda _: None, lambda _node, _version: Thing()), replace=True)
+    assert set(encode(hold(wrap(Thing()))).suppliers) == {"test.thing"}
+    assert set(encode([hold(wrap(Thing()))]).suppliers) == {"test.thing"}

@@ -69,7 +69,7 @@ class Blob:
 
 
 def whole(blob: Blob) -> Any:
-    return decode(blob.data, "arrow", trusted=True)
+    return decode(blob.data, "arrow")
 
 
 # -- what a part is ------------------------------------------------------------------------------------------

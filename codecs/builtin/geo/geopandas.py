@@ -6,7 +6,7 @@ geometries has a CRS of its own.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geopandas import GeoDataFrame, GeoSeries
 from geopandas.array import GeometryArray, GeometryDtype
@@ -22,13 +22,16 @@ from airflow_xcom.codecs.builtin.pandas.frame import (
 from airflow_xcom.codecs.builtin.pandas.summary import summarize_array, summarize_frame, summarize_series
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError
-from airflow_xcom.codecs.nodes import Table
+from airflow_xcom.codecs.nodes import Table, with_cells
+
+if TYPE_CHECKING:
+    from airflow_xcom.codecs.nodes import PackCells
 
 __all__ = ["CODECS"]
 
 
-def _encode_frame(frame: Any) -> Table:
-    table = encode_frame(frame)
+def _encode_frame(frame: Any, pack: PackCells) -> Table:
+    table = encode_frame(frame, pack)
     label = frame._geometry_column_name  # noqa: SLF001 - active_geometry_name hides one that is not there
     return table if label is None else Table(table.table, {**table.meta, "geometry": label})
 
@@ -61,8 +64,12 @@ def _check(values: Any) -> Any:
 
 
 CODECS = (
-    Codec("geopandas.GeoDataFrame", (GeoDataFrame,), _encode_frame, _decode_frame, summarize=summarize_frame),
-    Codec("geopandas.GeoSeries", (GeoSeries,), encode_series, _decode_series, summarize=summarize_series),
-    Codec("geopandas.GeometryArray", (GeometryArray,), encode_values, _decode_array, summarize=summarize_array),
+    Codec(
+        "geopandas.GeoDataFrame", (GeoDataFrame,), with_cells(_encode_frame), _decode_frame, summarize=summarize_frame
+    ),
+    Codec("geopandas.GeoSeries", (GeoSeries,), with_cells(encode_series), _decode_series, summarize=summarize_series),
+    Codec(
+        "geopandas.GeometryArray", (GeometryArray,), with_cells(encode_values), _decode_array, summarize=summarize_array
+    ),
     Codec("geopandas.GeometryDtype", (GeometryDtype,), lambda _dtype: None, lambda _node, _version: GeometryDtype()),
 )

@@ -20,6 +20,8 @@ from airflow_xcom.codecs.errors import EncodeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_xcom.codecs.nodes import PackCells
+
 try:
     from pandas.api.internals import create_dataframe_from_blocks  # type: ignore[import-not-found, unused-ignore]
 except ImportError:  # pragma: no cover - before pandas 3
@@ -51,7 +53,7 @@ _NUMBERS = frozenset(NUMBERS.values())
 _FRAGMENTED = 100  # blocks from which pandas warns when a column is added
 
 
-def encode_columns(frame: Any) -> list[Encoded]:
+def encode_columns(frame: Any, pack: PackCells) -> list[Encoded]:
     """The kind and the Arrow array of each column, sharing the memory of the frame.
 
     Raises:
@@ -61,7 +63,7 @@ def encode_columns(frame: Any) -> list[Encoded]:
     for values, places in _gathered(frame._mgr.blocks):  # noqa: SLF001 - column by column takes ten times as long
         try:
             encode = _encode_whole if values.ndim > 1 and _is_whole(values) else _encode_each
-            for place, column in zip(places.tolist(), encode(values), strict=True):
+            for place, column in zip(places.tolist(), encode(values, pack), strict=True):
                 encoded[place] = column
         except EncodeError as error:
             label = frame.columns[next(place for place in places if encoded[place] is None)]
@@ -102,10 +104,10 @@ def _is_whole(values: Any) -> bool:
     return array.flags.c_contiguous and array.dtype.kind not in "Ob"  # columns of bits would share bytes
 
 
-def _encode_whole(values: Any) -> Iterator[Encoded]:
-    kind, array = encode_array(values.reshape(-1))
+def _encode_whole(values: Any, pack: PackCells) -> Iterator[Encoded]:
+    kind, array = encode_array(values.reshape(-1), pack)
     if array.null_count or not pa.types.is_primitive(array.type):
-        return _encode_each(values)
+        return _encode_each(values, pack)
     memory, count = array.buffers()[1], values.shape[1]
     size = count * values.dtype.itemsize
     # Not array.slice(), of which Arrow writes up to 63 bytes of the next column as well.
@@ -113,8 +115,8 @@ def _encode_whole(values: Any) -> Iterator[Encoded]:
     return ((kind, pa.Array.from_buffers(array.type, count, [None, part], null_count=0)) for part in parts)
 
 
-def _encode_each(values: Any) -> Iterator[Encoded]:
-    return (encode_array(column) for column in (values if values.ndim > 1 else [values]))
+def _encode_each(values: Any, pack: PackCells) -> Iterator[Encoded]:
+    return (encode_array(column, pack) for column in (values if values.ndim > 1 else [values]))
 
 
 def decode_columns(columns: Any, kinds: dict[str, Any], memory: Memory, index: Any, labels: Any) -> Any:

@@ -39,6 +39,8 @@ from airflow_xcom.codecs.nodes import as_dict, as_list
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_xcom.codecs.nodes import PackCells
+
 __all__ = [
     "decode_array",
     "decode_dictionary",
@@ -54,7 +56,7 @@ _ARGUMENTS = (str, list, dict, bytes)  # of those that have a length
 _NAT = np.iinfo(np.int64).min  # the ordinal of NaT
 
 
-def encode_array(values: Any) -> tuple[Any, Any]:
+def encode_array(values: Any, pack: PackCells) -> tuple[Any, Any]:
     """The kind and the Arrow array, chunked or not, of a NumPy or pandas array.
 
     Raises:
@@ -64,16 +66,18 @@ def encode_array(values: Any) -> tuple[Any, Any]:
     dtype = values.dtype
     if isinstance(dtype, np.dtype):
         if dtype.kind == "O":
-            return encode_objects(values)
+            return encode_objects(values, pack)
         return encode_numbers(values if isinstance(values, np.ndarray) else values.asi8.view(dtype))
     encode = _ENCODERS.get(type(dtype))
     if encode is None and type(dtype).__module__ == "geopandas.array":
-        from airflow_xcom.codecs.builtin.geo.columns import encode_geometry as encode
+        from airflow_xcom.codecs.builtin.geo.columns import encode_geometry
+
+        return encode_geometry(values)
     if encode is None:
         name = f"{type(dtype).__module__}.{type(dtype).__qualname__}"
         msg = f"no codec handles the dtype {dtype} ({name}); convert it with astype() to a dtype of pandas or NumPy"
         raise UnsupportedTypeError(msg)
-    return encode(values)
+    return encode(values, pack)
 
 
 def decode_array(kind: Any, column: Any, memory: Memory) -> Any:
@@ -95,11 +99,11 @@ def decode_array(kind: Any, column: Any, memory: Memory) -> Any:
 # -- strings -------------------------------------------------------------------------------------------------
 
 
-def _encode_string(values: Any) -> tuple[Any, Any]:
+def _encode_string(values: Any, pack: PackCells) -> tuple[Any, Any]:
     storage = values.dtype.storage
     missing = "NA" if values.dtype.na_value is pd.NA else "nan"
     if storage == "python":
-        kind, array = encode_objects(np.asarray(values, dtype=object))
+        kind, array = encode_objects(np.asarray(values, dtype=object), pack)
         return ["string", storage, missing, kind], array
     column = _joined(values.__arrow_array__())
     if column.type != _TEXT:
@@ -147,7 +151,7 @@ def _decode_implied(column: Any, memory: Memory) -> Any:
 # -- nullable numbers ----------------------------------------------------------------------------------------
 
 
-def _encode_masked(values: Any) -> tuple[Any, pa.Array]:
+def _encode_masked(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
     data, mask = np.ascontiguousarray(values._data), values._mask  # noqa: SLF001 - no public way without a copy
     if data.dtype == bool:
         data = data & ~mask  # a bit under a null would not come back
@@ -167,7 +171,7 @@ def _decode_masked(column: Any, memory: Memory) -> Any:
 # -- zoned times, periods, intervals -------------------------------------------------------------------------
 
 
-def _encode_zoned(values: Any) -> tuple[Any, pa.Array]:
+def _encode_zoned(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
     dtype = values.dtype
     _, ticks = encode_numbers(values.asi8.view(f"M8[{dtype.unit}]"))
     return ["tz", dtype.tz], ticks.view(pa.timestamp(dtype.unit, _zone_name(dtype.tz)))
@@ -187,7 +191,7 @@ def _decode_zoned(column: Any, memory: Memory, zone: Any) -> Any:
     return pd.array(decode_ticks(column, memory).view(np.int64), dtype=dtype, copy=False)
 
 
-def _encode_period(values: Any) -> tuple[Any, pa.Array]:
+def _encode_period(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
     ordinals = np.ascontiguousarray(values.asi8)
     missing = ordinals == _NAT
     return ["period", values.dtype.freq], pa.array(ordinals, mask=missing if missing.any() else None)
@@ -201,8 +205,8 @@ def _decode_period(column: Any, memory: Memory, freq: Any) -> Any:
     return pd.arrays.PeriodArray(ordinals, dtype=pd.PeriodDtype(freq))
 
 
-def _encode_interval(values: Any) -> tuple[Any, pa.Array]:
-    specs, ends = zip(*(encode_labels(labels) for labels in (values.left, values.right)), strict=True)
+def _encode_interval(values: Any, pack: PackCells) -> tuple[Any, pa.Array]:
+    specs, ends = zip(*(encode_labels(labels, pack) for labels in (values.left, values.right)), strict=True)
     return ["interval", values.closed, *specs], pa.StructArray.from_arrays(ends, ["left", "right"])
 
 
@@ -215,7 +219,7 @@ def _decode_interval(column: Any, memory: Memory, closed: Any, *specs: dict[str,
 # -- Arrow, sparse, and NumPy in a pandas array --------------------------------------------------------------
 
 
-def _encode_arrow(values: Any) -> tuple[Any, Any]:
+def _encode_arrow(values: Any, _pack: PackCells) -> tuple[Any, Any]:
     column = _joined(values.__arrow_array__())
     if _has_nested_dictionary(column.type):
         msg = f"Arrow cannot write {column.type}: a dictionary within a dictionary; cast it to the type of its values"
@@ -236,13 +240,13 @@ def _decode_arrow(column: Any, _memory: Memory, name: str | None = None) -> Any:
     return pd.arrays.ArrowExtensionArray(column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column]))
 
 
-def _encode_sparse(values: Any) -> tuple[Any, Any]:
+def _encode_sparse(values: Any, pack: PackCells) -> tuple[Any, Any]:
     dense = values.to_dense()
     again: Any = pd.arrays.SparseArray(dense, fill_value=values.fill_value, kind=values.kind)
     if again.dtype != values.dtype or not again.sp_index.equals(values.sp_index):
         msg = "the sparse array stores its fill value explicitly; normalise it with SparseArray(array.to_dense())"
         raise UnsupportedValueError(msg)
-    kind, array = encode_array(dense)
+    kind, array = encode_array(dense, pack)
     return ["sparse", values.kind, values.fill_value, kind], array
 
 
@@ -251,8 +255,8 @@ def _decode_sparse(column: Any, memory: Memory, layout: Any, fill_value: Any, ki
     return make(decode_array(kind, column, memory), fill_value=fill_value, kind=layout)
 
 
-def _encode_boxed(values: Any) -> tuple[Any, Any]:
-    kind, array = encode_array(values.to_numpy())
+def _encode_boxed(values: Any, pack: PackCells) -> tuple[Any, Any]:
+    kind, array = encode_array(values.to_numpy(), pack)
     return ["array", kind], array
 
 
@@ -271,13 +275,13 @@ def _decode_geometry(column: Any, _memory: Memory, crs: Any = None, marks: Any =
 # -- labels: one-dimensional indexes -------------------------------------------------------------------------
 
 
-def encode_labels(index: Any) -> tuple[dict[str, Any], Any]:
+def encode_labels(index: Any, pack: PackCells) -> tuple[dict[str, Any], Any]:
     """What rebuilds an Index of one level from its Arrow array, and that array: None for a RangeIndex."""
     named = {} if index.name is None else {"name": index.name}
     if isinstance(index, pd.RangeIndex):
         return {**named, "range": [index.start, index.stop, index.step]}, None
     values = index.array
-    kind, array = encode_array(values.to_numpy() if type(values) is pd.arrays.NumpyExtensionArray else values)
+    kind, array = encode_array(values.to_numpy() if type(values) is pd.arrays.NumpyExtensionArray else values, pack)
     freq = index.freq if isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex) else None
     spec = {"freq": freq, "kind": kind}
     return {key: item for key, item in spec.items() if item is not None} | named, array
@@ -324,18 +328,21 @@ def _set_freq(index: Any, freq: Any) -> None:
     holder._freq = freq  # noqa: SLF001
 
 
-def encode_dictionary(codes: np.ndarray, labels: Any, *, ordered: bool = False) -> tuple[dict[str, Any], Any]:
+def encode_dictionary(
+    codes: np.ndarray, labels: Any, pack: PackCells, *, ordered: bool = False
+) -> tuple[dict[str, Any], Any]:
     """What rebuilds the labels, and codes into them (-1 for missing) as an Arrow dictionary array."""
     if not len(codes) and _is_unbounded(labels):
         msg = f"it has {len(labels)} categories and no rows; drop the categories that are not used"
         raise UnsupportedValueError(msg)
-    spec, values = encode_labels(labels)
+    spec, values = encode_labels(labels, pack)
     if values is None:
         values = pa.array(labels.to_numpy())
     elif pa.types.is_dictionary(values.type):  # Arrow cannot write a dictionary within a dictionary
         of_pandas = isinstance(labels, pd.CategoricalIndex)
         spec = {"labels": labels}
-        values = encode_labels(labels.categories.take(labels.codes))[1] if of_pandas else values.dictionary_decode()
+        taken = labels.categories.take(labels.codes) if of_pandas else None
+        values = values.dictionary_decode() if taken is None else encode_labels(taken, pack)[1]
     elif not len(codes):  # and it writes no dictionary for no rows
         spec = {"labels": labels}
     missing = codes < 0
@@ -374,8 +381,8 @@ def decode_dictionary(spec: dict[str, Any], column: Any, memory: Memory) -> tupl
     return codes, labels
 
 
-def _encode_category(values: Any) -> tuple[Any, pa.Array]:
-    spec, array = encode_dictionary(values.codes, values.categories, ordered=values.ordered)
+def _encode_category(values: Any, pack: PackCells) -> tuple[Any, pa.Array]:
+    spec, array = encode_dictionary(values.codes, values.categories, pack, ordered=values.ordered)
     return ["category", spec], array
 
 
@@ -385,7 +392,7 @@ def _decode_category(column: Any, memory: Memory, spec: dict[str, Any]) -> Any:
 
 
 _MASKED = [f"{name}{size}Dtype" for name in ("Int", "UInt") for size in (8, 16, 32, 64)]
-_ENCODERS: dict[type, Callable[[Any], tuple[Any, Any]]] = {
+_ENCODERS: dict[type, Callable[[Any, PackCells], tuple[Any, Any]]] = {
     **{getattr(pd, name): _encode_masked for name in (*_MASKED, "Float32Dtype", "Float64Dtype", "BooleanDtype")},
     pd.ArrowDtype: _encode_arrow,
     pd.CategoricalDtype: _encode_category,
@@ -401,7 +408,7 @@ _DECODERS: dict[str | None, Callable[..., Any]] = {
     "array": _decode_boxed,
     "arrow": _decode_arrow,
     "category": _decode_category,
-    "cells": lambda column, _memory, tags: decode_cells(one_chunk(column), tags),
+    "cells": lambda column, memory, tags: decode_cells(one_chunk(column), tags, memory.unpack_cells),
     "geometry": _decode_geometry,
     "interval": _decode_interval,
     "masked": _decode_masked,

@@ -6,7 +6,7 @@ are no text, kinds, freq, attrs, flags) is in the meta; that of a plain frame is
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,10 @@ from airflow_xcom.codecs.builtin.pandas.number_columns import Memory
 from airflow_xcom.codecs.builtin.pandas.summary import summarize_array, summarize_frame, summarize_series
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import EncodeError, LibraryVersionError, UnsupportedValueError
-from airflow_xcom.codecs.nodes import Table
+from airflow_xcom.codecs.nodes import Table, with_cells
+
+if TYPE_CHECKING:
+    from airflow_xcom.codecs.nodes import PackCells
 
 __all__ = ["CODECS", "decode_frame", "decode_series", "decode_values", "encode_frame", "encode_series", "encode_values"]
 
@@ -28,24 +31,24 @@ __all__ = ["CODECS", "decode_frame", "decode_series", "decode_values", "encode_f
 # -- DataFrame -----------------------------------------------------------------------------------------------
 
 
-def encode_frame(frame: Any) -> Table:
+def encode_frame(frame: Any, pack: PackCells) -> Table:
     """The table of a frame and what Arrow cannot say of it.
 
     Raises:
         EncodeError: some part of it cannot be stored exactly.
     """
     _refuse_attributes(frame)
-    columns, names = encode_names(frame.columns)
-    encoded = encode_columns(frame)
+    columns, names = encode_names(frame.columns, pack)
+    encoded = encode_columns(frame, pack)
     kinds = {str(place): kind for place, (kind, _) in enumerate(encoded) if kind is not None}
     arrays = [array for _, array in encoded]
-    index = _encode_rows(frame, names, arrays)
+    index = _encode_rows(frame, names, arrays, pack)
     return _table(arrays, names, {**_extras(frame), "index": index, "kinds": kinds or None, "columns": columns or None})
 
 
 def decode_frame(node: Table, _version: int) -> Any:
     """The frame that :func:`encode_frame` was given."""
-    table, meta, memory = node.table, node.meta, Memory(node.memory)
+    table, meta, memory = node.table, node.meta, Memory(node.memory, node.unpack_cells)
     spec = meta.get("index")
     count = table.num_columns - (0 if spec is None else width(spec))
     index = _decode_rows(spec, table, count, memory)
@@ -57,7 +60,7 @@ def decode_frame(node: Table, _version: int) -> Any:
 # -- Series --------------------------------------------------------------------------------------------------
 
 
-def encode_series(series: Any) -> Table:
+def encode_series(series: Any, pack: PackCells) -> Table:
     """The table of a series and what Arrow cannot say of it.
 
     Raises:
@@ -67,18 +70,19 @@ def encode_series(series: Any) -> Table:
     names = ["values" if series.name is None else text_of(series.name)]
     values = series.array
     try:
-        kind, array = encode_array(values.to_numpy() if type(values) is pd.arrays.NumpyExtensionArray else values)
+        values = values.to_numpy() if type(values) is pd.arrays.NumpyExtensionArray else values
+        kind, array = encode_array(values, pack)
     except EncodeError as error:
         error.reason = f"column {series.name!r}: {error.reason}"
         raise
     arrays = [array]
-    index = _encode_rows(series, names, arrays)
+    index = _encode_rows(series, names, arrays, pack)
     return _table(arrays, names, {"kind": kind, "name": series.name, **_extras(series), "index": index})
 
 
 def decode_series(node: Table, _version: int) -> Any:
     """The series that :func:`encode_series` was given."""
-    table, meta, memory = node.table, node.meta, Memory(node.memory)
+    table, meta, memory = node.table, node.meta, Memory(node.memory, node.unpack_cells)
     index = _decode_rows(meta.get("index"), table, 1, memory)
     values = decode_array(meta.get("kind"), table.column(0), memory)
     series = pd.Series(values, index=index, dtype=values.dtype, name=meta.get("name"), copy=False)
@@ -103,13 +107,13 @@ def _table(arrays: list[Any], names: list[str], meta: dict[str, Any]) -> Table:
     )
 
 
-def _encode_rows(data: Any, names: list[str], arrays: list[Any]) -> dict[str, Any] | None:
+def _encode_rows(data: Any, names: list[str], arrays: list[Any], pack: PackCells) -> dict[str, Any] | None:
     """What rebuilds the index; appends its columns.  None for the default index, if there are columns to count."""
     index = data.index
     if arrays and type(index) is pd.RangeIndex and (index.start, index.step, index.name) == (0, 1, None):
         return None
     try:
-        spec, columns = encode_index(index)
+        spec, columns = encode_index(index, pack)
     except EncodeError as error:
         error.reason = f"index: {error.reason}"
         raise
@@ -142,20 +146,20 @@ def _with_extras(data: Any, meta: dict[str, Any]) -> Any:
 # -- arrays --------------------------------------------------------------------------------------------------
 
 
-def encode_values(values: Any) -> Table:
+def encode_values(values: Any, pack: PackCells) -> Table:
     """The table of a pandas array.
 
     Raises:
         EncodeError: some part of it cannot be stored exactly.
     """
-    kind, array = encode_array(values)
+    kind, array = encode_array(values, pack)
     freq = getattr(values, "_freq", None)  # before pandas 3.1; since then only an index has one
     return _table([array], ["values"], {"freq": freq, "kind": kind})
 
 
 def decode_values(node: Table, _version: int) -> Any:
     """The pandas array that :func:`encode_values` was given."""
-    values = decode_array(node.meta.get("kind"), node.table.column(0), Memory(node.memory))
+    values = decode_array(node.meta.get("kind"), node.table.column(0), Memory(node.memory, node.unpack_cells))
     if isinstance(values, np.ndarray):
         values = pd.array(values, dtype=values.dtype, copy=False)
     freq = node.meta.get("freq")
@@ -173,12 +177,12 @@ _OLD_ARRAYS = (
     "pandas.core.arrays.string_.StringArrayNumpySemantics",
 )
 CODECS = (
-    Codec("pandas.DataFrame", (pd.DataFrame,), encode_frame, decode_frame, summarize=summarize_frame),
-    Codec("pandas.Series", (pd.Series,), encode_series, decode_series, summarize=summarize_series),
+    Codec("pandas.DataFrame", (pd.DataFrame,), with_cells(encode_frame), decode_frame, summarize=summarize_frame),
+    Codec("pandas.Series", (pd.Series,), with_cells(encode_series), decode_series, summarize=summarize_series),
     Codec(
         "pandas.array",
         (*_ARRAYS, pd.Categorical, *_OLD_ARRAYS),
-        encode_values,
+        with_cells(encode_values),
         decode_values,
         summarize=summarize_array,
     ),

@@ -20,29 +20,31 @@ from airflow_xcom.codecs.builtin.pandas.columns import (
 from airflow_xcom.codecs.builtin.pandas.number_columns import Memory
 from airflow_xcom.codecs.builtin.pandas.summary import summarize_array
 from airflow_xcom.codecs.codec import Codec
-from airflow_xcom.codecs.nodes import Table, as_dict
+from airflow_xcom.codecs.nodes import Table, as_dict, with_cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_xcom.codecs.nodes import PackCells
+
 __all__ = ["CODECS", "decode_index", "encode_index", "width"]
 
 
-def encode_index(index: Any) -> tuple[dict[str, Any], list[Any]]:
+def encode_index(index: Any, pack: PackCells) -> tuple[dict[str, Any], list[Any]]:
     """What rebuilds an Index from its Arrow columns, and those columns.
 
     Raises:
         EncodeError: some label cannot be stored exactly.
     """
     if isinstance(index, pd.MultiIndex):
-        return _encode_levels(index)
-    spec, column = encode_labels(index)
+        return _encode_levels(index, pack)
+    spec, column = encode_labels(index, pack)
     return spec, [] if column is None else [column]
 
 
-def _encode_levels(index: Any) -> tuple[dict[str, Any], list[Any]]:
+def _encode_levels(index: Any, pack: PackCells) -> tuple[dict[str, Any], list[Any]]:
     pairs = zip(index.codes, index.levels, strict=True)
-    specs, columns = zip(*(encode_dictionary(codes, level) for codes, level in pairs), strict=True)
+    specs, columns = zip(*(encode_dictionary(codes, level, pack) for codes, level in pairs), strict=True)
     order = {} if index.sortorder is None else {"sortorder": index.sortorder}
     return {"levels": list(specs), **order}, list(columns)
 
@@ -64,8 +66,8 @@ def decode_index(spec: dict[str, Any], columns: Sequence[Any], memory: Memory) -
     return pd.MultiIndex(levels=levels, codes=codes, names=names, sortorder=spec.get("sortorder"))
 
 
-def _encode(index: Any) -> dict[str, Any] | Table:
-    spec, columns = encode_index(index)
+def _encode(index: Any, pack: PackCells) -> dict[str, Any] | Table:
+    spec, columns = encode_index(index, pack)
     return (
         Table(pa.table(columns, names=[f"level_{place}" for place in range(len(columns))]), spec) if columns else spec
     )
@@ -73,7 +75,7 @@ def _encode(index: Any) -> dict[str, Any] | Table:
 
 def _decode(node: dict[str, Any] | Table, _version: int) -> Any:
     if isinstance(node, Table):
-        return decode_index(node.meta, node.table.columns, Memory(node.memory))
+        return decode_index(node.meta, node.table.columns, Memory(node.memory, node.unpack_cells))
     return decode_index(node, [], Memory(None))
 
 
@@ -87,4 +89,4 @@ _TYPES = (
     pd.CategoricalIndex,
     pd.MultiIndex,
 )
-CODECS = (Codec("pandas.Index", _TYPES, _encode, _decode, summarize=summarize_array),)
+CODECS = (Codec("pandas.Index", _TYPES, with_cells(_encode), _decode, summarize=summarize_array),)

@@ -13,6 +13,8 @@ from airflow_xcom.codecs.builtin.pandas.number_columns import Memory
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from airflow_xcom.codecs.nodes import PackCells
+
 __all__ = ["decode_names", "encode_names", "index_names", "text_of", "unique"]
 
 
@@ -21,14 +23,14 @@ _LIBRARIES = frozenset(
 )
 
 
-def encode_names(columns: Any) -> tuple[dict[str, Any], list[str]]:
+def encode_names(columns: Any, pack: PackCells) -> tuple[dict[str, Any], list[str]]:
     """What rebuilds the labels of columns, and the unique names of the fields.
 
     Labels that are unique texts stand in the fields alone.
     """
     spec: dict[str, Any] = {"labels": columns}
     if not isinstance(columns, pd.MultiIndex):
-        plain, array = encode_labels(columns)
+        plain, array = encode_labels(columns, pack)
         if array is None:
             spec = plain
         elif array.type == pa.large_string() and not array.null_count and columns.is_unique:

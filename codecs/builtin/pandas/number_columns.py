@@ -42,9 +42,10 @@ _KINDS = "iufcmM"  # of numpy.dtype.kind: what has no objects in it
 
 
 class Memory:
-    """The writable memory that the columns of a decoded table lie in."""
+    """The writable memory that the columns of a decoded table lie in, and what unpacks the cells of objects there."""
 
-    def __init__(self, memory: memoryview | None) -> None:
+    def __init__(self, memory: memoryview | None, unpack_cells: Any = None) -> None:
+        self.unpack_cells = unpack_cells
         usable = memory is not None and not memory.readonly
         self.bytes = np.frombuffer(memory if usable else b"", np.uint8)  # type: ignore[arg-type, unused-ignore]
         self._address: int = self.bytes.ctypes.data

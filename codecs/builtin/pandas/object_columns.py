@@ -18,10 +18,11 @@ import pyarrow as pa
 
 from airflow_xcom.codecs.error_location import locate
 from airflow_xcom.codecs.errors import EncodeError
-from airflow_xcom.codecs.payload import pack_cells, unpack_cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from airflow_xcom.codecs.nodes import PackCells, UnpackCells
 
 __all__ = ["as_objects", "decode_cells", "decode_objects", "encode_objects"]
 
@@ -40,7 +41,7 @@ _MOST_UNSEEN = 1_000_000  # rows of a null array, which takes no bytes however m
 _MOST_DIGITS = 38  # of decimal128
 
 
-def encode_objects(values: np.ndarray) -> tuple[Any, pa.Array]:
+def encode_objects(values: np.ndarray, pack: PackCells) -> tuple[Any, pa.Array]:
     """The kind and the Arrow array of an object array.
 
     The kind is ``"object"``, ``["object", missing]`` where a null is not None, or ``["cells", tags]``.
@@ -59,7 +60,7 @@ def encode_objects(values: np.ndarray) -> tuple[Any, pa.Array]:
         if array is not None:
             name = "".join(_NAMES[kind] for kind in missing)
             return (["object", name] if name not in ("", "None") else "object"), array
-    return _encode_cells(items)
+    return _encode_cells(items, pack)
 
 
 def _are_canonical_nan(floats: list[float]) -> bool:
@@ -118,9 +119,9 @@ def as_objects(items: Sequence[Any]) -> np.ndarray:
     return np.fromiter(items, dtype=object, count=len(items))
 
 
-def _encode_cells(items: list[Any]) -> tuple[Any, pa.Array]:
+def _encode_cells(items: list[Any], pack: PackCells) -> tuple[Any, pa.Array]:
     try:
-        tags, data, offsets = pack_cells(items)
+        tags, data, offsets = pack(items)
     except EncodeError as error:
         error.reason = f"cells{locate(items, error.trail).removeprefix('value')}: {error.reason}"
         raise
@@ -128,11 +129,11 @@ def _encode_cells(items: list[Any]) -> tuple[Any, pa.Array]:
     return ["cells", tags], pa.Array.from_buffers(pa.large_binary(), len(items), buffers, null_count=0)
 
 
-def decode_cells(array: pa.Array, tags: Sequence[Sequence[Any]]) -> np.ndarray:
+def decode_cells(array: pa.Array, tags: Sequence[Sequence[Any]], unpack: UnpackCells) -> np.ndarray:
     """The object array whose cells :func:`encode_objects` packed one by one."""
     if not pa.types.is_large_binary(array.type) or array.null_count:
         msg = f"cells are in a column of {array.type} with {array.null_count} nulls"
         raise ValueError(msg)
     _, offsets, data = array.buffers()
     places = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
-    return as_objects(unpack_cells(tags, memoryview(data), places.tolist()))
+    return as_objects(unpack(tags, memoryview(data), places.tolist()))

@@ -8,39 +8,40 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, defaultdict, deque
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
-from airflow_xcom.codecs.nodes import Buffer, as_dict, as_list
+from airflow_xcom.codecs.nodes import Buffer, as_dict, as_list, with_cells
+
+if TYPE_CHECKING:
+    from airflow_xcom.codecs.nodes import PackCells
 
 
 def _decode_tuple(node: list[Any], _version: int) -> tuple[Any, ...]:
     return tuple(as_list(node))
 
 
-def _encode_set(value: set[Any] | frozenset[Any]) -> list[Any]:
-    """The elements in a fixed order, so that equal sets have equal payloads."""
-    return sorted(value, key=_rank) if len(value) > 1 else list(value)
+def _encode_set(value: set[Any] | frozenset[Any], pack: PackCells) -> list[Any]:
+    """Return the elements in a fixed order, so that equal sets have equal payloads."""
+    return sorted(value, key=partial(_sort_key, pack=pack)) if len(value) > 1 else list(value)
 
 
 # Classes whose repr says all, in every process; a set within a data class, say, has another one in each.
 _SHOWN = frozenset({type(None), bool, int, str, bytes, date, timedelta, Decimal, UUID})
 
 
-def _rank(item: Any) -> tuple[str, str, list[Any], bytes]:
-    """What orders the elements of a set."""
+def _sort_key(item: Any, pack: PackCells) -> tuple[str, str, list[Any], bytes]:
     kind = type(item)
     if kind in _SHOWN or (kind is float and item == item):  # noqa: PLR0124 - a NaN has bits that repr does not show
         return kind.__qualname__, repr(item), [], b""
     if kind is tuple:
-        return kind.__qualname__, "", list(map(_rank, item)), b""
+        return kind.__qualname__, "", [_sort_key(part, pack) for part in item], b""
     if kind is frozenset:
-        return kind.__qualname__, "", sorted(map(_rank, item)), b""
-    from airflow_xcom.codecs.payload import pack_cells  # which imports the registry, which imports this
-
-    tags, packed, _ = pack_cells([item])
+        return kind.__qualname__, "", sorted(_sort_key(part, pack) for part in item), b""
+    tags, packed, _ = pack([item])
     return kind.__qualname__, repr(tags), [], packed
 
 
@@ -126,8 +127,8 @@ def _length(value: Any) -> dict[str, Any]:
 
 CODECS = (
     Codec("tuple", (tuple,), list, _decode_tuple, summarize=_length),
-    Codec("set", (set,), _encode_set, _decode_set, summarize=_length),
-    Codec("frozenset", (frozenset,), _encode_set, _decode_frozenset, summarize=_length),
+    Codec("set", (set,), with_cells(_encode_set), _decode_set, summarize=_length),
+    Codec("frozenset", (frozenset,), with_cells(_encode_set), _decode_frozenset, summarize=_length),
     Codec("bytearray", (bytearray,), Buffer, _decode_bytearray, summarize=_length),
     Codec("range", (range,), _encode_range, _decode_range),
     Codec("slice", (slice,), _encode_slice, _decode_slice),

@@ -199,12 +199,11 @@ def check_inflation(inflated: int, stored: int) -> None:
         raise CorruptPayloadError(msg)
 
 
-def read_file(memory: memoryview, *, full: bool) -> tuple[str, int, Any, pa.Table]:
+def read_file(memory: memoryview) -> tuple[str, int, Any, pa.Table]:
     """The tag, its version, the meta (in the JSON syntax) and the table of an Arrow IPC file.
 
     Args:
         memory: the file; the table's columns lie in it.
-        full: whether to check every value, as must be done unless a digest vouches for the bytes.
 
     Raises:
         CorruptPayloadError: it is not an Arrow file of ours, or damaged.
@@ -216,7 +215,7 @@ def read_file(memory: memoryview, *, full: bool) -> tuple[str, int, Any, pa.Tabl
     try:
         check_inflation(inflated_size(memory), len(memory))
         table = pa.ipc.open_file(pa.py_buffer(memory)).read_all()
-        check_values(table) if full else table.validate()
+        check_values(table)
         note = orjson.loads((table.schema.metadata or {})[KEY])
     except (CorruptPayloadError, MemoryError):
         raise
@@ -262,7 +261,7 @@ def _check_plain(memory: memoryview) -> None:
         raise ValueError("it is compressed, as no table within a value is")
 
 
-def read_stream(memory: memoryview, meta: Any, *, full: bool) -> Table:
+def read_stream(memory: memoryview, meta: Any) -> Table:
     """The table of an Arrow IPC stream that lies in writable memory.
 
     Raises:
@@ -273,7 +272,7 @@ def read_stream(memory: memoryview, meta: Any, *, full: bool) -> Table:
     try:
         _check_plain(memory)
         table = pa.ipc.open_stream(pa.py_buffer(memory)).read_all()
-        check_values(table) if full else table.validate()
+        check_values(table)
     except MemoryError:
         raise
     except Exception as error:

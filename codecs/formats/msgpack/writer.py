@@ -24,6 +24,7 @@ import sys
 from collections.abc import Callable  # noqa: TC003 - a module variable is annotated with it
 from contextlib import contextmanager
 from functools import partial
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import msgpack
@@ -41,7 +42,7 @@ from airflow_xcom.codecs.formats.arrow.file import check_inflation
 from airflow_xcom.codecs.formats.compressed_frames import Frames, deflate, deflate_all, inflate
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.formats.msgpack.columnar import Many, Records, in_batches, many_of, records_of
-from airflow_xcom.codecs.nodes import Buffer, Shared, Table, Tagged
+from airflow_xcom.codecs.nodes import Buffer, Shared, Table, Tagged, WithCells
 from airflow_xcom.codecs.plain_json import is_exact_text
 from airflow_xcom.codecs.refusal_advice import advice_for
 
@@ -65,7 +66,6 @@ __all__ = [
     "VERSION",
     "Reader",
     "Writer",
-    "pack_cells",
     "place_of",
     "read",
     "read_cells",
@@ -148,6 +148,7 @@ class Writer:
         self._places: dict[int, int] = {}
         self._met = 0  # how often a large object was met again
         self.buffers: list[list[memoryview]] = []
+        self._tags_in_cells: set[str] = set() if first is None else first.used_tags
 
     @property
     def repeats(self) -> bool:
@@ -158,6 +159,18 @@ class Writer:
     def tags(self) -> list[list[str | int]]:
         """The table of tags: ``[tag, version]`` in the order first met."""
         return [[tag, version] for tag, version in self.codes]
+
+    @property
+    def used_tags(self) -> set[str]:
+        """Every tag in what was packed, those in cells included."""
+        return self._tags_in_cells.union(tag for tag, _ in self.codes)
+
+    def pack_cells(self, values: Sequence[Any]) -> tuple[list[list[str | int]], bytes, list[int]]:
+        """Pack each value as a document of its own, with its buffers in place; see :class:`WithCells`."""
+        writer = Writer(self._find, self._stream, inline=True)
+        cells = [writer.pack(value) for value in values]
+        self._tags_in_cells |= writer.used_tags
+        return writer.tags, b"".join(cells), [0, *accumulate(map(len, cells))]
 
     def pack(self, value: Any) -> bytes:
         """The packed node of ``value``.
@@ -229,9 +242,12 @@ class Writer:
 
     def _encode(self, found: Codec, value: Any) -> Any:
         try:
-            return found.encode(value)
+            return self._completed(found.encode(value))
         except Exception as error:  # noqa: BLE001 - raised again, with where and why
             _raise_failure(found, value, error)
+
+    def _completed(self, node: Any) -> Any:
+        return node.make(self.pack_cells) if type(node) is WithCells else node
 
     def _extension(self, value: Any) -> msgpack.ExtType:
         kind = type(value)
@@ -309,6 +325,8 @@ class Writer:
             return None
         nodes: list[Any] = []
         encode, append = found.encode, nodes.append
+        if type(encode(items[0])) is WithCells:
+            encode = lambda item: self._completed(found.encode(item))  # noqa: E731 - two calls are slower than one
         try:
             for item in items:
                 append(encode(item))
@@ -759,7 +777,7 @@ def read_cells(
     restorer: Callable[[str, int], Callable[[Any], Any]],
     table: Callable[[memoryview, Any], Any],
 ) -> list[Any]:
-    """The values that :func:`pack_cells` packed.
+    """The values that :meth:`Writer.pack_cells` packed.
 
     Raises:
         DecodeError: see :func:`read`.
@@ -767,15 +785,3 @@ def read_cells(
     with _corrupt():
         unpack = Reader(tags, (), restorer, table).unpack
         return [unpack(cell) for cell in cells]
-
-
-def pack_cells(values: Sequence[Any], writer: Writer) -> tuple[bytes, list[int]]:
-    """Each value packed on its own, end to end; and where each begins, with the end of the last.
-
-    ``writer`` must be made with ``inline=True``; afterwards its ``tags`` are needed to read the cells.
-    """
-    cells = [writer.pack(value) for value in values]
-    offsets = [0]
-    for cell in cells:
-        offsets.append(offsets[-1] + len(cell))
-    return b"".join(cells), offsets

@@ -4,7 +4,7 @@
 target   what an input is
 ======== =====================================================================================================
 msgpack  a blob in the MessagePack syntax
-arrow    a blob that is an Arrow file, decoded once as untrusted and once as trusted
+arrow    a blob that is an Arrow file
 json     a row's value in the JSON syntax
 envelope a row with an envelope, pulled and purged through the backend with a store of files
 ======== =====================================================================================================
