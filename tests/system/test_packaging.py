@@ -125,10 +125,12 @@ def test_no_tracked_file_names_a_machine(tracked):
         assert not MACHINE_PATH.search(text), path
 
 
-def test_the_readme_lists_every_option_with_its_default():
+def test_every_option_is_documented_with_its_default():
     from airflow_xcom.backend.provider_info import get_provider_info
 
-    table = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    table = re.findall(
+        r"^\| `(\w+)` \| (?:`(.*?)`)? ?\|", (ROOT / "docs" / "CONFIGURATION.md").read_text(), re.MULTILINE
+    )
     options = get_provider_info()["config"]["xcom_codecs"]["options"]
     assert dict(table) == {name: option["default"].replace("{{}}", "{}") for name, option in options.items()}
 
