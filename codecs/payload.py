@@ -73,10 +73,10 @@ class Payload:
         if self._node is None:
             return msgpack.write(self._writer, self._tree, self.compression, self._raw)
         table: Table = self._node.node
-        suited = arrow.suit(table, self.compression)
-        if suited.is_plain and not self.is_stream:
+        prepared = arrow.prepare(table, self.compression)
+        if prepared.is_unchanged and not self.is_stream:
             return self._raw
-        made = arrow.write_file(table, self._node.tag, self._node.version, table.meta, suited)
+        made = arrow.write_file(table, self._node.tag, self._node.version, table.meta, prepared)
         return made if self.is_stream else list(made)
 
     @cached_property
@@ -235,8 +235,8 @@ def decode(memory: Any, format: str) -> Any:  # noqa: A002 - the field's name in
     if format == MSGPACK:
         return _read_msgpack(view)
     if format == ARROW:
-        tag, version, meta, table = arrow.read_file(view)
-        return _restorer(tag, version)(Table(table, _load(meta), view, unpack_cells=_unpack_cells))
+        note, table = arrow.read_file(view)
+        return _restorer(note.tag, note.version)(Table(table, _load(note.meta), view, unpack_cells=_unpack_cells))
     msg = f"the payload has the format {format!r}, and this release reads {', '.join(FORMATS)}"
     raise CorruptPayloadError(msg)
 
@@ -281,10 +281,10 @@ def decode_part(
     if as_ not in {None, *conversion.FAMILIES}:
         raise SelectionError(f"as_={as_!r}: give {', '.join(map(repr, conversion.FAMILIES))}, or None")
     file = ArrowRanges(fetch, size)
-    written = conversion.family(file.tag)
+    written = conversion.family(file.note.tag)
     chosen = select(
-        file.tag,
-        _load(file.meta),
+        file.note.tag,
+        _load(file.note.meta),
         file.schema,
         file.count,
         Wanted(columns, rows, whole=as_ in {None, written}),
@@ -292,7 +292,7 @@ def decode_part(
     part = Table(file.table(chosen.places, chosen.rows), chosen.meta, file.memory, unpack_cells=_unpack_cells)
     if as_ not in {None, written} and written != "pyarrow":
         return conversion.convert(chosen.tag, part, as_)
-    value = _restorer(chosen.tag, file.version)(part)
+    value = _restorer(chosen.tag, file.note.version)(part)
     return conversion.as_type(as_, value) if as_ is not None and written == "pyarrow" else value
 
 

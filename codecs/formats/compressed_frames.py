@@ -9,14 +9,28 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_xcom.codecs.errors import CorruptPayloadError
 from airflow_xcom.codecs.formats.compression import ALGORITHMS, NO_COMPRESSION, Compression
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["LARGEST_RATIO", "Frames", "choose", "codec_of", "deflate", "deflate_all", "inflate"]
+__all__ = [
+    "ALWAYS_ALLOWED",
+    "LARGEST_RATIO",
+    "Frames",
+    "check_inflation",
+    "choose",
+    "codec_of",
+    "deflate",
+    "deflate_all",
+    "inflate",
+]
 
-LARGEST_RATIO = 256  # bytes that a reader takes from one; LZ4 cannot make more than 255
+# What a payload may become when it is decompressed: so many bytes, or so many times its own.  LZ4 cannot make more than
+# 255 bytes of one; where Zstandard does (a constant column of 64 MiB takes 6 KiB), whoever writes takes LZ4, or adds
+# zeros to an Arrow file.
+ALWAYS_ALLOWED, LARGEST_RATIO = 64 << 20, 256
 
 _SMALL = 4096  # bytes; below this nothing is gained
 _ALONE = 1 << 18  # bytes from which a buffer has a choice of its own
@@ -43,6 +57,24 @@ class Frames(NamedTuple):
     def stored(self) -> int:
         """The bytes that it takes."""
         return sum(map(len, self.chunks))
+
+
+def check_inflation(inflated: int, stored: int) -> None:
+    """Refuse a decompression bomb, before anything is allocated for it.
+
+    Args:
+        inflated: the bytes that a payload says it will have once it is decompressed.
+        stored: the bytes that it has.
+
+    Raises:
+        CorruptPayloadError: ``inflated`` is too many for ``stored``.
+    """
+    if inflated > max(ALWAYS_ALLOWED, LARGEST_RATIO * stored):
+        msg = (
+            f"{stored} bytes would be decompressed to {inflated}, and more than {ALWAYS_ALLOWED} must not be more than "
+            f"{LARGEST_RATIO} times what is stored"
+        )
+        raise CorruptPayloadError(msg)
 
 
 def codec_of(compression: Compression) -> Any:

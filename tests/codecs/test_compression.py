@@ -32,8 +32,8 @@ from airflow_xcom.codecs import (
     registry,
 )
 from airflow_xcom.codecs.formats import compressed_frames as frames
+from airflow_xcom.codecs.formats.arrow import downcast
 from airflow_xcom.codecs.formats.arrow import file as arrow
-from airflow_xcom.codecs.formats.arrow import narrow
 from airflow_xcom.codecs.formats.msgpack import writer as msgpack
 
 CHOICES = ["none", "lz4", "zstd", "zstd:9", "auto"]
@@ -89,13 +89,13 @@ def test_values_come_back_exact(make: Callable[[], Any], compression: str) -> No
 @pytest.mark.parametrize("compression", ["lz4", "zstd:1", "auto"])
 @pytest.mark.parametrize("family", CATALOGUE)
 def test_every_value_of_the_catalogue_is_exact(family: str, compression: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However little there is of it: what would not be worth it is compressed and narrowed all the same."""
-    for module, name, size in ((frames, "_SMALL", 1), (msgpack, "_SMALL", 1), (narrow, "_SMALL", 1)):
+    """However little there is of it: what would not be worth it is compressed and downcast all the same."""
+    for module, name, size in ((frames, "_SMALL", 1), (msgpack, "_SMALL", 1), (downcast, "_SMALL", 1)):
         monkeypatch.setattr(module, name, size)
     monkeypatch.setattr(frames, "_WORTH", 1e9)
     monkeypatch.setattr(frames, "_NEAR", (1e9, *frames._NEAR[1:]))
-    monkeypatch.setattr(narrow, "_REPEATED", 0)
-    monkeypatch.setattr(narrow, "_DISTINCT", 1)
+    monkeypatch.setattr(downcast, "_REPEATED", 0)
+    monkeypatch.setattr(downcast, "_DISTINCT", 1)
     compressed = 0
     for name, make in CATALOGUE[family].items():
         try:
@@ -133,7 +133,7 @@ def test_columns_are_not_copied_once_they_are_decompressed(compression: str, mon
 
     def spy(memory: memoryview) -> Any:
         found = read(memory)
-        addresses.extend(column.chunk(0).buffers()[1].address for column in found[3].columns)
+        addresses.extend(column.chunk(0).buffers()[1].address for column in found[1].columns)
         return found
 
     monkeypatch.setattr(arrow, "read_file", spy)
@@ -255,7 +255,7 @@ def test_an_arrow_body_is_a_file_that_others_open(tmp_path: Path, compression: s
     assert rows == [(name, *sums) for name, *sums in expected.itertuples()]
 
 
-# -- narrow columns ------------------------------------------------------------------------------------------
+# -- downcast columns ----------------------------------------------------------------------------------------
 
 EDGES = {
     "int8": ([-128, 127], "int64", "int8"),
@@ -275,7 +275,7 @@ EDGES = {
 
 
 @pytest.mark.parametrize("name", EDGES)
-def test_only_what_comes_back_exact_is_narrowed(name: str) -> None:
+def test_only_what_comes_back_exact_is_downcast(name: str) -> None:
     values, dtype, stored = EDGES[name]
     frame = pd.DataFrame({"a": np.array(values * 5000, dtype)})
     data = encode(frame, compression="auto").to_bytes()
@@ -283,7 +283,7 @@ def test_only_what_comes_back_exact_is_narrowed(name: str) -> None:
     assert_identical(frame, decode(data, "arrow"))
 
 
-def test_another_nan_is_not_narrowed() -> None:
+def test_another_nan_is_not_downcast() -> None:
     values = np.array([1.0, 2.0] * 5000)
     values.view("u8")[1] = 0x7FF8000000000001
     data = encode(pd.DataFrame({"a": values}), compression="auto").to_bytes()
@@ -299,7 +299,7 @@ def test_fields_keep_what_they_say(kind: Any) -> None:
     assert_identical(made, back(made, "auto"))
 
 
-def test_nulls_and_text_are_narrowed() -> None:
+def test_nulls_and_text_are_downcast() -> None:
     made = pa.table({"n": pa.array([1, None, 3] * 5000), "s": pa.array(["some text", None, ""] * 5000)})
     data = encode(made, compression="auto").to_bytes()
     assert [str(kind) for kind in pa.ipc.open_file(data).schema.types] == [
@@ -406,7 +406,7 @@ def test_a_row_holds_nothing_compressed() -> None:
         decode_json({"$": ["pyarrow.Table", 1, {"$": ["table", [{}, stream]]}]})
 
 
-def narrowed(columns: dict[str, Any], types: Any) -> bytes:
+def downcast_file(columns: dict[str, Any], types: Any) -> bytes:
     note = {"version": 2, "tag": "pyarrow.Table", "tag_version": 1, "meta": {}, "types": types}
     made = pa.table(columns).replace_schema_metadata({"airflow_xcom": json.dumps(note)})
     sink = pa.BufferOutputStream()
@@ -415,10 +415,10 @@ def narrowed(columns: dict[str, Any], types: Any) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def test_narrow_columns_are_read_from_the_documented_form() -> None:
+def test_downcast_columns_are_read_from_the_documented_form() -> None:
     codes = pa.DictionaryArray.from_arrays(pa.array([0, None, 0], pa.int8()), ["x"])
     columns = {"a": pa.array([1, 2, None], pa.int8()), "b": pa.array([1, None, 3], pa.int16()), "c": codes}
-    found = decode(narrowed(columns, {"0": "int64", "1": "double", "2": "string"}), "arrow")
+    found = decode(downcast_file(columns, {"0": "int64", "1": "double", "2": "string"}), "arrow")
     assert found.schema.types == [pa.int64(), pa.float64(), pa.string()]
     assert found["a"].to_pylist() == [1, 2, None]
     assert str(found["b"].to_pylist()) == "[1.0, nan, 3.0]"
@@ -444,7 +444,7 @@ def test_narrow_columns_are_read_from_the_documented_form() -> None:
     ],
 )
 def test_forged_types_are_refused(column: Any, types: Any) -> None:
-    data = narrowed({"a": column}, types)
+    data = downcast_file({"a": column}, types)
     before = pa.total_allocated_bytes()
     with pytest.raises(CorruptPayloadError):
         decode(data, "arrow")

@@ -336,7 +336,7 @@ def test_of_what_was_compressed_too(compression: str, write: Callable[[Any], Any
     blob = Blob(payload.to_bytes())
     if compression == "auto":
         note = json.loads(pa.ipc.open_file(blob.data).schema.metadata[b"airflow_xcom"])
-        assert note["version"] == 2, "some columns are narrower than they were"
+        assert note["version"] == 2, "some columns were downcast"
     for places in (None, [1, 3], [3, 0], [2], [4, 2, 1]):
         for rows in (None, slice(5, 20_000), slice(-3, None)):
             check(blob, places, rows)

@@ -6,18 +6,23 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import orjson
-
 from airflow_xcom.codecs.errors import (
+    CodecError,
     CorruptPayloadError,
     DecodeError,
     LibraryVersionError,
-    NewerFormatError,
     UnusableLibraryError,
 )
 from airflow_xcom.codecs.formats.arrow.metadata import inflated_size
+from airflow_xcom.codecs.formats.arrow.note import Note, read_note
 from airflow_xcom.codecs.formats.arrow.validation import check_values
-from airflow_xcom.codecs.formats.compressed_frames import LARGEST_RATIO, choose, codec_of
+from airflow_xcom.codecs.formats.compressed_frames import (
+    ALWAYS_ALLOWED,
+    LARGEST_RATIO,
+    check_inflation,
+    choose,
+    codec_of,
+)
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.nodes import Table
 
@@ -26,28 +31,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = [
-    "KEY",
-    "PLAIN_VERSION",
-    "VERSION",
-    "check_inflation",
-    "read_file",
-    "read_stream",
-    "size_of",
-    "stream_chunks",
-    "unreadable",
-    "widened",
-    "write_file",
-]
-
-KEY = b"airflow_xcom"  # of the schema's metadata
-PLAIN_VERSION, VERSION = 1, 2  # of a file whose columns are as they were, and of one with narrower ones
+__all__ = ["prepare", "read_file", "read_stream", "size_of", "stream_chunks", "unreadable", "write_file"]
 
 _SMALL_DECIMALS = "Library only supports 128-bit or 256-bit decimal"  # pyarrow 17 and 18, of what 19 has
-# What a payload may become when it is decompressed.  LZ4 cannot make more than 255 bytes of one; where Zstandard does
-# (a constant column of 64 MiB takes 6 KiB), whoever writes takes LZ4, or adds zeros to an Arrow file.
-ALWAYS_ALLOWED = 64 << 20  # bytes
-_LOOKED_AT = 64  # columns, when "auto" looks at a table
+_SAMPLED = 64  # columns, when "auto" looks at a table
 _TOGETHER = 4 << 10  # bytes; what has fewer is copied together, for each write from Arrow to Python takes microseconds
 _FILLING = 64  # bytes; zeros come in multiples of these
 
@@ -67,7 +54,7 @@ class _Chunks:
         return len(data)
 
     def take(self) -> list[Any]:
-        """What was written since the last time."""
+        """Return what was written since the last time."""
         taken, self.chunks = self.chunks, []
         return taken
 
@@ -77,35 +64,15 @@ class _Chunks:
         self.closed = True
 
 
-def write_file(
-    table: Table, tag: str, version: int, meta: Any, compression: Compression | Suited = NO_COMPRESSION
-) -> Iterator[Any]:
-    """The chunks of an Arrow IPC file whose schema says how to rebuild the value.
-
-    ``meta`` is in the JSON syntax.  Chunks are bytes or Arrow buffers that share the table's memory; rows that are made
-    as they are taken are held for as long as they are written.
-    """
-    import pyarrow as pa
-
-    suited = suit(table, compression) if isinstance(compression, Compression) else compression
-    note: dict[str, Any] = {"version": PLAIN_VERSION, "tag": tag, "tag_version": version, "meta": meta}
-    if suited.types:
-        note |= {"version": VERSION, "types": suited.types}
-    return _written(
-        chain([suited.table], table.more or ()),
-        suited.table.schema.with_metadata({KEY: orjson.dumps(note)}),
-        partial(pa.ipc.new_file, options=pa.ipc.IpcWriteOptions(compression=codec_of(suited.compression))),
-        wide=size_of(table.table) if suited.types else 0,
-        inflates=not suited.is_plain,
-    )
+# -- writing -------------------------------------------------------------------------------------------------
 
 
-class Suited(NamedTuple):
-    """How a table is to be written.
+class Prepared(NamedTuple):
+    """A table as it is written.
 
     Attributes:
-        table: it, or its first rows, with some columns in narrower types.
-        types: those that these columns had, by their places as text.
+        table: its first rows, with some columns downcast.
+        types: those that these columns had, by their positions as text.
         compression: not ``auto``.
     """
 
@@ -114,50 +81,78 @@ class Suited(NamedTuple):
     compression: Compression
 
     @property
-    def is_plain(self) -> bool:
+    def is_unchanged(self) -> bool:
         """Whether it is written as without compression."""
         return not self.types and self.compression.algorithm == "none"
 
 
-def suit(table: Table, compression: Compression) -> Suited:
-    """What was asked for, or, for ``auto``, what suits the table."""
+def prepare(table: Table, compression: Compression) -> Prepared:
+    """Return the table for the compression that was asked for, or, for ``auto``, for one that suits it."""
     if compression.algorithm != "auto":
-        return Suited(table.table, {}, compression)
-    chosen = choose(_memory_of(table.table), compression)
+        return Prepared(table.table, {}, compression)
+    chosen = choose(_sampled_buffers(table.table), compression)
     if chosen.algorithm == "none" or table.more is not None:
-        return Suited(table.table, {}, chosen)
-    from airflow_xcom.codecs.formats.arrow.narrow import narrow
+        return Prepared(table.table, {}, chosen)
+    from airflow_xcom.codecs.formats.arrow.downcast import downcast
 
-    narrowed, types = narrow(table.table)
-    return Suited(narrowed, types, choose(_memory_of(narrowed), compression))
+    smaller, types = downcast(table.table)
+    return Prepared(smaller, types, choose(_sampled_buffers(smaller), compression))
 
 
-def _memory_of(table: pa.Table) -> list[Any]:
-    """The buffers of some columns of a table, those of their dictionaries left out."""
-    columns = table.columns[:: max(table.num_columns // _LOOKED_AT, 1)]
+def _sampled_buffers(table: pa.Table) -> list[Any]:
+    """Return the buffers of some columns of a table, those of their dictionaries left out."""
+    columns = table.columns[:: max(table.num_columns // _SAMPLED, 1)]
     arrays = (chunk for column in columns for chunk in column.chunks)
     return [buffer for array in arrays for buffer in array.buffers() if buffer is not None and buffer.size]
 
 
+def write_file(
+    table: Table, tag: str, version: int, meta: Any, compression: Compression | Prepared = NO_COMPRESSION
+) -> Iterator[Any]:
+    """Yield the chunks of an Arrow IPC file whose schema says how to rebuild the value.
+
+    ``meta`` is in the JSON syntax.  Chunks are bytes or Arrow buffers that share the table's memory; rows that are made
+    as they are taken are held for as long as they are written.
+    """
+    import pyarrow as pa
+
+    first, types, chosen = prepare(table, compression) if isinstance(compression, Compression) else compression
+    return _written(
+        chain([first], table.more or ()),
+        first.schema.with_metadata(Note(tag, version, meta, types).metadata()),
+        partial(pa.ipc.new_file, options=pa.ipc.IpcWriteOptions(compression=codec_of(chosen))),
+        restored=size_of(table.table) if types else 0,
+        is_inflated=bool(types) or chosen.algorithm != "none",
+    )
+
+
 def stream_chunks(table: pa.Table) -> list[Any]:
-    """The chunks of an Arrow IPC stream, which is never compressed: what it is a part of is."""
+    """Return the chunks of an Arrow IPC stream, which is never compressed: what it is a part of is."""
     import pyarrow as pa
 
     return list(_written([table], table.schema, pa.ipc.new_stream))
 
 
 def _written(
-    tables: Iterable[pa.Table], schema: pa.Schema, writer_of: Any, *, wide: int = 0, inflates: bool = False
+    tables: Iterable[pa.Table], schema: pa.Schema, writer_of: Any, *, restored: int = 0, is_inflated: bool = False
 ) -> Iterator[Any]:
-    """The chunks of an IPC format; if reading ``inflates`` them, it makes ``wide`` bytes beside the tables."""
+    """Yield the chunks of an IPC format.
+
+    Args:
+        tables: what is written.
+        schema: of all of them, with its metadata.
+        writer_of: makes the writer for a file and a schema.
+        restored: the bytes that a reader makes of columns that were downcast.
+        is_inflated: whether a reader decompresses the tables.
+    """
     import pyarrow as pa
 
     sink = _Chunks()
-    inflated = wide
+    inflated = restored
     with pa.BufferedOutputStream(pa.PythonFile(sink, "w"), _TOGETHER) as file, writer_of(file, schema) as writer:
         for table in tables:
             writer.write_table(table.replace_schema_metadata(schema.metadata))
-            inflated += size_of(table) if inflates else 0
+            inflated += size_of(table) if is_inflated else 0
             file.flush()
             yield from sink.take()
         file.write(bytes(_missing(inflated, sink.size)))
@@ -165,7 +160,7 @@ def _written(
 
 
 def size_of(table: pa.Table) -> int:
-    """The bytes that the rows of a table take; of views, before pyarrow 18, those of all that they lie in."""
+    """Return the bytes that the rows of a table take; of views, before pyarrow 18, those of all that they lie in."""
     import pyarrow as pa
 
     try:
@@ -175,102 +170,55 @@ def size_of(table: pa.Table) -> int:
 
 
 def _missing(inflated: int, stored: int) -> int:
-    """How many bytes must be added for a reader not to take a file for a bomb."""
+    """Return how many bytes must be added for a reader not to take a file for a decompression bomb."""
     if 2 * inflated < ALWAYS_ALLOWED:  # what a reader counts may be more, by padding and what slices leave out
         return 0
     return -(min(stored - 2 * inflated // LARGEST_RATIO, 0) // _FILLING) * _FILLING
 
 
-def check_inflation(inflated: int, stored: int) -> None:
-    """Refuse a decompression bomb, before anything is allocated for it.
-
-    Args:
-        inflated: the bytes that a payload says it will have once it is decompressed.
-        stored: the bytes that it has.
-
-    Raises:
-        CorruptPayloadError: these are too few for those.
-    """
-    if inflated > max(ALWAYS_ALLOWED, LARGEST_RATIO * stored):
-        msg = (
-            f"{stored} bytes would be decompressed to {inflated}, and more than {ALWAYS_ALLOWED} must not be more than "
-            f"{LARGEST_RATIO} times what is stored"
-        )
-        raise CorruptPayloadError(msg)
+# -- reading -------------------------------------------------------------------------------------------------
 
 
-def read_file(memory: memoryview) -> tuple[str, int, Any, pa.Table]:
-    """The tag, its version, the meta (in the JSON syntax) and the table of an Arrow IPC file.
+def read_file(memory: memoryview) -> tuple[Note, pa.Table]:
+    """Return what an Arrow IPC file says of its value, and the table in it.
 
     Args:
         memory: the file; the table's columns lie in it.
 
     Raises:
-        CorruptPayloadError: it is not an Arrow file of ours, or damaged.
+        CorruptPayloadError: the file is damaged, or not an Arrow file of ours.
         NewerFormatError: a newer release wrote it.
         UnusableLibraryError: pyarrow cannot be imported.
-        LibraryVersionError: the pyarrow installed has not the types of the table.
+        LibraryVersionError: the pyarrow installed lacks a type of the table.
     """
     pa = _pyarrow()
     try:
         check_inflation(inflated_size(memory), len(memory))
         table = pa.ipc.open_file(pa.py_buffer(memory)).read_all()
         check_values(table)
-        note = orjson.loads((table.schema.metadata or {})[KEY])
-    except (CorruptPayloadError, MemoryError):
+        note = read_note(table.schema)
+    except (CodecError, MemoryError):
         raise
     except Exception as error:
         raise unreadable("the payload is not an Arrow file of this distribution, or is damaged", error) from error
-    match note:
-        case {"version": int(newer)} if newer > VERSION:
-            raise NewerFormatError("the Arrow body", newer, VERSION)
-        case {"version": 1, "tag": str(tag), "tag_version": int(version), "meta": meta}:
-            return tag, version, meta, table
-        case {"version": 2, "tag": str(tag), "tag_version": int(version), "meta": meta, "types": dict(types)}:
-            return tag, version, meta, widened(table, types, len(memory))
-    msg = "the Arrow file in the payload does not say how to rebuild the value"
-    raise CorruptPayloadError(msg)
+    if not note.types:
+        return note, table
+    from airflow_xcom.codecs.formats.arrow.downcast import restore_types
 
-
-def widened(table: pa.Table, types: dict[str, Any], stored: int) -> pa.Table:
-    """The table with the types that its columns had before they were narrowed.
-
-    Args:
-        table: as it is stored.
-        types: the names of the types, by the places of the columns as text.
-        stored: the bytes of the payload.
-
-    Raises:
-        CorruptPayloadError: the columns do not have such types, or would take far more memory than the payload.
-    """
-    from airflow_xcom.codecs.formats.arrow.narrow import wide_size, widen
-
-    try:
-        check_inflation(wide_size(table, types), stored)
-        return widen(table, types)
-    except (CorruptPayloadError, MemoryError):
-        raise
-    except Exception as error:
-        msg = f"the columns of the payload do not become what they were: {type(error).__name__}: {error}"
-        raise CorruptPayloadError(msg) from error
-
-
-def _check_plain(memory: memoryview) -> None:
-    """Refuse a compressed stream: it may be one of many, and stand in a buffer that was decompressed itself."""
-    if inflated_size(memory) > len(memory):
-        raise ValueError("it is compressed, as no table within a value is")
+    return note, restore_types(table, note.types, len(memory))
 
 
 def read_stream(memory: memoryview, meta: Any) -> Table:
-    """The table of an Arrow IPC stream that lies in writable memory.
+    """Return the table of an Arrow IPC stream that lies in writable memory.
 
     Raises:
-        CorruptPayloadError: it is not an Arrow stream, or damaged.
+        CorruptPayloadError: the stream is damaged, or none.
         UnusableLibraryError, LibraryVersionError: see :func:`read_file`.
     """
     pa = _pyarrow()
     try:
-        _check_plain(memory)
+        if inflated_size(memory) > len(memory):  # it may be one of many, in a buffer that was decompressed itself
+            raise ValueError("it is compressed, as no table within a value is")  # noqa: TRY301 - caught as damage
         table = pa.ipc.open_stream(pa.py_buffer(memory)).read_all()
         check_values(table)
     except MemoryError:
@@ -289,7 +237,7 @@ def _pyarrow() -> Any:
 
 
 def unreadable(what: str, error: Exception) -> DecodeError:
-    """The error of this distribution for one that pyarrow raised on reading."""
+    """Return the error of this distribution for one that pyarrow raised on reading."""
     if _SMALL_DECIMALS in str(error):
         return LibraryVersionError("a decimal of 32 or 64 bits", "pyarrow", _pyarrow().__version__, "19 or newer")
     return CorruptPayloadError(f"{what}: {type(error).__name__}: {error}")

@@ -38,8 +38,7 @@ from airflow_xcom.codecs.errors import (
     NewerFormatError,
     UnsupportedTypeError,
 )
-from airflow_xcom.codecs.formats.arrow.file import check_inflation
-from airflow_xcom.codecs.formats.compressed_frames import Frames, deflate, deflate_all, inflate
+from airflow_xcom.codecs.formats.compressed_frames import Frames, check_inflation, deflate, deflate_all, inflate
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.formats.msgpack.columnar import Many, Records, in_batches, many_of, records_of
 from airflow_xcom.codecs.nodes import Buffer, Shared, Table, Tagged, WithCells
