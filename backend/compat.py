@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "CLASS_REMEDY",
     "allows_class",
     "base_xcom",
     "configuration",
@@ -126,6 +127,12 @@ def resolvable(argument: Any, name: str, resolve: Callable[[Any], Any]) -> Any:
             return name
 
     return Resolvable()
+
+
+CLASS_REMEDY = (
+    "add it to Airflow's configuration, [core] allowed_deserialization_classes = {name} (after the patterns that stand "
+    "there, with a space between)"
+)
 
 
 def allows_class(name: str) -> bool:

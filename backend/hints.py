@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 from airflow_xcom.backend.errors import HintError
 from airflow_xcom.backend.stores import with_ttl
 from airflow_xcom.codecs import Compression
+from airflow_xcom.codecs.refusal_advice import advise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,12 @@ __all__ = ["Hint", "Stored", "stored", "unwrapped"]
 T = TypeVar("T")
 
 _INLINE, _OFFLOADED = -1, 0  # thresholds
+
+advise(
+    "airflow_xcom.backend.hints.Stored",
+    "a hint is for the whole value: return stored(...) around all of it, push this part under a key of its own, or set "
+    "multiple_outputs=True for a dict of such parts",
+)
 
 
 @dataclass(frozen=True, slots=True)

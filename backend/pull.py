@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.compat import base_xcom
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate, Envelope
 from airflow_xcom.backend.errors import RetiredPayloadError
 from airflow_xcom.backend.settings import settings
-from airflow_xcom.codecs import CodecError, SelectionError, UnknownTagError
+from airflow_xcom.codecs import CodecError, RegistrationError, SelectionError, UnknownTagError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -167,6 +168,8 @@ def _opened(envelope: Envelope, act: Callable[[Envelope], Any]) -> Any:
             return act(envelope)
         except UnknownTagError as error:
             error.supplier = envelope.suppliers.get(error.tag)
+            if "." in error.tag:
+                error.hint += "; or name that module in [xcom_codecs] modules"
             raise
 
 
@@ -198,13 +201,27 @@ def _part(envelope: Envelope, **wanted: Any) -> Any:
 @cache
 def prepare() -> None:
     """Make every configured codec and rule known, once in a process, before the first push or pull."""
-    from airflow_xcom.backend.compat import allows_class
+    from airflow_xcom.backend.compat import CLASS_REMEDY, allows_class
     from airflow_xcom.backend.serde import SERDE_CODEC
     from airflow_xcom.codecs import registry
 
     registry.set_fallback(SERDE_CODEC)
-    registry.allow_classes(allows_class)
-    registry.import_modules(settings().modules)
+    registry.allow_classes(allows_class, remedy=CLASS_REMEDY)
+    for name in settings().modules:
+        _import_codecs(name)
+
+
+def _import_codecs(name: str) -> None:
+    """Import a module that registers codecs.
+
+    Raises:
+        RegistrationError: The module cannot be imported.
+    """
+    try:
+        import_module(name)
+    except Exception as error:
+        msg = f"cannot import {name!r}, which [xcom_codecs] modules names: {error}"
+        raise RegistrationError(msg) from error
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.codec import Codec, CodecClass
 from airflow_xcom.codecs.decorator import codec
 from airflow_xcom.codecs.discovery import ENTRY_POINT_GROUP
 from airflow_xcom.codecs.errors import (
@@ -46,6 +46,7 @@ __all__ = [
     "CircularReferenceError",
     "ClassNotAllowedError",
     "Codec",
+    "CodecClass",
     "CodecError",
     "Compression",
     "CorruptPayloadError",

@@ -2,25 +2,58 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import inspect
+import keyword
+import re
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, Generic, Protocol
+
+from airflow_xcom.codecs.errors import RegistrationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Codec"]
+    from typing_extensions import TypeVar
+
+    T = TypeVar("T", default=Any)  # so that ``Codec`` alone is a codec of anything
+else:
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+__all__ = ["Codec", "CodecClass", "check_call", "check_form"]
+
+_TAG = r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)+"
 
 
 def _no_summary(_value: Any) -> dict[str, Any]:
     return {}
 
 
-class Codec:
+class CodecClass(Protocol[T]):
+    """What :func:`codec` makes a codec from; a type checker compares a class that derives from ``CodecClass[T]``."""
+
+    @abstractmethod
+    def encode(self, value: T, /) -> Any:
+        """Return the node of a value.
+
+        Raises:
+            UnsupportedValueError: ``decode`` could not rebuild this value exactly.
+        """
+
+    @abstractmethod
+    def decode(self, node: Any, version: int, /) -> T:
+        """Return the value of a node that ``encode`` returned, in this version or an older one."""
+
+
+class Codec(Generic[T]):
     """How one family of types becomes a node and comes back.
 
     Attributes:
         tag: the name written in payloads, for ever: ``"decimal"``, ``"numpy.ndarray"``, ``"acme.point"``.
         types: the classes handled, or their lazy names (``"package.module.Class"``), which import nothing.
-        encode: ``encode(value) -> node``.  Raises ``UnsupportedValueError`` for a value it cannot give back.
+        encode: ``encode(value) -> node``.  Raises ``UnsupportedValueError`` for a value that ``decode`` could not
+            rebuild.
         decode: ``decode(node, version) -> value``; reads every version up to ``version``.
         version: what ``encode`` writes, from 1.
         subclasses: whether ``encode`` and ``decode`` keep the exact class of subclasses too; without it, a
@@ -31,17 +64,17 @@ class Codec:
 
     __slots__ = ("decode", "encode", "matches", "subclasses", "summarize", "tag", "types", "version")
 
-    def __init__(  # noqa: PLR0913 - all that is to be known of a codec
+    def __init__(  # noqa: PLR0913 - a codec's whole description
         self,
         tag: str,
-        types: Sequence[type | str],
-        encode: Callable[[Any], Any],
-        decode: Callable[[Any, int], Any],
+        types: Sequence[type[T] | str],
+        encode: Callable[[T], Any],
+        decode: Callable[[Any, int], T],
         *,
         version: int = 1,
         subclasses: bool = False,
         matches: Callable[[type], bool] | None = None,
-        summarize: Callable[[Any], dict[str, Any]] = _no_summary,
+        summarize: Callable[[T], dict[str, Any]] = _no_summary,
     ) -> None:
         self.tag = tag
         self.types = types
@@ -54,3 +87,77 @@ class Codec:
 
     def __repr__(self) -> str:
         return f"<Codec {self.tag!r}, version {self.version}>"
+
+
+def check_form(codec: Any) -> None:
+    """Check what can be told of a codec by itself, before a value meets it.
+
+    Raises:
+        RegistrationError: `codec` is not a Codec, or its tag, version, types or functions cannot work.
+    """
+    if not isinstance(codec, Codec):
+        msg = f"{codec!r} is not a Codec; pass airflow_xcom.codecs.Codec(tag, types, encode, decode)"
+        raise RegistrationError(msg)
+    if not re.fullmatch(_TAG, codec.tag):
+        msg = (
+            f"{codec.tag!r} is not a tag for a codec of your own: give it a namespace, such as 'acme.point' "
+            "(letters, digits, '_' and '-', with at least one dot)"
+        )
+        raise RegistrationError(msg)
+    if not isinstance(codec.version, int) or codec.version < 1:
+        msg = f"the version of {codec.tag!r} is {codec.version!r}; it must be a whole number from 1"
+        raise RegistrationError(msg)
+    _check_types(codec)
+    _check_parameters(codec)
+
+
+def _check_types(codec: Codec[Any]) -> None:
+    if not isinstance(codec.types, tuple | list):
+        msg = f"the types of {codec.tag!r} are {codec.types!r}; pass a tuple of classes or lazy names"
+        raise RegistrationError(msg)
+    for handled in codec.types:
+        if not isinstance(handled, type) and not _is_lazy_name(handled):
+            msg = (
+                f"{codec.tag!r} cannot handle {handled!r}, which is neither a class nor its lazy name; write the "
+                "module that defines the class, a dot and the class, such as 'pandas.core.frame.DataFrame': its "
+                "__module__ and __qualname__"
+            )
+            raise RegistrationError(msg)
+
+
+def _is_lazy_name(name: Any) -> bool:
+    parts = name.split(".") if isinstance(name, str) else ()
+    return len(parts) > 1 and all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
+
+
+def _check_parameters(codec: Codec[Any]) -> None:
+    for name, wanted in (("encode", ("value",)), ("decode", ("node", "version")), ("summarize", ("value",))):
+        check_call(codec.tag, getattr(codec, name), wanted)
+    if codec.matches is not None:
+        check_call(codec.tag, codec.matches, ("cls",))
+
+
+def check_call(tag: str, function: Any, wanted: tuple[str, ...], *, first: str = "self") -> None:
+    """Check that a function of a codec takes the arguments it will be called with.
+
+    Args:
+        tag: of the codec, for the message.
+        function: what is called.
+        wanted: the names of the arguments, as documented.
+        first: what the first parameter of a method is called.
+
+    Raises:
+        RegistrationError: `function` takes other arguments, or cannot be called.
+    """
+    try:
+        inspect.signature(function).bind(*wanted)
+    except ValueError:  # some functions written in C tell nothing of their parameters
+        return
+    except TypeError as error:
+        place = getattr(function, "__qualname__", repr(function))
+        shown = ", ".join((first, *wanted) if inspect.ismethod(function) else wanted)
+        msg = (
+            f"the codec {tag!r} cannot call {place} with ({', '.join(wanted)}): {error}; declare its parameters as "
+            f"({shown})"
+        )
+        raise RegistrationError(msg) from error

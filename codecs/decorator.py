@@ -3,31 +3,54 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.codec import Codec, CodecClass, check_call
 from airflow_xcom.codecs.discovery import Origin
 from airflow_xcom.codecs.errors import RegistrationError
 from airflow_xcom.codecs.object_state import restore, state_of
-from airflow_xcom.codecs.registry import registry
+from airflow_xcom.codecs.registry import registry as process_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from airflow_xcom.codecs.registry import Registry
+
 __all__ = ["codec"]
 
 T = TypeVar("T")
+H = TypeVar("H", bound=CodecClass[Any])
 
 
+@overload
 def codec(
+    tag: str, *, version: int = 1, replace: bool = False, registry: Registry = ...
+) -> Callable[[type[T]], type[T]]: ...
+
+
+@overload
+def codec(
+    tag: str,
+    *,
+    handles: type | str | Iterable[type | str],
+    version: int = 1,
+    subclasses: bool = False,
+    replace: bool = False,
+    registry: Registry = ...,
+) -> Callable[[type[H]], type[H]]: ...
+
+
+def codec(  # noqa: PLR0913 - what there is to say of a codec
     tag: str,
     *,
     handles: type | str | Iterable[type | str] | None = None,
     version: int = 1,
     subclasses: bool = False,
     replace: bool = False,
-) -> Callable[[type[T]], type[T]]:
+    registry: Registry = process_registry,
+) -> Callable[[type[Any]], type[Any]]:
     """Register the decorated class as a codec, or as a type that brings its own.
 
     With ``handles``, the decorated class has the methods ``encode(self, value)`` and ``decode(self, node, version)``
@@ -45,37 +68,42 @@ def codec(
     defined then can still be pushed.
 
     Raises:
-        RegistrationError: see :meth:`Registry.register`; or the class has none of these methods.
+        RegistrationError: The class lacks these methods, or see :meth:`Registry.register`.
     """
+    if not isinstance(tag, str):
+        msg = "@codec needs a tag, by which payloads name the codec: write @codec('acme.point') with a name of your own"
+        raise RegistrationError(msg)
     namespace = sys._getframe(1).f_globals  # noqa: SLF001 - as collections.namedtuple does
 
-    def decorate(cls: type[T]) -> type[T]:
-        origin = Origin(cls.__qualname__, namespace)
+    def decorate(cls: type[Any]) -> type[Any]:
         if handles is None:
             made = _codec_of_type(tag, version, cls, subclasses=subclasses)
         else:
-            kinds = (handles,) if isinstance(handles, type | str) else tuple(handles)
-            made = _codec_of_handler(tag, version, cls, kinds, subclasses=subclasses)
-        registry._register(made, replace=replace, origin=origin)  # noqa: SLF001
+            types = (handles,) if isinstance(handles, type | str) else tuple(handles)
+            made = _codec_of_handler(tag, version, cls, types, subclasses=subclasses)
+        registry.register(made, replace=replace, origin=Origin.of_class(cls.__qualname__, namespace))
         return cls
 
     return decorate
 
 
-def _codec_of_handler(tag: str, version: int, cls: type, kinds: tuple[type | str, ...], *, subclasses: bool) -> Codec:
+def _codec_of_handler(
+    tag: str, version: int, cls: type[Any], types: tuple[type | str, ...], *, subclasses: bool
+) -> Codec[Any]:
     if not (callable(getattr(cls, "encode", None)) and callable(getattr(cls, "decode", None))):
         msg = f"{cls.__qualname__} needs the methods encode(self, value) and decode(self, node, version)"
         raise RegistrationError(msg)
     handler: Any = cls()
     extra = {"summarize": handler.summarize} if hasattr(handler, "summarize") else {}
-    return Codec(tag, kinds, handler.encode, handler.decode, version=version, subclasses=subclasses, **extra)
+    return Codec(tag, types, handler.encode, handler.decode, version=version, subclasses=subclasses, **extra)
 
 
-def _codec_of_type(tag: str, version: int, cls: Any, *, subclasses: bool) -> Codec:
+def _codec_of_type(tag: str, version: int, cls: Any, *, subclasses: bool) -> Codec[Any]:
     if subclasses:
         msg = "subclasses=True needs handles=: a type that brings its own codec is restored as exactly itself"
         raise RegistrationError(msg)
     if hasattr(cls, "to_node") and hasattr(cls, "from_node"):
+        _check_methods(tag, cls)
         return Codec(tag, (cls,), cls.to_node, cls.from_node, version=version)
     if dataclasses.is_dataclass(cls):
         return _codec_of_dataclass(tag, version, cls)
@@ -86,7 +114,15 @@ def _codec_of_type(tag: str, version: int, cls: Any, *, subclasses: bool) -> Cod
     raise RegistrationError(msg)
 
 
-def _codec_of_dataclass(tag: str, version: int, cls: Any) -> Codec:
+def _check_methods(tag: str, cls: Any) -> None:
+    if inspect.isfunction(inspect.getattr_static(cls, "from_node")):
+        msg = f"{cls.__qualname__}.from_node is called before there is an object: put @classmethod above it"
+        raise RegistrationError(msg)
+    check_call(tag, cls.to_node, ("self",))
+    check_call(tag, cls.from_node, ("node", "version"), first="cls")
+
+
+def _codec_of_dataclass(tag: str, version: int, cls: Any) -> Codec[Any]:
     names = tuple(field.name for field in dataclasses.fields(cls))
 
     def encode(value: Any) -> dict[str, Any]:

@@ -1,27 +1,42 @@
-"""Where codecs come from: the built-in modules, and whoever supplied another one, a distribution or a file."""
+"""Where codecs come from: built-in modules, entry points of distributions, and files that register their own."""
 
 from __future__ import annotations
 
+import importlib
+import sys
 import sysconfig
+import threading
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["ENTRY_POINT_GROUP", "HOMES", "STDLIB", "Origin", "distribution_of_point", "supplier_of"]
+    from airflow_xcom.codecs.codec import Codec
+
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "HOMES",
+    "EntryPoints",
+    "Origin",
+    "distribution_of_point",
+    "homes_of_tag",
+    "installed_entry_points",
+    "load_home",
+    "root_of",
+]
 
 ENTRY_POINT_GROUP = "airflow_xcom.codecs"
 
-STDLIB = ("stdlib.scalars", "stdlib.containers", "stdlib.times")
+_STDLIB = ("stdlib.scalars", "stdlib.containers", "stdlib.times")
 _CLASSES = ("classes.generated", "classes.pydantic")
 _PANDAS = ("pandas.scalars", "pandas.index", "pandas.frame")
 
 # Root package of a type or tag -> the modules of airflow_xcom.codecs.builtin that may hold its codec.
 HOMES: dict[str, tuple[str, ...]] = {
-    "builtins": (*STDLIB, *_CLASSES),  # every class derives from object
+    "builtins": (*_STDLIB, *_CLASSES),  # every class derives from object
     "class": _CLASSES,
     "decimal": ("stdlib.scalars",),
     "fractions": ("stdlib.scalars",),
@@ -46,47 +61,142 @@ HOMES: dict[str, tuple[str, ...]] = {
 }
 
 
-class Origin:
-    """Where a registration was made: tells a re-executed Dag file from a second registration.
+def root_of(name: str) -> str:
+    """Return the first part of a dotted name."""
+    return name.partition(".")[0]
 
-    A file is executed again under another module name when Airflow parses it, and as ``__main__`` in ``dag.test()``.
+
+def homes_of_tag(tag: str) -> tuple[str, ...]:
+    """Return the built-in modules that may hold the codec of a tag; tags without a dot are the standard library's."""
+    return HOMES.get(root_of(tag), ()) if "." in tag else _STDLIB
+
+
+def load_home(home: str, check_class: Callable[[str], None]) -> tuple[Codec[Any], ...]:
+    """Import a built-in module and return its codecs.
+
+    Args:
+        home: its name below ``airflow_xcom.codecs.builtin``.
+        check_class: raises ClassNotAllowedError for a class that may not be restored by its name.
+
+    Raises:
+        ImportError: the library that the module is for is missing, or does not work.
+    """
+    module: Any = importlib.import_module(f"airflow_xcom.codecs.builtin.{home}")
+    made: tuple[Codec[Any], ...] = module.codecs(check_class) if hasattr(module, "codecs") else module.CODECS
+    return made
+
+
+def installed_entry_points() -> Iterable[metadata.EntryPoint]:
+    """Return the entry points of :data:`ENTRY_POINT_GROUP` in all installed distributions."""
+    return metadata.entry_points(group=ENTRY_POINT_GROUP)
+
+
+class EntryPoints:
+    """Entry points, each loaded once, and not before something is looked up that it may supply.
+
+    Attributes:
+        find: lists all of them, once; another function may be set before the first lookup.
+        all_loaded: whether none is left to load.
+        failures: for each one that failed to load, which and why.
     """
 
-    __slots__ = ("name", "namespace")
+    def __init__(self, load: Callable[[metadata.EntryPoint], None]) -> None:
+        self.find: Callable[[], Iterable[metadata.EntryPoint]] = installed_entry_points
+        self._load = load
+        self._waiting: list[metadata.EntryPoint] | None = None
+        self._lock = threading.RLock()
+        self._is_loading = False
+        self.all_loaded = False
+        self.failures: list[str] = []
 
-    def __init__(self, name: str, namespace: dict[str, Any]) -> None:
-        self.name = name
-        self.namespace = namespace
+    def load(self, root: str | None = None) -> None:
+        """Load those whose name is ``root``, or begins with it and a dot; all that are left if it is None."""
+        if self.all_loaded:
+            return
+        with self._lock:
+            if self._is_loading:  # by this very thread, from within an entry point
+                return
+            self._is_loading = True
+            try:
+                self._load_named(root)
+            finally:
+                self._is_loading = False
+            self.all_loaded = not self._waiting
+
+    def _load_named(self, root: str | None) -> None:
+        if self._waiting is None:
+            self._waiting = list(self.find())
+        wanted = [point for point in self._waiting if root in {None, root_of(point.name)}]
+        for point in wanted:
+            self._waiting.remove(point)
+            try:
+                self._load(point)
+            except Exception as error:  # noqa: BLE001 - one bad plugin must not take the others with it
+                supplier = distribution_of_point(point) or "an unknown distribution"
+                self.failures.append(
+                    f"the entry point {point.name!r} of {supplier} failed to load: {type(error).__name__}: {error}"
+                )
+
+
+class Origin:
+    """Where a codec was registered: the module, its file and, with ``@codec``, the decorated class.
+
+    A Dag file is executed again under another module name when Airflow parses it, and as ``__main__`` in
+    ``dag.test()``: that is no second registration.
+
+    Attributes:
+        module: its name.
+        file: of the module, if it has one.
+        distribution: whose entry point registered the codec, as ``"name version"``, if one did.
+    """
+
+    __slots__ = ("_name", "_namespace", "distribution", "file", "module")
+
+    def __init__(self, module: str, file: str | None, name: str = "", namespace: dict[str, Any] | None = None) -> None:
+        self.module = module
+        self.file = file
+        self.distribution: str | None = None
+        self._name = name
+        self._namespace = namespace
+
+    @classmethod
+    def of_codec(cls, codec: Codec[Any]) -> Origin:
+        """Return the module of ``codec.encode``."""
+        module = str(getattr(codec.encode, "__module__", None) or codec.tag)
+        return cls(module, getattr(sys.modules.get(module), "__file__", None))
+
+    @classmethod
+    def of_class(cls, name: str, namespace: dict[str, Any]) -> Origin:
+        """Return the origin of a class that is decorated in a module with these globals."""
+        return cls(str(namespace.get("__name__")), namespace.get("__file__"), name, namespace)
 
     @property
-    def file(self) -> str | None:
-        return self.namespace.get("__file__")
-
-    @property
-    def module(self) -> str:
-        return str(self.namespace.get("__name__"))
+    def supplier(self) -> str:
+        """The distribution that supplies the module, as ``"name version"``; else its file's name, or its own."""
+        return self.distribution or _supplier_of(self.module, self.file)
 
     @property
     def is_main(self) -> bool:
-        return self.module == "__main__"
+        """Whether it is the program that runs."""
+        return self._namespace is not None and self.module == "__main__"
 
     def reexecutes(self, earlier: Origin) -> bool:
-        if self.namespace is earlier.namespace or self.file is None:
+        """Whether this is another execution of the file that made ``earlier``."""
+        if self._namespace is None or self._namespace is earlier._namespace or self.file is None:
             return False
-        return self.name == earlier.name and self.file == earlier.file
+        return self._name == earlier._name and self.file == earlier.file
 
 
 def distribution_of_point(point: metadata.EntryPoint) -> str | None:
-    """The name and version of the distribution that has an entry point."""
+    """Return the name and version of the distribution that has an entry point."""
     return f"{point.dist.name} {point.dist.version}" if point.dist else None
 
 
 @cache
-def supplier_of(module: str, file: str | None) -> str:
-    """The name and version of the distribution that installed a module; else the name of its file, or its own."""
+def _supplier_of(module: str, file: str | None) -> str:
     if file is None:
         return module
-    root = module.partition(".")[0]
+    root = root_of(module)
     for folder in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
         # Going through all distributions takes a good part of a second, so it is done for installed modules only.
         if Path(file).is_relative_to(folder) and root in _distributions():

@@ -93,12 +93,12 @@ def outline_json(value: Any, *, rows: int = 10) -> Outline:
 
 def refused_classes(found: Outline) -> list[str]:
     """For each class that a tree shows and that may not be restored here, what the error at pull says."""
-    from airflow_xcom.codecs.builtin.classes.names import check_allowed
+    from airflow_xcom.codecs.registry import registry
 
     refusals = []
     for name in dict.fromkeys(_class_names(found.get("tree"))):
         try:
-            check_allowed(name.replace(":", "."))
+            registry.check_class(name.replace(":", "."))
         except ClassNotAllowedError as error:
             refusals.append(str(error))
     return refusals

@@ -15,6 +15,7 @@ from airflow_xcom.codecs.errors import (
     EncodeError,
     NestingError,
     SelectionError,
+    UnsupportedTypeError,
 )
 from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.arrow import file as arrow
@@ -147,6 +148,8 @@ def encode(value: Any, *, stream: bool = False, compression: Compression | str =
             circular = CircularReferenceError(f"the {found} contains itself", path=locate(value, turn))
             raise circular from None
         error.path = locate(value, error.trail)
+        if isinstance(error, UnsupportedTypeError):
+            error.reason = "; ".join([error.reason, *registry.entry_points.failures])
         raise
     except RecursionError as error:
         msg = "it is nested too deeply"

@@ -1,8 +1,8 @@
-"""What to return in place of an object that is not data: the second half of the message that refuses it."""
+"""Advice on what to return in place of an object that is not data: the second half of the message that refuses it."""
 
 from __future__ import annotations
 
-__all__ = ["advice_for"]
+__all__ = ["advice_for", "advise"]
 
 _CODE = "code is not stored; return what it computes, or a name that the next task looks it up by"
 _ONCE = "it can be gone through only once; return list(value)"
@@ -15,10 +15,6 @@ _QUERY = "it is a query, not its result; return value.{}"
 _TENSOR = "return it as an array, value.detach().cpu().numpy()"
 _MODEL = "a model is code and data; save it with its own library, and return where it is"
 _PICTURE = "save it to a file or bytes, and return those"
-_HINT = (
-    "a hint is for the whole value: return stored(...) around all of it, push this part under a key of its own, or set "
-    "multiple_outputs=True for a dict of such parts"
-)
 
 # A class, or one of its bases, by its full name.
 _ADVICE = {
@@ -91,16 +87,25 @@ _ADVICE = {
     "re.Pattern": "return its text and flags, (value.pattern, value.flags)",
     "re.Match": "return value.groups() or value.groupdict()",
     "types.SimpleNamespace": "return vars(value)",
-    "airflow_xcom.backend.hints.Stored": _HINT,
     "array.array": "return numpy.array(value), or value.tolist()",
 }
 _REGISTER = "register one with @airflow_xcom.codecs.codec, or return a type that has one"
 
 
-def advice_for(kind: type) -> str:
-    """What a user can do who returned an object of a class that no codec handles."""
-    for base in kind.__mro__:
-        found = _ADVICE.get(f"{base.__module__}.{base.__qualname__}")
-        if found is not None:
-            return found
-    return _ONCE if hasattr(kind, "__next__") else _REGISTER
+def advise(name: str, advice: str) -> None:
+    """Set what the refusal of a class, and of its subclasses, tells people to do.
+
+    Args:
+        name: of the class, as ``"package.module.Class"``.
+        advice: what to return in its place.
+    """
+    _ADVICE[name] = advice
+
+
+def advice_for(cls: type) -> str:
+    """Return what people can do who returned an object of a class that no codec handles."""
+    for base in cls.__mro__:
+        advice = _ADVICE.get(f"{base.__module__}.{base.__qualname__}")
+        if advice is not None:
+            return advice
+    return _ONCE if hasattr(cls, "__next__") else _REGISTER

@@ -1,22 +1,27 @@
 """Type to codec, tag to codec.
 
 Looking up a type goes exact type, lazy name, base class, predicate, with one cache in front that every registration
-clears.  Built-in codecs are found through the root package of the type or tag, so that nothing is imported before
-one of its objects appears.
+clears.  Built-in codecs and entry points are found through the root package of the type or tag, so that nothing is
+imported before one of its objects appears.
 """
 
 from __future__ import annotations
 
-import importlib
-import re
-import sys
 import threading
-from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.codecs.codec import Codec
-from airflow_xcom.codecs.discovery import ENTRY_POINT_GROUP, HOMES, STDLIB, Origin, distribution_of_point, supplier_of
+from airflow_xcom.codecs.codec import Codec, check_form
+from airflow_xcom.codecs.discovery import (
+    HOMES,
+    EntryPoints,
+    Origin,
+    distribution_of_point,
+    homes_of_tag,
+    load_home,
+    root_of,
+)
 from airflow_xcom.codecs.errors import (
+    ClassNotAllowedError,
     CorruptPayloadError,
     MissingLibraryError,
     NewerFormatError,
@@ -27,112 +32,111 @@ from airflow_xcom.codecs.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
+    from importlib import metadata
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 __all__ = ["Registry", "registry"]
 
-_TAG = r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)+"
-
 
 class Registry:
-    """A set of codecs.  Thread-safe; the process-wide one is :data:`registry`."""
+    """A set of codecs.  Thread-safe; the process-wide one is :data:`registry`.
+
+    Attributes:
+        entry_points: the codecs that installed distributions offer; those that are modules register in
+            :data:`registry`, so that only those that are a :class:`Codec` are seen by another one.
+    """
 
     def __init__(self, *, builtins: bool = True, entry_points: bool = True) -> None:
+        """Begin with the codecs of this distribution, and those of other ones, unless told otherwise."""
         self._lock = threading.RLock()  # never held while a module is imported, which may register and wait for it
-        self._loading = threading.RLock()
-        self._is_loading = False
-        self._by_tag: dict[str, Codec] = {}
-        self._by_type: dict[type, Codec] = {}
-        self._by_name: dict[str, Codec] = {}
-        self._origins: dict[str, Origin] = {}
-        self._modules: dict[str, tuple[str, str | None]] = {}  # tag -> the module that registered its codec, its file
-        self._distributions: dict[str, str] = {}  # tag -> the distribution whose entry point registered its codec
-        self._cache: dict[type, Codec | None] = {}
+        self._by_tag: dict[str, Codec[Any]] = {}
+        self._by_type: dict[type, Codec[Any]] = {}
+        self._by_name: dict[str, Codec[Any]] = {}
+        self._origins: dict[str, Origin] = {}  # of each tag that is not built in
+        self._cache: dict[type, Codec[Any] | None] = {}
         self._loaded: set[str] = set()
         self._builtins = builtins
-        self._entry_points_due = entry_points
-        self._failures: dict[str, str] = {}
-        self._fallback: Codec | None = None
+        self.entry_points = EntryPoints(self._load_entry_point)
+        self.entry_points.all_loaded = not entry_points
+        self._fallback: Codec[Any] | None = None
         self._allows: Callable[[str], bool] = _allow_nothing
+        self._remedy = "allow {name} with Registry.allow_classes()"
 
     # -- registering -----------------------------------------------------------------------------------
 
-    def register(self, codec: Codec, *, replace: bool = False) -> Codec:
-        """Add ``codec``.
+    def register(self, codec: Codec[T], *, replace: bool = False, origin: Origin | None = None) -> Codec[T]:
+        """Add ``codec``, and return it.
+
+        Args:
+            codec: for types, and under a tag, that no other codec has.
+            replace: whether it may take the place of another one.
+            origin: where it is registered, if that is not where its ``encode`` is defined.
 
         Raises:
-            RegistrationError: the tag is malformed or reserved, or the tag or one of the types is taken and
+            RegistrationError: The codec cannot work, its tag is reserved, or its tag or one of its types is taken and
                 ``replace`` is false.
         """
-        return self._register(codec, replace=replace, origin=None)
-
-    def _register(self, codec: Codec, *, replace: bool, origin: Origin | None) -> Codec:
-        self._check(codec, replace=replace)
+        check_form(codec)
+        self._refuse_reserved(codec, replace=replace)
+        origin = origin or Origin.of_codec(codec)
         with self._lock:
             earlier = self._by_tag.get(codec.tag)
             before = self._origins.get(codec.tag)
-            again = origin is not None and before is not None and origin.reexecutes(before)
-            if earlier is not None and not replace and not again:
-                msg = f"the tag {codec.tag!r} is registered already; pass replace=True to replace it"
-                raise RegistrationError(msg)
-            for kind in codec.types:
-                holder = self._by_name.get(kind) if isinstance(kind, str) else self._by_type.get(kind)
-                if holder is not None and holder.tag != codec.tag and not replace:
-                    msg = f"{kind!r} is handled by the codec {holder.tag!r} already; pass replace=True to replace it"
-                    raise RegistrationError(msg)
+            again = before is not None and origin.reexecutes(before)
+            if not replace:
+                self._refuse_taken(codec, tag_is_free=again or earlier is None)
             if earlier is not None and not again:
                 self._forget(earlier)
             self._add(codec)
-            self._modules[codec.tag] = _module_of(codec) if origin is None else (origin.module, origin.file)
             if again and earlier is not None and before is not None and before.is_main:
                 self._by_tag[codec.tag] = earlier  # the program that runs is the one whose classes are wanted back
-            elif origin is not None:
+            else:
                 self._origins[codec.tag] = origin
         return codec
 
-    def _check(self, codec: Codec, *, replace: bool) -> None:
-        if not isinstance(codec, Codec):
-            msg = f"{codec!r} is not a Codec"
+    def _refuse_reserved(self, codec: Codec[Any], *, replace: bool) -> None:
+        if not self._builtins:
+            return
+        root = root_of(codec.tag)
+        if root in HOMES and not replace:
+            msg = f"tags that begin with {root!r} are reserved for the built-in codecs; use a namespace of your own"
             raise RegistrationError(msg)
-        if not re.fullmatch(_TAG, codec.tag):
-            msg = (
-                f"{codec.tag!r} is not a tag for a codec of your own: give it a namespace, such as 'acme.point' "
-                "(letters, digits, '_' and '-', with at least one dot)"
-            )
-            raise RegistrationError(msg)
-        root = codec.tag.partition(".")[0]
-        if self._builtins and root in HOMES and not replace:
-            msg = f"tags that begin with {root!r} are reserved for the built-in codecs"
-            raise RegistrationError(msg)
-        if not isinstance(codec.version, int) or codec.version < 1:
-            msg = f"the version of {codec.tag!r} is {codec.version!r}; it must be a whole number from 1"
-            raise RegistrationError(msg)
-        if self._builtins:
-            for kind in codec.types:
-                if isinstance(kind, type):
-                    self._load_homes(kind.__module__)
+        for handled in codec.types:
+            if isinstance(handled, type):
+                self._load_homes(handled.__module__)
 
-    def _add(self, codec: Codec) -> None:
+    def _refuse_taken(self, codec: Codec[Any], *, tag_is_free: bool) -> None:
+        if not tag_is_free:
+            msg = f"the tag {codec.tag!r} is registered already; pass replace=True to replace it"
+            raise RegistrationError(msg)
+        for handled in codec.types:
+            holder = self._by_name.get(handled) if isinstance(handled, str) else self._by_type.get(handled)
+            if holder is not None and holder.tag != codec.tag:
+                msg = f"{handled!r} is handled by the codec {holder.tag!r} already; pass replace=True to replace it"
+                raise RegistrationError(msg)
+
+    def _add(self, codec: Codec[Any]) -> None:
         self._by_tag[codec.tag] = codec
-        for kind in codec.types:
-            if isinstance(kind, str):
-                self._by_name[kind] = codec
+        for handled in codec.types:
+            if isinstance(handled, str):
+                self._by_name[handled] = codec
             else:
-                self._by_type[kind] = codec
+                self._by_type[handled] = codec
         self._cache.clear()
 
-    def _forget(self, codec: Codec) -> None:
-        for kind in codec.types:
-            if isinstance(kind, str):
-                self._by_name.pop(kind, None)
+    def _forget(self, codec: Codec[Any]) -> None:
+        for handled in codec.types:
+            if isinstance(handled, str):
+                self._by_name.pop(handled, None)
             else:
-                self._by_type.pop(kind, None)
+                self._by_type.pop(handled, None)
         self._by_tag.pop(codec.tag, None)
-        self._modules.pop(codec.tag, None)
-        self._distributions.pop(codec.tag, None)
         self._origins.pop(codec.tag, None)
 
-    def set_fallback(self, codec: Codec) -> None:
+    def set_fallback(self, codec: Codec[Any]) -> None:
         """Use ``codec`` for types that its ``matches`` accepts and no other codec handles; it replaces the last one."""
         with self._lock:
             if self._fallback is not None:
@@ -140,185 +144,157 @@ class Registry:
             self._fallback = codec
             self._add(codec)
 
-    def allow_classes(self, predicate: Callable[[str], bool]) -> None:
-        """Let the classes whose name (``"package.module.Class"``) ``predicate`` accepts be restored by their names.
+    def allow_classes(self, predicate: Callable[[str], bool], *, remedy: str | None = None) -> None:
+        """Let classes be stored and restored by their names; it replaces the last call, and until one, none is.
 
-        It replaces the last one; until it is called, no class is.
+        Args:
+            predicate: whether to allow a class, by its name (``"package.module.Class"``).
+            remedy: what errors say to do for a class to be allowed, in which ``{name}`` stands for its name; None
+                leaves it as it is.
         """
         self._allows = predicate
+        self._remedy = self._remedy if remedy is None else remedy
 
-    def allows_class(self, name: str) -> bool:
-        """Whether a class may be restored by its name."""
-        return self._allows(name)
-
-    def import_modules(self, names: Iterable[str]) -> None:
-        """Import modules that register codecs: the ``[xcom_codecs] modules`` option.
+    def check_class(self, name: str) -> None:
+        """Check that a class may be stored and restored by its name.
 
         Raises:
-            RegistrationError: a module cannot be imported.
+            ClassNotAllowedError: The predicate of :meth:`allow_classes` refuses ``name``.
         """
-        for name in names:
-            try:
-                importlib.import_module(name)
-            except Exception as error:
-                msg = f"cannot import {name!r}, which [xcom_codecs] modules names: {error}"
-                raise RegistrationError(msg) from error
+        if not self._allows(name):
+            raise ClassNotAllowedError(name, self._remedy.replace("{name}", name))
 
     def supplier(self, tag: str) -> str | None:
-        """Who registered the codec of a tag: ``"distribution version"``, or a file; None for a built-in one."""
-        if tag in self._distributions:
-            return self._distributions[tag]
-        return supplier_of(*self._modules[tag]) if tag in self._modules else None
+        """Return who registered a tag's codec: ``"distribution version"``, or a file; None for a built-in one."""
+        origin = self._origins.get(tag)
+        return origin.supplier if origin is not None else None
 
     # -- looking up ------------------------------------------------------------------------------------
 
-    def for_type(self, kind: type) -> Codec | None:
-        """The codec for objects whose class is exactly ``kind``, or None.
+    def for_type(self, cls: type) -> Codec[Any] | None:
+        """Return the codec for objects whose class is exactly ``cls``, or None.
 
         Raises:
-            UnsupportedTypeError: its codec needs a library that cannot be imported.
+            UnsupportedTypeError: Its codec needs a library that cannot be imported.
         """
         try:
-            return self._cache[kind]
+            return self._cache[cls]
         except KeyError:
-            pass
+            return self._find_type(cls)
+
+    def _find_type(self, cls: type) -> Codec[Any] | None:
         if self._builtins:
-            self._load_homes_of(kind)
-        self._load_entry_points()
+            self._load_homes_of(cls)
+        self.entry_points.load(root_of(cls.__module__))
+        if self._named(cls) is None:  # then any entry point may hold the codec, before a base's or a predicate's
+            self.entry_points.load()
         with self._lock:
-            found = self._cache[kind] = self._search(kind)
-        return found
+            exact = self._named(cls)
+            codec = exact or self._search(cls)
+            if exact is not None or self.entry_points.all_loaded:
+                self._cache[cls] = codec
+        return codec
 
-    def _search(self, kind: type) -> Codec | None:
-        found = self._named(kind)
-        if found is not None:
-            return found
-        for base in kind.__mro__[1:]:
-            found = self._named(base)
-            if found is not None and found.subclasses:
-                return found
+    def _search(self, cls: type) -> Codec[Any] | None:
+        for base in cls.__mro__[1:]:
+            codec = self._named(base)
+            if codec is not None and codec.subclasses:
+                return codec
         candidates = sorted(self._by_tag.values(), key=self._rank)
-        return next((held for held in candidates if held.matches is not None and held.matches(kind)), None)
+        return next((codec for codec in candidates if codec.matches is not None and codec.matches(cls)), None)
 
-    def _rank(self, codec: Codec) -> int:
-        """The order in which predicates are asked: those for some classes, for kinds of classes, for the rest."""
+    def _rank(self, codec: Codec[Any]) -> int:
+        """Return the order in which predicates are asked: for some classes, for families of classes, for the rest."""
         if codec is self._fallback:
             return 2
         return 1 if codec.tag.startswith("class.") else 0
 
-    def _named(self, kind: type) -> Codec | None:
-        return self._by_type.get(kind) or self._by_name.get(f"{kind.__module__}.{kind.__qualname__}")
+    def _named(self, cls: type) -> Codec[Any] | None:
+        return self._by_type.get(cls) or self._by_name.get(f"{cls.__module__}.{cls.__qualname__}")
 
-    def for_tag(self, tag: str, version: int) -> Codec:
-        """The codec that reads ``tag``.
+    def for_tag(self, tag: str, version: int) -> Codec[Any]:
+        """Return the codec that reads ``tag``.
 
         Raises:
-            UnknownTagError: nobody registered it.
-            MissingLibraryError: a built-in codec reads it, and its library is not installed.
-            UnusableLibraryError: it is installed, and cannot be imported.
-            NewerFormatError: the codec here is older than the payload.
+            UnknownTagError: Nobody registered it.
+            MissingLibraryError: A built-in codec reads it, and its library is not installed.
+            UnusableLibraryError: The library is installed, and cannot be imported.
+            NewerFormatError: The codec here is older than the payload.
         """
-        found = self._by_tag.get(tag)
-        if found is None:
-            found = self._find_tag(tag)
-        if version > found.version:
-            raise NewerFormatError(f"the payload of {tag!r}", version, found.version)
+        codec = self._by_tag.get(tag) or self._find_tag(tag)
+        if version > codec.version:
+            raise NewerFormatError(f"the payload of {tag!r}", version, codec.version)
         if version < 1:
             msg = f"the payload of {tag!r} has version {version!r}"
             raise CorruptPayloadError(msg)
-        return found
+        return codec
 
-    def _find_tag(self, tag: str) -> Codec:
+    def _find_tag(self, tag: str) -> Codec[Any]:
         if self._builtins:
-            self._load_tag_homes(tag)
-        if tag not in self._by_tag:
-            self._load_entry_points()
+            self._load_homes_of_tag(tag)
+        for root in (root_of(tag), None):
+            if tag not in self._by_tag:
+                self.entry_points.load(root)
         if tag in self._by_tag:
             return self._by_tag[tag]
         raise UnknownTagError(tag, self._hint(tag))
 
     def _hint(self, tag: str) -> str:
-        text = (
-            "install the distribution that registers it, name its module in [xcom_codecs] modules, or import the "
-            "module that registers it with @codec in the Dag file that pulls"
-        )
-        for name, reason in self._failures.items():
-            text += f"; the entry point {name!r} failed to load: {reason}"
-        return text if "." in tag else "it is not one of the built-in tags of this release; upgrade airflow-xcom-codecs"
+        if "." not in tag:
+            return "it is not one of the built-in tags of this release; upgrade airflow-xcom-codecs"
+        advice = "install the distribution that registers it, or import the module that does, where the value is pulled"
+        return "; ".join([advice, *self.entry_points.failures])
 
-    def _load_tag_homes(self, tag: str) -> None:
-        root, dot, _ = tag.partition(".")
-        for home in HOMES.get(root, ()) if dot else STDLIB:
+    def _load_homes_of_tag(self, tag: str) -> None:
+        for home in homes_of_tag(tag):
             try:
                 self._load_builtin(home)
             except ModuleNotFoundError as error:
-                library = (error.name or root).partition(".")[0]
-                raise MissingLibraryError(tag, library) from error
+                raise MissingLibraryError(tag, root_of(error.name or tag)) from error
             except ImportError as error:
-                raise UnusableLibraryError((error.name or root).partition(".")[0], error) from error
+                raise UnusableLibraryError(root_of(error.name or tag), error) from error
 
     def _load_homes(self, module: str) -> None:
-        for home in HOMES.get(module.partition(".")[0], ()):
+        for home in HOMES.get(root_of(module), ()):
             self._load_builtin(home)
 
-    def _load_homes_of(self, kind: type) -> None:
+    def _load_homes_of(self, cls: type) -> None:
         try:
-            for base in kind.__mro__:
+            for base in cls.__mro__:
                 self._load_homes(base.__module__)
         except ImportError as error:  # pyarrow 26 does not load beside NumPy 1.26, but pandas 2 does
-            msg = (
-                f"the codec of {kind.__module__}.{kind.__qualname__} cannot be loaded ({error}); install what it needs"
-            )
+            msg = f"the codec of {cls.__module__}.{cls.__qualname__} cannot be loaded ({error}); install what it needs"
             raise UnsupportedTypeError(msg) from error
 
     def _load_builtin(self, home: str) -> None:
         if home in self._loaded:
             return
-        module = importlib.import_module(f"airflow_xcom.codecs.builtin.{home}")
+        codecs = load_home(home, self.check_class)
         with self._lock:
             if home not in self._loaded:
-                for found in module.CODECS:
-                    if found.tag not in self._by_tag:
-                        self._add(found)
+                for codec in codecs:
+                    if codec.tag not in self._by_tag:
+                        self._add(codec)
                 self._loaded.add(home)
 
-    def _load_entry_points(self) -> None:
-        if not self._entry_points_due:
-            return
-        with self._loading:
-            if not self._entry_points_due or self._is_loading:  # by this very thread, from within an entry point
-                return
-            self._is_loading = True
-            for point in metadata.entry_points(group=ENTRY_POINT_GROUP):
-                self._load_entry_point(point)
-            self._entry_points_due = self._is_loading = False
-
     def _load_entry_point(self, point: metadata.EntryPoint) -> None:
-        before = set(self._modules)
-        try:
-            loaded = point.load()
-            if isinstance(loaded, Codec) and self._by_tag.get(loaded.tag) is not loaded:
-                self.register(loaded)
-            if (distribution := distribution_of_point(point)) is not None:
-                self._distributions.update(dict.fromkeys(self._modules.keys() - before, distribution))
-        except Exception as error:  # noqa: BLE001 - one bad plugin must not take the others with it
-            self._failures[point.name] = f"{type(error).__name__}: {error}"
+        before = set(self._origins)
+        loaded = point.load()
+        if isinstance(loaded, Codec) and self._by_tag.get(loaded.tag) is not loaded:
+            self.register(loaded)
+        for tag in self._origins.keys() - before:
+            self._origins[tag].distribution = distribution_of_point(point)
 
-    def __iter__(self) -> Iterator[Codec]:
-        """Every codec, the built-in ones whose library is installed included."""
+    def __iter__(self) -> Iterator[Codec[Any]]:
+        """Go through every codec, with the built-in ones whose library is installed."""
         if self._builtins:
             for home in dict.fromkeys(name for homes in HOMES.values() for name in homes):
                 try:
                     self._load_builtin(home)
                 except ImportError:
                     continue
-        self._load_entry_points()
+        self.entry_points.load()
         return iter(tuple(self._by_tag.values()))
-
-
-def _module_of(codec: Codec) -> tuple[str, str | None]:
-    module = str(getattr(codec.encode, "__module__", None) or codec.tag)
-    return module, getattr(sys.modules.get(module), "__file__", None)
 
 
 def _allow_nothing(_name: str) -> bool:

@@ -87,10 +87,10 @@ def _outline(row: Found, rows: int) -> dict[str, Any]:
 
 
 def _not_allowed(found: dict[str, Any]) -> list[str]:
-    from airflow_xcom.backend.compat import allows_class
+    from airflow_xcom.backend.compat import CLASS_REMEDY, allows_class
     from airflow_xcom.codecs import refused_classes, registry
 
-    registry.allow_classes(allows_class)
+    registry.allow_classes(allows_class, remedy=CLASS_REMEDY)
     return refused_classes(found)
 
 

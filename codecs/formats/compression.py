@@ -1,4 +1,4 @@
-"""How a blob is compressed: what ``[xcom_codecs] compression`` and ``encode(value, compression=...)`` may say."""
+"""How a blob is compressed: what ``encode(value, compression=...)`` may say."""
 
 from __future__ import annotations
 

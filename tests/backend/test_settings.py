@@ -178,7 +178,9 @@ def test_modules_are_imported_before_the_first_pull(
     assert type(backend.pull(row)).__name__ == "Gear"
     pulling.prepare.cache_clear()
     backend.options(modules="settings_codecs_missing")
-    with pytest.raises(ValueError, match="settings_codecs_missing"):
+    with pytest.raises(
+        ValueError, match=r"cannot import 'settings_codecs_missing', which \[xcom_codecs\] modules names: No module"
+    ):
         backend.pull(row)
 
 

@@ -31,6 +31,7 @@ import polars as pl
 import pyarrow as pa
 import sqlalchemy
 
+from airflow_xcom.backend.compat import CLASS_REMEDY
 from airflow_xcom.codecs import EncodeError, encode, registry
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "REFUSED.md"
@@ -225,7 +226,7 @@ class Holder:
 def refusal(make: Callable[[], Any]) -> EncodeError:
     """The error of ``{"a": [0, 1, 2, Holder(model=make())]}``."""
     before = registry._allows
-    registry.allow_classes(lambda name: name.endswith(".Holder"))
+    registry.allow_classes(lambda name: name.endswith(".Holder"), remedy=CLASS_REMEDY)
     try:
         encode({"a": [0, 1, 2, Holder(make())]})
     except EncodeError as error:

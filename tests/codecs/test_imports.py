@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +62,16 @@ print("the same:", XCom is CodecXComBackend)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "the same: True" in done.stdout
     assert "partially initialized" not in done.stdout + done.stderr
+
+
+def test_the_codecs_name_nothing_of_the_backend() -> None:
+    """Neither its modules nor its options: other backends use them too."""
+    import airflow_xcom.codecs
+
+    sources = sorted(Path(airflow_xcom.codecs.__file__).parent.rglob("*.py"))
+    assert len(sources) > 40
+    named = re.compile(r"airflow_xcom\.backend|xcom_codecs\]|XCOM_CODECS|CodecXComBackend|airflow-xcom [a-z]")
+    assert [str(source) for source in sources if named.search(source.read_text())] == []
 
 
 @pytest.mark.parametrize("name", ["codecs", "backend"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import sys
 import textwrap
@@ -135,6 +136,107 @@ def test_a_bad_or_reserved_tag_is_refused(tag: str) -> None:
 def test_a_bad_version_is_refused(version: Any) -> None:
     with pytest.raises(RegistrationError, match="whole number from 1"):
         registry.register(Codec("test.thing", (Thing,), str, str, version=version))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DataFrame",
+        "pandas.Foo.Bar...",
+        "pandas.",
+        ".DataFrame",
+        "pandas:DataFrame",
+        "pandas. DataFrame",
+        "a.class",
+        "",
+        5,
+    ],
+)
+def test_a_bad_lazy_name_is_refused(name: Any) -> None:
+    wanted = "which is neither a class nor its lazy name; write the module that defines the class, a dot and the class"
+    with pytest.raises(RegistrationError, match=f"'test.thing' cannot handle {re.escape(repr(name))}, {wanted}"):
+        registry.register(Codec("test.thing", (name,), str, str))
+    with pytest.raises(RegistrationError, match=wanted):
+        codec("test.thing", handles=(Thing, name))(Methods)
+
+
+def test_types_that_are_one_name_or_can_be_read_once_are_refused() -> None:
+    for types in ("acme.Thing", iter([Thing])):
+        with pytest.raises(RegistrationError, match="pass a tuple of classes or lazy names"):
+            registry.register(Codec("test.thing", types, str, str))  # type: ignore[arg-type]
+
+
+class Methods:
+    def encode(self, value: Thing) -> Any:
+        return value.content
+
+    def decode(self, node: Any, version: int) -> Thing:
+        return Thing(node)
+
+
+def test_wrong_parameters_are_refused_at_registration() -> None:
+    class NoVersion(Methods):
+        def decode(self, node: Any) -> Thing:  # type: ignore[override]
+            return Thing(node)
+
+    class NoSelf(Methods):
+        def encode(value: Thing) -> Any:  # type: ignore[override]
+            return value
+
+    class Summary(Methods):
+        def summarize(self) -> dict[str, Any]:
+            return {}
+
+    for methods, message in (
+        (
+            NoVersion,
+            r"'test.thing' cannot call .*NoVersion.decode with \(node, version\): too many positional arguments; ",
+        ),
+        (NoVersion, r"; declare its parameters as \(self, node, version\)$"),
+        (NoSelf, r"declare its parameters as \(self, value\)"),
+        (Summary, r"declare its parameters as \(self, value\)"),
+    ):
+        with pytest.raises(RegistrationError, match=message):
+            codec("test.thing", handles=Thing)(methods)
+    for options, message in (
+        ({"decode": lambda node: node}, r"declare its parameters as \(node, version\)"),
+        ({"encode": None}, "None is not a callable"),
+        ({"matches": lambda: True}, r"\(cls\)"),
+    ):
+        with pytest.raises(RegistrationError, match=message):
+            registry.register(Codec("test.thing", (Thing,), **{"encode": str, "decode": str, **options}))
+    registry.register(Codec("test.thing", (Thing,), encode=str, decode=lambda *arguments: arguments))
+
+
+def test_wrong_parameters_of_a_class_that_brings_its_own_are_refused() -> None:
+    class Base:
+        def to_node(self) -> Any: ...
+
+    class NoClassMethod(Base):
+        def from_node(cls, node: Any, version: int) -> Any: ...
+
+    class NoVersion(Base):
+        @classmethod
+        def from_node(cls, node: Any) -> Any: ...
+
+    class More(Base):
+        def to_node(self, version: int) -> Any: ...
+
+        @staticmethod
+        def from_node(node: Any, version: int) -> Any: ...
+
+    for cls, message in (
+        (NoClassMethod, "put @classmethod above it"),
+        (NoVersion, r"declare its parameters as \(cls, node, version\)"),
+        (More, r"declare its parameters as \(self\)"),
+    ):
+        with pytest.raises(RegistrationError, match=message):
+            codec("test.thing")(cls)
+
+
+def test_the_decorator_without_a_tag_is_refused() -> None:
+    with pytest.raises(RegistrationError, match=r"write @codec\('acme.point'\)"):
+        codec(Point)  # type: ignore[call-overload]
 
 
 def test_what_is_not_a_codec_is_refused() -> None:
@@ -360,15 +462,6 @@ def test_the_program_that_runs_keeps_its_own_classes(tmp_path: Path) -> None:
     assert type(there_and_back(parsed["Value"]())) is main["Value"]
 
 
-def test_modules_are_imported_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "acme_codecs.py").write_text(DAG_FILE)
-    monkeypatch.syspath_prepend(tmp_path)
-    registry.import_modules(["acme_codecs"])
-    assert "test.value" in {held.tag for held in registry}
-    with pytest.raises(RegistrationError, match=r"'acme.nothing', which \[xcom_codecs\] modules names"):
-        registry.import_modules(["acme.nothing"])
-
-
 PLUGIN = """
 from airflow_xcom.codecs import Codec
 class Gear: pass
@@ -376,29 +469,128 @@ GEAR = Codec("acme.gear", ("acme_plugin.Gear",), lambda _: 1, lambda *_: Gear())
 """
 
 
-def test_entry_points_are_discovered(tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    info = site / "acme_plugin-1.0.dist-info"
+def install(site: Path, name: str, points: dict[str, str], **modules: str) -> None:
+    """Put a distribution with these entry points and modules into a folder, as pip does."""
+    info = site / f"{name}-1.0.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[airflow_xcom.codecs]\ngear = acme_plugin:GEAR\nbroken = acme_missing:NOTHING\n"
-    )
-    (site / "acme_plugin.py").write_text(PLUGIN)
-    code = f"""
-        import sys
-        sys.path.insert(0, {str(site)!r})
-        from airflow_xcom.codecs import UnknownTagError, decode_json
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = "".join(f"{point} = {value}\n" for point, value in points.items())
+    (info / "entry_points.txt").write_text(f"[airflow_xcom.codecs]\n{lines}")
+    for module, text in modules.items():
+        (site / f"{module}.py").write_text(text)
+
+
+def run(site: Path, code: str) -> str:
+    """What a program prints that finds the distributions of this folder."""
+    start = f"import sys\nsys.path.insert(0, {str(site)!r})\n"
+    command = [sys.executable, "-c", start + textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_an_entry_point_that_fails_is_named_at_push_and_at_pull(tmp_path: Path) -> None:
+    install(tmp_path, "acme-plugin", {"gear": "acme_plugin:GEAR", "broken": "acme_missing:NOTHING"}, acme_plugin=PLUGIN)
+    printed = run(
+        tmp_path,
+        """
+        from airflow_xcom.codecs import UnknownTagError, UnsupportedTypeError, decode, encode
         assert "acme_plugin" not in sys.modules
-        print(type(decode_json({{"$": ["acme.gear", 1, 1]}})).__name__)
+        import acme_plugin
+        payload = encode([acme_plugin.Gear()])
+        print(type(decode(payload.to_bytes(), payload.format)[0]).__name__)
         try:
-            decode_json({{"$": ["acme.other", 1, 1]}})
+            decode(payload.to_bytes().replace(b"acme.gear", b"acme.none"), payload.format)
         except UnknownTagError as error:
             print(error)
+        try:
+            encode([acme_plugin])
+        except UnsupportedTypeError as error:
+            print(error)
+        """,
+    )
+    gear, pulled, pushed = printed.splitlines()
+    assert gear == "Gear"
+    failure = (
+        "; the entry point 'broken' of acme-plugin 1.0 failed to load: ModuleNotFoundError: No module named 'acme_m"
+    )
+    assert failure in pulled
+    assert failure in pushed
+    assert pushed.startswith("value[0]: no codec handles builtins.module")
+
+
+def test_an_entry_point_is_loaded_when_its_root_is_asked_for(tmp_path: Path) -> None:
+    """By the root of a type and of a tag; whatever has another name is loaded before a refusal, or a base's codec."""
+    plain = "from airflow_xcom.codecs import codec\nclass {0}: pass\n@codec('{1}.tag', handles={0})\nclass C:\n"
+    plain += "    def encode(self, value): return 1\n    def decode(self, node, version): return {0}()\n"
+    data = "from dataclasses import dataclass\nfrom airflow_xcom.codecs import codec\n"
+    data += "@dataclass\nclass Data: pass\ncodec('other.data')(Data)\n"
+    points = {"first": "first", "second.part": "second", "misnamed": "third", "unneeded": "fourth"}
+    modules = {name: plain.format(name.title(), name) for name in ("first", "second", "third")}
+    install(tmp_path, "acme", points, **modules, fourth=data)
+    printed = run(
+        tmp_path,
+        """
+        from airflow_xcom.codecs import registry
+        def show(found):
+            print(found.tag, *(name for name in ("first", "second", "third", "fourth") if name in sys.modules))
+        show(registry.for_type(tuple))
+        show(registry.for_tag("first.tag", 1))
+        show(registry.for_tag("second.tag", 1))
+        show(registry.for_type(sys.modules["second"].Second))
+        import third
+        show(registry.for_type(third.Third))
+        import fourth
+        show(registry.for_type(fourth.Data))
+        """,
+    )
+    assert printed.splitlines() == [
+        "tuple",
+        "first.tag first",
+        "second.tag first second",
+        "second.tag first second",
+        "third.tag first second third",
+        "other.data first second third fourth",
+    ]
+
+
+LAZY = """
+from airflow_xcom.codecs import Codec
+GEAR = Codec("acme.gear", ("gears.Gear",), lambda _: 1, lambda *_: 2)
+"""
+
+
+def test_no_entry_point_is_passed_over_for_the_codec_of_a_base_or_a_predicate(tmp_path: Path) -> None:
+    gears = "from collections import OrderedDict\nclass Gear(OrderedDict): pass\n"
+    install(tmp_path, "acme", {"misnamed": "acme_plugin:GEAR"}, acme_plugin=LAZY, gears=gears)
+    code = """
+        import gears
+        from airflow_xcom.codecs import registry
+        print(registry.for_type(gears.Gear))
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("Gear\n")
-    assert "the entry point 'broken' failed to load: ModuleNotFoundError" in done.stdout
+    assert run(tmp_path, code) == "<Codec 'acme.gear', version 1>\n"
+
+
+NESTED = """
+from airflow_xcom.codecs import UnsupportedTypeError, encode
+import gears
+try:
+    encode(gears.Gear())
+except UnsupportedTypeError:
+    print("not yet")
+"""
+
+
+def test_a_refusal_while_an_entry_point_is_loaded_does_not_last(tmp_path: Path) -> None:
+    points = {"nested": "acme_nested", "misnamed": "acme_plugin:GEAR"}
+    install(tmp_path, "acme", points, acme_plugin=LAZY, gears="class Gear: pass\n", acme_nested=NESTED)
+    code = """
+        from airflow_xcom.codecs import UnknownTagError, encode, registry
+        registry.entry_points.load("nested")
+        import gears
+        print(encode(gears.Gear()).tag)
+    """
+    assert run(tmp_path, code) == "not yet\nacme.gear\n"
 
 
 THREADS = """
@@ -430,11 +622,7 @@ GEAR = Codec("acme.gear", (Gear,), lambda _: 1, lambda *_: Gear())
 
 
 def test_first_use_from_many_threads(tmp_path: Path) -> None:
-    info = tmp_path / "eager-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: eager\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[airflow_xcom.codecs]\ngear = eager_plugin:GEAR\n")
-    (tmp_path / "eager_plugin.py").write_text(EAGER)
+    install(tmp_path, "eager", {"gear": "eager_plugin:GEAR"}, eager_plugin=EAGER)
     code = textwrap.dedent(THREADS.format(site=str(tmp_path)))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=100)
     assert done.stdout == "[] 0\n", done.stderr
@@ -447,6 +635,13 @@ def test_a_registry_of_ones_own_knows_only_what_it_was_told() -> None:
         own.for_tag("tuple", 1)
     own.register(Codec("test.thing", (Thing,), str, str))
     assert [held.tag for held in own] == ["test.thing"]
+
+
+def test_the_decorator_registers_in_a_registry_of_ones_own() -> None:
+    own = Registry(entry_points=False)
+    codec("test.thing", handles=Thing, registry=own)(Methods)
+    assert own.for_tag("test.thing", 1) is own.for_type(Thing)
+    assert registry.for_type(Thing) is None
 
 
 def test_the_fallback_comes_last() -> None:

@@ -155,7 +155,7 @@ def test_it_is_found_when_installed_and_named_when_not(
     for name, (tag, supplier, message) in refused.items():
         assert (tag, supplier) == ("acme.point", "acme-geo 1.2.0")
         assert "for the tag 'acme.point', which acme-geo 1.2.0 wrote: install the distribution" in message
-        assert f"[dag=d run=r task=t map_index=None key={name}]" in message
+        assert f"name that module in [xcom_codecs] modules [dag=d run=r task=t map_index=None key={name}]" in message
 
 
 def test_a_codec_of_a_single_file_is_ascribed_to_the_file(home: dict[str, str], tmp_path: Path) -> None:

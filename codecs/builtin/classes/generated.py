@@ -9,18 +9,22 @@ from __future__ import annotations
 import dataclasses
 import enum
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.builtin.classes.names import by_name
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict
 from airflow_xcom.codecs.object_state import check_names, holds, refuse_other_attributes, restore, state_of
 
+if TYPE_CHECKING:
+    from airflow_xcom.codecs.builtin.classes.names import CheckClass
+    from airflow_xcom.codecs.codec import Codec
+
 _CACHED_HASH = "_attrs_cached_hash"  # of attrs' cache_hash=True; a hash of text is of no use to another process
 
 
 def _declares(cls: type, mark: str) -> bool:
-    """Whether a class bears the mark of a library that generates classes.
+    """Return whether a class bears the mark of a library that generates classes.
 
     Airflow's own classes are left to its own serializer, which reads what earlier releases of Airflow wrote.
     """
@@ -88,19 +92,19 @@ def _is_enum(cls: type) -> bool:
 
 
 def _is_combination(value: Any, again: Any) -> bool:
-    """Whether the number gives the value again; early 3.11 makes a new object each time if it has unnamed bits."""
+    """Tell whether the number gives the value again; early 3.11 makes a new object each time if it has unnamed bits."""
     return again is value or (type(again) is type(value) and again.__dict__ == value.__dict__)
 
 
 def _take_enum(value: Any) -> str | int:
-    """The name of a member; the number of a combination of flags, which has none."""
+    """Return the name of a member, or the number of a combination of flags, which has no name."""
     cls, name = type(value), value._name_
     if isinstance(name, str) and cls.__members__.get(name) is value:
         return name
     number = value._value_
     if isinstance(value, enum.Flag) and type(number) is int and _is_combination(value, cls(number)):
         return number
-    msg = f"{value!r} is no member of {cls.__qualname__}"
+    msg = f"{value!r} is not a member of {cls.__qualname__}"
     raise UnsupportedValueError(msg)
 
 
@@ -118,9 +122,15 @@ def _restore_enum(cls: Any, state: str | int) -> Any:
     return member
 
 
-CODECS = (
-    by_name("class.enum", "an enumeration", _is_enum, _take_enum, _restore_enum),
-    by_name("class.namedtuple", "a named tuple", _is_namedtuple, _take_namedtuple, _restore_namedtuple),
-    by_name("class.attrs", "an attrs class", _is_attrs, _take_attrs, _restore_attrs),
-    by_name("class.dataclass", "a data class", _is_dataclass, _take_dataclass, _restore_dataclass),
-)
+def codecs(check_class: CheckClass) -> tuple[Codec[Any], ...]:
+    """Return the codecs of a registry that allows the classes which `check_class` lets pass."""
+    families = (
+        ("class.enum", "an enumeration", _is_enum, _take_enum, _restore_enum),
+        ("class.namedtuple", "a named tuple", _is_namedtuple, _take_namedtuple, _restore_namedtuple),
+        ("class.attrs", "an attrs class", _is_attrs, _take_attrs, _restore_attrs),
+        ("class.dataclass", "a data class", _is_dataclass, _take_dataclass, _restore_dataclass),
+    )
+    return tuple(
+        by_name(tag, family, check_class, matches=matches, take=take, restore=restore)
+        for tag, family, matches, take, restore in families
+    )

@@ -1,7 +1,7 @@
 """Classes that a payload names, ``module:qualname``, as entry points do.
 
-A class is stored and restored only if the policy of the registry allows its name, and no name that is not allowed is
-ever imported.  Nothing is called on the way: a name leads through the plain contents of a module and its classes.
+A class is stored and restored only if the registry allows its name, and no name that is not allowed is ever imported.
+Nothing is called on the way: a name is looked up in the namespaces of a module and of its classes.
 """
 
 from __future__ import annotations
@@ -17,39 +17,43 @@ from airflow_xcom.codecs.errors import (
     MissingClassError,
     UnsupportedTypeError,
 )
-from airflow_xcom.codecs.registry import registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["by_name", "check_allowed"]
+    CheckClass = Callable[[str], None]
+
+__all__ = ["CheckClass", "by_name"]
 
 
-def by_name(
+def by_name(  # noqa: PLR0913 - what tells one family of classes from another
     tag: str,
-    kind: str,
+    family: str,
+    check_class: CheckClass,
+    *,
     matches: Callable[[type], bool],
     take: Callable[[Any], Any],
     restore: Callable[[Any, Any], Any],
-) -> Codec:
-    """A codec for every class of one kind; its node is ``[name of the class, state]``.
+) -> Codec[Any]:
+    """Return a codec for every class of one family; its node is ``[name of the class, state]``.
 
     Args:
         tag: of the codec.
-        kind: what such a class is called in messages: ``"a data class"``.
-        matches: whether a class is of this kind.
-        take: the state of an object.
-        restore: the object of a class, from its state.
+        family: what messages call such a class: ``"a data class"``.
+        check_class: raises ClassNotAllowedError for the name of a class that may not be restored.
+        matches: whether a class is of this family.
+        take: returns the state of an object.
+        restore: makes the object of a class from its state.
     """
 
     def encode(value: Any) -> list[Any]:
-        return [_name_of(type(value)), take(value)]
+        return [_name_of(type(value), check_class), take(value)]
 
     def decode(node: list[Any], _version: int) -> Any:
         name, state = node
-        cls = _find(name)
+        cls = _find(name, check_class)
         if not matches(cls):
-            msg = f"{_dotted(cls)} is no longer {kind}"
+            msg = f"{_dotted(cls)} is no longer {family}"
             raise CorruptPayloadError(msg)
         return restore(cls, state)
 
@@ -60,18 +64,11 @@ def _dotted(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _remedy(name: str) -> str:
-    return (
-        f"add it to Airflow's configuration, [core] allowed_deserialization_classes = {name} (after the patterns that "
-        "stand there, with a space between)"
-    )
-
-
-def _name_of(cls: type) -> str:
-    """The name of a class, once it is sure that it leads back to this very class and may be used.
+def _name_of(cls: type, check_class: CheckClass) -> str:
+    """Return the name of a class that leads back to this very class and may be restored.
 
     Raises:
-        UnsupportedTypeError: it does not, or may not.
+        UnsupportedTypeError: Its name leads elsewhere, or is not allowed.
     """
     name = _dotted(cls)
     if cls.__module__ == "__main__" or _walk(sys.modules.get(cls.__module__), cls.__qualname__) is not cls:
@@ -81,41 +78,37 @@ def _name_of(cls: type) -> str:
             "with @airflow_xcom.codecs.codec"
         )
         raise UnsupportedTypeError(msg)
-    if not registry.allows_class(name):
-        msg = f"{name} may not be restored by its name: {_remedy(name)}, or register it with @airflow_xcom.codecs.codec"
-        raise UnsupportedTypeError(msg)
+    try:
+        check_class(name)
+    except ClassNotAllowedError as error:
+        msg = f"{error}, or register it with @airflow_xcom.codecs.codec"
+        raise UnsupportedTypeError(msg) from error
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
-def _find(name: str) -> type:
-    """The class of this name.
+def _find(name: str, check_class: CheckClass) -> type:
+    """Return the class of this name.
 
     Raises:
-        ClassNotAllowedError: the policy forbids the name, or that of the class which stands there.
-        MissingClassError: there is no such module, or nothing of this name in it.
-        CorruptPayloadError: what stands there is no class.
+        ClassNotAllowedError: The name is not allowed, or that of the class which stands there.
+        MissingClassError: There is no such module, or nothing of this name in it.
+        CorruptPayloadError: The name is not that of a class.
     """
     module, _, qualname = name.partition(":")
     dotted = f"{module}.{qualname}"
-    check_allowed(dotted)
-    found = _walk(_import(module, dotted), qualname)
-    if found is None:
+    check_class(dotted)
+    cls = _walk(_import(module, dotted), qualname)
+    if cls is None:
         raise MissingClassError(dotted, f"the module {module!r} has no {qualname!r}")
-    if not isinstance(found, type):
+    if not isinstance(cls, type):
         msg = f"{dotted} is not a class"
         raise CorruptPayloadError(msg)
-    check_allowed(_dotted(found))  # a module that is allowed may have imported a class that is not
-    return found
-
-
-def check_allowed(name: str) -> None:
-    """Raises ClassNotAllowedError, with the line to add to the configuration, if the policy forbids a name."""
-    if not registry.allows_class(name):
-        raise ClassNotAllowedError(name, _remedy(name))
+    check_class(_dotted(cls))  # a module that is allowed may have imported a class that is not
+    return cls
 
 
 def _import(module: str, dotted: str) -> Any:
-    """A module that is loaded (as Dag files are, under names that only Airflow knows) or can be imported."""
+    """Return a module that is loaded (as Dag files are, under names that only Airflow knows) or can be imported."""
     if module in sys.modules:
         return sys.modules[module]
     if not all(part.isidentifier() for part in module.split(".")):
@@ -127,10 +120,10 @@ def _import(module: str, dotted: str) -> Any:
 
 
 def _walk(module: Any, qualname: str) -> Any:
-    """What a module holds under a name, through nested classes only; None if there is nothing."""
-    found = module
+    """Return what a module holds under a name, looked up through nested classes only, or None."""
+    holder = module
     for part in qualname.split("."):
-        if not part.isidentifier() or (found is not module and not isinstance(found, type)):
+        if not part.isidentifier() or (holder is not module and not isinstance(holder, type)):
             return None
-        found = getattr(found, "__dict__", {}).get(part)
-    return found
+        holder = getattr(holder, "__dict__", {}).get(part)
+    return holder

@@ -7,11 +7,15 @@ private attributes.  Nothing is validated again, so that a model comes back even
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.builtin.classes.names import by_name
 from airflow_xcom.codecs.errors import CorruptPayloadError
 from airflow_xcom.codecs.object_state import holds, restore, state_of
+
+if TYPE_CHECKING:
+    from airflow_xcom.codecs.builtin.classes.names import CheckClass
+    from airflow_xcom.codecs.codec import Codec
 
 _SET, _EXTRA, _PRIVATE = "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"
 
@@ -21,7 +25,7 @@ def _is_model(cls: type) -> bool:
 
 
 def _take(value: Any) -> list[Any]:
-    """Field values, names of the fields that were set, extra values or null, private attributes or null."""
+    """Return the field values, the names of the fields that were set, extra values and private attributes, or null."""
     fields = state_of(value, tuple(type(value).__pydantic_fields__), beside=(_SET, _EXTRA, _PRIVATE))
     return [fields, sorted(getattr(value, _SET)), getattr(value, _EXTRA, None), getattr(value, _PRIVATE, None)]
 
@@ -50,4 +54,8 @@ def _is_mapping(state: Any) -> bool:
     return state is None or (type(state) is dict and all(type(name) is str for name in state))
 
 
-CODECS = (by_name("class.pydantic", "a pydantic model", _is_model, _take, _restore),)
+def codecs(check_class: CheckClass) -> tuple[Codec[Any], ...]:
+    """Return the codecs of a registry that allows the classes which `check_class` lets pass."""
+    return (
+        by_name("class.pydantic", "a pydantic model", check_class, matches=_is_model, take=_take, restore=_restore),
+    )
