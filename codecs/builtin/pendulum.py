@@ -1,4 +1,4 @@
-"""Pendulum's dates, times, durations and time zones: the classes of Airflow's own dates.
+"""Pendulum's dates, times, durations and time zones, which Airflow itself uses.
 
 Pendulum overrides ``replace``, ``combine`` and ``fromisoformat``, so values are rebuilt field by field.
 """
@@ -17,7 +17,7 @@ from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
 
-# What the properties of a Duration keep after their first use.
+# Attributes in which a Duration caches its properties.
 _CACHES = frozenset({"_y", "_m", "_w", "_d", "_h", "_i", "_s"})
 
 
@@ -25,7 +25,7 @@ _CACHES = frozenset({"_y", "_m", "_w", "_d", "_h", "_i", "_s"})
 
 
 def _encode_datetime(value: DateTime) -> list[Any]:
-    wall = datetime(value.year, value.month, value.day, *_clock(value))  # noqa: DTZ001 - the zone stands beside it
+    wall = datetime(value.year, value.month, value.day, *_clock(value))  # noqa: DTZ001 - the node has the zone
     return moment_node(wall.isoformat(), value, Timezone)
 
 
@@ -61,20 +61,20 @@ def _decode_time(node: list[Any], _version: int) -> Time:
 
 
 def _encode_duration(value: Any) -> dict[str, Any]:
-    """What the Duration was made of: a DateTime adds a day and 24 hours differently (``DateTime.__add__``)."""
+    """Return the arguments of the Duration: ``DateTime.__add__`` distinguishes a day from 24 hours."""
     node = {name: amount for name, amount in sorted(value._signature.items(), key=_shortest) if amount}  # noqa: SLF001
     _check(value, _decode_duration(node, 1))
     return node
 
 
 def _shortest(item: tuple[str, Any]) -> tuple[int, str]:
-    """The order of keys that a JSON column keeps."""
+    """Return the sort key by which a JSON column of PostgreSQL orders names."""
     return len(item[0]), item[0]
 
 
 def _decode_duration(node: dict[str, Any], _version: int) -> Duration:
-    if any(type(part) is bool for part in node.values()):  # which would be kept, and equal a number
-        msg = f"a duration of {node!r:.200}"
+    if any(type(part) is bool for part in node.values()):  # Duration would keep it, and it equals a number
+        msg = f"a duration is made of numbers, not of {node!r:.200}"
         raise TypeError(msg)
     return Duration(**node)
 
@@ -92,7 +92,7 @@ def _decode_absolute(node: list[int], _version: int) -> AbsoluteDuration:
 
 
 def _encode_interval(value: Any) -> list[Any]:
-    """``[start, end, absolute]`` as they were given: an absolute interval has turned them round."""
+    """Return ``[start, end, absolute]`` as they were passed: an absolute interval swaps start and end."""
     ends = [value.start, value.end]
     if value._absolute:  # noqa: SLF001
         ends = [*(ends[::-1] if value.invert else ends), True]
@@ -103,8 +103,8 @@ def _encode_interval(value: Any) -> list[Any]:
 def _decode_interval(node: list[Any], _version: int) -> Interval[Any]:
     start, end, *absolute = as_list(node)
     for moment in (start, end):
-        if not isinstance(moment, date):  # others subtract, too, some of them into terabytes
-            msg = f"a {type(moment).__qualname__} for an end of an interval"
+        if not isinstance(moment, date):  # Interval subtracts them: arrays could take terabytes
+            msg = f"a {type(moment).__qualname__} cannot start or end an interval"
             raise TypeError(msg)
     return Interval(start, end, *absolute)
 
@@ -112,15 +112,15 @@ def _decode_interval(node: list[Any], _version: int) -> Interval[Any]:
 def _check(value: Any, rebuilt: Any) -> None:
     if _state(rebuilt) != _state(value) or not timedelta.__eq__(rebuilt, value):
         msg = (
-            f"pendulum does not build this {type(value).__name__} again from its parts; return its as_timedelta(), "
-            "or make it from whole numbers"
+            f"pendulum makes another {type(value).__name__} from the parts of this one; return its as_timedelta(), or "
+            "make it from whole numbers"
         )
         raise UnsupportedValueError(msg)
 
 
 def _state(value: Any) -> dict[str, Any]:
     kept = {name: part for name, part in vars(value).items() if name not in _CACHES}
-    kept["_delta"] = repr(kept.get("_delta"))  # of a class that compares by identity
+    kept["_delta"] = repr(kept.get("_delta"))  # its class compares by identity
     return {**kept, "_invert": value.invert}
 
 
@@ -147,17 +147,17 @@ def _decode_fixed(node: list[Any], _version: int) -> FixedTimezone:
     return FixedTimezone(offset, as_text(name))
 
 
-def _shown(value: Any) -> dict[str, Any]:
+def _summarize(value: Any) -> dict[str, Any]:
     return {"value": str(value)[:100]}
 
 
 CODECS = (
-    Codec("pendulum.DateTime", (DateTime,), _encode_datetime, _decode_datetime, summarize=_shown),
-    Codec("pendulum.Date", (Date,), _encode_date, _decode_date, summarize=_shown),
-    Codec("pendulum.Time", (Time,), _encode_time, _decode_time, summarize=_shown),
-    Codec("pendulum.Duration", (Duration,), _encode_duration, _decode_duration, summarize=_shown),
-    Codec("pendulum.AbsoluteDuration", (AbsoluteDuration,), _encode_absolute, _decode_absolute, summarize=_shown),
-    Codec("pendulum.Interval", (Interval,), _encode_interval, _decode_interval, summarize=_shown),
-    Codec("pendulum.Timezone", (Timezone,), zone_key, _decode_zone, summarize=_shown),
-    Codec("pendulum.FixedTimezone", (FixedTimezone,), _encode_fixed, _decode_fixed, summarize=_shown),
+    Codec("pendulum.DateTime", (DateTime,), _encode_datetime, _decode_datetime, summarize=_summarize),
+    Codec("pendulum.Date", (Date,), _encode_date, _decode_date, summarize=_summarize),
+    Codec("pendulum.Time", (Time,), _encode_time, _decode_time, summarize=_summarize),
+    Codec("pendulum.Duration", (Duration,), _encode_duration, _decode_duration, summarize=_summarize),
+    Codec("pendulum.AbsoluteDuration", (AbsoluteDuration,), _encode_absolute, _decode_absolute, summarize=_summarize),
+    Codec("pendulum.Interval", (Interval,), _encode_interval, _decode_interval, summarize=_summarize),
+    Codec("pendulum.Timezone", (Timezone,), zone_key, _decode_zone, summarize=_summarize),
+    Codec("pendulum.FixedTimezone", (FixedTimezone,), _encode_fixed, _decode_fixed, summarize=_summarize),
 )

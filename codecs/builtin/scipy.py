@@ -1,4 +1,4 @@
-"""SciPy's sparse arrays and matrices, in every format, as the arrays they consist of.
+"""SciPy's sparse arrays and matrices of every format, as the arrays that they are made of.
 
 ::
 
@@ -8,13 +8,13 @@
     scipy.sparse.lil_array                  [shape, dtype, [entries in each row], columns, values, state]
     scipy.sparse.dok_array                  [shape, dtype, indices, values, state]
 
-    state   {"sorted": bool, "canonical": bool, "maxprint": int}, what is known of these
+    state   {"sorted": bool, "canonical": bool, "maxprint": int}, of which each may be missing
 
-and likewise for ``csr_matrix`` and so on.  Explicit zeros, duplicates, the order of entries and the dtypes of indices
-stay.  The columns and values of ``lil`` and the indices of ``dok``, those of one entry behind those of the other, are
-an array where all are of one NumPy type, and else a list.
+``csr_matrix`` and the other matrices have the same forms.  Explicit zeros, duplicates, the order of entries and the
+dtypes of indices are kept.  The columns and values of ``lil`` and the indices of ``dok`` are concatenated: in an array
+if all are of one NumPy type, otherwise in a list.
 
-SciPy's routines in C trust indices, so that both sides check them against the shape.
+SciPy's C routines trust indices, so push and pull check them against the shape.
 """
 
 from __future__ import annotations
@@ -36,50 +36,50 @@ __all__ = ["CODECS"]
 
 _Array = np.ndarray[Any, np.dtype[Any]]
 
-_INDICES = (np.dtype(np.int32), np.dtype(np.int64))
-_NUMBERS = frozenset("?bhilqBHILQpPfdgFDG")  # what scipy.sparse computes with
+_INDEX_DTYPES = (np.dtype(np.int32), np.dtype(np.int64))
+_DTYPE_CHARS = frozenset("?bhilqBHILQpPfdgFDG")  # the dtypes that scipy.sparse computes with
 _FLAGS = {"sorted": "_has_sorted_indices", "canonical": "_has_canonical_format"}
 _PARTS = {"_shape", "maxprint", "data", "indices", "indptr", "coords", "offsets", "dtype", "rows", "_dict"}
 _KNOWN = _PARTS | {*_FLAGS.values(), "has_canonical_format"}
-_LATER = {"csr_array": (range(1, 2), "1.14"), "coo_array": (range(3, 65), "1.15")}  # dimensions, and since when
+_NEWER = {"csr_array": (range(1, 2), "1.14"), "coo_array": (range(3, 65), "1.15")}  # dimensions, and the first release
 _MAXPRINT = scipy.sparse.coo_array((0, 0)).maxprint
 
 
 class _InconsistentError(ValueError):
-    """The parts of an array do not fit together."""
+    """Raised when the parts of an array do not fit together; the message completes "the array has …"."""
 
 
 # -- parts ---------------------------------------------------------------------------------------------------
 
 
-def _insist(condition: Any, complaint: str) -> None:
+def _require(condition: Any, complaint: str) -> None:
     if not condition:
         raise _InconsistentError(complaint)
 
 
 def _check_shape(shape: Any, *, most: int = 2) -> None:
-    _insist(1 <= len(shape) <= most, f"{len(shape)} dimensions")
+    _require(1 <= len(shape) <= most, f"{len(shape)} dimensions")
     for length in shape:
-        _insist(type(length) is int and 0 <= length < 2**63, f"a dimension of {length!r:.80}")
+        _require(type(length) is int and 0 <= length < 2**63, f"a dimension of {length!r:.80}")
 
 
 def _check_data(data: Any, ndim: int) -> None:
-    _insist(type(data) is np.ndarray and data.ndim == ndim, f"data is no {ndim}-dimensional array")
-    _insist(data.dtype.isnative and data.dtype.char in _NUMBERS, f"data of {data.dtype!s:.80}")
+    _require(type(data) is np.ndarray and data.ndim == ndim, f"data that is not an array of dimension {ndim}")
+    _require(data.dtype.isnative and data.dtype.char in _DTYPE_CHARS, f"data of {data.dtype!s:.80}")
 
 
 def _check_indices(indices: Any, limit: int) -> None:
-    """See to it that ``indices`` are from 0 to below ``limit``."""
-    _insist(type(indices) is np.ndarray and indices.ndim == 1, "indices are no one-dimensional array")
-    _insist(indices.dtype in _INDICES and indices.dtype.isnative, f"indices of {indices.dtype!s:.80}")
+    """Refuse ``indices`` unless each is at least 0 and less than ``limit``."""
+    _require(type(indices) is np.ndarray and indices.ndim == 1, "indices that are not an array of dimension 1")
+    _require(indices.dtype in _INDEX_DTYPES and indices.dtype.isnative, f"indices of {indices.dtype!s:.80}")
     if indices.size:
-        _insist(0 <= indices.min() <= indices.max() < limit, f"indices from {indices.min()} to {indices.max()}")
+        _require(0 <= indices.min() <= indices.max() < limit, f"indices from {indices.min()} to {indices.max()}")
 
 
 def _check_pointers(indptr: Any, rows: int, entries: int) -> None:
     _check_indices(indptr, entries + 1)
-    _insist(len(indptr) == rows + 1, f"{len(indptr)} pointers for {rows} rows")
-    _insist(indptr[0] == 0 and not (indptr[1:] < indptr[:-1]).any(), "pointers decrease")
+    _require(len(indptr) == rows + 1, f"{len(indptr)} pointers for {rows} rows")
+    _require(indptr[0] == 0 and not (indptr[1:] < indptr[:-1]).any(), "pointers that decrease")
 
 
 # -- csr, csc, bsr -------------------------------------------------------------------------------------------
@@ -89,20 +89,20 @@ def _take_compressed(value: Any) -> list[Any]:
     return [value.data, value.indices, value.indptr]
 
 
-def _make_compressed(kind: Any, shape: list[int], data: Any, indices: Any, indptr: Any) -> Any:
-    blocks = "bsr" in kind.__name__
+def _make_compressed(cls: Any, shape: list[int], data: Any, indices: Any, indptr: Any) -> Any:
+    blocks = "bsr" in cls.__name__
     _check_shape(shape)
     _check_data(data, 3 if blocks else 1)
     height, width = data.shape[1:] if blocks else (1, 1)
     rows, columns = shape if len(shape) > 1 else (1, *shape)
-    _insist(height and width and not rows % height and not columns % width, f"blocks of {height} by {width}")
-    if "csc" in kind.__name__:
+    _require(height and width and not rows % height and not columns % width, f"blocks of {height} by {width}")
+    if "csc" in cls.__name__:
         rows, columns = columns, rows
-    _insist(len(indices) == len(data), f"{len(indices)} indices for {len(data)} entries")
+    _require(len(indices) == len(data), f"{len(indices)} indices for {len(data)} entries")
     _check_indices(indices, columns // width)
     _check_pointers(indptr, rows // height, len(indices))
-    made = kind(tuple(shape), blocksize=(height, width)) if blocks else kind(tuple(shape))
-    made.data, made.indices, made.indptr = data, indices, indptr  # not by the constructor, which changes dtypes
+    made = cls(tuple(shape), blocksize=(height, width)) if blocks else cls(tuple(shape))
+    made.data, made.indices, made.indptr = data, indices, indptr  # the constructor would change dtypes
     return made
 
 
@@ -113,14 +113,14 @@ def _take_coordinates(value: Any) -> list[Any]:
     return [value.data, list(value.coords)]
 
 
-def _make_coordinates(kind: Any, shape: list[int], data: Any, coords: list[Any]) -> Any:
+def _make_coordinates(cls: Any, shape: list[int], data: Any, coords: list[Any]) -> Any:
     _check_shape(shape, most=64)
     _check_data(data, 1)
     for indices, length in zip(coords, shape, strict=True):
         _check_indices(indices, length)
-        _insist(len(indices) == len(data), f"{len(indices)} indices for {len(data)} entries")
-        _insist(indices.dtype == coords[0].dtype, "indices of several dtypes")
-    made = kind(tuple(shape))
+        _require(len(indices) == len(data), f"{len(indices)} indices for {len(data)} entries")
+        _require(indices.dtype == coords[0].dtype, "indices of several dtypes")
+    made = cls(tuple(shape))
     made.data, made.coords = data, tuple(coords)
     made.has_canonical_format = False
     return made
@@ -130,14 +130,14 @@ def _take_diagonals(value: Any) -> list[Any]:
     return [value.data, value.offsets]
 
 
-def _make_diagonals(kind: Any, shape: list[int], data: Any, offsets: Any) -> Any:
+def _make_diagonals(cls: Any, shape: list[int], data: Any, offsets: Any) -> Any:
     _check_shape(shape)
     _check_data(data, 2)
     _check_indices(np.abs(offsets), 2**31 - 1)
-    _insist(len(np.unique(offsets)) == len(offsets) == len(data), f"{len(offsets)} offsets for {len(data)} diagonals")
+    _require(len(np.unique(offsets)) == len(offsets) == len(data), f"{len(offsets)} offsets for {len(data)} diagonals")
     most = np.iinfo(offsets.dtype).max
-    _insist(max(*shape, data.shape[1]) <= most, f"a size that its offsets of {offsets.dtype} cannot count")
-    made = kind(tuple(shape))
+    _require(max(*shape, data.shape[1]) <= most, f"a size that its offsets of {offsets.dtype} cannot count")
+    made = cls(tuple(shape))
     made.data, made.offsets = data, offsets
     return made
 
@@ -146,73 +146,80 @@ def _make_diagonals(kind: Any, shape: list[int], data: Any, offsets: Any) -> Any
 
 
 def _flat(items: list[Any]) -> Any:
-    """The items, as an array if all are of one NumPy type."""
-    kinds = set(map(type, items))
-    kind = kinds.pop() if len(kinds) == 1 else object
-    return np.array(items, kind) if issubclass(kind, np.number | np.bool_) else items
+    """Return the items as an array if all are of one NumPy type, otherwise as they are."""
+    types = set(map(type, items))
+    item_type = types.pop() if len(types) == 1 else object
+    return np.array(items, item_type) if issubclass(item_type, np.number | np.bool_) else items
 
 
 def _check_entries(items: list[Any]) -> list[Any]:
-    kinds = set(map(type, items))
-    _insist(all(issubclass(kind, int | float | complex | np.number | np.bool_) for kind in kinds), "no numbers")
+    types = set(map(type, items))
+    numbers = int | float | complex | np.number | np.bool_
+    _require(all(issubclass(item_type, numbers) for item_type in types), "entries that are not numbers")
     return items
 
 
-def _check_places(items: Iterable[Any], limit: int) -> None:
+def _check_indexes(items: Iterable[Any], limit: int) -> None:
     for item in items:
-        _insist(isinstance(item, int | np.integer) and 0 <= item < limit, f"the index {item!r:.80}")
+        _require(isinstance(item, int | np.integer) and 0 <= item < limit, f"the index {item!r:.80}")
 
 
 def _take_lists(value: Any) -> list[Any]:
     rows, data = value.rows.tolist(), value.data.tolist()
-    _insist(all(type(row) is list for row in chain(rows, data)), "rows that are no lists")
+    _require(all(type(row) is list for row in chain(rows, data)), "rows that are not lists")
     lengths = list(map(len, rows))
-    _insist(lengths == list(map(len, data)), "not as many values as columns")
+    _require(lengths == list(map(len, data)), "more or fewer values than columns")
     return [value.dtype, lengths, _flat(list(chain(*rows))), _flat(list(chain(*data)))]
 
 
-def _make_lists(kind: Any, shape: list[int], dtype: Any, *entries: Any) -> Any:
+def _make_lists(cls: Any, shape: list[int], dtype: Any, *entries: Any) -> Any:
     _check_shape(shape)
     (rows, width), (lengths, columns, values) = shape, entries
-    _insist(isinstance(dtype, np.dtype), f"a {type(dtype).__name__} for its dtype")  # NumPy would read text
+    _require(isinstance(dtype, np.dtype), f"a {type(dtype).__name__} for its dtype")  # np.empty() would take text too
     _check_data(np.empty(0, dtype), 1)
-    _insist(len(lengths) == rows and all(type(length) is int and length >= 0 for length in lengths), "odd rows")
-    _insist(sum(lengths) == len(columns) == len(values), f"{len(columns)} columns for {len(values)} values")
-    _check_places(columns, width)
+    _require(
+        len(lengths) == rows and all(type(length) is int and length >= 0 for length in lengths),
+        "impossible lengths of rows",
+    )
+    _require(sum(lengths) == len(columns) == len(values), f"{len(columns)} columns for {len(values)} values")
+    _check_indexes(columns, width)
     numbers = _check_entries(list(values))
-    made = kind(tuple(shape), dtype=dtype)
+    made = cls(tuple(shape), dtype=dtype)
     made.rows[:], made.data[:] = _rows(columns, lengths), _rows(numbers, lengths)
     return made
 
 
 def _rows(items: Iterable[Any], lengths: list[int]) -> _Array:
-    rest = iter(items)
-    return np.fromiter((list(islice(rest, length)) for length in lengths), object, len(lengths))
+    iterator = iter(items)
+    return np.fromiter((list(islice(iterator, length)) for length in lengths), object, len(lengths))
 
 
 def _take_keys(value: Any) -> list[Any]:
-    keys = list(value._dict)  # noqa: SLF001 - keys() would make new ones
+    keys = list(value._dict)  # noqa: SLF001 - keys() converts them
     if value.ndim > 1:
-        _insist(all(type(key) is tuple and len(key) == value.ndim for key in keys), "odd keys")
+        _require(
+            all(type(key) is tuple and len(key) == value.ndim for key in keys),
+            "keys that are not tuples of its dimension",
+        )
         keys = list(chain(*keys))
     return [value.dtype, _flat(keys), _flat(list(value._dict.values()))]  # noqa: SLF001
 
 
-def _make_keys(kind: Any, shape: list[int], dtype: Any, keys: Any, values: Any) -> Any:
+def _make_keys(cls: Any, shape: list[int], dtype: Any, keys: Any, values: Any) -> Any:
     _check_shape(shape)
-    _insist(isinstance(dtype, np.dtype), f"a {type(dtype).__name__} for its dtype")  # NumPy would read text
+    _require(isinstance(dtype, np.dtype), f"a {type(dtype).__name__} for its dtype")  # np.empty() would take text too
     _check_data(np.empty(0, dtype), 1)
     for axis, length in enumerate(shape):
-        _check_places(keys[axis :: len(shape)], length)
-    _insist(len(keys) == len(values) * len(shape), f"{len(keys)} indices for {len(values)} values")
+        _check_indexes(keys[axis :: len(shape)], length)
+    _require(len(keys) == len(values) * len(shape), f"{len(keys)} indices for {len(values)} values")
     pairs = zip(*[iter(keys)] * len(shape), strict=True) if len(shape) > 1 else keys
-    made = kind(tuple(shape), dtype=dtype)
-    made._dict.update(zip(pairs, _check_entries(list(values)), strict=True))  # noqa: SLF001
-    _insist(made.nnz == len(values), "an index stands twice")
+    made = cls(tuple(shape), dtype=dtype)
+    made._dict.update(zip(pairs, _check_entries(list(values)), strict=True))
+    _require(made.nnz == len(values), "an index twice")
     return made
 
 
-# -- all of them ---------------------------------------------------------------------------------------------
+# -- every format --------------------------------------------------------------------------------------------
 
 _TAKE: dict[str, Callable[[Any], list[Any]]] = {
     **dict.fromkeys(("csr", "csc", "bsr"), _take_compressed),
@@ -256,31 +263,31 @@ def _state(value: Any) -> dict[str, Any]:
     return state if value.maxprint == _MAXPRINT else {**state, "maxprint": value.maxprint}
 
 
-def _decoder(kind: Any, form: str) -> Callable[[Any, int], Any]:
+def _decoder(cls: Any, form: str) -> Callable[[Any, int], Any]:
     def decode(node: Any, _version: int) -> Any:
         shape, *parts, state = as_list(node)
-        _check_release(kind, len(as_list(shape)))
+        _check_release(cls, len(as_list(shape)))
         try:
-            made = _MAKE[form](kind, shape, *parts)
+            made = _MAKE[form](cls, shape, *parts)
         except _InconsistentError as error:
-            msg = f"a {kind.__name__} of shape {shape!r:.80} has {error}"
+            msg = f"a {cls.__name__} of shape {shape!r:.80} has {error}"
             raise CorruptPayloadError(msg) from error
-        for name, known in as_dict(state).items():
-            _insist(type(known) is (int if name == "maxprint" else bool), f"{name} is {known!r:.80}")
-            setattr(made, _attribute(name, form), known)
+        for name, item in as_dict(state).items():
+            _require(type(item) is (int if name == "maxprint" else bool), f"{name} is {item!r:.80}")
+            setattr(made, _attribute(name, form), item)
         return made
 
     return decode
 
 
-def _check_release(kind: Any, dimensions: int) -> None:
-    """See to it that this release has arrays of so many dimensions, where SciPy has come to have them."""
-    later, since = _LATER.get(kind.__name__, ((), ""))
-    if dimensions in later:
+def _check_release(cls: Any, dimensions: int) -> None:
+    """Refuse arrays of more or fewer dimensions than the installed SciPy supports."""
+    newer, since = _NEWER.get(cls.__name__, ((), ""))
+    if dimensions in newer:
         try:
-            kind((1,) * dimensions)
+            cls((1,) * dimensions)
         except (TypeError, ValueError):
-            what = f"a {kind.__name__} of dimension {dimensions}"
+            what = f"a {cls.__name__} of dimension {dimensions}"
             raise LibraryVersionError(what, "scipy", scipy.__version__, f"{since} or newer") from None
 
 

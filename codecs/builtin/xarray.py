@@ -1,4 +1,4 @@
-"""xarray: variables, arrays, datasets and trees, with their coordinates, indexes, attrs and encoding.
+"""xarray's variables, arrays, datasets and trees, with their coordinates, indexes, attrs and encoding.
 
 ::
 
@@ -9,11 +9,11 @@
     xarray.DataTree     [name, [[path, Dataset], ...]]
 
     data         an array of NumPy or pandas, or [Index, dtype] or [MultiIndex, dtype, level] of pandas
-    coordinate   Variable, or [attrs, encoding] of one whose data is its index
+    coordinate   Variable, or only [attrs, encoding] if its index gives its data
     index        ["PandasIndex", dimension, Index, dtype] | ["PandasMultiIndex", dimension, MultiIndex,
-                 [[level, dtype], ...]] | the number of an index above, for a further level
+                 [[level, dtype], ...]] | the number of an earlier index, for its other levels
 
-What is in memory is stored; an open file, and chunks that are yet to be computed, are refused.
+Only data in memory is stored.  Data in an open file, and chunks that are not computed yet, are refused.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CODECS"]
 
-_LOADED = "call value.load() before it is returned"
+_LOAD_FIRST = "call value.load() before you return it"
 
 
-def _insist(condition: Any, complaint: str) -> None:
+def _require(condition: Any, complaint: str) -> None:
     if not condition:
         raise CorruptPayloadError(complaint)
 
@@ -56,15 +56,15 @@ def _encode_variable(variable: Any) -> list[Any]:
 
 
 def _encode_data(data: Any) -> Any:
-    """What a variable is made of; ``.data`` would read files, and convert an Index."""
-    kind = type(data)
-    if kind is np.ndarray:
+    """Return the node of a variable's ``_data``; ``.data`` would read files and convert an Index."""
+    cls = type(data)
+    if cls is np.ndarray:
         return data
-    if kind is PandasIndexingAdapter:
+    if cls is PandasIndexingAdapter:
         return [data.array, data.dtype]
-    if kind is PandasMultiIndexingAdapter:
+    if cls is PandasMultiIndexingAdapter:
         return [data.array, data.dtype, data.level]
-    if kind.__name__ == "PandasExtensionArray":
+    if cls.__name__ == "PandasExtensionArray":
         return data.array
     raise _refusal(data)
 
@@ -74,7 +74,7 @@ def _refusal(data: Any) -> UnsupportedValueError:
     if hasattr(data, "__dask_graph__") or hasattr(data, "chunks"):
         return UnsupportedValueError(f"its data is not computed yet ({name}); return value.compute()")
     if name.startswith("xarray."):
-        return UnsupportedValueError(f"its data is not in memory, but read when it is needed ({name}); {_LOADED}")
+        return UnsupportedValueError(f"its data is not in memory ({name}); {_LOAD_FIRST}")
     return UnsupportedValueError(
         f"its data is a {name}, which would come back as another class; return value.as_numpy()"
     )
@@ -88,35 +88,35 @@ def _decode_index_variable(node: Any, _version: int) -> Any:
     return _make_variable(xr.IndexVariable, node)
 
 
-def _make_variable(kind: Any, node: Any) -> Any:
+def _make_variable(cls: Any, node: Any) -> Any:
     dims, stored, attrs, encoding = as_list(node)
     data = _decode_data(stored)
-    # Only unchecked does an array of objects that look like times stay one; only checked is an array of pandas wrapped.
-    as_it_is = not isinstance(data, pd.api.extensions.ExtensionArray)
-    made = kind(tuple(as_list(dims)), data, as_dict(attrs) or None, as_dict(encoding) or None, fastpath=as_it_is)
+    # The fast path keeps an array of objects that look like times; the slow path wraps an array of pandas.
+    fast = not isinstance(data, pd.api.extensions.ExtensionArray)
+    made = cls(tuple(as_list(dims)), data, as_dict(attrs) or None, as_dict(encoding) or None, fastpath=fast)
     _check_times(data.dtype, made)
-    _insist(len(made.dims) == made.ndim, f"{len(made.dims)} dimensions for {made.ndim}")
+    _require(len(made.dims) == made.ndim, f"{len(made.dims)} dimensions for {made.ndim}")
     return made
 
 
 def _decode_data(stored: Any) -> Any:
-    if type(stored) is np.ndarray:  # since NumPy 2.5 a pattern takes it for a sequence
+    if type(stored) is np.ndarray:  # since NumPy 2.5 a sequence pattern matches it
         return stored
     match stored:
         case [pd.MultiIndex() as index, dtype, level]:
             return PandasMultiIndexingAdapter(index, _checked_dtype(dtype), level)
         case [pd.Index() as index, dtype]:
             return PandasIndexingAdapter(index, _checked_dtype(dtype))
-    _insist(
+    _require(
         isinstance(stored, pd.api.extensions.ExtensionArray),
-        f"{type(stored).__name__} stands where the data of a variable should",
+        f"a {type(stored).__name__} is in place of the data of a variable",
     )
     return stored
 
 
 def _checked_dtype(dtype: Any) -> Any:
-    """A dtype from a payload; xarray would take text too."""
-    _insist(isinstance(dtype, np.dtype | pd.api.extensions.ExtensionDtype), f"{dtype!r:.80} is no dtype")
+    """Return the dtype of a payload after a check of its type: xarray would take text too."""
+    _require(isinstance(dtype, np.dtype | pd.api.extensions.ExtensionDtype), f"{dtype!r:.80} is not a dtype")
     if not isinstance(dtype, np.dtype):
         try:
             PandasIndexingAdapter(pd.Index([]), dtype)
@@ -127,7 +127,7 @@ def _checked_dtype(dtype: Any) -> Any:
 
 
 def _check_times(dtype: Any, made: Any) -> None:
-    """See to it that times kept their unit: before 2025.1.2 xarray makes it nanoseconds."""
+    """Refuse times whose unit changed: xarray before 2025.1.2 changes it to nanoseconds."""
     if made.dtype.kind in "mM" and made.dtype != dtype:
         raise LibraryVersionError(f"a variable of {dtype}", "xarray", xr.__version__, "2025.1.2 or newer")
 
@@ -139,9 +139,9 @@ def _encode_indexes(indexes: dict[Any, Any]) -> list[list[Any]]:
     distinct: list[Any] = []
     nodes = []
     for name, index in indexes.items():
-        places = [place for place, known in enumerate(distinct) if known is index]
-        nodes.append([name, places[0] if places else _encode_index(name, index)])
-        distinct += [] if places else [index]
+        numbers = [number for number, earlier in enumerate(distinct) if earlier is index]
+        nodes.append([name, numbers[0] if numbers else _encode_index(name, index)])
+        distinct += [] if numbers else [index]
     return nodes
 
 
@@ -152,8 +152,8 @@ def _encode_index(name: Any, index: Any) -> list[Any]:
         levels = [[level, dtype] for level, dtype in index.level_coords_dtype.items()]
         return ["PandasMultiIndex", index.dim, index.index, levels]
     msg = (
-        f"the index of {name!r} is a {type(index).__qualname__}, of which only its coordinates can be stored; return "
-        f"value.drop_indexes({name!r}).load()"
+        f"the index of {name!r} is a {type(index).__qualname__}, which cannot be stored, only its coordinates can; "
+        f"return value.drop_indexes({name!r}).load()"
     )
     raise UnsupportedValueError(msg)
 
@@ -164,7 +164,7 @@ def _decode_indexes(nodes: list[Any]) -> dict[Any, Any]:
     for name, node in as_list(nodes):
         if type(node) is not int:
             distinct.append(_decode_index(node))
-        _insist(type(node) is not int or 0 <= node < len(distinct), f"there is no index {node!r:.80}")
+        _require(type(node) is not int or 0 <= node < len(distinct), f"there is no index {node!r:.80}")
         indexes[name] = distinct[node if type(node) is int else -1]
     return indexes
 
@@ -175,7 +175,7 @@ def _decode_index(node: Any) -> Any:
             return PandasMultiIndex(index, dim, {level: _checked_dtype(dtype) for level, dtype in levels})
         case ["PandasIndex", dim, pd.Index() as index, dtype]:
             return PandasIndex(index, dim, _checked_dtype(dtype))
-    msg = f"{node!r:.80} is no index"
+    msg = f"{node!r:.80} is not an index"
     raise CorruptPayloadError(msg)
 
 
@@ -190,7 +190,7 @@ def _encode_named(variables: dict[Any, Any], indexes: dict[Any, Any]) -> list[li
 
 
 def _is_of(variable: Any, name: Any, index: Any) -> bool:
-    """Whether a coordinate is what its index makes of itself."""
+    """Return whether the index makes exactly this coordinate."""
     if type(index) not in (PandasIndex, PandasMultiIndex) or type(variable) is not xr.IndexVariable:
         return False
     made = index.create_variables({name: variable}).get(name)
@@ -202,7 +202,7 @@ def _is_of(variable: Any, name: Any, index: Any) -> bool:
 
 
 def _are_same(left: Any, right: Any) -> bool:
-    """Whether two pandas indexes are one, or, as far as that is quickly said, one a copy of the other to the bit."""
+    """Return whether two pandas indexes are one object, or equal in every bit; False where that is slow to find out."""
     if left is right:
         return True
     traits = [(type(index), index.dtype, index.name, getattr(index, "freq", None)) for index in (left, right)]
@@ -226,7 +226,7 @@ def _decode_named(pairs: Iterable[Any], indexes: dict[Any, Any]) -> dict[Any, An
             if type(indexes[name]) is PandasIndex:
                 _check_times(indexes[name].coord_dtype, variables[name])
         else:
-            _insist(type(node) in (xr.Variable, xr.IndexVariable), f"{name!r:.80} is a {type(node).__name__}")
+            _require(type(node) in (xr.Variable, xr.IndexVariable), f"{name!r:.80} is a {type(node).__name__}")
             variables[name] = node
     return variables
 
@@ -235,28 +235,28 @@ def _decode_named(pairs: Iterable[Any], indexes: dict[Any, Any]) -> dict[Any, An
 
 
 def _encode_array(array: Any) -> list[Any]:
-    indexes = array._indexes  # noqa: SLF001 - xindexes leaves out none, and copies
+    indexes = array._indexes  # noqa: SLF001 - xindexes copies
     coords = {name: coordinate.variable for name, coordinate in array.coords.items()}
     return [array.name, array.variable, _encode_named(coords, indexes), _encode_indexes(indexes)]
 
 
 def _decode_array(node: Any, _version: int) -> Any:
     name, variable, coords, index_nodes = as_list(node)
-    _insist(type(variable) in (xr.Variable, xr.IndexVariable), f"an array of a {type(variable).__name__}")
+    _require(type(variable) in (xr.Variable, xr.IndexVariable), f"an array of a {type(variable).__name__}")
     indexes = _decode_indexes(index_nodes)
     variables = _decode_named(coords, indexes)
-    _insist(indexes.keys() <= variables.keys(), "an index is of no coordinate")
+    _require(indexes.keys() <= variables.keys(), "an index has no coordinate")
     for key, coordinate in variables.items():
         fits = coordinate.sizes.items() <= variable.sizes.items()
-        _insist(fits, f"the coordinate {key!r:.80} has the sizes {coordinate.sizes!s:.80}")
+        _require(fits, f"the coordinate {key!r:.80} has the sizes {coordinate.sizes!s:.80}")
     hash(name)
     return xr.DataArray(variable, variables, name=name, indexes=indexes, fastpath=True)
 
 
 def _encode_dataset(dataset: Any) -> list[Any]:
     if type(dataset) is not xr.Dataset:
-        owner = "the to_dataset() of its node" if isinstance(dataset, xr.Dataset) else "value.to_dataset()"
-        msg = f"a {type(dataset).__name__} is a view of something else; return {owner}"
+        remedy = "the to_dataset() of its node" if isinstance(dataset, xr.Dataset) else "value.to_dataset()"
+        msg = f"a {type(dataset).__name__} is a view of another object; return {remedy}"
         raise UnsupportedTypeError(msg)
     indexes = dataset._indexes  # noqa: SLF001
     variables = dict(dataset.variables)
@@ -270,14 +270,14 @@ def _decode_dataset(node: Any, _version: int) -> Any:
     indexes = _decode_indexes(index_nodes)
     variables = _decode_named(named, indexes)
     names = set(as_list(coordinates))
-    _insist(indexes.keys() <= names <= variables.keys(), "a coordinate or an index is of no variable")
-    make: Any = xr.Dataset._construct_direct  # noqa: SLF001 - the constructor would put variables into its own order
+    _require(indexes.keys() <= names <= variables.keys(), "a coordinate or an index has no variable")
+    make: Any = xr.Dataset._construct_direct  # noqa: SLF001 - the constructor would reorder the variables
     return make(variables, names, attrs=as_dict(attrs) or None, indexes=indexes, encoding=as_dict(encoding) or None)
 
 
 def _encode_tree(tree: Any) -> list[Any]:
     if tree.parent is not None:
-        msg = f"{tree.path} is a part of a tree, whose coordinates it inherits; return value.root, or value.copy()"
+        msg = f"{tree.path} is a part of a tree and inherits coordinates; return value.root, or value.copy()"
         raise UnsupportedValueError(msg)
     return [tree.name, [[node.path, node.to_dataset(inherit=False)] for node in tree.subtree]]
 
@@ -286,17 +286,18 @@ def _decode_tree(node: Any, _version: int) -> Any:
     name, pairs = as_list(node)
     datasets = dict(as_list(pairs))
     for path, dataset in datasets.items():
-        _insist(type(dataset) is xr.Dataset, f"{path!r:.80} is a {type(dataset).__name__}")
+        _require(type(dataset) is xr.Dataset, f"{path!r:.80} is a {type(dataset).__name__}")
         parent, _, leaf = path.rpartition("/")
-        _insist(
-            path == "/" or ((parent or "/") in datasets and leaf not in ("", ".", "..")), f"{path!r:.80} is no path"
+        _require(
+            path == "/" or ((parent or "/") in datasets and leaf not in ("", ".", "..")),
+            f"{path!r:.80} is not a path of a tree",
         )
     tree = xr.DataTree.from_dict(datasets, name=name)
-    _insist({node.path for node in tree.subtree} == datasets.keys(), "the paths are not those of a tree")
+    _require({node.path for node in tree.subtree} == datasets.keys(), "the paths are not those of a tree")
     return tree
 
 
-# -- for people ----------------------------------------------------------------------------------------------
+# -- summaries -----------------------------------------------------------------------------------------------
 
 
 def _summarize(value: Any) -> dict[str, Any]:

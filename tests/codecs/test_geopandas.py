@@ -487,7 +487,7 @@ def test_a_series_of_something_else_is_refused() -> None:
     from airflow_xcom.codecs import Table
 
     for tag in ("geopandas.GeoSeries", "geopandas.GeometryArray"):
-        with pytest.raises(CorruptPayloadError, match="where geometries should"):
+        with pytest.raises(CorruptPayloadError, match="in place of geometries"):
             _restorer(tag, 1)(Table(pa.table({"values": [1]}), {}))
     with pytest.raises(CorruptPayloadError):
         _restorer("geopandas.GeoDataFrame", 1)(Table(pa.table({"values": [1]}), {"geometry": []}))

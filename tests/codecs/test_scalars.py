@@ -135,7 +135,7 @@ def test_an_element_without_codec_is_refused_by_its_place() -> None:
 
 def test_an_integer_longer_than_is_sensible_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     row = encode(2**100).to_json()
-    monkeypatch.setattr(scalars, "_INTEGER_BYTES", 10)
+    monkeypatch.setattr(scalars, "_MAX_DIGITS", 10)
     with pytest.raises(CorruptPayloadError, match="an integer of 28 digits"):
         decode_json(row)
 

@@ -1,1 +1,1 @@
-"""shapely, pyproj and geopandas."""
+"""Codecs for types of shapely, pyproj and geopandas."""

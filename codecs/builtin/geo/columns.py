@@ -1,6 +1,7 @@
-"""Columns of geometries, as geopandas keeps them: well-known binary, which GeoParquet and databases read too.
+"""Columns of geometries, as geopandas keeps them: well-known binary (WKB), which GeoParquet and databases read too.
 
-The kind is ``["geometry"]``, ``["geometry", crs]`` or ``["geometry", crs, marks]``, see :mod:`…builtin.shapely`.
+The frame's meta describes such a column as ``["geometry"]``, ``["geometry", crs]`` or ``["geometry", crs,
+corrections]``; :mod:`airflow_xcom.codecs.builtin.geo.shapely` explains the corrections.
 """
 
 from __future__ import annotations
@@ -19,26 +20,26 @@ __all__ = ["decode_geometry", "encode_geometry"]
 
 
 def encode_geometry(values: Any) -> tuple[Any, pa.Array]:
-    """The kind and the Arrow array of a ``GeometryArray``.
+    """Return the description and the Arrow array of a ``GeometryArray``.
 
     Raises:
-        UnsupportedValueError: a geometry cannot be stored exactly.
+        UnsupportedValueError: A geometry cannot be stored exactly.
     """
-    written, marks = encode_geometries(np.asarray(values._data))  # noqa: SLF001 - a copy without the CRS is no use
-    kind = ["geometry", values.crs, marks]
-    while not kind[-1]:
-        kind.pop()
-    return kind, pa.array(written.tolist(), pa.large_binary())
+    wkb, corrections = encode_geometries(np.asarray(values._data))  # noqa: SLF001 - without a copy
+    description = ["geometry", values.crs, corrections]
+    while not description[-1]:
+        description.pop()
+    return description, pa.array(wkb.tolist(), pa.large_binary())
 
 
-def decode_geometry(column: pa.Array, crs: Any, marks: dict[str, Any]) -> Any:
-    """The ``GeometryArray`` that :func:`encode_geometry` was given.
+def decode_geometry(column: pa.Array, crs: Any, corrections: dict[str, Any]) -> Any:
+    """Return the ``GeometryArray`` that :func:`encode_geometry` got.
 
     Raises:
-        CorruptPayloadError: the column is none of geometries.
+        CorruptPayloadError: The column does not hold geometries.
     """
     if not pa.types.is_large_binary(column.type) or not (crs is None or type(crs) is CRS):
         msg = f"geometries are in a column of {column.type}, their CRS is a {type(crs).__name__}"
         raise CorruptPayloadError(msg)
-    written = np.fromiter(column.to_pylist(), object, len(column))
-    return GeometryArray(decode_geometries(written, marks), crs=crs)
+    wkb = np.fromiter(column.to_pylist(), object, len(column))
+    return GeometryArray(decode_geometries(wkb, corrections), crs=crs)

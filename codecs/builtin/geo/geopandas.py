@@ -1,7 +1,7 @@
 """geopandas: the tables of pandas, with columns of geometries.
 
-A ``GeoDataFrame`` has in its meta, as ``"geometry"``, the label of its active geometry column too.  Each column of
-geometries has a CRS of its own.
+The meta of a ``GeoDataFrame`` also has the label of its active geometry column, under ``"geometry"``.  Each column of
+geometries has its own CRS.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["CODECS"]
 
 def _encode_frame(frame: Any, pack: PackCells) -> Table:
     table = encode_frame(frame, pack)
-    label = frame._geometry_column_name  # noqa: SLF001 - active_geometry_name hides one that is not there
+    label = frame._geometry_column_name  # noqa: SLF001 - active_geometry_name hides a missing one
     return table if label is None else Table(table.table, {**table.meta, "geometry": label})
 
 
@@ -58,7 +58,7 @@ def _decode_array(node: Table, version: int) -> Any:
 
 def _check(values: Any) -> Any:
     if type(values) is not GeometryArray:
-        msg = f"{type(values).__name__} stands where geometries should"
+        msg = f"a {type(values).__name__} is in place of geometries"
         raise CorruptPayloadError(msg)
     return values
 

@@ -1,7 +1,7 @@
 """Coordinate reference systems of pyproj: ``[the text it was made from, PROJJSON]``.
 
-The text, such as ``"EPSG:4326"``, is part of the value.  It gives the value back where the database of the reader's
-PROJ agrees with the writer's; else the definition does, which is what coordinates depend on.
+The text, such as ``"EPSG:4326"``, is part of the value.  The reader makes the value from the text if its PROJ database
+defines it as the writer's does.  If not, it uses the PROJJSON, because coordinates depend on the definition.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def _encode(crs: Any) -> list[str]:
         made = _decode(node, 1)
         same = made.srs == crs.srs and made.to_json() == crs.to_json()
     except (CRSError, CorruptPayloadError) as error:
-        msg = f"PROJ does not write the CRS {crs.srs!r:.80} as JSON that it reads ({error}); return value.to_wkt()"
+        msg = f"PROJ cannot read the JSON that it writes for the CRS {crs.srs!r:.80} ({error}); return value.to_wkt()"
         raise UnsupportedValueError(msg) from error
     if not same:
-        msg = f"PROJ does not build the CRS {crs.srs!r:.80} again; return pyproj.CRS.from_json(value.to_json())"
+        msg = f"PROJ makes another CRS from {crs.srs!r:.80}; return pyproj.CRS.from_json(value.to_json())"
         raise UnsupportedValueError(msg)
     return node
 
@@ -34,10 +34,10 @@ def _encode(crs: Any) -> list[str]:
 def _decode(node: Any, _version: int) -> Any:
     text, definition = node
     if type(text) is not str or type(definition) is not str:
-        msg = f"a CRS is made of {type(text).__name__} and {type(definition).__name__}"
+        msg = f"a CRS is stored as {type(text).__name__} and {type(definition).__name__}, not as two texts"
         raise CorruptPayloadError(msg)
     defined = CRS.from_json(definition)
-    if "init=" in text.lower():  # names a file
+    if "init=" in text.lower():  # would open a file
         return defined
     try:
         made = CRS.from_user_input(text)

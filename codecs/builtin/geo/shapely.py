@@ -1,4 +1,4 @@
-"""Shapely's geometries as well-known binary, and what that cannot say beside it.
+"""Shapely's geometries as well-known binary (WKB), with corrections for what WKB does not say.
 
 ::
 
@@ -6,9 +6,9 @@
 
     geometry := WKB | ["LinearRing", WKB of a line] | ["Point", WKB] | [class name, SRID, [geometry of each part]]
 
-WKB is that of PostGIS (EWKB), little-endian: Z, M and the SRID are in it, and every coordinate to the bit.  It knows no
-rings, and takes a point whose coordinates are NaN, as missing ones are, for an empty one; these, and collections that
-hold them, have forms of their own.
+WKB is that of PostGIS (EWKB), little-endian: it holds Z, M, the SRID and every bit of the coordinates.  WKB has no
+linear rings, and reads a point whose coordinates are NaN as an empty point.  These, and collections of them, have forms
+of their own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["CODECS", "decode_geometries", "encode_geometries"]
 
 _Array = np.ndarray[Any, np.dtype[Any]]
 
-_DEEPEST = 100  # levels of collections; GEOS follows them on the stack, and some 20,000 end the process
+_MAX_DEPTH = 100  # of nested collections; GEOS recurses, and some 20,000 levels end the process
 _HEAD = struct.Struct("<BI")
 _COUNT = struct.Struct("<I")
 _Z, _M, _SRID = 0x80000000, 0x40000000, 0x20000000
@@ -46,35 +46,35 @@ def _write(geometries: Any) -> Any:
     return shapely.to_wkb(geometries, output_dimension=4, byte_order=1, include_srid=True, flavor="extended")
 
 
-def _read(written: Any) -> Any:
-    """The geometries of WKB, None where there is none.
+def _read(wkb: Any) -> Any:
+    """Return the geometries of an array of WKB; None stays None.
 
     Raises:
-        CorruptPayloadError: it is none that we write, or collections are nested deeper than GEOS can follow.
+        CorruptPayloadError: This codec does not write such WKB, or collections are nested too deeply for GEOS.
     """
-    for item in written.flat:
+    for item in wkb.flat:
         if item is not None and type(item) is not bytes:
-            msg = f"{type(item).__name__} stands for the WKB of a geometry"
+            msg = f"a {type(item).__name__} is in place of the WKB of a geometry"
             raise CorruptPayloadError(msg)
-        if item is not None and len(item) > _DEEPEST * (_HEAD.size + _COUNT.size):
+        if item is not None and len(item) > _MAX_DEPTH * (_HEAD.size + _COUNT.size):
             _check_depth(item)
     with np.errstate(invalid="ignore"):  # NaN among the coordinates
-        return shapely.from_wkb(written)
+        return shapely.from_wkb(wkb)
 
 
 def _check_depth(data: bytes) -> None:
-    """Go through WKB without recursion."""
-    due, position = [1], 0  # parts still to come, level by level
+    """Refuse WKB that nests too deeply; this function itself does not recurse."""
+    remaining, position = [1], 0  # parts still to come, level by level
     try:
-        while due:
-            if not due[-1]:
-                due.pop()
+        while remaining:
+            if not remaining[-1]:
+                remaining.pop()
                 continue
-            due[-1] -= 1
+            remaining[-1] -= 1
             position, parts = _next_part(data, position)
-            due += [parts] if parts else []
-            if len(due) > _DEEPEST:
-                msg = f"collections are nested more than {_DEEPEST} levels deep"
+            remaining += [parts] if parts else []
+            if len(remaining) > _MAX_DEPTH:
+                msg = f"collections are nested more than {_MAX_DEPTH} levels deep"
                 raise CorruptPayloadError(msg)
     except struct.error as error:
         msg = f"the WKB of a geometry ends too early: {error}"
@@ -82,21 +82,21 @@ def _check_depth(data: bytes) -> None:
 
 
 def _next_part(data: bytes, position: int) -> tuple[int, int]:
-    """Where the head, or the whole of a geometry without parts, ends; and the number of its parts."""
+    """Return where the geometry at ``position`` ends, or only its head if it has parts, and the number of its parts."""
     order, code = _HEAD.unpack_from(data, position)
-    kind = code & ~(_Z | _M | _SRID)
-    if order != 1 or not _POINT <= kind <= _COLLECTION:
+    geometry_type = code & ~(_Z | _M | _SRID)
+    if order != 1 or not _POINT <= geometry_type <= _COLLECTION:
         msg = f"the WKB of a geometry has the head {order} {code:#x}"
         raise CorruptPayloadError(msg)
     position += _HEAD.size + (4 if code & _SRID else 0)
     vertex = 8 * (2 + bool(code & _Z) + bool(code & _M))
-    if kind == _POINT:
+    if geometry_type == _POINT:
         return position + vertex, 0
     (count,) = _COUNT.unpack_from(data, position)
     position += _COUNT.size
-    if kind == _LINE:
+    if geometry_type == _LINE:
         return position + count * vertex, 0
-    if kind >= _MULTI_POINT:
+    if geometry_type >= _MULTI_POINT:
         return position, count
     for _ring in range(count):
         (points,) = _COUNT.unpack_from(data, position)
@@ -105,7 +105,7 @@ def _next_part(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _rings(items: list[bytes]) -> Any:
-    """The rings of the WKB of lines: those of polygons which have no other, for nothing else makes one with M."""
+    """Return lines of WKB as rings: the exterior rings of polygons, because nothing else makes a ring with M."""
     polygons = []
     for data in items:
         dimensions, line = _content(data, _LINE)
@@ -115,12 +115,12 @@ def _rings(items: list[bytes]) -> Any:
 
 
 def _points(items: list[bytes]) -> Any:
-    """The points of WKB whose coordinates are NaN."""
+    """Return the points of WKB whose coordinates are NaN."""
     return _with_srid(_objects([_point(*_content(data, _POINT)) for data in items]), items)
 
 
 def _point(dimensions: int, vertex: bytes) -> Any:
-    """A point of its coordinates; with M, the first of a line, which loses a Z of NaN."""
+    """Return a point with these coordinates; with M, take the first point of a line, which loses a Z of NaN."""
     if not dimensions & _M:
         return shapely.points(np.frombuffer(vertex, "<f8"))
     line = _HEAD.pack(1, dimensions | _LINE) + _COUNT.pack(2) + vertex * 2
@@ -131,11 +131,11 @@ def _with_srid(geometries: Any, items: list[bytes]) -> Any:
     return shapely.set_srid(geometries, shapely.get_srid(_read(_objects(items))))
 
 
-def _content(data: bytes, kind: int) -> tuple[int, bytes]:
-    """The flags of its dimensions, and what stands behind the head, of the WKB of a geometry of this kind."""
+def _content(data: bytes, geometry_type: int) -> tuple[int, bytes]:
+    """Return the dimension flags, and the bytes after the head, of the WKB of a geometry of this type."""
     order, code = _HEAD.unpack_from(data)
-    if order != 1 or code & ~(_Z | _M | _SRID) != kind:
-        msg = f"the WKB of a geometry has the head {order} {code:#x}, where {kind} is expected"
+    if order != 1 or code & ~(_Z | _M | _SRID) != geometry_type:
+        msg = f"the WKB of a geometry has the head {order} {code:#x}, where {geometry_type} is expected"
         raise CorruptPayloadError(msg)
     return code & (_Z | _M), data[_HEAD.size + (4 if code & _SRID else 0) :]
 
@@ -150,97 +150,99 @@ _REBUILD: dict[str, Any] = {"Point": _points, "LinearRing": _rings}
 
 
 def encode_geometries(geometries: _Array) -> tuple[_Array, dict[str, Any]]:
-    """The WKB of geometries, None where there is none, and the places of those it does not say exactly.
+    """Return the WKB of geometries, None for missing ones, and the corrections of what WKB does not say exactly.
 
-    ``"Point"`` and ``"LinearRing"`` have the places of the points and rings whose class the WKB lacks, and ``"others"``
-    pairs of a place and a node.
+    The corrections are a dict: ``"Point"`` and ``"LinearRing"`` have the positions of the points with NaN and of the
+    rings, ``"others"`` has pairs of a position and a node.
 
     Raises:
-        UnsupportedValueError: a geometry cannot be stored exactly.
+        UnsupportedValueError: A geometry cannot be stored exactly.
     """
-    written = _write(geometries)
+    wkb = _write(geometries)
     try:
-        back = _read(written)
+        back = _read(wkb)
     except CorruptPayloadError as error:
         raise UnsupportedValueError(str(error)) from error
     differ = np.flatnonzero(~_are_same(geometries, back))
     if not differ.size:
-        return written, {}
-    kinds = np.array([geometries[place].geom_type for place in differ])
-    groups = {kind: differ[kinds == kind].tolist() for kind in _REBUILD}
-    for kind, places in groups.items():
-        _insist_same(geometries[places], _REBUILD[kind](written[places].tolist()))
-    others = [[place, _node_of(geometries[place])] for place in differ[~np.isin(kinds, list(_REBUILD))].tolist()]
-    return written, {kind: found for kind, found in {**groups, "others": others}.items() if found}
+        return wkb, {}
+    names = np.array([geometries[position].geom_type for position in differ])
+    groups = {name: differ[names == name].tolist() for name in _REBUILD}
+    for name, positions in groups.items():
+        _check_same(geometries[positions], _REBUILD[name](wkb[positions].tolist()))
+    others = [
+        [position, _node_of(geometries[position])] for position in differ[~np.isin(names, list(_REBUILD))].tolist()
+    ]
+    return wkb, {name: entries for name, entries in {**groups, "others": others}.items() if entries}
 
 
 def _are_same(left: Any, right: Any) -> Any:
-    """Whether geometries are identical, NaN and all; those that are missing too."""
+    """Return where geometries are identical, NaN included, or both missing."""
     same = shapely.equals_identical(left, right) & (shapely.get_srid(left) == shapely.get_srid(right))
     same &= ~_have_odd_rings(left)
     return same | (shapely.is_missing(left) & shapely.is_missing(right))
 
 
 def _have_odd_rings(geometries: Any) -> Any:
-    """Whether a ring of a polygon has an SRID of its own, which WKB has no place for."""
-    found = np.zeros(np.shape(geometries), bool)
-    parts, of = np.atleast_1d(geometries), np.arange(found.size)
+    """Return where a ring of a polygon has its own SRID, which WKB cannot hold."""
+    odd = np.zeros(np.shape(geometries), bool)
+    parts, owners = np.atleast_1d(geometries), np.arange(odd.size)
     while len(parts):
         rings, within = shapely.get_rings(parts, return_index=True)
-        found.flat[of[within[shapely.get_srid(rings) != 0]]] = True
+        odd.flat[owners[within[shapely.get_srid(rings) != 0]]] = True
         collections = np.flatnonzero(shapely.get_type_id(parts) >= shapely.GeometryType.MULTIPOINT)
         parts, within = shapely.get_parts(parts[collections], return_index=True)
-        of = of[collections[within]]
-    return found
+        owners = owners[collections[within]]
+    return odd
 
 
-def _insist_same(geometries: Any, rebuilt: Any) -> None:
+def _check_same(geometries: Any, rebuilt: Any) -> None:
     if not np.all(_are_same(geometries, rebuilt)):
         msg = "a geometry does not come back the same from well-known binary; return its coordinates"
         raise UnsupportedValueError(msg)
 
 
 def _node_of(geometry: Any) -> list[Any]:
-    """The node of a collection that WKB does not say exactly."""
-    kind = geometry.geom_type
-    parts = map(_encode, shapely.get_parts(geometry)) if kind in _COLLECT else ()
-    node = [kind, int(shapely.get_srid(geometry)), list(parts)]
-    _insist_same(geometry, _decode(node, 1) if kind in _COLLECT else None)
+    """Return the node of a collection that WKB does not say exactly."""
+    name = geometry.geom_type
+    parts = map(_encode, shapely.get_parts(geometry)) if name in _COLLECT else ()
+    node = [name, int(shapely.get_srid(geometry)), list(parts)]
+    _check_same(geometry, _decode(node, 1) if name in _COLLECT else None)
     return node
 
 
-def decode_geometries(written: _Array, marks: dict[str, Any]) -> _Array:
-    """The geometries that :func:`encode_geometries` was given.
+def decode_geometries(wkb: _Array, corrections: dict[str, Any]) -> _Array:
+    """Return the geometries that :func:`encode_geometries` got.
 
     Raises:
-        CorruptPayloadError: see :func:`_read`.
+        CorruptPayloadError: The WKB or a correction is not of the form that this codec writes.
     """
-    geometries: _Array = _read(written)
-    for kind, rebuild in _REBUILD.items():
-        places = np.array(marks.get(kind, ()), np.intp)
-        geometries[places] = rebuild(written[places].tolist())
-    for place, node in marks.get("others", ()):
-        geometries[place] = _decode(node, 1)
+    geometries: _Array = _read(wkb)
+    for name, rebuild in _REBUILD.items():
+        positions = np.array(corrections.get(name, ()), np.intp)
+        geometries[positions] = rebuild(wkb[positions].tolist())
+    for position, node in corrections.get("others", ()):
+        geometries[position] = _decode(node, 1)
     return geometries
 
 
 def _encode(geometry: Any) -> Any:
-    (written,), marks = encode_geometries(_objects([geometry]))
-    if not marks:
-        return written
-    ((kind, found),) = marks.items()
-    return found[0][1] if kind == "others" else [kind, written]
+    (wkb,), corrections = encode_geometries(_objects([geometry]))
+    if not corrections:
+        return wkb
+    ((name, entries),) = corrections.items()
+    return entries[0][1] if name == "others" else [name, wkb]
 
 
 def _decode(node: Any, _version: int) -> Any:
     match node:
         case bytes():
             return _read(_objects([node]))[0]
-        case [str(kind), bytes(data)] if kind in _REBUILD:
-            return _REBUILD[kind]([data])[0]
-        case [str(kind), int(srid), list(parts)] if kind in _COLLECT:
-            return shapely.set_srid(_COLLECT[kind](_objects([_decode(part, 1) for part in parts])), srid)
-    msg = f"{node!r:.80} is no geometry"
+        case [str(name), bytes(data)] if name in _REBUILD:
+            return _REBUILD[name]([data])[0]
+        case [str(name), int(srid), list(parts)] if name in _COLLECT:
+            return shapely.set_srid(_COLLECT[name](_objects([_decode(part, 1) for part in parts])), srid)
+    msg = f"{node!r:.80} is not a geometry"
     raise CorruptPayloadError(msg)
 
 

@@ -1,1 +1,1 @@
-"""The standard library."""
+"""Codecs for types of the standard library, pytz and dateutil."""

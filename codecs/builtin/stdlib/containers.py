@@ -1,6 +1,6 @@
-"""Containers of the standard library that JSON and MessagePack have no form for.
+"""Containers of the standard library that neither JSON nor MessagePack has.
 
-Sets and their elements come back equal; the iteration order of a set is not part of its value.
+A set comes back equal. The order in which it iterates is not part of its value.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ def _encode_set(value: set[Any] | frozenset[Any], pack: PackCells) -> list[Any]:
     return sorted(value, key=partial(_sort_key, pack=pack)) if len(value) > 1 else list(value)
 
 
-# Classes whose repr says all, in every process; a set within a data class, say, has another one in each.
-_SHOWN = frozenset({type(None), bool, int, str, bytes, date, timedelta, Decimal, UUID})
+# Classes whose repr tells all values apart, and is the same in every process (that of a set is not).
+_HAVE_EXACT_REPR = frozenset({type(None), bool, int, str, bytes, date, timedelta, Decimal, UUID})
 
 
 def _sort_key(item: Any, pack: PackCells) -> tuple[str, str, list[Any], bytes]:
-    kind = type(item)
-    if kind in _SHOWN or (kind is float and item == item):  # noqa: PLR0124 - a NaN has bits that repr does not show
-        return kind.__qualname__, repr(item), [], b""
-    if kind is tuple:
-        return kind.__qualname__, "", [_sort_key(part, pack) for part in item], b""
-    if kind is frozenset:
-        return kind.__qualname__, "", sorted(_sort_key(part, pack) for part in item), b""
+    cls = type(item)
+    if cls in _HAVE_EXACT_REPR or (cls is float and item == item):  # noqa: PLR0124 - repr hides the bits of a NaN
+        return cls.__qualname__, repr(item), [], b""
+    if cls is tuple:
+        return cls.__qualname__, "", [_sort_key(part, pack) for part in item], b""
+    if cls is frozenset:
+        return cls.__qualname__, "", sorted(_sort_key(part, pack) for part in item), b""
     tags, packed, _ = pack([item])
-    return kind.__qualname__, repr(tags), [], packed
+    return cls.__qualname__, repr(tags), [], packed
 
 
 def _decode_set(node: list[Any], _version: int) -> set[Any]:
@@ -54,7 +54,7 @@ def _decode_frozenset(node: list[Any], _version: int) -> frozenset[Any]:
 
 
 def _decode_bytearray(node: memoryview, _version: int) -> bytearray:
-    return bytearray(memoryview(node))  # of a number it would make as many zeros
+    return bytearray(memoryview(node))  # bytearray(n) would make n zeros
 
 
 def _encode_range(value: range) -> list[int]:
@@ -100,7 +100,7 @@ def _decode_counter(node: dict[Any, int], _version: int) -> Counter[Any]:
 
 _FACTORIES: dict[str | None, Any] = {
     None: None,
-    **{kind.__name__: kind for kind in (bool, int, float, str, list, tuple, dict, set, Counter, OrderedDict, deque)},
+    **{cls.__name__: cls for cls in (bool, int, float, str, list, tuple, dict, set, Counter, OrderedDict, deque)},
 }
 
 

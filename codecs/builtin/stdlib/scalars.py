@@ -1,4 +1,7 @@
-"""Numbers, identifiers, addresses and paths of the standard library, and the natives that no format carries."""
+"""Numbers, identifiers, addresses and paths of the standard library.
+
+``str`` and ``int`` are here for the values that no format carries: lone surrogates, and integers beyond 64 bits.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,12 @@ from uuid import UUID, SafeUUID
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 
-_FRACTION_BITS = 1 << 18
-_INTEGER_BYTES = 1 << 27  # a bound on what a forged payload can make an integer cost
+_MAX_FRACTION_BITS = 1 << 18
+_MAX_DIGITS = 1 << 27  # bounds the memory that an integer of a forged payload takes
 
 
 def _encode_text(value: str) -> str:
-    """Text with lone surrogates, which UTF-8 cannot hold, as the inside of an ASCII JSON literal."""
+    """Return text with lone surrogates, which UTF-8 cannot hold, as the inside of an ASCII JSON literal."""
     return json.dumps(value)[1:-1]
 
 
@@ -27,12 +30,12 @@ def _decode_text(node: str, _version: int) -> Any:
 
 
 def _encode_integer(value: int) -> str:
-    """Hexadecimal, because decimal digits cost quadratic time and Python bounds them (sys.set_int_max_str_digits)."""
+    """Return hexadecimal digits: decimal ones take quadratic time and are limited by sys.set_int_max_str_digits."""
     return hex(value)
 
 
 def _decode_integer(node: str, _version: int) -> int:
-    if len(node) > _INTEGER_BYTES:
+    if len(node) > _MAX_DIGITS:
         msg = f"an integer of {len(node)} digits"
         raise ValueError(msg)
     return int(node, 16)
@@ -56,25 +59,25 @@ def _decode_decimal(node: str, _version: int) -> Decimal:
 
 def _encode_fraction(value: Fraction) -> list[int]:
     if _is_long(value.numerator, value.denominator):
-        msg = f"the fraction has more than {_FRACTION_BITS} bits; return its numerator and denominator as a tuple"
+        msg = f"the fraction has more than {_MAX_FRACTION_BITS} bits; return its numerator and denominator as a tuple"
         raise UnsupportedValueError(msg)
     return [value.numerator, value.denominator]
 
 
 def _is_long(numerator: int, denominator: int) -> bool:
-    """Whether the greatest common divisor, whose cost grows with the square of the length, would take seconds."""
-    return max(numerator.bit_length(), denominator.bit_length()) > _FRACTION_BITS
+    """Return whether the greatest common divisor would take seconds: its cost grows with the square of the length."""
+    return max(numerator.bit_length(), denominator.bit_length()) > _MAX_FRACTION_BITS
 
 
 def _decode_fraction(node: list[int], _version: int) -> Fraction:
     numerator, denominator = node
     if _is_long(numerator, denominator):
-        msg = f"a fraction of more than {_FRACTION_BITS} bits"
+        msg = f"a fraction of more than {_MAX_FRACTION_BITS} bits"
         raise ValueError(msg)
     return Fraction(numerator, denominator)
 
 
-_UNKNOWN = SafeUUID.unknown  # to get a member from its class takes Python 3.11 longer than the rest
+_UNKNOWN = SafeUUID.unknown  # Python 3.11 looks a member up in more time than all the rest takes
 _UUID_DIGITS = 32
 _set_int, _set_safe = (vars(UUID)[slot].__set__ for slot in ("int", "is_safe"))
 
@@ -93,7 +96,7 @@ def _decode_uuid(node: str | list[str], _version: int) -> UUID:
 
 
 def _uuid(text: str) -> UUID:
-    """``UUID(text)`` in half of the time; its arguments may be given in many ways, which it counts each time."""
+    """Return ``UUID(text)`` in half of the time: UUID() spends the other half on checking which arguments it got."""
     digits = text.replace("-", "")
     if len(digits) != _UUID_DIGITS:
         return UUID(text)
@@ -104,7 +107,7 @@ def _uuid(text: str) -> UUID:
 
 
 _ADDRESSES = {
-    kind.__name__: kind for kind in (IPv4Address, IPv4Network, IPv4Interface, IPv6Address, IPv6Network, IPv6Interface)
+    cls.__name__: cls for cls in (IPv4Address, IPv4Network, IPv4Interface, IPv6Address, IPv6Network, IPv6Interface)
 }
 
 
@@ -118,7 +121,7 @@ def _decode_address(node: list[str], _version: int) -> Any:
 
 
 _PATHS: dict[str, type[PurePath]] = {
-    kind.__name__: kind for kind in (PurePosixPath, PureWindowsPath, PosixPath, WindowsPath)
+    cls.__name__: cls for cls in (PurePosixPath, PureWindowsPath, PosixPath, WindowsPath)
 }
 
 
@@ -136,23 +139,23 @@ def _refuse_view(_value: memoryview) -> Any:
     raise UnsupportedValueError(msg)
 
 
-def _unreadable(_node: Any, _version: int) -> Any:
-    msg = "nothing is ever written under this tag"
+def _refuse_node(_node: Any, _version: int) -> Any:
+    msg = "no release writes this tag"
     raise ValueError(msg)
 
 
-def _shown(value: Any) -> dict[str, Any]:
+def _summarize(value: Any) -> dict[str, Any]:
     return {"value": str(value)[:100]}
 
 
 CODECS = (
     Codec("str", (str,), _encode_text, _decode_text),
     Codec("int", (int,), _encode_integer, _decode_integer),
-    Codec("complex", (complex,), _encode_complex, _decode_complex, summarize=_shown),
-    Codec("decimal", (Decimal,), str, _decode_decimal, summarize=_shown),
-    Codec("fraction", (Fraction,), _encode_fraction, _decode_fraction, summarize=_shown),
-    Codec("uuid", (UUID,), _encode_uuid, _decode_uuid, summarize=_shown),
-    Codec("ipaddress", tuple(_ADDRESSES.values()), _encode_address, _decode_address, summarize=_shown),
-    Codec("path", (*_PATHS.values(), Path), _encode_path, _decode_path, summarize=_shown),
-    Codec("memoryview", (memoryview,), _refuse_view, _unreadable),
+    Codec("complex", (complex,), _encode_complex, _decode_complex, summarize=_summarize),
+    Codec("decimal", (Decimal,), str, _decode_decimal, summarize=_summarize),
+    Codec("fraction", (Fraction,), _encode_fraction, _decode_fraction, summarize=_summarize),
+    Codec("uuid", (UUID,), _encode_uuid, _decode_uuid, summarize=_summarize),
+    Codec("ipaddress", tuple(_ADDRESSES.values()), _encode_address, _decode_address, summarize=_summarize),
+    Codec("path", (*_PATHS.values(), Path), _encode_path, _decode_path, summarize=_summarize),
+    Codec("memoryview", (memoryview,), _refuse_view, _refuse_node),
 )

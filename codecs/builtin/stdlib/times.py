@@ -1,7 +1,7 @@
-"""Dates, times, durations and time zones: of the standard library, pytz and dateutil.
+"""Dates, times, durations and time zones of the standard library, pytz and dateutil.
 
-A moment is ISO 8601 text where that says everything, and else ``[text without zone, zone, fold]``, in which the text
-of a key stands for the ``zoneinfo`` zone of that name.
+A datetime or time is ISO 8601 text if that says everything. Otherwise it is ``[text without zone, zone, fold]``; a zone
+that is text is the key of a ``zoneinfo`` zone.
 """
 
 from __future__ import annotations
@@ -34,35 +34,35 @@ def _encode_moment(value: datetime | time) -> Node:
 
 
 def _is_in_iso(zone: Any) -> bool:
-    """Whether the offset says all: no name, and whole seconds.
+    """Return whether ISO 8601 says all of a fixed offset: it has no name, and whole seconds.
 
-    CPython 3.11 takes ``+00:00:00.000001`` for UTC.
+    CPython 3.11 reads ``+00:00:00.000001`` as UTC.
     """
     offset, *name = zone.__getinitargs__()
     return not name and not offset.microseconds
 
 
-def moment_node(text: str, value: datetime | time, named: type[ZoneInfo]) -> list[Any]:
-    """The node of ``value``, whose date and clock are ``text``: the key stands for a zone of the class ``named``."""
+def moment_node(text: str, value: datetime | time, zone_class: type[ZoneInfo]) -> list[Any]:
+    """Return the node of ``value``, whose date and clock are ``text``; a zone of ``zone_class`` becomes its key."""
     zone: Any = value.tzinfo
-    node = [text, zone.key if type(zone) is named and is_shared(zone) else zone]
+    node = [text, zone.key if type(zone) is zone_class and is_shared(zone) else zone]
     return [*node, value.fold] if value.fold else node
 
 
 def split_moment(node: list[Any], load: Callable[[str], ZoneInfo]) -> tuple[str, tzinfo | None, int]:
-    """The text, zone and fold of a node that :func:`moment_node` made; ``load`` gives the zone of a key."""
+    """Return the text, zone and fold of a node that :func:`moment_node` made; ``load`` returns the zone of a key."""
     text, zone, *more = as_list(node)
     (fold,) = more or (0,)
     return text, load(zone) if isinstance(zone, str) else zone, fold
 
 
-def _decode_moment(kind: type[Moment], node: Node) -> Moment:
+def _decode_moment(cls: type[Moment], node: Node) -> Moment:
     if isinstance(node, str):
-        return kind.fromisoformat(node)
+        return cls.fromisoformat(node)
     text, zone, fold = split_moment(node, _load_zone)
-    value = kind.fromisoformat(text)
+    value = cls.fromisoformat(text)
     if value.tzinfo is not None:
-        msg = f"{text!r} has an offset, and the zone stands beside it"
+        msg = f"{text!r} has an offset, but a zone is given too"
         raise ValueError(msg)
     return value.replace(tzinfo=zone, fold=fold)
 
@@ -102,7 +102,7 @@ def _decode_timezone(node: list[Any], _version: int) -> timezone:
 
 
 def is_shared(zone: ZoneInfo) -> bool:
-    """Whether this is the one object that its class gives for its key: not so after ``from_file`` and ``no_cache``."""
+    """Return whether the class returns this very object for its key; ``from_file`` and ``no_cache`` make others."""
     try:
         return zone.key is not None and type(zone)(zone.key) is zone
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -110,16 +110,15 @@ def is_shared(zone: ZoneInfo) -> bool:
 
 
 def zone_key(value: ZoneInfo) -> str:
-    """The key that a zone is stored by.
+    """Return the key that a zone is stored by.
 
     Raises:
-        UnsupportedValueError: the key does not give this zone.
+        UnsupportedValueError: The key does not give this zone.
     """
     if not is_shared(value):
         msg = (
-            f"{value!r} is not the one zone of a key in the time zone database, and datetimes take the zone for the "
-            f"same only if it is the same object; use {type(value).__name__}(key), not from_file or no_cache, or "
-            "convert the datetime to UTC"
+            f"{value!r} is not the zone object that its key gives, and datetimes compare zones by identity; use "
+            f"{type(value).__name__}(key), not from_file or no_cache, or convert the datetime to UTC"
         )
         raise UnsupportedValueError(msg)
     return value.key
@@ -137,19 +136,19 @@ def _load_zone(key: str) -> ZoneInfo:
 
 
 def checked_zone(zone: Any) -> tzinfo:
-    """A zone out of a payload, which must be one: pandas would take text too, and even the path of a file."""
+    """Return the zone of a payload after a check of its type: pandas would also take text, even the path of a file."""
     if not isinstance(zone, tzinfo):
         raise TypeError(f"{zone!r} is not a time zone")
     return zone
 
 
 def no_such_zone(name: object, remedy: str) -> DecodeError:
-    """The error for a zone that was known where it was written, and is not here."""
+    """Return the error for a zone that this machine does not know."""
     return DecodeError(f"there is no time zone {name!r} here; {remedy} where the value is pulled")
 
 
 def _library(name: str, tag: str) -> Any:
-    """Import a library that this module must load without."""
+    """Import an optional library."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -160,9 +159,9 @@ def _library(name: str, tag: str) -> Any:
 
 
 def _encode_pytz(value: Any) -> int | Node:
-    """Minutes for a fixed offset, a name, or ``[name, offset, dst, abbreviation]`` for what ``localize`` sets.
+    """Return minutes for a fixed offset, a name, or ``[name, offset, dst, abbreviation]`` for what ``localize`` sets.
 
-    Every pytz zone is one object of the process, so the check is identity.
+    A process has one object for each pytz zone, so the check compares identity.
     """
     node: int | Node
     if value.zone is None:
@@ -207,17 +206,17 @@ _DATEUTIL_ZONES = (
     "dateutil.tz.tz.tzrange",
     "dateutil.tz.tz.tzstr",
 )
-# What gettz is asked for on behalf of a payload: a key, never a path or a POSIX TZ rule.
+# What a payload may ask gettz for: a key, never a path or a POSIX TZ rule.
 _KEY = re.compile(r"[A-Za-z][\w+-]*(/[\w+-]+)*", re.ASCII)
 
 
 def _encode_dateutil(value: Any) -> list[Any]:
-    kind = type(value).__name__
-    if kind == "tzutc":
+    class_name = type(value).__name__
+    if class_name == "tzutc":
         return []
-    if kind == "tzoffset":
+    if class_name == "tzoffset":
         return [value.tzname(None), *_encode_timedelta(value.utcoffset(None))]
-    if kind == "tzfile":
+    if class_name == "tzfile":
         for key in _keys_of(value):
             if _KEY.fullmatch(key) and _library("dateutil.tz", "dateutil.tz").gettz(key) is value:
                 return [key]
@@ -229,7 +228,7 @@ def _encode_dateutil(value: Any) -> list[Any]:
 
 
 def _keys_of(value: Any) -> list[str]:
-    """The keys that ``gettz`` may have been given: dateutil 2 keeps only the name of the file."""
+    """Return the keys that ``gettz`` may have been given: dateutil 2 keeps only the name of the file."""
     name = str(value._filename)  # noqa: SLF001
     segments = name.split("/")
     keys = [getattr(value, "key", None), name, *("/".join(segments[at:]) for at in range(1, len(segments)))]
@@ -243,10 +242,10 @@ def _decode_dateutil(node: list[Any], _version: int) -> Any:
     name, *offset = as_list(node)
     if offset:
         return tz.tzoffset(name, _decode_timedelta(offset, 1))
-    found = tz.gettz(name) if _KEY.fullmatch(name) else None
-    if not isinstance(found, tz.tzfile):
+    zone = tz.gettz(name) if _KEY.fullmatch(name) else None
+    if not isinstance(zone, tz.tzfile):
         raise no_such_zone(name, "install or upgrade tzdata")
-    return found
+    return zone
 
 
 def _encode_weekday(value: Any) -> list[int | None]:
@@ -256,30 +255,30 @@ def _encode_weekday(value: Any) -> list[int | None]:
 def _decode_weekday(node: list[int | None], _version: int) -> Any:
     day, n = node
     if type(day) is not int or not 0 <= day < 7 or type(n) not in (int, type(None)):  # noqa: PLR2004 - Monday is 0
-        msg = f"{node!r:.80} is no weekday"
+        msg = f"{node!r:.80} is not a weekday"
         raise ValueError(msg)
     return _library("dateutil.relativedelta", "dateutil.weekday").weekday(day, n)
 
 
-def _shown(value: Any) -> dict[str, Any]:
+def _summarize(value: Any) -> dict[str, Any]:
     return {"value": str(value)[:100]}
 
 
 CODECS = (
-    Codec("datetime", (datetime,), _encode_moment, _decode_datetime, summarize=_shown),
-    Codec("date", (date,), date.isoformat, _decode_date, summarize=_shown),
-    Codec("time", (time,), _encode_moment, _decode_time, summarize=_shown),
-    Codec("timedelta", (timedelta,), _encode_timedelta, _decode_timedelta, summarize=_shown),
-    Codec("timezone", (timezone,), _encode_timezone, _decode_timezone, summarize=_shown),
-    Codec("zoneinfo", (ZoneInfo,), zone_key, _decode_zone, summarize=_shown),
+    Codec("datetime", (datetime,), _encode_moment, _decode_datetime, summarize=_summarize),
+    Codec("date", (date,), date.isoformat, _decode_date, summarize=_summarize),
+    Codec("time", (time,), _encode_moment, _decode_time, summarize=_summarize),
+    Codec("timedelta", (timedelta,), _encode_timedelta, _decode_timedelta, summarize=_summarize),
+    Codec("timezone", (timezone,), _encode_timezone, _decode_timezone, summarize=_summarize),
+    Codec("zoneinfo", (ZoneInfo,), zone_key, _decode_zone, summarize=_summarize),
     Codec(
         "pytz.timezone",
         ("pytz.UTC", "pytz._FixedOffset", "pytz.tzinfo.DstTzInfo", "pytz.tzinfo.StaticTzInfo"),
         _encode_pytz,
         _decode_pytz,
         subclasses=True,  # pytz makes a class for every zone
-        summarize=_shown,
+        summarize=_summarize,
     ),
-    Codec("dateutil.tz", _DATEUTIL_ZONES, _encode_dateutil, _decode_dateutil, summarize=_shown),
-    Codec("dateutil.weekday", ("dateutil._common.weekday",), _encode_weekday, _decode_weekday, summarize=_shown),
+    Codec("dateutil.tz", _DATEUTIL_ZONES, _encode_dateutil, _decode_dateutil, summarize=_summarize),
+    Codec("dateutil.weekday", ("dateutil._common.weekday",), _encode_weekday, _decode_weekday, summarize=_summarize),
 )
