@@ -19,6 +19,7 @@ __all__ = [
     "json_bytes",
     "lazy_sequence",
     "load_xcom",
+    "metadata_engine",
     "resolvable",
     "serde",
     "stores_bytes",
@@ -84,6 +85,14 @@ def connection(connection_id: str) -> Any:
     except ImportError:
         from airflow.hooks.base import BaseHook  # type: ignore[attr-defined,no-redef]
     return BaseHook.get_connection(connection_id)
+
+
+def metadata_engine() -> Any:
+    """Return SQLAlchemy's engine for the metadata database, which workers of Airflow 3 do not have."""
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        return session.get_bind()
 
 
 def serde() -> Any:

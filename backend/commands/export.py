@@ -54,7 +54,7 @@ def _value(options: argparse.Namespace) -> Any:
         ClassNotAllowedError: it is of a class that may not be restored here; the message has the line to add.
         DecodeError, StoreError, XComNotFoundError: it cannot be read, or found.
     """
-    from airflow_xcom.backend.pull import Unread, prepare
+    from airflow_xcom.backend.pull import Unread, located, prepare
 
     if options.blob:
         from airflow_xcom.backend.blob_urls import read_blob_at
@@ -63,10 +63,10 @@ def _value(options: argparse.Namespace) -> Any:
         return read_blob_at(options.blob)
     from airflow_xcom.backend.database.xcom_rows import metadata_rows
 
-    with metadata_rows() as rows:
-        row = one(rows, options)
-    if row.error is not None:
-        raise row.error
+    row = one(metadata_rows(), options)
+    with located(row.coordinate):
+        if row.error is not None:
+            raise row.error
     return Unread(row.stored, _Row(row.stored, row.coordinate.key)).value()
 
 

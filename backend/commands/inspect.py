@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from airflow_xcom.backend.database.xcom_rows import Found
+    from airflow_xcom.backend.database.xcom_rows import XComRow
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -62,8 +62,7 @@ def _of_row(options: argparse.Namespace) -> dict[str, Any]:
     from airflow_xcom.backend.database.xcom_rows import metadata_rows
     from airflow_xcom.codecs import CodecError
 
-    with metadata_rows() as rows:
-        row = one(rows, options)
+    row = one(metadata_rows(), options)
     facts = {**described(row), "outline": None, "classes": []}
     if row.error is None:
         try:
@@ -74,7 +73,7 @@ def _of_row(options: argparse.Namespace) -> dict[str, Any]:
     return facts
 
 
-def _outline(row: Found, rows: int) -> dict[str, Any]:
+def _outline(row: XComRow, rows: int) -> dict[str, Any]:
     from airflow_xcom.backend.blobs import ranges_of
     from airflow_xcom.codecs import outline, outline_json
 

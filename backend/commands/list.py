@@ -13,7 +13,7 @@ from airflow_xcom.backend.commands.terminal import count, human, say
 if TYPE_CHECKING:
     import argparse
 
-    from airflow_xcom.backend.database.xcom_rows import Found
+    from airflow_xcom.backend.database.xcom_rows import XComRow
 
 __all__ = ["HELP", "add_arguments", "described", "run", "summary_text"]
 
@@ -40,23 +40,22 @@ def run(options: argparse.Namespace) -> int:
 
     unreadable = 0
 
-    def counted(row: Found) -> Found:
+    def counted(row: XComRow) -> XComRow:
         nonlocal unreadable
         unreadable += row.error is not None
         return row
 
-    with metadata_rows() as rows:
-        found = (row for row in rows.found(wanted(options)) if is_of(row, options))
-        chosen = map(counted, islice(found, options.limit))
-        if options.output == "json":
-            for row in chosen:
-                say(json.dumps(described(row)))
-        elif not say_columns(_HEADS, map(_cells, chosen)):
-            say("There are no such XComs")
+    matching = (row for row in metadata_rows().matching(wanted(options)) if is_of(row, options))
+    chosen = map(counted, islice(matching, options.limit))
+    if options.output == "json":
+        for row in chosen:
+            say(json.dumps(described(row)))
+    elif not say_columns(_HEADS, map(_cells, chosen)):
+        say("There are no such XComs")
     return 1 if unreadable else 0
 
 
-def described(row: Found) -> dict[str, Any]:
+def described(row: XComRow) -> dict[str, Any]:
     """A row, for scripts."""
     at = row.coordinate
     facts: dict[str, Any] = {
@@ -79,7 +78,7 @@ def described(row: Found) -> dict[str, Any]:
     return facts
 
 
-def _place(row: Found) -> str:
+def _place(row: XComRow) -> str:
     if row.error is not None:
         return "unreadable"
     if row.envelope is None:
@@ -87,7 +86,7 @@ def _place(row: Found) -> str:
     return "row" if row.envelope.reference is None else "blob"
 
 
-def _size(row: Found) -> int | None:
+def _size(row: XComRow) -> int | None:
     """The bytes that a value takes: of its blob, or, before it was written as JSON, in its row."""
     if row.envelope is None:
         return None
@@ -97,7 +96,7 @@ def _size(row: Found) -> int | None:
     return size if type(size) is int else None
 
 
-def _cells(row: Found) -> list[str]:
+def _cells(row: XComRow) -> list[str]:
     at, size = row.coordinate, _size(row)
     parts = [at.dag_id, at.run_id, at.task_id, at.map_index, at.key]
     names = ["" if part is None else str(part) for part in parts]

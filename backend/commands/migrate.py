@@ -46,15 +46,14 @@ def run(options: argparse.Namespace) -> int:
     from airflow_xcom.backend.database.xcom_rows import metadata_rows
     from airflow_xcom.backend.maintenance.migrate import migrate
 
-    with metadata_rows() as rows:
-        moves = migrate(
-            rows,
-            options.source,
-            options.target,
-            apply=options.apply,
-            delete_after=options.grace if options.delete else None,
-            progress=_progress(),
-        )
+    moves = migrate(
+        metadata_rows(),
+        options.source,
+        options.target,
+        apply=options.apply,
+        delete_after=options.grace if options.delete else None,
+        progress=_progress(),
+    )
     if not options.apply:
         say(f"{moves.rows} payloads of {moves.size:,} bytes would be moved; add --apply to do so")
         return 0

@@ -47,8 +47,8 @@ def run(options: argparse.Namespace) -> int:
 
     tell = _tell_json if options.output == "json" else _tell
     try:
-        with metadata_runs() as runs:
-            failed = tell(retain(runs, options.dag, apply=options.apply, progress=_progress()), apply=options.apply)
+        retained = retain(metadata_runs(), options.dag, apply=options.apply, progress=_progress())
+        failed = tell(retained, apply=options.apply)
     except SQLAlchemyError as error:
         sys.stderr.write(f"airflow-xcom: the metadata database: {type(error).__name__}: {error}\n")
         return 1

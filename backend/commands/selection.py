@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from airflow_xcom.backend.database.xcom_rows import Found, Rows
+    from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
 
 __all__ = ["add_filters", "add_kinds", "add_output", "add_source", "is_of", "one", "place_of", "wanted"]
 
@@ -49,13 +49,13 @@ def wanted(options: argparse.Namespace) -> Coordinate:
     return Coordinate(options.dag, options.run, options.task, options.map_index, options.key)
 
 
-def is_of(row: Found, options: argparse.Namespace) -> bool:
+def is_of(row: XComRow, options: argparse.Namespace) -> bool:
     """Whether a row has the store and the tag that were given."""
     tag = None if row.envelope is None else row.envelope.tag
     return options.tag in {None, tag} and options.store in {None, place_of(row)}
 
 
-def place_of(row: Found) -> str | None:
+def place_of(row: XComRow) -> str | None:
     """Where the payload is: the name of a store, or ``row``; None where that cannot be read."""
     from airflow_xcom.backend.blobs import store_name
     from airflow_xcom.backend.errors import UnknownStoreError
@@ -69,7 +69,7 @@ def place_of(row: Found) -> str | None:
         return None if reference is None else reference.store
 
 
-def one(rows: Rows, options: argparse.Namespace) -> Found:
+def one(rows: Rows, options: argparse.Namespace) -> XComRow:
     """The single row that was meant.
 
     Raises:
@@ -91,8 +91,8 @@ def one(rows: Rows, options: argparse.Namespace) -> Found:
     return found[0]
 
 
-def _all(rows: Rows, options: argparse.Namespace) -> Iterator[Found]:
-    return rows.found(wanted(options), plain=True)
+def _all(rows: Rows, options: argparse.Namespace) -> Iterator[XComRow]:
+    return rows.matching(wanted(options), native=True)
 
 
 def _given(options: argparse.Namespace) -> list[tuple[str, Any]]:

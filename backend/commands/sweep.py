@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,9 +70,9 @@ def run(options: argparse.Namespace) -> int:
     error: BaseException | None = None
     try:
         # What Airflow logs to standard output is no part of the report.
-        with redirect_stdout(sys.stderr), _row_source(options) as rows:
+        with redirect_stdout(sys.stderr):
             steps = sweep(
-                rows,
+                _row_source(options),
                 report,
                 options.store,
                 grace=options.grace,
@@ -97,16 +97,13 @@ def run(options: argparse.Namespace) -> int:
     return 0 if reason is None else 1
 
 
-@contextmanager
-def _row_source(options: argparse.Namespace) -> Iterator[RowSource]:
+def _row_source(options: argparse.Namespace) -> RowSource:
     if options.rest:
-        yield _rest(options.rest, options.token_file)
-        return
+        return _rest(options.rest, options.token_file)
     from airflow_xcom.backend.database.xcom_rows import metadata_rows
     from airflow_xcom.backend.maintenance.references import DatabaseRows
 
-    with metadata_rows() as rows:
-        yield DatabaseRows(rows)
+    return DatabaseRows(metadata_rows())
 
 
 def _rest(where: str, token_file: Path | None) -> RowSource:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from airflow_xcom.backend.database.xcom_rows import Found, Rows
+    from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -41,16 +41,15 @@ def run(options: argparse.Namespace) -> int:
     from airflow_xcom.backend.database.xcom_rows import metadata_rows
 
     totals = Totals()
-    with metadata_rows() as rows:
-        failures = _failures(rows, options, totals)
-        if options.output == "json":
-            for row, state, why in failures:
-                say(json.dumps({**described(row), "state": state, "error": why}))
-            say(json.dumps({"totals": {**totals.states, "bytes": totals.size}}))
-        else:
-            for row, state, why in failures:
-                say(f"{state:<12} {row.coordinate}\n{'':<12} {why}")
-            say(str(totals))
+    failures = _failures(metadata_rows(), options, totals)
+    if options.output == "json":
+        for row, state, why in failures:
+            say(json.dumps({**described(row), "state": state, "error": why}))
+        say(json.dumps({"totals": {**totals.states, "bytes": totals.size}}))
+    else:
+        for row, state, why in failures:
+            say(f"{state:<12} {row.coordinate}\n{'':<12} {why}")
+        say(str(totals))
     return 1 if totals.failed else 0
 
 
@@ -79,12 +78,12 @@ class Totals:
 _FINE = ("ok", "in the row", "changed meanwhile")
 
 
-def _failures(rows: Rows, options: argparse.Namespace, totals: Totals) -> Iterator[tuple[Found, str, str]]:
+def _failures(rows: Rows, options: argparse.Namespace, totals: Totals) -> Iterator[tuple[XComRow, str, str]]:
     """What is not as it was written: the row, its state and why."""
     from airflow_xcom.backend.pull import Unread, side_by_side
 
     told = time.monotonic()
-    found = (Unread(row.stored, row) for row in rows.found(wanted(options)) if is_of(row, options))
+    found = (Unread(row.stored, row) for row in rows.matching(wanted(options)) if is_of(row, options))
     for row, state, why in side_by_side(found, lambda unread: _verified(rows, unread.row)):
         totals.states[state] += 1
         if state == "ok":
@@ -96,7 +95,7 @@ def _failures(rows: Rows, options: argparse.Namespace, totals: Totals) -> Iterat
             yield row, state, why
 
 
-def _verified(rows: Rows, row: Found) -> tuple[Found, str, str]:
+def _verified(rows: Rows, row: XComRow) -> tuple[XComRow, str, str]:
     """The state of a row, and why it is in that."""
     from airflow_xcom.backend.blobs import verified
     from airflow_xcom.codecs import CodecError

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.backend.compat import json_bytes
-from airflow_xcom.backend.database.xcom_rows import Rows, _as_text
+from airflow_xcom.backend.compat import metadata_engine
+from airflow_xcom.backend.database.paging import pages, read
+from airflow_xcom.backend.database.xcom_rows import Rows, XComRow, replacement, value_text
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate
 from airflow_xcom.backend.retention_policy import STATES
 
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.envelope import Envelope
 
-__all__ = ["Run", "Runs", "Value", "metadata_runs"]
+__all__ = ["Run", "Runs", "is_large_result", "metadata_runs"]
 
 _RUNS = 100  # in a page
 _DAGS, _VALUES = 500, 100  # in a page
-_SMALL = 1024  # characters; a plain value that has no more stays: what would replace it is hardly smaller
+_SMALL = 1024  # characters; a JSON value that has no more stays: what would replace it is hardly smaller
 _RETURNED = "return_value"
 # Of tasks that need nothing more; in a run that has ended, a task in any other state, or none, may yet need its values.
 _SETTLED = ("success", "failed", "skipped", "upstream_failed", "removed")
@@ -40,48 +41,19 @@ class Run:
     stored_end: Any
 
     def age(self, now: datetime) -> float:
-        """Seconds since it ended."""
+        """Return the seconds since it ended."""
         return (now - self.end).total_seconds()
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
-    """One XCom.
-
-    Attributes:
-        run: it is of.
-        table: the name of its table.
-        identity: its primary key.
-        coordinate: as the database has it.
-        written: when.
-        text: its value as the database gives it as text.
-        is_result: whether Airflow shows it as the result of the run.
-    """
-
-    run: Run
-    table: str
-    identity: tuple[Any, ...]
-    coordinate: Coordinate
-    written: datetime | None
-    text: Any
-    is_result: bool
-
-    @property
-    def is_reserved(self) -> bool:
-        """Whether Airflow itself reads it: what a branch decided, and the links of operators."""
-        key = self.coordinate.key or ""
-        return key == "skipmixin_key" or key.startswith("_link_")
-
-    @property
-    def may_be_plain(self) -> bool:
-        """Whether it may go although it is plain JSON, which readers other than this backend know."""
-        return self.coordinate.key == _RETURNED and not self.is_result and len(self.text) > _SMALL
+def is_large_result(row: XComRow) -> bool:
+    """Return whether a row may be retired although its value is JSON natives, which other readers than we know."""
+    return row.columns.key == _RETURNED and not row.is_result and len(row.text) > _SMALL
 
 
 class Runs:
     """The runs of a metadata database, whichever Airflow's it is.
 
-    Every page is read in a transaction of its own, so nothing is held up.
+    They are read page by page, see :func:`airflow_xcom.backend.database.paging.pages`.
 
     Args:
         engine: SQLAlchemy's.
@@ -91,71 +63,54 @@ class Runs:
         import sqlalchemy
 
         self._engine = engine
-        metadata = sqlalchemy.MetaData()
-
-        def reflected(name: str) -> Any:
-            return sqlalchemy.Table(name, metadata, autoload_with=engine, resolve_fks=False)
-
-        self._tables = {name: reflected(name) for name in Rows(engine).tables}
-        self._runs, self._tasks, self._tags = map(reflected, ("dag_run", "task_instance", "dag_tag"))
+        self._tables = Rows(engine).tables
+        reflected = {"autoload_with": engine, "resolve_fks": False}
+        names = ("dag_run", "task_instance", "dag_tag")
+        tables = (sqlalchemy.Table(name, sqlalchemy.MetaData(), **reflected) for name in names)
+        self._runs, self._tasks, self._tags = tables
 
     def dags(self, page: int = _DAGS) -> Iterator[str]:
-        """The Dags that have runs, in the order of their ids."""
+        """Yield the Dags that have runs, in the order of their ids."""
         import sqlalchemy
 
-        column, last = self._runs.c.dag_id, ""
-        while True:
-            select = sqlalchemy.select(column).distinct().where(column > last).order_by(column).limit(page)
-            found = self._read(select)
-            yield from (dag_id for (dag_id,) in found)
-            if len(found) < page:
-                return
-            last = found[-1][0]
+        column = self._runs.c.dag_id
+        found = pages(self._engine, sqlalchemy.select(column).distinct(), [column], page)
+        return (dag_id for (dag_id,) in chain.from_iterable(found))
 
     def tags(self, dag_id: str) -> list[str]:
-        """Those of a Dag."""
+        """Return those of a Dag."""
         import sqlalchemy
 
-        return [name for (name,) in self._read(sqlalchemy.select(self._tags.c.name).filter_by(dag_id=dag_id))]
+        select = sqlalchemy.select(self._tags.c.name).filter_by(dag_id=dag_id)
+        return [name for (name,) in read(self._engine, select)]
 
     def has_ended(self, dag_id: str, run_id: str) -> bool:
-        """Whether a run has, or is gone."""
+        """Return whether a run has, or is gone."""
         import sqlalchemy
 
-        states = self._read(sqlalchemy.select(self._runs.c.state).filter_by(dag_id=dag_id, run_id=run_id))
-        return all(state in STATES for (state,) in states)
+        select = sqlalchemy.select(self._runs.c.state).filter_by(dag_id=dag_id, run_id=run_id)
+        return all(state in STATES for (state,) in read(self._engine, select))
 
     def settled(self, dag_id: str, page: int = _RUNS) -> Iterator[list[Run]]:
-        """The runs of a Dag that have ended, with all of their tasks, those first that ended last; in pages."""
+        """Yield pages of the runs of a Dag that have ended, with all of their tasks; those first that ended last."""
         import sqlalchemy
 
         runs = self._runs.c
-        order = (runs.end_date, runs.id)
-        select = (
-            sqlalchemy.select(runs.id, runs.dag_id, runs.run_id, runs.state, runs.end_date)
-            .where(runs.dag_id == dag_id, runs.state.in_(STATES), runs.end_date.is_not(None))
-            .order_by(*(column.desc() for column in order))
-            .limit(page)
+        select = sqlalchemy.select(runs.end_date, runs.id, runs.dag_id, runs.run_id, runs.state).where(
+            runs.dag_id == dag_id, runs.state.in_(STATES), runs.end_date.is_not(None)
         )
-        found: Sequence[Any] = ()
-        while True:
-            if found:
-                last = sqlalchemy.tuple_(found[-1].end_date, found[-1].id, types=[column.type for column in order])
-                found = self._read(select.where(sqlalchemy.tuple_(*order) < last))
-            else:
-                found = self._read(select)
-            busy = self._busy(dag_id, [row.run_id for row in found])
-            yield [_run(row) for row in found if row.run_id not in busy]
-            if len(found) < page:
-                return
+        for rows in pages(self._engine, select, [runs.end_date, runs.id], page, descending=True):
+            busy = self._busy(dag_id, [row.run_id for row in rows])
+            yield [_run(row) for row in rows if row.run_id not in busy]
 
     def _busy(self, dag_id: str, run_ids: list[str]) -> set[str]:
+        """Return those of the runs that have a task which may yet need its values."""
         import sqlalchemy
 
         tasks = self._tasks.c
         select = sqlalchemy.select(tasks.run_id).distinct()
         select = select.where(tasks.dag_id == dag_id, tasks.run_id.in_(run_ids), self._unsettled())
-        return {run_id for (run_id,) in self._read(select)}
+        return {run_id for (run_id,) in read(self._engine, select)}
 
     def _unsettled(self) -> Any:
         import sqlalchemy
@@ -163,40 +118,30 @@ class Runs:
         state = self._tasks.c.state
         return sqlalchemy.or_(state.is_(None), state.not_in(_SETTLED))
 
-    def values(self, runs: Sequence[Run], page: int = _VALUES) -> Iterator[tuple[Run, list[Value]]]:
-        """The XComs of runs of one Dag that may have to go, some at a time, each time of one run."""
+    def values(self, runs: Sequence[Run], page: int = _VALUES) -> Iterator[tuple[Run, list[XComRow]]]:
+        """Yield the XComs of runs of one Dag that may have to go, some at a time, each time of one run."""
         for name in self._tables if runs else ():
             for found in self._values(name, runs, page):
-                for run, values in groupby(found, key=lambda value: value.run):
-                    yield run, list(values)
+                for run, rows in groupby(found, key=itemgetter(0)):
+                    yield run, [row for _, row in rows]
 
-    def _values(self, name: str, runs: Sequence[Run], page: int) -> Iterator[list[Value]]:
-        """Pages of one table, in the order of the runs' ids and its primary key."""
+    def _values(self, name: str, runs: Sequence[Run], size: int) -> Iterator[list[tuple[Run, XComRow]]]:
+        """Yield pages of one table, in the order of the runs' ids and its primary key."""
         import sqlalchemy
 
         table = self._tables[name]
-        of_run, place, source, same_dag = self._place(table, runs[0].dag_id)
+        of_run, task, source, same_dag = self._joined(table, runs[0].dag_id)
         by_id = {run.id if of_run.name == "dag_run_id" else run.run_id: run for run in runs}
-        order = (of_run, *(column for column in table.primary_key if column is not of_run))
+        keys = (of_run, *(column for column in table.primary_key if column is not of_run))
         result = table.c.dag_result if "dag_result" in table.c else sqlalchemy.literal(None)
-        columns = (*order, *place, table.c.key, table.c.timestamp, result, _as_text(table))
+        columns = (*keys, *task, table.c.key, table.c.timestamp, result, value_text(table))
         select = sqlalchemy.select(*(column.label(f"c{at}") for at, column in enumerate(columns)))
         select = select.select_from(source).where(of_run.in_(by_id), same_dag, *self._worth_reading(table))
-        select = select.order_by(*order).limit(page)
-        last: tuple[Any, ...] | None = None
-        while True:
-            if last is not None:
-                after = sqlalchemy.tuple_(*last, types=[column.type for column in order])
-                found = self._read(select.where(sqlalchemy.tuple_(*order) > after))
-            else:
-                found = self._read(select)
-            yield [_value(name, table, order, by_id, row) for row in found]
-            if len(found) < page:
-                return
-            last = tuple(found[-1][: len(order)])
+        for rows in pages(self._engine, select, keys, size):
+            yield [(by_id[row[0]], _row(table, keys, by_id[row[0]], row)) for row in rows]
 
-    def _place(self, table: Any, dag_id: str) -> tuple[Any, tuple[Any, Any], Any, Any]:
-        """The column that says which run a row is of, the task and map index; where they are; and which Dag's."""
+    def _joined(self, table: Any, dag_id: str) -> tuple[Any, tuple[Any, Any], Any, Any]:
+        """Return the columns of a row's run, and of its task and map index; where they are; and that it is this Dag's."""
         if "task_instance_id" not in table.c:
             return table.c.dag_run_id, (table.c.task_id, table.c.map_index), table, table.c.dag_id == dag_id
         tasks = self._tasks  # Airflow 3.4's own table
@@ -204,16 +149,16 @@ class Runs:
         return tasks.c.run_id, (tasks.c.task_id, tasks.c.map_index), joined, tasks.c.dag_id == dag_id
 
     def _worth_reading(self, table: Any) -> list[Any]:
-        """What spares the database to send small plain values, which are most; it may let through more."""
+        """Return what spares the database to send small JSON values, which are most; it may let through more."""
         import sqlalchemy
 
-        text = _as_text(table)
+        text = value_text(table)
         if text is table.c.value:  # bytes, in Airflow 2
             return [text.is_not(None)]
         long = sqlalchemy.and_(table.c.key == _RETURNED, sqlalchemy.func.length(text) > _SMALL)
         return [sqlalchemy.or_(text.contains(f'"{ENVELOPE_KEY}"'), long)]
 
-    def replace(self, run: Run, changes: Sequence[tuple[Value, Envelope]]) -> list[bool]:
+    def replace(self, run: Run, changes: Sequence[tuple[XComRow, Envelope]]) -> list[bool]:
         """Put envelopes in the place of values, and say of each whether it was done.
 
         It is where the value still is what it was, and the run has neither begun nor ended again since it was read.
@@ -221,51 +166,30 @@ class Runs:
         import sqlalchemy
 
         runs, tasks = self._runs.c, self._tasks.c
-        same_run = runs.id == run.id, runs.state == run.state, runs.end_date == run.stored_end
-        ended = sqlalchemy.exists().where(*same_run)
+        ended = sqlalchemy.exists().where(runs.id == run.id, runs.state == run.state, runs.end_date == run.stored_end)
         unsettled = sqlalchemy.exists().where(tasks.dag_id == run.dag_id, tasks.run_id == run.run_id, self._unsettled())
-        done = []
         with self._engine.begin() as connection:
-            for value, envelope in changes:
-                table = self._tables[value.table]
-                text = _as_text(table)
-                same = [column == part for column, part in zip(table.primary_key, value.identity, strict=True)]
-                stored: Any = envelope.to_json()
-                if text is table.c.value:
-                    stored = json_bytes(stored)
-                update = sqlalchemy.update(table).where(*same, text == value.text, ended, ~unsettled)
-                done.append(bool(connection.execute(update.values(value=stored)).rowcount))
-        return done
-
-    def _read(self, select: Any) -> Sequence[Any]:
-        with self._engine.connect() as connection:
-            found: Sequence[Any] = connection.execute(select).fetchall()
-        return found
+            updates = (replacement(self._tables[row.table], row, envelope) for row, envelope in changes)
+            return [bool(connection.execute(update.where(ended, ~unsettled)).rowcount) for update in updates]
 
 
-@contextmanager
-def metadata_runs() -> Iterator[Runs]:
-    """The runs of the database that Airflow's own settings name."""
-    from airflow.utils.session import create_session
-
-    with create_session() as session:
-        engine = session.get_bind()
-    yield Runs(engine)
+def metadata_runs() -> Runs:
+    """Return the runs of the database that Airflow's own settings name."""
+    return Runs(metadata_engine())
 
 
 def _run(row: Any) -> Run:
     return Run(row.id, row.dag_id, row.run_id, row.state, _utc(row.end_date), row.end_date)
 
 
-def _value(name: str, table: Any, order: Sequence[Any], by_id: dict[Any, Run], row: Any) -> Value:
-    parts = dict(zip(order, row, strict=False))
-    run = by_id[row[0]]
-    task_id, map_index, key, written, is_result, text = row[len(order) :]
-    coordinate = Coordinate(run.dag_id, run.run_id, task_id, map_index, key)
+def _row(table: Any, keys: Sequence[Any], run: Run, row: Any) -> XComRow:
+    parts = dict(zip(keys, row, strict=False))
     identity = tuple(parts[column] for column in table.primary_key)
-    return Value(run, name, identity, coordinate, None if written is None else _utc(written), text, bool(is_result))
+    task_id, map_index, key, written, is_result, text = row[len(keys) :]
+    coordinate = Coordinate(run.dag_id, run.run_id, task_id, map_index, key)
+    return XComRow(table.name, identity, text, coordinate, written and _utc(written), bool(is_result))
 
 
 def _utc(time: datetime) -> datetime:
-    """Databases without zones hold UTC."""
+    """Return a time in UTC; databases without zones hold UTC."""
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.backend.compat import json_bytes
-from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate, Envelope
+from airflow_xcom.backend.compat import json_bytes, metadata_engine
+from airflow_xcom.backend.database.paging import pages, read
+from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate, Envelope, Reference
 from airflow_xcom.backend.errors import XComNotFoundError
 from airflow_xcom.codecs import CodecError, CorruptPayloadError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
 
-__all__ = ["Found", "Row", "Rows", "metadata_rows"]
+__all__ = ["Rows", "XComRow", "has_identity", "metadata_rows", "replacement", "value_text"]
 
 _TABLES = ("xcom", "xcom_v1", "xcom_v2")  # up to Airflow 3.3; from 3.4 on, the old ones and those of its own
 _PAGE = 500
@@ -28,59 +31,84 @@ _ENDS = 64  # characters of either end of a long one, where the version of an en
 _VERSION_1 = re.compile(r'\A\{"airflow_xcom": ?\{"version": ?1,|"version": ?1\}\}\Z')
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row with one of our envelopes.
+@dataclass(frozen=True)
+class XComRow:
+    """A row with an XCom, from a database or from Airflow's REST API.
 
     Attributes:
         table: the name of its table.
-        identity: its primary key.
-        text: its value as the database gives it as text.
-        envelope: the value.
+        identity: its primary key; through the REST API, its coordinate.
+        text: its JSON as the database gives it: text, in Airflow 2 bytes, or None where it has no value.
+        columns: what the columns of the table tell of the coordinate, if they were read.
+        written: when, if that was read.
+        is_result: whether Airflow shows it as the result of its run.
     """
 
     table: str
     identity: tuple[Any, ...]
     text: Any
-    envelope: Envelope
+    columns: Coordinate = field(default_factory=Coordinate)
+    written: datetime | None = None
+    is_result: bool = False
 
     def __str__(self) -> str:
-        return f"{self.envelope.coordinate} ({self.table} {self.identity})"
+        return f"{self.table} {self.identity}"
 
+    @cached_property
+    def coordinate(self) -> Coordinate:
+        """Which XCom it is: by the columns of the table, and what they do not tell, by its envelope."""
+        if self.envelope is None:
+            return self.columns
+        parts = zip(self.columns.to_json(), self.envelope.coordinate.to_json(), strict=True)
+        return Coordinate(*(written if known is None else known for known, written in parts))
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A row of any kind.
+    @property
+    def stored(self) -> Any:
+        """The JSON value; None if it cannot be read."""
+        return self._content[0]
 
-    Attributes:
-        table: the name of its table.
-        identity: its primary key.
-        text: its value as the database gives it as text.
-        coordinate: which XCom it is, by the columns of the table; what they do not tell, by its envelope.
-        stored: its value.
-        envelope: the value, if it is one of our envelopes.
-        error: why it cannot be read, if it should be one.
-    """
+    @property
+    def envelope(self) -> Envelope | None:
+        """The value, if it is one of our envelopes."""
+        return self._content[1]
 
-    table: str
-    identity: tuple[Any, ...]
-    text: Any
-    coordinate: Coordinate
-    stored: Any
-    envelope: Envelope | None = None
-    error: CodecError | None = None
+    @property
+    def reference(self) -> Reference | None:
+        """Where its blob is, if it has one."""
+        return None if self.envelope is None else self.envelope.reference
+
+    @property
+    def error(self) -> CodecError | None:
+        """Why the value or the envelope cannot be read."""
+        return self._content[2]
 
     @property
     def is_ours(self) -> bool:
         """Whether it has an envelope, readable or not."""
-        return self.envelope is not None or self.error is not None
+        return self.envelope is not None or (self.error is not None and ENVELOPE_KEY in str(self.text))
+
+    @cached_property
+    def _content(self) -> tuple[Any, Envelope | None, CodecError | None]:
+        stored = None
+        try:
+            stored = None if self.text is None else json.loads(self.text)
+            return stored, Envelope.from_json(stored), None
+        except CodecError as error:
+            return stored, None, error
+        except (ValueError, TypeError, RecursionError):
+            return None, None, CorruptPayloadError("the row is not JSON")
 
 
 class Rows:
     """The XComs of a metadata database, whichever Airflow's it is.
 
+    They are read page by page, see :func:`airflow_xcom.backend.database.paging.pages`.
+
     Args:
         engine: SQLAlchemy's.
+
+    Attributes:
+        tables: the tables with XComs, by name.
     """
 
     def __init__(self, engine: Any) -> None:
@@ -88,210 +116,157 @@ class Rows:
 
         self._engine = engine
         present = [name for name in _TABLES if sqlalchemy.inspect(engine).has_table(name)]
-        metadata = sqlalchemy.MetaData()
-        self._tables = {name: sqlalchemy.Table(name, metadata, autoload_with=engine) for name in present}
+        reflected = {"autoload_with": engine, "resolve_fks": False}
+        self.tables = {name: sqlalchemy.Table(name, sqlalchemy.MetaData(), **reflected) for name in present}
 
-    @property
-    def tables(self) -> tuple[str, ...]:
-        """The names of the tables with XComs."""
-        return tuple(self._tables)
-
-    def referring(self, page: int = _PAGE) -> Iterator[Row]:
-        """The rows that refer to a blob, in the order of their keys.
-
-        They are read page by page, each in a transaction of its own, so that nothing is held up; a row that comes or
-        goes meanwhile may be seen or not.  Rows whose envelope cannot be read are left out.
-        """
-        for name in self._tables:
-            yield from self._referring(name, page)
-
-    def _referring(self, name: str, page: int) -> Iterator[Row]:
+    def referring(self, page: int = _PAGE) -> Iterator[XComRow]:
+        """Yield the rows that refer to a blob; those whose envelope cannot be read are left out."""
         import sqlalchemy
 
-        table = self._tables[name]
-        keys, is_text = list(table.primary_key), _as_text(table) is not table.c.value
-        select = sqlalchemy.select(*keys, _as_text(table).label("text")).order_by(*keys).limit(page)
-        last: tuple[Any, ...] | None = None
-        while True:
-            after = select if last is None else select.where(sqlalchemy.tuple_(*keys) > sqlalchemy.tuple_(*last))
-            *shown_keys, text = after.subquery().c  # see _pages
+        def shown(text: Any) -> Any:
             refers = sqlalchemy.and_(text.contains(f'"{ENVELOPE_KEY}"'), text.contains('"ref"'))
-            shown = sqlalchemy.case((refers, text)) if is_text else text
-            with self._engine.connect() as connection:
-                found = connection.execute(sqlalchemy.select(*shown_keys, shown).order_by(*shown_keys)).fetchall()
-            for *identity, value in found:
-                envelope = None if value is None else _envelope(value)
-                if envelope is not None and envelope.reference is not None:
-                    yield Row(name, tuple(identity), value, envelope)
-            if len(found) < page:
-                return
-            last = tuple(found[-1][:-1])
+            return [sqlalchemy.case((refers, text))]
 
-    def marked(self, page: int = _PAGE) -> Iterator[tuple[str, str]]:
-        """The rows that may refer to a blob, readable or not: what to call each, and its text.
+        for name, table in self.tables.items():
+            for *identity, text in self._scan(table, page, shown if _is_text(table) else lambda text: [text]):
+                row = XComRow(name, tuple(identity), text)
+                if row.reference is not None:
+                    yield row
 
-        These are all rows in which our key stands, but long ones that hold their value themselves.  They are read as
-        those of :meth:`referring` are.
+    def candidates(self, page: int = _PAGE) -> Iterator[XComRow]:
+        """Yield the rows that may refer to a blob, readable or not.
+
+        These are all rows in which our key stands, but long ones that hold their value themselves.
         """
-        for name, table in self._tables.items():
-            for *identity, length, text in self._pages(table, page):
-                if length <= _LONG or not _VERSION_1.search(text):
-                    whole = text if length <= _LONG else self._whole(table, identity)
-                    if ENVELOPE_KEY in whole:
-                        yield f"{name} {tuple(identity)}", whole
+        for name, table in self.tables.items():
+            for *identity, length, text in self._scan(table, page, _abridged if _is_text(table) else _whole):
+                if text is None or (length > _LONG and _VERSION_1.search(_decoded(text))):
+                    continue
+                whole = _decoded(text if length <= _LONG else self._text(table, identity))
+                if ENVELOPE_KEY in whole:
+                    yield XComRow(name, tuple(identity), whole)
 
-    def _pages(self, table: Any, page: int) -> Iterator[Any]:
-        """Keys, length and text of the rows in which our key stands; of a long text that has no reference, its ends.
+    def _scan(self, table: Any, size: int, shown: Callable[[Any], Any]) -> Iterator[Any]:
+        """Yield the primary key of every row, and what ``shown`` selects of its text.
 
         Pages are cut by the keys alone: with a condition on the text, PostgreSQL expects few rows and reads and sorts
         the whole table for every page.
         """
         import sqlalchemy
-        from sqlalchemy import func
+
+        def around(page: Any) -> Any:
+            *columns, text = page.subquery().c
+            return sqlalchemy.select(*columns, *shown(text)).order_by(*columns)
 
         keys = list(table.primary_key)
-        select = sqlalchemy.select(*keys, _as_text(table).label("text")).order_by(*keys).limit(page)
-        last: tuple[Any, ...] | None = None
-        while True:
-            after = select if last is None else select.where(sqlalchemy.tuple_(*keys) > sqlalchemy.tuple_(*last))
-            cut = after.subquery()
-            *shown_keys, text = cut.c
-            length: Any = func.length(text)
-            shown: Any = text
-            if _as_text(table) is not table.c.value:
-                begin, end = func.substr(text, 1, _ENDS), func.substr(text, length - (_ENDS - 1), _ENDS)
-                refers = text.contains('"ref"'), f"{ENVELOPE_KEY} may refer"
-                long = sqlalchemy.case((length <= _LONG, text), refers, else_=begin.concat(end))
-                shown = sqlalchemy.case((text.contains(ENVELOPE_KEY), long))
-            with self._engine.connect() as connection:
-                rows = connection.execute(
-                    sqlalchemy.select(*shown_keys, length, shown).order_by(*shown_keys)
-                ).fetchall()
-            for *facts, found in rows:
-                if found is not None:
-                    yield *facts, found.decode(errors="replace") if isinstance(found, bytes) else found
-            if len(rows) < page:
-                return
-            last = tuple(rows[-1][: len(keys)])
+        select = sqlalchemy.select(*keys, value_text(table).label("text"))
+        return chain.from_iterable(pages(self._engine, select, keys, size, around=around))
 
-    def _whole(self, table: Any, identity: Sequence[Any]) -> str:
-        """The text of a row, or none if it is gone."""
-        import sqlalchemy
-
-        same = [column == part for column, part in zip(table.primary_key, identity, strict=True)]
-        with self._engine.connect() as connection:
-            text = connection.execute(sqlalchemy.select(_as_text(table)).where(*same)).scalar()
-        return text.decode(errors="replace") if isinstance(text, bytes) else text or ""
-
-    def replace(self, row: Row, envelope: Envelope) -> bool:
-        """Put another envelope in the place of a row's, if that is still what it was, and say whether it was."""
-        import sqlalchemy
-
-        table = self._tables[row.table]
-        same = [column == part for column, part in zip(table.primary_key, row.identity, strict=True)]
-        value: Any = envelope.to_json()
-        if _as_text(table) is table.c.value:
-            value = json_bytes(value)
-        update = sqlalchemy.update(table).where(*same, _as_text(table) == row.text).values(value=value)
-        with self._engine.begin() as connection:
-            return bool(connection.execute(update).rowcount)
-
-    def found(self, wanted: Coordinate, page: int = _SMALL_PAGE, *, plain: bool = False) -> Iterator[Found]:
-        """The rows that have the parts of a coordinate which are set, in the order of their keys, page by page.
+    def matching(self, wanted: Coordinate, page: int = _SMALL_PAGE, *, native: bool = False) -> Iterator[XComRow]:
+        """Yield the rows that have the parts of a coordinate which are set, in the order of their primary keys.
 
         Args:
             wanted: the parts that matter are not None.
             page: rows that are held at a time.
-            plain: give rows without an envelope, too.
+            native: also rows without an envelope, whose values are JSON natives.
         """
-        for name in self._tables:
-            for row in self._found(name, wanted, page, plain=plain):
-                if (plain or row.is_ours) and _agrees(wanted, row.coordinate):
+        for name in self.tables:
+            for row in self._matching(name, wanted, page, native=native):
+                if (native or row.is_ours) and _agrees(wanted, row.coordinate):
                     yield row
 
-    def _found(self, name: str, wanted: Coordinate, page: int, *, plain: bool) -> Iterator[Found]:
+    def _matching(self, name: str, wanted: Coordinate, size: int, *, native: bool) -> Iterator[XComRow]:
         import sqlalchemy
 
-        table = self._tables[name]
-        keys, text = list(table.primary_key), _as_text(table)
+        table = self.tables[name]
+        keys, text = list(table.primary_key), value_text(table)
         known = {part: table.c[part] for part in _PARTS if part in table.c}
-        parts = {part: getattr(wanted, part) for part in known}
-        select = sqlalchemy.select(*known.values(), *keys, text).order_by(*keys).limit(page)
-        select = select.where(*(known[part] == value for part, value in parts.items() if value is not None))
-        if text is not table.c.value and not plain:
+        select = sqlalchemy.select(*keys, *known.values(), text)
+        given = {part: value for part in known if (value := getattr(wanted, part)) is not None}
+        select = select.where(*(known[part] == value for part, value in given.items()))
+        if _is_text(table) and not native:
             select = select.where(text.contains(f'"{ENVELOPE_KEY}"'))
-        last: tuple[Any, ...] | None = None
-        while True:
-            after = select if last is None else select.where(sqlalchemy.tuple_(*keys) > sqlalchemy.tuple_(*last))
-            with self._engine.connect() as connection:
-                rows = connection.execute(after).fetchall()
-            for row in rows:
-                place = dict(zip(known, row, strict=False))
-                yield _found_row(name, tuple(row[len(known) : -1]), row[-1], place)
-            if len(rows) < page:
-                return
-            last = tuple(rows[-1][len(known) : -1])
+        for row in chain.from_iterable(pages(self._engine, select, keys, size)):
+            coordinate = Coordinate(**dict(zip(known, row[len(keys) :], strict=False)))
+            yield XComRow(name, tuple(row[: len(keys)]), row[-1], coordinate)
 
-    def is_current(self, row: Found) -> bool:
-        """Whether a row is still what it was when it was read."""
+    def replace(self, row: XComRow, envelope: Envelope) -> bool:
+        """Put an envelope in the place of a row's value, if that is still what it was, and say whether it was."""
+        with self._engine.begin() as connection:
+            return bool(connection.execute(replacement(self.tables[row.table], row, envelope)).rowcount)
+
+    def is_current(self, row: XComRow) -> bool:
+        """Return whether a row is still what it was when it was read."""
+        return bool(self._text(self.tables[row.table], row.identity) == row.text)
+
+    def _text(self, table: Any, identity: Sequence[Any]) -> Any:
+        """Return the text of a row; None if it is gone."""
         import sqlalchemy
 
-        table = self._tables[row.table]
-        same = [column == part for column, part in zip(table.primary_key, row.identity, strict=True)]
-        with self._engine.connect() as connection:
-            found = connection.execute(sqlalchemy.select(_as_text(table)).where(*same)).fetchone()
-        return found is not None and bool(found[0] == row.text)
+        rows = read(self._engine, sqlalchemy.select(value_text(table)).where(*has_identity(table, identity)))
+        return rows[0][0] if rows else None
 
 
-@contextmanager
-def metadata_rows() -> Iterator[Rows]:
-    """The rows of the database that Airflow's own settings name.
+def metadata_rows() -> Rows:
+    """Return the rows of the database that Airflow's own settings name.
 
     Raises:
-        XComNotFoundError: it has no table of XComs, so that to whom it matters nothing would seem to be referred to.
+        XComNotFoundError: It has no table of XComs, so that nothing would seem to be referred to.
     """
-    from airflow.utils.session import create_session
-
-    with create_session() as session:
-        engine = session.get_bind()
-    rows = Rows(engine)
+    rows = Rows(metadata_engine())
     if not rows.tables:
         raise XComNotFoundError("the metadata database has no table of XComs; is it that of a running Airflow?")
-    yield rows
+    return rows
 
 
-def _as_text(table: Any) -> Any:
-    """A row's value as text, which can be compared; in Airflow 2 it is JSON in a column of bytes."""
+def value_text(table: Any) -> Any:
+    """Return a row's value as text, which can be compared; in Airflow 2 it is JSON in a column of bytes."""
     import sqlalchemy
 
-    column = table.c.value
-    return column if isinstance(column.type, sqlalchemy.LargeBinary) else sqlalchemy.cast(column, sqlalchemy.Text)
+    return sqlalchemy.cast(table.c.value, sqlalchemy.Text) if _is_text(table) else table.c.value
 
 
-def _envelope(text: Any) -> Envelope | None:
-    try:
-        return Envelope.from_json(json.loads(text))
-    except (ValueError, TypeError, CodecError):
-        return None
+def has_identity(table: Any, identity: Sequence[Any]) -> list[Any]:
+    """Return the conditions that only the row with this primary key meets."""
+    return [column == part for column, part in zip(table.primary_key, identity, strict=True)]
 
 
-def _found_row(table: str, identity: tuple[Any, ...], text: Any, place: dict[str, Any]) -> Found:
-    """A row, with its envelope or what is wrong with it."""
-    try:
-        stored = json.loads(text)
-    except (ValueError, TypeError):
-        ours = isinstance(text, str | bytes) and ENVELOPE_KEY in str(text)
-        error = CorruptPayloadError("the row is not JSON") if ours else None
-        return Found(table, identity, text, Coordinate(**place), None, None, error)
-    try:
-        envelope = Envelope.from_json(stored)
-    except CodecError as error:
-        error.context = str(Coordinate(**place))
-        return Found(table, identity, text, Coordinate(**place), stored, None, error)
-    written = {} if envelope is None else {part: getattr(envelope.coordinate, part) for part in _PARTS}
-    return Found(table, identity, text, Coordinate(**{**written, **place}), stored, envelope)
+def replacement(table: Any, row: XComRow, envelope: Envelope) -> Any:
+    """Return the UPDATE that puts an envelope in the place of a row's value, if that is still what it was."""
+    import sqlalchemy
+
+    stored = envelope.to_json()
+    update = sqlalchemy.update(table).where(*has_identity(table, row.identity), value_text(table) == row.text)
+    return update.values(value=stored if _is_text(table) else json_bytes(stored))
+
+
+def _is_text(table: Any) -> bool:
+    import sqlalchemy
+
+    return not isinstance(table.c.value.type, sqlalchemy.LargeBinary)
+
+
+def _whole(text: Any) -> list[Any]:
+    from sqlalchemy import func
+
+    return [func.length(text), text]
+
+
+def _abridged(text: Any) -> list[Any]:
+    """Select the length and the text of a row with our key in it; of a long one without a reference, its ends."""
+    from sqlalchemy import case, func
+
+    length: Any = func.length(text)
+    begin, end = func.substr(text, 1, _ENDS), func.substr(text, length - (_ENDS - 1), _ENDS)
+    refers = text.contains('"ref"'), f"{ENVELOPE_KEY} may refer"
+    shown = case((length <= _LONG, text), refers, else_=begin.concat(end))
+    return [length, case((text.contains(ENVELOPE_KEY), shown))]
+
+
+def _decoded(text: Any) -> str:
+    return text.decode(errors="replace") if isinstance(text, bytes) else text or ""
 
 
 def _agrees(wanted: Coordinate, found: Coordinate) -> bool:
-    parts = ((getattr(wanted, part), getattr(found, part)) for part in _PARTS)
+    parts = zip(wanted.to_json(), found.to_json(), strict=True)
     return all(part is None or part == value for part, value in parts)

@@ -30,21 +30,21 @@ def main() -> int:
     from airflow_xcom.backend.database.dag_runs import metadata_runs
     from airflow_xcom.backend.maintenance.retain import retain
 
-    ended: dict[str, str] = json.load(sys.stdin)
-    with metadata_runs() as runs:
-        _wait(runs, ended)
-        found = list(retain(runs, ended, apply=True, newest_only=True))
-    retired, failed = (sum(getattr(done, name) for done in found) for name in ("retired", "failed"))
+    newest: dict[str, str] = json.load(sys.stdin)
+    runs = metadata_runs()
+    _wait(runs, newest)
+    retained = list(retain(runs, newest, apply=True, newest_only=True))
+    retired, failed = (sum(getattr(done, name) for done in retained) for name in ("retired", "failed"))
     sys.stdout.write(f"{retired} values retired, {failed} failed\n")
-    for done in found:
+    for done in retained:
         sys.stdout.writelines(f"{problem}\n" for problem in done.problems)
     return 1 if failed else 0
 
 
-def _wait(runs: Runs, ended: dict[str, str]) -> None:
-    """Until the scheduler has committed; a run that does not end keeps its values, and goes with a later one."""
+def _wait(runs: Runs, newest: dict[str, str]) -> None:
+    """Wait until the scheduler has committed; a run that does not end keeps its values, and goes with a later one."""
     until = time.monotonic() + _WAIT
-    while not all(runs.has_ended(*run) for run in ended.items()) and time.monotonic() < until:
+    while not all(runs.has_ended(*run) for run in newest.items()) and time.monotonic() < until:
         time.sleep(_PAUSE)
 
 

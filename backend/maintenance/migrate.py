@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import IO
 
-    from airflow_xcom.backend.database.xcom_rows import Row, Rows
+    from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
+    from airflow_xcom.backend.envelope import Envelope
+
+    Referring = tuple[XComRow, Envelope, Reference]
 
 __all__ = ["Moves", "migrate"]
 
@@ -77,10 +80,11 @@ def migrate(  # noqa: PLR0913 - each is one of the command's options
     _check(source, target)
     moves = Moves()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogatepass") as moved:
-        for row, reference in _of_store(rows, source):
+        for referring in _of_store(rows, source):
+            reference = referring[-1]
             moves.rows += 1
             moves.size += reference.size
-            if apply and _move(rows, row, reference, target, moves):
+            if apply and _move(rows, referring, target, moves):
                 moved.write(f"{reference.path}\n")
             progress(moves)
         if moves.moved and delete_after is not None:
@@ -98,24 +102,28 @@ def _check(source: str, target: str) -> None:
         raise SettingsError("stores", ", ".join(stores), f"{source!r} and {target!r} are the same store")
 
 
-def _of_store(rows: Rows, name: str) -> Iterator[tuple[Row, Reference]]:
+def _of_store(rows: Rows, name: str) -> Iterator[Referring]:
     for row in rows.referring():
-        reference = row.envelope.reference
-        try:
-            if reference is not None and store_name(reference) == name:
-                yield row, reference
-        except UnknownStoreError:
-            continue
+        if row.envelope is not None and row.reference is not None and _is_in(row.reference, name):
+            yield row, row.envelope, row.reference
 
 
-def _move(rows: Rows, row: Row, reference: Reference, target: str, moves: Moves) -> bool:
+def _is_in(reference: Reference, name: str) -> bool:
     try:
-        copy = copy_blob(reference, row.envelope.coordinate, target)
+        return store_name(reference) == name
+    except UnknownStoreError:
+        return False
+
+
+def _move(rows: Rows, referring: Referring, target: str, moves: Moves) -> bool:
+    row, envelope, reference = referring
+    try:
+        copy = copy_blob(reference, envelope.coordinate, target)
     except DecodeError as error:
-        log.error("%s was not moved: %s", row, error)  # noqa: TRY400 - the message says all
+        log.error("%s (%s) was not moved: %s", envelope.coordinate, row, error)  # noqa: TRY400 - the message says all
         moves.failed += 1
         return False
-    if rows.replace(row, replace(row.envelope, reference=copy)):
+    if rows.replace(row, replace(envelope, reference=copy)):
         moves.moved += 1
         return True
     moves.changed += 1
@@ -125,7 +133,7 @@ def _move(rows: Rows, row: Row, reference: Reference, target: str, moves: Moves)
 
 def _delete(moved: IO[str], rows: Rows, source: str, moves: Moves, progress: Callable[[Moves], None]) -> None:
     """Delete the old blobs, but those that some row, which may have come meanwhile, refers to."""
-    kept = {reference.path for _, reference in _of_store(rows, source)}
+    kept = {reference.path for _, _, reference in _of_store(rows, source)}
     url = settings().stores[source].partition("?")[0]
     moved.seek(0)
     for line in moved:

@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow_xcom.backend.envelope import ENVELOPE_KEY
+from airflow_xcom.backend.database.xcom_rows import XComRow
+from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate
 from airflow_xcom.backend.maintenance.references import SweepError
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ _PASSING = {429, 500, 502, 503, 504}
 _NOT_FOUND = 404
 
 _Entry = dict[str, Any]
-_Place = tuple[Any, ...]
 
 
 class RestRows:
@@ -47,48 +47,43 @@ class RestRows:
     def __repr__(self) -> str:
         return f"RestRows({self._url!r})"
 
-    def marked(self) -> Iterator[tuple[str, str]]:
+    def candidates(self) -> Iterator[XComRow]:
         """See :class:`airflow_xcom.backend.maintenance.references.RowSource`.
 
         Raises:
-            SweepError: the API does not answer, or not as it should.
+            SweepError: The API does not answer, or not as it should.
         """
         with ThreadPoolExecutor(_THREADS, "airflow-xcom-codecs") as pool:
             for page in self._all_pages():
-                for entry, text in zip(page, pool.map(self._text, page), strict=True):
+                for at, text in zip(page, pool.map(self._text, page), strict=True):
                     if ENVELOPE_KEY in text:
-                        yield f"XCom {_place(entry)}", text
+                        yield XComRow("XCom", tuple(at.to_json()), text, at)
 
     def check(self, dags: Iterable[str]) -> None:
-        """The listing leaves out what the user may not see, so ask whether there is such a Dag among these."""
+        """Ask whether there is a Dag among these that the user may not see: the listing leaves its XComs out."""
         for dag in dags:
             answer = self._ask(_entries(dag), {"limit": 1})
             if answer is None:
                 raise SweepError(f"{self._url} does not say whether the XComs of {dag!r} may be read")
 
-    def _all_pages(self) -> Iterator[list[_Entry]]:
+    def _all_pages(self) -> Iterator[list[Coordinate]]:
         for _ in range(_ATTEMPTS):
             finished = yield from self._pages()
             if finished:
                 return
         raise SweepError(f"the XComs that {self._url} lists changed while they were listed, {_ATTEMPTS} times")
 
-    def _pages(self) -> Generator[list[_Entry], None, bool]:
-        """All entries; returns whether none can have been missed.
+    def _pages(self) -> Generator[list[Coordinate], None, bool]:
+        """Yield all entries, page by page; return whether none can have been missed.
 
         They are in the order of their coordinates, but pages go by offset, which shifts when entries go.  So each page
         begins in the midst of the one before, and what follows an entry that was there, too, is what comes next.
         """
-        offset, seen = 0, set[_Place]()
+        offset, seen = 0, set[Coordinate]()
         while True:
             offset -= len(seen) // 2
-            answer = self._ask(_entries(), {"limit": _PAGE, "offset": offset}) or {}
-            try:
-                entries, total = list(answer["xcom_entries"]), int(answer["total_entries"])
-                places = [_place(entry) for entry in entries]
-            except (KeyError, TypeError, ValueError) as error:
-                raise SweepError(f"{self._url} lists XComs in another form than Airflow 3 does") from error
-            known = [number for number, place in enumerate(places) if place in seen]
+            entries, total = self._page(offset)
+            known = [number for number, entry in enumerate(entries) if entry in seen]
             if seen and not known:
                 return False
             new = entries[known[-1] + 1 :] if known else entries
@@ -98,25 +93,33 @@ class RestRows:
                 return True
             if not new:
                 return False
-            seen = set(places)
+            seen = set(entries)
 
-    def _text(self, entry: _Entry) -> str:
-        """The value of an entry as JSON; empty if it is gone."""
-        dag, run, task, index, key = _place(entry)
-        path = f"{_entries(dag, run, task)}/{quote(key)}"
-        found = self._ask(path, {"map_index": index, "deserialize": "false", "stringify": "false"})
-        if found is None:
-            listed = self._ask(_entries(dag, run, task), {"xcom_key": key, "map_index": index})
+    def _page(self, offset: int) -> tuple[list[Coordinate], int]:
+        """Return the entries from an offset on, and the number of all."""
+        answer = self._ask(_entries(), {"limit": _PAGE, "offset": offset}) or {}
+        try:
+            return [_coordinate(entry) for entry in answer["xcom_entries"]], int(answer["total_entries"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise SweepError(f"{self._url} lists XComs in another form than Airflow 3 does") from error
+
+    def _text(self, at: Coordinate) -> str:
+        """Return the value of an XCom as JSON; empty if it is gone."""
+        listing, key = _entries(at.dag_id, at.run_id, at.task_id), str(at.key)
+        query = {"map_index": at.map_index, "deserialize": "false", "stringify": "false"}
+        answer = self._ask(f"{listing}/{quote(key)}", query)
+        if answer is None:
+            listed = self._ask(listing, {"xcom_key": key, "map_index": at.map_index})
             if listed is None or listed["total_entries"]:
-                raise SweepError(f"{self._url} lists an XCom that it does not give: {_place(entry)}")
+                raise SweepError(f"{self._url} lists an XCom that it does not give: {at}")
             return ""
-        if "value" not in found:
-            raise SweepError(f"{self._url} gives an XCom without its value: {_place(entry)}")
-        value = found["value"]
+        if "value" not in answer:
+            raise SweepError(f"{self._url} gives an XCom without its value: {at}")
+        value = answer["value"]
         return value if isinstance(value, str) else json.dumps(value)
 
     def _ask(self, path: str, query: dict[str, Any]) -> dict[str, Any] | None:
-        """What the API answers; None if there is no such thing."""
+        """Return what the API answers; None if there is no such thing."""
         import httpx
 
         reason = ""
@@ -138,12 +141,12 @@ class RestRows:
 
     def _parsed(self, answer: httpx.Response) -> dict[str, Any]:
         try:
-            found = answer.json()
+            content = answer.json()
         except ValueError:
-            found = None
-        if not isinstance(found, dict):
+            content = None
+        if not isinstance(content, dict):
             raise SweepError(f"{self._url} does not answer as Airflow's REST API does")
-        return found
+        return content
 
     @cached_property
     def _client(self) -> httpx.Client:
@@ -165,10 +168,11 @@ class RestRows:
         return httpx.Client(base_url=f"{self._url}/api/v2", headers=headers, timeout=_TIMEOUT)
 
 
-def _entries(dag: str = "~", run: str = "~", task: str = "~") -> str:
-    dag, run, task = (part if part == "~" else quote(part, safe="") for part in (dag, run, task))
+def _entries(*parts: str | None) -> str:
+    """Return the path of the XComs of a Dag, run and task; of all where these are not given."""
+    dag, run, task = (quote(part, safe="") if part else "~" for part in (*parts, None, None, None)[:3])
     return f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries"
 
 
-def _place(entry: _Entry) -> _Place:
-    return tuple(entry[name] for name in ("dag_id", "run_id", "task_id", "map_index", "key"))
+def _coordinate(entry: _Entry) -> Coordinate:
+    return Coordinate(*(entry[name] for name in ("dag_id", "run_id", "task_id", "map_index", "key")))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from airflow_xcom.backend.blobs import delete_blob, store_name
+from airflow_xcom.backend.database.dag_runs import is_large_result
 from airflow_xcom.backend.envelope import Coordinate, Envelope, Retirement, path_prefix
 from airflow_xcom.backend.retention_policy import Policy, RetentionTagError
 from airflow_xcom.backend.settings import settings
@@ -16,7 +17,8 @@ from airflow_xcom.codecs import CodecError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from airflow_xcom.backend.database.dag_runs import Run, Runs, Value
+    from airflow_xcom.backend.database.dag_runs import Run, Runs
+    from airflow_xcom.backend.database.xcom_rows import XComRow
     from airflow_xcom.backend.envelope import Reference
 
 __all__ = ["Retained", "retain"]
@@ -135,67 +137,65 @@ class _Retirement:
         self, runs: Sequence[Run], newer: dict[Run, Counter[str]], progress: Callable[[Retained], None]
     ) -> None:
         seen: set[int] = set()
-        for run, values in self._runs.values(runs):
-            changes = [found for value in values if (found := self._tombstone(value, newer[run])) is not None]
+        for run, rows in self._runs.values(runs):
+            changes = [found for row in rows if (found := self._tombstone(run, row, newer[run])) is not None]
             if changes and run.id not in seen:
                 seen.add(run.id)
                 self._done.going += 1
                 self._done.oldest = run.end if self._done.oldest is None else min(run.end, self._done.oldest)
-            for value, _, reference in changes:
+            for row, _ in changes:
                 self._done.due += 1
-                self._done.in_rows += len(value.text)
-                self._done.in_blobs += 0 if reference is None else reference.size
+                self._done.in_rows += len(row.text)
+                self._done.in_blobs += 0 if row.reference is None else row.reference.size
             if self._apply and changes:
                 self._retire(run, changes)
             progress(self._done)
 
-    def _tombstone(self, value: Value, newer: Counter[str]) -> tuple[Value, Envelope, Reference | None] | None:
-        """What is to stand in the place of a value, and its blob; None if it stays."""
-        rule = self._policy.rules[value.run.state]
-        written = value.run.end if value.written is None else max(value.written, value.run.end)
-        if value.is_reserved or rule.keeps((self._now - written).total_seconds(), newer):
+    def _tombstone(self, run: Run, row: XComRow, newer: Counter[str]) -> tuple[XComRow, Envelope] | None:
+        """Return what is to stand in the place of a row's value; None if that stays."""
+        rule = self._policy.rules[run.state]
+        written = run.end if row.written is None else max(row.written, run.end)
+        if _is_airflows(row) or rule.keeps((self._now - written).total_seconds(), newer):
             return None
         try:
-            stored = json.loads(value.text)
-            envelope = Envelope.from_json(stored)
-            if envelope is None:
-                plain = value.may_be_plain and settings().legacy_backend is None
-                envelope = _plain(value, stored) if plain else None
-            elif envelope.reference is not None:
-                self._check_store(envelope.reference)
+            envelope = self._retirable(row)
         except (ValueError, CodecError) as error:
-            self._done.fail(f"{value.coordinate}: the value is kept, for {error}")
+            self._done.fail(f"{row.coordinate}: the value is kept, for {error}")
             return None
         if envelope is None or envelope.retired is not None:
             return None
         at = self._now.isoformat(timespec="seconds")
         facts = {name: envelope.summary[name] for name in _KEPT_FACTS if name in envelope.summary}
-        left = Envelope(envelope.tag, facts, value.coordinate, retired=Retirement(at, rule.text))
-        return value, left, envelope.reference
+        return row, Envelope(envelope.tag, facts, row.coordinate, retired=Retirement(at, rule.text))
 
-    def _check_store(self, reference: Reference) -> None:
-        """That the blob can be deleted once the row does not refer to it."""
-        from airflow_xcom.backend.blobs import store_name
+    def _retirable(self, row: XComRow) -> Envelope | None:
+        """Return the envelope of a row's value; None if the value is not ours to retire.
 
-        name = store_name(reference)
-        if name in self._lost:
-            msg = f"the store {name!r} cannot be reached"
+        Raises:
+            CodecError: The row cannot be read.
+            ValueError: The blob could not be deleted once the row does not refer to it.
+        """
+        if row.error is not None:
+            raise row.error
+        if row.envelope is None:
+            may_go = is_large_result(row) and settings().legacy_backend is None
+            return _envelope_of_natives(row) if may_go else None
+        if row.reference is not None and store_name(row.reference) in self._lost:
+            msg = f"the store {store_name(row.reference)!r} cannot be reached"
             raise ValueError(msg)
+        return row.envelope
 
-    def _retire(self, run: Run, changes: Sequence[tuple[Value, Envelope, Reference | None]]) -> None:
-        """First the rows, then the blobs that nothing refers to from then on."""
-        replaced = self._runs.replace(run, [(value, envelope) for value, envelope, _ in changes])
-        for (value, _, reference), is_replaced in zip(changes, replaced, strict=True):
+    def _retire(self, run: Run, changes: Sequence[tuple[XComRow, Envelope]]) -> None:
+        """Replace the rows first, then delete the blobs, which nothing refers to from then on."""
+        for (row, _), is_replaced in zip(changes, self._runs.replace(run, changes), strict=True):
             if not is_replaced:
                 self._done.changed += 1
                 continue
             self._done.retired += 1
-            if reference is not None:
-                self._delete(reference, value.coordinate)
+            if row.reference is not None:
+                self._delete(row.reference, row.coordinate)
 
     def _delete(self, reference: Reference, coordinate: Coordinate) -> None:
-        from airflow_xcom.backend.blobs import delete_blob, store_name
-
         if not reference.path.startswith(path_prefix(coordinate)):  # somebody copied the row of another XCom
             self._done.fail(f"{coordinate}: the blob {reference.path!r} is another XCom's, and is left to a sweep")
             return
@@ -206,7 +206,12 @@ class _Retirement:
             self._done.fail(f"{coordinate}: the blob is left to a sweep, for {error}")
 
 
-def _plain(value: Value, stored: Any) -> Envelope:
-    """The envelope that a plain value has not."""
-    name = type(stored).__name__
-    return Envelope(name, {"type": name, "bytes": len(value.text)}, value.coordinate, data=stored)
+def _is_airflows(row: XComRow) -> bool:
+    """Return whether Airflow itself reads a row: what a branch decided, and the links of operators."""
+    key = row.columns.key or ""
+    return key == "skipmixin_key" or key.startswith("_link_")
+
+
+def _envelope_of_natives(row: XComRow) -> Envelope:
+    name = type(row.stored).__name__
+    return Envelope(name, {"type": name, "bytes": len(row.text)}, row.coordinate, data=row.stored)

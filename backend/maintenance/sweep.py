@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from airflow_xcom.backend.envelope import Coordinate, unique_path
 from airflow_xcom.backend.errors import SettingsError
-from airflow_xcom.backend.maintenance.references import Live, SweepError, identity
+from airflow_xcom.backend.maintenance.references import References, SweepError, identity
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.stores.base import Blob
@@ -158,13 +158,13 @@ def sweep(  # noqa: PLR0913 - each is one of the command's options
         old, orphans = (files.enter_context(TemporaryFile("w+", encoding="ascii")) for _ in range(2))
         for name, opened in stores.items():
             yield from _list(opened, name, report, grace, old)
-        live = Live()
-        yield from _look(rows, live, report)
-        yield from _compare(live, report, old, orphans)
+        references = References()
+        yield from _look(rows, references, report)
+        yield from _compare(references, report, old, orphans)
         found = [found for found in report.stores.values() if found.orphans.count]
         rows.check(sorted({dag for each in found for dag in each.dags}))
         if apply and found:
-            if not len(live) and not even_all:
+            if not len(references) and not even_all:
                 raise SweepError("no XCom refers to any payload: is this the right database? --even-all says so")
             looked = time.monotonic()
             yield from _wait(looked + wait, report)
@@ -220,23 +220,27 @@ def _clock(store: Store) -> float:
     return written.modified
 
 
-def _look(rows: RowSource, live: Live, report: Report) -> Iterator[None]:
+def _look(rows: RowSource, references: References, report: Report) -> Iterator[None]:
     report.phase = "reading the references"
-    for name, text in rows.marked():
-        live.add(name, text)
-        report.rows, report.references, report.unreadable = live.rows, len(live), live.unreadable
-        if not live.rows % _PAGE:
+    for row in rows.candidates():
+        references.add(row)
+        if not references.rows % _PAGE:
+            _count_references(references, report)
             yield
-    report.rows, report.references, report.unreadable = live.rows, len(live), live.unreadable
-    live.seal()
+    _count_references(references, report)
+    references.seal()
     yield
 
 
-def _compare(live: Live, report: Report, old: IO[str], orphans: IO[str]) -> Iterator[None]:
+def _count_references(references: References, report: Report) -> None:
+    report.rows, report.references, report.unreadable = references.rows, len(references), references.unreadable
+
+
+def _compare(references: References, report: Report, old: IO[str], orphans: IO[str]) -> Iterator[None]:
     report.phase = "comparing"
     for batch in _batches(old, _PAGE):
-        for (line, name, blob), is_live in zip(batch, _held(live, batch), strict=True):
-            if not is_live:
+        for (line, name, blob), is_referenced in zip(batch, _referenced(references, batch), strict=True):
+            if not is_referenced:
                 orphans.write(line)
                 _count_orphan(report.stores[name], blob)
         yield
@@ -263,13 +267,13 @@ def _delete(rows: RowSource, stores: dict[str, Store], report: Report, orphans: 
     looked: float | None = None
     for batch in _batches(orphans, _BATCH):
         if looked is None or time.monotonic() - looked > _FRESH:
-            looked, live = time.monotonic(), Live()
-            yield from _look(rows, live, report)
+            looked, references = time.monotonic(), References()
+            yield from _look(rows, references, report)
         report.phase = "deleting"
-        kept = _held(live, batch)
-        doomed = [(name, blob) for (_, name, blob), is_live in zip(batch, kept, strict=True) if not is_live]
-        for (_, name, _), is_live in zip(batch, kept, strict=True):
-            report.stores[name].kept += is_live
+        kept = _referenced(references, batch)
+        doomed = [(name, blob) for (_, name, blob), is_referenced in zip(batch, kept, strict=True) if not is_referenced]
+        for (_, name, _), is_referenced in zip(batch, kept, strict=True):
+            report.stores[name].kept += is_referenced
         for name, blob, was_there in _deleted(stores, doomed):
             if was_there:
                 report.stores[name].deleted.add(blob)
@@ -298,9 +302,9 @@ def _prune(stores: dict[str, Store], report: Report, grace: float) -> Iterator[N
             store.prune(_clock(store) - grace)
 
 
-def _held(live: Live, batch: list[tuple[str, str, Blob]]) -> list[bool]:
+def _referenced(references: References, batch: list[tuple[str, str, Blob]]) -> list[bool]:
     identities = [identity(blob.path) for _, _, blob in batch]
-    return live.holds([each for each in identities if each is not None])
+    return references.contain([each for each in identities if each is not None])
 
 
 def _batches(lines: IO[str], size: int) -> Iterator[list[tuple[str, str, Blob]]]:

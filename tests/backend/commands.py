@@ -131,7 +131,7 @@ def scenery(metadata: Metadata) -> Iterator[None]:
     from airflow_xcom.backend import envelope as reference
     from airflow_xcom.backend.database import xcom_rows as rows
 
-    database = contextlib.nullcontext(rows.Rows(metadata.engine))
+    database = rows.Rows(metadata.engine)
     with (
         mock.patch.object(rows, "metadata_rows", return_value=database),
         mock.patch.object(reference, "uuid4", side_effect=(uuid.UUID(int=number) for number in count(1))),

@@ -180,9 +180,9 @@ def test_filters(filled: Metadata, arguments: list[str], expected: set[str]) -> 
 
 @pytest.mark.parametrize("page", [1, 2, 7, 100])
 def test_pages_give_every_row_once(filled: Metadata, page: int) -> None:
-    found = [row.coordinate.task_id for row in Rows(filled.engine).found(Coordinate(), page)]
+    found = [row.coordinate.task_id for row in Rows(filled.engine).matching(Coordinate(), page)]
     assert Counter(found) == Counter(READABLE | set(STATES))
-    plain = [row.coordinate.task_id for row in Rows(filled.engine).found(Coordinate(), page, plain=True)]
+    plain = [row.coordinate.task_id for row in Rows(filled.engine).matching(Coordinate(), page, native=True)]
     assert Counter(plain) == Counter(READABLE | set(STATES) | {"count"})
 
 
@@ -222,7 +222,7 @@ def test_sizes_are_for_people(size: int, text: str) -> None:
 @pytest.mark.parametrize("version", TABLES)
 def test_the_tables_of_other_airflows(version: str, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.StaticPool)
-    monkeypatch.setattr(rows, "metadata_rows", lambda: nullcontext(Rows(engine)))
+    monkeypatch.setattr(rows, "metadata_rows", lambda: Rows(engine))
     values = [push((1, 2), "clean"), {"airflow_xcom": {"version": 1}}, {"plain": "airflow_xcom"}]
     with engine.begin() as connection:
         for table, (columns, key, kind) in TABLES[version].items():
@@ -255,7 +255,7 @@ def test_memory_does_not_grow_with_the_rows(backend: Backend, tmp_path: Path, mo
             inserted = [{"id": number, "value": row} for number in range(count)]
             connection.execute(sqlalchemy.text("insert into xcom values (:id, :value)"), inserted)
         tracemalloc.start()
-        assert sum(1 for _ in Rows(engine).found(Coordinate())) == count
+        assert sum(1 for _ in Rows(engine).matching(Coordinate())) == count
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0], peaks
@@ -835,7 +835,7 @@ def test_a_database_that_is_away_is_told_in_a_line(monkeypatch: pytest.MonkeyPat
     engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/nowhere/x.db")
 
     def away() -> Any:
-        return nullcontext(Rows(engine))
+        return Rows(engine)
 
     monkeypatch.setattr(rows, "metadata_rows", away)
     for arguments in (["list"], ["verify"], ["inspect", "--task", "a"], ["export", "--task", "a", "--to", "x.csv"]):
@@ -854,7 +854,7 @@ def test_a_database_without_xcoms_is_none_of_airflow(monkeypatch: pytest.MonkeyP
 
 
 def test_faults_of_the_program_are_not_hidden(metadata: Metadata, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Rows, "found", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(Rows, "matching", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("list")
 

@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
@@ -133,7 +132,7 @@ def test_the_plugins_are_installed() -> None:
 
 def handed_over(monkeypatch: pytest.MonkeyPatch, world: World, ended: dict[str, str]) -> int:  # noqa: F811
     """What the process does and its exit code, in this one."""
-    monkeypatch.setattr(runs, "metadata_runs", lambda: nullcontext(Runs(world.engine)))
+    monkeypatch.setattr(runs, "metadata_runs", lambda: Runs(world.engine))
     monkeypatch.setattr(os, "nice", lambda _: 0)
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(ended)))
     return process.main()

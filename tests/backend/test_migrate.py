@@ -415,7 +415,7 @@ def test_the_tables_of_other_airflows(version: str, backend: Backend) -> None:
                 parts = {f"p{index}": f"{number:032}" for index in range(columns.count(",") + 1)}
                 connection.execute(insert, {**parts, "value": text.encode() if kind == "blob" else text})
     rows = Rows(engine)
-    assert rows.tables == tuple(TABLES[version])
+    assert tuple(rows.tables) == tuple(TABLES[version])
     moves = migrate(rows, "folder", "cache", apply=True, delete_after=0)
     assert moves.moved == moves.deleted == BLOBS * len(TABLES[version])
     with engine.connect() as connection:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -839,7 +839,7 @@ def test_the_command_lists_before_it_acts_and_tells_what_it_did(world: World) ->
 def test_the_command_tells_scripts_the_same(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(runs, "metadata_runs", lambda: nullcontext(Runs(world.engine)))
+    monkeypatch.setattr(runs, "metadata_runs", lambda: Runs(world.engine))
     world.backend.options(keep="7d")
     for days in (1, 8, 40):
         world.push(world.run(f"{days}", days), array())
@@ -864,9 +864,7 @@ def test_a_database_that_is_away_is_an_error(
     for dag in ("a", "b"):
         world.push(world.run(dag, 30, dag=dag), array(), dag=dag)
     away = sqlalchemy.create_engine("sqlite:////nowhere/at/all.db")
-    monkeypatch.setattr(
-        runs, "metadata_runs", lambda: nullcontext(Runs(away if when == "from the start" else world.engine))
-    )
+    monkeypatch.setattr(runs, "metadata_runs", lambda: Runs(away if when == "from the start" else world.engine))
     replace = Runs.replace
 
     def leave(self: Runs, run: Any, changes: Any) -> Any:

@@ -24,11 +24,11 @@ from places import Places
 
 from airflow_xcom.backend import SettingsError, StoreError, cli
 from airflow_xcom.backend.commands import sweep as command
-from airflow_xcom.backend.database.xcom_rows import Rows
+from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
 from airflow_xcom.backend.envelope import ENVELOPE_VERSION, Coordinate, unique_path
-from airflow_xcom.backend.maintenance import references as live
+from airflow_xcom.backend.maintenance import references
 from airflow_xcom.backend.maintenance import sweep as sweeping
-from airflow_xcom.backend.maintenance.references import DatabaseRows, Live, SweepError
+from airflow_xcom.backend.maintenance.references import DatabaseRows, References, SweepError
 from airflow_xcom.backend.maintenance.sweep import Report, sweep
 from airflow_xcom.backend.stores import files, open_store
 from airflow_xcom.backend.stores.base import Blob
@@ -221,7 +221,7 @@ UNIQUE = "0123456789abcdef" * 2
     ],
 )
 def test_what_this_backend_writes_is_known_by_its_path(path: str) -> None:
-    assert live.identity(path) == int(UNIQUE[:16], 16)
+    assert references.identity(path) == int(UNIQUE[:16], 16)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_what_this_backend_writes_is_known_by_its_path(path: str) -> None:
     ],
 )
 def test_what_it_does_not_write_is_foreign(path: str, backend: Backend, metadata: Metadata) -> None:
-    assert live.identity(path) is None
+    assert references.identity(path) is None
     backend.options(threshold=0)
     metadata.put(0, backend.push((0,)))
     file = backend.folder / path
@@ -315,9 +315,9 @@ def test_stores_are_listed_before_rows_are_read(
     backend.options(threshold=0)
     metadata.put(0, backend.push((0,)))
     order = []
-    scan, marked = files.FileStore.scan, Rows.marked
+    scan, candidates = files.FileStore.scan, Rows.candidates
     monkeypatch.setattr(files.FileStore, "scan", lambda store: order.append("list") or scan(store))
-    monkeypatch.setattr(Rows, "marked", lambda rows, page: order.append("read") or marked(rows, page))
+    monkeypatch.setattr(Rows, "candidates", lambda rows, page: order.append("read") or candidates(rows, page))
     backend.push((1,))
     swept(metadata.rows)
     assert order == ["list", "read", "read"]
@@ -449,9 +449,9 @@ def test_rows_that_hold_their_value_are_not_read_further_than_needed(
     either.put(0, inline)
     either.put(1, backend.push({1: "x" * 50_000, "ref": 1}))
     asked = []
-    whole = Rows._whole
-    monkeypatch.setattr(Rows, "_whole", lambda rows, *of: asked.append(of) or whole(rows, *of))
-    assert len(list(either.rows.marked())) == 1, "the other cannot refer to anything"
+    text = Rows._text
+    monkeypatch.setattr(Rows, "_text", lambda rows, *of: asked.append(of) or text(rows, *of))
+    assert len(list(either.rows.candidates())) == 1, "the other cannot refer to anything"
     assert len(asked) == 1, "because of its length alone"
 
 
@@ -663,11 +663,11 @@ def test_memory_does_not_grow_with_the_orphans(backend: Backend, monkeypatch: py
 
 
 def test_a_reference_takes_eight_bytes() -> None:
-    found = Live()
+    found = References()
     for _ in range(10_000):
-        found.add("row", f'"x.{os.urandom(16).hex()}.arrow" airflow_xcom'.join("[]"))
-    assert found._found.buffer_info()[1] * found._found.itemsize == 80_000
-    assert live._DIGITS == 16
+        found.add(XComRow("xcom", (), f'"x.{os.urandom(16).hex()}.arrow" airflow_xcom'.join("[]")))
+    assert found._identities.buffer_info()[1] * found._identities.itemsize == 80_000
+    assert references._DIGITS == 16
 
 
 # The command
@@ -675,13 +675,7 @@ def test_a_reference_takes_eight_bytes() -> None:
 
 @pytest.fixture
 def of_the_command(metadata: Metadata, monkeypatch: pytest.MonkeyPatch) -> Metadata:
-    from contextlib import contextmanager
-
-    @contextmanager
-    def rows() -> Iterator[Rows]:
-        yield Rows(metadata.engine)
-
-    monkeypatch.setattr("airflow_xcom.backend.database.xcom_rows.metadata_rows", rows)
+    monkeypatch.setattr("airflow_xcom.backend.database.xcom_rows.metadata_rows", lambda: Rows(metadata.engine))
     return metadata
 
 

@@ -213,7 +213,7 @@ def test_entries_that_go_while_they_are_listed_hide_no_others(
             )
 
     rows._ask = asking  # type: ignore[method-assign]
-    names = {name for name, _ in rows.marked()}
+    names = {str(row) for row in rows.candidates()}
     with create_session() as session:
         places = session.execute(text("select dag_id, run_id, task_id, map_index, key from xcom")).fetchall()
     assert {f"XCom {tuple(place)}" for place in places} <= names
@@ -228,4 +228,4 @@ def test_an_entry_that_is_listed_and_not_given_stops_a_sweep(
             return None if path.endswith("/part.2") else super()._ask(path, query)
 
     with pytest.raises(SweepError, match="does not give"):
-        list(Lossy(airflow, token).marked())
+        list(Lossy(airflow, token).candidates())
