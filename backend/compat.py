@@ -1,4 +1,4 @@
-"""The one place that knows where each Airflow version keeps what the backend needs."""
+"""What the backend needs of Airflow, wherever a version keeps it; no other module knows versions."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = [
     "connection",
     "from_row",
     "json_bytes",
-    "lazy_sequence",
     "load_xcom",
     "metadata_engine",
+    "patch_lazy_sequences",
     "resolvable",
     "serde",
     "stores_bytes",
@@ -32,7 +32,7 @@ _REWRITTEN_OR_ESCAPE = re.compile(r"NaN|Infinity|\\\\u0000|\\.")
 
 
 def base_xcom() -> type[Any]:
-    """The class that a backend must derive from: in the task SDK from 3.0 on."""
+    """Return the class that a backend must derive from: in the task SDK from 3.0 on."""
     try:
         from airflow.sdk.bases.xcom import BaseXCom
     except ImportError:
@@ -49,18 +49,18 @@ def load_xcom() -> None:
 
 
 def stores_bytes(base: type[Any]) -> bool:
-    """Whether a row holds JSON text as bytes, as it does before 3.0; ``base`` is :func:`base_xcom`."""
+    """Return whether a row holds JSON text as bytes, as it does before 3.0; ``base`` is :func:`base_xcom`."""
     return base.__module__ == "airflow.models.xcom"
 
 
 def json_bytes(value: Any) -> bytes:
-    """A JSON value for a row of Airflow 2, so written that it is the same after the migration to Airflow 3."""
+    """Return a JSON value for a row of Airflow 2, so written that the migration to Airflow 3 does not change it."""
     text = json.dumps(value, allow_nan=False)
-    return _REWRITTEN_OR_ESCAPE.sub(lambda found: _REWRITTEN.get(found[0], found[0]), text).encode()
+    return _REWRITTEN_OR_ESCAPE.sub(lambda match: _REWRITTEN.get(match[0], match[0]), text).encode()
 
 
 def from_row(stored: Any) -> Any:
-    """The JSON value of a row; bytes of Airflow 2 that are no JSON, as pickles, are left for Airflow to read."""
+    """Return the JSON value of a row; bytes of Airflow 2 that are not JSON, as pickles, are returned as they are."""
     if type(stored) is not bytes:
         return stored
     try:
@@ -70,7 +70,7 @@ def from_row(stored: Any) -> Any:
 
 
 def configuration() -> Any:
-    """Airflow's configuration parser: the task SDK's own from 3.2 on."""
+    """Return Airflow's configuration parser: the task SDK's own from 3.2 on."""
     try:
         from airflow.sdk.configuration import conf
     except ImportError:
@@ -79,7 +79,7 @@ def configuration() -> Any:
 
 
 def connection(connection_id: str) -> Any:
-    """An Airflow connection, from wherever Airflow keeps it: through the task SDK from 3.0 on."""
+    """Return an Airflow connection, from wherever Airflow keeps it: through the task SDK from 3.0 on."""
     try:
         from airflow.sdk import BaseHook
     except ImportError:
@@ -96,7 +96,7 @@ def metadata_engine() -> Any:
 
 
 def serde() -> Any:
-    """Airflow's serializer of values: in the task SDK from 3.2 on."""
+    """Return Airflow's serializer of values: in the task SDK from 3.2 on."""
     try:
         from airflow.sdk import serde as module
     except ImportError:
@@ -104,17 +104,29 @@ def serde() -> Any:
     return module
 
 
-def lazy_sequence() -> type[Any] | None:
-    """What a task gets for the values of a mapped one, from 3.0 on: it asks for one element at a time."""
+def patch_lazy_sequences(get_item: Callable[[Any, Any, Any], Any], iterate: Callable[[Any, Any], Any]) -> None:
+    """Replace two methods of the sequence that a task gets for the values of a mapped one, from Airflow 3.0 on.
+
+    This is all that is patched of Airflow.  No method of ours could override it: Airflow makes these sequences itself,
+    and a backend sees their elements one by one.
+
+    Args:
+        get_item: the new ``__getitem__``; gets Airflow's own before the sequence and the key.
+        iterate: the new ``__iter__``; gets Airflow's own ``__getitem__`` before the sequence.
+    """
     try:
-        from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
+        from airflow.sdk.execution_time import lazy_sequence
     except ImportError:
-        return None
-    return LazyXComSequence
+        return
+    patched: Any = lazy_sequence.LazyXComSequence
+    if not hasattr(patched, "_stock_getitem"):
+        stock = patched._stock_getitem = patched.__getitem__  # noqa: SLF001 - the mark that it is patched
+        patched.__getitem__ = lambda self, key: get_item(stock, self, key)
+        patched.__iter__ = lambda self: iterate(stock, self)
 
 
 def resolvable(argument: Any, name: str, resolve: Callable[[Any], Any]) -> Any:
-    """An argument for a task that depends on the tasks ``argument`` does, and that ``resolve(context)`` finds.
+    """Return an argument for a task, which depends on the tasks that ``argument`` does, and is ``resolve(context)``.
 
     Airflow stores its ``name`` in the serialized Dag, so it must be the same at every parse.
     """
@@ -145,7 +157,7 @@ CLASS_REMEDY = (
 
 
 def allows_class(name: str) -> bool:
-    """Whether Airflow lets a class be restored by its name.
+    """Return whether Airflow lets a class be restored by its name.
 
     It does if one of ``[core] allowed_deserialization_classes`` (globs) and ``allowed_deserialization_classes_regexp``
     matches the name, or if an operator asked for it with serde's ``allow_class``.

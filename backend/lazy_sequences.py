@@ -1,48 +1,44 @@
-"""Airflow's lazy sequences over mapped tasks, with the elements that come next fetched side by side.
+"""Airflow's lazy sequences over mapped tasks, with their blobs fetched concurrently and ahead of an iteration.
 
-Airflow has no hook for this: its sequence asks for one element, and gives its row to the backend, before it asks for
-the next.  So two of its methods are replaced, where Airflow has them; what they give is the same.
+Airflow's own sequence asks for one element, and gives its row to the backend, before it asks for the next.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.backend.compat import lazy_sequence
-from airflow_xcom.backend.pull import Unread, is_unread, pull_all, side_by_side, unread
+from airflow_xcom.backend.pull import Deferred, concurrently, deferring, is_deferring, pull_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["fetch_ahead"]
+    Get = Callable[[Any, Any], Any]  # a sequence's __getitem__
+
+__all__ = ["get_item", "iterate"]
 
 _PAGE = 64  # rows in a request to Airflow
 
 
-def fetch_ahead() -> None:
-    """Have lazy sequences fetch slices, and what an iteration comes to next, side by side."""
-    sequence = lazy_sequence()
-    if sequence is None or hasattr(sequence, "_one_by_one"):
-        return
-    one_by_one = sequence._one_by_one = sequence.__getitem__  # noqa: SLF001
-
-    def get(self: Any, key: Any) -> Any:
-        if not isinstance(key, slice) or is_unread():
-            return one_by_one(self, key)
-        with unread():
-            found = one_by_one(self, key)
-        return pull_all(found)
-
-    sequence.__getitem__ = get
-    sequence.__iter__ = lambda self: side_by_side(_rows(self, one_by_one), Unread.value)
+def get_item(stock: Get, sequence: Any, key: Any) -> Any:
+    """Return an element, or a slice whose blobs are fetched concurrently; ``stock`` is Airflow's ``__getitem__``."""
+    if not isinstance(key, slice) or is_deferring():
+        return stock(sequence, key)
+    with deferring():
+        rows = stock(sequence, key)
+    return pull_all(rows)
 
 
-def _rows(sequence: Any, one_by_one: Callable[[Any, slice], list[Any]]) -> Iterator[Any]:
-    """The rows of a sequence, asked for page by page."""
+def iterate(stock: Get, sequence: Any) -> Iterator[Any]:
+    """Yield the elements, some of them fetched before they are taken; ``stock`` is Airflow's ``__getitem__``."""
+    return concurrently(_rows(stock, sequence), Deferred.value)
+
+
+def _rows(stock: Get, sequence: Any) -> Iterator[Any]:
+    """Yield the rows of a sequence, asked for page by page."""
     start = 0
     while True:
-        with unread():
-            page = one_by_one(sequence, slice(start, start + _PAGE))
+        with deferring():
+            page = stock(sequence, slice(start, start + _PAGE))
         yield from page
         if len(page) < _PAGE:
             return

@@ -20,22 +20,22 @@ from airflow_xcom.codecs import CodecError, RegistrationError, SelectionError, U
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Unread", "is_unread", "located", "prepare", "pull", "pull_all", "side_by_side", "unread"]
+__all__ = ["Deferred", "concurrently", "deferring", "is_deferring", "located", "prepare", "pull", "pull_all"]
 
 _CONTAINERS = frozenset({dict, list})
 _THREADS = 32
 _WAITING = 64  # values that are fetched, or were and are not taken yet
 _BYTES = 256 << 20  # of their payloads; one that has more goes alone
 
-_unread: ContextVar[bool] = ContextVar("whether rows are handed on as they are", default=False)
+_deferring: ContextVar[bool] = ContextVar("whether rows are handed on in place of their values", default=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
-    """A row in place of its value.
+class Deferred:
+    """A row in place of its value, which is read when it is asked for.
 
     Attributes:
-        stored: what the row holds.
+        stored: the JSON value that the row holds.
         row: as Airflow gives it.
     """
 
@@ -44,7 +44,7 @@ class Unread:
 
     @property
     def size(self) -> int:
-        """The bytes of its blob."""
+        """The bytes of its blob; 0 if it has none."""
         try:
             envelope = Envelope.from_json(self.stored)
         except CodecError:
@@ -52,11 +52,11 @@ class Unread:
         return 0 if envelope is None or envelope.reference is None else envelope.reference.size
 
     def value(self) -> Any:
-        """Raises what ``deserialize_value`` does."""
-        return _restored(self.stored, self.row)
+        """Return the value; raises what ``deserialize_value`` does."""
+        return _value(self.stored, self.row)
 
     def part(self, **wanted: Any) -> Any:
-        """Some columns and rows of a table; see :func:`airflow_xcom.codecs.decode_part`."""
+        """Return some columns and rows of a table; see :func:`airflow_xcom.codecs.decode_part`."""
         with located(Coordinate(key=getattr(self.row, "key", None))):
             envelope = Envelope.from_json(self.stored)
             if envelope is None:
@@ -64,66 +64,66 @@ class Unread:
                     f"the value is a plain {type(self.stored).__name__}, of which no columns or rows can be taken; "
                     "pull it with xcom_pull"
                 )
-        return _opened(envelope, lambda found: _part(found, **wanted))
+        return _decoded(envelope, lambda opened: _decode_part(opened, **wanted))
 
 
 @contextmanager
-def unread() -> Iterator[None]:
-    """Have Airflow hand on rows, as :class:`Unread`, in place of their values."""
-    token = _unread.set(True)
+def deferring() -> Iterator[None]:
+    """Have Airflow hand on rows, as :class:`Deferred`, in place of their values."""
+    token = _deferring.set(True)
     try:
         yield
     finally:
-        _unread.reset(token)
+        _deferring.reset(token)
 
 
-def is_unread() -> bool:
-    """Whether rows are handed on as they are."""
-    return _unread.get()
+def is_deferring() -> bool:
+    """Return whether rows are handed on in place of their values."""
+    return _deferring.get()
 
 
 def pull(stored: Any, row: Any) -> Any:
-    """The value of a row, or in :func:`unread` the row itself."""
-    return Unread(stored, row) if _unread.get() else _restored(stored, row)
+    """Return the value of a row, or within :func:`deferring` the row itself."""
+    return Deferred(stored, row) if _deferring.get() else _value(stored, row)
 
 
-def _restored(stored: Any, row: Any) -> Any:
+def _value(stored: Any, row: Any) -> Any:
     envelope = None
     if type(stored) is dict and ENVELOPE_KEY in stored:
         with located(Coordinate(key=getattr(row, "key", None))):
             envelope = Envelope.from_json(stored)
     if envelope is not None:
-        return _opened(envelope, _value)
+        return _decoded(envelope, _decode)
     legacy = settings().legacy_backend
-    if legacy is None and _is_itself(stored):
+    if legacy is None and _has_no_serde_keys(stored):
         return stored
     return (legacy or base_xcom()).deserialize_value(row)
 
 
-def pull_all(found: Any, act: Callable[[Unread], Any] = Unread.value) -> Any:
-    """What is made of rows that Airflow gave unread: of several, in their order, side by side.
+def pull_all(rows: Any, act: Callable[[Deferred], Any] = Deferred.value) -> Any:
+    """Apply ``act`` to a deferred row, or to those of a list concurrently; return anything else as it is.
 
     Raises:
-        CodecError: what the first row raises that cannot be read.
+        CodecError: A row cannot be read; the first one's error.
     """
-    if isinstance(found, list):
-        return found if _unread.get() else list(side_by_side(found, act))
-    return act(found) if isinstance(found, Unread) else found
+    if isinstance(rows, list):
+        return rows if _deferring.get() else list(concurrently(rows, act))
+    return act(rows) if isinstance(rows, Deferred) else rows
 
 
-def side_by_side(found: Iterable[Any], act: Callable[[Unread], Any]) -> Iterator[Any]:
-    """What is made of each row, in order, some ahead of being taken; what is no row is handed on."""
+def concurrently(rows: Iterable[Any], act: Callable[[Deferred], Any]) -> Iterator[Any]:
+    """Apply ``act`` to deferred rows concurrently, some ahead of being taken; pass other items through, in order."""
     waiting: deque[tuple[int, Future[Any]]] = deque()
     flying = 0
     pool = ThreadPoolExecutor(_THREADS, "airflow-xcom-codecs")
     try:
-        for row in found:
-            size = row.size if isinstance(row, Unread) else 0
+        for row in rows:
+            size = row.size if isinstance(row, Deferred) else 0
             while waiting and (len(waiting) >= _WAITING or flying + size > _BYTES):
                 taken, done = waiting.popleft()
                 yield done.result()
                 flying -= taken
-            waiting.append((size, pool.submit(act, row) if isinstance(row, Unread) else _finished(row)))
+            waiting.append((size, pool.submit(act, row) if isinstance(row, Deferred) else _finished(row)))
             flying += size
         while waiting:
             yield waiting.popleft()[1].result()
@@ -131,8 +131,8 @@ def side_by_side(found: Iterable[Any], act: Callable[[Unread], Any]) -> Iterator
         pool.shutdown(cancel_futures=True)
 
 
-def _is_itself(stored: Any) -> bool:
-    """Whether a row's JSON stands for itself: no dict in it has a key that Airflow's serializer gives a meaning to.
+def _has_no_serde_keys(stored: Any) -> bool:
+    """Return whether no dict in a row's JSON has a key that Airflow's serializer gives a meaning to.
 
     Those keys begin with two underscores (airflow/sdk/serde); what may have one is left to the serializer.  So are the
     pickles of Airflow 2, which reads them if it is told to.
@@ -159,7 +159,7 @@ def _finished(value: Any) -> Future[Any]:
     return future
 
 
-def _opened(envelope: Envelope, act: Callable[[Envelope], Any]) -> Any:
+def _decoded(envelope: Envelope, act: Callable[[Envelope], Any]) -> Any:
     with located(envelope.coordinate):
         if envelope.retired is not None:
             raise RetiredPayloadError(envelope.retired.at, envelope.retired.rule, envelope.coordinate.task_id)
@@ -173,7 +173,7 @@ def _opened(envelope: Envelope, act: Callable[[Envelope], Any]) -> Any:
             raise
 
 
-def _value(envelope: Envelope) -> Any:
+def _decode(envelope: Envelope) -> Any:
     if envelope.reference is None:
         from airflow_xcom.codecs import decode_json
 
@@ -183,19 +183,18 @@ def _value(envelope: Envelope) -> Any:
     return read_blob(envelope.reference)
 
 
-def _part(envelope: Envelope, **wanted: Any) -> Any:
+def _decode_part(envelope: Envelope, **wanted: Any) -> Any:
     from airflow_xcom.backend.blobs import read_part
-    from airflow_xcom.codecs import decode_part, encode
+    from airflow_xcom.codecs import arrow_file, decode_part
 
-    if envelope.reference is not None and envelope.reference.format == "arrow":
+    if envelope.reference is None:
+        if (file := arrow_file(envelope.data)) is not None:
+            return decode_part(lambda ranges: [memoryview(file)[slice(*part)] for part in ranges], len(file), **wanted)
+    elif envelope.reference.format == "arrow":
         return read_part(envelope.reference, **wanted)
-    payload = None if envelope.reference is not None else encode(_value(envelope))
-    if payload is None or payload.format != "arrow":
-        raise SelectionError(
-            f"the value is a {envelope.tag}, of which no columns or rows can be taken; pull it with xcom_pull"
-        )
-    data = payload.to_bytes()
-    return decode_part(lambda ranges: [memoryview(data)[slice(*part)] for part in ranges], len(data), **wanted)
+    raise SelectionError(
+        f"the value is a {envelope.tag}, of which no columns or rows can be taken; pull it with xcom_pull"
+    )
 
 
 @cache

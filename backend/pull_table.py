@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.compat import resolvable
-from airflow_xcom.backend.pull import Unread, pull_all, unread
+from airflow_xcom.backend.pull import Deferred, deferring, pull_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ def pull_table(
     as_: str | None = None,
     **where: Any,
 ) -> Any:
-    """Some columns and rows of a table that a task pushed, of whose blob no more is read.
+    """Return some columns and rows of a table that a task pushed; of its blob no more is read.
 
     Args:
         ti: the task instance, as in ``ti.xcom_pull``.
@@ -41,24 +41,24 @@ def pull_table(
         DecodeError: a payload is gone or damaged.
         StoreError: a store cannot be read.
     """
-    with unread():
-        found = _fetched(ti.xcom_pull(task_ids, **where))
-    return pull_all(found, _part_of(columns, rows, as_))
+    with deferring():
+        deferred = _fetched(ti.xcom_pull(task_ids, **where))
+    return pull_all(deferred, _part_of(columns, rows, as_))
 
 
 def table_of(
     argument: Any, *, columns: Sequence[Any] | None = None, rows: slice | None = None, as_: str | None = None
 ) -> Any:
-    """What a task gives to another as an argument, in part: ``use(table_of(extract(), columns=["a"]))``.
+    """Return an argument that is part of what a task returns: ``use(table_of(extract(), columns=["a"]))``.
 
     Args:
-        argument: what a task or its ``[key]`` gives where the Dag is made; not for ``expand``.
+        argument: what calling a task, or its ``[key]``, returns where the Dag is made; not for ``expand``.
         columns: see :func:`pull_table`.
         rows: see :func:`pull_table`.
         as_: see :func:`pull_table`.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: ``argument`` is something else.
     """
     if not hasattr(argument, "iter_references") or not hasattr(argument, "operator"):
         msg = f"table_of() takes what a task gives where the Dag is made, not a {type(argument).__name__}"
@@ -67,19 +67,19 @@ def table_of(
     return resolvable(argument, name, _resolved(argument, _part_of(columns, rows, as_)))
 
 
-def _part_of(columns: Sequence[Any] | None, rows: slice | None, as_: str | None) -> Callable[[Unread], Any]:
+def _part_of(columns: Sequence[Any] | None, rows: slice | None, as_: str | None) -> Callable[[Deferred], Any]:
     return lambda row: row.part(columns=columns, rows=rows, as_=as_)
 
 
-def _fetched(found: Any) -> Any:
-    """Rows; what is neither one nor a list is a lazy sequence of them, as of a mapped task, or of any in Airflow 2."""
-    return found if isinstance(found, Unread | list | None) else found[:]
+def _fetched(rows: Any) -> Any:
+    """Return the rows of a lazy sequence, as of a mapped task, or of any in Airflow 2; others as they are."""
+    return rows if isinstance(rows, Deferred | list | None) else rows[:]
 
 
-def _resolved(argument: Any, act: Callable[[Unread], Any]) -> Callable[[Any], Any]:
+def _resolved(argument: Any, act: Callable[[Deferred], Any]) -> Callable[[Any], Any]:
     def resolve(context: Any) -> Any:
-        with unread():
-            found = _fetched(argument.resolve(context))
-        return pull_all(found, act)
+        with deferring():
+            rows = _fetched(argument.resolve(context))
+        return pull_all(rows, act)
 
     return resolve

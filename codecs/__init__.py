@@ -36,7 +36,7 @@ from airflow_xcom.codecs.registry import Registry, registry
 if TYPE_CHECKING:
     from airflow_xcom.codecs.formats.compression import Compression
     from airflow_xcom.codecs.inspection import outline, outline_json, refused_classes
-    from airflow_xcom.codecs.payload import FORMATS, Payload, decode, decode_json, decode_part, encode
+    from airflow_xcom.codecs.payload import FORMATS, Payload, arrow_file, decode, decode_json, decode_part, encode
     from airflow_xcom.codecs.plain_json import exact_json
 
 __all__ = [
@@ -68,6 +68,7 @@ __all__ = [
     "UnsupportedTypeError",
     "UnsupportedValueError",
     "UnusableLibraryError",
+    "arrow_file",
     "codec",
     "decode",
     "decode_json",
@@ -84,6 +85,7 @@ _LAZY = {
     "Compression": "formats.compression",
     "FORMATS": "payload",
     "Payload": "payload",
+    "arrow_file": "payload",
     "decode": "payload",
     "decode_json": "payload",
     "decode_part": "payload",

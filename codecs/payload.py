@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from airflow_xcom.codecs.codec import Codec
 
-__all__ = ["FORMATS", "Payload", "decode", "decode_json", "decode_part", "encode"]
+__all__ = ["FORMATS", "Payload", "arrow_file", "decode", "decode_json", "decode_part", "encode"]
 
 ARROW, MSGPACK = "arrow", "msgpack"
 FORMATS = (ARROW, MSGPACK)
@@ -297,6 +297,19 @@ def decode_part(
         return conversion.convert(chosen.tag, part, as_)
     value = _restorer(chosen.tag, file.note.version)(part)
     return conversion.as_type(as_, value) if as_ is not None and written == "pyarrow" else value
+
+
+def arrow_file(value: Any) -> bytes | None:
+    """Return the blob in the Arrow format for a table in the JSON syntax, made without its codec; None for the rest.
+
+    Raises:
+        DecodeError: The table is damaged.
+    """
+    match value:
+        case {"$": [str(tag), int(version), {"$": ["table", [meta, stream]]}]}:
+            table = _load({json.MARK: ["table", [None, stream]]})
+            return b"".join(arrow.write_file(table, tag, version, meta))
+    return None
 
 
 def _load(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What can be told about a tree of JSON natives before any codec is asked."""
+"""Which values JSON keeps exactly, told before any codec is asked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DEEPEST = 64  # the JSON parser of the API server gives up at 200 levels, and a
 
 
 def is_exact_float(value: float) -> bool:
-    """Whether a float survives as a JSON number everywhere: PostgreSQL's JSONB keeps numbers as ``numeric``.
+    """Return whether a float survives as a JSON number everywhere: PostgreSQL's JSONB keeps numbers as ``numeric``.
 
     NaN and the infinities are not JSON; ``-0.0`` loses its sign; from 1e16 on Python writes an exponent, and JSONB
     gives such a number back as an integer.
@@ -30,12 +30,12 @@ def is_exact_float(value: float) -> bool:
 
 
 def is_exact_int(value: int) -> bool:
-    """Whether an int survives as a JSON number everywhere: MySQL's JSON turns ints beyond 64 bits into doubles."""
+    """Return whether an int survives as a JSON number everywhere: MySQL turns ints beyond 64 bits into doubles."""
     return -_INT64 <= value < _INT64
 
 
 def is_exact_text(value: str) -> bool:
-    """Whether a str survives as JSON text everywhere: JSONB refuses U+0000, and UTF-8 has no lone surrogates."""
+    """Return whether a str survives as JSON text everywhere: JSONB refuses U+0000, UTF-8 has no lone surrogates."""
     if value.isascii():
         return "\0" not in value
     try:
@@ -46,7 +46,7 @@ def is_exact_text(value: str) -> bool:
 
 
 def in_jsonb_order(keys: Any) -> bool:
-    """Whether keys stand in the order that JSONB (and MySQL's JSON) keeps: by length in bytes, then bytewise."""
+    """Return whether keys are in the order that JSONB (and MySQL's JSON) keeps: by length in bytes, then bytewise."""
     encoded = [key.encode(errors="surrogatepass") for key in keys]
     return all((len(a), a) < (len(b), b) for a, b in pairwise(encoded))
 
@@ -54,7 +54,9 @@ def in_jsonb_order(keys: Any) -> bool:
 def exact_json(  # noqa: C901, PLR0911, PLR0912 - one loop, in which every call would be felt by small values
     value: Any, *, limit: int | None, ordered: bool, reserved: frozenset[str]
 ) -> bytes | None:
-    """The JSON text of a value that any JSON column, parser and reader gives back exactly, or None.
+    """Return the JSON text of a value that any JSON column, parser and reader gives back exactly, or None.
+
+    It stops at the first item that is not exact, or once the items or the text seen exceed the limit.
 
     Args:
         value: what a task returned.
@@ -62,13 +64,14 @@ def exact_json(  # noqa: C901, PLR0911, PLR0912 - one loop, in which every call 
         ordered: whether the order of keys must survive too.
         reserved: keys that mean something to a reader, which no dict may hold.
     """
-    room = _MOST if limit is None else limit
+    items_left = _MOST if limit is None else limit
+    text_left = math.inf if limit is None else limit
     level = [value if type(value) in _CONTAINERS else [value]]
     for _ in range(_DEEPEST):
         deeper: list[Any] = []
         for container in level:
-            room -= len(container)
-            if room < 0:
+            items_left -= len(container)
+            if items_left < 0:
                 return None
             items = container
             if type(container) is dict:
@@ -76,19 +79,23 @@ def exact_json(  # noqa: C901, PLR0911, PLR0912 - one loop, in which every call 
                     return None
                 items = container.values()
             for item in items:
-                kind = type(item)
-                if kind is str or kind is bool or item is None:  # what text cannot be JSON, the writer finds
+                cls = type(item)
+                if cls is str:  # what text cannot be JSON, the writer finds
+                    text_left -= len(item)
+                elif cls is bool or item is None:
                     continue
-                if kind is int:
+                elif cls is int:
                     if not -_INT64 <= item < _INT64:
                         return None
-                elif kind is float:
+                elif cls is float:
                     if not is_exact_float(item):
                         return None
-                elif kind in _CONTAINERS:
+                elif cls in _CONTAINERS:
                     deeper.append(item)
                 else:
                     return None
+            if text_left < 0:
+                return None
         if not deeper:
             return _text(value, limit)
         level = deeper

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.commands.selection import add_output, add_source, one
@@ -54,7 +55,7 @@ def _value(options: argparse.Namespace) -> Any:
         ClassNotAllowedError: it is of a class that may not be restored here; the message has the line to add.
         DecodeError, StoreError, XComNotFoundError: it cannot be read, or found.
     """
-    from airflow_xcom.backend.pull import Unread, located, prepare
+    from airflow_xcom.backend.pull import Deferred, located, prepare
 
     if options.blob:
         from airflow_xcom.backend.blob_urls import read_blob_at
@@ -67,12 +68,4 @@ def _value(options: argparse.Namespace) -> Any:
     with located(row.coordinate):
         if row.error is not None:
             raise row.error
-    return Unread(row.stored, _Row(row.stored, row.coordinate.key)).value()
-
-
-class _Row:
-    """A row as backends want it."""
-
-    def __init__(self, value: Any, key: str | None) -> None:
-        self.value = value
-        self.key = key
+    return Deferred(row.stored, SimpleNamespace(value=row.stored, key=row.coordinate.key)).value()

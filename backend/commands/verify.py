@@ -80,11 +80,11 @@ _FINE = ("ok", "in the row", "changed meanwhile")
 
 def _failures(rows: Rows, options: argparse.Namespace, totals: Totals) -> Iterator[tuple[XComRow, str, str]]:
     """What is not as it was written: the row, its state and why."""
-    from airflow_xcom.backend.pull import Unread, side_by_side
+    from airflow_xcom.backend.pull import Deferred, concurrently
 
     told = time.monotonic()
-    found = (Unread(row.stored, row) for row in rows.matching(wanted(options)) if is_of(row, options))
-    for row, state, why in side_by_side(found, lambda unread: _verified(rows, unread.row)):
+    deferred = (Deferred(row.stored, row) for row in rows.matching(wanted(options)) if is_of(row, options))
+    for row, state, why in concurrently(deferred, lambda each: _verified(rows, each.row)):
         totals.states[state] += 1
         if state == "ok":
             totals.size += row.envelope.reference.size

@@ -141,7 +141,7 @@ class Runs:
             yield [(by_id[row[0]], _row(table, keys, by_id[row[0]], row)) for row in rows]
 
     def _joined(self, table: Any, dag_id: str) -> tuple[Any, tuple[Any, Any], Any, Any]:
-        """Return the columns of a row's run, and of its task and map index; where they are; and that it is this Dag's."""
+        """Return the column of the run, those of the task and map index, the table, and the condition on the Dag."""
         if "task_instance_id" not in table.c:
             return table.c.dag_run_id, (table.c.task_id, table.c.map_index), table, table.c.dag_id == dag_id
         tasks = self._tasks  # Airflow 3.4's own table

@@ -17,7 +17,7 @@ from airflow_xcom.backend.envelope import ENVELOPE_KEY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LARGEST_DATA", "is_shortened", "shortened", "shown"]
+__all__ = ["LARGEST_DATA", "display", "is_shortened", "shortened"]
 
 log = logging.getLogger("airflow_xcom.backend")
 
@@ -26,12 +26,12 @@ _NOT_SHOWN = "{} bytes of JSON, which are not shown"
 _PATTERN = re.compile(_NOT_SHOWN.format(r"\d+"))
 
 
-def shown(row: Any, stock: Callable[[], Any]) -> Any:
-    """The envelope of a row, shortened; of any other row, what Airflow shows itself.
+def display(row: Any, stock: Callable[[], Any]) -> Any:
+    """Return the envelope of a row, shortened; for any other row, what Airflow shows itself.
 
     Args:
         row: its ``value`` is what the database holds.
-        stock: shows a row of Airflow's own.
+        stock: Airflow's own method.
     """
     try:
         stored = from_row(row.value)
@@ -42,7 +42,7 @@ def shown(row: Any, stock: Callable[[], Any]) -> Any:
 
 
 def shortened(value: Any) -> Any:
-    """The value of a row; of an envelope with a payload of more than 2 KiB of JSON, one with its size in its place."""
+    """Return the value of a row; an envelope with more than 2 KiB of JSON as payload has its size in place of it."""
     content = _content(value)
     if type(content) is not dict or "data" not in content:
         return value
@@ -53,7 +53,7 @@ def shortened(value: Any) -> Any:
 
 
 def is_shortened(value: Any) -> bool:
-    """Whether this is an envelope whose payload :func:`shortened` took away."""
+    """Return whether this is an envelope whose payload :func:`shortened` took away."""
     content = _content(value)
     data = content.get("data") if type(content) is dict else None
     return type(data) is str and _PATTERN.fullmatch(data) is not None

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_xcom.backend import xcom
 from airflow_xcom.backend.compat import from_row, json_bytes
-from airflow_xcom.backend.ui.row_display import shown
+from airflow_xcom.backend.ui.row_display import display
 
 # What releases of Airflow 3 do to the text of every row, also to what stands in a value (airflow/migrations/versions/
 # 0049_3_0_0_remove_pickled_data_from_xcom_table.py): since 3.1 on SQLite, since 3.1 elsewhere, and since 3.3.
@@ -68,7 +68,7 @@ def test_a_pickle_is_left_to_airflow(backend: Any, monkeypatch: pytest.MonkeyPat
 
 
 def page(row: Any, stock: Any = lambda: "by Airflow") -> Any:
-    return shown(SimpleNamespace(value=row, key="return_value"), stock)
+    return display(SimpleNamespace(value=row, key="return_value"), stock)
 
 
 def test_a_page_shows_the_envelope_of_a_small_value_as_it_is(backend: Any, airflow2: None) -> None:

@@ -17,7 +17,7 @@ from places import Places
 from proxy import Fault, Proxy
 
 from airflow_xcom.backend import MissingPayloadError, pull_table
-from airflow_xcom.backend.pull import _BYTES, _THREADS, _WAITING, Unread, side_by_side
+from airflow_xcom.backend.pull import _BYTES, _THREADS, _WAITING, Deferred, concurrently
 from airflow_xcom.backend.xcom import CodecXComBackend
 
 DELAY = 0.005
@@ -57,7 +57,7 @@ def get_all(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Any]], Any]:
     return get_all
 
 
-def test_a_thousand_elements_are_fetched_side_by_side(
+def test_a_thousand_elements_are_fetched_concurrently(
     between: Proxy, backend: Backend, get_all: Callable[[list[Any]], Any]
 ) -> None:
     rows = [backend.push(np.arange(number, number + 500), map_index=number) for number in range(1000)]
@@ -146,8 +146,8 @@ def test_what_is_on_its_way_is_bounded_in_number_and_bytes() -> None:
     size = _BYTES // 4
     for sizes, most in ((1, _WAITING), (size, 4), (2 * _BYTES, 1)):
         started: list[int] = []
-        rows = [Unread(None, number) for number in range(3 * most)]
-        taken = side_by_side(
+        rows = [Deferred(None, number) for number in range(3 * most)]
+        taken = concurrently(
             iter(Sized(row, sizes) for row in rows), lambda row, started=started: started.append(1) or row
         )
         next(taken)
@@ -156,8 +156,8 @@ def test_what_is_on_its_way_is_bounded_in_number_and_bytes() -> None:
         assert len(list(taken)) == len(rows) - 1
 
 
-class Sized(Unread):
-    def __init__(self, row: Unread, size: int) -> None:
+class Sized(Deferred):
+    def __init__(self, row: Deferred, size: int) -> None:
         super().__init__(row.stored, row.row)
         object.__setattr__(self, "_size", size)
 

@@ -1,0 +1,65 @@
+"""From a value to its row."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.envelope import Coordinate, Envelope
+from airflow_xcom.backend.hints import Stored, unwrapped
+from airflow_xcom.backend.placement import Placement, decide, summarize
+from airflow_xcom.backend.settings import settings
+from airflow_xcom.codecs import CodecError
+
+if TYPE_CHECKING:
+    from airflow_xcom.backend.settings import Settings
+
+__all__ = ["push"]
+
+log = logging.getLogger("airflow_xcom.backend")
+
+
+def push(value: Any, *coordinate: Any) -> Any:
+    """Return the JSON value for the row of a value, once its blob is written if it has one.
+
+    Args:
+        value: what a task pushes.
+        *coordinate: the parts of a :class:`~airflow_xcom.backend.envelope.Coordinate`.
+
+    Raises:
+        EncodeError: The value cannot be stored exactly.
+        HintError: A hint on it cannot be followed.
+        StoreError: The store cannot be written to.
+        SettingsError: An option is wrong.
+    """
+    try:
+        options, offload = settings(), False
+        if type(value) is Stored or (Stored.any_here and type(value) is dict):
+            value, hint = unwrapped(value, Coordinate(*coordinate))
+            options, offload = hint.applied(options), hint.offloads
+        began = time.perf_counter()
+        placement = decide(value, options, offload=offload)
+        if placement is None:
+            return value
+        envelope, size = _enclose(value, placement, Coordinate(*coordinate), options)
+    except CodecError as error:
+        error.context = str(Coordinate(*coordinate))
+        raise
+    stored = "row" if envelope.reference is None else "blob"
+    took = (time.perf_counter() - began) * 1e3
+    log.info("pushed %s tag=%s stored=%s bytes=%d ms=%.2f", envelope.coordinate, envelope.tag, stored, size, took)
+    return envelope.to_json()
+
+
+def _enclose(value: Any, placement: Placement, at: Coordinate, options: Settings) -> tuple[Envelope, int]:
+    """Return the envelope of a value, its blob written if it has one, and the bytes that the payload takes."""
+    payload = placement.payload
+    if placement.in_row:
+        summary = summarize(value, payload, payload.raw_size)
+        return Envelope(payload.tag, summary, at, data=placement.data, suppliers=payload.suppliers), placement.size
+    from airflow_xcom.backend.blobs import write_blob
+
+    reference = write_blob(payload, at, options)
+    summary = summarize(value, payload, reference.size if payload.is_stream else payload.raw_size)
+    return Envelope(payload.tag, summary, at, reference=reference, suppliers=payload.suppliers), reference.size

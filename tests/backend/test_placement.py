@@ -1,0 +1,116 @@
+"""Whether a value goes to the row or to a blob is decided in one visit, and its parts need no codec."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import Backend
+from identical import difference
+
+from airflow_xcom import codecs
+from airflow_xcom.backend import placement, pull_table, stored
+from airflow_xcom.codecs import plain_json
+
+FRAME = pd.DataFrame({"a": [1, 2, 3], "b": ["x", None, "z"], "c": [0.5, 1.5, 2.5]}, index=[7, 8, 9])
+
+
+@pytest.fixture
+def visits(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each function was given a value."""
+    counts: Counter[str] = Counter()
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def count(value: Any, **options: Any) -> Any:
+            counts[name] += not (isinstance(value, dict) and "bytes" in value)  # which is the summary
+            return function(value, **options)
+
+        return count
+
+    monkeypatch.setattr(placement, "exact_json", counted("exact_json", placement.exact_json))
+    monkeypatch.setattr(codecs, "encode", counted("encode", codecs.encode))
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"rows": 3}, {"exact_json": 1}),
+        (stored({"rows": 3}, compression="zstd"), {"exact_json": 1}),
+        ({"rows": stored(3, compression="zstd")}, {"exact_json": 1}),
+        (FRAME, {"exact_json": 1, "encode": 1}),
+        (stored(FRAME, compression="zstd"), {"exact_json": 1, "encode": 1}),
+        (stored({"rows": 3}, inline=False), {"encode": 1}),
+    ],
+    ids=["exact", "with a hint", "with a hint within", "frame", "frame with a hint", "to a blob"],
+)
+def test_each_value_is_walked_once(
+    backend: Backend, visits: Counter[str], value: Any, expected: dict[str, int]
+) -> None:
+    if isinstance(value, dict) and type(value) is dict and type(value["rows"]) is not int:
+        backend.push(value["rows"], key="rows")  # as Airflow does with multiple outputs
+        visits.clear()
+    backend.push(value)
+    assert +visits == expected
+
+
+@pytest.mark.parametrize("value", ["x" * 50_000, ["x" * 1000] * 50, {"text": {"in": "x" * 50_000}}], ids=type)
+def test_text_beyond_the_limit_is_not_written_as_json(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {"ordered": False, "reserved": frozenset()}
+    assert plain_json.exact_json(value, limit=60_000, **options) is not None
+    assert plain_json.exact_json(value, limit=None, **options) is not None
+    monkeypatch.setattr(plain_json, "_text", lambda *_: 1 / 0)
+    assert plain_json.exact_json(value, limit=49_152, **options) is None
+
+
+def test_a_part_of_a_table_in_a_row_is_taken_without_its_codec(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = backend.push(FRAME)
+    assert "data" in row["airflow_xcom"]
+    monkeypatch.setattr(codecs, "encode", None)
+    monkeypatch.setattr(codecs, "decode_json", None)
+    instance = SimpleNamespace(xcom_pull=lambda *_, **__: backend.pull(row))
+    part = pull_table(instance, columns=["c", "a"], rows=slice(1, 3))
+    assert difference(FRAME[["c", "a"]].iloc[1:3], part) is None
+    table = pull_table(instance, as_="pyarrow", columns=["b"])
+    assert table.to_pylist() == [{"b": "x"}, {"b": None}, {"b": "z"}]
+
+
+PATCHED = """
+import inspect, sys
+import airflow.sdk, airflow.sdk.execution_time.lazy_sequence, airflow.sdk.execution_time.task_runner
+import airflow.models.xcom, airflow.configuration
+def attributes():
+    found = {}
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "airflow" and module is not None:
+            for key, value in list(vars(module).items()):
+                found[name, key] = value
+                if inspect.isclass(value) and value.__module__ == name:
+                    found |= {(name, key, inner): item for inner, item in vars(value).items()}
+    return found
+before = attributes()
+from airflow_xcom.backend import CodecXComBackend
+from airflow_xcom.backend.push import push
+push(1 + 2j, "dag", "run", "task", -1, "key")
+after = attributes()
+for place in before:
+    if before[place] is not after.get(place):
+        print(*place)
+"""
+
+
+def test_importing_the_backend_patches_lazy_sequences_alone() -> None:
+    variables = {**os.environ, "AIRFLOW__CORE__XCOM_BACKEND": "airflow.sdk.bases.xcom.BaseXCom"}
+    done = subprocess.run([sys.executable, "-c", PATCHED], env=variables, capture_output=True, text=True, check=True)
+    changed = {line for line in done.stdout.splitlines() if line.startswith("airflow.") and "_abc_impl" not in line}
+    module = "airflow.sdk.execution_time.lazy_sequence"
+    assert changed == {f"{module} LazyXComSequence {name}" for name in ("__getitem__", "__iter__")}
