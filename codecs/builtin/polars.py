@@ -26,7 +26,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from airflow_xcom.codecs.builtin.arrow.summary import summarize_columns, text_of
+from airflow_xcom.codecs.builtin.summaries import escaped, summarize_columns
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import (
     CorruptPayloadError,
@@ -230,7 +230,7 @@ def _encode_columns(columns: list[Any]) -> Table:
             error.reason = f"column {series.name!r}: {error.reason}"
             raise
     names = [series.name for series in columns]
-    fields = [text_of(name) for name in names]
+    fields = [escaped(name) for name in names]
     table = pa.Table.from_arrays(arrays, names=fields).unify_dictionaries()
     meta: dict[str, Any] = {}
     if dtypes := _encode_dtypes(columns, _from_arrow(table.slice(0, 0))):

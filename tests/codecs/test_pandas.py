@@ -25,11 +25,12 @@ import pyarrow as pa
 import pytest
 from identical import assert_identical, difference
 
-from airflow_xcom.codecs.builtin.pandas import columns as pandas_columns
+from airflow_xcom.codecs.builtin.pandas import dtypes as pandas_dtypes
+from airflow_xcom.codecs.builtin.pandas import extension_columns
 from airflow_xcom.codecs.builtin.pandas import frame as pandas_frame
 from airflow_xcom.codecs.builtin.pandas import summary as pandas_summary
 from airflow_xcom.codecs.builtin.pandas.columns import decode_array, encode_array
-from airflow_xcom.codecs.builtin.pandas.number_columns import Memory
+from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
 from airflow_xcom.codecs.errors import (
     DecodeError,
     EncodeError,
@@ -877,7 +878,7 @@ def test_memory_that_is_read_only_is_copied() -> None:
 def test_columns_of_several_batches_come_together() -> None:
     kind, array = encode_array(np.arange(10), no_cells)
     parts = pa.chunked_array([array[:3], array[3:]])
-    assert_identical(np.arange(10), decode_array(kind, parts, Memory(None)))
+    assert_identical(np.arange(10), decode_array(kind, parts, TableMemory(None)))
 
 
 def test_text_that_32_bits_cannot_address_stays_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -886,7 +887,7 @@ def test_text_that_32_bits_cannot_address_stays_in_chunks(monkeypatch: pytest.Mo
 
     data = pd.DataFrame({"a": pd.arrays.ArrowExtensionArray(pa.chunked_array([["a"], ["b", "c"]])), "b": range(3)})
     with monkeypatch.context() as patch:
-        patch.setattr(pandas_columns, "one_chunk", refuse)
+        patch.setattr(extension_columns, "one_chunk", refuse)
         payload = encode(data)
     assert pa.ipc.open_file(payload.to_bytes()).num_record_batches == 2
     assert_identical(data, decode(payload.to_bytes(), payload.format))
@@ -897,7 +898,7 @@ def test_misaligned_memory_is_copied() -> None:
     raw = np.frombuffer(memory, np.uint8)
     start = next(place for place in range(8) if (address(raw) + place) % 8 == 3)
     buffer = pa.py_buffer(memory[start : start + 72])
-    view = Memory(memory).view(buffer, np.dtype("f8"), 9)
+    view = TableMemory(memory).view(buffer, np.dtype("f8"), 9)
     assert view.flags.aligned
     assert view.flags.writeable
 
@@ -1088,7 +1089,7 @@ def test_fixed_width_text_is_refused() -> None:
 
 def test_a_zone_that_other_tools_do_not_know_is_written_as_utc() -> None:
     with (Path(zoneinfo.TZPATH[0]) / "Europe/Berlin").open("rb") as file:
-        assert pandas_columns._zone_name(ZoneInfo.from_file(file, key="Mars/Olympus")) == "UTC"
+        assert extension_columns._zone_name(ZoneInfo.from_file(file, key="Mars/Olympus")) == "UTC"
 
 
 def test_an_old_pandas_makes_the_string_dtypes_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1098,10 +1099,10 @@ def test_an_old_pandas_makes_the_string_dtypes_it_has(monkeypatch: pytest.Monkey
         return storage
 
     monkeypatch.setattr(pd, "StringDtype", string_dtype)
-    assert pandas_columns._string_dtype("python", "NA") == "python"
-    assert pandas_columns._string_dtype("pyarrow", "nan") == "pyarrow_numpy"
+    assert pandas_dtypes.string_dtype("python", pd.NA) == "python"
+    assert pandas_dtypes.string_dtype("pyarrow", np.nan) == "pyarrow_numpy"
     with pytest.raises(DecodeError, match=r"needs pandas 2\.3"):
-        pandas_columns._string_dtype("python", "nan")
+        pandas_dtypes.string_dtype("python", np.nan)
 
 
 def test_a_dictionary_in_a_dictionary_is_refused() -> None:
@@ -1168,19 +1169,27 @@ FORGED = {
 def test_forged_columns_raise(name: str) -> None:
     kind, array = FORGED[name]
     with pytest.raises(Exception) as caught:  # noqa: PT011 - the body makes it a CorruptPayloadError
-        decode_array(kind, array, Memory(memoryview(bytearray(1000))))
+        decode_array(kind, array, TableMemory(memoryview(bytearray(1000))))
     assert not isinstance(caught.value, MemoryError | AssertionError)
 
 
 @pytest.mark.parametrize("buffer", [None, pa.py_buffer(bytes(8))])
 def test_a_view_ends_within_its_buffer(buffer: pa.Buffer | None) -> None:
     with pytest.raises(ValueError, match="do not fit"):
-        Memory(None).view(buffer, np.dtype("f8"), 1, offset=1)
+        TableMemory(None).view(buffer, np.dtype("f8"), 1, offset=1)
+
+
+def test_long_doubles_of_another_platform_are_refused() -> None:
+    kind, array = encode_array(np.zeros(2, np.longdouble), no_cells)
+    name, text = kind
+    assert decode_array([name, text.partition(":")[0]], array, TableMemory(None)).dtype == np.longdouble, "as before"
+    with pytest.raises(DecodeError, match="another form on the platform"):
+        decode_array([name, text.partition(":")[0] + ":g1"], array, TableMemory(None))
 
 
 def test_a_null_in_a_column_of_times_is_nat_whatever_stands_there() -> None:
     ticks = pa.Array.from_buffers(pa.timestamp("s"), 2, [pa.py_buffer(b"\x01"), pa.py_buffer(bytes(16))])
-    assert_identical(np.array([0, "NaT"], "M8[s]"), decode_array(None, ticks, Memory(None)))
+    assert_identical(np.array([0, "NaT"], "M8[s]"), decode_array(None, ticks, TableMemory(None)))
 
 
 @pytest.mark.parametrize(
@@ -1238,6 +1247,9 @@ def test_summary_of_a_frame() -> None:
 
 
 class Unreadable:
+    def __getitem__(self, part: slice) -> Any:
+        return self
+
     def __len__(self) -> int:
         return 2
 
@@ -1246,7 +1258,7 @@ class Unreadable:
 
 
 def test_summary_of_what_cannot_be_read() -> None:
-    assert pandas_summary._shown(Unreadable()) == ["…", "…"]
+    assert list(pandas_summary._cells(Unreadable())) == ["…", "…"]
 
 
 def test_a_changed_value_is_found() -> None:

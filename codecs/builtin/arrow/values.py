@@ -28,7 +28,7 @@ from weakref import WeakSet
 import numpy as np
 import pyarrow as pa
 
-from airflow_xcom.codecs.builtin.arrow.summary import summarize_columns
+from airflow_xcom.codecs.builtin.summaries import summarize_columns
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.formats.arrow.file import size_of, unreadable

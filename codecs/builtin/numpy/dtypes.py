@@ -21,7 +21,7 @@ import numpy as np
 from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
 
-__all__ = ["SCALAR_TYPES", "decode_dtype", "encode_dtype", "mantissa_bits"]
+__all__ = ["SCALAR_TYPES", "decode_dtype", "dtype_to_text", "encode_dtype", "mantissa_bits", "text_to_dtype"]
 
 # The classes of NumPy's own scalars: dtypes of other libraries (ml_dtypes.bfloat16) have a class of their own.
 SCALAR_TYPES = tuple(
@@ -75,7 +75,7 @@ def _encode_bare(dtype: Any) -> Any:
         return ["array", _encode_part(base), list(shape)]
     if dtype.names is not None:
         return _encode_struct(dtype)
-    return _encode_text(dtype)
+    return dtype_to_text(dtype)
 
 
 def _encode_part(dtype: Any) -> Any:
@@ -104,7 +104,8 @@ def _equal_themselves(titles: list[Any]) -> bool:
     return all(title == title for title in titles)  # noqa: PLR0124 - that is the question
 
 
-def _encode_text(dtype: Any) -> str:
+def dtype_to_text(dtype: Any) -> str:
+    """Return the text of a dtype without fields: with its C type where ``dtype.str`` stands for another (long long)."""
     text: str = dtype.str
     if dtype.char in "gG":
         return f"{text}:{dtype.char}{mantissa_bits()}"
@@ -119,7 +120,7 @@ def decode_dtype(node: Any) -> np.dtype[Any]:
         DecodeError: the platform or the NumPy release here has no such dtype.
     """
     if isinstance(node, str):
-        return _decode_text(node)
+        return text_to_dtype(node)
     kind, *rest = as_list(node)
     as_text(kind)
     if kind == "string":
@@ -137,7 +138,13 @@ def decode_dtype(node: Any) -> np.dtype[Any]:
 
 
 @lru_cache(maxsize=256)
-def _decode_text(text: str) -> np.dtype[Any]:
+def text_to_dtype(text: str) -> np.dtype[Any]:
+    """Return the dtype of a text.
+
+    Raises:
+        CorruptPayloadError: :func:`dtype_to_text` does not write ``text``.
+        DecodeError: the C type has another form on this platform.
+    """
     match = _TEXT.fullmatch(text)
     if match is None:
         msg = f"{text!r} is no dtype"

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.pandas.columns import decode_array, encode_array
-from airflow_xcom.codecs.builtin.pandas.number_columns import NUMBERS, Memory, find_numbers
+from airflow_xcom.codecs.builtin.pandas.number_columns import NUMBERS, TableMemory, find_numbers
 from airflow_xcom.codecs.errors import EncodeError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _encode_each(values: Any, pack: PackCells) -> Iterator[Encoded]:
     return (encode_array(column, pack) for column in (values if values.ndim > 1 else [values]))
 
 
-def decode_columns(columns: Any, kinds: dict[str, Any], memory: Memory, index: Any, labels: Any) -> Any:
+def decode_columns(columns: Any, kinds: dict[str, Any], memory: TableMemory, index: Any, labels: Any) -> Any:
     """The frame whose columns :func:`encode_columns` was given.
 
     Args:
@@ -147,7 +147,9 @@ def decode_columns(columns: Any, kinds: dict[str, Any], memory: Memory, index: A
     return create_dataframe_from_blocks(blocks, index, labels)
 
 
-def _blocks_in_place(found: dict[np.dtype[Any], list[tuple[int, int]]], count: int, memory: Memory) -> Iterator[Block]:
+def _blocks_in_place(
+    found: dict[np.dtype[Any], list[tuple[int, int]]], count: int, memory: TableMemory
+) -> Iterator[Block]:
     for dtype, pairs in found.items():
         for run in _even_runs(pairs, dtype.itemsize * count):
             places, offsets = zip(*run, strict=True)

@@ -7,18 +7,28 @@ The kind names the writer's dtype, so that the reader's pandas infers nothing.
 
 from __future__ import annotations
 
-from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from airflow_xcom.codecs.builtin.pandas.dtypes import string_dtype
+from airflow_xcom.codecs.builtin.pandas.extension_columns import (
+    decode_arrow,
+    decode_geometry,
+    decode_masked,
+    decode_period,
+    decode_zoned,
+    encode_arrow,
+    encode_masked,
+    encode_period,
+    encode_zoned,
+    joined,
+)
 from airflow_xcom.codecs.builtin.pandas.number_columns import (
     NUMBERS,
-    Memory,
-    decode_ticks,
+    TableMemory,
     decode_typed,
     decode_with_dtype,
     encode_numbers,
@@ -28,9 +38,6 @@ from airflow_xcom.codecs.builtin.pandas.number_columns import (
 )
 from airflow_xcom.codecs.builtin.pandas.object_columns import decode_cells, decode_objects, encode_objects
 from airflow_xcom.codecs.errors import (
-    DecodeError,
-    LibraryVersionError,
-    MissingLibraryError,
     UnsupportedTypeError,
     UnsupportedValueError,
 )
@@ -53,7 +60,6 @@ __all__ = [
 _TEXT = pa.large_string()
 _MOST_UNSEEN = 1_000_000
 _ARGUMENTS = (str, list, dict, bytes)  # of those that have a length
-_NAT = np.iinfo(np.int64).min  # the ordinal of NaT
 
 
 def encode_array(values: Any, pack: PackCells) -> tuple[Any, Any]:
@@ -80,7 +86,7 @@ def encode_array(values: Any, pack: PackCells) -> tuple[Any, Any]:
     return encode(values, pack)
 
 
-def decode_array(kind: Any, column: Any, memory: Memory) -> Any:
+def decode_array(kind: Any, column: Any, memory: TableMemory) -> Any:
     """The array that :func:`encode_array` was given: a NumPy array, or a pandas array where the dtype is one of pandas.
 
     Raises:
@@ -105,22 +111,14 @@ def _encode_string(values: Any, pack: PackCells) -> tuple[Any, Any]:
     if storage == "python":
         kind, array = encode_objects(np.asarray(values, dtype=object), pack)
         return ["string", storage, missing, kind], array
-    column = _joined(values.__arrow_array__())
+    column = joined(values.__arrow_array__())
     if column.type != _TEXT:
         column = column.cast(_TEXT)
     return (None if missing == "nan" else ["string", "pyarrow", missing]), column
 
 
-def _joined(column: Any) -> Any:
-    """One chunk if possible: several would split all columns of the table into record batches."""
-    try:
-        return one_chunk(column)
-    except pa.ArrowInvalid:  # 32-bit offsets cannot address the text of all chunks together
-        return column
-
-
-def _decode_string(column: Any, memory: Memory, storage: str, missing: str, kind: Any = None) -> Any:
-    dtype = _string_dtype(storage, missing)
+def _decode_string(column: Any, memory: TableMemory, storage: str, missing: str, kind: Any = None) -> Any:
+    dtype = string_dtype(storage, {"NA": pd.NA, "nan": np.nan}[missing])
     if storage == "python":
         return pd.array(decode_array(kind, column, memory), dtype=dtype, copy=False)
     if column.type != _TEXT:
@@ -129,80 +127,13 @@ def _decode_string(column: Any, memory: Memory, storage: str, missing: str, kind
     return dtype.__from_arrow__(column)
 
 
-def _string_dtype(storage: str, missing: str) -> Any:
-    make: Any = pd.StringDtype
-    try:
-        return make(storage, na_value={"NA": pd.NA, "nan": np.nan}[missing])
-    except TypeError:  # before pandas 2.3
-        if missing == "NA":
-            return make(storage)
-        if storage == "pyarrow":
-            return make("pyarrow_numpy")
-        what = f"a column of StringDtype({storage!r}, na_value=nan)"
-        raise LibraryVersionError(what, "pandas", pd.__version__, "2.3 or newer") from None
-
-
-def _decode_implied(column: Any, memory: Memory) -> Any:
+def _decode_implied(column: Any, memory: TableMemory) -> Any:
     if column.type == _TEXT:
-        return _string_dtype("pyarrow", "nan").__from_arrow__(column)
+        return string_dtype("pyarrow", np.nan).__from_arrow__(column)
     return decode_typed(column, memory)
 
 
-# -- nullable numbers ----------------------------------------------------------------------------------------
-
-
-def _encode_masked(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
-    data, mask = np.ascontiguousarray(values._data), values._mask  # noqa: SLF001 - no public way without a copy
-    if data.dtype == bool:
-        data = data & ~mask  # a bit under a null would not come back
-    return "masked", pa.array(data, mask=mask if mask.any() else None, from_pandas=False)
-
-
-def _decode_masked(column: Any, memory: Memory) -> Any:
-    array = one_chunk(column)
-    if array.type == pa.bool_():
-        bits = array.fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003 - the name differs by version
-        return pd.arrays.BooleanArray(bits, nulls_of(array))
-    values = memory.values(array, NUMBERS[array.type])
-    holder = pd.arrays.FloatingArray if values.dtype.kind == "f" else pd.arrays.IntegerArray
-    return holder(values, nulls_of(array))
-
-
-# -- zoned times, periods, intervals -------------------------------------------------------------------------
-
-
-def _encode_zoned(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
-    dtype = values.dtype
-    _, ticks = encode_numbers(values.asi8.view(f"M8[{dtype.unit}]"))
-    return ["tz", dtype.tz], ticks.view(pa.timestamp(dtype.unit, _zone_name(dtype.tz)))
-
-
-def _zone_name(zone: Any) -> str:
-    """A name that other tools know; the instants are the same under ``UTC``, and Polars panics at an unknown name."""
-    name = str(getattr(zone, "key", None) or getattr(zone, "zone", None) or "UTC")
-    try:
-        return ZoneInfo(name).key
-    except (KeyError, ValueError, OSError):
-        return "UTC"
-
-
-def _decode_zoned(column: Any, memory: Memory, zone: Any) -> Any:
-    dtype = pd.DatetimeTZDtype(column.type.unit, _checked(zone, tzinfo))
-    return pd.array(decode_ticks(column, memory).view(np.int64), dtype=dtype, copy=False)
-
-
-def _encode_period(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
-    ordinals = np.ascontiguousarray(values.asi8)
-    missing = ordinals == _NAT
-    return ["period", values.dtype.freq], pa.array(ordinals, mask=missing if missing.any() else None)
-
-
-def _decode_period(column: Any, memory: Memory, freq: Any) -> Any:
-    array = one_chunk(column)
-    ordinals = memory.values(array, NUMBERS[array.type])
-    if array.null_count:
-        ordinals[nulls_of(array)] = _NAT
-    return pd.arrays.PeriodArray(ordinals, dtype=pd.PeriodDtype(freq))
+# -- intervals, sparse arrays, and NumPy in a pandas array ----------------------------------------------------
 
 
 def _encode_interval(values: Any, pack: PackCells) -> tuple[Any, pa.Array]:
@@ -210,34 +141,10 @@ def _encode_interval(values: Any, pack: PackCells) -> tuple[Any, pa.Array]:
     return ["interval", values.closed, *specs], pa.StructArray.from_arrays(ends, ["left", "right"])
 
 
-def _decode_interval(column: Any, memory: Memory, closed: Any, *specs: dict[str, Any]) -> Any:
+def _decode_interval(column: Any, memory: TableMemory, closed: Any, *specs: dict[str, Any]) -> Any:
     ends = without_nulls(column).flatten()
     left, right = (decode_labels(spec, end, memory) for spec, end in zip(specs, ends, strict=True))
     return pd.arrays.IntervalArray.from_arrays(left, right, closed)
-
-
-# -- Arrow, sparse, and NumPy in a pandas array --------------------------------------------------------------
-
-
-def _encode_arrow(values: Any, _pack: PackCells) -> tuple[Any, Any]:
-    column = _joined(values.__arrow_array__())
-    if _has_nested_dictionary(column.type):
-        msg = f"Arrow cannot write {column.type}: a dictionary within a dictionary; cast it to the type of its values"
-        raise UnsupportedValueError(msg)
-    return (["arrow", str(column.type)] if "extension<" in str(column.type) else "arrow"), column
-
-
-def _has_nested_dictionary(kind: pa.DataType, *, within: bool = False) -> bool:
-    if pa.types.is_dictionary(kind):
-        return within or _has_nested_dictionary(kind.value_type, within=True)
-    return any(_has_nested_dictionary(kind.field(place).type, within=within) for place in range(kind.num_fields))
-
-
-def _decode_arrow(column: Any, _memory: Memory, name: str | None = None) -> Any:
-    if name not in (None, str(column.type)):
-        msg = f"the Arrow extension type {name} is not registered here, so that its column would become {column.type}"
-        raise DecodeError(msg)
-    return pd.arrays.ArrowExtensionArray(column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column]))
 
 
 def _encode_sparse(values: Any, pack: PackCells) -> tuple[Any, Any]:
@@ -250,7 +157,7 @@ def _encode_sparse(values: Any, pack: PackCells) -> tuple[Any, Any]:
     return ["sparse", values.kind, values.fill_value, kind], array
 
 
-def _decode_sparse(column: Any, memory: Memory, layout: Any, fill_value: Any, kind: Any) -> Any:
+def _decode_sparse(column: Any, memory: TableMemory, layout: Any, fill_value: Any, kind: Any) -> Any:
     make: Any = pd.arrays.SparseArray
     return make(decode_array(kind, column, memory), fill_value=fill_value, kind=layout)
 
@@ -260,16 +167,8 @@ def _encode_boxed(values: Any, pack: PackCells) -> tuple[Any, Any]:
     return ["array", kind], array
 
 
-def _decode_boxed(column: Any, memory: Memory, kind: Any) -> Any:
+def _decode_boxed(column: Any, memory: TableMemory, kind: Any) -> Any:
     return pd.arrays.NumpyExtensionArray(decode_array(kind, column, memory))
-
-
-def _decode_geometry(column: Any, _memory: Memory, crs: Any = None, marks: Any = None) -> Any:
-    try:
-        from airflow_xcom.codecs.builtin.geo.columns import decode_geometry
-    except ImportError as error:
-        raise MissingLibraryError("geopandas.GeometryArray", str(error.name).partition(".")[0]) from error
-    return decode_geometry(one_chunk(column), crs, marks or {})
 
 
 # -- labels: one-dimensional indexes -------------------------------------------------------------------------
@@ -287,7 +186,7 @@ def encode_labels(index: Any, pack: PackCells) -> tuple[dict[str, Any], Any]:
     return {key: item for key, item in spec.items() if item is not None} | named, array
 
 
-def decode_labels(spec: dict[str, Any], column: Any, memory: Memory) -> Any:
+def decode_labels(spec: dict[str, Any], column: Any, memory: TableMemory) -> Any:
     """The Index that :func:`encode_labels` was given.
 
     Raises:
@@ -300,7 +199,7 @@ def decode_labels(spec: dict[str, Any], column: Any, memory: Memory) -> Any:
     return index
 
 
-def _decode_index(spec: dict[str, Any], column: Any, memory: Memory) -> Any:
+def _decode_index(spec: dict[str, Any], column: Any, memory: TableMemory) -> Any:
     name = as_dict(spec).get("name")
     if "range" in spec:
         start, stop, step = spec["range"]
@@ -358,7 +257,7 @@ def _is_unbounded(labels: Any) -> bool:
     return isinstance(labels, pd.RangeIndex) and len(labels) > _MOST_UNSEEN
 
 
-def decode_dictionary(spec: dict[str, Any], column: Any, memory: Memory) -> tuple[np.ndarray, Any]:
+def decode_dictionary(spec: dict[str, Any], column: Any, memory: TableMemory) -> tuple[np.ndarray, Any]:
     """The codes and labels that :func:`encode_dictionary` was given.
 
     Raises:
@@ -386,19 +285,19 @@ def _encode_category(values: Any, pack: PackCells) -> tuple[Any, pa.Array]:
     return ["category", spec], array
 
 
-def _decode_category(column: Any, memory: Memory, spec: dict[str, Any]) -> Any:
+def _decode_category(column: Any, memory: TableMemory, spec: dict[str, Any]) -> Any:
     codes, categories = decode_dictionary(spec, column, memory)
     return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(categories, ordered=column.type.ordered))
 
 
 _MASKED = [f"{name}{size}Dtype" for name in ("Int", "UInt") for size in (8, 16, 32, 64)]
 _ENCODERS: dict[type, Callable[[Any, PackCells], tuple[Any, Any]]] = {
-    **{getattr(pd, name): _encode_masked for name in (*_MASKED, "Float32Dtype", "Float64Dtype", "BooleanDtype")},
-    pd.ArrowDtype: _encode_arrow,
+    **{getattr(pd, name): encode_masked for name in (*_MASKED, "Float32Dtype", "Float64Dtype", "BooleanDtype")},
+    pd.ArrowDtype: encode_arrow,
     pd.CategoricalDtype: _encode_category,
-    pd.DatetimeTZDtype: _encode_zoned,
+    pd.DatetimeTZDtype: encode_zoned,
     pd.IntervalDtype: _encode_interval,
-    pd.PeriodDtype: _encode_period,
+    pd.PeriodDtype: encode_period,
     pd.SparseDtype: _encode_sparse,
     pd.StringDtype: _encode_string,
     type(pd.arrays.NumpyExtensionArray(np.empty(0)).dtype): _encode_boxed,
@@ -406,16 +305,16 @@ _ENCODERS: dict[type, Callable[[Any, PackCells], tuple[Any, Any]]] = {
 _DECODERS: dict[str | None, Callable[..., Any]] = {
     None: _decode_implied,
     "array": _decode_boxed,
-    "arrow": _decode_arrow,
+    "arrow": decode_arrow,
     "category": _decode_category,
     "cells": lambda column, memory, tags: decode_cells(one_chunk(column), tags, memory.unpack_cells),
-    "geometry": _decode_geometry,
+    "geometry": decode_geometry,
     "interval": _decode_interval,
-    "masked": _decode_masked,
+    "masked": decode_masked,
     "numpy": decode_with_dtype,
     "object": lambda column, _memory, missing="None": decode_objects(one_chunk(column), missing),
-    "period": _decode_period,
+    "period": decode_period,
     "sparse": _decode_sparse,
     "string": _decode_string,
-    "tz": _decode_zoned,
+    "tz": decode_zoned,
 }

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.pandas.offsets import checked_offset
 from airflow_xcom.codecs.builtin.stdlib.times import checked_zone
+from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
@@ -52,16 +53,24 @@ def _take_string(dtype: Any) -> list[str]:
 
 
 def _make_string(storage: str, missing: str) -> Any:
-    if as_text(missing) == "NA":
-        return pd.StringDtype(as_text(storage))
-    if missing != "NaN":
-        raise ValueError(f"{missing!r} is neither NA nor NaN")
+    return string_dtype(as_text(storage), {"NA": pd.NA, "NaN": np.nan}[as_text(missing)])
+
+
+def string_dtype(storage: str, na_value: Any) -> Any:
+    """Return a string dtype.
+
+    Raises:
+        LibraryVersionError: the pandas installed has no such dtype.
+    """
+    make: Any = pd.StringDtype
+    if na_value is pd.NA:
+        return make(storage)
     try:
-        return pd.StringDtype(storage, na_value=np.nan)
-    except TypeError as error:
+        return make(storage, na_value=na_value)
+    except TypeError as error:  # before pandas 2.3
         if storage == "pyarrow":
-            return pd.StringDtype("pyarrow_numpy")
-        what = "a string dtype in Python objects with NaN"
+            return make("pyarrow_numpy")
+        what = f"the dtype StringDtype({storage!r}, na_value=nan)"
         raise LibraryVersionError(what, "pandas", pd.__version__, "2.3 or newer") from error
 
 
@@ -105,8 +114,4 @@ _MAKE: dict[str, Callable[..., Any]] = {
 }
 
 
-def _shown(value: Any) -> dict[str, Any]:
-    return {"value": str(value)[:100]}
-
-
-CODECS = (Codec("pandas.dtype", (*_MASKED.values(), *_TAKE), _encode_dtype, _decode_dtype, summarize=_shown),)
+CODECS = (Codec("pandas.dtype", (*_MASKED.values(), *_TAKE), _encode_dtype, _decode_dtype, summarize=summarize_text),)

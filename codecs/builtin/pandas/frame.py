@@ -15,9 +15,10 @@ import pyarrow as pa
 from airflow_xcom.codecs.builtin.pandas.blocks import decode_columns, encode_columns
 from airflow_xcom.codecs.builtin.pandas.columns import decode_array, encode_array
 from airflow_xcom.codecs.builtin.pandas.index import decode_index, encode_index, width
-from airflow_xcom.codecs.builtin.pandas.labels import decode_names, encode_names, index_names, text_of, unique
-from airflow_xcom.codecs.builtin.pandas.number_columns import Memory
+from airflow_xcom.codecs.builtin.pandas.labels import decode_names, encode_names, index_names, text_of
+from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
 from airflow_xcom.codecs.builtin.pandas.summary import summarize_array, summarize_frame, summarize_series
+from airflow_xcom.codecs.builtin.summaries import unique
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import EncodeError, LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import Table, with_cells
@@ -48,7 +49,7 @@ def encode_frame(frame: Any, pack: PackCells) -> Table:
 
 def decode_frame(node: Table, _version: int) -> Any:
     """The frame that :func:`encode_frame` was given."""
-    table, meta, memory = node.table, node.meta, Memory(node.memory, node.unpack_cells)
+    table, meta, memory = node.table, node.meta, TableMemory(node.memory, node.unpack_cells)
     spec = meta.get("index")
     count = table.num_columns - (0 if spec is None else width(spec))
     index = _decode_rows(spec, table, count, memory)
@@ -82,7 +83,7 @@ def encode_series(series: Any, pack: PackCells) -> Table:
 
 def decode_series(node: Table, _version: int) -> Any:
     """The series that :func:`encode_series` was given."""
-    table, meta, memory = node.table, node.meta, Memory(node.memory, node.unpack_cells)
+    table, meta, memory = node.table, node.meta, TableMemory(node.memory, node.unpack_cells)
     index = _decode_rows(meta.get("index"), table, 1, memory)
     values = decode_array(meta.get("kind"), table.column(0), memory)
     series = pd.Series(values, index=index, dtype=values.dtype, name=meta.get("name"), copy=False)
@@ -122,7 +123,7 @@ def _encode_rows(data: Any, names: list[str], arrays: list[Any], pack: PackCells
     return spec
 
 
-def _decode_rows(spec: dict[str, Any] | None, table: pa.Table, first: int, memory: Memory) -> Any:
+def _decode_rows(spec: dict[str, Any] | None, table: pa.Table, first: int, memory: TableMemory) -> Any:
     index = pd.RangeIndex(table.num_rows) if spec is None else decode_index(spec, table.columns[first:], memory)
     if table.num_columns and len(index) != table.num_rows:
         msg = f"{len(index)} labels for {table.num_rows} rows"
@@ -159,7 +160,7 @@ def encode_values(values: Any, pack: PackCells) -> Table:
 
 def decode_values(node: Table, _version: int) -> Any:
     """The pandas array that :func:`encode_values` was given."""
-    values = decode_array(node.meta.get("kind"), node.table.column(0), Memory(node.memory, node.unpack_cells))
+    values = decode_array(node.meta.get("kind"), node.table.column(0), TableMemory(node.memory, node.unpack_cells))
     if isinstance(values, np.ndarray):
         values = pd.array(values, dtype=values.dtype, copy=False)
     freq = node.meta.get("freq")

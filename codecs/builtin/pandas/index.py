@@ -17,7 +17,7 @@ from airflow_xcom.codecs.builtin.pandas.columns import (
     encode_dictionary,
     encode_labels,
 )
-from airflow_xcom.codecs.builtin.pandas.number_columns import Memory
+from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
 from airflow_xcom.codecs.builtin.pandas.summary import summarize_array
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.nodes import Table, as_dict, with_cells
@@ -56,7 +56,7 @@ def width(spec: dict[str, Any]) -> int:
     return 0 if "range" in spec else 1
 
 
-def decode_index(spec: dict[str, Any], columns: Sequence[Any], memory: Memory) -> Any:
+def decode_index(spec: dict[str, Any], columns: Sequence[Any], memory: TableMemory) -> Any:
     """The Index that :func:`encode_index` was given."""
     if "levels" not in as_dict(spec):
         return decode_labels(spec, columns[0] if columns else None, memory)
@@ -75,8 +75,8 @@ def _encode(index: Any, pack: PackCells) -> dict[str, Any] | Table:
 
 def _decode(node: dict[str, Any] | Table, _version: int) -> Any:
     if isinstance(node, Table):
-        return decode_index(node.meta, node.table.columns, Memory(node.memory, node.unpack_cells))
-    return decode_index(node, [], Memory(None))
+        return decode_index(node.meta, node.table.columns, TableMemory(node.memory, node.unpack_cells))
+    return decode_index(node, [], TableMemory(None))
 
 
 _TYPES = (

@@ -8,14 +8,15 @@ import pandas as pd
 import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.pandas.columns import decode_labels, encode_labels
-from airflow_xcom.codecs.builtin.pandas.number_columns import Memory
+from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
+from airflow_xcom.codecs.builtin.summaries import escaped, unique
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from airflow_xcom.codecs.nodes import PackCells
 
-__all__ = ["decode_names", "encode_names", "index_names", "text_of", "unique"]
+__all__ = ["decode_names", "encode_names", "index_names", "text_of"]
 
 
 _LIBRARIES = frozenset(
@@ -46,7 +47,7 @@ def decode_names(spec: dict[str, Any], names: list[str]) -> Any:
     Raises:
         ValueError: there are not as many as fields.
     """
-    return decode_labels(spec, pa.array(names, pa.large_string()), Memory(None))
+    return decode_labels(spec, pa.array(names, pa.large_string()), TableMemory(None))
 
 
 def index_names(index: Any) -> Iterator[str]:
@@ -57,7 +58,7 @@ def index_names(index: Any) -> Iterator[str]:
 
 def text_of(label: Any) -> str:
     """A label as text that every Arrow library takes for a name, and every JSON column for a text."""
-    return _shown(label).replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+    return escaped(_shown(label))
 
 
 def _shown(label: Any) -> str:
@@ -70,17 +71,3 @@ def _shown(label: Any) -> str:
         return str(label) if type(label).__module__.partition(".")[0] in _LIBRARIES else type(label).__name__
     except (ValueError, NotImplementedError):  # times without a unit, and those of far years
         return type(label).__name__
-
-
-def unique(names: Iterable[str], taken: set[str]) -> list[str]:
-    """Each name, with a number behind it where it is taken; adds them to ``taken``."""
-    counts: dict[str, int] = {}
-    result = []
-    for name in names:
-        candidate = name
-        while candidate in taken:
-            counts[name] = counts.get(name, 0) + 1
-            candidate = f"{name}_{counts[name]}"
-        taken.add(candidate)
-        result.append(candidate)
-    return result

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from airflow_xcom.codecs.builtin.numpy.dtypes import dtype_to_text, text_to_dtype
 from airflow_xcom.codecs.errors import UnsupportedTypeError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NUMBERS",
-    "Memory",
+    "TableMemory",
     "decode_ticks",
     "decode_typed",
     "decode_with_dtype",
@@ -41,7 +42,7 @@ _NATIVE = {*_FIXED.values(), np.dtype("?")}
 _KINDS = "iufcmM"  # of numpy.dtype.kind: what has no objects in it
 
 
-class Memory:
+class TableMemory:
     """The writable memory that the columns of a decoded table lie in, and what unpacks the cells of objects there."""
 
     def __init__(self, memory: memoryview | None, unpack_cells: Any = None) -> None:
@@ -134,7 +135,7 @@ def encode_numbers(values: np.ndarray) -> tuple[Any, pa.Array]:
         UnsupportedTypeError: the dtype is of something else.
     """
     values = np.ascontiguousarray(values)
-    text = _text_of(values.dtype)
+    text = dtype_to_text(values.dtype)
     if values.dtype in _NATIVE and ":" not in text:
         return None, pa.array(values, from_pandas=False)
     kind = ["numpy", text]
@@ -150,23 +151,9 @@ def encode_numbers(values: np.ndarray) -> tuple[Any, pa.Array]:
     raise UnsupportedTypeError(msg)
 
 
-def _text_of(dtype: np.dtype[Any]) -> str:
-    """How a kind names a dtype: with its C type where that is not the one that ``dtype.str`` stands for (long long)."""
-    text = dtype.str
-    return f"{text}:{dtype.char}" if dtype.kind in "iu" and np.dtype(text).char != dtype.char else text
-
-
-def _dtype_of(text: str) -> np.dtype[Any]:
-    plain, _, code = text.partition(":")
-    dtype = np.dtype(plain)
-    if code and np.dtype(code).newbyteorder(dtype.byteorder) == dtype:  # not so where a long has other bytes
-        return np.dtype(code).newbyteorder(dtype.byteorder)
-    return dtype
-
-
-def decode_with_dtype(column: Any, memory: Memory, text: str) -> np.ndarray:
+def decode_with_dtype(column: Any, memory: TableMemory, text: str) -> np.ndarray:
     """The array of the kind ``["numpy", text]``."""
-    dtype = _dtype_of(text)
+    dtype = text_to_dtype(text)
     if dtype.kind not in _KINDS:
         msg = f"{text!r} is not a dtype of numbers or times"
         raise ValueError(msg)
@@ -180,7 +167,7 @@ def decode_with_dtype(column: Any, memory: Memory, text: str) -> np.ndarray:
     return values.view(dtype) if values.dtype == dtype else values.astype(dtype)
 
 
-def decode_typed(column: Any, memory: Memory) -> np.ndarray:
+def decode_typed(column: Any, memory: TableMemory) -> np.ndarray:
     """The array whose dtype the Arrow type says.
 
     Raises:
@@ -196,7 +183,7 @@ def decode_typed(column: Any, memory: Memory) -> np.ndarray:
     return memory.values(array, NUMBERS[array.type])
 
 
-def decode_ticks(column: Any, memory: Memory) -> np.ndarray:
+def decode_ticks(column: Any, memory: TableMemory) -> np.ndarray:
     """Times and durations, with or without a zone, as NumPy counts them; null is NaT."""
     array = one_chunk(column)
     letter = "m" if pa.types.is_duration(array.type) else "M"
@@ -208,7 +195,7 @@ def decode_ticks(column: Any, memory: Memory) -> np.ndarray:
     return values
 
 
-def find_numbers(column: pa.ChunkedArray, memory: Memory) -> tuple[np.dtype[Any], int] | None:
+def find_numbers(column: pa.ChunkedArray, memory: TableMemory) -> tuple[np.dtype[Any], int] | None:
     """The dtype of a column of numbers or times without nulls, and where in memory it lies; None if it is another."""
     dtype = _FIXED.get(column.type)
     if dtype is None or column.num_chunks != 1:

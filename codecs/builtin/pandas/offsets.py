@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from pandas.tseries import offsets
 
+from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_list
@@ -80,8 +81,4 @@ def checked_offset(freq: Any) -> Any:
     return freq
 
 
-def _shown(value: Any) -> dict[str, Any]:
-    return {"value": str(value)[:100]}
-
-
-CODECS = (Codec("pandas.offsets", tuple(_OFFSETS.values()), _encode_offset, _decode_offset, summarize=_shown),)
+CODECS = (Codec("pandas.offsets", tuple(_OFFSETS.values()), _encode_offset, _decode_offset, summarize=summarize_text),)

@@ -17,6 +17,7 @@ from airflow_xcom.codecs.builtin.pandas import dtypes as pandas_dtypes
 from airflow_xcom.codecs.builtin.pandas import offsets as pandas_offsets
 from airflow_xcom.codecs.builtin.pandas.offsets import checked_offset
 from airflow_xcom.codecs.builtin.stdlib.times import checked_zone
+from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
@@ -107,17 +108,13 @@ def _decode_na(_node: None, _version: int) -> Any:
     return pd.NA
 
 
-def _shown(value: Any) -> dict[str, Any]:
-    return {"value": str(value)[:100]}
-
-
 CODECS = (
-    Codec("pandas.Timestamp", (pd.Timestamp,), _encode_timestamp, _decode_timestamp, summarize=_shown),
-    Codec("pandas.Timedelta", (pd.Timedelta,), _encode_timedelta, _decode_timedelta, summarize=_shown),
-    Codec("pandas.Period", (pd.Period,), _encode_period, _decode_period, summarize=_shown),
-    Codec("pandas.Interval", (pd.Interval,), _encode_interval, _decode_interval, summarize=_shown),
-    Codec("pandas.NaT", (type(pd.NaT),), _encode_missing, _decode_nat, summarize=_shown),
-    Codec("pandas.NA", (type(pd.NA),), _encode_missing, _decode_na, summarize=_shown),
+    Codec("pandas.Timestamp", (pd.Timestamp,), _encode_timestamp, _decode_timestamp, summarize=summarize_text),
+    Codec("pandas.Timedelta", (pd.Timedelta,), _encode_timedelta, _decode_timedelta, summarize=summarize_text),
+    Codec("pandas.Period", (pd.Period,), _encode_period, _decode_period, summarize=summarize_text),
+    Codec("pandas.Interval", (pd.Interval,), _encode_interval, _decode_interval, summarize=summarize_text),
+    Codec("pandas.NaT", (type(pd.NaT),), _encode_missing, _decode_nat, summarize=summarize_text),
+    Codec("pandas.NA", (type(pd.NA),), _encode_missing, _decode_na, summarize=summarize_text),
     *pandas_offsets.CODECS,
     *pandas_dtypes.CODECS,
 )

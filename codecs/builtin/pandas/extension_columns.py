@@ -1,0 +1,139 @@
+"""Columns of pandas' extension dtypes as Arrow arrays, and back without a copy: those that hold no other column.
+
+Each ``encode_…`` returns the *kind* and the Arrow array of a pandas array; see :mod:`.columns`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from airflow_xcom.codecs.builtin.pandas.number_columns import (
+    NUMBERS,
+    TableMemory,
+    decode_ticks,
+    encode_numbers,
+    nulls_of,
+    one_chunk,
+)
+from airflow_xcom.codecs.builtin.stdlib.times import checked_zone
+from airflow_xcom.codecs.errors import DecodeError, MissingLibraryError, UnsupportedValueError
+
+if TYPE_CHECKING:
+    from airflow_xcom.codecs.nodes import PackCells
+
+__all__ = [
+    "decode_arrow",
+    "decode_geometry",
+    "decode_masked",
+    "decode_period",
+    "decode_zoned",
+    "encode_arrow",
+    "encode_masked",
+    "encode_period",
+    "encode_zoned",
+    "joined",
+]
+
+_NAT = np.iinfo(np.int64).min  # the ordinal of NaT
+
+
+# -- nullable numbers ----------------------------------------------------------------------------------------
+
+
+def encode_masked(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
+    data, mask = np.ascontiguousarray(values._data), values._mask  # noqa: SLF001 - no public way without a copy
+    if data.dtype == bool:
+        data = data & ~mask  # a bit under a null would not come back
+    return "masked", pa.array(data, mask=mask if mask.any() else None, from_pandas=False)
+
+
+def decode_masked(column: Any, memory: TableMemory) -> Any:
+    array = one_chunk(column)
+    if array.type == pa.bool_():
+        bits = array.fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003 - the name differs by version
+        return pd.arrays.BooleanArray(bits, nulls_of(array))
+    values = memory.values(array, NUMBERS[array.type])
+    holder = pd.arrays.FloatingArray if values.dtype.kind == "f" else pd.arrays.IntegerArray
+    return holder(values, nulls_of(array))
+
+
+# -- zoned times and periods --------------------------------------------------------------------------------
+
+
+def encode_zoned(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
+    dtype = values.dtype
+    _, ticks = encode_numbers(values.asi8.view(f"M8[{dtype.unit}]"))
+    return ["tz", dtype.tz], ticks.view(pa.timestamp(dtype.unit, _zone_name(dtype.tz)))
+
+
+def _zone_name(zone: Any) -> str:
+    """A name that other tools know; the instants are the same under ``UTC``, and Polars panics at an unknown name."""
+    name = str(getattr(zone, "key", None) or getattr(zone, "zone", None) or "UTC")
+    try:
+        return ZoneInfo(name).key
+    except (KeyError, ValueError, OSError):
+        return "UTC"
+
+
+def decode_zoned(column: Any, memory: TableMemory, zone: Any) -> Any:
+    dtype = pd.DatetimeTZDtype(column.type.unit, checked_zone(zone))
+    return pd.array(decode_ticks(column, memory).view(np.int64), dtype=dtype, copy=False)
+
+
+def encode_period(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
+    ordinals = np.ascontiguousarray(values.asi8)
+    missing = ordinals == _NAT
+    return ["period", values.dtype.freq], pa.array(ordinals, mask=missing if missing.any() else None)
+
+
+def decode_period(column: Any, memory: TableMemory, freq: Any) -> Any:
+    array = one_chunk(column)
+    ordinals = memory.values(array, NUMBERS[array.type])
+    if array.null_count:
+        ordinals[nulls_of(array)] = _NAT
+    return pd.arrays.PeriodArray(ordinals, dtype=pd.PeriodDtype(freq))
+
+
+# -- Arrow and geometries ------------------------------------------------------------------------------------
+
+
+def joined(column: Any) -> Any:
+    """Return one chunk if possible: several would split all columns of the table into record batches."""
+    try:
+        return one_chunk(column)
+    except pa.ArrowInvalid:  # 32-bit offsets cannot address the text of all chunks together
+        return column
+
+
+def encode_arrow(values: Any, _pack: PackCells) -> tuple[Any, Any]:
+    column = joined(values.__arrow_array__())
+    if _has_nested_dictionary(column.type):
+        msg = f"Arrow cannot write {column.type}: a dictionary within a dictionary; cast it to the type of its values"
+        raise UnsupportedValueError(msg)
+    return (["arrow", str(column.type)] if "extension<" in str(column.type) else "arrow"), column
+
+
+def _has_nested_dictionary(kind: pa.DataType, *, within: bool = False) -> bool:
+    if pa.types.is_dictionary(kind):
+        return within or _has_nested_dictionary(kind.value_type, within=True)
+    return any(_has_nested_dictionary(kind.field(place).type, within=within) for place in range(kind.num_fields))
+
+
+def decode_arrow(column: Any, _memory: TableMemory, name: str | None = None) -> Any:
+    if name not in (None, str(column.type)):
+        msg = f"the Arrow extension type {name} is not registered here, so that its column would become {column.type}"
+        raise DecodeError(msg)
+    return pd.arrays.ArrowExtensionArray(column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column]))
+
+
+def decode_geometry(column: Any, _memory: TableMemory, crs: Any = None, marks: Any = None) -> Any:
+    try:
+        from airflow_xcom.codecs.builtin.geo.columns import decode_geometry
+    except ImportError as error:
+        raise MissingLibraryError("geopandas.GeometryArray", str(error.name).partition(".")[0]) from error
+    return decode_geometry(one_chunk(column), crs, marks or {})

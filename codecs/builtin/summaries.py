@@ -1,0 +1,75 @@
+"""What people see of a value in a row: its text, or shape, dtypes and the first cells as short texts."""
+
+from __future__ import annotations
+
+import reprlib
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["DTYPES", "ROWS", "escaped", "summarize_columns", "summarize_text", "unique"]
+
+ROWS, DTYPES = 3, 20  # that are shown
+_COLUMNS, _CHARACTERS = 10, 40
+
+
+def summarize_text(value: Any) -> dict[str, Any]:
+    """Return a value as text."""
+    return {"value": str(value)[:100]}
+
+
+def summarize_columns(shape: list[int], columns: Iterable[tuple[Any, Any, Iterable[Any]]]) -> dict[str, Any]:
+    """Return the shape, the dtypes of the first columns and the first rows.
+
+    Args:
+        shape: rows, and columns if there may be several.
+        columns: the name, the dtype and the cells of each, read only as far as they are shown.
+    """
+    names: list[str] = []
+    dtypes: list[str] = []
+    cells: list[list[str]] = []
+    for name, dtype, column in islice(columns, DTYPES):
+        names.append(_brief(name))
+        dtypes.append(_brief(dtype))
+        if len(cells) < _COLUMNS:
+            cells.append([_brief(cell) for cell in islice(column, ROWS)])
+    by_name = dict(zip(unique(names, set()), dtypes, strict=True))
+    return {"shape": shape, "dtypes": by_name, "head": [list(row) for row in zip(*cells, strict=True)]}
+
+
+def _brief(value: Any) -> str:
+    """Return a few characters for people; never raise."""
+    try:
+        text = _text_maker(value)(value)
+    except Exception:  # noqa: BLE001 - an object of the user's may raise anything
+        text = f"<{type(value).__qualname__}>"
+    text = escaped(text[: _CHARACTERS + 1])
+    return text if len(text) <= _CHARACTERS else text[: _CHARACTERS - 1] + "…"
+
+
+def _text_maker(value: Any) -> Any:
+    """Return what gives a short text and leaves the value as it is: ``str`` changes a sparse array."""
+    if isinstance(value, list | tuple | dict | set | bytes):
+        return reprlib.repr
+    return repr if type(value).__module__.startswith("scipy.sparse") else str
+
+
+def escaped(text: str) -> str:
+    """Return text as every Arrow library and every JSON column takes it: Arrow's C interface ends a name at U+0000."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
+def unique(names: Iterable[str], taken: set[str]) -> list[str]:
+    """Return each name, with a number behind it where it is taken; add them to ``taken``."""
+    counts: dict[str, int] = {}
+    result = []
+    for name in names:
+        candidate = name
+        while candidate in taken:
+            counts[name] = counts.get(name, 0) + 1
+            candidate = f"{name}_{counts[name]}"
+        taken.add(candidate)
+        result.append(candidate)
+    return result
