@@ -1,4 +1,4 @@
-"""Compressions and thresholds with one's own data in one's own store, and the settings that this speaks for."""
+"""Measure compressions and thresholds on data and a store of your own, and recommend settings."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["advise", "read"]
 
 COMPRESSIONS = ("none", "lz4", "zstd:1", "zstd:3", "auto")
-AS_FAST = 1.1  # within so much of the fastest, the smallest is preferred: medians do not tell less apart
-# A row goes through the API server in one request, and the task waits for it: beyond this it belongs into a store,
-# however far that is.
+AS_FAST = 1.1  # times the fastest: medians do not show smaller differences
+# A row goes through the API server in one request while the task waits: what is larger belongs in a store.
 THRESHOLDS = (4096, 16384, 49152, 262144)
 
 
 def advise(options: argparse.Namespace) -> int:
-    """Measure, print the tables, and the lines for the configuration."""
+    """Measure, and print the tables and the lines for the configuration."""
     # As Airflow's own commands do: connections then come from the metadata database too (3.2 on).
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     value = read(options.data)
@@ -59,7 +58,7 @@ def advise(options: argparse.Namespace) -> int:
 
 
 def read(path: Path) -> Any:
-    """The value of a file; nothing is ever unpickled."""
+    """Return the value of a file; nothing is ever unpickled."""
     import numpy as np
     import pandas as pd
 
@@ -72,7 +71,7 @@ def read(path: Path) -> Any:
         ".npy": lambda file: np.load(file, allow_pickle=False),
     }
     if path.suffix.lower() not in readers:
-        sys.exit(f"{path}: give a file that ends with {', '.join(readers)}; pickles are never read, for that runs them")
+        sys.exit(f"{path}: give a file that ends with one of {', '.join(readers)}; reading a pickle would run code")
     try:
         return readers[path.suffix.lower()](path)
     except (OSError, ValueError) as error:
@@ -81,7 +80,7 @@ def read(path: Path) -> Any:
 
 @dataclass(frozen=True)
 class Own:
-    """One's own value, as a workload."""
+    """A value of your own, as a workload."""
 
     label: str
     value: Any
@@ -90,15 +89,15 @@ class Own:
 
     @property
     def name(self) -> str:
-        """For the report."""
+        """Return the name in the report."""
         return f"{self.family}, {self.label}"
 
     def make(self) -> Any:
-        """The value."""
+        """Return the value."""
         return self.value
 
     def part(self, count: int) -> Any:
-        """Its beginning."""
+        """Return its first rows, elements or items."""
         return _head(self.value, count / max(_length(self.value), 1))
 
 
@@ -107,7 +106,7 @@ def _length(value: Any) -> int:
 
 
 def _head(value: Any, share: float) -> Any:
-    """The beginning of a value, in rows, elements or items."""
+    """Return the first rows, elements or items of a value."""
     count = max(int(_length(value) * min(share, 1.0)), 1)
     if isinstance(value, dict):
         return dict(list(value.items())[:count])
@@ -115,7 +114,7 @@ def _head(value: Any, share: float) -> Any:
 
 
 class Stored(Ours):
-    """The backend with some options, in a store that may be far away."""
+    """The backend with some options, over a store that may be remote."""
 
     in_memory = False
 
@@ -144,14 +143,14 @@ def _refuse_faults(result: Result) -> None:
 
 
 def _compression(result: Result) -> str:
-    """The smallest of those that are as fast as the fastest."""
+    """Return the compression that writes least, of those that are about as fast as the fastest."""
     times = {way: found.median(BOTH) or 0.0 for way, found in result.ways.items()}
     fast = [way for way, taken in times.items() if taken <= AS_FAST * min(times.values())]
     return min(fast, key=lambda way: result.ways[way].disk)
 
 
 def _threshold(parts: dict[int, Result]) -> int:
-    """The largest size up to which the row is no slower than the store; 0 if the store always is faster."""
+    """Return the largest size up to which the row is no slower than the store; 0 if the store is always faster."""
     threshold = 0
     for limit, result in parts.items():
         row, store = (result.ways[way].median(BOTH) for way in ("row", "store"))
@@ -186,10 +185,10 @@ def _thresholds(parts: dict[int, Result]) -> Table:
         for limit, result in parts.items()
     ]
     about = (
-        "The beginning of the data, push and pull, in the row or in the store. What the database takes to hold the row "
-        f"is not in it, so that nothing above {size(THRESHOLDS[-1])} is recommended."
+        "Push and pull of the first part of the data, in the row or in the store. The time of the database is not "
+        f"included, so nothing above {size(THRESHOLDS[-1])} is recommended."
     )
-    return Table("Thresholds", about, ("of about", "in the row", "in the store"), rows)
+    return Table("Thresholds", about, ("size", "in the row", "in the store"), rows)
 
 
 def _lines(store: str | None, compression: str, threshold: int) -> str:

@@ -1,7 +1,7 @@
 """Measure this distribution beside pickle-5 and others, and write a report.
 
-Every workload goes there and back through the backend, and is encoded and decoded in memory alone; so do the ways that
-it is compared with.  Quote ratios, not milliseconds: the machine decides those.
+Every workload is pushed and pulled through the backend, and encoded and decoded in memory; the same is done with each
+way that it is compared with.  Quote ratios, not milliseconds, which depend on the machine.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ QUICK_SIZES = ["10 KB", "1 MB"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; the exit code is 1 if ours refused or changed a value."""
+    """Run the command line; return 1 if this distribution refused or changed a value, otherwise 0."""
     called = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(called, argparse.Namespace(called=called))
     if options.profile:
@@ -166,7 +166,7 @@ def _profile(options: argparse.Namespace) -> int:
 
 
 def _without_folders(called: Sequence[str]) -> str:
-    """The options, without the folders of the machine that they name."""
+    """Return the options without the folders of this machine that they name."""
     options = list(called)
     for name in ("--folder", "--report"):
         if name in options:
@@ -180,7 +180,7 @@ def _is_wanted(name: str, texts: list[str]) -> bool:
 
 
 def _progress(title: str) -> Callable[[str], None]:
-    """Shows how far it is, on one line of a terminal that is written over."""
+    """Return a function that shows the progress on one line of a terminal, over what it wrote before."""
     if not sys.stderr.isatty():
         return lambda _: None
     return lambda text: print(f"\r\x1b[K{f'{title}: {text}' if text else ''}", end="", file=sys.stderr, flush=True)

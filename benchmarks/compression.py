@@ -80,7 +80,7 @@ def write(value: Any, choice: str, path: Path) -> None:
 
 
 def read(value: Any, choice: str, path: Path) -> Any:
-    """The value again, from a private map of the file, as the file store does."""
+    """Return the value from a private map of the file, as the file store does."""
     if choice == PARQUET:
         return pd.read_parquet(path)
     form = "arrow" if isinstance(value, pd.DataFrame) else "msgpack"

@@ -53,13 +53,13 @@ class _Watch:
         self._began = time.perf_counter()
 
     def note(self, part: str) -> None:
-        """What came before was this part; the next begins now."""
+        """End the part of this name, and begin the next."""
         now = time.perf_counter()
         self.seconds[part] = now - self._began
         self._began = time.perf_counter()
 
     def skip(self) -> None:
-        """What came before was no part."""
+        """Begin the next part, and count nothing before it."""
         self._began = time.perf_counter()
 
 

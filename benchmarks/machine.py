@@ -54,7 +54,7 @@ def facts(folder: Path) -> dict[str, str]:
 
 
 def after() -> dict[str, str]:
-    """What is known at the end."""
+    """Return the facts that are known at the end."""
     return {"load after": _load()}
 
 
@@ -69,7 +69,7 @@ def _processor() -> str:
 
 
 def _file_system(folder: Path) -> str:
-    """The type of the file system that the files are in: flushing costs nothing where it is in memory."""
+    """Return the type of the file system of the files: one in memory makes flushing free."""
     mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
     inside = [mount for mount in mounts if folder.resolve().is_relative_to(mount[1])]
     return max(inside, key=lambda mount: len(mount[1]))[2]
@@ -88,7 +88,7 @@ def imports(repeats: int) -> dict[str, list[float]]:
 
 
 def _seconds(code: str) -> float:
-    """What code prints at last, in a process that keeps bytecode, as installed packages have it."""
+    """Return the last line that code prints in a process that uses compiled bytecode, as installed packages do."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     return float(done.stdout.split()[-1])

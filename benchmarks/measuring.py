@@ -93,12 +93,12 @@ def prepare_imports() -> None:
 def measure(
     workload: Workload, ways: tuple[type[Way], ...], effort: Effort, base: Path, tell: Callable[..., None]
 ) -> Any:
-    """The :class:`Result` of one workload."""
+    """Return the :class:`Result` of one workload."""
     return forked(_measure, workload, ways, effort, base, tell)
 
 
 def forked(act: Callable[..., Any], *arguments: Any) -> Any:
-    """What ``act`` gives in a process of its own, which ends with it.
+    """Return what ``act`` returns in a process of its own, which then ends.
 
     Raises:
         RuntimeError: it failed; the message has its traceback.
@@ -187,14 +187,14 @@ class _Helper:
         self._first: dict[str, Any] = {}
 
     def begin(self) -> None:
-        """The run that warms it up."""
+        """Run once to warm it up."""
         self._first = self._ask("begin")
         self.found.differs = self._first.get("differs")
         self.found.disk = self._first.get("disk", 0)
         self.found.extra = self._first.get("extra", {})
 
     def round(self, effort: Effort) -> None:
-        """One round; a way that takes longer than all its rounds should is measured by the run that warmed it up."""
+        """Run one round; if the warm-up took longer than all rounds should, use its times instead."""
         took = sum(self._first["seconds"].values())
         if took > effort.seconds:
             self._note({part: [seconds] for part, seconds in self._first["seconds"].items()})
@@ -232,7 +232,7 @@ _HANGS = {"refused": f"nothing happened for {PATIENCE} seconds"}
 
 
 def _serve(connection: Connection, made: type[Way], folder: Path, value: Any, small: Any) -> None:
-    """Do what the other end says, until it says None: that it hangs up is not seen, for every fork shares it."""
+    """Do what the other end says, until it says None; its hanging up is not seen, because every fork shares it."""
     _be_quiet(folder)
     way = made(folder)
     while (asked := connection.recv()) is not None:
@@ -244,7 +244,7 @@ def _serve(connection: Connection, made: type[Way], folder: Path, value: Any, sm
 
 
 def _be_quiet(folder: Path) -> None:
-    """Let nothing that a library prints into the report."""
+    """Keep what libraries print out of the report."""
     sys.stdout.flush()
     log = os.open(folder.with_suffix(".log"), os.O_WRONLY | os.O_CREAT)
     os.dup2(log, 1)
@@ -266,7 +266,7 @@ def _begin(way: Way, value: Any, small: Any) -> dict[str, Any]:
 
 
 def _batch(way: Way, value: Any, count: int) -> dict[str, Any]:
-    """First through the store, then in memory: what each leaves in the caches would slow down the other."""
+    """Measure the store first and memory then: what each leaves in the caches would slow down the other."""
     found: dict[str, list[float]] = {}
     for act in (_once, _in_memory):
         gc.collect()
@@ -277,7 +277,7 @@ def _batch(way: Way, value: Any, count: int) -> dict[str, Any]:
 
 
 def _once(way: Way, value: Any, facts: dict[str, Any] | None = None) -> dict[str, float]:
-    """The value there and back: the seconds of each part, and what is to be known of it into ``facts``."""
+    """Push and pull the value; return the seconds of each part, and put memory, size and value into ``facts``."""
     clock = time.perf_counter
     began = clock()
     row = way.push(value)

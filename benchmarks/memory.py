@@ -1,4 +1,4 @@
-"""The memory of this process as the operating system counts it."""
+"""The memory of this process, as the operating system counts it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PROCESS = Path("/proc/self")
 
 
 def forget_peak() -> bool:
-    """Let the peak be what is resident now (proc(5), ``clear_refs``); False where the system does not let us."""
+    """Reset the peak to what is resident now (proc(5), ``clear_refs``); return False if the system forbids it."""
     try:
         (PROCESS / "clear_refs").write_text("5")
     except OSError:
@@ -19,12 +19,12 @@ def forget_peak() -> bool:
 
 
 def current() -> int:
-    """The resident bytes, those of mapped files included."""
+    """Return the resident bytes, with those of mapped files."""
     return _status("VmRSS")
 
 
 def peak() -> int:
-    """The most that was resident since the peak was forgotten."""
+    """Return the most bytes that were resident since the last reset."""
     return _status("VmHWM")
 
 

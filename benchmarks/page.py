@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: no script, no style sheet, no picture from elsewhere."""
+"""The report as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ img { max-width: 100%; height: auto }
 
 
 def page(tables: Iterable[Table], plots: Mapping[str, bytes]) -> str:
-    """The page; ``plots`` are SVG by title, and stand behind the first table."""
+    """Return the page; ``plots`` (title -> SVG) come after the first table."""
     first, *rest = tables
     sections = [
         ("Targets", _section(first)),
@@ -65,7 +65,7 @@ def _plots(plots: Mapping[str, bytes]) -> str:
 
 
 def _figure(title: str, data: bytes) -> str:
-    # As a picture of its own, for the names in one SVG would clash with those in the next.
+    # An image of its own: the ids of inline SVGs would clash.
     source = f"data:image/svg+xml;base64,{base64.b64encode(data).decode()}"
     return f'<figure><img alt="{escape(title)}" src="{source}"><figcaption>{escape(title)}</figcaption></figure>'
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot", "png", "svg"]
 
-# Okabe and Ito's colours, which colour-blind people tell apart too; what is alike has one colour and another line.
+# Okabe and Ito's colours, which colour-blind people can tell apart; variants share a colour and differ in the line.
 STYLES: dict[str, tuple[str, str, str]] = {
     "ours": ("#000000", "-", "o"),
     "ours, auto": ("#000000", "--", "o"),
@@ -36,7 +36,7 @@ PANELS = (("push and pull", BOTH), ("encode and decode, in memory", MEMORY))
 
 
 def plot(family: str, results: Sequence[Result]) -> Any:
-    """A figure with a line for each way; a way that changes the value is drawn thin."""
+    """Return a figure with a line for each way; a way that changes the value is drawn thin."""
     from matplotlib.figure import Figure  # not pyplot, which keeps state and looks for a display
 
     figure = Figure(figsize=(12, 5.2))
@@ -77,14 +77,14 @@ def _line(axes: Any, way: str, results: Sequence[Result], parts: Sequence[str]) 
 
 
 def png(figure: Any) -> bytes:
-    """For other pages."""
+    """Return the figure as PNG, for other pages."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
 
 
 def svg(figure: Any) -> bytes:
-    """For the report; its text stays text."""
+    """Return the figure as SVG, for the report; its text stays text."""
     import matplotlib as mpl
 
     buffer = io.BytesIO()

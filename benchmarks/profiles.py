@@ -25,9 +25,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def profiled(workload: Workload, folder: Path) -> str:
-    """A table in Markdown: medians of milliseconds, each part done alone, and functions by their own time.
+    """Return a Markdown table of the median milliseconds of each part alone, and of the functions by their own time.
 
-    The functions are those of ``encode`` and ``decode``, under a profiler, which makes calls dearer than they are.
+    The functions are those of ``encode`` and ``decode`` under a profiler, which makes calls slower than they are.
     """
     value = workload.make()
     ours = Ours(folder)
@@ -56,7 +56,7 @@ def _line(name: str, seconds: float, whole: float) -> str:
 
 
 def _functions(act: Callable[[], Any]) -> list[tuple[str, float]]:
-    """Function -> share of the time, the largest first."""
+    """Return function -> share of the time, the largest first."""
     profile = cProfile.Profile()
     profile.runcall(act)
     stats: Any = pstats.Stats(profile)

@@ -1,4 +1,4 @@
-"""How reads from S3 gain from being side by side, and from being parts, on a SeaweedFS of one's own.
+"""Measure what concurrent and partial reads from S3 save, with a local SeaweedFS.
 
 ``python benchmarks/reads.py`` pushes 1,000 values that a mapped task might give, and pulls them one by one and with
 ``get_all``, through a proxy in a process of its own that adds 5 ms to every request.  ``--frame`` pushes a float64
@@ -33,7 +33,7 @@ BUCKET = "xcom"
 
 @contextmanager
 def between(endpoint: str, delay: float) -> Iterator[subprocess.Popen[str]]:
-    """A proxy in a process of its own, whose first line is its address; asked by a line, it says what it counted."""
+    """Run a proxy in a process of its own: it prints its address, then for each line that it reads what it counted."""
     command = [sys.executable, __file__, "--proxy", endpoint, "--delay", str(delay)]
     process = subprocess.Popen(command, stdin=-1, stdout=-1, text=True)
     try:
@@ -43,7 +43,7 @@ def between(endpoint: str, delay: float) -> Iterator[subprocess.Popen[str]]:
 
 
 class Relay(asyncio.Protocol):
-    """One end of a connection through the proxy; what goes to the server waits for the delay."""
+    """One end of a connection through the proxy; data to the server waits for the delay."""
 
     counts: ClassVar[dict[str, int]] = {"requests": 0, "sent": 0}
 
@@ -62,7 +62,7 @@ class Relay(asyncio.Protocol):
             self.task.add_done_callback(self.connected)
 
     def connected(self, task: Any) -> None:
-        """Send what came before."""
+        """Send what arrived before the other end was connected."""
         self.other = task.result()[1]
         for data in self.early:
             self.data_received(data)
@@ -101,13 +101,13 @@ async def serve(endpoint: str, delay: float) -> None:
 
 
 def counted(proxy: subprocess.Popen[str]) -> dict[str, int]:
-    """What the proxy has counted since the last time."""
+    """Return what the proxy has counted since the last call."""
     print(file=proxy.stdin, flush=True)
     return dict(json.loads(proxy.stdout.readline()))  # type: ignore[union-attr]
 
 
 def backend(server: Any, endpoint: str) -> Any:
-    """The backend with everything offloaded to S3."""
+    """Return the backend, with every value offloaded to S3."""
     extra = {"endpoint_url": endpoint, "region_name": "us-east-1"}
     connection = {"conn_type": "aws", "login": server.key, "password": server.secret, "extra": extra}
     os.environ["AIRFLOW_CONN_BENCH"] = json.dumps(connection)
@@ -119,7 +119,7 @@ def backend(server: Any, endpoint: str) -> Any:
 
 
 def many(xcom: Any, count: int, repeats: int) -> None:
-    """Values of many rows, one by one and together."""
+    """Measure the values of many rows, one by one and together."""
     import numpy as np
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import XComSequenceSliceResult
@@ -142,7 +142,7 @@ def many(xcom: Any, count: int, repeats: int) -> None:
 
 
 def part(xcom: Any, proxy: subprocess.Popen[str], megabytes: int) -> None:
-    """Two columns of a frame."""
+    """Measure two columns of a frame."""
     import numpy as np
     import pandas as pd
 
@@ -168,7 +168,7 @@ def part(xcom: Any, proxy: subprocess.Popen[str], megabytes: int) -> None:
 
 
 def _reset_peak() -> float:
-    """The memory of this process now; its peak is counted anew."""
+    """Reset the peak of memory, and return the memory of this process now."""
     Path("/proc/self/clear_refs").write_text("5")
     return _status("VmRSS")
 

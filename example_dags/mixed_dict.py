@@ -1,4 +1,4 @@
-"""One dict of everything: what JSON would change, lose or refuse comes back as it was."""
+"""Pass one dict with values that JSON would change, lose or refuse; all come back as they were."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 # Without this, TaskFlow would push every key of the dict as an XCom of its own.
 @task(multiple_outputs=False)
 def collect() -> dict[str, Any]:
-    """The result of a training run, say."""
+    """Return the result of a training run."""
     return {
         "loss": math.nan,
         "best": -math.inf,
@@ -46,7 +46,7 @@ def collect() -> dict[str, Any]:
 
 @task
 def check(*, ti: Any = None) -> list[str]:
-    """The type of every value, as the next task sees it."""
+    """Return the type of every value, as the next task sees it."""
     # Airflow records the arguments of a task as JSON, and fails the task if one of them holds a NaN in a dict or list
     # (seen in 3.3.2).  What the task pulls by itself is not recorded.
     result = ti.xcom_pull(task_ids="collect")
@@ -58,7 +58,7 @@ def check(*, ti: Any = None) -> list[str]:
 
 @dag(schedule=None, catchup=False, tags=["airflow-xcom-codecs"])
 def mixed_dict() -> None:
-    """From one task to the next."""
+    """Pass the dict from one task to the next."""
     collect() >> check()
 
 
