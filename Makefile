@@ -1,4 +1,4 @@
-demo cluster test lint constraints:
+demo cluster test docs lint constraints:
 	python3 dev.py $@
 
-.PHONY: demo cluster test lint constraints
+.PHONY: demo cluster test docs lint constraints

@@ -3,7 +3,10 @@
 python3 dev.py demo           run a Dag in a real Airflow and check every XCom of it
 python3 dev.py cluster        run Dags on two Celery workers, with PostgreSQL, Valkey and S3, and leave them running
 python3 dev.py cluster stop   stop all of these
-python3 dev.py test [...]     run the tests; further arguments go to pytest
+python3 dev.py test [...]     run the tests that take minutes; further arguments go to pytest
+python3 dev.py test --all     run all tests, those of servers, of other Pythons and of other Airflows too
+python3 dev.py docs [...]     make the pages of docs/ that tests compare, or those named: see DOCUMENTS below
+python3 dev.py script [...]   run a script of tests/ or benchmarks/ with its arguments
 python3 dev.py fuzz [...]     fuzz what reads payloads; further arguments go to tests/system/fuzz
 python3 dev.py airflows       install several releases of Airflow, test all that tasks do with XComs in each, and
                               write docs/AIRFLOWS.md; with versions as arguments, only test those
@@ -21,6 +24,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NoReturn
@@ -32,6 +36,12 @@ VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 CONSTRAINTS = ROOT / "constraints" / f"python-{VERSION}.txt"
 VENV = Path(os.environ.get("VENV", ROOT / ".venv")).absolute()
 PYTHON = VENV / "bin" / "python"
+DOCUMENTS = {
+    "COMMANDS": "tests/backend/commands.py",
+    "FIDELITY": "tests/codecs/fidelity.py",
+    "REFUSED": "tests/codecs/refusals.py",
+    "VERSIONS": "tests/system/versions/matrix.py",
+}
 
 
 def demo(*arguments: str) -> None:
@@ -47,45 +57,47 @@ def cluster(*arguments: str) -> None:
 
 
 def test(*arguments: str) -> None:
-    """Run the tests in two processes."""
+    """Run the tests in two processes: those that are not marked as slow, or all."""
     install("test")
-    become(VENV / "bin" / "pytest", "-n", "2", "--dist", "worksteal", *here(), *arguments)
+    tier = () if "--all" in arguments else ("-m", "not slow")
+    rest = (argument for argument in arguments if argument != "--all")
+    become(VENV / "bin" / "pytest", "-n", "2", "--dist", "worksteal", *tier, *rest)
 
 
-def here() -> tuple[str, ...]:
-    """What leaves out the tests that install other Airflows, and those that take a Python which is missing here.
+def docs(*names: str) -> None:
+    """Make the pages that tell what the tests find."""
+    install("test")
+    for name in names or DOCUMENTS:
+        run(PYTHON, DOCUMENTS[name], PYTHONPATH=test_paths())
 
-    CI leaves out nothing.
-    """
-    if os.environ.get("CI"):
-        return ()
-    sys.path.insert(0, str(ROOT / "tests" / "system" / "versions"))
-    from environments import ENVIRONMENTS, find_python
 
-    wanted = sorted({environment.python for environment in ENVIRONMENTS.values()})
-    missing = [version for version in wanted if find_python(version) is None]
-    if not missing:
-        return ("-m", "not other_airflows")
-    print(f"Without Python {', '.join(missing)} the tests of exchange with them are left out", flush=True)
-    return ("-m", "not other_airflows and not other_pythons")
+def script(*command: str) -> None:
+    """Run a script that imports modules of the tests."""
+    install("test")
+    become(PYTHON, *command, PYTHONPATH=test_paths())
+
+
+def test_paths() -> str:
+    """Return the folders of the modules that tests share, as pytest has them."""
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    return os.pathsep.join(str(ROOT / folder) for folder in options["pythonpath"])
 
 
 def fuzz(*arguments: str) -> None:
     """Run the fuzzer, far longer than the tests do."""
-    install("test")
-    become(PYTHON, ROOT / "tests" / "system" / "fuzz", *arguments)
+    script("tests/system/fuzz", *arguments)
 
 
 def airflows(*versions: str) -> None:
     """Run the compatibility suite in every Airflow, or in those named."""
-    install("test")
-    become(PYTHON, ROOT / "tests" / "system" / "airflows" / "compatibility.py", *versions)
+    script("tests/system/airflows/compatibility.py", *versions)
 
 
 def bench(*arguments: str) -> None:
     """Run the benchmarks."""
     install("bench")
-    become(PYTHON, ROOT / "benchmarks", *arguments, folder=Path.cwd())  # where the paths in the arguments start
+    # The paths in the arguments start where the command is given.
+    become(PYTHON, ROOT / "benchmarks", *arguments, folder=Path.cwd(), PYTHONPATH=test_paths())
 
 
 def lint(*arguments: str) -> None:
@@ -148,15 +160,15 @@ def run(*command: str | Path, folder: Path = ROOT, **variables: str) -> None:
         sys.exit(code)
 
 
-def become(*command: str | Path, folder: Path = ROOT) -> NoReturn:
+def become(*command: str | Path, folder: Path = ROOT, **variables: str) -> NoReturn:
     """Give this process over to a command, so that Ctrl-C and signals reach it alone, and it can clean up."""
     os.chdir(folder)
-    os.execv(command[0], command)  # noqa: S606
+    os.execve(command[0], command, {**os.environ, **variables})  # noqa: S606
 
 
 def main() -> None:
     """Run the command that the first argument names."""
-    parts = (demo, cluster, test, fuzz, airflows, bench, lint, constraints)
+    parts = (demo, cluster, test, docs, script, fuzz, airflows, bench, lint, constraints)
     commands = {command.__name__: command for command in parts}
     if len(sys.argv) == 1 or sys.argv[1] not in commands:
         sys.exit(__doc__)

@@ -1,8 +1,8 @@
 """Measure what concurrent and partial reads from S3 save, with a local SeaweedFS.
 
-``python benchmarks/reads.py`` pushes 1,000 values that a mapped task might give, and pulls them one by one and with
-``get_all``, through a proxy in a process of its own that adds 5 ms to every request.  ``--frame`` pushes a float64
-frame of so many MB with 100 columns, pulls two of them, and says how many of its bytes the server sent.
+``python3 dev.py script benchmarks/reads.py`` pushes 1,000 values that a mapped task might give, and pulls them one by
+one and with ``get_all``, through a proxy in a process of its own that adds 5 ms to every request.  ``--frame`` pushes a
+float64 frame of so many MB with 100 columns, pulls two of them, and says how many of its bytes the server sent.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
-
-sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests" / name) for name in ("backend", "integration")]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

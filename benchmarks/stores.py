@@ -1,11 +1,10 @@
 """Compare clients of S3, with a local SeaweedFS: times, requests, memory and import.
 
-``python benchmarks/stores.py`` prints a table for each delay that is added to every request.  A client that is not
-installed is left out: benchmarks/s3fs.txt has all of them.  Each runs in a
-process of its own, in turns.  Times are medians; requests are those of one push or pull, counted by a proxy that also
-makes the delays.  ``--frame`` takes a float64 frame of so many MB to S3 and back through the backend, and prints the
-extra peak memory of each way; ``--beside`` does so in turns with Airflow's own object-storage backend, and prints the
-medians of the times.
+``python3 dev.py script benchmarks/stores.py`` prints a table for each delay that is added to every request. A client
+that is not installed is left out: benchmarks/s3fs.txt has all of them. Each runs in a process of its own, in turns.
+Times are medians; requests are those of one push or pull, counted by a proxy that also makes the delays. ``--frame``
+takes a float64 frame of so many MB to S3 and back through the backend, and prints the extra peak memory of each way;
+``--beside`` does so in turns with Airflow's own object-storage backend, and prints the medians of the times.
 """
 
 from __future__ import annotations
@@ -22,8 +21,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
-
-sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests" / name) for name in ("backend", "integration")]
 
 SIZES = {"10 KB": 10_000, "1 MB": 1_000_000, "100 MB": 100_000_000}
 BUCKET = "xcom"

@@ -1,6 +1,6 @@
 """Measure a dry run of ``airflow-xcom sweep`` and a bare listing of the store.
 
-``python benchmarks/sweep.py 10000 100000 1000000`` makes so many files as a store of blobs has, and rows
+``python3 dev.py script benchmarks/sweep.py 10000 100000 1000000`` makes so many files as a store of blobs has, and rows
 that refer to nine in ten of them into the table of XComs of a PostgreSQL of its own.  Then it lists the store, and runs
 the command, each in a process of its own, of which the operating system says what memory it had at most; and then the
 same once more.
@@ -17,9 +17,6 @@ import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "backend"))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "integration"))
 
 import database
 

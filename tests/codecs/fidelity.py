@@ -1,4 +1,4 @@
-"""What becomes of every value of the catalogue; ``python tests/codecs/fidelity.py`` writes docs/FIDELITY.md.
+"""What becomes of every value of the catalogue; ``python3 dev.py docs FIDELITY`` writes docs/FIDELITY.md.
 
 A value is *exact* if it comes back with the same type, dtypes, index, order, fold, … down to the last bit
 (``identical.difference``); *refused* if pushing it raises; *changed* if it comes back as anything else, or if pulling
@@ -35,7 +35,7 @@ WAYS = (
 )
 INTRODUCTION = """# Fidelity
 
-What becomes of {count} values that tasks return. Made by `python tests/codecs/fidelity.py`; the values are the cases of
+What becomes of {count} values that tasks return. Made by `python3 dev.py docs FIDELITY`; the values are the cases of
 the tests. *Exact*: the same type, dtypes, index, order, fold, down to the last bit. *Refused*: an error at push.
 *Changed*: anything else comes back, or pulling fails. What ours refuses is in [REFUSED.md](REFUSED.md).
 The one thing that PostgreSQL changes under the default options is the order

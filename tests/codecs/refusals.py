@@ -1,4 +1,4 @@
-"""What is refused at push, and why; ``python tests/codecs/refusals.py`` writes docs/REFUSED.md."""
+"""What is refused at push, and why; ``python3 dev.py docs REFUSED`` writes docs/REFUSED.md."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ INTRODUCTION = """# What is refused
 
 A value that cannot be given back as it was is refused when it is pushed, by an error that names the type, the place in
 the value and what to do. These are the kinds of values that are, with what the error says of each where it stands at
-`value["a"][3].model`; made by `python tests/codecs/refusals.py`. What comes back exact is in
+`value["a"][3].model`; made by `python3 dev.py docs REFUSED`. What comes back exact is in
 [FIDELITY.md](FIDELITY.md).
 """
 

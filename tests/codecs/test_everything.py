@@ -28,10 +28,9 @@ from identical import difference
 from airflow_xcom.codecs import UnsupportedValueError, decode, decode_json, encode, registry
 from airflow_xcom.codecs.discovery import HOMES
 
-IS_CI = bool(os.environ.get("CI"))
 SHARDS = range(5)  # which the processes of the tests share out
-EXAMPLES = (5000 if IS_CI else 500) // len(SHARDS)  # of each shard
-FEW = 20 if IS_CI else 5
+# Some examples that are new in each run, and many that are the same in each.
+SEEDS = pytest.mark.parametrize("fixed", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["random", "fixed"])
 NEVER_WRITTEN = {"memoryview"}  # its codec refuses
 TAGS = sorted(strategies.TAGS - strategies.ONCE.keys())
 APART = "XCOM_TESTS_APART"  # in the environment of a process that runs one test
@@ -46,9 +45,9 @@ def _allowed() -> Iterator[None]:
 
 
 def for_all(
-    values: st.SearchStrategy[Any], *, examples: int, seed: int | None
+    values: st.SearchStrategy[Any], *, examples: int, seed: int | str | None
 ) -> Callable[[Callable[[Any], None]], None]:
-    """Call the decorated function with examples: new ones each time, or those of a seed."""
+    """Call the decorated function with examples: those of a seed, or of the seed of the run."""
 
     def run(function: Callable[[Any], None]) -> None:
         def test(value: Any) -> None:
@@ -62,12 +61,22 @@ def for_all(
     return run
 
 
+def many(*, fixed: bool) -> int:
+    """The examples of a shard."""
+    return (5000 if fixed else 500) // len(SHARDS)
+
+
+def few(*, fixed: bool) -> int:
+    """The examples of one of many tags."""
+    return 20 if fixed else 5
+
+
 def apart(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test in a process of its own in CI, for what a seed gives depends on the modules that are loaded, too."""
+    """Run a test with a fixed seed in a process of its own: its examples depend on the modules that are loaded, too."""
 
     @functools.wraps(test)
     def run(**parameters: Any) -> None:
-        if not IS_CI or APART in os.environ:
+        if not parameters.get("fixed", True) or APART in os.environ:
             test(**parameters)
             return
         name = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0].partition("::")[2]
@@ -105,25 +114,29 @@ def _same(value: Any, back: Any, blob: bytes) -> None:
 
 
 @pytest.mark.parametrize("shard", SHARDS)
+@SEEDS
 @apart
-def test_any_value_comes_back_from_every_syntax(shard: int) -> None:
-    for_all(strategies.values(), examples=EXAMPLES, seed=shard if IS_CI else None)(check)
+def test_any_value_comes_back_from_every_syntax(fixed: bool, shard: int, pytestconfig: pytest.Config) -> None:
+    seed = shard if fixed else f"{pytestconfig.option.hypothesis_seed} {shard}"
+    for_all(strategies.values(), examples=many(fixed=fixed), seed=seed)(check)
 
 
 @pytest.mark.parametrize("first", range(0, len(TAGS), 20))
+@SEEDS
 @apart
-def test_any_value_of_a_tag_comes_back(first: int) -> None:
+def test_any_value_of_a_tag_comes_back(fixed: bool, first: int) -> None:
     for tag in TAGS[first : first + 20]:
 
-        @for_all(strategies.of_tag(tag), examples=FEW, seed=0 if IS_CI else None)
+        @for_all(strategies.of_tag(tag), examples=few(fixed=fixed), seed=0 if fixed else None)
         def _check(value: Any, tag: str = tag) -> None:
             assert encode(value).tag == tag
             check(value)
 
 
+@SEEDS
 @apart
-def test_any_reader_comes_back() -> None:
-    @for_all(strategies.READERS, examples=FEW, seed=0 if IS_CI else None)
+def test_any_reader_comes_back(fixed: bool) -> None:
+    @for_all(strategies.READERS, examples=few(fixed=fixed), seed=0 if fixed else None)
     def _check(reader: Any) -> None:
         table = reader.read_all()
         payload = encode(table.to_reader())
@@ -144,6 +157,7 @@ def test_every_tag_has_a_strategy() -> None:
         encode(memoryview(b""))
 
 
+@pytest.mark.slow
 @apart
 def test_values_are_nested_six_deep() -> None:
     deepest = 0
@@ -187,6 +201,7 @@ def test_a_value_is_walked_and_compared_that_cannot_be_copied() -> None:
     check([frame, sparse])
 
 
+@pytest.mark.slow
 @apart
 def test_shards_try_other_values() -> None:
     seen = [blob for shard in SHARDS for blob in blobs(shard, examples=20)]
@@ -217,11 +232,12 @@ while head := sys.stdin.buffer.readline():
 """
 
 
+@SEEDS
 @apart
-def test_another_process_writes_the_same_bytes() -> None:
+def test_another_process_writes_the_same_bytes(fixed: bool) -> None:
     """With other hashes of text, and so another order of sets."""
     payloads: list[Any] = []
-    for_all(strategies.values(), examples=EXAMPLES, seed=99 if IS_CI else None)(
+    for_all(strategies.values(), examples=many(fixed=fixed), seed=99 if fixed else None)(
         lambda value: payloads.append(encode(value))
     )
     blobs = [payload.to_bytes() for payload in payloads]
@@ -280,14 +296,12 @@ DOCUMENTS = st.recursive(
 
 
 def test_the_database_is_what_it_is_taken_for(jsonb: Callable[[Any], Any]) -> None:
-    @for_all(st.lists(DOCUMENTS, min_size=5, max_size=20), examples=100, seed=0 if IS_CI else None)
+    @for_all(st.lists(DOCUMENTS, min_size=5, max_size=20), examples=100, seed=None)
     def _check(documents: list[Any]) -> None:
         assert difference(jsonb(documents), through_jsonb(documents)) is None
 
 
 def test_rows_of_any_value_are_what_they_are_taken_for(jsonb: Callable[[Any], Any]) -> None:
     rows: list[Any] = []
-    for_all(strategies.values(), examples=300, seed=0 if IS_CI else None)(
-        lambda value: rows.append(encode(value).to_json())
-    )
+    for_all(strategies.values(), examples=300, seed=None)(lambda value: rows.append(encode(value).to_json()))
     assert difference(jsonb(rows), through_jsonb(rows)) is None

@@ -15,6 +15,8 @@ from identical import difference
 from airflow_xcom.codecs import decode, decode_json, registry
 from airflow_xcom.codecs.discovery import HOMES
 
+pytestmark = pytest.mark.installation
+
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "v1"
 ROWS = {path: json.loads(path.read_text()) for path in sorted(GOLDEN.glob("*.json"))}
 NEVER_WRITTEN = {"memoryview"}  # its codec refuses

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.installation
+
 HEAVY = {"airflow", "msgpack", "numpy", "orjson", "pandas", "pendulum", "polars", "pyarrow", "xxhash"}
 HEAVY |= {"geopandas", "pyproj", "scipy", "shapely", "xarray"}
 

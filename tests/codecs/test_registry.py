@@ -35,6 +35,8 @@ from airflow_xcom.codecs import (
     registry,
 )
 
+pytestmark = pytest.mark.installation
+
 
 class Thing:
     def __init__(self, content: Any = None) -> None:

@@ -15,7 +15,7 @@ import pytest
 import strategies
 import xarray as xr
 from identical import difference
-from test_everything import FEW, IS_CI, for_all
+from test_everything import SEEDS, few, for_all
 
 from airflow_xcom.codecs import (
     CircularReferenceError,
@@ -206,9 +206,10 @@ def _allowed() -> Iterator[None]:
 
 
 @WAYS
+@SEEDS
 @pytest.mark.usefixtures("_allowed")
-def test_whatever_stands_in_several_places_comes_back_there(through: Callable[[Any], Any]) -> None:
-    @for_all(strategies.repeating(), examples=4 * FEW, seed=1 if IS_CI else None)
+def test_whatever_stands_in_several_places_comes_back_there(fixed: bool, through: Callable[[Any], Any]) -> None:
+    @for_all(strategies.repeating(), examples=4 * few(fixed=fixed), seed=1 if fixed else None)
     def _check(value: Any) -> None:
         back = through(value)
         assert difference(value, back) is None
@@ -217,11 +218,12 @@ def test_whatever_stands_in_several_places_comes_back_there(through: Callable[[A
 
 
 @WAYS
+@SEEDS
 @pytest.mark.usefixtures("_allowed")
-def test_a_change_shows_in_the_same_places(through: Callable[[Any], Any]) -> None:
+def test_a_change_shows_in_the_same_places(fixed: bool, through: Callable[[Any], Any]) -> None:
     changed = 0
 
-    @for_all(strategies.repeating(apart=FRAMES), examples=4 * FEW, seed=2 if IS_CI else None)
+    @for_all(strategies.repeating(apart=FRAMES), examples=4 * few(fixed=fixed), seed=2 if fixed else None)
     def _check(value: Any) -> None:
         nonlocal changed
         back = through(value)
@@ -229,7 +231,7 @@ def test_a_change_shows_in_the_same_places(through: Callable[[Any], Any]) -> Non
             changed += _change(ours) and _change(theirs)
             assert difference(value, back) is None
 
-    assert changed > FEW
+    assert changed > few(fixed=fixed)
 
 
 def _insist_shared_alike(ours: list[Any], theirs: list[Any]) -> None:

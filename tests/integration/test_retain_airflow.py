@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -13,13 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow_api import failures, tail
+from local_airflow import LocalAirflow
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "system" / "demo"))
-
-from airflow_api import failures, tail  # noqa: E402
-from local_airflow import LocalAirflow  # noqa: E402
-
 DEADLINE = 300.0  # seconds; what is waited for takes a few
 
 

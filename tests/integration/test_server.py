@@ -15,6 +15,8 @@ from conftest import Backend
 
 from airflow_xcom.backend.ui import api_server as server
 
+pytestmark = pytest.mark.installation
+
 PLACE = ("flights", "one", "extract")
 INLINE = np.arange(4096.0)  # 43 KiB in base64
 PLAIN = {"text": "'airflow_xcom'" * 2000, "list": [1.5, None, "'"]}

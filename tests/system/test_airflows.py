@@ -6,16 +6,11 @@ import configparser
 import json
 import os
 import re
-import sys
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "airflows"))
-
 import compatibility
+import pytest
 from environments import ROOT, locked
 from installations import VERSIONS, Installation
 

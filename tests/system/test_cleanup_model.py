@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -34,7 +33,7 @@ from airflow_xcom.backend.maintenance.references import DatabaseRows
 from airflow_xcom.backend.maintenance.retain import retain
 from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError
 
-EXAMPLES, STEPS = (160, 200) if os.environ.get("CI") else (20, 100)
+EXAMPLES, STEPS = 160, 200
 GRACE, WAIT = 50.0, 5.0
 PLACES = st.tuples(st.sampled_from(["flights", "trains"]), st.sampled_from(["first", "second"]), st.integers(0, 2))
 TABLES = """
@@ -471,8 +470,7 @@ def test_no_live_value_is_lost_and_no_orphan_stays(
             suppress_health_check=list(HealthCheck),
         ),
     )
-    if os.environ.get("CI"):
-        assert Cleanup.steps >= 20_000, Cleanup.steps
+    assert Cleanup.steps >= 20_000, Cleanup.steps
 
 
 def replaced(options: Any, name: str) -> Any:

@@ -9,14 +9,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from itertools import product
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "versions"))
-
 import matrix
+import pytest
 from environments import ENVIRONMENTS, NEWEST, ROOT, find_python, locked
 
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -137,7 +133,7 @@ def test_the_oldest_environment_has_the_oldest_releases_that_may_be_installed() 
 def test_the_page_says_what_is_so(found: dict[str, Any], outcomes: Any) -> None:
     for name in ENVIRONMENTS:
         outcomes(name, name)
-    assert matrix.DOCUMENT.read_text() == matrix.document(found), "run python tests/system/versions/matrix.py"
+    assert matrix.DOCUMENT.read_text() == matrix.document(found), "run python3 dev.py docs VERSIONS"
 
 
 BROKEN = """

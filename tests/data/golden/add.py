@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
+from golden_compressed import GOLDEN_COMPRESSED
+from golden_values import GOLDEN_VALUES, is_allowed
+
+from airflow_xcom.codecs import encode, registry
+
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parents[1] / "codecs"))
-
-from golden_compressed import GOLDEN_COMPRESSED  # noqa: E402
-from golden_values import GOLDEN_VALUES, is_allowed  # noqa: E402
-
-from airflow_xcom.codecs import encode, registry  # noqa: E402
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """The compatibility suite in every Airflow.
 
-``python tests/system/airflows/compatibility.py`` writes docs/AIRFLOWS.md.
+``python3 dev.py airflows`` writes docs/AIRFLOWS.md.
 """
 
 from __future__ import annotations
@@ -14,12 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
 
+from database import postgres
+from installations import AT_ONCE, ROOT, VERSIONS, Installation, build
+
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), *(str(HERE.parents[1] / name) for name in ("codecs", "backend", "integration"))]
-
-from database import postgres  # noqa: E402
-from installations import AT_ONCE, ROOT, VERSIONS, Installation, build  # noqa: E402
-
 PROGRAM = HERE / "inside.py"
 DOCUMENT = ROOT / "docs" / "AIRFLOWS.md"
 BY_THE_SCHEDULER = {"branches", "short_circuits", "cleared", "triggered"}  # alone
@@ -148,10 +146,11 @@ class _Suite:
         """The URL of a new database, empty or a copy."""
         import psycopg
 
+        server = self._url.replace("+psycopg", "").rpartition("/")[0]
         names = [re.sub(r"\W", "_", name), *([] if template is None else [re.sub(r"\W", "_", template)])]
-        with psycopg.connect(self._url.replace("+psycopg", ""), autocommit=True) as connection:
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
             connection.execute("create database " + " template ".join(names))
-        return self._url.replace("+psycopg", "").replace("/postgres?", f"/{names[0]}?")
+        return f"{server}/{names[0]}"
 
 
 def _both(ways: dict[str, str], scheduled: dict[str, str]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """An environment for each Airflow that is tested, in the folder of tests/system/versions/environments.py.
 
-``python installations.py resolve VERSION`` writes the constraints of one, for maintainers.
+``python3 dev.py script tests/system/airflows/installations.py resolve VERSION`` writes the constraints of one, for
+maintainers.
 """
 
 from __future__ import annotations
@@ -17,11 +18,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from environments import AT_ONCE, FOLDER, ROOT, _pip, _run, find_python, locked
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "versions"))
-
-from environments import AT_ONCE, FOLDER, ROOT, _pip, _run, find_python, locked  # noqa: E402
-
 VERSIONS = ("2.11.2", "3.0.6", "3.1.8", "3.2.2", "3.3.2", "3.4.0b2")
 PYTHON = "3.11"
 BUILD = HERE / "build.txt"  # what source distributions are built with: one of Airflow 2's asks for pkg_resources

@@ -1,4 +1,4 @@
-"""Fuzz everything that reads a payload: ``python tests/system/fuzz [--inputs N] [--targets NAME ...]``.
+"""Fuzz everything that reads a payload: ``python3 dev.py fuzz [--inputs N] [--targets NAME ...]``.
 
 ======== =====================================================================================================
 target   what an input is

@@ -25,8 +25,6 @@ from typing import Any
 
 # Bounds on memory must be bounds on what is used: neither thread stacks nor arenas.
 os.environ |= {"ARROW_DEFAULT_MEMORY_POOL": "system", "POLARS_MAX_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-sys.path.insert(1, str(Path(__file__).parents[2] / "codecs"))
-sys.path.insert(1, str(Path(__file__).parents[2] / "backend"))
 
 import atheris
 

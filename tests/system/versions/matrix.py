@@ -1,6 +1,6 @@
 """Payloads of every environment, read in every other.
 
-``python tests/system/versions/matrix.py`` writes docs/VERSIONS.md.
+``python3 dev.py docs VERSIONS`` writes docs/VERSIONS.md.
 """
 
 from __future__ import annotations
@@ -13,19 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+from environments import AT_ONCE, ENVIRONMENTS, NEWEST, ROOT, build, find_python
 
-from environments import AT_ONCE, ENVIRONMENTS, NEWEST, ROOT, build, find_python  # noqa: E402
-
-PROGRAM = HERE / "inside.py"
+PROGRAM = Path(__file__).with_name("inside.py")
 GOLDEN = "golden"
 PRINTED = ("pandas", "numpy", "pyarrow", "polars", "msgpack", "scipy", "xarray", "geopandas", "shapely", "pyproj")
 DOCUMENT = ROOT / "docs" / "VERSIONS.md"
 INTRODUCTION = """# Versions
 
 What becomes of values that one set of libraries writes and another reads. Made by
-`python tests/system/versions/matrix.py`, which installs each of these environments apart, writes a blob and a row of
+`python3 dev.py docs VERSIONS`, which installs each of these environments apart, writes a blob and a row of
 every value of the tests that the environment can make, and reads both in all of them. *Exact*: class, dtypes, labels,
 freq, zone, order and every number are the writer's. *Refused*: a `LibraryVersionError`, which names the library, its
 version here, and the versions that have what is missing. Nothing else comes back in any case:
