@@ -13,7 +13,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.errors import ClassNotAllowedError, CodecError, CorruptPayloadError
-from airflow_xcom.codecs.formats.msgpack import writer as msgpack
+from airflow_xcom.codecs.formats.msgpack import container
+from airflow_xcom.codecs.formats.msgpack import extension_types as types
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -262,6 +263,24 @@ def _tagged(tag: str, version: int, node: Outline) -> Outline:
     return {"type": "tagged", "tag": tag, "version": version, "node": node}
 
 
+def _without_unused_numbers(node: Any, used: set[Any] | None = None) -> Any:
+    """Return an outline without the numbers of nodes that are not met again in it; a writer numbers every large one."""
+    if used is None:
+        used = set(_used_numbers(node))
+    if isinstance(node, dict):
+        if node.get("type") == "shared" and node["place"] not in used:
+            return _without_unused_numbers(node["node"], used)
+        return {name: _without_unused_numbers(item, used) for name, item in node.items()}
+    return [_without_unused_numbers(item, used) for item in node] if isinstance(node, list) else node
+
+
+def _used_numbers(node: Any) -> Iterator[Any]:
+    if isinstance(node, dict) and node.get("type") == "same":
+        yield node["place"]
+    for item in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _used_numbers(item)
+
+
 def _without_head(facts: Outline) -> Outline:
     return {name: fact for name, fact in facts.items() if name != "head"}
 
@@ -308,7 +327,7 @@ def _msgpack(fetch: Fetch, size: int) -> Outline:
     buffers = []
     for entry in entries:
         buffer = _sizes_of(entry, size)
-        start, end = msgpack.place_of(end, _stored(buffer))
+        start, end = container.locate_buffer(end, _stored(buffer))
         buffers.append({**buffer, **_columns_in(fetch, start, buffer)})
     if end != size:
         raise CorruptPayloadError(f"the payload should have {end} bytes, and has {size}")
@@ -320,7 +339,7 @@ def _msgpack(fetch: Fetch, size: int) -> Outline:
         "tags": tags,
         "buffers": shown,
         "tree_bytes": facts["bytes"],
-        "tree": walker.node(0),
+        "tree": _without_unused_numbers(walker.node(0)),
     }
 
 
@@ -329,7 +348,7 @@ def _header(fetch: Fetch, size: int) -> tuple[list[Any], int]:
     length = _BLOCK
     while True:
         try:
-            return msgpack.read_header(fetch([(0, min(length, size))])[0])
+            return container.read_header(fetch([(0, min(length, size))])[0])
         except CorruptPayloadError:
             if length >= min(size, _LONGEST_HEADER):
                 raise
@@ -440,28 +459,28 @@ class _Walker:
         return found
 
     def _extension(self, code: int, start: int, size: int, depth: int) -> Outline:
-        if code >= msgpack.FIRST_TAG:
-            return _tagged(*self._tags[code - msgpack.FIRST_TAG], self.node(start, depth))
-        if code == msgpack.INLINE_BUFFER:
+        if code >= types.FIRST_TAG:
+            return _tagged(*self._tags[code - types.FIRST_TAG], self.node(start, depth))
+        if code == types.INLINE_BUFFER:
             return {"type": "buffer", "bytes": size}
-        if code == msgpack.BUFFER:
+        if code == types.BUFFER:
             facts = self._buffers[self._number(start + 1)]
             return {"type": "buffer", **{name: fact for name, fact in facts.items() if name != "columns"}}
-        if code == msgpack.SAME:
+        if code == types.SAME:
             return {"type": "same", "place": self._number(start + 1)}
         return self._form(code, self._parts(start), depth)
 
     def _form(self, code: int, parts: list[int], depth: int) -> Outline:
-        if code == msgpack.TABLE:
+        if code == types.TABLE:
             return self._table(parts[1])
-        if code == msgpack.FAR_TAG:
+        if code == types.FAR_TAG:
             return _tagged(*self._tag(parts[0]), self.node(parts[1], depth))
-        if code == msgpack.SHARED:
+        if code == types.SHARED:
             node = _tagged(*self._tag(parts[1]), self.node(parts[2], depth))
             return {"type": "shared", "place": self._number(parts[0] + 1), "node": node}
-        if code == msgpack.RECORDS:
+        if code == types.RECORDS:
             return self._records(parts, depth)
-        if code == msgpack.MANY:
+        if code == types.TAGGED_LIST:
             return self._many(parts, depth)
         raise CorruptPayloadError(f"the payload has an extension type {code}")
 
@@ -493,7 +512,7 @@ class _Walker:
 
     def _table(self, at: int) -> Outline:
         _, size, start = self._head(at)
-        if self._byte(start - 1) == msgpack.BUFFER:
+        if self._byte(start - 1) == types.BUFFER:
             return {"type": "table", **self._buffers[self._number(start + 1)]}
         return {"type": "table", "bytes": size, **_without_head(_stream(self._window.read(start, start + size), 0))}
 

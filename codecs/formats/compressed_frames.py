@@ -22,9 +22,9 @@ __all__ = [
     "check_inflation",
     "choose",
     "codec_of",
-    "deflate",
-    "deflate_all",
-    "inflate",
+    "compress",
+    "compress_all",
+    "decompress",
 ]
 
 # What a payload may become when it is decompressed: so many bytes, or so many times its own.  LZ4 cannot make more than
@@ -113,7 +113,7 @@ def _samples(chunks: Sequence[Any]) -> Iterator[memoryview]:
         position = end
 
 
-def deflate_all(buffers: Sequence[Sequence[Any]], compression: Compression) -> list[Frames | None]:
+def compress_all(buffers: Sequence[Sequence[Any]], compression: Compression) -> list[Frames | None]:
     """Several buffers, each in one or more chunks, compressed; None for those that are to stay as they are.
 
     For ``auto``, the small ones are looked at together: a look at each would cost more than to write it.
@@ -122,10 +122,10 @@ def deflate_all(buffers: Sequence[Sequence[Any]], compression: Compression) -> l
     together = [chunk for chunks, small in zip(buffers, is_small, strict=True) if small for chunk in chunks]
     common = choose(together, compression)
     each = (common if small else compression for small in is_small)
-    return list(map(deflate, buffers, each))
+    return list(map(compress, buffers, each))
 
 
-def deflate(chunks: Sequence[Any], compression: Compression) -> Frames | None:
+def compress(chunks: Sequence[Any], compression: Compression) -> Frames | None:
     """Memory in one or more chunks, compressed; None if it is to stay as it is."""
     size = sum(map(len, chunks))
     compression = choose(chunks, compression) if size >= _SMALL else NO_COMPRESSION
@@ -134,7 +134,7 @@ def deflate(chunks: Sequence[Any], compression: Compression) -> Frames | None:
         return None
     frames = Frames(compression.algorithm, size, [codec.compress(piece, asbytes=True) for piece in _pieces(chunks)])
     if frames.stored * LARGEST_RATIO < size:  # Zstandard alone can do that
-        return deflate(chunks, replace(compression, algorithm="lz4", level=None))
+        return compress(chunks, replace(compression, algorithm="lz4", level=None))
     return frames if frames.stored < _WORTH * size else None
 
 
@@ -153,7 +153,7 @@ def _pieces(chunks: Sequence[Any]) -> Iterator[Any]:
         yield b"".join(small)
 
 
-def inflate(frames: memoryview, algorithm: str, size: int) -> memoryview:
+def decompress(frames: memoryview, algorithm: str, size: int) -> memoryview:
     """The ``size`` bytes that were compressed, in writable memory.
 
     Raises:

@@ -26,9 +26,9 @@ from airflow_xcom.codecs import (
     encode,
     registry,
 )
-from airflow_xcom.codecs.formats.msgpack.columnar import FEWEST
+from airflow_xcom.codecs.formats.msgpack.columnar import SMALLEST_BATCH
 
-MANY = 3 * FEWEST
+MANY = 3 * SMALLEST_BATCH
 NOON = dt.datetime(2024, 2, 29, 12, tzinfo=dt.UTC)
 
 
@@ -92,8 +92,8 @@ VALUES: dict[str, Any] = {
     "records of records": [{"rows": [{"a": NOON, "b": number}] * MANY} for number in range(MANY)],
     "one key": [{"a": number} for number in range(MANY)],
     "no keys": [{} for _ in range(MANY)],
-    "as few as can be": [{"a": 1}] * FEWEST,
-    "fewer": [{"a": 1}] * (FEWEST - 1),
+    "as few as can be": [{"a": 1}] * SMALLEST_BATCH,
+    "fewer": [{"a": 1}] * (SMALLEST_BATCH - 1),
     "another order of keys": [{"a": 1, "b": 2}] * MANY + [{"b": 2, "a": 1}],
     "a key too few": [{"a": 1, "b": 2}] * MANY + [{"a": 1}],
     "a key too many": [{"a": 1, "b": 2}] * MANY + [{"a": 1, "b": 2, "c": 3}],

@@ -90,7 +90,7 @@ def test_values_come_back_exact(make: Callable[[], Any], compression: str) -> No
 @pytest.mark.parametrize("family", CATALOGUE)
 def test_every_value_of_the_catalogue_is_exact(family: str, compression: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However little there is of it: what would not be worth it is compressed and downcast all the same."""
-    for module, name, size in ((frames, "_SMALL", 1), (msgpack, "_SMALL", 1), (downcast, "_SMALL", 1)):
+    for module, name, size in ((frames, "_SMALL", 1), (msgpack, "_LARGE", 1), (downcast, "_SMALL", 1)):
         monkeypatch.setattr(module, name, size)
     monkeypatch.setattr(frames, "_WORTH", 1e9)
     monkeypatch.setattr(frames, "_NEAR", (1e9, *frames._NEAR[1:]))
@@ -169,7 +169,7 @@ def test_auto_leaves_noise_as_it_is(value: Any) -> None:
 
 
 @pytest.mark.parametrize("compression", ["lz4", "zstd"])
-def test_bodies_in_which_nothing_shrinks_are_of_version_1(compression: str) -> None:
+def test_formats_in_which_nothing_shrinks_are_of_version_1(compression: str) -> None:
     assert encode([NOISE, 1], compression=compression).to_bytes() == encode([NOISE, 1]).to_bytes()
 
 

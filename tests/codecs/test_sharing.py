@@ -19,6 +19,7 @@ from test_everything import SEEDS, few, for_all
 
 from airflow_xcom.codecs import (
     CircularReferenceError,
+    Codec,
     CorruptPayloadError,
     NestingError,
     decode,
@@ -93,9 +94,51 @@ def test_a_shared_object_is_written_once() -> None:
     assert twice < once + 500
 
 
-def test_what_is_not_shared_is_written_as_ever() -> None:
-    tree = _tree(encode([LARGE, (1, 2), (1, 2)]).to_bytes())
-    assert {3, 4}.isdisjoint(node.code for node in tree if isinstance(node, msgpack.ExtType))
+def test_large_objects_are_numbered_when_they_are_first_met() -> None:
+    tree = _tree(encode([LARGE, (1, 2), FRAME, (1, 2), LARGE, FRAME]).to_bytes())
+    assert [node.code for node in tree] == [3, 17, 3, 17, 4, 4]
+    numbers = [msgpack.unpackb(tree[place].data, strict_map_key=False)[0] for place in (0, 2)]
+    assert [*numbers, *(msgpack.unpackb(node.data) for node in tree[4:])] == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("item", [LARGE, FRAME, (LARGE, FRAME), "\ud800" * 5000])
+def test_no_cell_and_no_meta_numbers_an_object(item: Any) -> None:
+    cells = pd.Series([item, item, 1], dtype=object)
+    cells.attrs["meta"] = [item, item]
+    blob = encode(cells).to_bytes()
+    assert "same" not in json.dumps(encode(cells).to_json()) + str(pa.ipc.open_file(blob).schema.metadata)
+    back = _blob(cells)
+    assert difference(cells, back) is None
+    assert back[0] is not back[1]
+
+
+@pytest.mark.parametrize("item", [LARGE, FRAME, (LARGE, FRAME)])
+def test_a_row_marks_only_what_it_has_more_than_once(item: Any) -> None:
+    once = json.dumps(encode([item, LARGE.copy()]).to_json())
+    assert "shared" not in once
+    first, second, again = encode([LARGE.copy(), item, item]).to_json()
+    assert "shared" not in first["$"]
+    assert (second["$"][0], second["$"][1][0]) == ("shared", 0)
+    assert again == {"$": ["same", 0]}
+
+
+class Counted:
+    encoded = 0
+
+
+@pytest.mark.parametrize("wrap", [lambda items: items, lambda items: [{"a": item, "b": 1} for item in items]])
+def test_nothing_is_encoded_again_because_something_else_repeats(wrap: Callable[[Any], Any]) -> None:
+    def _encode(_value: Counted) -> int:
+        Counted.encoded += 1
+        return 1
+
+    registry.register(Codec("test.counted", (Counted,), _encode, lambda _node, _: Counted()), replace=True)
+    counts = []
+    for arrays in ([LARGE], [LARGE, LARGE]):
+        Counted.encoded = 0
+        encode([*arrays, wrap([Counted() for _ in range(100)]), Counted()])
+        counts.append(Counted.encoded)
+    assert counts[0] == counts[1] >= 101
 
 
 def _tree(blob: bytes) -> list[Any]:

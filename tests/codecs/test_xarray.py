@@ -19,7 +19,8 @@ from identical import assert_identical, difference
 from xarray.indexes import PandasIndex
 
 from airflow_xcom.codecs import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
-from airflow_xcom.codecs.payload import _restorer, decode, decode_json, encode
+from airflow_xcom.codecs.payload import _Decoder, decode, decode_json, encode
+from airflow_xcom.codecs.registry import registry
 
 MADE: dict[str, Callable[[], Any]] = {}
 
@@ -482,7 +483,7 @@ LEVELS = pd.MultiIndex.from_arrays([[1, 2]], names=["k"])
 )
 def test_a_forged_node_is_refused(tag: str, node: Any) -> None:
     with pytest.raises(CorruptPayloadError):
-        _restorer(f"xarray.{tag}", 1)(node)
+        _Decoder(registry).restorer(f"xarray.{tag}", 1)(node)
 
 
 def test_summaries() -> None:

@@ -1,7 +1,7 @@
-"""Lists that are alike all through, written column by column or under one tag for all.
+"""Lists whose items are alike, written column by column, or under one tag for all.
 
-Tasks return records: a list, or a dict, of dicts with the same keys; and many objects of one class.  Column by column
-they take a fraction of the time and of the room, because a key or a tag is written once, not once for every record.
+Tasks return records: a list, or a dict, of dicts with the same keys; and lists of many objects of one class.  Written
+so, they take a fraction of the time and of the room, because a key or a tag is written once, not once a record.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from airflow_xcom.codecs.codec import Codec
 
-    NodesOf = Callable[[type, list[Any]], tuple[Codec, list[Any]] | None]
+    EncodeAll = Callable[[type, list[Any]], tuple[Codec, list[Any]] | None]
 
-__all__ = ["FEWEST", "Many", "Records", "in_batches", "many_of", "records_of"]
+__all__ = ["SMALLEST_BATCH", "Records", "TaggedList", "records_from_columns", "replace_batches", "with_nulls"]
 
-FEWEST = 32  # items from which a batch is worth it
+SMALLEST_BATCH = 32  # items
 _CONTAINERS = frozenset({dict, list})
 _NATIVES = frozenset({dict, list, str, int, float, bool, bytes, type(None)})
 
@@ -42,85 +42,88 @@ class Records:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Many:
+class TaggedList:
     """A list of objects of one class that a codec handles, and of None.
 
     Attributes:
         source: the list.
         codec: of the class.
-        nodes: what it made of each object.
-        gaps: where None stands in the list.
+        nodes: what the codec made of each object.
+        nulls: the positions of None in the list.
     """
 
     source: list[Any]
     codec: Codec
     nodes: list[Any]
-    gaps: list[int]
+    nulls: list[int]
 
 
-def in_batches(value: Any, nodes_of: NodesOf) -> tuple[Any, set[type], int]:
-    """``value`` with what is alike in batches, the classes of all objects in the rest, and how many levels that has.
+def replace_batches(value: Any, encode_all: EncodeAll) -> tuple[Any, set[type], int]:
+    """Return ``value`` with batches in place of lists and dicts whose items are alike.
 
-    Only exact lists and dicts are gone into, each once, so that cycles end; and level by level with
+    Only exact lists and dicts are searched, each once, so that cycles end; and level by level with
     :func:`gc.get_referents`, which lists the children of many containers in one call.
 
     Args:
         value: natives, and objects that codecs handle.
-        nodes_of: the codec of a class and what it makes of objects; None if they are better written singly.
+        encode_all: ``encode_all(cls, objects)`` returns the codec of a class and the node of each object; None if the
+            objects are better written singly.
+
+    Returns:
+        The value, the classes of all objects outside of the batches, and the number of levels of lists and dicts.
     """
-    found = {type(value)}
-    batches: dict[int, Records | Many] = {}
+    classes = {type(value)}
+    batches: dict[int, Records | TaggedList] = {}
     level = [value] if type(value) in _CONTAINERS else []
     seen: set[int] = set()
     depth = 0
     while level:
         depth += 1
         for item in level:
-            if len(item) >= FEWEST and (batch := _batch(item, nodes_of)) is not None:
+            if len(item) >= SMALLEST_BATCH and (batch := _batch(item, encode_all)) is not None:
                 batches[id(item)] = batch
         if batches:
             level = [item for item in level if id(item) not in batches]
         children = gc.get_referents(*level)
-        kinds = set(map(type, children))
-        found |= kinds
-        if not kinds & _CONTAINERS:
+        below = set(map(type, children))
+        classes |= below
+        if not below & _CONTAINERS:
             break
-        below = {id(child): child for child in children if type(child) in _CONTAINERS}
-        level = [child for key, child in below.items() if key not in seen]
-        seen.update(below)
-    return (_replaced(value, batches) if batches else value), found, depth
+        containers = {id(child): child for child in children if type(child) in _CONTAINERS}
+        level = [child for key, child in containers.items() if key not in seen]
+        seen.update(containers)
+    return (_replaced(value, batches) if batches else value), classes, depth
 
 
-def _batch(source: list[Any] | dict[Any, Any], nodes_of: NodesOf) -> Records | Many | None:
+def _batch(source: list[Any] | dict[Any, Any], encode_all: EncodeAll) -> Records | TaggedList | None:
     values = source if isinstance(source, list) else list(source.values())
-    kinds = set(map(type, values))
-    if kinds == {dict}:
+    classes = set(map(type, values))
+    if classes == {dict}:
         return _records(source, values)
-    kinds.discard(type(None))
-    if type(source) is dict or len(kinds) != 1 or kinds & _NATIVES:
+    classes.discard(type(None))
+    if type(source) is dict or len(classes) != 1 or classes & _NATIVES:
         return None
-    kind = kinds.pop()
-    items = [item for item in values if item is not None]
-    made = nodes_of(kind, items) if len(items) >= FEWEST else None
-    if made is None:
+    objects = [item for item in values if item is not None]
+    encoded = encode_all(classes.pop(), objects) if len(objects) >= SMALLEST_BATCH else None
+    if encoded is None:
         return None
-    gaps = [place for place, item in enumerate(values) if item is None] if len(items) < len(values) else []
-    return Many(values, *made, gaps)
+    nulls = [index for index, item in enumerate(values) if item is None] if len(objects) < len(values) else []
+    return TaggedList(values, *encoded, nulls)
 
 
 def _records(source: Any, rows: list[dict[Any, Any]]) -> Records | None:
     keys = list(rows[0])
-    every = list(chain.from_iterable(rows))
+    all_keys = list(chain.from_iterable(rows))
     # No dict has a key twice, so the same keys over and over are those of one dict after another.
-    if not keys or len(every) != len(keys) * len(rows) or every != keys * len(rows):
+    if not keys or len(all_keys) != len(keys) * len(rows) or all_keys != keys * len(rows):
         return None
-    if set(map(type, every)) != {str}:  # another class may have an equal key
+    if set(map(type, all_keys)) != {str}:  # another class may have an equal key
         return None
     return Records(source, keys, [list(map(itemgetter(key), rows)) for key in keys])
 
 
-def _replaced(value: Any, batches: dict[int, Records | Many]) -> Any:
-    """A copy of the containers above the batches, with the batches in it."""
+def _replaced(value: Any, batches: dict[int, Records | TaggedList]) -> Any:
+    """Return a copy of the containers above the batches, with the batches in it."""
     if id(value) in batches:
         return batches[id(value)]
     if type(value) is list:
@@ -128,11 +131,11 @@ def _replaced(value: Any, batches: dict[int, Records | Many]) -> Any:
     return {key: _replaced(item, batches) if type(item) in _CONTAINERS else item for key, item in value.items()}
 
 
-def records_of(keys: Sequence[str], columns: Sequence[list[Any]]) -> list[dict[str, Any]]:
-    """The dicts of :class:`Records`.
+def records_from_columns(keys: Sequence[str], columns: Sequence[list[Any]]) -> list[dict[str, Any]]:
+    """Return the dicts of :class:`Records`.
 
     Raises:
-        ValueError: there is not one column for each key, or they are not equally long.
+        ValueError: `columns` has not one column for each key, or they are not equally long.
     """
     if not keys or len(set(keys)) != len(keys) or len(columns) != len(keys) or len(set(map(len, columns))) != 1:
         msg = f"{len(columns)} columns for {len(keys)} keys, or not equally long"
@@ -144,18 +147,18 @@ def records_of(keys: Sequence[str], columns: Sequence[list[Any]]) -> list[dict[s
     return rows
 
 
-def many_of(items: list[Any], gaps: Sequence[int]) -> list[Any]:
-    """The list of :class:`Many`, from its objects.
+def with_nulls(objects: list[Any], nulls: Sequence[int]) -> list[Any]:
+    """Return the list of :class:`TaggedList`: ``objects``, with None at the positions ``nulls`` of the result.
 
     Raises:
-        ValueError: the gaps are not places in it.
+        ValueError: a position comes twice, or is not in the list.
     """
-    if not gaps:
-        return items
-    places = set(gaps)
-    size = len(items) + len(gaps)
-    if len(places) != len(gaps) or not places.issubset(range(size)):
-        msg = f"gaps that are not places in a list of {size}"
+    if not nulls:
+        return objects
+    positions = set(nulls)
+    size = len(objects) + len(nulls)
+    if len(positions) != len(nulls) or not positions.issubset(range(size)):
+        msg = f"nulls at positions that are not in a list of {size}"
         raise ValueError(msg)
-    objects = iter(items)
-    return [None if place in places else next(objects) for place in range(size)]
+    remaining = iter(objects)
+    return [None if index in positions else next(remaining) for index in range(size)]

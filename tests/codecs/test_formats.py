@@ -31,7 +31,7 @@ from airflow_xcom.codecs import (
     encode,
     registry,
 )
-from airflow_xcom.codecs.formats.msgpack import writer as body
+from airflow_xcom.codecs.formats.msgpack import container
 
 MIXED = {"a": np.arange(2000.0), "b": [np.arange(3, dtype="i2"), (b"x", "y")], "c": bytearray(b"z" * 9000)}
 
@@ -62,7 +62,7 @@ def test_a_blob_is_a_stream_of_messagepack_objects_with_aligned_buffers() -> Non
 
 
 def test_a_buffer_beyond_the_size_of_a_bin_object_is_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body, "_PART", 64 * 100)
+    monkeypatch.setattr(container, "_LARGEST_BIN", 64 * 100)
     payload = encode(MIXED)
     data = payload.to_bytes()
     unpacker = msgpack.Unpacker(strict_map_key=False)
@@ -175,7 +175,7 @@ class Slotted:
         ({"a": [1, 2, 3, Holder()]}, 'value["a"][3]'),
         ([(1, {"k": (Model(),)})], 'value[0][1]["k"][0]'),
         ({"k": {"s": frozenset({len})}}, 'value["k"]["s"]{<built-in function len>}'),
-        ({(1, Model): 5}, "value.keys()[(1, <class 'test_bodies.Model'>)][1]"),
+        ({(1, Model): 5}, "value.keys()[(1, <class 'test_formats.Model'>)][1]"),
         ([[memoryview(b"a")]], "value[0][0]"),
         ({"a" * 100: Model()}, 'value["' + "a" * 56 + "...]"),
     ],
@@ -191,7 +191,7 @@ def test_a_refusal_goes_into_registered_objects() -> None:
     registry.register(Codec("test.holder", (Holder,), lambda value: value.model, lambda node, _: node), replace=True)
     registry.register(Codec("test.slotted", (Slotted,), lambda value: value.item, lambda node, _: node), replace=True)
     for value, path in ((["x", Holder()], "value[1].model"), ({"s": Slotted()}, 'value["s"].item["deep"]')):
-        with pytest.raises(UnsupportedTypeError, match=r"no codec handles test_bodies.Model; register one") as caught:
+        with pytest.raises(UnsupportedTypeError, match=r"no codec handles test_formats.Model; register one") as caught:
             encode(value)
         assert caught.value.path == path
 

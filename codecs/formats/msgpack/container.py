@@ -1,0 +1,208 @@
+"""The blob of a MessagePack body: a header, the tree, and aligned buffers, each of which may be compressed.
+
+Every part is a MessagePack object, so that any MessagePack library reads a blob object by object; docs/FORMAT.md,
+section 4.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+
+from airflow_xcom.codecs.errors import CorruptPayloadError, NewerFormatError
+from airflow_xcom.codecs.formats.compressed_frames import Frames, check_inflation, compress, compress_all, decompress
+from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+__all__ = ["MAGIC", "UNCOMPRESSED_VERSION", "VERSION", "locate_buffer", "read_blob", "read_header", "write_blob"]
+
+MAGIC = "airflow_xcom"
+UNCOMPRESSED_VERSION, VERSION = 1, 2  # of a blob in which nothing is compressed, and of one in which something is
+
+_ALIGNMENT = 64
+_LARGEST_BIN = 2**32 - _ALIGNMENT  # bytes; MessagePack's bin 32 holds less than 4 GiB
+_NIL = b"\xc0"
+_BIN_32 = b"\xc6"
+
+
+def write_blob(
+    tags: Sequence[Sequence[str | int]],
+    tree: bytes,
+    buffers: Sequence[list[memoryview]],
+    compression: Compression = NO_COMPRESSION,
+) -> list[Any]:
+    """Return the chunks of a blob.
+
+    Args:
+        tags: the table of tags.
+        tree: the packed node.
+        buffers: each in one or more chunks.
+        compression: what the caller asked for; what gains too little stays as it is.
+    """
+    stored = [frames or raw for frames, raw in zip(compress_all(buffers, compression), buffers, strict=True)]
+    tree, tree_entry = _stored_tree(tree, compression)
+    entries = [_entry(buffer) for buffer in stored]
+    version = VERSION if list in map(type, [*entries, tree_entry]) else UNCOMPRESSED_VERSION
+    head = msgpack.packb([MAGIC, version, tags, entries, tree_entry]) + tree
+    chunks: list[Any] = [head]
+    position = len(head)
+    for buffer in stored:
+        parts = [memoryview(chunk) for chunk in buffer.chunks] if isinstance(buffer, Frames) else buffer
+        for begin, end in _bins(sum(map(len, parts))):
+            lead = _lead(position, end - begin)
+            chunks.append(lead)
+            chunks.extend(_slice(parts, begin, end))
+            position += len(lead) + end - begin
+    return chunks
+
+
+def _stored_tree(tree: bytes, compression: Compression) -> tuple[bytes, int | list[Any]]:
+    """Return the tree as it is stored, a ``bin`` object where it is compressed, and what the header says of it."""
+    frames = compress([tree], compression)
+    if frames is None or frames.stored >= _LARGEST_BIN:
+        return tree, len(tree)
+    packed: bytes = msgpack.packb(b"".join(frames.chunks))
+    return packed, [len(packed), frames.algorithm, frames.size]
+
+
+def _entry(buffer: Frames | list[memoryview]) -> int | list[Any]:
+    """Return what the header says of a buffer: its size, or how to decompress it."""
+    if isinstance(buffer, Frames):
+        return [buffer.stored, buffer.algorithm, buffer.size]
+    return sum(map(len, buffer))
+
+
+def _bins(size: int) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a buffer that fit into one ``bin`` object each."""
+    for begin in range(0, max(size, 1), _LARGEST_BIN):
+        yield begin, min(begin + _LARGEST_BIN, size)
+
+
+def _lead(position: int, size: int) -> bytes:
+    """Return the padding and the ``bin 32`` head that put the next byte at a multiple of 64."""
+    return _NIL * (-(position + 5) % _ALIGNMENT) + _BIN_32 + size.to_bytes(4, "big")
+
+
+def _slice(chunks: list[memoryview], begin: int, end: int) -> Iterator[memoryview]:
+    position = 0
+    for chunk in chunks:
+        part = chunk[max(begin - position, 0) : max(end - position, 0)]
+        if len(part):
+            yield part
+        position += len(chunk)
+
+
+def locate_buffer(position: int, size: int) -> tuple[int, int]:
+    """Return where the buffer that follows ``position`` begins, and where it ends."""
+    start = position + len(_lead(position, min(size, _LARGEST_BIN)))
+    for begin, end in _bins(size):
+        position += len(_lead(position, end - begin)) + end - begin
+    return start, position
+
+
+def read_header(memory: memoryview, newest: int = VERSION) -> tuple[list[Any], int]:
+    """Return the header of a blob whose version is at most ``newest``, and where it ends.
+
+    Raises:
+        CorruptPayloadError: `memory` does not begin with a whole header.
+        NewerFormatError: a newer release wrote it.
+    """
+    header, position = _unpack_first(memory)
+    if type(header) is not list or header[:1] != [MAGIC] or len(header) == 1:
+        msg = "the payload is not a MessagePack body: its header is missing"
+        raise CorruptPayloadError(msg)
+    if header[1] not in range(UNCOMPRESSED_VERSION, newest + 1):
+        raise NewerFormatError("the MessagePack body", header[1], newest)
+    return header, position
+
+
+def _unpack_first(memory: memoryview) -> tuple[Any, int]:
+    """Return the first object and where it ends."""
+    unpacker = msgpack.Unpacker(max_buffer_size=len(memory))
+    size = 0
+    while size < len(memory):
+        more = memory[size : max(4096, 2 * size)]
+        unpacker.feed(more)
+        size += len(more)
+        try:
+            return unpacker.unpack(), unpacker.tell()
+        except msgpack.OutOfData:
+            continue
+    msg = "the payload ends within its header"
+    raise CorruptPayloadError(msg)
+
+
+def read_blob(memory: memoryview, newest: int = VERSION) -> tuple[list[Any], memoryview, list[memoryview]]:
+    """Return the table of tags, the packed tree and the buffers of a blob in writable memory.
+
+    Raises:
+        CorruptPayloadError: the blob is damaged.  So may be what any other exception is raised for.
+        NewerFormatError: its version is after ``newest``.
+    """
+    header, position = read_header(memory, newest)
+    _, version, tags, entries, tree_entry = header
+    if version == UNCOMPRESSED_VERSION:
+        return tags, *_split(memory, position, entries, tree_entry)
+    check_inflation(sum(_size_before(entry) for entry in [*entries, tree_entry]), len(memory))
+    tree, buffers = _split(memory, position, map(_stored_size, entries), _stored_size(tree_entry))
+    if type(tree_entry) is list:
+        tree = memoryview(msgpack.unpackb(tree))
+    tree, *buffers = map(_decompressed, [tree, *buffers], [tree_entry, *entries])
+    return tags, tree, buffers
+
+
+def _split(
+    memory: memoryview, position: int, sizes: Iterable[Any], tree_size: Any
+) -> tuple[memoryview, list[memoryview]]:
+    """Return the tree and the buffers as they are stored from ``position`` on."""
+    tree = memory[position : position + _checked_size(tree_size, len(memory) - position)]
+    position += tree_size
+    buffers = []
+    for size in sizes:
+        buffer, position = _read_bins(memory, position, _checked_size(size, len(memory) - position))
+        buffers.append(buffer)
+    if position != len(memory):
+        msg = f"the payload has {len(memory) - position} bytes too many"
+        raise CorruptPayloadError(msg)
+    return tree, buffers
+
+
+def _read_bins(memory: memoryview, position: int, size: int) -> tuple[memoryview, int]:
+    """Return the buffer of ``size`` bytes that follows ``position``, and where it ends."""
+    parts = []
+    for begin, end in _bins(size):
+        lead = _lead(position, end - begin)
+        start = position + len(lead)
+        position = start + end - begin
+        if bytes(memory[start - len(lead) : start]) != lead or position > len(memory):
+            msg = "the payload is cut off, or a buffer in it does not begin where the header says"
+            raise CorruptPayloadError(msg)
+        parts.append(memory[start:position])
+    return (parts[0] if len(parts) == 1 else memoryview(bytearray(b"".join(parts)))), position
+
+
+def _stored_size(entry: Any) -> Any:
+    return entry[0] if type(entry) is list else entry
+
+
+def _size_before(entry: Any) -> int:
+    """Return the size before compression of what is compressed, else 0."""
+    if type(entry) is not list:
+        return 0
+    _, _, size = entry
+    return _checked_size(size, sys.maxsize)
+
+
+def _checked_size(size: Any, most: int) -> int:
+    if type(size) is not int or not 0 <= size <= most:
+        msg = f"the size {size!r} in the header is not from 0 to {most}"
+        raise CorruptPayloadError(msg)
+    return size
+
+
+def _decompressed(stored: memoryview, entry: Any) -> memoryview:
+    return decompress(stored, *entry[1:]) if type(entry) is list else stored
