@@ -7,19 +7,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.backend.commands.selection import add_output, add_source, one
+from airflow_xcom.backend.commands.arguments import add_output, add_source
+from airflow_xcom.backend.commands.selection import only
 from airflow_xcom.backend.commands.terminal import human, say
 from airflow_xcom.backend.maintenance.export import FORMATS
 
 if TYPE_CHECKING:
-    import argparse
+    from argparse import ArgumentParser, Namespace
 
 __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "write one value to a file: parquet, csv, json, npy or arrow"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.description = (
         "Write one value to a file, which is read back and compared before it gets its name.  What the format cannot "
@@ -29,11 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="where to write it")
     parser.add_argument("--format", choices=FORMATS, help="if the suffix of the file does not say")
     parser.add_argument("--force", action="store_true", help="replace the file if it is there")
-    add_output(parser, "one JSON object")
+    add_output(parser, "json: one JSON object")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Write it; what stands in the way is raised."""
+def run(options: Namespace) -> int:
+    """Write it, and return 0; what stands in the way is raised."""
     from airflow_xcom.backend.maintenance.export import export, format_of
 
     form = format_of(options.to, options.format)
@@ -48,12 +49,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _value(options: argparse.Namespace) -> Any:
-    """The value, as a task would pull it.
+def _value(options: Namespace) -> Any:
+    """Return the value, as a task would pull it.
 
     Raises:
-        ClassNotAllowedError: it is of a class that may not be restored here; the message has the line to add.
-        DecodeError, StoreError, XComNotFoundError: it cannot be read, or found.
+        ClassNotAllowedError: It is of a class that may not be restored here; the message has the line to add.
+        DecodeError, StoreError, XComNotFoundError: It cannot be read, or found.
     """
     from airflow_xcom.backend.pull import Deferred, located, prepare
 
@@ -64,7 +65,7 @@ def _value(options: argparse.Namespace) -> Any:
         return read_blob_at(options.blob)
     from airflow_xcom.backend.database.xcom_rows import metadata_rows
 
-    row = one(metadata_rows(), options)
+    row = only(metadata_rows(), options)
     with located(row.coordinate):
         if row.error is not None:
             raise row.error

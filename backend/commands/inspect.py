@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from airflow_xcom.backend.commands.arguments import add_output, add_source, count
 from airflow_xcom.backend.commands.columns import say_columns
-from airflow_xcom.backend.commands.list import described, summary_text
-from airflow_xcom.backend.commands.selection import add_output, add_source, one
-from airflow_xcom.backend.commands.terminal import count, human, say, tell
+from airflow_xcom.backend.commands.selection import described, only, summary_text
+from airflow_xcom.backend.commands.terminal import human, say, tell
 
 if TYPE_CHECKING:
-    import argparse
+    from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator
 
     from airflow_xcom.backend.database.xcom_rows import XComRow
@@ -23,7 +23,7 @@ _PLAIN = 4000  # characters of a plain value that are shown
 _COLUMNS = 50  # of a table that people are shown
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.description = (
         "Show what one value is: type, shape, columns, sizes, first rows, or its tags and first items.  No codec is "
@@ -32,11 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_source(parser)
     parser.add_argument("--rows", type=count, default=10, metavar="NUMBER", help="first rows of a table (default: 10)")
-    add_output(parser, "one JSON object")
+    add_output(parser, "json: one JSON object")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Show it; 1 if its payload cannot be read, after what the row says."""
+def run(options: Namespace) -> int:
+    """Show it; return 1 if its payload cannot be read, after what the row says."""
     facts = _of_blob(options) if options.blob else _of_row(options)
     if options.output == "json":
         say(json.dumps(facts, indent=2))
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if facts["error"] else 0
 
 
-def _of_blob(options: argparse.Namespace) -> dict[str, Any]:
+def _of_blob(options: Namespace) -> dict[str, Any]:
     from airflow_xcom.backend.blob_urls import open_blob
     from airflow_xcom.codecs import outline
 
@@ -58,11 +58,11 @@ def _of_blob(options: argparse.Namespace) -> dict[str, Any]:
     return {"blob": url, "bytes": size, "outline": found, "error": None, "classes": _not_allowed(found)}
 
 
-def _of_row(options: argparse.Namespace) -> dict[str, Any]:
+def _of_row(options: Namespace) -> dict[str, Any]:
     from airflow_xcom.backend.database.xcom_rows import metadata_rows
     from airflow_xcom.codecs import CodecError
 
-    row = one(metadata_rows(), options)
+    row = only(metadata_rows(), options)
     facts = {**described(row), "outline": None, "classes": []}
     if row.error is None:
         try:

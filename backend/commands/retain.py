@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import json
 import sys
-import time
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from airflow_xcom.backend.commands.terminal import say
+from airflow_xcom.backend.commands.arguments import add_apply, add_output
+from airflow_xcom.backend.commands.terminal import Progress, human, say
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Iterable, Iterator
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterable
 
     from airflow_xcom.backend.maintenance.retain import Retained
 
 __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "retire values that need not be kept any more"
-_INTERVAL = 1.0  # seconds between lines of progress
 _COUNTS = ("runs", "going", "due", "in_blobs", "in_rows", "retired", "changed", "failed")
 _HEADINGS = ("RUNS", "GOING", "VALUES", "IN BLOBS", "IN ROWS", "OLDEST", "RULE")
 _DAG_WIDTH = 24
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.description = (
         "Retire the values of runs that have ended and need not be kept any more, by the tags of their Dag "
@@ -34,43 +34,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Without --apply, only list what would go."
     )
     parser.add_argument("--dag", action="append", metavar="DAG", help="only of this Dag; may be given several times")
-    parser.add_argument("--apply", action="store_true", help="do it")
-    parser.add_argument("--output", choices=["text", "json"], default="text", help="of the listing (default: text)")
+    add_apply(parser)
+    add_output(parser, "of the listing", "text")
 
 
-def run(options: argparse.Namespace) -> int:
-    """List what would be, or was, retired; 1 if something that should have been could not be."""
-    from sqlalchemy.exc import SQLAlchemyError
-
+def run(options: Namespace) -> int:
+    """List what would be, or was, retired; return 1 if something that should have been could not be."""
     from airflow_xcom.backend.database.dag_runs import metadata_runs
     from airflow_xcom.backend.maintenance.retain import retain
 
     tell = _tell_json if options.output == "json" else _tell
-    try:
-        retained = retain(metadata_runs(), options.dag, apply=options.apply, progress=_progress())
-        failed = tell(retained, apply=options.apply)
-    except SQLAlchemyError as error:
-        sys.stderr.write(f"airflow-xcom: the metadata database: {type(error).__name__}: {error}\n")
-        return 1
+    runs, progress = metadata_runs(), Progress()
+    dags = retain(runs, options.dag, apply=options.apply, progress=lambda done: progress(lambda: _progress(done)))
+    failed = tell(dags, apply=options.apply)
+    progress.end()
     return 1 if failed else 0
 
 
-def _tell(found: Iterable[Retained], *, apply: bool) -> int:
-    """A line for each Dag with something to say, as soon as that is known, and the sum; gives what failed."""
-    totals: dict[str, int] = dict.fromkeys(_COUNTS, 0)
-    is_first = True
-    for done in found:
+def _progress(done: Retained) -> str:
+    counts = f"{done.runs:,} runs, {done.due:,} values to retire, {done.retired:,} retired"
+    return f"{done.dag_id}: {counts}, {done.failed:,} failed"
+
+
+def _tell(dags: Iterable[Retained], *, apply: bool) -> int:
+    """Write a line for each Dag with something to say, as soon as that is known, and the sum; return what failed."""
+    totals: Counter[str] = Counter()
+    for done in dags:
+        if (done.due or done.problems) and not totals["told"]:
+            say(_line("DAG", _HEADINGS))
         _add(totals, done)
         if done.due or done.problems:
-            if is_first:
-                say(_line("DAG", _HEADINGS))
-            is_first = False
+            totals["told"] += 1
             say(_line(done.dag_id, _cells(done)))
             for problem in done.problems:
                 say(f"  {problem}")
             if done.failed > len(done.problems):
                 say(f"  and {done.failed - len(done.problems):,} more")
-    blobs, rows = _size(totals["in_blobs"]), _size(totals["in_rows"])
+    blobs, rows = human(totals["in_blobs"]), human(totals["in_rows"])
     if not apply:
         say(
             f"{totals['due']:,} values of {totals['going']:,} runs would be retired, {blobs} in blobs and {rows} in "
@@ -84,11 +84,11 @@ def _tell(found: Iterable[Retained], *, apply: bool) -> int:
     return totals["failed"]
 
 
-def _tell_json(found: Iterable[Retained], *, apply: bool) -> int:
-    """One object, written a Dag at a time; gives what failed."""
-    totals: dict[str, int] = dict.fromkeys(_COUNTS, 0)
+def _tell_json(dags: Iterable[Retained], *, apply: bool) -> int:
+    """Write one object, a Dag at a time; return what failed."""
+    totals: Counter[str] = Counter(dict.fromkeys(_COUNTS, 0))
     sys.stdout.write('{"dags": [')
-    for number, done in enumerate(found):
+    for number, done in enumerate(dags):
         _add(totals, done)
         sys.stdout.write(",\n " if number else "\n ")
         sys.stdout.write(json.dumps(asdict(done) | {"oldest": done.oldest and done.oldest.isoformat()}))
@@ -96,43 +96,16 @@ def _tell_json(found: Iterable[Retained], *, apply: bool) -> int:
     return totals["failed"]
 
 
-def _add(totals: dict[str, int], done: Retained) -> None:
-    for name in _COUNTS:
-        totals[name] += getattr(done, name)
+def _add(totals: Counter[str], done: Retained) -> None:
+    totals.update({name: getattr(done, name) for name in _COUNTS})
 
 
-def _cells(done: Retained) -> Iterator[str]:
-    yield f"{done.runs:,}"
-    yield f"{done.going:,}"
-    yield f"{done.due:,}"
-    yield _size(done.in_blobs)
-    yield _size(done.in_rows)
-    yield "" if done.oldest is None else f"{done.oldest:%Y-%m-%d}"
-    yield done.rule
+def _cells(done: Retained) -> list[str]:
+    counts = [f"{count:,}" for count in (done.runs, done.going, done.due)]
+    oldest = "" if done.oldest is None else f"{done.oldest:%Y-%m-%d}"
+    return [*counts, human(done.in_blobs), human(done.in_rows), oldest, done.rule]
 
 
 def _line(dag_id: str, cells: Iterable[str]) -> str:
     *numbers, oldest, rule = cells
-    return f"{dag_id:<{_DAG_WIDTH}}" + "".join(f"{cell:>10}" for cell in numbers) + f"  {oldest:<10}  {rule}"
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:  # noqa: PLR2004
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:,.1f} TB"
-
-
-def _progress() -> Callable[[Retained], None]:
-    """Tells now and then, on standard error, how far it is."""
-    told = time.monotonic()
-
-    def tell(done: Retained) -> None:
-        nonlocal told
-        if time.monotonic() - told > _INTERVAL:
-            told = time.monotonic()
-            counts = f"{done.runs:,} runs, {done.due:,} values to retire, {done.retired:,} retired"
-            sys.stderr.write(f"{done.dag_id}: {counts}, {done.failed:,} failed\n")
-
-    return tell
+    return f"{dag_id:<{_DAG_WIDTH}}" + "".join(f"{cell:>12}" for cell in numbers) + f"  {oldest:<10}  {rule}"

@@ -1,4 +1,4 @@
-"""Which XComs a command is about: the options that say so, and the rows or the blob that they stand for."""
+"""The rows that a command is about, by its options, and what it says of them."""
 
 from __future__ import annotations
 
@@ -8,94 +8,112 @@ from typing import TYPE_CHECKING, Any
 from airflow_xcom.backend.envelope import Coordinate
 
 if TYPE_CHECKING:
-    import argparse
+    from argparse import Namespace
     from collections.abc import Iterator
 
     from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
 
-__all__ = ["add_filters", "add_kinds", "add_output", "add_source", "is_of", "one", "place_of", "wanted"]
+__all__ = ["described", "matching", "only", "payload_size", "store_of", "summary_text"]
 
 _SHOWN = 5  # XComs in an error
+_FACTS = 3  # of a summary
 
 
-def add_filters(parser: argparse.ArgumentParser) -> None:
-    """Declare the parts of a coordinate."""
-    parser.add_argument("--dag", metavar="DAG_ID", help="of this Dag")
-    parser.add_argument("--run", metavar="RUN_ID", help="of this run")
-    parser.add_argument("--task", metavar="TASK_ID", help="of this task")
-    parser.add_argument("--map-index", type=int, metavar="NUMBER", help="of this mapped task; -1 of one not mapped")
-    parser.add_argument("--key", help="of this key; return_value is what a task returned")
+def matching(rows: Rows, options: Namespace) -> Iterator[XComRow]:
+    """Yield the rows with our envelopes that have the coordinate, the store and the tag that were given."""
+    for row in rows.matching(_coordinate(options)):
+        tag = None if row.envelope is None else row.envelope.tag
+        if options.tag in {None, tag} and options.store in {None, store_of(row)}:
+            yield row
 
 
-def add_kinds(parser: argparse.ArgumentParser) -> None:
-    """Declare what else rows can be told by."""
-    parser.add_argument("--store", metavar="NAME", help="whose payload is in the store of this name; 'row' for none")
-    parser.add_argument("--tag", help="of this tag, such as pandas.DataFrame")
-
-
-def add_source(parser: argparse.ArgumentParser) -> None:
-    """Declare one XCom, or a blob."""
-    parser.add_argument("blob", nargs="?", metavar="BLOB", help="a file, or a URL within a configured store")
-    add_filters(parser)
-
-
-def add_output(parser: argparse.ArgumentParser, form: str) -> None:
-    """Declare the choice between output for people and for scripts."""
-    parser.add_argument("--output", choices=("table", "json"), default="table", help=f"json: {form} (default: table)")
-
-
-def wanted(options: argparse.Namespace) -> Coordinate:
-    """The parts of a coordinate that were given."""
-    return Coordinate(options.dag, options.run, options.task, options.map_index, options.key)
-
-
-def is_of(row: XComRow, options: argparse.Namespace) -> bool:
-    """Whether a row has the store and the tag that were given."""
-    tag = None if row.envelope is None else row.envelope.tag
-    return options.tag in {None, tag} and options.store in {None, place_of(row)}
-
-
-def place_of(row: XComRow) -> str | None:
-    """Where the payload is: the name of a store, or ``row``; None where that cannot be read."""
-    from airflow_xcom.backend.blobs import store_name
-    from airflow_xcom.backend.errors import UnknownStoreError
-
-    if row.envelope is None:
-        return None if row.error else "row"
-    reference = row.envelope.reference
-    try:
-        return "row" if reference is None else store_name(reference)
-    except UnknownStoreError:
-        return None if reference is None else reference.store
-
-
-def one(rows: Rows, options: argparse.Namespace) -> XComRow:
-    """The single row that was meant.
+def only(rows: Rows, options: Namespace) -> XComRow:
+    """Return the single row that has the coordinate that was given.
 
     Raises:
-        XComNotFoundError: there is none, or there are several.
+        XComNotFoundError: There is none, or there are several.
     """
     from airflow_xcom.backend.errors import XComNotFoundError
 
-    found = list(islice(_all(rows, options), _SHOWN + 1))
-    given = ", ".join(f"{name}={value}" for name, value in _given(options)) or "nothing given"
+    found = list(islice(rows.matching(_coordinate(options), native=True), _SHOWN + 1))
+    if len(found) == 1:
+        return found[0]
+    parts = {name: getattr(options, name) for name in ("dag", "run", "task", "map_index", "key")}
+    given = ", ".join(f"{name}={part}" for name, part in parts.items() if part is not None) or "nothing given"
     if not found:
         raise XComNotFoundError(f"there is no XCom with {given}")
-    if len(found) > 1:
-        names = "".join(f"\n  {row.coordinate}" for row in found[:_SHOWN])
-        more = "\n  …" if len(found) > _SHOWN else ""
-        raise XComNotFoundError(
-            f"there are several XComs with {given}; say which with --dag, --run, --task, --map-index or --key:"
-            f"{names}{more}"
-        )
-    return found[0]
+    names = "".join(f"\n  {row.coordinate}" for row in found[:_SHOWN])
+    more = "\n  …" if len(found) > _SHOWN else ""
+    raise XComNotFoundError(
+        f"there are several XComs with {given}; say which with --dag, --run, --task, --map-index or --key:{names}{more}"
+    )
 
 
-def _all(rows: Rows, options: argparse.Namespace) -> Iterator[XComRow]:
-    return rows.matching(wanted(options), native=True)
+def _coordinate(options: Namespace) -> Coordinate:
+    return Coordinate(options.dag, options.run, options.task, options.map_index, options.key)
 
 
-def _given(options: argparse.Namespace) -> list[tuple[str, Any]]:
-    parts = {"dag": options.dag, "run": options.run, "task": options.task}
-    parts |= {"map_index": options.map_index, "key": options.key}
-    return [(name, value) for name, value in parts.items() if value is not None]
+def store_of(row: XComRow) -> str | None:
+    """Return the name of the store that has the payload, or ``row``; None where that cannot be read."""
+    from airflow_xcom.backend.blobs import store_name
+    from airflow_xcom.backend.errors import UnknownStoreError
+
+    if row.reference is None:
+        return None if row.error else "row"
+    try:
+        return store_name(row.reference)
+    except UnknownStoreError:
+        return row.reference.store
+
+
+def described(row: XComRow) -> dict[str, Any]:
+    """Return what is known of a row, for scripts."""
+    at, reference = row.coordinate, row.reference
+    facts: dict[str, Any] = {
+        "dag_id": at.dag_id,
+        "run_id": at.run_id,
+        "task_id": at.task_id,
+        "map_index": at.map_index,
+        "key": at.key,
+        "tag": None if row.envelope is None else row.envelope.tag,
+        "place": _place(row),
+        "store": None,
+        "bytes": payload_size(row),
+        "summary": None if row.envelope is None else row.envelope.summary,
+        "error": None if row.error is None else str(row.error),
+    }
+    if reference is not None:
+        facts |= {"store": store_of(row), "blob": f"{reference.url}/{reference.path}"}
+        facts |= {"digest": reference.digest, "host": reference.host, "expires": reference.expires}
+    return facts
+
+
+def _place(row: XComRow) -> str:
+    if row.error is not None:
+        return "unreadable"
+    if row.envelope is None:
+        return "plain"
+    return "row" if row.reference is None else "blob"
+
+
+def payload_size(row: XComRow) -> int | None:
+    """Return the bytes that a value takes: of its blob, or, before it was written as JSON, in its row."""
+    if row.envelope is None:
+        return None
+    size = row.envelope.summary.get("bytes") if row.reference is None else row.reference.size
+    return size if type(size) is int else None
+
+
+def summary_text(summary: dict[str, Any], tag: str | None) -> str:
+    """Return the facts of a summary that fit a line."""
+    shape, length = summary.get("shape"), summary.get("length")
+    facts = [summary["type"]] if summary.get("type", tag) != tag else []
+    facts += [" x ".join(map(str, shape))] if isinstance(shape, list) else []
+    facts += [f"{length} items"] if length is not None else []
+    others = {name: fact for name, fact in summary.items() if name not in {"type", "bytes", "shape", "length", "head"}}
+    facts += [f"{name} {_brief(fact)}" for name, fact in others.items()]
+    return ", ".join(map(str, facts[:_FACTS]))
+
+
+def _brief(fact: Any) -> str:
+    return ", ".join(f"{name}: {item}" for name, item in fact.items()) if isinstance(fact, dict) else str(fact)

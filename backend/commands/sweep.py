@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_xcom.backend.commands.terminal import say, seconds
+from airflow_xcom.backend.commands.arguments import add_apply, add_output, add_seconds
+from airflow_xcom.backend.commands.terminal import Progress, say
 from airflow_xcom.backend.maintenance.sweep import GRACE, WAIT, Report, sweep
 
 if TYPE_CHECKING:
-    import argparse
+    from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator
 
     from airflow_xcom.backend.maintenance.references import RowSource
@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "find payloads that no XCom refers to, and delete them"
-_INTERVAL = 1.0  # seconds between signs of progress
 _DAGS = 20  # that a report for people has a line for
 _TOKEN = "AIRFLOW_XCOM_REST_TOKEN"  # noqa: S105 - the name of a variable
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.description = (
         "List the stores, and find the payloads that no XCom refers to and that are older than the grace period: of "
@@ -37,23 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "report them.  Exits with 1 if anything fails; nothing more is deleted then."
     )
     parser.add_argument("--store", metavar="NAME", help="only this one of [xcom_codecs] stores ('default': of path)")
-    parser.add_argument(
-        "--grace",
-        type=seconds,
-        default=GRACE,
-        metavar="SECONDS",
-        help="leave younger payloads: longer than any push takes, with its retries (default: 86400, a day)",
-    )
-    parser.add_argument("--apply", action="store_true", help="delete them")
-    parser.add_argument(
-        "--wait",
-        type=seconds,
-        default=WAIT,
-        metavar="SECONDS",
-        help="look again after so long, before deleting: longer than from a payload to its XCom (default: 300)",
-    )
+    text = "leave younger payloads: longer than any push takes, with its retries (default: 86400, a day)"
+    add_seconds(parser, "--grace", GRACE, text)
+    add_apply(parser, "delete them")
+    text = "look again after so long, before deleting: longer than from a payload to its XCom (default: 300)"
+    add_seconds(parser, "--wait", WAIT, text)
     parser.add_argument("--even-all", action="store_true", help="delete even if no XCom refers to any payload at all")
-    parser.add_argument("--output", choices=["text", "json"], default="text", help="of the report (default: text)")
+    add_output(parser, "of the report", "text")
     parser.add_argument(
         "--rest",
         metavar="WHERE",
@@ -63,10 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="a file with the token for --rest")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Sweep, and report; 1 if something failed."""
+def run(options: Namespace) -> int:
+    """Sweep, and report; return 1 if something failed."""
     report = Report()
-    tell = _Progress(report)
+    progress = Progress()
     error: BaseException | None = None
     try:
         # What Airflow logs to standard output is no part of the report.
@@ -81,10 +70,10 @@ def run(options: argparse.Namespace) -> int:
                 even_all=options.even_all,
             )
             for _ in steps:
-                tell()
+                progress(lambda: _line(report))
     except (Exception, KeyboardInterrupt) as caught:  # noqa: BLE001 - whatever it is, the report says so
         error = caught
-    tell.end()
+    progress.end()
     reason = None if error is None else f"{type(error).__name__}: {error}".rstrip(": ")
     if options.output == "json":
         facts = {"applied": options.apply, "grace": options.grace, "error": reason}
@@ -97,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     return 0 if reason is None else 1
 
 
-def _row_source(options: argparse.Namespace) -> RowSource:
+def _row_source(options: Namespace) -> RowSource:
     if options.rest:
         return _rest(options.rest, options.token_file)
     from airflow_xcom.backend.database.xcom_rows import metadata_rows
@@ -122,35 +111,15 @@ def _rest(where: str, token_file: Path | None) -> RowSource:
     return RestRows(url, found.password)
 
 
-class _Progress:
-    """Says now and then, on standard error, how far a sweep is; on a terminal, in one line."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self._told = time.monotonic()
-        self._is_open = False
-
-    def __call__(self) -> None:
-        if time.monotonic() - self._told < _INTERVAL:
-            return
-        self._told = time.monotonic()
-        stores = self._report.stores.values()
-        listed, orphans, deleted = (
-            sum(getattr(store, name).count for store in stores) for name in ("listed", "orphans", "deleted")
-        )
-        bar = f"{_bar(deleted, orphans)} " if deleted else ""
-        line = (
-            f"{self._report.phase}: {bar}{listed:,} payloads, {self._report.references:,} references, "
-            f"{orphans:,} unreferenced, {deleted:,} deleted"
-        )
-        self._is_open = sys.stderr.isatty()
-        sys.stderr.write(f"\r\x1b[K{line}" if self._is_open else f"{line}\n")
-        sys.stderr.flush()
-
-    def end(self) -> None:
-        """Leave the line."""
-        if self._is_open:
-            sys.stderr.write("\n")
+def _line(report: Report) -> str:
+    """Return how far a sweep is."""
+    stores = report.stores.values()
+    listed, orphans, deleted = (
+        sum(getattr(store, name).count for store in stores) for name in ("listed", "orphans", "deleted")
+    )
+    bar = f"{_bar(deleted, orphans)} " if deleted else ""
+    counts = f"{listed:,} payloads, {report.references:,} references, {orphans:,} unreferenced, {deleted:,} deleted"
+    return f"{report.phase}: {bar}{counts}"
 
 
 def _bar(done: int, of: int) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+import time
+from typing import TYPE_CHECKING
 
-__all__ = ["count", "human", "say", "seconds", "tell", "visible"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
+__all__ = ["INTERVAL", "Progress", "human", "say", "tell", "visible"]
+
+INTERVAL = 1.0  # seconds between signs of progress
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -21,7 +26,7 @@ def tell(text: str) -> None:
 
 
 def visible(text: str) -> str:
-    """Text that people named something with, as one line that only says what it is.
+    """Return text that people named something with as one line, which a terminal shows and does not obey.
 
     What would move the cursor, colour, hide, or turn round what stands behind it is escaped: a terminal obeys whoever
     may name a task or a key (CWE-150).
@@ -32,25 +37,32 @@ def visible(text: str) -> str:
 
 
 def human(size: int) -> str:
-    """A number of bytes for people."""
+    """Return a number of bytes for people."""
     power = min(max(size.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
     return f"{size / 1024**power:.1f} {_UNITS[power]}" if power else f"{size} B"
 
 
-def count(text: str) -> int:
-    """An argument that is a number of things, 0 or more."""
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError("give a number, 0 or more")
-    return number
+class Progress:
+    """Says now and then, on standard error, how far a command is; on a terminal, in one line."""
 
+    def __init__(self) -> None:
+        self._told = time.monotonic()
+        self._is_open = False
 
-def seconds(text: str) -> float:
-    """An argument that is a number of seconds, 0 or more."""
-    number = float(text)
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError("give seconds, 0 or more")
-    return number
+    def __call__(self, line: Callable[[], str]) -> None:
+        """Write the line, unless the last one was written just now."""
+        if time.monotonic() - self._told < INTERVAL:
+            return
+        self._told = time.monotonic()
+        self._is_open = sys.stderr.isatty()
+        sys.stderr.write(f"\r\x1b[K{visible(line())}" if self._is_open else f"{visible(line())}\n")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._is_open:
+            sys.stderr.write("\n")
+            self._is_open = False
 
 
 def _lines(text: str) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_xcom.backend.commands.list import described
-from airflow_xcom.backend.commands.selection import add_filters, add_kinds, add_output, is_of, wanted
-from airflow_xcom.backend.commands.terminal import human, say, tell
+from airflow_xcom.backend.commands.arguments import add_coordinate, add_output, add_payload
+from airflow_xcom.backend.commands.selection import described, matching
+from airflow_xcom.backend.commands.terminal import Progress, human, say
 
 if TYPE_CHECKING:
-    import argparse
+    from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator
 
     from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
@@ -21,23 +20,22 @@ if TYPE_CHECKING:
 __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "compare payloads with the sizes and digests in their rows"
-_INTERVAL = 1.0  # seconds between lines of progress
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.description = (
         "Read the payloads of all XComs, or of those that the options name, and compare them with the sizes and "
         "digests in their rows.  Those that fail are listed as missing, expired, corrupt, unreachable (the store, not "
         "the payload) or unreadable (the row); the exit code is then 1.  Progress goes to standard error."
     )
-    add_filters(parser)
-    add_kinds(parser)
-    add_output(parser, "a JSON object a line for each failure, and a last one with the totals")
+    add_coordinate(parser)
+    add_payload(parser)
+    add_output(parser, "json: a JSON object a line for each failure, and a last one with the totals")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Verify; 1 if anything is not what was written."""
+def run(options: Namespace) -> int:
+    """Verify; return 1 if anything is not what was written."""
     from airflow_xcom.backend.database.xcom_rows import metadata_rows
 
     totals = Totals()
@@ -78,25 +76,25 @@ class Totals:
 _FINE = ("ok", "in the row", "changed meanwhile")
 
 
-def _failures(rows: Rows, options: argparse.Namespace, totals: Totals) -> Iterator[tuple[XComRow, str, str]]:
-    """What is not as it was written: the row, its state and why."""
+def _failures(rows: Rows, options: Namespace, totals: Totals) -> Iterator[tuple[XComRow, str, str]]:
+    """Yield what is not as it was written: the row, its state and why."""
     from airflow_xcom.backend.pull import Deferred, concurrently
 
-    told = time.monotonic()
-    deferred = (Deferred(row.stored, row) for row in rows.matching(wanted(options)) if is_of(row, options))
+    progress = Progress()
+    deferred = (Deferred(row.stored, row) for row in matching(rows, options))
     for row, state, why in concurrently(deferred, lambda each: _verified(rows, each.row)):
         totals.states[state] += 1
         if state == "ok":
             totals.size += row.envelope.reference.size
-        if time.monotonic() - told > _INTERVAL:
-            told = time.monotonic()
-            tell(f"{totals} so far")
+        progress(lambda: f"{totals} so far")
         if state not in _FINE:
+            progress.end()
             yield row, state, why
+    progress.end()
 
 
 def _verified(rows: Rows, row: XComRow) -> tuple[XComRow, str, str]:
-    """The state of a row, and why it is in that."""
+    """Return a row, its state and why it is in that."""
     from airflow_xcom.backend.blobs import verified
     from airflow_xcom.codecs import CodecError
 

@@ -3,6 +3,8 @@
 Every file is read back and compared before it gets its name.  What is exact is every value and, but for CSV and JSON,
 its type: what pandas keeps beside the columns of a frame (which of them are its index, attrs, categories that no row
 has) has no place in these formats, and is named by :func:`export`.
+
+Tables go through the codec's own Arrow columns: ``DataFrame.to_parquet`` makes nulls of NaNs without a word.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -28,10 +31,10 @@ _TABLES = ("DataFrame", "GeoDataFrame", "Series", "GeoSeries", "Table", "RecordB
 
 
 def format_of(target: Path, chosen: str | None) -> str:
-    """The format of a file: what was chosen, or what its suffix says.
+    """Return the format of a file: what was chosen, or what its suffix says.
 
     Raises:
-        ExportError: the suffix says nothing.
+        ExportError: The suffix names no known format.
     """
     found = chosen or target.suffix.removeprefix(".").lower()
     if found not in FORMATS:
@@ -40,7 +43,7 @@ def format_of(target: Path, chosen: str | None) -> str:
 
 
 def export(value: Any, target: Path, form: str, *, force: bool = False) -> list[str]:
-    """Write a value to a file, whole or not at all, and say what the format has no place for.
+    """Write a value to a file, whole or not at all, and return what the format has no place for.
 
     Args:
         value: as a task would pull it.
@@ -49,7 +52,7 @@ def export(value: Any, target: Path, form: str, *, force: bool = False) -> list[
         force: whether a file that is there may be replaced.
 
     Raises:
-        ExportError: the format cannot hold the value, or there is such a file, or it cannot be written.
+        ExportError: The format cannot hold the value, or there is such a file, or it cannot be written.
     """
     table, left_out = (None, []) if form == "npy" else _table(value, form)
     if table is None and form in {"parquet", "csv", "arrow"}:
@@ -90,7 +93,7 @@ def _placed(target: Path, form: str, write: Callable[[Path], None], *, force: bo
 
 
 def _table(value: Any, form: str) -> tuple[Any, list[str]]:
-    """The Arrow table of a value, or None, and what of the value it has no place for."""
+    """Return the Arrow table of a value, or None, and what of the value it has no place for."""
     from airflow_xcom.codecs import SelectionError, decode_part, encode
 
     if type(value).__module__.partition(".")[0] not in _FAMILIES or type(value).__name__ not in _TABLES:
@@ -105,7 +108,7 @@ def _table(value: Any, form: str) -> tuple[Any, list[str]]:
 
 
 def _as_frame(value: Any) -> tuple[Any, list[str]]:
-    """A frame or table in place of a series, with its index as columns, and what that does not say."""
+    """Return a frame or table in place of a series, with its index as columns, and what that does not say."""
     left_out = []
     if type(value).__name__ in {"Series", "GeoSeries"}:
         value = value.to_frame()
@@ -126,7 +129,7 @@ def _as_frame(value: Any) -> tuple[Any, list[str]]:
 
 
 def _undecorated(table: Any, form: str, left_out: list[str]) -> Any:
-    """The table without dictionaries, which the format has not, and without metadata."""
+    """Return the table without dictionaries, which the format has not, and without metadata."""
     import pyarrow as pa
 
     if form != "arrow":
@@ -141,7 +144,7 @@ def _undecorated(table: Any, form: str, left_out: list[str]) -> Any:
 
 
 def _decoded(column: Any, form: str) -> Any:
-    """The labels of a dictionary's column; a cast does not know all of their types."""
+    """Return the labels of a dictionary's column; a cast does not know all of their types."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -165,7 +168,7 @@ def _write_parquet(table: Any, file: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    _refuse_types("parquet", table, _no_parquet)
+    _refuse_types("parquet", table, _is_rewritten)
     try:
         pq.write_table(table, file)
         _compare("parquet", table, pq.read_table(file))
@@ -177,7 +180,7 @@ def _write_csv(table: Any, file: Path) -> None:
     import pyarrow as pa
     from pyarrow import csv
 
-    _refuse_types("csv", table, _no_csv)
+    _refuse_types("csv", table, lambda arrow_type: re.match("(large_|fixed_size_)?binary|duration", str(arrow_type)))
     if not table.num_columns:
         raise ExportError("csv", "the table has no columns, and CSV no rows without any")
     convert = csv.ConvertOptions(
@@ -194,39 +197,22 @@ def _write_csv(table: Any, file: Path) -> None:
         raise ExportError("csv", f"CSV cannot hold the table: {error}") from error
 
 
-def _refuse_types(form: str, table: Any, unfit: Callable[[Any], bool]) -> None:
+def _refuse_types(form: str, table: Any, lacks: Callable[[Any], Any]) -> None:
     for field in table.schema:
-        if unfit(field.type):
+        if lacks(field.type):
             raise ExportError(form, f"column {field.name!r} is of the type {field.type}, which {form} has not")
 
 
-def _no_parquet(kind: Any) -> bool:
-    """Whether a type would be written as another one, which pyarrow alone takes for it."""
+def _is_rewritten(arrow_type: Any) -> bool:
+    """Return whether Parquet has another type for this one, which pyarrow alone reads back."""
     import pyarrow as pa
     from pyarrow import types
 
-    if isinstance(kind, pa.BaseExtensionType) or types.is_duration(kind) or types.is_interval(kind):
+    if isinstance(arrow_type, pa.BaseExtensionType) or types.is_duration(arrow_type) or types.is_interval(arrow_type):
         return True
-    if types.is_union(kind) or types.is_run_end_encoded(kind):
+    if types.is_union(arrow_type) or types.is_run_end_encoded(arrow_type):
         return True
-    return any(_no_parquet(kind.field(place).type) for place in range(kind.num_fields))
-
-
-def _no_csv(kind: Any) -> bool:
-    from pyarrow import types
-
-    known = [types.is_integer, types.is_floating, types.is_boolean, types.is_string, types.is_large_string]
-    known += [types.is_date, types.is_timestamp, types.is_time, types.is_decimal, types.is_null]
-    return not any(check(kind) for check in known)
-
-
-def _no_json(kind: Any) -> bool:
-    from pyarrow import types
-
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_struct(kind):
-        return any(_no_json(kind.field(place).type) for place in range(kind.num_fields))
-    known = [types.is_integer, types.is_floating, types.is_boolean, types.is_string, types.is_large_string]
-    return not any(check(kind) for check in [*known, types.is_null])
+    return any(_is_rewritten(arrow_type.field(place).type) for place in range(arrow_type.num_fields))
 
 
 def _compare(form: str, table: Any, read: Any) -> None:
@@ -239,7 +225,7 @@ def _compare(form: str, table: Any, read: Any) -> None:
 
 
 def _same(wanted: Any, found: Any) -> bool:
-    """Whether two columns hold the same; a NaN is one."""
+    """Return whether two columns hold the same; a NaN is one."""
     import numpy as np
     from pyarrow import types
 
@@ -257,11 +243,9 @@ def _same(wanted: Any, found: Any) -> bool:
 
 
 def _write_json(value: Any, file: Path) -> None:
-    """A value of JSON's own types, or the rows of a table of such as objects."""
+    """Write a value of JSON's own types, or the rows of a table of such as objects."""
     import pyarrow as pa
 
-    if isinstance(value, pa.Table):
-        _refuse_types("json", value, _no_json)
     rows = value.to_pylist() if isinstance(value, pa.Table) else value
     try:
         _refuse_json(rows, "value")

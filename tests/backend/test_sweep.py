@@ -23,7 +23,7 @@ from conftest import Backend
 from places import Places
 
 from airflow_xcom.backend import SettingsError, StoreError, cli
-from airflow_xcom.backend.commands import sweep as command
+from airflow_xcom.backend.commands import terminal
 from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
 from airflow_xcom.backend.envelope import ENVELOPE_VERSION, Coordinate, unique_path
 from airflow_xcom.backend.maintenance import references
@@ -730,7 +730,7 @@ def test_a_failure_is_told_and_ends_with_1(
 def test_progress_is_told(
     backend: Backend, of_the_command: Metadata, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "_INTERVAL", 0)
+    monkeypatch.setattr(terminal, "INTERVAL", 0)
     backend.options(threshold=0)
     of_the_command.put(0, backend.push((0,)))
     backend.push((1,))
