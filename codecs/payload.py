@@ -316,7 +316,7 @@ def decode_part(  # noqa: PLR0913 - what a caller may choose of a part
     """
     from airflow_xcom.codecs.formats.arrow.ranges import ArrowRanges
     from airflow_xcom.codecs.tables import convert as conversion
-    from airflow_xcom.codecs.tables.select import Wanted, select
+    from airflow_xcom.codecs.tables.select import Request, select
 
     if as_ not in {None, *conversion.FAMILIES}:
         raise SelectionError(f"as_={as_!r}: give {', '.join(map(repr, conversion.FAMILIES))}, or None")
@@ -328,9 +328,9 @@ def decode_part(  # noqa: PLR0913 - what a caller may choose of a part
         decoder.read_json(file.note.meta),
         file.schema,
         file.count,
-        Wanted(columns, rows, whole=as_ in {None, written}),
+        Request(columns, rows, keeps_index=as_ in {None, written}),
     )
-    part = decoder.table(file.table(chosen.places, chosen.rows), chosen.meta, file.memory)
+    part = decoder.table(file.table(chosen.columns, chosen.rows), chosen.meta, file.memory)
     if as_ not in {None, written} and written != "pyarrow":
         return conversion.convert(chosen.tag, part, as_)
     value = decoder.restorer(chosen.tag, file.note.version)(part)

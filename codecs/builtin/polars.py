@@ -3,7 +3,7 @@
 ::
 
     polars.DataFrame, polars.Series     a table of the columns; its meta has what is there of
-                          "dtypes"   {place: dtype}   where Arrow cannot say the dtype, see below
+                          "dtypes"   {position: dtype}   where Arrow cannot say the dtype, see below
                           "names"    [name, ...]      where a name has U+0000, which polars cannot hand to Arrow
                           "height"   int              where there are no columns
 
@@ -39,12 +39,12 @@ from airflow_xcom.codecs.nodes import Table, as_dict, as_list
 __all__ = ["CODECS"]
 
 _WIDE = tuple(getattr(pl, name) for name in ("Int128", "UInt128") if hasattr(pl, name))
-_DIGITS = {kind.__name__: kind for kind in _WIDE}
+_DIGITS = {dtype.__name__: dtype for dtype in _WIDE}
 _NAMED = (pl.Categorical, pl.Enum)
 _EXTENSION = getattr(pl, "BaseExtension", ())  # since polars 1.36
 _HAS_CATEGORIES = hasattr(pl, "Categories")  # since polars 1.32
 
-_MOST_UNSEEN = 1 << 27  # nulls without a dtype; polars takes a bit for each
+_MOST_NULLS = 1 << 27  # nulls without a dtype; polars takes a bit for each
 
 Dtype = Any
 
@@ -53,7 +53,7 @@ Dtype = Any
 
 
 def _stored(dtype: Dtype, *, nested: bool = False) -> Dtype:
-    """The dtype in which a column is handed to Arrow."""
+    """Return the dtype in which a column is handed to Arrow."""
     if isinstance(dtype, _WIDE) or (nested and isinstance(dtype, _NAMED)):
         return pl.String()
     if isinstance(dtype, pl.List):
@@ -74,8 +74,8 @@ def _stored(dtype: Dtype, *, nested: bool = False) -> Dtype:
     return dtype
 
 
-def _encode_dtype(dtype: Dtype) -> Any:  # noqa: PLR0911 - one for each kind
-    """What rebuilds a dtype beside what Arrow says of it."""
+def _encode_dtype(dtype: Dtype) -> Any:  # noqa: PLR0911 - one for each dtype
+    """Return what rebuilds a dtype beside what Arrow says of it."""
     if isinstance(dtype, _WIDE):
         return type(dtype).__name__
     if isinstance(dtype, pl.Enum):
@@ -83,8 +83,8 @@ def _encode_dtype(dtype: Dtype) -> Any:  # noqa: PLR0911 - one for each kind
     if isinstance(dtype, pl.Categorical):
         if not _HAS_CATEGORIES:
             return ["Categorical", getattr(dtype, "ordering")]  # noqa: B009 - no attribute since
-        kind = dtype.categories
-        return ["Categorical", kind.name(), kind.namespace(), str(kind.physical())]
+        known = dtype.categories
+        return ["Categorical", known.name(), known.namespace(), str(known.physical())]
     if isinstance(dtype, pl.List | pl.Array):
         inner = _encode_dtype(dtype.inner)
         return inner and [type(dtype).__name__, inner]
@@ -94,12 +94,12 @@ def _encode_dtype(dtype: Dtype) -> Any:  # noqa: PLR0911 - one for each kind
     return None
 
 
-def _decode_dtype(spec: Any, found: Dtype) -> Dtype:  # noqa: PLR0911 - one for each kind
-    """The dtype that :func:`_encode_dtype` described, of a column that Arrow says is ``found``."""
+def _decode_dtype(spec: Any, stored: Dtype) -> Dtype:  # noqa: PLR0911 - one for each dtype
+    """Return the dtype that :func:`_encode_dtype` described, of a column that Arrow says is ``stored``."""
     match spec:
         case None:
-            return found
-        case _ if found == pl.Null:
+            return stored
+        case _ if stored == pl.Null:
             pass  # refused: a column of nulls takes no bytes, however long it is
         case str(name) if name in _DIGITS:
             return _DIGITS[name]()
@@ -107,29 +107,29 @@ def _decode_dtype(spec: Any, found: Dtype) -> Dtype:  # noqa: PLR0911 - one for 
             return pl.Enum(categories)
         case ["Categorical", "physical" | "lexical"] | ["Categorical", str(), str(), str()]:
             return _decode_categorical(*spec[1:])
-        case ["List", inner] if isinstance(found, pl.List):
-            return pl.List(_decode_dtype(inner, found.inner))
-        case ["Array", inner] if isinstance(found, pl.Array):
-            return pl.Array(_decode_dtype(inner, found.inner), found.size)
-        case ["Struct", list(inners)] if isinstance(found, pl.Struct):
-            pairs = zip(found.fields, inners, strict=True)
+        case ["List", inner] if isinstance(stored, pl.List):
+            return pl.List(_decode_dtype(inner, stored.inner))
+        case ["Array", inner] if isinstance(stored, pl.Array):
+            return pl.Array(_decode_dtype(inner, stored.inner), stored.size)
+        case ["Struct", list(inners)] if isinstance(stored, pl.Struct):
+            pairs = zip(stored.fields, inners, strict=True)
             return pl.Struct([pl.Field(field.name, _decode_dtype(inner, field.dtype)) for field, inner in pairs])
         case "Int128" | "UInt128":
             raise _too_old(f"the dtype {spec}", {"Int128": "1.20", "UInt128": "1.34"}[spec])
-    msg = f"{spec!r:.80} describes no dtype of a column of {found}"
+    msg = f"{spec!r:.80} describes no dtype of a column of {stored}"
     raise CorruptPayloadError(msg)
 
 
 def _decode_categorical(name: str, namespace: str | None = None, physical: str = "UInt32") -> Dtype:
-    """Of the three parts that one has since polars 1.32, or of how it sorted before."""
+    """Return a Categorical from the three parts that it has since polars 1.32, or from how it sorted before."""
     if namespace is None:
         return pl.Categorical() if _HAS_CATEGORIES else pl.Categorical(name)  # since then, that would be its name
     if not _HAS_CATEGORIES:
         if (name, namespace, physical) != ("", "", "UInt32"):
             raise _too_old(f"a Categorical with categories of its own, {[name, namespace, physical]}", "1.32")
         return pl.Categorical("lexical")  # as the usual one sorts since polars 1.32
-    kinds = {str(kind): kind for kind in (pl.UInt8, pl.UInt16, pl.UInt32)}
-    return pl.Categorical(pl.Categories(name, namespace, physical=kinds[physical]))
+    dtypes = {str(dtype): dtype for dtype in (pl.UInt8, pl.UInt16, pl.UInt32)}
+    return pl.Categorical(pl.Categories(name, namespace, physical=dtypes[physical]))
 
 
 def _too_old(what: str, since: str) -> LibraryVersionError:
@@ -137,7 +137,7 @@ def _too_old(what: str, since: str) -> LibraryVersionError:
 
 
 def _same(left: Dtype, right: Dtype) -> bool:
-    """Whether two dtypes are equal; before polars 1.32 the orders of categories are so to ``==``."""
+    """Return whether two dtypes are equal; before polars 1.32 the orders of categories are so to ``==``."""
     return left == right and repr(left) == repr(right)
 
 
@@ -145,8 +145,8 @@ def _same(left: Dtype, right: Dtype) -> bool:
 
 
 def _to_arrow(series: Any) -> Any:
-    """A column as Arrow knows it, under no name."""
-    if series.dtype == pl.Null and len(series) > _MOST_UNSEEN:
+    """Return a column as Arrow knows it, under no name."""
+    if series.dtype == pl.Null and len(series) > _MOST_NULLS:
         msg = f"{len(series)} nulls without a dtype take no bytes; cast the column to the dtype it should have"
         raise UnsupportedValueError(msg)
     stored = _stored(series.dtype)
@@ -156,19 +156,19 @@ def _to_arrow(series: Any) -> Any:
     frame = series.alias("").to_frame()
     try:
         column = frame.to_arrow(compat_level=pl.CompatLevel.oldest()).column(0)
-        return _tidied(column) if is_cast else column
+        return _without_trailing_bits(column) if is_cast else column
     except pl.exceptions.PanicException as error:
         msg = f"polars cannot hand {series.dtype} to Arrow ({error}); are there names with U+0000?"
         raise UnsupportedValueError(msg) from error
 
 
-def _tidied(column: Any) -> Any:
-    """A copy, in which the bits behind the last row are not what a cast left there."""
+def _without_trailing_bits(column: Any) -> Any:
+    """Return a copy without the bits that a cast left behind the last row."""
     return pa.chunked_array([pa.concat_arrays([*column.chunks, pa.array([], column.type)])])
 
 
-def _whole(column: Any) -> Any:
-    """The column, if its arrays have all their elements: polars 1.20 hands on slices of them that lack some."""
+def _checked_lengths(column: Any) -> Any:
+    """Return the column; refuse one whose arrays lack elements, as slices of polars 1.20 do."""
     if pa.types.is_fixed_size_list(column.type):
         width = column.type.list_size
         if any(len(chunk.values) < (chunk.offset + len(chunk)) * width for chunk in column.chunks):
@@ -180,19 +180,19 @@ def _whole(column: Any) -> Any:
 
 
 def _from_arrow(table: Any) -> list[Any]:
-    """The columns of a table as polars reads them, without heed to what metadata say of them.
+    """Return the columns of a table as polars reads them, without heed to what metadata say of them.
 
     Raises:
-        CorruptPayloadError: polars cannot, or the metadata of a nested field would make it read something else.
+        CorruptPayloadError: polars cannot read a column, or metadata of a nested field would have it read another.
     """
     for field in table.schema:
         _check_type(field.type)
-        if pa.types.is_null(field.type) and table.num_rows > _MOST_UNSEEN:
+        if pa.types.is_null(field.type) and table.num_rows > _MOST_NULLS:
             msg = f"{table.num_rows} nulls that take no bytes"
             raise CorruptPayloadError(msg)
-    plain = pa.Table.from_arrays(table.columns, names=[str(place) for place in range(table.num_columns)])
+    unnamed = pa.Table.from_arrays(table.columns, names=[str(position) for position in range(table.num_columns)])
     try:
-        return list(pl.DataFrame(pl.from_arrow(plain)).get_columns())
+        return list(pl.DataFrame(pl.from_arrow(unnamed)).get_columns())
     except pl.exceptions.PanicException as error:
         msg = f"polars cannot read a column: {error}"
         raise CorruptPayloadError(msg) from error
@@ -205,17 +205,17 @@ _LEAVES = (
 )
 
 
-def _check_type(kind: Any) -> None:
-    if pa.types.is_float16(kind) and not hasattr(pl, "Float16"):
+def _check_type(data_type: Any) -> None:
+    if pa.types.is_float16(data_type) and not hasattr(pl, "Float16"):
         raise _too_old("the dtype Float16", "1.36")  # which would become a Float32
-    if pa.types.is_map(kind) and not hasattr(pl, "Map"):
+    if pa.types.is_map(data_type) and not hasattr(pl, "Map"):
         raise _too_old("the dtype Map", "2.0")  # which would become a list of structs
-    if pa.types.is_dictionary(kind) and pa.types.is_large_string(kind.value_type):
+    if pa.types.is_dictionary(data_type) and pa.types.is_large_string(data_type.value_type):
         return
-    inner = [kind.field(place) for place in range(kind.num_fields)]
-    nested = pa.types.is_nested(kind) and not any(field.metadata for field in inner)
-    if not nested and not any(is_of_kind(kind) for is_of_kind in _LEAVES):
-        msg = f"polars writes no column of {kind}"
+    inner = [data_type.field(position) for position in range(data_type.num_fields)]
+    nested = pa.types.is_nested(data_type) and not any(field.metadata for field in inner)
+    if not nested and not any(is_type(data_type) for is_type in _LEAVES):
+        msg = f"polars writes no column of {data_type}"
         raise CorruptPayloadError(msg)
     for field in inner:
         _check_type(field.type)
@@ -225,7 +225,7 @@ def _encode_columns(columns: list[Any]) -> Table:
     arrays = []
     for series in columns:
         try:
-            arrays.append(_whole(_to_arrow(series)))
+            arrays.append(_checked_lengths(_to_arrow(series)))
         except EncodeError as error:
             error.reason = f"column {series.name!r}: {error.reason}"
             raise
@@ -240,13 +240,13 @@ def _encode_columns(columns: list[Any]) -> Table:
     return Table(table, meta)
 
 
-def _encode_dtypes(columns: list[Any], found: list[Any]) -> dict[str, Any]:
-    """What must be said of the columns that Arrow would not bring back with their dtypes."""
+def _encode_dtypes(columns: list[Any], restored: list[Any]) -> dict[str, Any]:
+    """Return what must be said of the columns that Arrow would not bring back with their dtypes."""
     specs = {}
-    for place, (series, bare) in enumerate(zip(columns, found, strict=True)):
+    for position, (series, bare) in enumerate(zip(columns, restored, strict=True)):
         if _same(series.dtype, bare.dtype):
             continue
-        spec = specs[str(place)] = _encode_dtype(series.dtype)
+        spec = specs[str(position)] = _encode_dtype(series.dtype)
         if spec is None or not _same(_decode_dtype(spec, bare.dtype), series.dtype):
             msg = f"column {series.name!r}: {series.dtype} would come back as {bare.dtype}; cast it"
             raise UnsupportedValueError(msg)
@@ -254,11 +254,11 @@ def _encode_dtypes(columns: list[Any], found: list[Any]) -> dict[str, Any]:
 
 
 def _decode_columns(table: Any, meta: dict[str, Any]) -> Any:
-    """The frame of the columns of a table."""
+    """Return the frame of the columns of a table."""
     dtypes = meta.get("dtypes", {})
     columns = []
-    for place, series in enumerate(_from_arrow(table)):
-        dtype = _decode_dtype(dtypes.get(str(place)), series.dtype)
+    for position, series in enumerate(_from_arrow(table)):
+        dtype = _decode_dtype(dtypes.get(str(position)), series.dtype)
         columns.append(series if _same(dtype, series.dtype) else series.cast(dtype))
     frame = pl.DataFrame(columns)
     frame.columns = as_list(meta.get("names", table.column_names))

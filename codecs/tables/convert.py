@@ -1,7 +1,6 @@
-"""A stored table as the type of another library than the one that wrote it: what its Arrow columns say.
+"""Convert a stored table to the type of another library than the one that wrote it: what its Arrow columns say.
 
-A kind of column of pandas, or a dtype of polars, that Arrow does not know is refused rather than shown as what it is
-stored as.
+A kind of column of pandas, or a dtype of polars, that Arrow does not know is refused rather than shown as it is stored.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ _UNKNOWN = {"Int128", "UInt128"}
 
 
 def family(tag: str) -> str:
-    """The library whose type a tag stands for."""
+    """Return the library whose type a tag stands for."""
     return "pandas" if tag.startswith("geopandas.") else tag.partition(".")[0]
 
 
 def convert(tag: str, part: Table, as_: str) -> Any:
-    """A table as a type of the library ``as_``, which did not write it.
+    """Return a table as a type of the library ``as_``, which did not write it.
 
     Args:
         tag: of the value.
@@ -37,11 +36,11 @@ def convert(tag: str, part: Table, as_: str) -> Any:
         as_: the name of the library.
 
     Raises:
-        SelectionError: Arrow does not know what a column holds.
-        MissingLibraryError: the library is not installed.
+        SelectionError: Arrow has no type for a column.
+        MissingLibraryError: the library ``as_`` is not installed.
     """
-    for place, kind in _strangers(family(tag), part.meta):
-        name = part.table.schema.names[place]
+    for column, kind in _unknown_to_arrow(family(tag), part.meta):
+        name = part.table.schema.names[column]
         raise SelectionError(
             f"column {name!r} holds what Arrow has no type for ({kind}), so that {as_} cannot have it; leave it out of "
             f"columns, or pull the table as {family(tag)} and convert it"
@@ -50,10 +49,11 @@ def convert(tag: str, part: Table, as_: str) -> Any:
 
 
 def as_type(as_: str, table: Any) -> Any:
-    """What pyarrow has of tables as a type of the library ``as_``.
+    """Return a table, record batch or reader of pyarrow as a type of the library ``as_``.
 
     Raises:
-        MissingLibraryError: it is not installed.
+        MissingLibraryError: the library is not installed.
+        SelectionError: the library refuses the table.
     """
     import pyarrow as pa
 
@@ -86,14 +86,14 @@ def _refusal(as_: str, error: BaseException) -> SelectionError:
     return SelectionError(f"{as_} cannot have this table from Arrow: {type(error).__name__}: {error}")
 
 
-def _strangers(written: str, meta: dict[str, Any]) -> Iterator[tuple[int, Any]]:
-    """The places of columns that are stored as something else than what they hold, and what that is."""
+def _unknown_to_arrow(written: str, meta: dict[str, Any]) -> Iterator[tuple[int, Any]]:
+    """Yield the positions of columns whose type Arrow does not have, and that type."""
     if written == "pandas":
         kinds = meta.get("kinds", {})
-        yield from ((int(place), _name(kind)) for place, kind in kinds.items() if not _is_known(kind))
+        yield from ((int(column), _name(kind)) for column, kind in kinds.items() if not _is_known(kind))
     else:
         dtypes = meta.get("dtypes", {})
-        yield from ((int(place), spec) for place, spec in dtypes.items() if _UNKNOWN & set(_words(spec)))
+        yield from ((int(column), spec) for column, spec in dtypes.items() if _UNKNOWN & set(_words(spec)))
 
 
 def _name(kind: Any) -> Any:

@@ -49,41 +49,41 @@ _STREAMED = 1 << 20  # bytes of a reader that are taken at once
 # -- types ---------------------------------------------------------------------------------------------------
 
 
-def _is_extension(kind: Any) -> bool:
-    return isinstance(kind, pa.BaseExtensionType)
+def _is_extension(data_type: Any) -> bool:
+    return isinstance(data_type, pa.BaseExtensionType)
 
 
-def _inner(kind: Any) -> list[Any]:
-    """The types that a type is directly made of."""
-    if _is_extension(kind):
-        return [kind.storage_type]
-    if pa.types.is_dictionary(kind):
-        return [kind.value_type]
-    return [kind.field(place).type for place in range(kind.num_fields)]
+def _child_types(data_type: Any) -> list[Any]:
+    """Return the types that a type is directly made of."""
+    if _is_extension(data_type):
+        return [data_type.storage_type]
+    if pa.types.is_dictionary(data_type):
+        return [data_type.value_type]
+    return [data_type.field(position).type for position in range(data_type.num_fields)]
 
 
-def _within(kinds: Iterable[Any]) -> list[Any]:
-    """The types, and all that they are made of, depth first."""
-    return list(chain.from_iterable([kind, *_within(_inner(kind))] for kind in kinds))
+def _all_types(types: Iterable[Any]) -> list[Any]:
+    """Return the types, and all that they are made of, depth first."""
+    return list(chain.from_iterable([data_type, *_all_types(_child_types(data_type))] for data_type in types))
 
 
 def extension_names(schema: Any) -> list[str]:
-    """The names of the extension types in a schema, depth first."""
-    return [kind.extension_name for kind in _within(schema.types) if _is_extension(kind)]
+    """Return the names of the extension types in a schema, depth first."""
+    return [data_type.extension_name for data_type in _all_types(schema.types) if _is_extension(data_type)]
 
 
-def _is_dictionary_of_more(kind: Any) -> bool:
-    """Whether it is a dictionary of dictionaries or of extension types."""
-    if not pa.types.is_dictionary(kind):
+def _is_dictionary_of_more(data_type: Any) -> bool:
+    """Return whether it is a dictionary of dictionaries or of extension types."""
+    if not pa.types.is_dictionary(data_type):
         return False
-    return any(_is_extension(inner) or pa.types.is_dictionary(inner) for inner in _within([kind.value_type]))
+    return any(_is_extension(inner) or pa.types.is_dictionary(inner) for inner in _all_types([data_type.value_type]))
 
 
 _ADVICE: tuple[tuple[Callable[[Any], bool], str], ...] = (
     (_is_dictionary_of_more, "cast it to the type of its dictionary's values"),
     (_is_extension, "register its extension type with pyarrow.register_extension_type()"),
     (pa.types.is_map, "cast it to a map with the field names 'key' and 'value'"),
-    (lambda _kind: True, "remove the metadata that say which extension type it has"),
+    (lambda _type: True, "remove the metadata that say which extension type it has"),
 )
 
 
@@ -91,8 +91,8 @@ def _check_schema(schema: Any) -> None:
     """Refuse a schema that the IPC format does not give back."""
     for field in schema:
         if not _survives(pa.schema([field])):
-            kinds = _within([field.type])
-            advice = next(advice for applies, advice in _ADVICE if any(map(applies, kinds)))
+            types = _all_types([field.type])
+            advice = next(advice for applies, advice in _ADVICE if any(map(applies, types)))
             msg = f"the Arrow IPC format would not give back the field {field.name!r} of type {field.type}; {advice}"
             raise UnsupportedValueError(msg)
 
@@ -106,10 +106,10 @@ def _survives(schema: Any) -> bool:
 
 def check_extensions(expected: list[str], schema: Any) -> None:
     """Refuse a schema in which an extension type became its storage, or the other way round."""
-    found = extension_names(schema)
-    if found == as_list(expected):
+    known = extension_names(schema)
+    if known == as_list(expected):
         return
-    missing = sorted(set(expected) - set(found)) or sorted(set(found) ^ set(expected))
+    missing = sorted(set(expected) - set(known)) or sorted(set(known) ^ set(expected))
     needed = max(_SINCE.get(name, 0) for name in missing or [""])
     if int(pa.__version__.partition(".")[0]) < needed:
         what = f"a value with the Arrow extension types {missing}"
@@ -145,8 +145,8 @@ def _decode_field(node: Any, version: int) -> Any:
     return field
 
 
-def _encode_type(kind: Any) -> list[Any]:
-    return _encode_field(pa.field("", kind))
+def _encode_type(data_type: Any) -> list[Any]:
+    return _encode_field(pa.field("", data_type))
 
 
 def _decode_type(node: Any, version: int) -> Any:
@@ -169,12 +169,12 @@ def _encode_table(table: Any) -> Table:
         meta["extensions"] = extensions
     if not table.num_columns and table.num_rows:
         meta["rows"] = table.num_rows
-    columns = [_without_the_rest(_with_one_dictionary(column)) for column in _valid(table).columns]
+    columns = [_without_unused_text(_with_one_dictionary(column)) for column in _valid(table).columns]
     return Table(pa.Table.from_arrays(columns, schema=schema.remove_metadata()), meta)
 
 
 def _valid(table: Any) -> Any:
-    """The table, if Arrow will find it valid when it is pulled."""
+    """Return the table; refuse one that Arrow would find invalid when it is pulled."""
     try:
         check_values(table)
     except pa.ArrowException as error:
@@ -184,11 +184,11 @@ def _valid(table: Any) -> Any:
 
 
 def _with_one_dictionary(column: Any) -> Any:
-    """The column with one dictionary for all its chunks: an IPC file has no room for more."""
-    dictionaries = [kind for kind in _within([column.type]) if pa.types.is_dictionary(kind)]
-    if not dictionaries or column.num_chunks < 2 or _is_alike(column):  # noqa: PLR2004
+    """Return the column with one dictionary for all its chunks: an IPC file has no room for more."""
+    dictionaries = [data_type for data_type in _all_types([column.type]) if pa.types.is_dictionary(data_type)]
+    if not dictionaries or column.num_chunks < 2 or _has_equal_dictionaries(column):  # noqa: PLR2004
         return column
-    if any(kind.ordered for kind in dictionaries):
+    if any(data_type.ordered for data_type in dictionaries):
         msg = (
             "its chunks have ordered dictionaries that differ, or nested ones; make it one chunk in the order you want"
         )
@@ -200,8 +200,8 @@ def _with_one_dictionary(column: Any) -> Any:
         raise UnsupportedValueError(msg) from error
 
 
-def _without_the_rest(column: Any) -> Any:
-    """A column of views without text that none of them shows: IPC writes all that a slice's parent holds."""
+def _without_unused_text(column: Any) -> Any:
+    """Return a column of views without text that none of them shows: IPC writes all text of a slice's parent."""
     is_text = pa.types.is_string_view(column.type)
     if not (is_text or pa.types.is_binary_view(column.type)) or not any(map(_holds_much_more, column.chunks)):
         return column
@@ -215,8 +215,8 @@ def _holds_much_more(chunk: Any) -> bool:
     return bool(sum(buffer.size for buffer in data) > 2 * shown + _LITTLE)
 
 
-def _is_alike(column: Any) -> bool:
-    """Whether all chunks of a dictionary column have equal dictionaries."""
+def _has_equal_dictionaries(column: Any) -> bool:
+    """Return whether all chunks of a dictionary column have equal dictionaries."""
     if not pa.types.is_dictionary(column.type):
         return False
     first = column.chunk(0).dictionary
@@ -264,7 +264,7 @@ def _encode_reader(reader: Any) -> Table:
         raise UnsupportedValueError(msg)
     _read.add(reader)
     schema = reader.schema
-    if not schema.names or any(map(pa.types.is_dictionary, _within(schema.types))):
+    if not schema.names or any(map(pa.types.is_dictionary, _all_types(schema.types))):
         return _encode_table(reader.read_all())  # the rows are counted, or the dictionaries unified, over all batches
     tables = (_encode_table(pa.Table.from_batches([batch], schema)).table for batch in _batches(reader))
     first = _encode_table(schema.empty_table())
@@ -282,7 +282,7 @@ def _batches(reader: Any) -> Iterator[Any]:
 
 
 def _first(tables: Iterator[Any]) -> Iterator[Any]:
-    """Tables until there is enough for a stream to be worth it."""
+    """Yield tables until they have enough bytes for a stream to be worth it."""
     size = 0
     while size < _STREAMED and (table := next(tables, None)) is not None:
         size += size_of(table)
@@ -325,12 +325,12 @@ def _decode_scalar(node: Table, version: int) -> Any:
 
 
 def _shown(array: Any) -> Any:
-    return ["…"] * len(array) if _inner(array.type) else array
+    return ["…"] * len(array) if _child_types(array.type) else array
 
 
 def _summarize_table(table: Any) -> dict[str, Any]:
     head = table.slice(0, 3)
-    columns = ((field.name, field.type, _shown(head.column(place))) for place, field in enumerate(table.schema))
+    columns = ((field.name, field.type, _shown(head.column(position))) for position, field in enumerate(table.schema))
     return summarize_columns([table.num_rows, table.num_columns], columns)
 
 

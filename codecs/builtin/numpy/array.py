@@ -95,10 +95,10 @@ def _decode_scalar(node: Any, _version: int) -> Any:
     raise CorruptPayloadError(msg)
 
 
-def _exact(kind: Any, item: Any) -> Any:
-    scalar = kind(item)
+def _exact(scalar_type: Any, item: Any) -> Any:
+    scalar = scalar_type(item)
     if type(scalar.item()) is not type(item) or scalar.item() != item:
-        msg = f"{item!r:.80} is no {kind.__name__}"
+        msg = f"{item!r:.80} is no {scalar_type.__name__}"
         raise CorruptPayloadError(msg)
     return scalar
 

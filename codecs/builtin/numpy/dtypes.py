@@ -44,15 +44,15 @@ _TEXT = re.compile(
 
 @cache
 def mantissa_bits() -> int:
-    """The bits of a long double's mantissa: what tells x87, IEEE quad and double-double from each other."""
+    """Return the bits of a long double's mantissa: what tells x87, IEEE quad and double-double from each other."""
     return int(np.finfo(np.longdouble).nmant)
 
 
 def encode_dtype(dtype: np.dtype[Any]) -> Any:
-    """The node of ``dtype``.
+    """Return the node of ``dtype``.
 
     Raises:
-        UnsupportedValueError: the dtype is another library's, or of a kind that NumPy itself cannot rebuild.
+        UnsupportedValueError: the dtype is another library's, or one that NumPy cannot rebuild.
     """
     text = _NATIVE.get(id(dtype))
     if text is not None:
@@ -100,7 +100,7 @@ def _encode_struct(dtype: Any) -> list[Any]:
 
 
 def _equal_themselves(titles: list[Any]) -> bool:
-    """Whether these equal what they become: a dtype with a title that is NaN differs from its own copy."""
+    """Return whether each title equals itself: a dtype with a title that is NaN differs from its own copy."""
     return all(title == title for title in titles)  # noqa: PLR0124 - that is the question
 
 
@@ -113,7 +113,7 @@ def dtype_to_text(dtype: Any) -> str:
 
 
 def decode_dtype(node: Any) -> np.dtype[Any]:
-    """The dtype of ``node``.
+    """Return the dtype of ``node``.
 
     Raises:
         CorruptPayloadError: ``node`` is not what :func:`encode_dtype` writes.
@@ -121,19 +121,19 @@ def decode_dtype(node: Any) -> np.dtype[Any]:
     """
     if isinstance(node, str):
         return text_to_dtype(node)
-    kind, *rest = as_list(node)
-    as_text(kind)
-    if kind == "string":
+    form, *rest = as_list(node)
+    as_text(form)
+    if form == "string":
         return _decode_string(*rest)
-    if kind == "array":
+    if form == "array":
         base, shape = rest
         return np.dtype((_decode_part(base), tuple(as_list(shape))))
-    if kind == "meta":
+    if form == "meta":
         return np.dtype(decode_dtype(rest[0]), metadata=rest[1])
-    if kind in {"struct", "record"}:
+    if form in {"struct", "record"}:
         dtype = _decode_struct(*rest)
-        return np.dtype((np.record, dtype)) if kind == "record" else dtype
-    msg = f"{kind!r} is no kind of dtype"
+        return np.dtype((np.record, dtype)) if form == "record" else dtype
+    msg = f"{form!r} is not a form of dtype"
     raise CorruptPayloadError(msg)
 
 

@@ -31,10 +31,10 @@ _MOST_EMPTY = 1_000_000  # elements that take no bytes: whatever is done with th
 
 
 def encode_elements(array: _Array) -> Any:
-    """The node of the elements in memory order: Fortran's where the array is contiguous in that order only, else C's.
+    """Return the node of the elements in memory order: Fortran's if the array is contiguous in that order only, or C's.
 
     Raises:
-        UnsupportedValueError: see :func:`_is_sparse`.
+        UnsupportedValueError: the elements would take no bytes, or far more than their fields.
     """
     dtype: Any = array.dtype
     if dtype.hasobject:
@@ -72,7 +72,7 @@ def _padding(dtype: Any) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
 
 
 def _owned_bytes(dtype: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """255 for each byte of an element that belongs to its value, 0 for padding.
+    """Return 255 for each byte of an element that belongs to its value, 0 for padding.
 
     Padding holds whatever was in memory: the columns that ``table[["a", "b"]]`` leaves out, or addresses.
     """
@@ -91,7 +91,7 @@ def _owned_bytes(dtype: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def _is_sparse(dtype: Any) -> bool:
-    """Whether elements are larger than their fields and the alignment of these account for.
+    """Return whether elements are larger than their fields and the alignment of these account for.
 
     Objects are stored apart from the element, so a payload need not have paid for the memory.
     """
@@ -99,10 +99,10 @@ def _is_sparse(dtype: Any) -> bool:
 
 
 def decode_elements(dtype: np.dtype[Any], count: int, elements: Any) -> _Array:
-    """The 1-d array of ``count`` elements; a view of the buffer where that is aligned.
+    """Return the 1-d array of ``count`` elements; a view of the buffer where that is aligned.
 
     Raises:
-        CorruptPayloadError: there are more or fewer elements, or they are of another kind.
+        CorruptPayloadError: ``elements`` are not ``count`` elements of ``dtype``.
     """
     if dtype.subdtype is not None:
         msg = f"elements of {dtype!r}, which only a field can have"

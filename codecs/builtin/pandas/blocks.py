@@ -27,15 +27,17 @@ try:
 except ImportError:  # pragma: no cover - before pandas 3
 
     def create_dataframe_from_blocks(blocks: Any, index: Any, columns: Any) -> Any:
-        """What pandas 3 offers under this name."""
+        """Return a frame, as the function of pandas 3 does."""
         from pandas._libs.internals import BlockPlacement  # type: ignore[import-not-found, unused-ignore]
         from pandas.core.internals import BlockManager  # type: ignore[import-not-found, unused-ignore]
         from pandas.core.internals import blocks as made  # type: ignore[import-not-found, unused-ignore]
 
         manager = BlockManager(
             [
-                made.new_block_2d(made.maybe_coerce_values(made.ensure_block_shape(values, 2)), BlockPlacement(places))
-                for values, places in blocks
+                made.new_block_2d(
+                    made.maybe_coerce_values(made.ensure_block_shape(values, 2)), BlockPlacement(positions)
+                )
+                for values, positions in blocks
             ],
             [columns, index],
         )
@@ -46,7 +48,7 @@ except ImportError:  # pragma: no cover - before pandas 3
 __all__ = ["decode_columns", "encode_columns"]
 
 Encoded = tuple[Any, Any]  # the kind and the Arrow array of a column
-Block = tuple[Any, np.ndarray]  # values, and the places of the columns that they are
+Block = tuple[Any, np.ndarray]  # values, and the positions of the columns that they are
 
 _SMALL = 4 << 10  # bytes of a block
 _NUMBERS = frozenset(NUMBERS.values())
@@ -54,40 +56,40 @@ _FRAGMENTED = 100  # blocks from which pandas warns when a column is added
 
 
 def encode_columns(frame: Any, pack: PackCells) -> list[Encoded]:
-    """The kind and the Arrow array of each column, sharing the memory of the frame.
+    """Return the kind and the Arrow array of each column, sharing the memory of the frame.
 
     Raises:
         EncodeError: some column cannot be stored exactly.
     """
     encoded: list[Any] = [None] * frame.shape[1]
-    for values, places in _gathered(frame._mgr.blocks):  # noqa: SLF001 - column by column takes ten times as long
+    for values, positions in _gathered(frame._mgr.blocks):  # noqa: SLF001 - column by column takes ten times as long
         try:
             encode = _encode_whole if values.ndim > 1 and _is_whole(values) else _encode_each
-            for place, column in zip(places.tolist(), encode(values, pack), strict=True):
-                encoded[place] = column
+            for position, column in zip(positions.tolist(), encode(values, pack), strict=True):
+                encoded[position] = column
         except EncodeError as error:
-            label = frame.columns[next(place for place in places if encoded[place] is None)]
+            label = frame.columns[next(position for position in positions if encoded[position] is None)]
             error.reason = f"column {label!r}: {error.reason}"
             raise
     return encoded
 
 
 def _gathered(blocks: Any) -> Iterator[Block]:
-    """The values of blocks, and their places; small ones with numbers, of which there may be thousands, in one copy."""
+    """Yield the values of blocks, and their positions; small ones of numbers, maybe thousands, in one copy."""
     small: dict[tuple[np.dtype[Any], str], list[Block]] = {}  # long and long long are equal
     for block in blocks:
-        values, places = block.values, block.mgr_locs.as_array  # noqa: PD011 - of a block
+        values, positions = block.values, block.mgr_locs.as_array  # noqa: PD011 - of a block
         if type(values) is np.ndarray and values.nbytes < _SMALL and values.dtype in _NUMBERS:
-            small.setdefault((values.dtype, values.dtype.char), []).append((values, places))
+            small.setdefault((values.dtype, values.dtype.char), []).append((values, positions))
         else:
-            yield _in_rows(values), places
+            yield _in_rows(values), positions
     for group in small.values():
-        parts, places = zip(*group, strict=True)
-        yield _in_rows(np.concatenate(parts)), np.concatenate(places)
+        parts, positions = zip(*group, strict=True)
+        yield _in_rows(np.concatenate(parts)), np.concatenate(positions)
 
 
 def _in_rows(values: Any) -> Any:
-    """The values of a block such that each column of the frame is contiguous.
+    """Return the values of a block such that each column of the frame is contiguous.
 
     A block that lies in memory the other way, as that of ``DataFrame(matrix)`` may, is turned in one copy: taken column
     by column, it would be read from end to end for every column.
@@ -99,7 +101,7 @@ def _in_rows(values: Any) -> Any:
 
 
 def _is_whole(values: Any) -> bool:
-    """Whether all columns of a block are of one kind, and one array in memory."""
+    """Return whether all columns of a block are of one kind, and one array in memory."""
     array = values if isinstance(values, np.ndarray) else values.asi8
     return array.flags.c_contiguous and array.dtype.kind not in "Ob"  # columns of bits would share bytes
 
@@ -120,44 +122,44 @@ def _encode_each(values: Any, pack: PackCells) -> Iterator[Encoded]:
 
 
 def decode_columns(columns: Any, kinds: dict[str, Any], memory: TableMemory, index: Any, labels: Any) -> Any:
-    """The frame whose columns :func:`encode_columns` was given.
+    """Return the frame whose columns :func:`encode_columns` was given.
 
     Args:
         columns: the Arrow columns.
-        kinds: place (as text) to kind, where it is not None.
+        kinds: position (as text) to kind, where it is not None.
         memory: what the columns lie in.
         index: the labels of the rows.
         labels: the labels of the columns.
     """
     blocks: list[Block] = []
-    found: dict[np.dtype[Any], list[tuple[int, int]]] = {}
+    in_memory: dict[np.dtype[Any], list[tuple[int, int]]] = {}
     loose: dict[tuple[np.dtype[Any], str], list[tuple[int, np.ndarray]]] = {}  # long and long long are equal
-    for place, column in enumerate(columns):
-        kind = kinds.get(str(place)) if kinds else None
+    for position, column in enumerate(columns):
+        kind = kinds.get(str(position)) if kinds else None
         if kind is None and (numbers := find_numbers(column, memory)):
-            found.setdefault(numbers[0], []).append((place, numbers[1]))
+            in_memory.setdefault(numbers[0], []).append((position, numbers[1]))
             continue
         values = decode_array(kind, column, memory)
         if isinstance(values, np.ndarray):
-            loose.setdefault((values.dtype, values.dtype.char), []).append((place, values))
+            loose.setdefault((values.dtype, values.dtype.char), []).append((position, values))
         else:
-            blocks.append((values, np.array([place])))
-    blocks.extend(_blocks_in_place(found, len(index), memory))
+            blocks.append((values, np.array([position])))
+    blocks.extend(_blocks_in_place(in_memory, len(index), memory))
     blocks.extend(_loose_blocks(loose, merge=len(columns) > _FRAGMENTED))
     return create_dataframe_from_blocks(blocks, index, labels)
 
 
 def _blocks_in_place(
-    found: dict[np.dtype[Any], list[tuple[int, int]]], count: int, memory: TableMemory
+    in_memory: dict[np.dtype[Any], list[tuple[int, int]]], count: int, memory: TableMemory
 ) -> Iterator[Block]:
-    for dtype, pairs in found.items():
+    for dtype, pairs in in_memory.items():
         for run in _even_runs(pairs, dtype.itemsize * count):
-            places, offsets = zip(*run, strict=True)
-            yield memory.matrix(offsets, dtype, count), np.array(places)
+            positions, offsets = zip(*run, strict=True)
+            yield memory.matrix(offsets, dtype, count), np.array(positions)
 
 
 def _even_runs(pairs: list[tuple[int, int]], least: int) -> Iterator[list[tuple[int, int]]]:
-    """Runs of (column, offset) in which the offsets grow by one distance, of ``least`` or more."""
+    """Yield runs of (column, offset) in which the offsets grow by one distance, of ``least`` or more."""
     run = pairs[:1]
     step = 0
     for pair in pairs[1:]:
@@ -176,6 +178,6 @@ def _loose_blocks(
 ) -> Iterator[Block]:
     for (dtype, _), pairs in loose.items():
         for group in [pairs] if merge else [[pair] for pair in pairs]:
-            places, arrays = zip(*group, strict=True)
+            positions, arrays = zip(*group, strict=True)
             values = arrays[0].reshape(1, -1) if len(arrays) == 1 else np.stack(arrays, dtype=dtype)
-            yield values, np.array(places)
+            yield values, np.array(positions)

@@ -1,4 +1,4 @@
-"""One-dimensional pandas data as Arrow arrays, and back without a copy.
+"""Encode one-dimensional pandas data as Arrow arrays, and decode them without a copy.
 
 Beside each Arrow array stands its *kind*: what the Arrow type does not say.  It is None where the type says all
 (numbers, naive times, and the ``str`` of pandas 3), else a name or ``[name, *arguments]``; docs/FORMAT.md lists them.
@@ -58,16 +58,16 @@ __all__ = [
 ]
 
 _TEXT = pa.large_string()
-_MOST_UNSEEN = 1_000_000
+_MOST_LABELS = 1_000_000  # of a range without rows
 _ARGUMENTS = (str, list, dict, bytes)  # of those that have a length
 
 
 def encode_array(values: Any, pack: PackCells) -> tuple[Any, Any]:
-    """The kind and the Arrow array, chunked or not, of a NumPy or pandas array.
+    """Return the kind and the Arrow array, chunked or not, of a NumPy or pandas array.
 
     Raises:
-        UnsupportedTypeError: its dtype is of another library.
-        EncodeError: some object in it cannot be stored exactly.
+        UnsupportedTypeError: the dtype is of another library.
+        EncodeError: an object in the array cannot be stored exactly.
     """
     dtype = values.dtype
     if isinstance(dtype, np.dtype):
@@ -87,12 +87,12 @@ def encode_array(values: Any, pack: PackCells) -> tuple[Any, Any]:
 
 
 def decode_array(kind: Any, column: Any, memory: TableMemory) -> Any:
-    """The array that :func:`encode_array` was given: a NumPy array, or a pandas array where the dtype is one of pandas.
+    """Return what :func:`encode_array` was given: a NumPy array, or a pandas array if the dtype is one of pandas.
 
     Raises:
         LibraryVersionError: the pandas installed is too old for the dtype.
         DecodeError: an Arrow extension type is not registered.
-        ValueError, TypeError, KeyError: the column is not one of this kind.
+        ValueError, TypeError, KeyError: the column is not of this kind.
     """
     name, *arguments = [kind] if kind is None or isinstance(kind, str) else as_list(kind)
     for argument in arguments:  # pandas compares some of them with words, and an index with a word label by label
@@ -175,7 +175,7 @@ def _decode_boxed(column: Any, memory: TableMemory, kind: Any) -> Any:
 
 
 def encode_labels(index: Any, pack: PackCells) -> tuple[dict[str, Any], Any]:
-    """What rebuilds an Index of one level from its Arrow array, and that array: None for a RangeIndex."""
+    """Return what rebuilds an Index of one level from its Arrow array, and that array: None for a RangeIndex."""
     named = {} if index.name is None else {"name": index.name}
     if isinstance(index, pd.RangeIndex):
         return {**named, "range": [index.start, index.stop, index.step]}, None
@@ -187,10 +187,10 @@ def encode_labels(index: Any, pack: PackCells) -> tuple[dict[str, Any], Any]:
 
 
 def decode_labels(spec: dict[str, Any], column: Any, memory: TableMemory) -> Any:
-    """The Index that :func:`encode_labels` was given.
+    """Return the Index that :func:`encode_labels` was given.
 
     Raises:
-        ValueError: it has not as many labels as the column has rows; without a column, any number will do.
+        ValueError: the column, if any, does not have as many rows as there are labels.
     """
     index = _decode_index(spec, column, memory)
     if column is not None and len(index) != len(column):
@@ -214,9 +214,9 @@ def _decode_index(spec: dict[str, Any], column: Any, memory: TableMemory) -> Any
     return index
 
 
-def _checked(value: Any, kind: Any) -> Any:
-    if not isinstance(value, kind):
-        msg = f"{type(value).__qualname__} stands where {kind} should"
+def _checked(value: Any, expected: Any) -> Any:
+    if not isinstance(value, expected):
+        msg = f"{type(value).__qualname__} stands where {expected} should"
         raise TypeError(msg)
     return value
 
@@ -230,7 +230,7 @@ def _set_freq(index: Any, freq: Any) -> None:
 def encode_dictionary(
     codes: np.ndarray, labels: Any, pack: PackCells, *, ordered: bool = False
 ) -> tuple[dict[str, Any], Any]:
-    """What rebuilds the labels, and codes into them (-1 for missing) as an Arrow dictionary array."""
+    """Return what rebuilds the labels, and codes into them (-1 for missing) as an Arrow dictionary array."""
     if not len(codes) and _is_unbounded(labels):
         msg = f"it has {len(labels)} categories and no rows; drop the categories that are not used"
         raise UnsupportedValueError(msg)
@@ -253,12 +253,12 @@ def encode_dictionary(
 
 
 def _is_unbounded(labels: Any) -> bool:
-    """Whether three forged numbers could make pandas allocate more than the payload justifies."""
-    return isinstance(labels, pd.RangeIndex) and len(labels) > _MOST_UNSEEN
+    """Return whether three forged numbers could make pandas allocate more than the payload justifies."""
+    return isinstance(labels, pd.RangeIndex) and len(labels) > _MOST_LABELS
 
 
 def decode_dictionary(spec: dict[str, Any], column: Any, memory: TableMemory) -> tuple[np.ndarray, Any]:
-    """The codes and labels that :func:`encode_dictionary` was given.
+    """Return the codes and labels that :func:`encode_dictionary` was given.
 
     Raises:
         ValueError: a code has no label.

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MASKED: dict[str, Any] = {
-    kind.name: kind
-    for kind in (
+    dtype.name: dtype
+    for dtype in (
         *(pd.Int8Dtype, pd.Int16Dtype, pd.Int32Dtype, pd.Int64Dtype),
         *(pd.UInt8Dtype, pd.UInt16Dtype, pd.UInt32Dtype, pd.UInt64Dtype),
         *(pd.Float32Dtype, pd.Float64Dtype, pd.BooleanDtype),
@@ -29,11 +29,11 @@ _MASKED: dict[str, Any] = {
 
 
 def _encode_dtype(value: Any) -> list[Any]:
-    """``[class name, arguments ...]``; of a nullable type, ``[dtype name]``."""
-    kind = type(value)
-    if kind in _MASKED.values():
+    """Return ``[class name, arguments ...]``; of a nullable type, ``[dtype name]``."""
+    dtype = type(value)
+    if dtype in _MASKED.values():
         return [value.name]
-    node = [kind.__name__, *_TAKE[kind](value)]
+    node = [dtype.__name__, *_TAKE[dtype](value)]
     rebuilt = _decode_dtype(node, 1)
     if rebuilt != value or str(rebuilt) != str(value):
         raise UnsupportedValueError(f"pandas does not build the dtype {value!r} again from its parts")
@@ -46,7 +46,7 @@ def _decode_dtype(node: list[Any], _version: int) -> Any:
 
 
 def _take_string(dtype: Any) -> list[str]:
-    """Pandas 2.1 and 2.2 name the variant with NaN ``pyarrow_numpy``."""
+    """Return storage and missing value; pandas 2.1 and 2.2 call the variant with NaN ``pyarrow_numpy``."""
     if dtype.storage == "pyarrow_numpy":
         return ["pyarrow", "NaN"]
     return [dtype.storage, "NA" if dtype.na_value is pd.NA else "NaN"]
@@ -86,7 +86,7 @@ _ANY_DTYPE = (np.dtype, pd.api.extensions.ExtensionDtype)
 
 
 def _checked(part: Any, *kinds: type) -> Any:
-    """A part out of a payload, which must be None or of these kinds: pandas would take text too."""
+    """Return a part out of a payload, which must be None or of these kinds: pandas would take text too."""
     if part is not None and not isinstance(part, kinds):
         raise TypeError(f"{part!r} is not a part of a dtype")
     return part

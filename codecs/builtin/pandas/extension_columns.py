@@ -1,4 +1,4 @@
-"""Columns of pandas' extension dtypes as Arrow arrays, and back without a copy: those that hold no other column.
+"""Encode columns of the extension dtypes of pandas as Arrow arrays, and decode them: those that hold no other column.
 
 Each ``encode_…`` returns the *kind* and the Arrow array of a pandas array; see :mod:`.columns`.
 """
@@ -72,7 +72,7 @@ def encode_zoned(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
 
 
 def _zone_name(zone: Any) -> str:
-    """A name that other tools know; the instants are the same under ``UTC``, and Polars panics at an unknown name."""
+    """Return a name that other tools know: Polars panics at another, and the instants are the same under ``UTC``."""
     name = str(getattr(zone, "key", None) or getattr(zone, "zone", None) or "UTC")
     try:
         return ZoneInfo(name).key
@@ -121,7 +121,7 @@ def encode_arrow(values: Any, _pack: PackCells) -> tuple[Any, Any]:
 def _has_nested_dictionary(kind: pa.DataType, *, within: bool = False) -> bool:
     if pa.types.is_dictionary(kind):
         return within or _has_nested_dictionary(kind.value_type, within=True)
-    return any(_has_nested_dictionary(kind.field(place).type, within=within) for place in range(kind.num_fields))
+    return any(_has_nested_dictionary(kind.field(position).type, within=within) for position in range(kind.num_fields))
 
 
 def decode_arrow(column: Any, _memory: TableMemory, name: str | None = None) -> Any:

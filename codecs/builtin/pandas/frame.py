@@ -1,4 +1,4 @@
-"""DataFrame and Series as Arrow tables, and pandas arrays that stand alone.
+"""Encode DataFrame and Series as Arrow tables, and pandas arrays that stand alone.
 
 The table has the data columns under their labels, then the columns of the index.  What Arrow cannot say (labels that
 are no text, kinds, freq, attrs, flags) is in the meta; that of a plain frame is empty.
@@ -33,22 +33,22 @@ __all__ = ["CODECS", "decode_frame", "decode_series", "decode_values", "encode_f
 
 
 def encode_frame(frame: Any, pack: PackCells) -> Table:
-    """The table of a frame and what Arrow cannot say of it.
+    """Return the table of a frame and what Arrow cannot say of it.
 
     Raises:
-        EncodeError: some part of it cannot be stored exactly.
+        EncodeError: some part cannot be stored exactly.
     """
     _refuse_attributes(frame)
     columns, names = encode_names(frame.columns, pack)
     encoded = encode_columns(frame, pack)
-    kinds = {str(place): kind for place, (kind, _) in enumerate(encoded) if kind is not None}
+    kinds = {str(position): kind for position, (kind, _) in enumerate(encoded) if kind is not None}
     arrays = [array for _, array in encoded]
     index = _encode_rows(frame, names, arrays, pack)
     return _table(arrays, names, {**_extras(frame), "index": index, "kinds": kinds or None, "columns": columns or None})
 
 
 def decode_frame(node: Table, _version: int) -> Any:
-    """The frame that :func:`encode_frame` was given."""
+    """Return the frame that :func:`encode_frame` was given."""
     table, meta, memory = node.table, node.meta, TableMemory(node.memory, node.unpack_cells)
     spec = meta.get("index")
     count = table.num_columns - (0 if spec is None else width(spec))
@@ -62,10 +62,10 @@ def decode_frame(node: Table, _version: int) -> Any:
 
 
 def encode_series(series: Any, pack: PackCells) -> Table:
-    """The table of a series and what Arrow cannot say of it.
+    """Return the table of a series and what Arrow cannot say of it.
 
     Raises:
-        EncodeError: some part of it cannot be stored exactly.
+        EncodeError: some part cannot be stored exactly.
     """
     _refuse_attributes(series)
     names = ["values" if series.name is None else text_of(series.name)]
@@ -82,7 +82,7 @@ def encode_series(series: Any, pack: PackCells) -> Table:
 
 
 def decode_series(node: Table, _version: int) -> Any:
-    """The series that :func:`encode_series` was given."""
+    """Return the series that :func:`encode_series` was given."""
     table, meta, memory = node.table, node.meta, TableMemory(node.memory, node.unpack_cells)
     index = _decode_rows(meta.get("index"), table, 1, memory)
     values = decode_array(meta.get("kind"), table.column(0), memory)
@@ -109,7 +109,7 @@ def _table(arrays: list[Any], names: list[str], meta: dict[str, Any]) -> Table:
 
 
 def _encode_rows(data: Any, names: list[str], arrays: list[Any], pack: PackCells) -> dict[str, Any] | None:
-    """What rebuilds the index; appends its columns.  None for the default index, if there are columns to count."""
+    """Return what rebuilds the index, None for the default index of columns; append its columns to ``arrays``."""
     index = data.index
     if arrays and type(index) is pd.RangeIndex and (index.start, index.step, index.name) == (0, 1, None):
         return None
@@ -148,10 +148,10 @@ def _with_extras(data: Any, meta: dict[str, Any]) -> Any:
 
 
 def encode_values(values: Any, pack: PackCells) -> Table:
-    """The table of a pandas array.
+    """Return the table of a pandas array.
 
     Raises:
-        EncodeError: some part of it cannot be stored exactly.
+        EncodeError: some part cannot be stored exactly.
     """
     kind, array = encode_array(values, pack)
     freq = getattr(values, "_freq", None)  # before pandas 3.1; since then only an index has one
@@ -159,7 +159,7 @@ def encode_values(values: Any, pack: PackCells) -> Table:
 
 
 def decode_values(node: Table, _version: int) -> Any:
-    """The pandas array that :func:`encode_values` was given."""
+    """Return the pandas array that :func:`encode_values` was given."""
     values = decode_array(node.meta.get("kind"), node.table.column(0), TableMemory(node.memory, node.unpack_cells))
     if isinstance(values, np.ndarray):
         values = pd.array(values, dtype=values.dtype, copy=False)

@@ -31,7 +31,7 @@ __all__ = ["CODECS", "decode_index", "encode_index", "width"]
 
 
 def encode_index(index: Any, pack: PackCells) -> tuple[dict[str, Any], list[Any]]:
-    """What rebuilds an Index from its Arrow columns, and those columns.
+    """Return what rebuilds an Index from its Arrow columns, and those columns.
 
     Raises:
         EncodeError: some label cannot be stored exactly.
@@ -50,14 +50,14 @@ def _encode_levels(index: Any, pack: PackCells) -> tuple[dict[str, Any], list[An
 
 
 def width(spec: dict[str, Any]) -> int:
-    """How many columns the Index has in its table."""
+    """Return how many columns the Index has in its table."""
     if "levels" in as_dict(spec):
         return len(spec["levels"])
     return 0 if "range" in spec else 1
 
 
 def decode_index(spec: dict[str, Any], columns: Sequence[Any], memory: TableMemory) -> Any:
-    """The Index that :func:`encode_index` was given."""
+    """Return the Index that :func:`encode_index` was given."""
     if "levels" not in as_dict(spec):
         return decode_labels(spec, columns[0] if columns else None, memory)
     pairs = zip(spec["levels"], columns, strict=True)
@@ -69,7 +69,7 @@ def decode_index(spec: dict[str, Any], columns: Sequence[Any], memory: TableMemo
 def _encode(index: Any, pack: PackCells) -> dict[str, Any] | Table:
     spec, columns = encode_index(index, pack)
     return (
-        Table(pa.table(columns, names=[f"level_{place}" for place in range(len(columns))]), spec) if columns else spec
+        Table(pa.table(columns, names=[f"level_{level}" for level in range(len(columns))]), spec) if columns else spec
     )
 
 

@@ -25,44 +25,44 @@ _LIBRARIES = frozenset(
 
 
 def encode_names(columns: Any, pack: PackCells) -> tuple[dict[str, Any], list[str]]:
-    """What rebuilds the labels of columns, and the unique names of the fields.
+    """Return what rebuilds the labels of columns, and the unique names of the fields.
 
     Labels that are unique texts stand in the fields alone.
     """
     spec: dict[str, Any] = {"labels": columns}
     if not isinstance(columns, pd.MultiIndex):
-        plain, array = encode_labels(columns, pack)
+        text_spec, array = encode_labels(columns, pack)
         if array is None:
-            spec = plain
+            spec = text_spec
         elif array.type == pa.large_string() and not array.null_count and columns.is_unique:
             names = array.to_pylist()
             if not any("\0" in name for name in names):  # Arrow's C interface ends a name there
-                return plain, names
+                return text_spec, names
     return spec, unique(map(text_of, columns), set())
 
 
 def decode_names(spec: dict[str, Any], names: list[str]) -> Any:
-    """The labels of the columns.
+    """Return the labels of the columns.
 
     Raises:
-        ValueError: there are not as many as fields.
+        ValueError: the table does not have as many fields as there are labels.
     """
     return decode_labels(spec, pa.array(names, pa.large_string()), TableMemory(None))
 
 
 def index_names(index: Any) -> Iterator[str]:
-    """The names of an index, as far as it has any."""
-    for place, name in enumerate(index.names):
-        yield f"__index_level_{place}__" if name is None else text_of(name)
+    """Yield the names of an index, as far as it has any."""
+    for position, name in enumerate(index.names):
+        yield f"__index_level_{position}__" if name is None else text_of(name)
 
 
 def text_of(label: Any) -> str:
-    """A label as text that every Arrow library takes for a name, and every JSON column for a text."""
+    """Return a label as text that every Arrow library takes for a name, and every JSON column for a text."""
     return escaped(_shown(label))
 
 
 def _shown(label: Any) -> str:
-    """A label as text that is the same in every process: not so the ``str`` of a set, or of a class that holds one."""
+    """Return a label as text that is the same in every process, as the ``str`` of a set is not."""
     if isinstance(label, frozenset):
         return f"frozenset({{{', '.join(sorted(map(_shown, label)))}}})"
     if type(label) is tuple:

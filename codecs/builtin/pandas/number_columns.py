@@ -1,4 +1,4 @@
-"""Columns of numbers and times as Arrow arrays that share memory with NumPy, both ways.
+"""Encode columns of numbers and times as Arrow arrays that share memory with NumPy, and decode them so.
 
 An Arrow array says the dtype of most columns; the rest have a *kind* ``["numpy", dtype]``: big-endian ones (whose Arrow
 array has native bytes), complex ones (pairs of floats) and long doubles (opaque bytes).  NaT is null; NaN is a number.
@@ -53,7 +53,7 @@ class TableMemory:
         self._end = self._address + self.bytes.size
 
     def find(self, buffer: Any, dtype: np.dtype[Any], count: int, offset: int = 0) -> int | None:
-        """Where in this memory ``count`` items of ``dtype`` lie, from item ``offset`` of an Arrow buffer on.
+        """Return where in this memory ``count`` items of ``dtype`` lie, from item ``offset`` of an Arrow buffer on.
 
         None if they do not (the buffer was decompressed, or put together from several record batches), or lie at an
         address that the dtype does not allow.
@@ -71,7 +71,7 @@ class TableMemory:
         return address - self._address if inside and not address % dtype.alignment else None
 
     def view(self, buffer: Any, dtype: np.dtype[Any], count: int, offset: int = 0) -> np.ndarray:
-        """``count`` items of an Arrow buffer as a writable array: in place if they lie in this memory, else copied.
+        """Return ``count`` items of an Arrow buffer as a writable array, copied unless they lie in this memory.
 
         Memory that Arrow made for them, when it decompressed the table, counts as this memory.
 
@@ -80,25 +80,25 @@ class TableMemory:
         """
         if not count:
             return np.empty(0, dtype)
-        place, size = self.find(buffer, dtype, count, offset), count * dtype.itemsize
-        if place is None:
+        start, size = self.find(buffer, dtype, count, offset), count * dtype.itemsize
+        if start is None:
             if buffer.is_mutable and not (buffer.address + offset * dtype.itemsize) % dtype.alignment:
                 return np.frombuffer(buffer, dtype, count, offset * dtype.itemsize)
             return np.frombuffer(buffer, np.uint8)[offset * dtype.itemsize :][:size].copy().view(dtype)
-        return self.bytes[place : place + size].view(dtype)
+        return self.bytes[start : start + size].view(dtype)
 
     def values(self, array: pa.Array, dtype: np.dtype[Any]) -> np.ndarray:
-        """The values of a primitive array; what stands under a null is unspecified."""
+        """Return the values of a primitive array; what stands under a null is unspecified."""
         return self.view(array.buffers()[1], dtype, len(array), array.offset)
 
-    def matrix(self, places: Sequence[int], dtype: np.dtype[Any], count: int) -> np.ndarray:
-        """Rows of ``count`` items that begin at ``places``, which are at even distances, as one array."""
-        step = places[1] - places[0] if len(places) > 1 else count * dtype.itemsize
-        return np.ndarray((len(places), count), dtype, self.bytes.data, places[0], (step, dtype.itemsize))
+    def matrix(self, offsets: Sequence[int], dtype: np.dtype[Any], count: int) -> np.ndarray:
+        """Return rows of ``count`` items that begin at ``offsets``, which are at even distances, as one array."""
+        step = offsets[1] - offsets[0] if len(offsets) > 1 else count * dtype.itemsize
+        return np.ndarray((len(offsets), count), dtype, self.bytes.data, offsets[0], (step, dtype.itemsize))
 
 
 def one_chunk(column: Any) -> Any:
-    """An Arrow array, chunked or not, as one array."""
+    """Return an Arrow array, chunked or not, as one array."""
     if isinstance(column, pa.Array):
         return column
     if column.num_chunks == 1:
@@ -110,10 +110,10 @@ def one_chunk(column: Any) -> Any:
 
 
 def without_nulls(column: Any) -> Any:
-    """A column as one Arrow array.
+    """Return a column as one Arrow array.
 
     Raises:
-        ValueError: it has nulls.
+        ValueError: the column has nulls.
     """
     array = one_chunk(column)
     if array.null_count:
@@ -123,16 +123,16 @@ def without_nulls(column: Any) -> Any:
 
 
 def nulls_of(array: pa.Array) -> np.ndarray:
-    """Where an Arrow array has nulls."""
+    """Return where an Arrow array has nulls."""
     nulls: np.ndarray = array.is_null().to_numpy(zero_copy_only=False)
     return nulls
 
 
 def encode_numbers(values: np.ndarray) -> tuple[Any, pa.Array]:
-    """The kind and the Arrow array of numbers or times.
+    """Return the kind and the Arrow array of numbers or times.
 
     Raises:
-        UnsupportedTypeError: the dtype is of something else.
+        UnsupportedTypeError: the dtype is neither of numbers nor of times.
     """
     values = np.ascontiguousarray(values)
     text = dtype_to_text(values.dtype)
@@ -152,7 +152,7 @@ def encode_numbers(values: np.ndarray) -> tuple[Any, pa.Array]:
 
 
 def decode_with_dtype(column: Any, memory: TableMemory, text: str) -> np.ndarray:
-    """The array of the kind ``["numpy", text]``."""
+    """Return the array of the kind ``["numpy", text]``."""
     dtype = text_to_dtype(text)
     if dtype.kind not in _KINDS:
         msg = f"{text!r} is not a dtype of numbers or times"
@@ -168,10 +168,10 @@ def decode_with_dtype(column: Any, memory: TableMemory, text: str) -> np.ndarray
 
 
 def decode_typed(column: Any, memory: TableMemory) -> np.ndarray:
-    """The array whose dtype the Arrow type says.
+    """Return the array whose dtype the Arrow type says.
 
     Raises:
-        KeyError: it does not say one.
+        KeyError: the type says no dtype.
         ValueError: the column has nulls where it may not.
     """
     if column.type in _TICKS:
@@ -184,7 +184,7 @@ def decode_typed(column: Any, memory: TableMemory) -> np.ndarray:
 
 
 def decode_ticks(column: Any, memory: TableMemory) -> np.ndarray:
-    """Times and durations, with or without a zone, as NumPy counts them; null is NaT."""
+    """Return times and durations, with or without a zone, as NumPy counts them; null is NaT."""
     array = one_chunk(column)
     letter = "m" if pa.types.is_duration(array.type) else "M"
     values = memory.values(array, np.dtype(f"{letter}8[{array.type.unit}]"))
@@ -196,12 +196,12 @@ def decode_ticks(column: Any, memory: TableMemory) -> np.ndarray:
 
 
 def find_numbers(column: pa.ChunkedArray, memory: TableMemory) -> tuple[np.dtype[Any], int] | None:
-    """The dtype of a column of numbers or times without nulls, and where in memory it lies; None if it is another."""
+    """Return the dtype of numbers or times, and their offset in memory; None if they have nulls or lie elsewhere."""
     dtype = _FIXED.get(column.type)
     if dtype is None or column.num_chunks != 1:
         return None
     array = column.chunk(0)
     if array.null_count or not len(array):
         return None
-    place = memory.find(array.buffers()[1], dtype, len(array), array.offset)
-    return None if place is None else (dtype, place)
+    start = memory.find(array.buffers()[1], dtype, len(array), array.offset)
+    return None if start is None else (dtype, start)

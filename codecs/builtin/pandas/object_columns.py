@@ -1,6 +1,6 @@
-"""Columns of Python objects as Arrow arrays.
+"""Encode columns of Python objects as Arrow arrays, and decode them.
 
-Where all objects of a column are of one plain class (and at most one kind of missing value), the column is a native
+Where all objects of a column are of one class (and at most one kind of missing value), the column is a native
 Arrow column that other tools read: ``str``, ``bytes``, ``date``, ``bool``, ``int`` within 64 bits, ``float``, and
 ``Decimal`` with one exponent.  Classes are exact, because Arrow would take a ``numpy.str_`` for text and a ``datetime``
 for a date.  Any other column holds, in each cell, a MessagePack document of its own.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["as_objects", "decode_cells", "decode_objects", "encode_objects"]
 
-_PLAIN = {
+_NATIVE = {
     str: pa.large_string(),
     bytes: pa.large_binary(),
     dt.date: pa.date32(),
@@ -37,12 +37,12 @@ _PLAIN = {
 _MISSING = {"None": None, "nan": np.nan, "NA": pd.NA, "NaT": pd.NaT}
 _NAMES = {type(None): "None", float: "nan", type(pd.NA): "NA", type(pd.NaT): "NaT"}
 _NAN_BITS = np.float64(np.nan).tobytes()
-_MOST_UNSEEN = 1_000_000  # rows of a null array, which takes no bytes however many they are
+_MOST_NULLS = 1_000_000  # rows of a null array, which takes no bytes however many they are
 _MOST_DIGITS = 38  # of decimal128
 
 
 def encode_objects(values: np.ndarray, pack: PackCells) -> tuple[Any, pa.Array]:
-    """The kind and the Arrow array of an object array.
+    """Return the kind and the Arrow array of an object array.
 
     The kind is ``"object"``, ``["object", missing]`` where a null is not None, or ``["cells", tags]``.
 
@@ -56,7 +56,7 @@ def encode_objects(values: np.ndarray, pack: PackCells) -> tuple[Any, pa.Array]:
     if float in classes and not _are_canonical_nan([item for item in items if type(item) is float]):
         rest, missing = rest | {float}, missing - {float}
     if len(rest) <= 1 and len(missing) <= 1:
-        array = _plain_array(items, next(iter(rest), type(None)))
+        array = _native_array(items, next(iter(rest), type(None)))
         if array is not None:
             name = "".join(_NAMES[kind] for kind in missing)
             return (["object", name] if name not in ("", "None") else "object"), array
@@ -64,12 +64,12 @@ def encode_objects(values: np.ndarray, pack: PackCells) -> tuple[Any, pa.Array]:
 
 
 def _are_canonical_nan(floats: list[float]) -> bool:
-    """Whether every float is NaN with the bits of ``numpy.nan``, which is what a null comes back as."""
+    """Return whether every float is NaN with the bits of ``numpy.nan``, which is what a null comes back as."""
     return np.array(floats).tobytes() == _NAN_BITS * len(floats)
 
 
-def _plain_array(items: list[Any], kind: type) -> pa.Array | None:
-    """A native Arrow array of objects of one class, missing values as null; None if Arrow cannot hold them exactly."""
+def _native_array(items: list[Any], kind: type) -> pa.Array | None:
+    """Return a native Arrow array of objects of one class, missing values as null; None if Arrow cannot hold them."""
     try:
         if kind is float:  # a NaN that stands among numbers is a number
             items = [item if type(item) is float else None for item in items]
@@ -77,8 +77,8 @@ def _plain_array(items: list[Any], kind: type) -> pa.Array | None:
         if kind is Decimal:
             return _decimal_array(items)
         if kind is type(None):
-            return pa.nulls(len(items), pa.null() if len(items) <= _MOST_UNSEEN else pa.bool_())
-        return pa.array(items, _PLAIN[kind], from_pandas=True) if kind in _PLAIN else None
+            return pa.nulls(len(items), pa.null() if len(items) <= _MOST_NULLS else pa.bool_())
+        return pa.array(items, _NATIVE[kind], from_pandas=True) if kind in _NATIVE else None
     except (pa.ArrowException, UnicodeError, OverflowError):  # lone surrogates, integers beyond 64 bits
         return None
 
@@ -95,16 +95,16 @@ def _decimal_array(items: list[Any]) -> pa.Array | None:
 
 
 def decode_objects(array: pa.Array, missing: str = "None") -> np.ndarray:
-    """The object array that :func:`encode_objects` wrote as a native Arrow column."""
+    """Return the object array that :func:`encode_objects` wrote as a native Arrow column."""
     kind = array.type
-    if pa.types.is_null(kind) and len(array) > _MOST_UNSEEN:
+    if pa.types.is_null(kind) and len(array) > _MOST_NULLS:
         msg = f"{len(array)} objects in a column that takes no bytes"
         raise ValueError(msg)
     if pa.types.is_decimal(kind) or kind in (pa.large_string(), pa.large_binary()):
         values: np.ndarray = array.to_numpy(zero_copy_only=False)
     elif kind == pa.date32():
         values = array.to_numpy(zero_copy_only=False).astype("M8[D]").astype(object)
-    elif pa.types.is_null(kind) or kind in _PLAIN.values():
+    elif pa.types.is_null(kind) or kind in _NATIVE.values():
         values = as_objects(array.to_pylist())
     else:
         msg = f"a column of objects is stored as {kind}"
@@ -115,7 +115,7 @@ def decode_objects(array: pa.Array, missing: str = "None") -> np.ndarray:
 
 
 def as_objects(items: Sequence[Any]) -> np.ndarray:
-    """An object array of ``items``, whatever they are: lists and arrays stay single items."""
+    """Return an object array of ``items``, whatever they are: lists and arrays stay single items."""
     return np.fromiter(items, dtype=object, count=len(items))
 
 
@@ -130,10 +130,10 @@ def _encode_cells(items: list[Any], pack: PackCells) -> tuple[Any, pa.Array]:
 
 
 def decode_cells(array: pa.Array, tags: Sequence[Sequence[Any]], unpack: UnpackCells) -> np.ndarray:
-    """The object array whose cells :func:`encode_objects` packed one by one."""
+    """Return the object array whose cells :func:`encode_objects` packed one by one."""
     if not pa.types.is_large_binary(array.type) or array.null_count:
         msg = f"cells are in a column of {array.type} with {array.null_count} nulls"
         raise ValueError(msg)
     _, offsets, data = array.buffers()
-    places = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
-    return as_objects(unpack(tags, memoryview(data), places.tolist()))
+    starts = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
+    return as_objects(unpack(tags, memoryview(data), starts.tolist()))

@@ -15,9 +15,9 @@ from airflow_xcom.codecs.errors import LibraryVersionError, UnsupportedValueErro
 from airflow_xcom.codecs.nodes import as_dict, as_list
 
 _OFFSETS: dict[str, Any] = {
-    kind.__name__: kind
+    offset.__name__: offset
     for name in vars(offsets)["__all__"]
-    if (kind := getattr(offsets, name)) not in (offsets.BaseOffset, offsets.Tick)
+    if (offset := getattr(offsets, name)) not in (offsets.BaseOffset, offsets.Tick)
 }
 
 # What came with pandas 3.0: classes, and an argument of an older one.
@@ -28,7 +28,7 @@ _UNSAID = frozenset({("offset", repr(timedelta())), ("method", "3")})
 
 
 def _encode_offset(value: Any) -> list[Any]:
-    """``[class name, n]``, or ``[class name, n, normalize, arguments]``."""
+    """Return ``[class name, n]``, or ``[class name, n, normalize, arguments]``."""
     arguments = {name: part for name, part in _arguments(value) if (name, repr(part)) not in _UNSAID}
     if holidays := arguments.pop("holidays", ()):
         arguments["holidays"] = [str(day) for day in holidays]  # datetime64[D] each
@@ -44,7 +44,7 @@ def _encode_offset(value: Any) -> list[Any]:
 
 
 def _arguments(value: Any) -> list[tuple[str, Any]]:
-    """The arguments beside n and normalize, in the order that a JSON column keeps."""
+    """Return the arguments beside n and normalize, in the order that a JSON column keeps."""
     named = [(name, part) for name, part in value.kwds.items() if name != "calendar"]  # made from the others
     if type(value) is pd.DateOffset:  # which keeps an argument that is None, and is not equal to one without it
         named += [(name, None) for name, part in vars(value).items() if part is None and not name.startswith("_")]
@@ -75,7 +75,7 @@ def _decode_offset(node: list[Any], _version: int) -> Any:
 
 
 def checked_offset(freq: Any) -> Any:
-    """A freq from a payload, which must be an offset: pandas would take text too."""
+    """Return a freq from a payload, which must be an offset: pandas would take text too."""
     if type(freq) not in _OFFSETS.values():
         raise TypeError(f"{freq!r} is not an offset")
     return freq

@@ -27,7 +27,7 @@ _SURE_ZONES = (type(None), timezone, ZoneInfo)
 
 
 def _encode_timestamp(value: Any) -> list[Any]:
-    """``[count since 1970 in UTC, unit, zone, fold]``, as short as it can be."""
+    """Return ``[count since 1970 in UTC, unit, zone, fold]``, as short as it can be."""
     zone, fold = value.tzinfo, value.fold
     node = [value._value, value.unit]  # noqa: SLF001 - asm8 takes twenty times as long
     if fold:

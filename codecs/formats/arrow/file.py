@@ -82,7 +82,7 @@ class Prepared(NamedTuple):
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether it is written as without compression."""
+        """Return whether it is written as without compression."""
         return not self.types and self.compression.algorithm == "none"
 
 

@@ -113,7 +113,7 @@ class Message:
 
     @property
     def is_compressed(self) -> bool:
-        """Whether the buffers of the batch are compressed."""
+        """Return whether the buffers of the batch are compressed."""
         return self.batch is not None and self.batch.table(3) is not None
 
     def buffers(self) -> list[Range]:

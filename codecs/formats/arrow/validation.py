@@ -1,4 +1,4 @@
-"""Whether an Arrow table holds what it claims to hold: a forged one has offsets outside its memory, or no UTF-8."""
+"""Check that an Arrow table holds what it claims: a forged one has offsets outside its memory, or no UTF-8."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def check_values(table: Any) -> None:
     another, and here the memory of all strings is looked at in one go.
 
     Raises:
-        pyarrow.ArrowInvalid: there is something in it that is none of its type.
+        pyarrow.ArrowInvalid: a value is not of the type of its column.
     """
     if table.num_rows < _MANY:
         table.validate(full=True)
@@ -31,7 +31,7 @@ def check_values(table: Any) -> None:
 
 
 def _is_ascii(array: Any) -> bool:
-    """Whether an array is text of nothing but ASCII, without a fault; what ``validate()`` finds is not looked for."""
+    """Return whether an array is valid text of nothing but ASCII; :func:`check_values` called ``validate()`` before."""
     import numpy as np
     from pyarrow import types
 
@@ -41,13 +41,13 @@ def _is_ascii(array: Any) -> bool:
         width = np.dtype(np.int32)
     else:
         return False
-    validity, places, data = array.buffers()
-    if places is None or data is None or len(array) < _MANY:
+    validity, starts, data = array.buffers()
+    if starts is None or data is None or len(array) < _MANY:
         return False
-    counted = type(array).from_buffers(len(array), places, data, validity, -1, array.offset)
+    counted = type(array).from_buffers(len(array), starts, data, validity, -1, array.offset)
     if counted.null_count != array.null_count:
         return False
-    offsets = np.frombuffer(places, width, len(array) + 1, array.offset * width.itemsize)
+    offsets = np.frombuffer(starts, width, len(array) + 1, array.offset * width.itemsize)
     text = np.frombuffer(data, np.uint8)
     if not (offsets[1:] >= offsets[:-1]).all():
         return False
