@@ -14,7 +14,8 @@ from airflow_xcom.backend.errors import ExpiredPayloadError, MissingPayloadError
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.stores.base import BlobNotFoundError
-from airflow_xcom.codecs import CorruptPayloadError, Payload, decode, decode_part
+from airflow_xcom.codecs import CorruptPayloadError, decode
+from airflow_xcom.codecs.payload import Payload, decode_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -103,7 +104,7 @@ def read_blob(reference: Reference) -> Any:
 def read_part(reference: Reference, **wanted: Any) -> Any:
     """Some columns and rows of a table in the Arrow format, of whose blob no more is read.
 
-    Of a part there is no digest; :func:`airflow_xcom.codecs.decode_part` checks every value instead.
+    Of a part there is no digest; :func:`airflow_xcom.codecs.payload.decode_part` checks every value instead.
 
     Raises:
         SelectionError: there are no such columns or rows.

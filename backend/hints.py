@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from airflow_xcom.backend.errors import HintError
 from airflow_xcom.backend.stores import with_ttl
-from airflow_xcom.codecs import Compression
+from airflow_xcom.codecs.formats.compression import Compression
 from airflow_xcom.codecs.refusal_advice import advise
 
 if TYPE_CHECKING:

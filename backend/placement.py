@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.envelope import ENVELOPE_KEY
 from airflow_xcom.backend.pull import prepare
-from airflow_xcom.codecs import exact_json
+from airflow_xcom.codecs.plain_json import exact_json
 
 if TYPE_CHECKING:
     from airflow_xcom.backend.settings import Settings
-    from airflow_xcom.codecs import Payload
+    from airflow_xcom.codecs.payload import Payload
 
 __all__ = ["Placement", "decide", "summarize"]
 

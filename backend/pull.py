@@ -56,7 +56,7 @@ class Deferred:
         return _value(self.stored, self.row)
 
     def part(self, **wanted: Any) -> Any:
-        """Return some columns and rows of a table; see :func:`airflow_xcom.codecs.decode_part`."""
+        """Return some columns and rows of a table; see :func:`airflow_xcom.codecs.payload.decode_part`."""
         with located(Coordinate(key=getattr(self.row, "key", None))):
             envelope = Envelope.from_json(self.stored)
             if envelope is None:
@@ -175,7 +175,7 @@ def _decoded(envelope: Envelope, act: Callable[[Envelope], Any]) -> Any:
 
 def _decode(envelope: Envelope) -> Any:
     if envelope.reference is None:
-        from airflow_xcom.codecs import decode_json
+        from airflow_xcom.codecs.payload import decode_json
 
         return decode_json(envelope.data)
     from airflow_xcom.backend.blobs import read_blob
@@ -185,7 +185,7 @@ def _decode(envelope: Envelope) -> Any:
 
 def _decode_part(envelope: Envelope, **wanted: Any) -> Any:
     from airflow_xcom.backend.blobs import read_part
-    from airflow_xcom.codecs import arrow_file, decode_part
+    from airflow_xcom.codecs.payload import arrow_file, decode_part
 
     if envelope.reference is None:
         if (file := arrow_file(envelope.data)) is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_xcom.backend.errors import SettingsError
 from airflow_xcom.backend.provider_info import OPTIONS, SECTION
 from airflow_xcom.backend.retention_policy import STATES, Term
-from airflow_xcom.codecs import Compression
+from airflow_xcom.codecs.formats.compression import Compression
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from airflow_xcom.codecs import Compression, decode, encode
+from airflow_xcom.codecs import decode, encode
+from airflow_xcom.codecs.formats.compression import Compression
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -67,7 +67,9 @@ def parts(ours: Ours, value: Any) -> dict[str, float]:
     """Push and pull of a value, and their parts -> seconds."""
     import orjson
 
-    from airflow_xcom.codecs import decode_json, encode, exact_json
+    from airflow_xcom.codecs import encode
+    from airflow_xcom.codecs.payload import decode_json
+    from airflow_xcom.codecs.plain_json import exact_json
 
     watch = _Watch()
     row = ours.push(value)

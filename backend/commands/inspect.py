@@ -51,7 +51,7 @@ def run(options: Namespace) -> int:
 
 def _of_blob(options: Namespace) -> dict[str, Any]:
     from airflow_xcom.backend.blob_urls import open_blob
-    from airflow_xcom.codecs import outline
+    from airflow_xcom.codecs.inspection import outline
 
     url, fetch, size = open_blob(options.blob)
     found = outline(fetch, size, rows=options.rows)
@@ -75,7 +75,7 @@ def _of_row(options: Namespace) -> dict[str, Any]:
 
 def _outline(row: XComRow, rows: int) -> dict[str, Any]:
     from airflow_xcom.backend.blobs import ranges_of
-    from airflow_xcom.codecs import outline, outline_json
+    from airflow_xcom.codecs.inspection import outline, outline_json
 
     if row.envelope is None:
         return {"format": "plain", "value": row.stored}
@@ -87,7 +87,8 @@ def _outline(row: XComRow, rows: int) -> dict[str, Any]:
 
 def _not_allowed(found: dict[str, Any]) -> list[str]:
     from airflow_xcom.backend.compat import CLASS_REMEDY, allows_class
-    from airflow_xcom.codecs import refused_classes, registry
+    from airflow_xcom.codecs import registry
+    from airflow_xcom.codecs.inspection import refused_classes
 
     registry.allow_classes(allows_class, remedy=CLASS_REMEDY)
     return refused_classes(found)

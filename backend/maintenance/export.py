@@ -94,7 +94,8 @@ def _placed(target: Path, form: str, write: Callable[[Path], None], *, force: bo
 
 def _table(value: Any, form: str) -> tuple[Any, list[str]]:
     """Return the Arrow table of a value, or None, and what of the value it has no place for."""
-    from airflow_xcom.codecs import SelectionError, decode_part, encode
+    from airflow_xcom.codecs import SelectionError, encode
+    from airflow_xcom.codecs.payload import decode_part
 
     if type(value).__module__.partition(".")[0] not in _FAMILIES or type(value).__name__ not in _TABLES:
         return None, []

@@ -61,7 +61,8 @@ from airflow_xcom.backend.database.xcom_rows import Rows
 from airflow_xcom.backend.envelope import Coordinate
 from airflow_xcom.backend.maintenance import export as exporting
 from airflow_xcom.backend.maintenance.export import export
-from airflow_xcom.codecs import CodecError, encode, outline, outline_json, registry
+from airflow_xcom.codecs import CodecError, encode, registry
+from airflow_xcom.codecs.inspection import outline, outline_json
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 BLOBS = sorted(path for path in GOLDEN.rglob("*") if path.suffix in {".arrow", ".msgpack"})
@@ -534,7 +535,7 @@ def body_with_a_buffer_of(size: Any) -> bytes:
 
 NO_LIBRARY = """
 import sys
-from airflow_xcom.codecs import outline
+from airflow_xcom.codecs.inspection import outline
 for path in sys.argv[1:]:
     data = memoryview(bytearray(open(path, "rb").read()))
     outline(lambda ranges: [data[slice(*part)] for part in ranges], len(data))

@@ -16,7 +16,7 @@ from identical import difference
 from airflow_xcom.backend import SettingsError
 from airflow_xcom.backend.provider_info import get_provider_info
 from airflow_xcom.backend.settings import Settings, settings
-from airflow_xcom.codecs import Compression
+from airflow_xcom.codecs.formats.compression import Compression
 
 pytestmark = pytest.mark.installation
 

@@ -11,9 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from airflow_xcom.codecs import CorruptPayloadError, decode, decode_part, encode
+from airflow_xcom.codecs import CorruptPayloadError, decode, encode
 from airflow_xcom.codecs.formats.arrow import validation as arrow_checks
 from airflow_xcom.codecs.formats.arrow.validation import check_values
+from airflow_xcom.codecs.payload import decode_part
 
 ROWS = 5000
 WIDTH = 8  # bytes of each text

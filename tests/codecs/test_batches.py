@@ -22,11 +22,11 @@ from airflow_xcom.codecs import (
     CorruptPayloadError,
     EncodeError,
     decode,
-    decode_json,
     encode,
     registry,
 )
 from airflow_xcom.codecs.formats.msgpack.columnar import SMALLEST_BATCH
+from airflow_xcom.codecs.payload import decode_json
 
 MANY = 3 * SMALLEST_BATCH
 NOON = dt.datetime(2024, 2, 29, 12, tzinfo=dt.UTC)

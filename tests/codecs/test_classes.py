@@ -33,10 +33,10 @@ from airflow_xcom.codecs import (
     UnsupportedTypeError,
     UnsupportedValueError,
     decode,
-    decode_json,
     encode,
     registry,
 )
+from airflow_xcom.codecs.payload import decode_json
 
 HERE = __name__
 T = TypeVar("T")

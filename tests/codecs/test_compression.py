@@ -22,18 +22,11 @@ from conftest import Backend
 from golden_compressed import GOLDEN_COMPRESSED
 from identical import assert_identical, difference
 
-from airflow_xcom.codecs import (
-    Compression,
-    CorruptPayloadError,
-    EncodeError,
-    NewerFormatError,
-    decode,
-    encode,
-    registry,
-)
+from airflow_xcom.codecs import CorruptPayloadError, EncodeError, NewerFormatError, decode, encode, registry
 from airflow_xcom.codecs.formats import compressed_frames as frames
 from airflow_xcom.codecs.formats.arrow import downcast
 from airflow_xcom.codecs.formats.arrow import file as arrow
+from airflow_xcom.codecs.formats.compression import Compression
 from airflow_xcom.codecs.formats.msgpack import writer as msgpack
 
 CHOICES = ["none", "lz4", "zstd", "zstd:9", "auto"]
@@ -392,7 +385,7 @@ def test_many_small_bombs_are_one_large_one() -> None:
 def test_a_row_holds_nothing_compressed() -> None:
     import base64
 
-    from airflow_xcom.codecs import decode_json
+    from airflow_xcom.codecs.payload import decode_json
 
     blob = base64.b64encode(encode([np.zeros(9000)], compression="lz4").to_bytes()).decode()
     with pytest.raises(NewerFormatError):

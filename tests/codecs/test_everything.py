@@ -25,8 +25,9 @@ from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from identical import difference
 
-from airflow_xcom.codecs import UnsupportedValueError, decode, decode_json, encode, registry
+from airflow_xcom.codecs import UnsupportedValueError, decode, encode, registry
 from airflow_xcom.codecs.discovery import HOMES
+from airflow_xcom.codecs.payload import decode_json
 
 SHARDS = range(5)  # which the processes of the tests share out
 # Some examples that are new in each run, and many that are the same in each.

@@ -27,11 +27,11 @@ from airflow_xcom.codecs import (
     UnsupportedTypeError,
     UnsupportedValueError,
     decode,
-    decode_json,
     encode,
     registry,
 )
 from airflow_xcom.codecs.formats.msgpack import container
+from airflow_xcom.codecs.payload import decode_json
 
 MIXED = {"a": np.arange(2000.0), "b": [np.arange(3, dtype="i2"), (b"x", "y")], "c": bytearray(b"z" * 9000)}
 

@@ -12,8 +12,9 @@ from golden_compressed import GOLDEN_COMPRESSED
 from golden_values import GOLDEN_VALUES, is_allowed
 from identical import difference
 
-from airflow_xcom.codecs import decode, decode_json, registry
+from airflow_xcom.codecs import decode, registry
 from airflow_xcom.codecs.discovery import HOMES
+from airflow_xcom.codecs.payload import decode_json
 
 pytestmark = pytest.mark.installation
 

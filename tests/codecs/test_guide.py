@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from airflow_xcom.backend.provider_info import get_provider_info
-from airflow_xcom.codecs import ENTRY_POINT_GROUP
+from airflow_xcom.codecs.discovery import ENTRY_POINT_GROUP
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "CODECS.md"

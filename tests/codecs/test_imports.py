@@ -66,6 +66,16 @@ print("the same:", XCom is CodecXComBackend)
     assert "partially initialized" not in done.stdout + done.stderr
 
 
+def test_the_names_of_authors_and_those_of_backends_are_apart() -> None:
+    import airflow_xcom.codecs
+
+    errors = {name for name, held in vars(airflow_xcom.codecs.errors).items() if isinstance(held, type)}
+    types = {"Buffer", "Codec", "CodecClass", "Registry", "Table", "Tagged"}
+    assert set(airflow_xcom.codecs.__all__) == errors | types | {"codec", "decode", "encode", "registry"}
+    for name in ("Compression", "FORMATS", "Payload", "decode_json", "decode_part", "exact_json", "outline"):
+        assert not hasattr(airflow_xcom.codecs, name)
+
+
 def test_the_codecs_name_nothing_of_the_backend() -> None:
     """Neither its modules nor its options: other backends use them too."""
     import airflow_xcom.codecs

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from identical import difference
 
-from airflow_xcom.codecs import decode, decode_json, encode
+from airflow_xcom.codecs import decode, encode
 from airflow_xcom.codecs.builtin.numpy import dtypes as numpy_dtypes
 from airflow_xcom.codecs.errors import (
     CorruptPayloadError,
@@ -26,6 +26,7 @@ from airflow_xcom.codecs.errors import (
     UnsupportedTypeError,
     UnsupportedValueError,
 )
+from airflow_xcom.codecs.payload import decode_json
 from airflow_xcom.codecs.registry import registry
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pandas.tseries import offsets
 from pandas.tseries.holiday import USFederalHolidayCalendar
 
-from airflow_xcom.codecs import decode, decode_json, encode
+from airflow_xcom.codecs import decode, encode
 from airflow_xcom.codecs.builtin.pandas import dtypes as pandas_dtypes
 from airflow_xcom.codecs.errors import (
     CorruptPayloadError,
@@ -28,6 +28,7 @@ from airflow_xcom.codecs.errors import (
     UnsupportedTypeError,
     UnsupportedValueError,
 )
+from airflow_xcom.codecs.payload import decode_json
 
 # Business-day periods warn in every pandas that has them.
 pytestmark = pytest.mark.filterwarnings("ignore:.*(BDay|\\[B\\]).*deprecated:FutureWarning")

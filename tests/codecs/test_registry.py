@@ -19,6 +19,7 @@ import pytest
 
 from airflow_xcom.codecs import (
     Buffer,
+    ClassNotAllowedError,
     Codec,
     CorruptPayloadError,
     EncodeError,
@@ -30,10 +31,10 @@ from airflow_xcom.codecs import (
     UnsupportedValueError,
     codec,
     decode,
-    decode_json,
     encode,
     registry,
 )
+from airflow_xcom.codecs.payload import decode_json
 
 pytestmark = pytest.mark.installation
 
@@ -637,6 +638,56 @@ def test_a_registry_of_ones_own_knows_only_what_it_was_told() -> None:
         own.for_tag("tuple", 1)
     own.register(Codec("test.thing", (Thing,), str, str))
     assert [held.tag for held in own] == ["test.thing"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Thing((1, {2})),
+        [Thing(5)] * 3,
+        {"frame": pd.DataFrame({"things": [Thing(1), None]})},
+        pd.DataFrame({"things": [Thing(1), None]}),
+        [Thing(index) for index in range(1000)],
+    ],
+    ids=["alone", "shared", "cells", "table", "batch"],
+)
+def test_a_registry_of_ones_own_encodes_and_decodes(value: Any) -> None:
+    own = Registry(entry_points=False)
+    own.register(Codec("test.own", (Thing,), lambda thing: thing.content, lambda node, _: Thing(node)))
+    with pytest.raises(UnsupportedTypeError, match="Thing"):
+        encode(value)
+    payload = encode(value, registry=own)
+    assert payload.suppliers == {"test.own": "test_registry.py"}
+    for back in (
+        decode(payload.to_bytes(), payload.format, registry=own),
+        decode_json(payload.to_json(), registry=own),
+    ):
+        assert contents(back) == contents(value)
+    for read in (lambda: decode(payload.to_bytes(), payload.format), lambda: decode_json(payload.to_json())):
+        with pytest.raises(UnknownTagError, match=r"test\.own"):
+            read()
+
+
+def contents(value: Any) -> Any:
+    """What things hold, in a value of the test above."""
+    if isinstance(value, Thing):
+        return ["thing", value.content]
+    if isinstance(value, dict):
+        return contents(value["frame"])
+    if isinstance(value, pd.DataFrame):
+        return contents(value["things"].tolist())
+    return [contents(item) for item in value] if isinstance(value, list) else value
+
+
+def test_a_registry_of_ones_own_has_its_own_rule_of_classes() -> None:
+    own = Registry(entry_points=False)
+    own.allow_classes(lambda name: name == f"{__name__}.Point")
+    payload = encode([Point(1)], registry=own)
+    assert decode(payload.to_bytes(), payload.format, registry=own) == [Point(1)]
+    with pytest.raises(UnsupportedTypeError, match="may not be restored"):
+        encode([Point(1)])
+    with pytest.raises(ClassNotAllowedError):
+        decode(payload.to_bytes(), payload.format)
 
 
 def test_the_decorator_registers_in_a_registry_of_ones_own() -> None:

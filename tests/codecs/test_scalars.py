@@ -22,8 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from identical import difference
 
-from airflow_xcom.codecs import CorruptPayloadError, UnsupportedTypeError, decode, decode_json, encode
+from airflow_xcom.codecs import CorruptPayloadError, UnsupportedTypeError, decode, encode
 from airflow_xcom.codecs.builtin.stdlib import scalars
+from airflow_xcom.codecs.payload import decode_json
 
 
 class Holder(NamedTuple):

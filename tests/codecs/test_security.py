@@ -172,7 +172,8 @@ NAMED = [
 ]
 DECODE_NAMES = """
 import json, sys
-from airflow_xcom.codecs import CodecError, decode_json, registry
+from airflow_xcom.codecs import CodecError, registry
+from airflow_xcom.codecs.payload import decode_json
 
 list(registry)
 for forged in json.load(sys.stdin):
@@ -201,7 +202,8 @@ PRELUDE = f"""
 import base64, json, os, random, resource, signal, struct, sys
 from functools import partial, reduce
 import msgpack, numpy as np, pandas as pd, pyarrow as pa
-from airflow_xcom.codecs import CodecError, decode, decode_json, encode, registry
+from airflow_xcom.codecs import CodecError, decode, encode, registry
+from airflow_xcom.codecs.payload import decode_json
 
 list(registry)  # import every codec
 pa.set_cpu_count(1)

@@ -23,10 +23,10 @@ from airflow_xcom.codecs import (
     CorruptPayloadError,
     NestingError,
     decode,
-    decode_json,
     encode,
     registry,
 )
+from airflow_xcom.codecs.payload import decode_json
 
 
 def _blob(value: Any) -> Any:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pendulum.duration import AbsoluteDuration
 
-from airflow_xcom.codecs import decode, decode_json, encode
+from airflow_xcom.codecs import decode, encode
 from airflow_xcom.codecs.errors import (
     CorruptPayloadError,
     DecodeError,
@@ -25,6 +25,7 @@ from airflow_xcom.codecs.errors import (
     UnsupportedTypeError,
     UnsupportedValueError,
 )
+from airflow_xcom.codecs.payload import decode_json
 
 PARIS = zoneinfo.ZoneInfo("Europe/Paris")
 LORD_HOWE = zoneinfo.ZoneInfo("Australia/Lord_Howe")  # half an hour of summer time

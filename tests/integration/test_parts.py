@@ -18,15 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from identical import difference
 
-from airflow_xcom.codecs import (
-    DecodeError,
-    SelectionError,
-    UnknownColumnError,
-    decode,
-    decode_part,
-    encode,
-    registry,
-)
+from airflow_xcom.codecs import DecodeError, SelectionError, UnknownColumnError, decode, encode, registry
+from airflow_xcom.codecs.payload import decode_part
 
 
 @pytest.fixture(autouse=True)

@@ -146,7 +146,8 @@ class Broken(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, Broken())
 import pandas as pd
-from airflow_xcom.codecs import CodecError, decode, decode_json, encode
+from airflow_xcom.codecs import CodecError, decode, encode
+from airflow_xcom.codecs.payload import decode_json
 
 def attempt(action):
     try:

@@ -29,8 +29,9 @@ os.environ |= {"ARROW_DEFAULT_MEMORY_POOL": "system", "POLARS_MAX_THREADS": "1",
 import atheris
 
 with atheris.instrument_imports(include=["airflow_xcom"]):
-    from airflow_xcom.codecs import CodecError, EncodeError, decode, decode_json, encode, registry
+    from airflow_xcom.codecs import CodecError, EncodeError, decode, encode, registry
     from airflow_xcom.codecs.formats.arrow import validation as arrow_checks
+    from airflow_xcom.codecs.payload import decode_json
 
     list(registry)  # imports every codec
 

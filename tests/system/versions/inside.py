@@ -27,7 +27,8 @@ from unittest.mock import MagicMock
 
 from describe import describe
 
-from airflow_xcom.codecs import EncodeError, LibraryVersionError, decode, decode_json, encode, registry
+from airflow_xcom.codecs import EncodeError, LibraryVersionError, decode, encode, registry
+from airflow_xcom.codecs.payload import decode_json
 
 LIBRARIES = ("pandas", "numpy", "pyarrow", "polars", "msgpack", "scipy", "xarray", "geopandas", "shapely", "pyproj")
 
