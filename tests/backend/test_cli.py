@@ -490,6 +490,23 @@ def test_what_stands_behind_too_much_is_said_to_be_unread() -> None:
     assert (tree["length"], [key["value"] for key, _ in tree["items"]]) == (2, ["long"])
 
 
+def test_what_is_within_and_behind_a_large_tagged_value_is_told_all_the_same() -> None:
+    packed = encode({"rows": ("x" * 5_000_000, 7), "score": 0.5}).to_bytes()
+    fetch, seen = read_by(packed)
+    (_, rows), (_, score) = outline(fetch, len(packed))["tree"]["items"]
+    assert (rows["tag"], rows["node"]["items"][1]["value"], score["value"]) == ("tuple", 7, 0.5)
+    assert seen["bytes"] < 1 << 20
+
+
+def test_only_what_is_met_again_has_a_number() -> None:
+    array = np.arange(1000.0)
+    packed = encode([np.arange(2000.0), array, (array,)]).to_bytes()
+    once, first, again = outline(read_by(packed)[0], len(packed))["tree"]["items"]
+    assert once["type"] == "tagged"
+    assert (first["type"], first["place"], first["node"]["tag"]) == ("shared", 1, "numpy.ndarray")
+    assert again["node"]["items"] == [{"type": "same", "place": 1}]
+
+
 def test_a_tree_that_goes_on_is_cut() -> None:
     deep: Any = 1
     for _ in range(60):
