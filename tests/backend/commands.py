@@ -156,45 +156,47 @@ def run(*arguments: str) -> tuple[int, str, str]:
 
 INTRODUCTION = """# The command line
 
-`airflow-xcom COMMAND`, or, from Airflow 3.2 on, `airflow xcom-codecs COMMAND`: the same commands, which Airflow finds
-through the entry point of the provider (earlier releases do not look there). They run wherever `airflow db` works: they
-read the metadata database by Airflow's own settings, and the stores in `[xcom_codecs]`.
+Run `airflow-xcom COMMAND` or, from Airflow 3.2 on, `airflow xcom-codecs COMMAND`; both are the same commands. They
+run wherever `airflow db` works: they read the metadata database by Airflow's own settings, and the stores in
+`[xcom_codecs]`.
 
-- The output is for people, in columns that fit the terminal (in a pipe they are as wide as they need be). With
-  `--output json` it is for scripts: `list` and `verify` give a JSON object a line, `inspect` and `export` one object.
-- Names and texts of people's making never reach the terminal raw: what would colour, move or hide is shown as `\\x1b`.
-- The exit code is 0 if all went well; 1 if something is wrong or could not be done, with the reason on standard error;
-  2 if the line was not understood.
-- Rows are read page by page, each page in a transaction of its own. `list` reads no payload, `inspect` only what it
-  shows of one; `verify` and `export` read a payload as a pull does, in one piece, of which a file is mapped.
+- Without options, the output is for people, in columns that fit the terminal (in a pipe, columns are as wide as
+  needed). With `--output json` it is for scripts: `list` and `verify` print one JSON object a line, `inspect` and
+  `export` one object.
+- Names and texts from rows never reach the terminal raw: control characters are shown as `\\x1b`.
+- The exit code is 0 if all went well, 1 if something is wrong or failed, with the reason on standard error, and 2
+  if the arguments are wrong.
+- Rows are read page by page, each page in its own transaction. `list` reads no payload, `inspect` only the part
+  that it shows. `verify` and `export` read a whole payload as a pull does; a file is mapped.
 
-All that follows is what the commands print; `python3 dev.py docs COMMANDS` makes this page, and a test compares it.
+The rest of this page is what the commands print. `python3 dev.py docs COMMANDS` makes the page, and a test compares
+it.
 """
 
 SHOWN = """
 ## list
 
-What stands in rows in a form of this distribution, in the row or in a store; plain JSON values are left out.
+Lists the values that this package encoded, in the row or in a store. Plain JSON values are left out.
 
 $ airflow-xcom list
 $ airflow-xcom list --tag numpy.ndarray --output json
 
-`bytes` is the size of the blob, or, in a row, that of the payload before it became JSON.
+`bytes` is the size of the blob or, for a value in the row, of the payload before it became JSON.
 
 ## inspect
 
-A table, by its coordinate; as little of it as makes it the only one. pyarrow alone reads the first rows, from those
-parts of the file that have them:
+Shows one XCom. Give as many of Dag, run, task, map index and key as are needed to select it. Of a table, only the
+parts of the file with the first rows are read, by pyarrow alone:
 
 $ airflow-xcom inspect --task clean --rows 3
 
-What is no table is a tree of tags, of which the first items at each level are shown:
+Any other value is shown as a tree of tags, with the first items of each level:
 
 $ airflow-xcom inspect --task features
 $ airflow-xcom inspect --task locate
 
-`&0` is an object that stands in several places, and `*0` one of the further places. A blob without its row, as a file
-or as a URL within a configured store:
+`&0` is an object that the value contains several times; `*0` is where it occurs again. You can also name a blob
+without its row, as a file or as a URL within a configured store:
 
 $ airflow-xcom inspect file:///srv/xcom/{invoice}
 
@@ -202,7 +204,7 @@ $ airflow-xcom inspect file:///srv/xcom/{invoice}
 
 $ airflow-xcom verify
 
-A row that a task replaced while its payload was read counts as changed meanwhile, not as missing. For scripts:
+If a task replaces a row while its payload is read, the row counts as changed meanwhile, not as missing. For scripts:
 
 $ airflow-xcom verify --task lost --output json
 
@@ -219,11 +221,12 @@ $ airflow-xcom export --task locate --to point.json
 | --- | --- | --- |
 | parquet | tables | durations, intervals, unions, extension types, objects of Python |
 | arrow | tables | periods, intervals of pandas, objects of Python |
-| csv | tables of numbers, text and times; not their types | nested and binary columns, rows that would be blank lines |
-| json | what JSON has types for; tables of it as a list of objects | NaN, times, tuples, keys that are not text |
-| npy | arrays of NumPy | objects, masked arrays, everything else |
+| csv | tables of numbers, text and times; no types | nested and binary columns, rows that would be blank lines |
+| json | values of JSON's types; tables of them as a list of objects | NaN, times, tuples, keys that are not text |
+| npy | NumPy arrays | arrays of objects, masked arrays, everything else |
 
-In CSV a null is nothing, and an empty text is `""`. The table of a frame has its index as the last columns.
+In CSV, a null is an empty field and an empty text is `""`. The index of a frame becomes the last columns of its
+table.
 
 ## The options
 """

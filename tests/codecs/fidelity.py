@@ -38,8 +38,8 @@ INTRODUCTION = """# Fidelity
 What becomes of {count} values that tasks return. Made by `python3 dev.py docs FIDELITY`; the values are the cases of
 the tests. *Exact*: the same type, dtypes, index, order and fold, in every bit. *Refused*: an error at push.
 *Changed*: another value comes back, or the pull fails. [REFUSED.md](REFUSED.md) lists what this package refuses.
-With the default options, PostgreSQL changes one thing: the order of keys in a dict of plain JSON, which is stored as it is so
-that others can read it.
+With the default options, PostgreSQL changes one thing: the order of keys in a dict of plain JSON, which is stored
+as it is so that others can read it.
 """
 Way = Callable[[Any], Callable[[], Any]]
 """Pushes a value, and gives what pulls it."""

@@ -63,29 +63,30 @@ WAYS = {
 
 INTRODUCTION = """# Every Airflow
 
-What works in which release of Airflow. Made by `python3 dev.py airflows`, which installs each release apart, with the
-versions in [tests/system/airflows](../tests/system/airflows), and runs the Dags in its folder `dags` and of
-the demo there, over PostgreSQL and local files: through the
-release's own `dag.test()`, and what is said to be by the scheduler through its scheduler, triggerer and, from 3.0 on,
-API server and Dag processor. Every task compares what it gets with what was pushed: class, dtypes, labels, freq, zone,
-order, every number, and whether it can be changed in place. `pytest tests/system/test_airflows.py` runs what takes no
+This page lists what works in which release of Airflow. It is made by `python3 dev.py airflows`. The command
+installs each release in its own environment, with the versions in
+[tests/system/airflows](../tests/system/airflows), and runs the Dags of that folder and of the demo, over PostgreSQL
+and local files. They run through the release's own `dag.test()`; the rows that say so run through its scheduler,
+triggerer and, from 3.0 on, API server and Dag processor. Every task compares what it gets with what was pushed:
+class, dtypes, labels, freq, zone, order, every number, and whether it can be changed in place.
+`pytest tests/system/test_airflows.py` runs what takes no
 scheduler in {some}.
 
-"-": this release of Airflow has no such thing. In 3.2.2 and 3.3.2 a branch or a short circuit in a mapped task group
-skips nothing there, with Airflow's own backend, too; what is pushed and pulled in such groups is exact as well. Among
-the keys is one with a slash and a percent sign, but not in 3.0.6, whose API does not find such rows.
+"-" means that this release of Airflow does not have the feature. In 3.2.2 and 3.3.2, a branch or a short circuit in
+a mapped task group skips nothing, with Airflow's own backend too; values that are pushed and pulled in such groups
+are exact. One of the keys has a slash and a percent sign, except in 3.0.6, whose API does not find such rows.
 
-What REST and UI give is asked of each release's own web server, while no store can be reached: of plain values these,
-of others the envelope, with a payload of 2 KiB at most. In 2.11.2 the backend sees to that, later a plugin of ours in
-the API server; without it, the payload of an inline value is shown whole.
+The rows on REST and UI query each release's own web server while no store can be reached. It shows plain values as
+they are, and the envelope of others, with a payload of at most 2 KiB. In 2.11.2 the backend limits the payload, in
+later releases our plugin of the API server does; without the plugin, the payload of an inline value is shown whole.
 
 """
 UPGRADES = """
 ## Upgrades
 
-The metadata database that the Dags above filled in one release (row), migrated as `airflow db migrate` does to a later
-one (column), and its rows read there by tasks, with the blobs where they are: plain, inline and offloaded values, those
-of mapped tasks, and those that Airflow's own backend and its object storage backend had written. A text such as
+The Dags above fill the metadata database in one release (row). `airflow db migrate` upgrades it to a later release
+(column), and tasks read the rows there, with the blobs unmoved: plain, inline and offloaded values, values of
+mapped tasks, and values that Airflow's own backend and its object storage backend wrote. A text such as
 `"x, -Infinity]"` in a row of Airflow's own in 2.11 makes the migration of 3.0 to 3.2 itself fail on PostgreSQL; in ours
 it does not.
 

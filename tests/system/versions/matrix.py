@@ -21,19 +21,19 @@ PRINTED = ("pandas", "numpy", "pyarrow", "polars", "msgpack", "scipy", "xarray",
 DOCUMENT = ROOT / "docs" / "VERSIONS.md"
 INTRODUCTION = """# Versions
 
-What becomes of values that one set of libraries writes and another reads. Made by
-`python3 dev.py docs VERSIONS`, which installs each of these environments apart, writes a blob and a row of
-every value of the tests that the environment can make, and reads both in all of them. *Exact*: class, dtypes, labels,
-freq, zone, order and every number are the writer's. *Refused*: a `LibraryVersionError`, which names the library, its
-version here, and the versions that have what is missing. Nothing else comes back in any case:
-`tests/system/test_versions.py` sees to that.
+This page lists what happens to values that one set of libraries writes and another reads. It is made by `python3
+dev.py docs VERSIONS`. The command installs these environments, writes a blob and a row of every value of the tests
+that an environment can make, and reads both in all environments. *Exact*: class, dtypes, labels, freq, zone, order
+and every number are the writer's. *Refused*: the pull raises a `LibraryVersionError`, which names the library, the
+installed version and the versions that can read the value. There is no third outcome;
+`tests/system/test_versions.py` checks this.
 
-What these words leave to the release that reads: how a polars `Categorical` sorts (before polars 1.32 by first
-appearance, since then as text), and the freq that the ends of intervals may have before pandas 3.1. The string dtype in
-Arrow with NaN is called `pyarrow_numpy` by pandas 2.2, and `StringDtype("pyarrow", na_value=nan)` since.
+Two details depend on the release that reads: how a polars `Categorical` sorts (before polars 1.32 by first
+appearance, since then as text), and the freq that the ends of intervals may have before pandas 3.1. The string
+dtype in Arrow with NaN is called `pyarrow_numpy` in pandas 2.2, and `StringDtype("pyarrow", na_value=nan)` since.
 
-Where libraries do not fit together, as pyarrow 26 and NumPy 1.26, a push raises an `UnsupportedTypeError`, and a pull
-an `UnusableLibraryError`, with what the import said.
+If installed libraries do not fit together, such as pyarrow 26 and NumPy 1.26, a push raises `UnsupportedTypeError`
+and a pull raises `UnusableLibraryError`, with the message of the import.
 """
 
 
