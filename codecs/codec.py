@@ -154,10 +154,10 @@ def check_call(tag: str, function: Any, wanted: tuple[str, ...], *, first: str =
     except ValueError:  # some functions written in C tell nothing of their parameters
         return
     except TypeError as error:
-        place = getattr(function, "__qualname__", repr(function))
+        called = getattr(function, "__qualname__", repr(function))
         shown = ", ".join((first, *wanted) if inspect.ismethod(function) else wanted)
         msg = (
-            f"the codec {tag!r} cannot call {place} with ({', '.join(wanted)}): {error}; declare its parameters as "
+            f"the codec {tag!r} cannot call {called} with ({', '.join(wanted)}): {error}; declare its parameters as "
             f"({shown})"
         )
         raise RegistrationError(msg) from error

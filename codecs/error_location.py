@@ -1,4 +1,4 @@
-"""Where in a value an offending part lies, found only after encoding failed."""
+"""The path of an offending part within a value, which is looked for only after encoding failed."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _LONGEST = 300  # characters of a path
 
 
 def locate(value: Any, trail: Sequence[Any]) -> str:
-    """The path of the innermost object of ``trail`` in ``value``, as Python would write it.
+    """Return the path of the innermost object of ``trail`` in ``value``, as Python would write it.
 
     Args:
         value: what was to be encoded.
-        trail: the objects on the way, innermost first; those that a codec made on the fly are passed over.
+        trail: the objects on the way, innermost first; those that a codec made while encoding are skipped.
     """
     path, at = "value", value
-    for place, target in enumerate(reversed(trail)):
-        step = "" if target is value and place == 0 else _search(at, target)
+    for depth, target in enumerate(reversed(trail)):
+        step = "" if target is value and depth == 0 else _search(at, target)
         if step is not None:
             path, at = path + step, target
     return path if len(path) <= _LONGEST else f"{path[: _LONGEST // 2]} ... {path[-_LONGEST // 2 :]}"
 
 
 def _search(root: Any, target: Any) -> str | None:
-    """The path from ``root`` to the very object ``target`` below it, breadth first, or None."""
+    """Return the path from ``root`` to the object ``target`` below it, searched breadth first, or None."""
     level = [("", root)]
     seen = {id(root)}
     looked = 0
@@ -63,8 +63,8 @@ def _children(item: Any) -> Iterator[tuple[str, Any]]:
 def _attributes(item: Any) -> Iterator[tuple[str, Any]]:
     for name, child in getattr(item, "__dict__", {}).items():
         yield f".{name}", child
-    for kind in type(item).__mro__:
-        names = getattr(kind, "__slots__", ())
+    for base in type(item).__mro__:
+        names = getattr(base, "__slots__", ())
         for name in (names,) if isinstance(names, str) else names:
             if isinstance(name, str) and hasattr(item, name):
                 yield f".{name}", getattr(item, name)

@@ -1,7 +1,7 @@
 """What can go wrong between a value and its payload.
 
-Every error raised on purpose by ``airflow_xcom`` is a :class:`CodecError`.  The data of an error is in
-attributes, so that a caller can act on it without parsing the message.
+Every error that this distribution raises on purpose is a :class:`CodecError`.  The data of an error is in attributes,
+so that a caller can act on it without parsing the message.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class CodecError(Exception):
 
 
 class RegistrationError(CodecError, ValueError):
-    """A codec cannot be registered: its tag or type is taken, or it is not a codec."""
+    """A codec cannot be registered: it cannot work as it is, or its tag or type is taken."""
 
 
 class EncodeError(CodecError):
@@ -101,8 +101,8 @@ class NewerFormatError(DecodeError):
     """The payload was written by a newer release than this one can read.
 
     Attributes:
-        what: the thing that is newer, such as ``"MessagePack body"`` or a tag.
-        version: the version found.
+        what: what is newer, such as ``"MessagePack body"`` or a tag.
+        version: the version of the payload.
         supported: the newest version this release reads.
     """
 
@@ -117,31 +117,34 @@ class NewerFormatError(DecodeError):
 
 
 class SelectionError(DecodeError, ValueError):
-    """Of a stored value these columns or rows cannot be taken, or not as this type."""
+    """The columns or rows that were asked for cannot be taken from the stored value, or not as this type."""
 
 
 class UnknownColumnError(SelectionError, LookupError):
     """A stored table has no such column.
 
     Attributes:
-        columns: those that it has not.
-        labels: those that it has.
+        columns: the columns that were asked for and that the table lacks.
+        labels: the columns of the table.
     """
 
     def __init__(self, columns: Sequence[object], labels: Iterable[object]) -> None:
         self.columns = list(columns)
         self.labels = list(labels)
         shown = ", ".join(map(repr, self.labels[:_SHOWN])) + (", ..." if len(self.labels) > _SHOWN else "")
-        super().__init__(f"there is no column {', '.join(map(repr, self.columns))}; the table has {shown or 'none'}")
+        super().__init__(
+            f"there is no column {', '.join(map(repr, self.columns))}; the table has {shown or 'no columns'}"
+        )
 
 
 class UnknownTagError(DecodeError, LookupError):
     """No registered codec reads this tag.
 
     Attributes:
-        tag: the tag found in the payload.
-        supplier: the distribution (``"name version"``) or the file that had its codec where the value was pushed, if
-            that is known; part of the message.
+        tag: the tag in the payload.
+        hint: what to do; part of the message.
+        supplier: the distribution (``"name version"``) or the file that supplied the codec where the value was pushed,
+            if that is known; part of the message.
     """
 
     def __init__(self, tag: str, hint: str) -> None:
@@ -159,7 +162,7 @@ class MissingLibraryError(DecodeError, ImportError):
     """The library whose objects a tag restores is not installed.
 
     Attributes:
-        tag: the tag found in the payload.
+        tag: the tag in the payload.
         library: the module that could not be imported.
     """
 
@@ -177,7 +180,7 @@ class UnusableLibraryError(DecodeError, ImportError):
 
     Attributes:
         library: the library.
-        reason: what its import said.
+        reason: the message of the import error.
     """
 
     def __init__(self, library: str, reason: object) -> None:
@@ -190,12 +193,12 @@ class UnusableLibraryError(DecodeError, ImportError):
 
 
 class LibraryVersionError(DecodeError):
-    """The installed release of a library has no place for what a payload says; another release has.
+    """The installed release of a library cannot hold what a payload says; another release can.
 
     Attributes:
         library: the library.
         installed: its version here.
-        needed: the versions that have it, such as ``"2.3 or newer"``.
+        needed: the versions that can, such as ``"2.3 or newer"``.
     """
 
     def __init__(self, what: str, library: str, installed: str, needed: str) -> None:
@@ -221,7 +224,7 @@ class ClassNotAllowedError(DecodeError):
 
 
 class MissingClassError(DecodeError, LookupError):
-    """A payload names a class that is not there.
+    """A payload names a class that cannot be found.
 
     Attributes:
         name: the class, as ``"package.module.Class"``.
@@ -229,7 +232,7 @@ class MissingClassError(DecodeError, LookupError):
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(
-            f"{name} is not found where the value is pulled ({why}); install the distribution that has it, or, if the "
-            "class is one of a Dag file, move it to a module that all Dags import"
+            f"{name} is not found where the value is pulled ({why}); install the distribution that defines it, or, "
+            "if a Dag file defines it, move it to a module that all Dags import"
         )
         self.name = name

@@ -69,7 +69,7 @@ class Table:
         self.unpack_cells = unpack_cells
 
     def whole(self) -> Table:
-        """The same with all its rows in memory."""
+        """Return the same table with all its rows in memory."""
         if self.more is None:
             return self
         import pyarrow as pa
@@ -107,25 +107,27 @@ class Tagged:
 
 
 class Shared:
-    """A tagged node that stands in several places of a tree, which are one object.
+    """A tagged node of one object that occurs several times in a tree.
 
     Attributes:
-        place: its number among them.
-        node: the Tagged at the first place; None at the others.
+        number: which of the tree's repeated objects it is.
+        node: the Tagged where it occurs first; None elsewhere.
     """
 
-    __slots__ = ("node", "place")
+    __slots__ = ("node", "number")
 
-    def __init__(self, place: int, node: Any) -> None:
-        self.place = place
+    def __init__(self, number: int, node: Any) -> None:
+        self.number = number
         self.node = node
 
 
 def as_list(node: Any) -> list[Any]:
-    """A node that must be a list; any other iterable, a range or a network say, goes on for as long as a payload likes.
+    """Return ``node`` if it is a list.
+
+    Other iterables are refused: a forged payload could make them endless, as a range or an IP network is.
 
     Raises:
-        TypeError: it is none.
+        TypeError: `node` is not a list.
     """
     if type(node) is not list:
         msg = f"a {type(node).__name__} stands where a list should"
@@ -134,10 +136,12 @@ def as_list(node: Any) -> list[Any]:
 
 
 def as_dict(node: Any) -> dict[Any, Any]:
-    """A node that must be a dict: to look for a key in a range is to go through all of it.
+    """Return ``node`` if it is a dict.
+
+    Other types are refused: looking for a key in a range, for example, goes through all of it.
 
     Raises:
-        TypeError: it is none.
+        TypeError: `node` is not a dict.
     """
     if type(node) is not dict:
         msg = f"a {type(node).__name__} stands where a dict should"
@@ -146,10 +150,12 @@ def as_dict(node: Any) -> dict[Any, Any]:
 
 
 def as_text(node: Any) -> Any:
-    """A node that must be text: to compare an index with a word is to compare all of its labels.
+    """Return ``node`` if it is a string.
+
+    Other types are refused: comparing a pandas index with a string, for example, compares all of its labels.
 
     Raises:
-        TypeError: it is none.
+        TypeError: `node` is not a string.
     """
     if type(node) is not str:
         msg = f"a {type(node).__name__} stands where text should"

@@ -19,16 +19,16 @@ _REGISTER = "register a codec for the class with @airflow_xcom.codecs.codec"
 
 
 def state_of(value: Any, names: tuple[str, ...], *, beside: Collection[str] = ()) -> dict[str, Any]:
-    """The attributes ``names`` of ``value``, in the order in which it holds them.
+    """Return the attributes ``names`` of ``value``, in the order in which it holds them.
 
     Args:
         value: an object of a class that keeps its state in ``__dict__`` or in slots.
         names: its fields.
-        beside: attributes that the caller takes care of.
+        beside: further attributes, which the caller stores itself.
 
     Raises:
-        UnsupportedTypeError: the class keeps state elsewhere: it derives from ``list``, say, or a field is a property.
-        UnsupportedValueError: a field has no value, or an attribute that is not a field would be lost.
+        UnsupportedTypeError: The class keeps state elsewhere: it derives from ``list``, say, or a field is a property.
+        UnsupportedValueError: A field has no value, or an attribute that is not a field would be lost.
     """
     cls: Any = type(value)
     _, all_in_dict = _layout(cls, names)
@@ -45,16 +45,16 @@ def state_of(value: Any, names: tuple[str, ...], *, beside: Collection[str] = ()
 
 
 def restore(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> Any:
-    """An object of ``cls`` with exactly these attributes; neither ``__init__`` nor a setter is run.
+    """Make an object of ``cls`` with exactly these attributes, without running ``__init__`` or a setter.
 
     Args:
         cls: keeps its state in ``__dict__`` or in slots.
         names: its fields.
-        state: given away: it may become the object's ``__dict__``.
+        state: the attributes; the caller must not use it any more, as it may become the object's ``__dict__``.
 
     Raises:
-        CorruptPayloadError: ``state`` does not have exactly the attributes ``names``, or the class keeps its state
-            elsewhere by now.
+        CorruptPayloadError: ``state`` does not have exactly the attributes ``names``, or the class, since changed,
+            keeps its state elsewhere.
     """
     try:
         wanted, all_in_dict = _layout(cls, names)
@@ -72,10 +72,10 @@ def restore(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> Any:
 
 
 def check_names(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> None:
-    """See to it that ``state`` has exactly the fields ``names``.
+    """Check that ``state`` has exactly the fields ``names``.
 
     Raises:
-        CorruptPayloadError: it has not.
+        CorruptPayloadError: ``state`` has other fields, or lacks some.
     """
     if set(as_dict(state)) != set(names):
         msg = (
@@ -86,10 +86,10 @@ def check_names(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> None
 
 
 def refuse_other_attributes(value: Any, names: Collection[str]) -> None:
-    """See to it that ``value`` has no attribute but ``names`` and what a ``cached_property`` can compute again.
+    """Check that ``value`` has no attribute but ``names`` and what a ``cached_property`` can compute again.
 
     Raises:
-        UnsupportedValueError: it has another one.
+        UnsupportedValueError: ``value`` has another attribute.
     """
     cls: Any = type(value)
     slots = [name for name in _slots(cls) if name not in names and holds(value, name)]
@@ -103,7 +103,7 @@ def refuse_other_attributes(value: Any, names: Collection[str]) -> None:
 
 
 def holds(value: Any, name: str) -> bool:
-    """Whether an attribute has a value, without asking ``__getattr__`` for one."""
+    """Tell whether an attribute has a value, without calling ``__getattr__``."""
     try:
         object.__getattribute__(value, name)
     except AttributeError:
@@ -120,10 +120,10 @@ def _slots(cls: type) -> tuple[str, ...]:
 
 @cache
 def _layout(cls: type, names: tuple[str, ...]) -> tuple[frozenset[str], bool]:
-    """The fields, and whether an object's ``__dict__`` is all of its state and can be set as a whole.
+    """Return the fields, and whether an object's ``__dict__`` is all of its state and can be set as a whole.
 
     Raises:
-        UnsupportedTypeError: the fields are not the whole state, or cannot be set without running code.
+        UnsupportedTypeError: The fields are not the whole state, or cannot be set without running code.
     """
     _check_layout(cls, names)
     own = [vars(base)["__dict__"] for base in cls.__mro__ if "__dict__" in vars(base)]

@@ -111,8 +111,8 @@ def _dump_table(node: Table, depth: int) -> Json:
 
 def _dump_shared(node: Shared, depth: int) -> Json:
     if node.node is None:
-        return _form("same", node.place)
-    return _form("shared", [node.place, dump(node.node, depth + 3)])
+        return _form("same", node.number)
+    return _form("shared", [node.number, dump(node.node, depth + 3)])
 
 
 _DUMPERS: dict[type, Callable[[Any, int], Json]] = {
