@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ __all__ = [
     "base_xcom",
     "configuration",
     "connection",
+    "filesystem",
     "from_row",
     "json_bytes",
     "load_xcom",
@@ -93,6 +95,34 @@ def metadata_engine() -> Any:
 
     with create_session() as session:
         return session.get_bind()
+
+
+def filesystem(scheme: str) -> Callable[[str | None], Any]:
+    """Return what makes the fsspec file system of a scheme from the id of an Airflow connection, or from None.
+
+    A provider of Airflow that knows the scheme makes it, as for ``ObjectStoragePath``; fsspec itself otherwise, which
+    knows no connections.
+
+    Raises:
+        ValueError: neither knows the scheme, or the scheme knows no connections.
+        ImportError: fsspec knows the scheme, and its package is not installed.
+    """
+    try:
+        from airflow.sdk.io import get_fs, has_fs
+    except ImportError:
+        from airflow.io import get_fs, has_fs  # type: ignore[attr-defined,no-redef]
+    from fsspec import get_filesystem_class
+
+    if has_fs(scheme):
+        return partial(get_fs, scheme)
+    made = get_filesystem_class(scheme)
+
+    def make(connection_id: str | None) -> Any:
+        if connection_id is not None:
+            raise ValueError(f"no provider of Airflow connects to {scheme}://; install one that does")
+        return made()
+
+    return make
 
 
 def serde() -> Any:

@@ -1,8 +1,9 @@
-"""Where blobs are kept."""
+"""Stores of blobs, each opened by its URL."""
 
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -12,46 +13,99 @@ from airflow_xcom.backend.settings import settings
 if TYPE_CHECKING:
     from airflow_xcom.backend.stores.base import Store
 
-__all__ = ["open_store", "with_ttl"]
+__all__ = ["ENTRY_POINTS", "open_store", "with_ttl"]
 
-_EXPIRING = {"redis", "rediss"}
-_SCHEMES = "file://, s3://, gs://, abfs:// and redis://"
-_EXTRAS = {"s3": "s3", "gs": "gcs", "abfs": "azure"}  # scheme -> the extra that brings its client
+ENTRY_POINTS = "airflow_xcom.stores"  # the group in which packages name their stores, by the scheme of the URLs
+
+_OBJECTS = "airflow_xcom.backend.stores.object_store:ObjectStore"
+_REDIS = "airflow_xcom.backend.stores.redis:RedisStore"
+# scheme -> class, and the extra that installs its client
+_STORES = {
+    "file": ("airflow_xcom.backend.stores.files:FileStore", ""),
+    "s3": (_OBJECTS, "s3"),
+    "gs": (_OBJECTS, "gcs"),
+    "abfs": (_OBJECTS, "azure"),
+    "redis": (_REDIS, "redis"),
+    "rediss": (_REDIS, "redis"),
+}
 
 
 def open_store(url: str) -> Store:
-    """The store at ``url``; nothing is read or written yet.
+    """Return the store at ``url``; nothing is read or written yet.
 
     Raises:
-        SettingsError: no store of this release has the URL's scheme.
+        SettingsError: no store has the URL's scheme, its package cannot be imported, or the URL is malformed.
     """
     return _open(url, settings().store_timeout)
 
 
 def with_ttl(url: str, ttl: int) -> str | None:
-    """The URL of the same store with another time to live; None if what it keeps does not expire."""
-    parts = urlsplit(url)
-    if parts.scheme not in _EXPIRING:
+    """Return the URL of the same store with another time to live, or None if its blobs do not expire.
+
+    Raises:
+        SettingsError: see :func:`open_store`.
+    """
+    if not _store_class(url).accepts_ttl:
         return None
+    parts = urlsplit(url)
     return parts._replace(query=urlencode({**dict(parse_qsl(parts.query)), "ttl": ttl})).geturl()
 
 
 @cache
 def _open(url: str, timeout: float) -> Store:
+    return _store_class(url)(url, timeout)
+
+
+def _store_class(url: str) -> type[Store]:
+    """Return the class for the scheme: one of this distribution, else of an entry point, else fsspec's."""
     scheme = url.partition("://")[0]
-    if scheme == "file":
-        from airflow_xcom.backend.stores.files import FileStore
+    if scheme in _STORES:
+        return _built_in(scheme, url)
+    return _from_entry_point(scheme, url) or _of_fsspec(scheme, url)
 
-        return FileStore(url)
-    if scheme in _EXTRAS:
+
+def _built_in(scheme: str, url: str) -> type[Store]:
+    name, extra = _STORES[scheme]
+    module, _, attribute = name.partition(":")
+    try:
+        found: type[Store] = getattr(import_module(module), attribute)
+    except ImportError as error:
+        advice = f"{scheme}:// needs {error.name}: pip install 'airflow-xcom-codecs[{extra}]'"
+        raise SettingsError("path", url, advice) from error
+    return found
+
+
+def _from_entry_point(scheme: str, url: str) -> type[Store] | None:
+    from importlib.metadata import entry_points
+
+    from airflow_xcom.backend.stores.base import Store
+
+    for point in entry_points(group=ENTRY_POINTS, name=scheme):
+        name = f"the entry point {scheme} = {point.value} in the group {ENTRY_POINTS}"
         try:
-            from airflow_xcom.backend.stores.object_store import ObjectStore
-        except ImportError as error:
-            advice = f"{scheme}:// needs {error.name}: pip install 'airflow-xcom-codecs[{_EXTRAS[scheme]}]'"
-            raise SettingsError("path", url, advice) from error
-        return ObjectStore(url, timeout)
-    if scheme in _EXPIRING:
-        from airflow_xcom.backend.stores.redis import RedisStore
+            found = point.load()
+        except Exception as error:  # of another package's import
+            raise SettingsError("path", url, f"{name} fails: {type(error).__name__}: {error}") from error
+        if not (isinstance(found, type) and issubclass(found, Store)):
+            raise SettingsError("path", url, f"{name} is no class derived from airflow_xcom.backend.stores.base.Store")
+        return found
+    return None
 
-        return RedisStore(url, timeout)
-    raise SettingsError("path", url, f"there is no store for {scheme}:// in this release; use one of {_SCHEMES}")
+
+def _of_fsspec(scheme: str, url: str) -> type[Store]:
+    from airflow_xcom.backend.compat import filesystem
+    from airflow_xcom.backend.stores.fsspec import FsspecStore
+
+    try:
+        filesystem(scheme)
+    except ImportError as error:
+        raise SettingsError("path", url, f"{scheme}:// needs a package: {error}") from error
+    except ValueError as error:
+        extras = ", ".join(f"{name}:// ({extra or 'no extra'})" for name, (_, extra) in _STORES.items())
+        raise SettingsError(
+            "path",
+            url,
+            f"there is no store for {scheme}://; use {extras}, install a package with an entry point {scheme!r} in the "
+            f"group {ENTRY_POINTS}, or a file system that Airflow's ObjectStoragePath knows",
+        ) from error
+    return FsspecStore

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from airflow_xcom.backend.compat import connection
-from airflow_xcom.backend.errors import SettingsError, StoreError
+from airflow_xcom.backend.errors import SettingsError
+from airflow_xcom.backend.stores.airflow_connection import censored, find_connection, secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["CLIENT_SHARE", "Bucket"]
 
 CLIENT_SHARE = 1 / 2  # of the time-out that the client may use for one request and its retries
-
-_SHORTEST_SECRET = 4  # shorter ones are no secrets, and would censor ordinary words
-# What an error had better show, in the extras of a connection; the rest may be secret.
-_PUBLIC = {"endpoint_url", "region_name", "addressing_style", "gcs.endpoint", "account_name", "account_host", "project"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ class Bucket:
 
     @classmethod
     def parse(cls, url: str) -> Bucket:
-        """Raises SettingsError unless the URL is ``scheme://connection@bucket/prefix``."""
+        """Parse ``scheme://connection@bucket/prefix``; raise SettingsError for anything else."""
         parts = urlsplit(url)
         account, _, name = parts.netloc.rpartition("@")
         form = f"give {parts.scheme}://connection@bucket/prefix, with the id of an Airflow connection or none"
@@ -66,15 +62,15 @@ class Bucket:
 
     @property
     def origin(self) -> str:
-        """Where address and credentials come from, for an error."""
+        """Tell where address and credentials come from, for an error."""
         return f"in the Airflow connection {self.connection_id!r}" if self.connection_id else "in the environment"
 
     def client(self, timeout: float) -> Any:
-        """A client of obstore whose requests give up after ``timeout`` seconds.
+        """Return a client of obstore whose requests give up after ``timeout`` seconds.
 
         Raises:
             SettingsError: the connection is missing or incomplete.
-            StoreError: the connection cannot be had.
+            StoreError: the connection cannot be read.
         """
         from obstore import store
         from obstore.exceptions import BaseError
@@ -107,7 +103,7 @@ class Bucket:
         raise SettingsError("path", self.url, f"what is {self.origin} does not do: {reason}")
 
     def account(self) -> _Account:
-        """What the connection says, or nothing of what the environment offers.
+        """Return what the connection says; nothing if there is none, so that the client looks at the environment.
 
         Raises:
             SettingsError, StoreError: see :meth:`client`.
@@ -116,42 +112,31 @@ class Bucket:
 
     @property
     def url(self) -> str:
-        """The URL that was parsed."""
+        """Return the URL that was parsed."""
         account = f"{self.connection_id}@" if self.connection_id else ""
         return f"{self.scheme}://{account}{self.name}/{self.prefix}".rstrip("/")
 
     def censored(self, text: str) -> str:
-        """``text`` without the secrets of the connection."""
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text
+        """Return ``text`` without the secrets of the connection."""
+        return censored(text, self._secrets)
 
     def _connection(self) -> Any:
         if self.connection_id is None:
             return None
-        try:
-            found = connection(self.connection_id)
-        except Exception as error:  # noqa: BLE001 - of any secrets backend
-            kind = type(error).__name__
-        else:
-            self._secrets.update(_secrets([found.login if self.scheme == "s3" else None, found.password]))
-            self._secrets.update(_secrets(found.extra_dejson))
-            return found
-        if kind == "AirflowNotFoundException":
-            raise SettingsError(
-                "path", self.url, f"there is no Airflow connection {self.connection_id!r}, or it is not readable"
-            )
-        # The error itself may quote the connection.
-        raise StoreError(self.url, f"cannot be opened: its Airflow connection cannot be read ({kind})")
+        connection = find_connection(self.connection_id, self.url)
+        login = connection.login if self.scheme == "s3" else None
+        self._secrets.update(secrets_of([login, connection.password]) | secrets_of(connection.extra_dejson))
+        return connection
 
 
 @dataclass(frozen=True)
 class _Account:
-    """What a client needs to know besides the bucket; nothing of it is ever shown."""
+    """What a client needs besides the bucket; a repr shows none of it."""
 
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     credentials: Callable[[], Any] | None = field(default=None, repr=False)
+    verify: bool | str | None = None  # as botocore takes it
 
 
 def _s3(aws: Any, bucket: Bucket) -> _Account:
@@ -170,11 +155,12 @@ def _s3(aws: Any, bucket: Bucket) -> _Account:
         "virtual_hosted_style_request": virtual,
         "disable_bulk_delete": True,
     }
-    return _Account(_given(config), _certificates(extra.get("verify")), _aws_credentials(aws, extra))
+    verify = _verify(extra.get("verify"))
+    return _Account(_given(config), _certificates(verify), _aws_credentials(aws, extra), verify)
 
 
 def _aws_credentials(aws: Any, extra: Mapping[str, Any]) -> Callable[[], Any] | None:
-    """A function that gives a key; or None, for what the environment offers."""
+    """Return a function that returns a key, or None so that the client looks at the environment."""
     if aws is None:
         return None
     if any(extra.get(name) for name in ("role_arn", "profile_name", "assume_role_method", "assume_role_with_saml")):
@@ -224,12 +210,12 @@ def _google_token(connection_id: str) -> Callable[[], Any]:
     hook = _hook("google.common.hooks.base_google", "GoogleBaseHook", "google")(gcp_conn_id=connection_id)
 
     def credentials() -> dict[str, Any]:
-        found = hook.get_credentials()
-        if not found.valid:
+        google = hook.get_credentials()
+        if not google.valid:
             from google.auth.transport.requests import Request  # type: ignore[import-untyped]
 
-            found.refresh(Request())
-        return {"token": found.token, "expires_at": found.expiry and found.expiry.replace(tzinfo=UTC)}
+            google.refresh(Request())
+        return {"token": google.token, "expires_at": google.expiry and google.expiry.replace(tzinfo=UTC)}
 
     return credentials
 
@@ -262,7 +248,7 @@ def _azure(azure: Any, _: Bucket) -> _Account:
 
 
 def _azure_account(endpoint: str | None) -> str | None:
-    """The account in ``https://account.blob.core.windows.net``."""
+    """Return the account in ``https://account.blob.core.windows.net``."""
     host = urlsplit(endpoint or "").hostname or ""
     return host.partition(".")[0] if ".blob." in host or ".dfs." in host else None
 
@@ -280,23 +266,27 @@ def _connection_string(text: str) -> dict[str, Any]:
     }
 
 
-def _unprefixed(found: Any, kind: str) -> dict[str, Any]:
-    """The extras of a connection; earlier versions of Airflow wrote ``extra__kind__`` before their names."""
-    extra = found.extra_dejson if found else {}
-    return {name.removeprefix(f"extra__{kind}__"): value for name, value in extra.items()}
+def _unprefixed(connection: Any, connection_type: str) -> dict[str, Any]:
+    """Return the extras of a connection; earlier Airflows wrote ``extra__TYPE__`` before their names."""
+    extra = connection.extra_dejson if connection else {}
+    return {name.removeprefix(f"extra__{connection_type}__"): value for name, value in extra.items()}
 
 
 def _given(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if value not in {None, ""}}
 
 
+def _verify(extra: Any) -> bool | str | None:
+    """Return ``verify`` as botocore takes it: False trusts every certificate, a text names a file of authorities."""
+    if isinstance(extra, str) and extra.lower() not in {"true", "false"}:
+        return extra
+    return None if extra is None else str(extra).lower() == "true"
+
+
 def _certificates(verify: Any) -> dict[str, Any]:
-    """The ``verify`` of botocore: False trusts every certificate, a text names a file of authorities."""
-    if verify is False or str(verify).lower() == "false":
-        return {"allow_invalid_certificates": True}
-    if isinstance(verify, str) and verify.lower() != "true":
+    if isinstance(verify, str):
         return {"root_certificate": Path(verify).read_bytes()}
-    return {}
+    return {"allow_invalid_certificates": True} if verify is False else {}
 
 
 def _hook(module: str, name: str, provider: str) -> Any:
@@ -307,19 +297,3 @@ def _hook(module: str, name: str, provider: str) -> Any:
     except ImportError as error:
         advice = f"its connection needs Airflow's hook: pip install apache-airflow-providers-{provider}"
         raise SettingsError("path", f"airflow.providers.{module}", advice) from error
-
-
-def _secrets(value: Any) -> set[str]:
-    """Every text in a connection that may be a secret, however deep."""
-    if isinstance(value, dict):
-        return _secrets([item for name, item in value.items() if name.rpartition("__")[2] not in _PUBLIC])
-    if isinstance(value, list):
-        return set().union(*map(_secrets, value))
-    if not isinstance(value, str) or len(value) < _SHORTEST_SECRET:
-        return set()
-    try:
-        nested = json.loads(value)
-    except ValueError:
-        nested = None
-    inner = _secrets(nested) if isinstance(nested, dict) else set()
-    return {value, *inner}

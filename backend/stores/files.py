@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from airflow_xcom.backend.errors import SettingsError, StoreError
-from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError
+from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +25,7 @@ _TEMPORARY = ".tmp"
 _ATTEMPTS = 10  # to create a file in a folder
 
 
-class FileStore:
+class FileStore(Store):
     """Blobs as files.
 
     A blob is written under a temporary name, flushed to the disk, and renamed, so that a reader sees all of it or
@@ -33,25 +33,19 @@ class FileStore:
 
     Args:
         url: ``file:///absolute/folder``.
+        timeout: not used; a folder has no requests.
 
     Raises:
         SettingsError: the URL is not of this form.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout: float = 0) -> None:
+        super().__init__(url, timeout)
         parts = urlsplit(url)
         if parts.scheme != "file" or parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
             raise SettingsError("path", url, "give an absolute folder, as in file:///srv/xcom")
-        self.url = url
+        self.host = socket.gethostname()
         self._base = Path(unquote(parts.path))
-
-    @property
-    def host(self) -> str | None:
-        return socket.gethostname()
-
-    @property
-    def ttl(self) -> int | None:
-        return None
 
     def put(self, path: str, chunks: Iterable[Any]) -> None:
         target = self._base / path
@@ -93,8 +87,7 @@ class FileStore:
         with self._errors("cannot read"), self._open(path) as file:
             memories = [memoryview(bytearray(stop - start)) for start, stop in ranges]
             for (start, stop), memory in zip(ranges, memories, strict=True):
-                if os.preadv(file.fileno(), [memory], start) != len(memory):
-                    raise StoreError(self.url, f"cannot read: {path!r} has no bytes {start} to {stop}")
+                self._check_range(path, start, stop, start + os.preadv(file.fileno(), [memory], start))
             return memories
 
     def _open(self, path: str) -> FileIO:
@@ -151,7 +144,7 @@ class FileStore:
                         Path(folder).rmdir()
 
     def _inside(self, path: str) -> Path:
-        """The file of a blob; a link that leads out of the base counts as no blob at all."""
+        """Return the file of a blob; a link that leads out of the base counts as no blob."""
         file = self._base / path
         if not file.parent.resolve().is_relative_to(self._base.resolve()) or file.is_symlink():
             raise FileNotFoundError(path)
@@ -166,9 +159,9 @@ class FileStore:
 
 
 def _write_piece(file: FileIO, piece: memoryview) -> int:
-    """Write bytes, and return how many; the disk takes those of a large piece while the next one is copied.
+    """Write bytes and return how many; the disk takes a large piece while the next one is copied.
 
-    What has yet to be flushed, Linux begins to flush when it is told that it will not be needed (mm/fadvise.c).
+    POSIX_FADV_DONTNEED makes Linux begin to flush the pages (mm/fadvise.c).
     """
     written: int = file.write(piece)
     if written == _PIECE:
@@ -177,7 +170,7 @@ def _write_piece(file: FileIO, piece: memoryview) -> int:
 
 
 def _merged(chunks: Iterable[Any]) -> Iterator[Any]:
-    """The chunks, with runs of small ones joined: a system call costs more than copying a few bytes."""
+    """Yield the chunks, with runs of small ones joined: a system call costs more than copying a few bytes."""
     small: list[Any] = []
     for chunk in chunks:
         if len(chunk) < _MAPPED:
@@ -190,7 +183,7 @@ def _merged(chunks: Iterable[Any]) -> Iterator[Any]:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, that a crash does not take away again."""
+    """Make a folder, and those above it, so that they survive a crash."""
     if not folder.is_dir():
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
@@ -198,7 +191,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make what was created or renamed in a folder last."""
+    """Flush a folder, so that files created or renamed in it survive a crash."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

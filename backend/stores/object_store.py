@@ -27,9 +27,9 @@ from airflow_xcom.backend.errors import (
     StoreNotFoundError,
     StoreUnreachableError,
 )
-from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError
+from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store
 from airflow_xcom.backend.stores.connections import CLIENT_SHARE, Bucket
-from airflow_xcom.backend.stores.multipart_uploads import Uploads
+from airflow_xcom.backend.stores.multipart_uploads import abort_upload, list_uploads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -49,7 +49,7 @@ _NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket (?:does not exis
 T = TypeVar("T")
 
 
-class ObjectStore:
+class ObjectStore(Store):
     """Blobs as objects below a prefix of a bucket.
 
     A small blob is one request each way.  A large one goes up in parts, of which a reader sees nothing until the last
@@ -63,24 +63,15 @@ class ObjectStore:
         SettingsError: the URL is not of this form.
     """
 
-    host = None
     _process: ClassVar[int | None] = None
 
     def __init__(self, url: str, timeout: float) -> None:
+        super().__init__(url, timeout)
         self._bucket = Bucket.parse(url)
-        self.url = url
-        self._timeout = timeout
-
-    def __repr__(self) -> str:
-        return f"ObjectStore({self.url!r})"
 
     @cached_property
     def _client(self) -> Any:
-        return self._bucket.client(self._timeout)
-
-    @property
-    def ttl(self) -> int | None:
-        return None
+        return self._bucket.client(self.timeout)
 
     def put(self, path: str, chunks: Iterable[Any]) -> None:
         rest = (memoryview(chunk).cast("B") for chunk in chunks)
@@ -111,7 +102,7 @@ class ObjectStore:
         return memory
 
     def _begin(self, path: str) -> tuple[int, Any]:
-        """The size of a blob and its first bytes, in one request unless it is empty."""
+        """Return the size of a blob and its first bytes, in one request unless it is empty."""
 
         def begin(client: Any) -> tuple[int, Any]:
             try:
@@ -135,7 +126,7 @@ class ObjectStore:
         return memories
 
     def _fill(self, path: str, pieces: Sequence[tuple[int, memoryview]]) -> None:
-        """Read the bytes from each offset into each memory, several at a time."""
+        """Read bytes from each offset into its memory, several requests at a time."""
         if len(pieces) < 2:  # noqa: PLR2004 - a thread would only cost time
             for start, memory in pieces:
                 self._piece(path, start, memory)
@@ -150,13 +141,12 @@ class ObjectStore:
     def _piece(self, path: str, start: int, memory: memoryview) -> None:
         stop = start + len(memory)
         found = self._ask("cannot read", path, lambda client: obstore.get_range(client, path, start=start, end=stop))
-        if len(found) != len(memory):
-            raise StoreError(self.url, f"cannot read: {path!r} has no bytes {start} to {stop}")
+        self._check_range(path, start, stop, start + len(found))
         memory[:] = found
 
     def delete(self, path: str) -> bool:
         if "#" in path:  # see scan
-            return Uploads(self._bucket, self._timeout).abort(path)
+            return abort_upload(self._bucket, self.timeout, path)
 
         def delete(client: Any) -> None:
             obstore.head(client, path)  # S3 does not say whether there was something to delete
@@ -192,29 +182,26 @@ class ObjectStore:
     def scan(self) -> Iterator[Blob]:
         yield from self.list()
         if self._bucket.scheme == "s3":
-            yield from Uploads(self._bucket, self._timeout).list()
-
-    def prune(self, before: float) -> None:
-        """A bucket has no folders."""
+            yield from list_uploads(self._bucket, self.timeout)
 
     def _ask(self, what: str, path: str, request: Callable[[Any], T], *, again: Callable[[], bool] = lambda: True) -> T:
-        """What the client answers, having been asked ``again`` after a fault that it did not retry itself."""
+        """Return what the client answers; after a fault that it did not retry itself, ask it ``again``."""
         self._refuse_fork()
         began = time.monotonic()
         for attempt in itertools.count():
             try:
                 return request(self._client)
             except (BaseError, FileNotFoundError) as error:
-                cause = type(error)(self._bucket.censored(_plain(error)))
+                cause = type(error)(self._bucket.censored(_without_addresses(error)))
                 failure = self._failure(what, path, error, cause)
-            late = time.monotonic() - began > self._timeout * (1 - CLIENT_SHARE)
+            late = time.monotonic() - began > self.timeout * (1 - CLIENT_SHARE)
             if late or not again() or not isinstance(failure, StoreUnreachableError):
                 break
             time.sleep(min(5, 0.1 * 2**attempt) * random.random())  # noqa: S311 - jitter
         raise failure from cause  # out of the except block, or the client's error would be its context
 
     def _refuse_fork(self) -> None:
-        """The client's threads are not in a forked child, which would wait for them for ever."""
+        """Raise StoreError in a forked child, which would wait for ever for threads that only its parent has."""
         if ObjectStore._process is None:
             ObjectStore._process = os.getpid()
         if ObjectStore._process != os.getpid():
@@ -259,8 +246,8 @@ class _Views:
             yield from self._rest
 
 
-def _plain(error: Exception) -> str:
-    """What an error of the client says, without addresses' queries (which may be signed) and servers' pages."""
+def _without_addresses(error: Exception) -> str:
+    """Return an error's text without the queries of URLs (which may be signed) and without servers' pages."""
     text = str(error)
     message = _BODY.sub(r"\1", text.partition("\n\nDebug source")[0])
     message = re.sub(r"\?[^\s]*", "", message)

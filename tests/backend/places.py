@@ -57,7 +57,23 @@ def _redis(request: pytest.FixtureRequest) -> tuple[str, Connection]:
     return "redis://tests@/{prefix}", fields
 
 
+def _memory(_: pytest.FixtureRequest) -> tuple[str, Connection]:
+    return f"memory://xcom/ü {uuid4().hex}", {}
+
+
+def _local(request: pytest.FixtureRequest) -> tuple[str, Connection]:
+    folder: Path = request.getfixturevalue("tmp_path")
+    return f"local://{folder}/a folder", {}
+
+
+def _sftp(request: pytest.FixtureRequest) -> tuple[str, Connection]:
+    server: SimpleNamespace = request.getfixturevalue("sftp")
+    fields = {"host": server.host, "port": server.port, "login": server.login, "password": server.password}
+    return "sftp://tests@/{prefix}", {"conn_type": "sftp", **fields, "extra": {"no_host_key_check": True}}
+
+
 PLACES: dict[str, Place] = {"file": _file, "s3": _s3, "gs": _gs, "abfs": _abfs, "redis": _redis}
+FSSPEC: dict[str, Place] = {"memory": _memory, "local": _local, "sftp": _sftp}
 SERVERS = {"s3": "seaweedfs", "gs": "fake_gcs", "abfs": "azurite", "redis": "valkey"}
 NOWHERE = {"schema": "99"}  # a database of Valkey that is not there
 
@@ -89,7 +105,7 @@ class Places:
 
     def url(self, kind: str, *, bucket: str = BUCKET, endpoint: str = "", **changes: Any) -> str:
         """The URL of a store of this kind, and its connection in the environment; ``changes`` are to the connection."""
-        url, connection = PLACES[kind](self._request)
+        url, connection = {**PLACES, **FSSPEC}[kind](self._request)
         if not connection:
             return url
         if endpoint:

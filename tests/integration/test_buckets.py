@@ -18,6 +18,7 @@ from airflow_xcom.backend import SettingsError, StoreDeniedError, StoreError
 from airflow_xcom.backend.stores import connections as buckets
 from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.stores.connections import Bucket
+from airflow_xcom.backend.stores.multipart_uploads import abort_upload, list_uploads
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
@@ -205,10 +206,12 @@ def test_a_connection_that_does_not_do_is_named(
 
 
 def test_authorities_of_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert buckets._certificates(None) == buckets._certificates(True) == buckets._certificates("true") == {}
-    assert buckets._certificates(False) == {"allow_invalid_certificates": True}
     (tmp_path / "ca.pem").write_bytes(b"PEM")
-    assert buckets._certificates(str(tmp_path / "ca.pem")) == {"root_certificate": b"PEM"}
+    for verify in (None, True, "true", False, "False", str(tmp_path / "ca.pem")):
+        connect(monkeypatch, conn_type="aws", extra={"verify": verify})
+        options = Bucket.parse("s3://tests@b").account().options
+        assert options.get("allow_invalid_certificates", False) is (verify in {False, "False"})
+        assert options.get("root_certificate") == (b"PEM" if "ca.pem" in str(verify) else None)
 
 
 def test_without_the_client_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,6 +220,27 @@ def test_without_the_client_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
     for scheme, extra in {"s3": "s3", "gs": "gcs", "abfs": "azure"}.items():
         with pytest.raises(SettingsError, match=rf"needs obstore: .*airflow-xcom-codecs\[{extra}\]"):
             open_store(f"{scheme}://bucket/absent")
+
+
+def test_without_botocore_a_rule_of_the_bucket_is_named(
+    places: Places, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = open_store(places.url("s3"))
+    store.put("a", [b"x"])
+    monkeypatch.setitem(sys.modules, "botocore.exceptions", None)
+    assert [blob.path for blob in store.scan()] == ["a"]
+    assert "botocore is not installed; give the bucket a lifecycle rule with AbortIncompleteMultipart" in caplog.text
+
+
+def test_uploads_that_may_not_be_listed_are_told_and_left(places: Places, caplog: pytest.LogCaptureFixture) -> None:
+    store = open_store(places.url("s3"))
+    store.put("a", [b"x"])
+    bucket = Bucket.parse(places.url("s3", login="AKIDNOBODY"))
+    assert list(list_uploads(bucket, 10)) == []
+    assert "does not list unfinished uploads: InvalidAccessKeyId; give" in caplog.text
+    with pytest.raises(StoreError, match="cannot abort an unfinished upload: InvalidAccessKeyId"):
+        abort_upload(bucket, 10, "a#b")
+    assert abort_upload(Bucket.parse(places.url("s3")), 10, "a#b") is False
 
 
 def test_a_forked_process_is_told_rather_than_left_waiting(places: Places) -> None:

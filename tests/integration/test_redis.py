@@ -84,7 +84,7 @@ def test_what_is_put_is_got(store: RedisStore, size: int, cut: int | None) -> No
     assert not memory.readonly
     assert [(blob.path, blob.size) for blob in store.list()] == [(PATH, size)]
     assert store.delete(PATH)
-    with store._client as client:
+    with store._client.redis as client:
         assert client.dbsize() == 0, "a deleted blob leaves no chunk"
 
 
@@ -211,7 +211,7 @@ def test_a_chunk_lost_before_the_head_is_written_fails_the_push(
     publish = RedisStore._publish
 
     def lose(self: RedisStore, key: bytes, *arguments: Any) -> None:
-        self._client.delete(key + b"#1")
+        self._client.redis.delete(key + b"#1")
         publish(self, key, *arguments)
 
     monkeypatch.setattr(RedisStore, "_publish", lose)
@@ -479,8 +479,8 @@ def test_a_password_appears_in_no_row_log_error_or_repr(
             seen += [repr(error), *trace.format()]
         store = open_store("redis://cache@/xcom")
         assert isinstance(store, RedisStore)
-        pool = store._client.connection_pool
-        seen += [store, store.url, store._client, pool, vars(pool), *vars(store).values()]
+        pool = store._client.redis.connection_pool
+        seen += [store, store.url, store._client.redis, vars(store._client), pool, vars(pool), *vars(store).values()]
     text = "\n".join([*map(repr, seen), *map(str, seen), caplog.text])
     assert "WRONGPASS" in text or "invalid username-password" in text
     assert "check the credentials in the Airflow connection 'cache'" in text

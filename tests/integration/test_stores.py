@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +19,8 @@ import pandas as pd
 import pytest
 from conftest import Backend
 from identical import difference
-from places import PLACES, Places
+from places import FSSPEC, PLACES, Places
+from sftp_server import sftp  # noqa: F401 - a fixture
 
 from airflow_xcom.backend import (
     MissingPayloadError,
@@ -35,14 +34,11 @@ from airflow_xcom.backend.envelope import Coordinate, unique_path
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.stores.base import BlobNotFoundError, Store
-
-PATH = "dag/run%3A1/task/-1/return_value.0123.msgpack"
-
-
-SIZES = [0, 1, 10, 1 << 16, (8 << 20) - 1, 8 << 20, (8 << 20) + 1, 20_000_001]
+from airflow_xcom.backend.testing import StoreSuite
+from airflow_xcom.backend.testing.store_suite import PATH, TEXTS
 
 
-@pytest.fixture(params=PLACES)
+@pytest.fixture(params=[*PLACES, *FSSPEC])
 def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -58,138 +54,27 @@ def remote(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.mark.parametrize(
-    "chunks",
-    [
-        [],
-        [b""],
-        [b"abc"],
-        [b"a", memoryview(b"bc"), bytearray(b"d")],
-        [b"x" * 70_000, b"y", memoryview(bytearray(b"z" * 200_000)), b""],
-        [b"x"] * 5000,
-    ],
-    ids=["nothing", "empty", "one", "kinds", "large", "many"],
-)
-def test_what_is_put_is_got(store: Store, tmp_path: Path, chunks: list[Any]) -> None:
-    store.put(PATH, chunks)
-    memory = store.get(PATH)
-    assert [blob.path for blob in store.list()] == [PATH]
-    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) <= 1, "and nothing else is left"
-    assert bytes(memory) == b"".join(chunks)
-    assert not memory.readonly
-    assert memory.format == "B"
+class TestStores(StoreSuite):
+    """The shipped suite on each of our stores."""
+
+    @pytest.fixture
+    def store(self, store: Store) -> Store:
+        return store
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_every_byte_of_every_size_comes_back(store: Store, size: int) -> None:
-    data = random.Random(size).randbytes(size)
-    store.put(PATH, (data[start : start + 999_999] for start in range(0, size, 999_999)))
-    assert [(blob.path, blob.size) for blob in store.list()] == [(PATH, size)]
-    assert store.get(PATH) == data
+def test_a_writer_leaves_no_file_but_the_blob(tmp_path: Path) -> None:
+    open_store(tmp_path.as_uri()).put(PATH, [b"x" * 70_000])
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [PATH.rpartition("/")[2]]
 
 
-def test_ranges_of_a_blob(store: Store) -> None:
-    data = random.Random(1).randbytes(20_000_001)
-    store.put(PATH, [data])
-    ranges = [(0, 1), (20_000_000, 20_000_001), (5, 5), (1000, 100_000), (3, 17_000_003), (7, 9)]
-    found = store.read(PATH, ranges)
-    assert [bytes(memory) for memory in found] == [data[start:stop] for start, stop in ranges]
-    assert not any(memory.readonly for memory in found)
-    assert store.read(PATH, []) == []
-    for beyond in [(0, 20_000_002), (20_000_001, 20_000_002), (30_000_000, 30_000_001)]:
-        with pytest.raises(StoreError):
-            store.read(PATH, [(0, 1), beyond])
-
-
-@pytest.mark.parametrize("size", [10, 1 << 20])
-def test_what_is_got_belongs_to_the_reader(store: Store, size: int) -> None:
-    store.put(PATH, [b"\0" * size])
-    memory = store.get(PATH)
-    memory[0] = 1
-    assert store.get(PATH)[0] == 0
-    assert store.delete(PATH)
-    assert memory[0] == 1, "and stays when the blob goes"
-    assert memory[size - 1] == 0
-
-
-def test_nothing_is_not_found(store: Store) -> None:
-    with pytest.raises(BlobNotFoundError):
-        store.get(PATH)
-    with pytest.raises(BlobNotFoundError):
-        store.read(PATH, [(0, 1)])
-    assert store.delete(PATH) is False
-    assert list(store.list()) == []
-    assert list(store.list("dag/")) == []
-
-
-def test_delete_removes_one(store: Store) -> None:
-    store.put(PATH, [b"1"])
-    store.put(PATH + "2", [b"22"])
-    assert store.delete(PATH) is True
-    assert store.delete(PATH) is False
-    with pytest.raises(BlobNotFoundError):
-        store.get(PATH)
-    assert [(blob.path, blob.size) for blob in store.list()] == [(PATH + "2", 2)]
-
-
-def test_list_by_prefix(store: Store) -> None:
-    for path in ("a/1", "a/2", "ab/1", "b/c/d"):
-        store.put(path, [path.encode()])
-    assert {blob.path for blob in store.list()} == {"a/1", "a/2", "ab/1", "b/c/d"}
-    assert {blob.path for blob in store.list("a/")} == {"a/1", "a/2"}
-    assert {blob.path for blob in store.list("a")} == {"a/1", "a/2", "ab/1"}
-    assert {blob.path for blob in store.list("b/c/")} == {"b/c/d"}
-    assert list(store.list("c")) == []
-    assert all(blob.modified > 1.7e9 for blob in store.list())
-
-
-def test_any_coordinate_gives_a_path_that_works(store: Store) -> None:
-    texts = ["", ".", "..", "a/b", "ü✓", "\0", "x" * 250, "%", "~", "C:\\x", " ", "-", "a\nb", "\ud800", "ü" * 250]
-    paths = {unique_path(Coordinate(text, text, text, 3, text), ".arrow") for text in texts}
-    paths.add(unique_path(Coordinate(), ".arrow"))
-    assert len(paths) == len(texts) + 1
-    for path in paths:
+def test_any_coordinate_gives_a_path_of_ascii(backend: Backend) -> None:
+    for text in TEXTS:
+        path = unique_path(Coordinate(text, text, text, 3, text), ".arrow")
         assert len(path) < 1000
         assert path.count("/") == 4
         assert path.isascii()
         assert not any(part in {"", ".", ".."} for part in path.split("/"))
-        store.put(path, [b"x"])
-        assert bytes(store.get(path)) == b"x"
     assert unique_path(Coordinate("d"), ".x") != unique_path(Coordinate("d"), ".x")
-
-
-def test_a_listing_may_be_long(store: Store) -> None:
-    paths = {f"dag/run/{number:04}" for number in range(1_100)}
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda path: store.put(path, [path.encode()]), [*paths, "dag/other/1"]))
-    assert {blob.path for blob in store.list("dag/run/")} == paths
-    assert len({blob.path for blob in store.list("dag/")}) == 1_101
-
-
-def test_threads_share_a_store(store: Store) -> None:
-    def there_and_back(number: int) -> bool:
-        data = random.Random(number).randbytes(number * 300_000)
-        store.put(f"{number}", [data])
-        return store.get(f"{number}") == data
-
-    with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(there_and_back, range(40)))
-
-
-def test_nothing_is_there_until_all_of_it_is(store: Store) -> None:
-    def check() -> None:
-        assert list(store.list()) == []
-        with pytest.raises(BlobNotFoundError):
-            store.get(PATH)
-
-    def chunks() -> Iterator[bytes]:
-        yield b"x" * 20_000_000
-        with ThreadPoolExecutor(1) as reader:  # the writing thread is busy
-            reader.submit(check).result()
-        yield b"y"
-
-    store.put(PATH, chunks())
-    assert len(store.get(PATH)) == 20_000_001
 
 
 def test_a_large_blob_is_never_in_memory_twice(places: Places) -> None:
@@ -219,33 +104,21 @@ def test_a_large_blob_is_never_in_memory_twice(places: Places) -> None:
     assert pull < 100, "beyond the 200 MB themselves"
 
 
-@pytest.mark.parametrize("size", [10, 20_000_000])
-def test_a_writer_that_fails_leaves_nothing(store: Store, size: int) -> None:
-    def chunks() -> Iterator[bytes]:
-        yield b"x" * size
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        store.put(PATH, chunks())
-    assert list(store.list()) == []
-    with pytest.raises(BlobNotFoundError):
-        store.get(PATH)
-
-
 def test_the_store_names_itself(store: Store, kind: str) -> None:
     assert store.url.startswith(f"{kind}://")
-    assert store.host == (os.uname().nodename if kind == "file" else None)
+    assert store.host == (os.uname().nodename if kind in {"file", "memory", "local"} else None)
 
 
 BAD_URLS = [
     "file://relative/x",
     "file://host/x",
     "file:/x",
-    "ftp://x/y",
+    "ftp://x:y@z",
+    "memory://x?y",
     "redis",
     "s3",
     "",
-    "http://example.org",
+    "nosuch://example.org",
     "s3://",
     "s3://connection@",
     "s3:///prefix",
