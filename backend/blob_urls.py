@@ -1,4 +1,4 @@
-"""A blob by the file or the URL where it is, without the row that refers to it."""
+"""Open a blob by its file or URL, without the row that refers to it."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ __all__ = ["open_blob", "read_blob_at"]
 _ARROW = b"ARROW1"
 
 
-def open_blob(place: str) -> tuple[str, Fetch, int]:
-    """Where a blob is, what gives ranges of its bytes, and its size.
+def open_blob(url: str) -> tuple[str, Fetch, int]:
+    """Return the URL of a blob, a function that reads ranges of it, and its size.
 
     Args:
-        place: the path of a file, or a URL below that of a configured store.
+        url: the path of a file, or a URL below that of a configured store.
 
     Raises:
-        XComNotFoundError: it is neither.
-        MissingPayloadError: there is no blob there.
-        StoreError: the store cannot be read.
+        XComNotFoundError: The URL is not below that of a configured store.
+        MissingPayloadError: The blob does not exist.
+        StoreError: The store cannot be read.
     """
-    file = _file(place)
+    file = _file(url)
     if file is not None:
         store, path = open_store(file.parent.as_uri()), file.name
         size = file.stat().st_size if file.is_file() else None
     else:
-        store, path = _located(place)
+        store, path = _located(url)
         size = next((blob.size for blob in store.list(path) if blob.path == path), None)
     if size is None:
         raise MissingPayloadError(store.url, path, "there is no such blob")
-    return place, _reader(store, path), size
+    return url, _reader(store, path), size
 
 
-def read_blob_at(place: str) -> Any:
-    """The value of a blob, of which no digest is known, so that every value in a table is checked instead.
+def read_blob_at(url: str) -> Any:
+    """Return the value of a blob; its digest is unknown, so no damage that keeps the data valid is found.
 
     Raises:
-        DecodeError: see :func:`airflow_xcom.codecs.decode`.
-        XComNotFoundError, MissingPayloadError, StoreError: see :func:`open_blob`.
+        DecodeError: See :func:`airflow_xcom.codecs.decode`.
+        XComNotFoundError, MissingPayloadError, StoreError: See :func:`open_blob`.
     """
-    _, fetch, size = open_blob(place)
+    _, fetch, size = open_blob(url)
     memory = fetch([(0, size)])[0]
     return decode(memory, "arrow" if bytes(memory[: len(_ARROW)]) == _ARROW else "msgpack")
 
@@ -70,28 +70,26 @@ def _reader(store: Store, path: str) -> Fetch:
     return fetch
 
 
-def _file(place: str) -> Path | None:
-    """A local file, which is not to be looked for in a listing of all that is beside it."""
-    if "://" not in place:
-        return Path(place).resolve()
-    for url in settings().stores.values():
-        base = url.partition("?")[0]
-        if url.startswith("file:") and place.startswith(f"{base}/"):
-            path = _checked(base, place.removeprefix(f"{base}/"))
+def _file(url: str) -> Path | None:
+    """Return the local file of a path or URL, which needs no listing; None for other stores."""
+    if "://" not in url:
+        return Path(url).resolve()
+    for store_url in settings().stores.values():
+        base = store_url.partition("?")[0]
+        if base.startswith("file:") and url.startswith(f"{base}/"):
+            path = _checked(base, url.removeprefix(f"{base}/"))
             return Path(unquote(urlsplit(base).path), path).resolve()
     return None
 
 
-def _located(place: str) -> tuple[Store, str]:
-    """The store of a blob, and its path below it."""
-    for url in settings().stores.values():
-        store = open_store(url)
-        if place.startswith(f"{store.url}/"):
-            return store, _checked(store.url, place.removeprefix(f"{store.url}/"))
-    stores = ", ".join(url.partition("?")[0] for url in settings().stores.values())
-    raise XComNotFoundError(
-        f"{place} is not within a configured store ({stores}); give one of [xcom_codecs], or a file"
-    )
+def _located(url: str) -> tuple[Store, str]:
+    """Return the store of a blob, and the path of the blob in it."""
+    for store_url in settings().stores.values():
+        store = open_store(store_url)
+        if url.startswith(f"{store.url}/"):
+            return store, _checked(store.url, url.removeprefix(f"{store.url}/"))
+    stores = ", ".join(store_url.partition("?")[0] for store_url in settings().stores.values())
+    raise XComNotFoundError(f"{url} is not within a configured store ({stores}); give one of [xcom_codecs], or a file")
 
 
 def _checked(url: str, path: str) -> str:

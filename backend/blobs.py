@@ -1,4 +1,4 @@
-"""A payload in a store and back: which store, under which name, and whether it is the one that was written."""
+"""Write a payload to its store, and read it back: the store, the path, and the check of size and digest."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ _ALGORITHM = "xxh3-128"
 
 
 def write_blob(payload: Payload, coordinate: Coordinate, options: Settings) -> Reference:
-    """Write a payload where the options of this value say.
+    """Write a payload to the store that the options of this value name, and return the reference to it.
 
     Raises:
-        StoreError: the store cannot be written to.
+        StoreError: The store cannot be written to.
     """
     path = unique_path(coordinate, _SUFFIXES[payload.format])
     return _put(options.name, options.path, path, payload.chunks, payload.format)
 
 
 def copy_blob(reference: Reference, coordinate: Coordinate, name: str) -> Reference:
-    """Copy a blob into the store of this name, read the copy back, and give the reference to it.
+    """Copy a blob into the store of this name, read the copy back, and return the reference to the copy.
 
     Raises:
-        UnknownStoreError: there is no store of this name, or the blob's own is not configured here.
-        MissingPayloadError, CorruptPayloadError, StoreError: see :func:`read_blob`.
+        UnknownStoreError: No store has this name, or the blob's own store is not configured here.
+        MissingPayloadError, CorruptPayloadError, StoreError: See :func:`read_blob`.
     """
     memory = verified(reference)
     path = unique_path(coordinate, _SUFFIXES.get(reference.format, ""))
@@ -70,45 +70,45 @@ def copy_blob(reference: Reference, coordinate: Coordinate, name: str) -> Refere
 
 
 def _put(name: str, url: str, path: str, chunks: Iterable[Any], payload_format: str) -> Reference:
-    """Write a blob; what is made as it is taken can be digested only while it is written."""
+    """Write a blob, with the digest taken before, or while it is written if the chunks can be iterated only once."""
     store = open_store(url)
-    seen = _Seen(chunks)
+    digested = _DigestedChunks(chunks)
     if isinstance(chunks, list):
-        seen.take_all()
-    store.put(path, chunks if isinstance(chunks, list) else seen)
+        digested.take_all()
+    store.put(path, chunks if isinstance(chunks, list) else digested)
     return Reference(
         store=name,
         url=store.url,
         path=path,
-        size=seen.size,
+        size=digested.size,
         format=payload_format,
-        digest=seen.digest,
+        digest=digested.digest,
         host=store.host,
         expires=None if store.ttl is None else int(time.time()) + store.ttl,
     )
 
 
 def read_blob(reference: Reference) -> Any:
-    """The value of a blob.
+    """Return the value of a blob.
 
     Raises:
-        MissingPayloadError: it is not there any more.
-        UnknownStoreError: its store is not configured here.
-        CorruptPayloadError: it is not what was written.
-        DecodeError: see :func:`airflow_xcom.codecs.decode`.
-        StoreError: the store cannot be read.
+        MissingPayloadError: The blob does not exist any more.
+        UnknownStoreError: Its store is not configured here.
+        CorruptPayloadError: Its size or digest is not that of the reference.
+        DecodeError: See :func:`airflow_xcom.codecs.decode`.
+        StoreError: The store cannot be read.
     """
     return decode(verified(reference), reference.format)
 
 
 def read_part(reference: Reference, **wanted: Any) -> Any:
-    """Some columns and rows of a table in the Arrow format, of whose blob no more is read.
+    """Return some columns and rows of a table in the Arrow format, without reading the rest of the blob.
 
-    Of a part there is no digest; :func:`airflow_xcom.codecs.payload.decode_part` checks every value instead.
+    A part has no digest; :func:`airflow_xcom.codecs.payload.decode_part` validates every value instead.
 
     Raises:
-        SelectionError: there are no such columns or rows.
-        MissingPayloadError, UnknownStoreError, DecodeError, StoreError: see :func:`read_blob`.
+        SelectionError: The table has no such columns or rows.
+        MissingPayloadError, UnknownStoreError, DecodeError, StoreError: See :func:`read_blob`.
     """
     if wanted.get("columns") is None and wanted.get("rows") is None:
         memory = verified(reference)
@@ -117,10 +117,10 @@ def read_part(reference: Reference, **wanted: Any) -> Any:
 
 
 def ranges_of(reference: Reference) -> Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]:
-    """What gives some bytes of a blob, from the start to before the stop of each range.
+    """Return a function that reads ranges of a blob, each from its start to before its stop.
 
     Raises:
-        MissingPayloadError, UnknownStoreError, StoreError: see :func:`read_blob`.
+        MissingPayloadError, UnknownStoreError, StoreError: See :func:`read_blob`.
     """
     store = _store(reference)
 
@@ -134,10 +134,10 @@ def ranges_of(reference: Reference) -> Callable[[Sequence[tuple[int, int]]], Seq
 
 
 def verified(reference: Reference) -> memoryview:
-    """A blob's bytes, which are those that were written.
+    """Return the bytes of a blob after a check of their size and digest.
 
     Raises:
-        MissingPayloadError, UnknownStoreError, CorruptPayloadError, StoreError: see :func:`read_blob`.
+        MissingPayloadError, UnknownStoreError, CorruptPayloadError, StoreError: See :func:`read_blob`.
     """
     store = _store(reference)
     try:
@@ -154,25 +154,25 @@ def verified(reference: Reference) -> memoryview:
 
 
 def delete_blob(reference: Reference) -> None:
-    """Delete a blob; one that is gone already is fine.
+    """Delete a blob, if it still exists.
 
     Raises:
-        UnknownStoreError: its store is not configured here.
-        StoreError: the store refuses.
+        UnknownStoreError: Its store is not configured here.
+        StoreError: The store refuses.
     """
     if not _store(reference).delete(reference.path):
         log.info("the payload %s was gone already", reference.path)
 
 
 def store_name(reference: Reference) -> str:
-    """The name of the configured store of this URL, or else the one in the reference: a store may have moved.
+    """Return the name of the configured store with the URL of the reference, or else the name in the reference.
 
     Raises:
-        UnknownStoreError: it is not configured here.
+        UnknownStoreError: Neither is configured here.
     """
     stores = settings().stores
     for name, url in stores.items():
-        if url.partition("?")[0] == reference.url:  # a store's URL is without its options
+        if url.partition("?")[0] == reference.url:  # the URL in a reference has no options
             return name
     if reference.store not in stores:
         raise UnknownStoreError(reference.store, reference.url)
@@ -195,8 +195,8 @@ def _missing(store: Store, reference: Reference) -> MissingPayloadError:
     return MissingPayloadError(store.url, reference.path)
 
 
-class _Seen:
-    """Chunks that are counted and digested as they are taken.
+class _DigestedChunks:
+    """Chunks that are counted and digested while they are iterated.
 
     The digest detects damage, not malice: whoever can write both the row and the blob can forge it.
     """
@@ -222,6 +222,6 @@ class _Seen:
 
 
 def _digest(chunks: Iterable[Any]) -> str:
-    seen = _Seen(chunks)
-    seen.take_all()
-    return seen.digest
+    digested = _DigestedChunks(chunks)
+    digested.take_all()
+    return digested.digest

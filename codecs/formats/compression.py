@@ -1,4 +1,4 @@
-"""How a blob is compressed: what ``encode(value, compression=...)`` may say."""
+"""The choices of ``encode(value, compression=...)``."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _LEVELS = range(1, 23)
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """One choice.
+    """A compression of a blob.
 
     Attributes:
         algorithm: ``"none"``, ``"lz4"``, ``"zstd"``, or ``"auto"``, which looks at the data.
-        level: of ``"zstd"``, from 1 to 22; None for its own default.
-        is_far: for ``"auto"``: whether the blob goes over a network, where bytes cost more than time does.
+        level: of ``"zstd"``, from 1 to 22; None for the default of zstd.
+        is_far: for ``"auto"``: whether the blob goes over a network, where fewer bytes matter more than time.
 
     Raises:
-        ValueError: there is no such choice.
+        ValueError: There is no such algorithm, or it has no such level.
     """
 
     algorithm: str = "none"
@@ -38,14 +38,14 @@ class Compression:
 
     @classmethod
     def parse(cls, text: str) -> Compression:
-        """The choice that a text such as ``"zstd:3"`` stands for.
+        """Return the compression that a text such as ``"zstd:3"`` names.
 
         Raises:
-            ValueError: none.
+            ValueError: ``text`` names no known compression.
         """
         algorithm, colon, level = text.strip().lower().partition(":")
         if colon and not (level.isascii() and level.isdigit()):
-            msg = f"{text!r} is no compression; {_CHOICES}"
+            msg = f"{text!r} is not a compression; {_CHOICES}"
             raise ValueError(msg)
         return cls(algorithm, int(level) if colon else None)
 
