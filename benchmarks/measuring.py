@@ -75,7 +75,7 @@ def prepare_imports() -> None:
 
     import airflow_xcom.backend
     from airflow_xcom.codecs import decode, encode
-    from benchmarks.sources import difference
+    from airflow_xcom.codecs.testing import difference
     from benchmarks.workloads import mixed_frame
 
     logging.getLogger("airflow_xcom").setLevel(logging.WARNING)

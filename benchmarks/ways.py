@@ -84,7 +84,7 @@ class Way:
 
     def difference(self, value: Any, pulled: Any) -> str | None:
         """Return where the pulled value differs in type, dtype, order or any bit of its content; None if nowhere."""
-        from benchmarks.sources import difference
+        from airflow_xcom.codecs.testing import difference
 
         return difference(value, pulled)
 

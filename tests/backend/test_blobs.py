@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 from airflow.sdk.bases.xcom import BaseXCom
 from conftest import Backend
-from identical import difference
+
+from airflow_xcom.codecs.testing import difference
 
 
 def flights(rows: int = 5000) -> pd.DataFrame:

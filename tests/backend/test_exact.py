@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import Backend
-from identical import difference
 from values import VALUES
+
+from airflow_xcom.codecs.testing import difference
 
 THRESHOLDS = {"offload everything": 0, "default": None, "unlimited": -1}
 

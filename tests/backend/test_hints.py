@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import Backend
-from identical import difference
 from valkey_server import Valkey
 
 from airflow_xcom.backend import HintError, stored
 from airflow_xcom.backend.hints import Stored
 from airflow_xcom.codecs import UnsupportedTypeError
+from airflow_xcom.codecs.testing import difference
 
 FRAME = pd.DataFrame({"a": [1, 2, 3], "b": ["x", None, "z"]})
 

@@ -13,11 +13,11 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import Backend
-from identical import difference
 
 from airflow_xcom import codecs
 from airflow_xcom.backend import placement, pull_table, stored
 from airflow_xcom.codecs import plain_json
+from airflow_xcom.codecs.testing import difference
 
 FRAME = pd.DataFrame({"a": [1, 2, 3], "b": ["x", None, "z"], "c": [0.5, 1.5, 2.5]}, index=[7, 8, 9])
 

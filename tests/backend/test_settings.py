@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from conftest import Backend
-from identical import difference
 
 from airflow_xcom.backend import SettingsError
 from airflow_xcom.backend.provider_info import get_provider_info
 from airflow_xcom.backend.settings import Settings, settings
 from airflow_xcom.codecs.formats.compression import Compression
+from airflow_xcom.codecs.testing import difference
 
 pytestmark = pytest.mark.installation
 

@@ -1,8 +1,8 @@
 """What becomes of every value of the catalogue; ``python3 dev.py docs FIDELITY`` writes docs/FIDELITY.md.
 
 A value is *exact* if it comes back with the same type, dtypes, index, order, fold, … down to the last bit
-(``identical.difference``); *refused* if pushing it raises; *changed* if it comes back as anything else, or if pulling
-raises.
+(``airflow_xcom.codecs.testing.difference``); *refused* if pushing it raises; *changed* if it comes back as anything
+else, or if pulling raises.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from identical import difference
+from airflow_xcom.codecs.testing import difference
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "FIDELITY.md"
 AT = {"key": "k", "dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1}

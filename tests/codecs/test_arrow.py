@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from hypothesis import strategies as st
-from identical import assert_identical, difference
 
 from airflow_xcom.codecs.builtin.arrow import values as codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, EncodeError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import Table
 from airflow_xcom.codecs.payload import decode, decode_json, encode
+from airflow_xcom.codecs.testing import assert_identical, difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

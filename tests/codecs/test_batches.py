@@ -14,7 +14,6 @@ import independent
 import msgpack
 import numpy as np
 import pytest
-from identical import difference
 
 from airflow_xcom.codecs import (
     CircularReferenceError,
@@ -27,6 +26,7 @@ from airflow_xcom.codecs import (
 )
 from airflow_xcom.codecs.formats.msgpack.columnar import SMALLEST_BATCH
 from airflow_xcom.codecs.payload import decode_json
+from airflow_xcom.codecs.testing import difference
 
 MANY = 3 * SMALLEST_BATCH
 NOON = dt.datetime(2024, 2, 29, 12, tzinfo=dt.UTC)

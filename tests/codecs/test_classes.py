@@ -22,7 +22,6 @@ import numpy as np
 import pydantic
 import pytest
 from conftest import Backend
-from identical import assert_identical
 
 from airflow_xcom.codecs import (
     CircularReferenceError,
@@ -37,6 +36,7 @@ from airflow_xcom.codecs import (
     registry,
 )
 from airflow_xcom.codecs.payload import decode_json
+from airflow_xcom.codecs.testing import assert_identical
 
 HERE = __name__
 T = TypeVar("T")

@@ -20,7 +20,6 @@ import pytest
 from catalogue import CATALOGUE
 from conftest import Backend
 from golden_compressed import GOLDEN_COMPRESSED
-from identical import assert_identical, difference
 
 from airflow_xcom.codecs import CorruptPayloadError, EncodeError, NewerFormatError, decode, encode, registry
 from airflow_xcom.codecs.formats import compressed_frames as frames
@@ -28,6 +27,7 @@ from airflow_xcom.codecs.formats.arrow import downcast
 from airflow_xcom.codecs.formats.arrow import file as arrow
 from airflow_xcom.codecs.formats.compression import Compression
 from airflow_xcom.codecs.formats.msgpack import writer as msgpack
+from airflow_xcom.codecs.testing import assert_identical, difference
 
 CHOICES = ["none", "lz4", "zstd", "zstd:9", "auto"]
 RNG = np.random.default_rng(7)

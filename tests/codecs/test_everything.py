@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,11 @@ import strategies
 import xarray as xr
 from hypothesis import HealthCheck
 from hypothesis import strategies as st
-from identical import difference
 
 from airflow_xcom.codecs import UnsupportedValueError, decode, encode, registry
 from airflow_xcom.codecs.discovery import HOMES
 from airflow_xcom.codecs.payload import decode_json
+from airflow_xcom.codecs.testing import difference, through_jsonb
 
 SHARDS = range(5)  # which the processes of the tests share out
 # Some examples that are new in each run, and many that are the same in each.
@@ -262,30 +261,6 @@ def test_another_process_writes_the_same_bytes(fixed: bool) -> None:
 
 
 # -- the database --------------------------------------------------------------------------------------------
-
-
-def through_jsonb(row: Any) -> Any:
-    """A row as Airflow and PostgreSQL's JSONB give it back: ``database.jsonb`` in less time."""
-    return _stored(json.loads(json.dumps(row, allow_nan=False), parse_float=Decimal))
-
-
-def _stored(value: Any) -> Any:
-    """Keys by length and then bytewise; numbers as ``numeric`` writes them: without exponent, or sign of a zero."""
-    if isinstance(value, dict):
-        order = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
-        return {_checked(key): _stored(value[key]) for key in order}
-    if isinstance(value, list):
-        return [_stored(item) for item in value]
-    if isinstance(value, Decimal):
-        return json.loads(f"{value or abs(value):f}")
-    return _checked(value) if isinstance(value, str) else value
-
-
-def _checked(text: str) -> str:
-    """Text that a database in UTF-8 takes."""
-    text.encode()
-    assert "\0" not in text
-    return text
 
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([-0.0, 1e16, 1e22, 5e-324, 1.0, -1e300])

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from identical import difference
 
 from airflow_xcom.codecs import (
     CircularReferenceError,
@@ -32,6 +31,7 @@ from airflow_xcom.codecs import (
 )
 from airflow_xcom.codecs.formats.msgpack import container
 from airflow_xcom.codecs.payload import decode_json
+from airflow_xcom.codecs.testing import difference
 
 MIXED = {"a": np.arange(2000.0), "b": [np.arange(3, dtype="i2"), (b"x", "y")], "c": bytearray(b"z" * 9000)}
 

@@ -18,7 +18,6 @@ import shapely
 from geopandas.array import GeometryDtype
 from hypothesis import given
 from hypothesis import strategies as st
-from identical import assert_identical, difference
 from pyproj import CRS
 from pyproj.crs import GeographicCRS
 from shapely import (
@@ -44,6 +43,7 @@ from airflow_xcom.codecs.builtin.geo import pyproj as crs_codec
 from airflow_xcom.codecs.builtin.geo import shapely as codec
 from airflow_xcom.codecs.payload import _Decoder, decode, decode_json, encode
 from airflow_xcom.codecs.registry import registry
+from airflow_xcom.codecs.testing import assert_identical, difference
 
 NAN = float("nan")
 SQUARE = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)]

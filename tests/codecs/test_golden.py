@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from golden_compressed import GOLDEN_COMPRESSED
 from golden_values import GOLDEN_VALUES, is_allowed
-from identical import difference
 
 from airflow_xcom.codecs import decode, registry
 from airflow_xcom.codecs.discovery import HOMES
 from airflow_xcom.codecs.payload import decode_json
+from airflow_xcom.codecs.testing import difference
 
 pytestmark = pytest.mark.installation
 

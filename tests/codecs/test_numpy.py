@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-from identical import difference
 
 from airflow_xcom.codecs import decode, encode
 from airflow_xcom.codecs.builtin.numpy import dtypes as numpy_dtypes
@@ -28,6 +27,7 @@ from airflow_xcom.codecs.errors import (
 )
 from airflow_xcom.codecs.payload import decode_json
 from airflow_xcom.codecs.registry import registry
+from airflow_xcom.codecs.testing import difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,7 +23,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from identical import assert_identical, difference
 
 from airflow_xcom.codecs.builtin.pandas import dtypes as pandas_dtypes
 from airflow_xcom.codecs.builtin.pandas import extension_columns
@@ -40,6 +39,7 @@ from airflow_xcom.codecs.errors import (
 )
 from airflow_xcom.codecs.nodes import Table
 from airflow_xcom.codecs.payload import decode, decode_json, encode
+from airflow_xcom.codecs.testing import assert_identical, difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable

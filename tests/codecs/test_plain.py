@@ -11,10 +11,10 @@ from airflow.sdk.bases.xcom import BaseXCom
 from conftest import Backend
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from identical import difference
 
 from airflow_xcom.codecs import plain_json as natives
 from airflow_xcom.codecs.plain_json import exact_json, is_exact_float, is_exact_int, is_exact_text
+from airflow_xcom.codecs.testing import difference
 
 PLAIN = {
     "none": None,

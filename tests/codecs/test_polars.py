@@ -17,7 +17,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from identical import assert_identical, difference
 from polars.testing.parametric import dataframes
 
 from airflow_xcom.codecs.builtin import polars as codec
@@ -30,6 +29,7 @@ from airflow_xcom.codecs.errors import (
 )
 from airflow_xcom.codecs.nodes import Table
 from airflow_xcom.codecs.payload import decode, decode_json, encode
+from airflow_xcom.codecs.testing import assert_identical, difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,11 +20,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from identical import difference
 
 from airflow_xcom.codecs import CorruptPayloadError, UnsupportedTypeError, decode, encode
 from airflow_xcom.codecs.builtin.stdlib import scalars
 from airflow_xcom.codecs.payload import decode_json
+from airflow_xcom.codecs.testing import difference
 
 
 class Holder(NamedTuple):

@@ -12,11 +12,11 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
-from identical import assert_identical, difference
 
 from airflow_xcom.codecs import CorruptPayloadError, EncodeError, UnsupportedTypeError, UnsupportedValueError, registry
 from airflow_xcom.codecs.builtin import scipy as codec
 from airflow_xcom.codecs.payload import decode, decode_json, encode
+from airflow_xcom.codecs.testing import assert_identical, difference
 
 FORMATS = ("csr", "csc", "coo", "bsr", "dia", "lil", "dok")
 KINDS = [getattr(sp, f"{form}_{kind}") for form in FORMATS for kind in ("array", "matrix")]

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pytest
 import strategies
 import xarray as xr
-from identical import difference
 from test_everything import SEEDS, few, for_all
 
 from airflow_xcom.codecs import (
@@ -27,6 +26,7 @@ from airflow_xcom.codecs import (
     registry,
 )
 from airflow_xcom.codecs.payload import decode_json
+from airflow_xcom.codecs.testing import difference
 
 
 def _blob(value: Any) -> Any:

@@ -15,12 +15,12 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from identical import assert_identical, difference
 from xarray.indexes import PandasIndex
 
 from airflow_xcom.codecs import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
 from airflow_xcom.codecs.payload import _Decoder, decode, decode_json, encode
 from airflow_xcom.codecs.registry import registry
+from airflow_xcom.codecs.testing import assert_identical, difference
 
 MADE: dict[str, Callable[[], Any]] = {}
 

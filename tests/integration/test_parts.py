@@ -16,10 +16,10 @@ import strategies
 from catalogue import CATALOGUE
 from hypothesis import given
 from hypothesis import strategies as st
-from identical import difference
 
 from airflow_xcom.codecs import DecodeError, SelectionError, UnknownColumnError, decode, encode, registry
 from airflow_xcom.codecs.payload import decode_part
+from airflow_xcom.codecs.testing import difference
 
 
 @pytest.fixture(autouse=True)

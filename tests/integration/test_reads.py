@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import COORDINATE, Backend
-from identical import difference
 from places import Places
 from proxy import Fault, Proxy
 
 from airflow_xcom.backend import MissingPayloadError, pull_table
 from airflow_xcom.backend.pull import _BYTES, _THREADS, _WAITING, Deferred, concurrently
 from airflow_xcom.backend.xcom import CodecXComBackend
+from airflow_xcom.codecs.testing import difference
 
 DELAY = 0.005
 

@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import Backend
-from identical import difference
 from places import FSSPEC, PLACES, Places
 from sftp_server import sftp  # noqa: F401 - a fixture
 
@@ -36,6 +35,7 @@ from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.stores.base import BlobNotFoundError, Store
 from airflow_xcom.backend.testing import StoreSuite
 from airflow_xcom.backend.testing.store_suite import PATH, TEXTS
+from airflow_xcom.codecs.testing import difference
 
 
 @pytest.fixture(params=[*PLACES, *FSSPEC])

@@ -24,8 +24,7 @@ WORKERS = ("worker-1", "worker-2")
 STORE = f"s3://blobs@{BUCKET}/xcom"
 _COLD = signal.SIGQUIT  # Celery then ends its tasks; after SIGTERM it would wait for them
 _FOLDER = Path(__file__).resolve().parent
-# The Dags of the demo, and the module that they compare values with.
-_DAGS = (_FOLDER.parent / "flights.py", _FOLDER / "exact.py", *sorted((_FOLDER / "dags").glob("*.py")))
+_DAGS = (_FOLDER.parents[2] / "example_dags" / "flights.py", *sorted((_FOLDER / "dags").glob("*.py")))
 
 
 class DistributedAirflow:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from exact import difference
+from airflow_xcom.codecs.testing import difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

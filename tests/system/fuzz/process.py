@@ -39,8 +39,9 @@ import polars as pl
 import pyarrow as pa
 import test_classes
 from guard import Guard
-from identical import difference
 from payloads import corpus, mutated
+
+from airflow_xcom.codecs.testing import difference
 
 ROOM = 1 << 30  # bytes of address space that one input may add
 SECONDS = 5.0  # of CPU time that one input may take

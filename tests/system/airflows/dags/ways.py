@@ -16,7 +16,6 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
-from exact import difference
 from releases import (
     HAS_ASYNC_XCOMS,
     HAS_LOOPS,
@@ -39,6 +38,7 @@ from airflow_xcom.backend import SettingsError, StoreError, pull_table, table_of
 from airflow_xcom.backend.compat import base_xcom
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError, NewerFormatError, UnsupportedTypeError
+from airflow_xcom.codecs.testing import difference
 
 START = datetime(2024, 1, 1, tzinfo=timezone.utc)  # noqa: UP017
 ROWS = 5_000  # enough for a frame to be a blob by the default threshold

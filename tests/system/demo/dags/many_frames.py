@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from airflow.sdk import dag, task
-from exact import difference
+
+from airflow_xcom.codecs.testing import difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,0 +1,411 @@
+"""What the values of third-party libraries are made of; none of them is imported before one of its values is met."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.codecs.testing.identical import PARTS, Kept, Leaf, attributes, describe, difference, digest, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+
+    from airflow_xcom.codecs.testing.identical import Parts, TakeApart
+
+# -- NumPy ---------------------------------------------------------------------------------------------------
+
+
+class Bits(Leaf):
+    """The bytes of an array, in the order of C."""
+
+    def __init__(self, array: np.ndarray[Any, Any], shown: np.ndarray[Any, Any] | None = None) -> None:
+        self.array = array
+        self.shown = array if shown is None else shown
+
+    def difference(self, other: Bits, path: str) -> str | None:
+        """Return the first element whose bits differ."""
+        if self.array.tobytes() == other.array.tobytes():
+            return None
+        width = self.array.nbytes // self.shown.size
+        left, right = (one.array.tobytes() for one in (self, other))
+        at = next(
+            i for i in range(self.shown.size) if left[i * width : (i + 1) * width] != right[i * width : (i + 1) * width]
+        )
+        return f"{path}.flat[{at}]: {shorten(self.shown.flat[at])} != {shorten(other.shown.flat[at])} (bits)"
+
+    def describe(self) -> Any:
+        """Return the bytes in hexadecimal."""
+        return digest(self.array.tobytes())
+
+
+class Elements:
+    """dtype, shape and content of an array, without its layout in memory."""
+
+    def __init__(self, array: Any) -> None:
+        import numpy as np
+
+        self.array = np.asarray(array)
+
+    def __repr__(self) -> str:
+        return repr(self.array)
+
+
+def _elements(elements: Elements) -> Iterator[tuple[str, Any]]:
+    array = elements.array
+    yield from attributes("dtype", "shape")(array)
+    if array.dtype.names is not None:  # what lies between fields is no part of the value
+        yield from ((f"[{name!r}]", Elements(array[name])) for name in array.dtype.names)
+    elif array.dtype.kind in "OT":
+        yield ".flat", array.ravel().tolist()
+    elif array.dtype.char in "gG":
+        yield "", _long_doubles(array)
+    elif array.dtype.itemsize:
+        yield "", Bits(array)
+
+
+def _long_doubles(array: np.ndarray[Any, Any]) -> Bits:
+    """Return their bits without those that pad an 80-bit number."""
+    import numpy as np
+
+    width = np.dtype(np.longdouble).itemsize
+    native = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))).reshape(-1)
+    held = 10 if np.finfo(np.longdouble).nmant == 63 else width  # noqa: PLR2004 - bits of x86's fraction
+    return Bits(native.view(np.uint8).reshape(-1, width)[:, :held], native)
+
+
+def _ndarray(array: np.ndarray[Any, Any]) -> Parts:
+    flags = array.flags
+    orders = [Kept("in the order of C", holds=flags.c_contiguous), Kept("in Fortran's order", holds=flags.f_contiguous)]
+    return [("", Elements(array)), *(("", order) for order in orders), ("", Kept("writable", holds=flags.writeable))]
+
+
+def _masked(array: Any) -> Parts:
+    import numpy as np
+
+    mask = None if array.mask is np.ma.nomask else array.mask
+    return [(".data", np.ma.getdata(array)), (".mask", mask), *attributes("_fill_value", "hardmask")(array)]
+
+
+def _dtype(dtype: Any) -> Iterator[tuple[str, Any]]:
+    yield from attributes("str", "char")(dtype)
+    yield ".metadata", dict(dtype.metadata or {})
+    if dtype.kind == "T":
+        yield ".coerce", dtype.coerce
+        yield ".na_object", [dtype.na_object] if hasattr(dtype, "na_object") else []
+    yield ".subdtype", dtype.subdtype
+    yield ".fields", [(name, *dtype.fields[name]) for name in dtype.names or ()]
+    yield from attributes("itemsize", "isalignedstruct", "type")(dtype)
+
+
+PARTS |= {
+    "airflow_xcom.Elements": _elements,
+    "numpy.ndarray": _ndarray,
+    "numpy.generic": lambda scalar: [("", Elements(scalar))],
+    "numpy.MaskedArray": _masked,
+    "numpy.MaskedConstant": lambda _constant: [],
+    "numpy.dtype": _dtype,
+    "numpy.busdaycalendar": attributes("weekmask", "holidays"),
+}
+
+# -- pandas --------------------------------------------------------------------------------------------------
+
+
+def _offset(offset: Any) -> Parts:
+    words = sorted((name, part) for name, part in offset.kwds.items() if name != "calendar")
+    calendar = offset.kwds.get("calendar")
+    return [*attributes("n", "normalize")(offset), (".kwds", dict(words)), (".calendar", calendar)]
+
+
+def _with_dtype(content: TakeApart) -> TakeApart:
+    return lambda array: [(".dtype", array.dtype), *content(array)]
+
+
+def _mask_and_data(array: Any) -> Parts:
+    data = array._data[~array._mask]  # noqa: SLF001 - what is masked has no value
+    return [(".mask", Elements(array._mask)), (".data", Elements(data))]  # noqa: SLF001
+
+
+def _ticks(array: Any) -> Parts:
+    return [(".asi8", Elements(array.asi8)), (".freq", getattr(array, "freq", None))]  # pandas 3.1: of indexes only
+
+
+def _sparse_array(array: Any) -> Parts:
+    places = array.sp_index.to_int_index().indices
+    kind = (".sp_index", type(array.sp_index))
+    return [kind, (".indices", Elements(places)), (".sp_values", Elements(array.sp_values))]
+
+
+def _index(index: Any) -> Parts:
+    freq = getattr(index, "freq", None)
+    return [*attributes("name", "dtype")(index), (".freq", freq), ("", index.array)]
+
+
+def _multi_index(index: Any) -> Parts:
+    codes = [Elements(codes) for codes in index.codes]
+    return [
+        (".names", list(index.names)),
+        (".levels", list(index.levels)),
+        (".codes", codes),
+        (".sortorder", index.sortorder),
+    ]
+
+
+def _series(series: pd.Series[Any]) -> Parts:
+    return [*attributes("name", "index")(series), ("", series.array), *_extras(series)]
+
+
+def _frame(frame: pd.DataFrame) -> Iterator[tuple[str, Any]]:
+    yield from attributes("columns", "index")(frame)
+    manager: Any = frame._mgr  # noqa: SLF001 - a column as pandas gives it would copy attrs
+    for position, label in enumerate(frame.columns):
+        values = manager.iget_values(position)
+        yield f"[{shorten(label)}]", Elements(values) if hasattr(values, "flags") else values
+    yield from _extras(frame)
+
+
+def _extras(data: Any) -> Parts:
+    writable = Kept("writable", holds=all(map(_is_writable, data._mgr.blocks)))  # noqa: SLF001
+    return [
+        ("", writable),
+        (".attrs", data.attrs),
+        (".flags.allows_duplicate_labels", data.flags.allows_duplicate_labels),
+    ]
+
+
+def _is_writable(block: Any) -> bool:
+    """Return whether the memory of a block is: pandas itself shows no column as writable."""
+    held = block.values  # noqa: PD011 - of a block
+    parts = (held, *(getattr(held, name, None) for name in ("_ndarray", "_data", "_mask")))
+    return all(part.flags.writeable for part in parts if hasattr(part, "flags"))
+
+
+def _geo_frame(frame: Any) -> Parts:
+    return [("._geometry_column_name", frame._geometry_column_name), *_frame(frame)]  # noqa: SLF001
+
+
+PARTS |= {
+    "pandas.NaTType": lambda _missing: [],
+    "pandas.NAType": lambda _missing: [],
+    "pandas.Timestamp": attributes("_value", "unit", "fold", "tzinfo"),
+    "pandas.Timedelta": attributes("_value", "unit"),
+    "pandas.Period": attributes("ordinal", "freq"),
+    "pandas.Interval": attributes("closed", "left", "right"),
+    "pandas.BaseOffset": _offset,
+    "pandas.ExtensionDtype": attributes("name"),
+    "pandas.StringDtype": attributes("storage", "na_value"),
+    "pandas.CategoricalDtype": attributes("ordered", "categories"),
+    "pandas.DatetimeTZDtype": attributes("unit", "tz"),
+    "pandas.PeriodDtype": attributes("freq"),
+    "pandas.IntervalDtype": attributes("closed", "subtype"),
+    "pandas.ArrowDtype": attributes("pyarrow_dtype"),
+    "pandas.SparseDtype": attributes("subtype", "fill_value"),
+    "pandas.NumpyEADtype": attributes("numpy_dtype"),
+    "pandas.ExtensionArray": _with_dtype(lambda array: [("", list(array))]),
+    "pandas.BaseMaskedArray": _with_dtype(_mask_and_data),
+    "pandas.DatetimeLikeArrayMixin": _with_dtype(_ticks),
+    "pandas.ArrowExtensionArray": _with_dtype(lambda array: [("", ArrowItems(array._pa_array))]),  # noqa: SLF001
+    "pandas.Categorical": _with_dtype(lambda array: [(".codes", Elements(array.codes))]),
+    "pandas.IntervalArray": _with_dtype(attributes("left", "right")),
+    "pandas.NumpyExtensionArray": _with_dtype(lambda array: [("", Elements(array))]),
+    "pandas.SparseArray": _with_dtype(_sparse_array),
+    "pandas.Index": _index,
+    "pandas.RangeIndex": attributes("name", "start", "stop", "step"),
+    "pandas.MultiIndex": _multi_index,
+    "pandas.Series": _series,
+    "pandas.DataFrame": _frame,
+    "geopandas.GeometryArray": lambda array: [(".crs", array.crs), ("", list(array))],
+    "geopandas.GeoDataFrame": _geo_frame,
+}
+
+# -- Arrow and polars ----------------------------------------------------------------------------------------
+
+_TYPE_PARAMETERS = (
+    *("unit", "tz", "precision", "scale", "bit_width", "list_size", "index_type", "value_type", "ordered"),
+    *("run_end_type", "keys_sorted", "mode", "type_codes", "extension_name", "storage_type"),
+)
+
+
+class ArrowItems(Leaf):
+    """The elements of an Arrow array, in however many chunks."""
+
+    def __init__(self, array: Any) -> None:
+        import pyarrow as pa
+
+        self.chunks = pa.chunked_array(array)
+
+    def difference(self, other: ArrowItems, path: str) -> str | None:
+        """Return the first element that differs; floats by their bits."""
+        if len(self.chunks) == len(other.chunks) and _is_same_arrow(self.chunks, other.chunks):
+            return None
+        return difference(self.items(), other.items(), path)
+
+    def items(self) -> list[Any]:
+        """Return the elements as Python's: times as counts."""
+        return [_arrow_item(scalar) for chunk in self.chunks.chunks for scalar in chunk]
+
+    def describe(self) -> Any:
+        """Return the elements as JSON, or their digest."""
+        import json
+
+        return digest(json.dumps(describe(self.items())).encode())
+
+
+def _is_same_arrow(expected: Any, actual: Any) -> bool:
+    """Return True if they are surely the same; within lists and the like, Arrow takes 0.0 for -0.0."""
+    import pyarrow as pa
+
+    if pa.types.is_floating(expected.type):
+        expected, actual = map(_float_bits, (expected, actual))
+    elif pa.types.is_nested(expected.type) or isinstance(expected.type, pa.BaseExtensionType):
+        return False
+    return bool(expected.equals(actual))
+
+
+def _float_bits(array: pa.ChunkedArray) -> Any:
+    import pyarrow as pa
+
+    bits = {16: pa.int16(), 32: pa.int32(), 64: pa.int64()}[array.type.bit_width]
+    return pa.chunked_array([chunk.view(bits) for chunk in array.chunks], bits)
+
+
+def _arrow_item(scalar: Any) -> Any:  # noqa: PLR0911 - one for each type
+    import pyarrow as pa
+
+    kind = scalar.type
+    if not scalar.is_valid:
+        return None
+    if isinstance(kind, pa.BaseExtensionType):
+        return _arrow_item(scalar.value)
+    if pa.types.is_dictionary(kind):
+        return [_arrow_item(scalar.value), scalar.index.as_py() if kind.ordered else None]
+    if pa.types.is_map(kind) or (hasattr(scalar, "values") and not pa.types.is_struct(kind)):
+        return [_arrow_item(item) for item in scalar.values]  # noqa: PD011 - of Arrow
+    if pa.types.is_struct(kind):
+        return [_arrow_item(scalar[place]) for place in range(kind.num_fields)]
+    if pa.types.is_union(kind):
+        return [scalar.type_code, _arrow_item(scalar.value)]
+    if pa.types.is_floating(kind):
+        return float(scalar.as_py())
+    if pa.types.is_temporal(kind) and hasattr(scalar, "value") and not pa.types.is_interval(kind):
+        return scalar.value
+    return scalar.as_py()
+
+
+def _arrow_type(kind: Any) -> Parts:
+    import pyarrow as pa
+
+    has_fields = pa.types.is_nested(kind) and not pa.types.is_run_end_encoded(kind)
+    fields = [kind.field(place) for place in range(kind.num_fields)] if has_fields else []
+    return [(".id", kind.id), *((f".{name}", _parameter(kind, name)) for name in _TYPE_PARAMETERS), (".fields", fields)]
+
+
+def _parameter(kind: Any, name: str) -> Any:
+    try:
+        return getattr(kind, name, None)
+    except ValueError:  # the width of what has none
+        return None
+
+
+def _arrow_metadata(owner: Any) -> Parts:
+    return [(".metadata", dict(owner.metadata) if owner.metadata else None)]
+
+
+def _arrow_table(table: Any) -> Iterator[tuple[str, Any]]:
+    yield from attributes("num_rows", "schema")(table)
+    yield from ((f"[{name!r}]", ArrowItems(table.column(at))) for at, name in enumerate(table.schema.names))
+
+
+def _polars_series(series: Any) -> Parts:
+    has_wide = "Int128" in str(series.dtype)  # which Arrow has not, and which holds integers alone
+    items = (
+        series.to_list() if has_wide else ArrowItems(series.alias("").to_arrow())
+    )  # a NUL in a name ends the process
+    return [*attributes("name", "dtype")(series), ("", items)]
+
+
+def _polars_dtype(dtype: Any) -> Parts:
+    names = ("time_unit", "time_zone", "precision", "scale", "shape", "inner", "fields")
+    parts = {f".{name}": getattr(dtype, name, None) for name in names}
+    categories: Any = getattr(dtype, "categories", None)  # a Series of an Enum; of a Categorical, since 1.32
+    if hasattr(categories, "namespace"):
+        categories = [categories.name(), categories.namespace(), str(categories.physical())]
+    return [*parts.items(), (".categories", categories)]
+
+
+PARTS |= {
+    "pyarrow.DataType": _arrow_type,
+    "pyarrow.Field": lambda field: [*attributes("name", "nullable", "type")(field), *_arrow_metadata(field)],
+    "pyarrow.Schema": lambda schema: [("", list(schema)), *_arrow_metadata(schema)],
+    "pyarrow.Table": _arrow_table,
+    "pyarrow.RecordBatch": _arrow_table,
+    "pyarrow.RecordBatchReader": lambda reader: [("", reader.read_all())],
+    "pyarrow.Array": lambda array: [(".type", array.type), ("", ArrowItems(array))],
+    "pyarrow.ChunkedArray": lambda array: [(".type", array.type), ("", ArrowItems(array))],
+    "pyarrow.Scalar": lambda scalar: [(".type", scalar.type), ("", _arrow_item(scalar))],
+    "pyarrow.MonthDayNano": lambda value: [("", list(value))],
+    "polars.DataFrame": lambda frame: [
+        (".shape", frame.shape),
+        *((f"[{column.name!r}]", column) for column in frame.get_columns()),
+    ],
+    "polars.Series": _polars_series,
+    "polars.DataType": _polars_dtype,
+    "polars.Field": attributes("name", "dtype"),
+}
+
+# -- SciPy, xarray, geometries -------------------------------------------------------------------------------
+
+
+def _sparse(array: Any) -> Iterator[tuple[str, Any]]:
+    yield from attributes("shape", "dtype", "maxprint")(array)
+    parts = {"lil": ("rows", "data"), "dok": ("_dict",)}
+    for name in parts.get(array.format, ("data", "indices", "indptr", "coords", "offsets")):
+        yield f".{name}", getattr(array, name, None)
+    for name in ("_has_sorted_indices", "_has_canonical_format", "has_canonical_format"):
+        yield f".{name}", vars(array).get(name)
+
+
+def _labelled(*names: str) -> TakeApart:
+    def take_apart(owner: Any) -> Parts:
+        indexes = list(owner._indexes.values())  # noqa: SLF001
+        shared = [[other is index for other in indexes] for index in indexes]
+        return [*attributes(*names, "_indexes")(owner), ("._indexes", shared)]
+
+    return take_apart
+
+
+def _data_tree(tree: Any) -> Parts:
+    return [(".name", tree.name), *((node.path, node.to_dataset(inherit=False)) for node in tree.subtree)]
+
+
+def _geometry(geometry: Any) -> Iterator[tuple[str, Any]]:
+    """Take a geometry apart down to its coordinates; ``==`` takes 0.0 for -0.0."""
+    import shapely
+
+    facts = [geometry.has_z, bool(shapely.has_m(geometry)), int(shapely.get_srid(geometry))]
+    yield ".has_z, has_m, srid", facts
+    if hasattr(geometry, "geoms"):
+        yield ".geoms", list(geometry.geoms)
+    elif hasattr(geometry, "exterior"):
+        yield ".rings", [geometry.exterior, *geometry.interiors]
+    else:
+        yield ".coords", Elements(shapely.get_coordinates(geometry, include_z=facts[0], include_m=facts[1]))
+
+
+PARTS |= {
+    "scipy._spbase": _sparse,
+    "xarray.Variable": attributes("dims", "shape", "dtype", "attrs", "encoding", "_data"),
+    "xarray.PandasIndexingAdapter": lambda data: [
+        (f".{name}", getattr(data, name, None)) for name in ("array", "dtype", "level")
+    ],
+    "xarray.PandasExtensionArray": attributes("array"),
+    "xarray.PandasIndex": attributes("dim", "index", "coord_dtype"),
+    "xarray.PandasMultiIndex": attributes("dim", "index", "level_coords_dtype"),
+    "xarray.DataArray": _labelled("name", "variable", "_coords"),
+    "xarray.Dataset": _labelled("attrs", "encoding", "_variables", "_coord_names"),
+    "xarray.DataTree": _data_tree,
+    "shapely.Geometry": _geometry,
+    "pyproj.CRS": lambda crs: [(".srs", crs.srs), (".to_json()", crs.to_json())],
+}
