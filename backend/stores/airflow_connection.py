@@ -19,8 +19,8 @@ def find_connection(connection_id: str, url: str) -> Any:
     """Return the connection of this id.
 
     Raises:
-        SettingsError: there is none.
-        StoreError: it cannot be read.
+        SettingsError: no connection has this id.
+        StoreError: the secrets backend fails.
     """
     try:
         return connection(connection_id)

@@ -48,7 +48,7 @@ def abort_upload(bucket: Bucket, timeout: float, path: str) -> bool:
     """Abort an upload, and return whether it was there.
 
     Raises:
-        StoreError: it cannot be aborted.
+        StoreError: the server refuses.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
