@@ -15,7 +15,7 @@ import hypothesis
 import pytest
 import reaper
 from api_server import airflow, token  # noqa: F401 - fixtures for every test
-from places import PLACES, places  # noqa: F401 - fixtures for every test
+from locations import LOCATIONS, locations  # noqa: F401 - fixtures for every test
 from servers import azurite, fake_gcs, seaweedfs, valkey  # noqa: F401
 
 TESTS = Path(__file__).parent
@@ -68,7 +68,7 @@ def _is_slow(item: pytest.Item) -> bool:
     """Return whether a test stands in tests/system, or takes a server that starts slowly or a whole Airflow."""
     folder = item.path.relative_to(TESTS).parts[0]
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    stores = {found for found in parameters if isinstance(found, str) and found in PLACES}
+    stores = {found for found in parameters if isinstance(found, str) and found in LOCATIONS}
     takes_server = not stores <= FAST_STORES if stores else folder == "integration"
     return folder == "system" or takes_server
 

@@ -34,7 +34,7 @@ def open_store(url: str) -> Store:
     """Return the store at ``url``; nothing is read or written yet.
 
     Raises:
-        SettingsError: no store has the URL's scheme, its package cannot be imported, or the URL is malformed.
+        SettingsError: No store has the URL's scheme, its package cannot be imported, or the URL is malformed.
     """
     return _open(url, settings().store_timeout)
 
@@ -43,7 +43,7 @@ def with_ttl(url: str, ttl: int) -> str | None:
     """Return the URL of the same store with another time to live, or None if its blobs do not expire.
 
     Raises:
-        SettingsError: see :func:`open_store`.
+        SettingsError: See :func:`open_store`.
     """
     if not _store_class(url).accepts_ttl:
         return None

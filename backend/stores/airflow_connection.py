@@ -19,8 +19,8 @@ def find_connection(connection_id: str, url: str) -> Any:
     """Return the connection of this id.
 
     Raises:
-        SettingsError: no connection has this id.
-        StoreError: the secrets backend fails.
+        SettingsError: No connection has this id.
+        StoreError: The secrets backend fails.
     """
     try:
         return connection(connection_id)

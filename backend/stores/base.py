@@ -85,7 +85,7 @@ class Store(ABC):
         """Return the whole blob in **writable** memory that belongs to the caller.
 
         Raises:
-            BlobNotFoundError: there is no such blob.
+            BlobNotFoundError: There is no such blob.
         """
 
     def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> Sequence[memoryview]:
@@ -94,8 +94,8 @@ class Store(ABC):
         Without an override the whole blob is read.
 
         Raises:
-            BlobNotFoundError: there is no such blob.
-            StoreError: the blob ends before a range does.
+            BlobNotFoundError: There is no such blob.
+            StoreError: The blob ends before a range does.
         """
         memory = self.get(path)
         for start, stop in ranges:

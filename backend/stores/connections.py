@@ -69,8 +69,8 @@ class Bucket:
         """Return a client of obstore whose requests give up after ``timeout`` seconds.
 
         Raises:
-            SettingsError: the connection is missing or incomplete.
-            StoreError: the connection cannot be read.
+            SettingsError: The connection is missing or incomplete.
+            StoreError: The connection cannot be read.
         """
         from obstore import store
         from obstore.exceptions import BaseError
@@ -106,7 +106,7 @@ class Bucket:
         """Return what the connection says; nothing if there is none, so that the client looks at the environment.
 
         Raises:
-            SettingsError, StoreError: see :meth:`client`.
+            SettingsError, StoreError: See :meth:`client`.
         """
         return {"s3": _s3, "gs": _gcs, "abfs": _azure}[self.scheme](self._connection(), self)
 

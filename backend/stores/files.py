@@ -36,7 +36,7 @@ class FileStore(Store):
         timeout: not used; a folder has no requests.
 
     Raises:
-        SettingsError: the URL is not of this form.
+        SettingsError: The URL is not of this form.
     """
 
     def __init__(self, url: str, timeout: float = 0) -> None:

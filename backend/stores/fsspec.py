@@ -55,7 +55,7 @@ class FsspecStore(Store):
         timeout: not used; the connection may set the file system's own.
 
     Raises:
-        SettingsError: the URL is not of this form.
+        SettingsError: The URL is not of this form.
     """
 
     def __init__(self, url: str, timeout: float) -> None:

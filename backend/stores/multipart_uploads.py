@@ -48,7 +48,7 @@ def abort_upload(bucket: Bucket, timeout: float, path: str) -> bool:
     """Abort an upload, and return whether it was there.
 
     Raises:
-        StoreError: the server refuses.
+        StoreError: The server refuses.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 

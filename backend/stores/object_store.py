@@ -60,7 +60,7 @@ class ObjectStore(Store):
         timeout: seconds after which a request is given up, its retries included.
 
     Raises:
-        SettingsError: the URL is not of this form.
+        SettingsError: The URL is not of this form.
     """
 
     _process: ClassVar[int | None] = None

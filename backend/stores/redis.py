@@ -77,7 +77,7 @@ class RedisStore(Store):
         timeout: seconds after which a command that meets faults gives up.
 
     Raises:
-        SettingsError: the URL is not of this form.
+        SettingsError: The URL is not of this form.
     """
 
     accepts_ttl = True

@@ -56,7 +56,7 @@ class RedisClient:
         timeout: seconds after which a command that meets faults gives up.
 
     Raises:
-        SettingsError: the URL is not of this form.
+        SettingsError: The URL is not of this form.
     """
 
     def __init__(self, url: str, timeout: float) -> None:
@@ -83,7 +83,7 @@ class RedisClient:
         """Return the reply to a command; ``what`` begins the text of an error.
 
         Raises:
-            StoreError: the server cannot be reached, or refuses.
+            StoreError: The server cannot be reached, or refuses.
         """
         return self._retry(what, lambda: self.redis.execute_command(*command))
 
@@ -91,7 +91,7 @@ class RedisClient:
         """Return the replies to several commands, which the server runs together.
 
         Raises:
-            StoreError: see :meth:`call`.
+            StoreError: See :meth:`call`.
         """
         return self._retry(what, partial(self._send, commands, transaction=True))
 
@@ -99,7 +99,7 @@ class RedisClient:
         """Return the replies to several commands sent at once; that to a key of another type is an error.
 
         Raises:
-            StoreError: see :meth:`call`.
+            StoreError: See :meth:`call`.
         """
         return self._retry(what, partial(self._send, commands, transaction=False)) if commands else []
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import re
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import quote, unquote, urlsplit
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from servers import BUCKET
@@ -56,54 +52,29 @@ def _of_valkey(url: str, request: pytest.FixtureRequest) -> Unpublished:
 
 
 def _of_s3(url: str, request: pytest.FixtureRequest) -> Unpublished:
-    server: SimpleNamespace = request.getfixturevalue("seaweedfs")
+    client = s3_client(request.getfixturevalue("seaweedfs"))
     prefix = unquote(urlsplit(url).path).strip("/") + "/"
 
     def unpublished(listed: set[str]) -> set[str]:
         """The uploads in parts that were begun: what a lifecycle rule of the bucket aborts by their age."""
-        answer = _ask_s3(server, {"uploads": "", "prefix": prefix, "max-uploads": "1000"})
-        assert "<IsTruncated>true" not in answer
-        uploads = re.findall(r"<Upload>.*?</Upload>", answer, re.DOTALL)
-        left = set()
-        for upload in uploads:
-            key, begun = (re.search(f"<{name}>(.*?)</{name}>", upload) for name in ("Key", "Initiated"))
-            assert key is not None, upload
-            assert begun is not None, upload
-            age = datetime.now(UTC) - datetime.fromisoformat(begun[1])
+        answer = client.list_multipart_uploads(Bucket=BUCKET, Prefix=prefix, MaxUploads=1000)
+        assert not answer["IsTruncated"]
+        for upload in answer.get("Uploads", ()):
+            age = datetime.now(UTC) - upload["Initiated"]
             assert timedelta(seconds=-5) < age < timedelta(minutes=30)
-            left.add(key[1].removeprefix(prefix))
+        left = {upload["Key"].removeprefix(prefix) for upload in answer.get("Uploads", ())}
         assert not left & listed, "no blob is also an upload"
         return left
 
     return unpublished
 
 
-def _ask_s3(server: SimpleNamespace, query: dict[str, str]) -> str:
-    """What the server says of the bucket.
+def s3_client(server: SimpleNamespace) -> Any:
+    """A client of the server that shares no code with the stores."""
+    from botocore.session import Session
 
-    https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
-    """
-    host, now = urlsplit(server.endpoint).netloc, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    scope = f"{now[:8]}/us-east-1/s3/aws4_request"
-    search = "&".join(f"{quote(name, safe='')}={quote(text, safe='')}" for name, text in sorted(query.items()))
-    headers = {"host": host, "x-amz-content-sha256": hashlib.sha256(b"").hexdigest(), "x-amz-date": now}
-    lines = [f"{name}:{text}" for name, text in headers.items()]
-    names = ";".join(headers)
-    canonical = "\n".join(["GET", f"/{BUCKET}", search, *lines, "", names, headers["x-amz-content-sha256"]])
-    signed = "\n".join(["AWS4-HMAC-SHA256", now, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-    key = f"AWS4{server.secret}".encode()
-    for part in [*scope.split("/"), signed]:
-        key = hmac.digest(key, part.encode(), "sha256")
-    headers["Authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={server.key}/{scope}, SignedHeaders={names}, Signature={key.hex()}"
-    )
-    http = HTTPConnection(host, timeout=60)
-    http.request("GET", f"/{BUCKET}?{search}", headers=headers)
-    answer = http.getresponse()
-    text = answer.read().decode()
-    http.close()
-    assert answer.status == 200, text
-    return text
+    key = {"aws_access_key_id": server.key, "aws_secret_access_key": server.secret}
+    return Session().create_client("s3", endpoint_url=server.endpoint, region_name="us-east-1", **key)
 
 
 LEFTOVERS: dict[str, Callable[[str, pytest.FixtureRequest], Unpublished]] = {

@@ -20,7 +20,9 @@ import numpy as np
 import pytest
 import sqlalchemy
 from conftest import Backend
-from places import Places
+from leftovers import s3_client
+from locations import Locations
+from servers import BUCKET
 
 from airflow_xcom.backend import SettingsError, StoreError, cli
 from airflow_xcom.backend.commands import terminal
@@ -119,15 +121,10 @@ def _files(url: str, _: pytest.FixtureRequest) -> set[str]:
 
 
 def _objects(url: str, request: pytest.FixtureRequest) -> set[str]:
-    import re
-
-    from leftovers import _ask_s3
-
-    server = request.getfixturevalue("seaweedfs")
     prefix = unquote(urlsplit(url).path).strip("/") + "/"
-    answer = _ask_s3(server, {"list-type": "2", "prefix": prefix, "max-keys": "1000"})
-    assert "<IsTruncated>true" not in answer
-    return {key.removeprefix(prefix) for key in re.findall("<Key>(.*?)</Key>", answer)}
+    answer = s3_client(request.getfixturevalue("seaweedfs")).list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+    assert not answer["IsTruncated"]
+    return {entry["Key"].removeprefix(prefix) for entry in answer.get("Contents", ())}
 
 
 def _keys(url: str, request: pytest.FixtureRequest) -> set[str]:
@@ -148,9 +145,9 @@ CONTENTS: dict[str, Callable[[str, pytest.FixtureRequest], set[str]]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_exactly_the_orphans_go(
-    kind: str, backend: Backend, places: Places, metadata: Metadata, request: pytest.FixtureRequest
+    kind: str, backend: Backend, locations: Locations, metadata: Metadata, request: pytest.FixtureRequest
 ) -> None:
-    url = places.url(kind)
+    url = locations.url(kind)
     backend.options(path=url, threshold=0)
     for dag in ("flights", "Züge / 2"):
         for number in range(12):
@@ -163,7 +160,7 @@ def test_exactly_the_orphans_go(
     foreign = leave_something_foreign(kind, url)
     before = contents(kind, url, request)
     referenced = metadata.paths()
-    unfinished = places.unpublished(kind, url)({blob.path for blob in open_store(url).list()})
+    unfinished = locations.unpublished(kind, url)({blob.path for blob in open_store(url).list()})
 
     # In whole seconds on S3; and what Valkey is to drop by itself in an hour is as old as it can get then.
     dry = swept(metadata.rows, apply=False, grace=-4000)
@@ -172,7 +169,7 @@ def test_exactly_the_orphans_go(
 
     after = contents(kind, url, request)
     assert {path.partition("#")[0] for path in after - foreign} == referenced
-    assert places.unpublished(kind, url)({blob.path for blob in open_store(url).list()}) <= foreign
+    assert locations.unpublished(kind, url)({blob.path for blob in open_store(url).list()}) <= foreign
     found = report.stores["default"]
     assert found.orphans == dry.stores["default"].orphans == found.deleted
     assert found.orphans.count == 1 + 2 + 4 + len(unfinished)

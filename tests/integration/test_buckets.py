@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from places import Places, service_account
+from locations import Locations, service_account
 from proxy import Fault, Proxy
 
 from airflow_xcom.backend import SettingsError, StoreDeniedError, StoreError
@@ -176,12 +176,12 @@ def test_azure(monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], expected
 
 
 def test_a_shared_access_signature_is_not_in_errors(
-    places: Places, azurite: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    locations: Locations, azurite: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is part of every address, which the client's errors quote."""
     with Proxy(azurite.endpoint, lambda *_: Fault(status=403)) as proxy:
         token = "sv=2021-12-02&sig=c2lnbmF0dXJl&sp=rw"
-        places.url("abfs", endpoint=proxy.url)
+        locations.url("abfs", endpoint=proxy.url)
         connect(monkeypatch, conn_type="wasb", host=proxy.url, login=azurite.account, extra={"sas_token": token})
         with pytest.raises(StoreDeniedError) as caught:
             open_store("abfs://tests@xcom/sas").get("a")
@@ -223,29 +223,31 @@ def test_without_the_client_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_without_botocore_a_rule_of_the_bucket_is_named(
-    places: Places, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    locations: Locations, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = open_store(places.url("s3"))
+    store = open_store(locations.url("s3"))
     store.put("a", [b"x"])
     monkeypatch.setitem(sys.modules, "botocore.exceptions", None)
     assert [blob.path for blob in store.scan()] == ["a"]
     assert "botocore is not installed; give the bucket a lifecycle rule with AbortIncompleteMultipart" in caplog.text
 
 
-def test_uploads_that_may_not_be_listed_are_told_and_left(places: Places, caplog: pytest.LogCaptureFixture) -> None:
-    store = open_store(places.url("s3"))
+def test_uploads_that_may_not_be_listed_are_told_and_left(
+    locations: Locations, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = open_store(locations.url("s3"))
     store.put("a", [b"x"])
-    bucket = Bucket.parse(places.url("s3", login="AKIDNOBODY"))
+    bucket = Bucket.parse(locations.url("s3", login="AKIDNOBODY"))
     assert list(list_uploads(bucket, 10)) == []
     assert "does not list unfinished uploads: InvalidAccessKeyId; give" in caplog.text
     with pytest.raises(StoreError, match="cannot abort an unfinished upload: InvalidAccessKeyId"):
         abort_upload(bucket, 10, "a#b")
-    assert abort_upload(Bucket.parse(places.url("s3")), 10, "a#b") is False
+    assert abort_upload(Bucket.parse(locations.url("s3")), 10, "a#b") is False
 
 
-def test_a_forked_process_is_told_rather_than_left_waiting(places: Places) -> None:
+def test_a_forked_process_is_told_rather_than_left_waiting(locations: Locations) -> None:
     """The threads of the client are the parent's; a child that asks them waits for ever."""
-    url = places.url("s3")
+    url = locations.url("s3")
     code = f"""
         import os
         from airflow_xcom.backend import StoreError
@@ -267,8 +269,8 @@ def test_a_forked_process_is_told_rather_than_left_waiting(places: Places) -> No
     assert done.returncode == 7
 
 
-def test_a_process_that_was_forked_before_may_use_a_store(places: Places) -> None:
-    url = places.url("s3")
+def test_a_process_that_was_forked_before_may_use_a_store(locations: Locations) -> None:
+    url = locations.url("s3")
     code = f"""
         import os
         from airflow_xcom.backend.stores import open_store

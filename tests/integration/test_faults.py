@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Backend
-from places import PLACES, Places
+from locations import LOCATIONS, Locations
 from proxy import Fault, Proxy
 from redis_proxy import RedisProxy
 
@@ -25,20 +25,20 @@ from airflow_xcom.backend.stores.base import BlobNotFoundError, Store
 
 SMALL = random.Random(1).randbytes(100_000)
 LARGE = random.Random(2).randbytes(20_000_001)
-KINDS = [kind for kind in PLACES if kind != "file"]
+KINDS = [kind for kind in LOCATIONS if kind != "file"]
 
 Between = Callable[[str], tuple[Proxy | RedisProxy, Store]]
 
 
 @pytest.fixture
-def between(places: Places) -> Iterator[Between]:
+def between(locations: Locations) -> Iterator[Between]:
     """A store of a kind, with a proxy between it and its server."""
     proxies: list[Proxy | RedisProxy] = []
 
     def make(kind: str) -> tuple[Proxy | RedisProxy, Store]:
-        proxy = (RedisProxy if kind == "redis" else Proxy)(places.endpoint(kind)).__enter__()
+        proxy = (RedisProxy if kind == "redis" else Proxy)(locations.endpoint(kind)).__enter__()
         proxies.append(proxy)
-        return proxy, open_store(places.url(kind, endpoint=proxy.url))
+        return proxy, open_store(locations.url(kind, endpoint=proxy.url))
 
     yield make
     for proxy in proxies:
@@ -238,12 +238,12 @@ def test_a_range_takes_its_bytes_only(kind: str, between: Between) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_credentials_are_in_no_row_log_error_or_repr(
-    kind: str, between: Between, places: Places, backend: Backend, caplog: pytest.LogCaptureFixture
+    kind: str, between: Between, locations: Locations, backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Even where a server's answer quotes them."""
     caplog.set_level(logging.DEBUG)
     proxy, store = between(kind)
-    secrets = places.secrets(kind)
+    secrets = locations.secrets(kind)
     assert all(len(secret) > 8 for secret in secrets)
     backend.options(path=store.url, threshold=0)
     row = backend.push(np.arange(3))

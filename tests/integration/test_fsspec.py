@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from places import Places
+from locations import Locations
 from sftp_server import PASSWORD, sftp  # noqa: F401 - a fixture
 
 from airflow_xcom.backend import SettingsError, StoreDeniedError, StoreError, StoreUnreachableError
@@ -58,7 +58,7 @@ def test_paths_are_no_patterns(store: FsspecStore) -> None:
 
 
 def test_a_store_says_once_what_it_does_not_promise(
-    store: FsspecStore, places: Places, caplog: pytest.LogCaptureFixture
+    store: FsspecStore, locations: Locations, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
         store.put("a", [b"1"])
@@ -66,7 +66,9 @@ def test_a_store_says_once_what_it_does_not_promise(
     assert caplog.text.count("is reached through fsspec: ") == 1
     assert "blobs are lost when the process ends" in caplog.text
     assert any("by a copy" in limit for limit in store.limits)
-    assert not any("by a copy" in limit for kind in ("local", "sftp") for limit in open_store(places.url(kind)).limits)
+    assert not any(
+        "by a copy" in limit for kind in ("local", "sftp") for limit in open_store(locations.url(kind)).limits
+    )
     assert open_store("file:///tmp").limits == ()
 
 
@@ -99,22 +101,22 @@ def test_a_connection_of_a_scheme_without_a_provider(monkeypatch: pytest.MonkeyP
         open_store("memory://tests@x").get("a")
 
 
-def test_a_wrong_password_is_not_shown(places: Places) -> None:
+def test_a_wrong_password_is_not_shown(locations: Locations) -> None:
     wrong = f"{PASSWORD}-but-wrong"
-    store = open_store(places.url("sftp", password=wrong))
+    store = open_store(locations.url("sftp", password=wrong))
     for act in (lambda: store.get("a"), lambda: store.put("a", [b"x"]), lambda: list(store.list())):
         with pytest.raises(StoreDeniedError, match="check the Airflow connection 'tests'") as caught:
             act()
         assert wrong not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_server_that_is_not_there(places: Places) -> None:
+def test_a_server_that_is_not_there(locations: Locations) -> None:
     with pytest.raises(StoreUnreachableError, match="check the Airflow connection 'tests'"):
-        open_store(places.url("sftp", port=9)).get("a")
+        open_store(locations.url("sftp", port=9)).get("a")
 
 
-def test_a_folder_that_is_not_writable_is_told(places: Places, sftp: SimpleNamespace) -> None:  # noqa: F811
-    url = places.url("sftp")
+def test_a_folder_that_is_not_writable_is_told(locations: Locations, sftp: SimpleNamespace) -> None:  # noqa: F811
+    url = locations.url("sftp")
     (sftp.folder / url.rpartition("/")[2]).write_text("a file where the folder should be")
     with pytest.raises(StoreError, match="cannot write"):
         open_store(url).put("a/b", [b"x"])

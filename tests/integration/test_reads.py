@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import COORDINATE, Backend
-from places import Places
+from locations import Locations
 from proxy import Fault, Proxy
 
 from airflow_xcom.backend import MissingPayloadError, pull_table
@@ -24,10 +24,10 @@ DELAY = 0.005
 
 
 @pytest.fixture
-def between(places: Places, backend: Backend) -> Iterator[Proxy]:
+def between(locations: Locations, backend: Backend) -> Iterator[Proxy]:
     """A proxy in front of S3, where everything is offloaded to."""
-    with Proxy(places.endpoint("s3")) as proxy:
-        backend.options(path=places.url("s3", endpoint=proxy.url), threshold=0)
+    with Proxy(locations.endpoint("s3")) as proxy:
+        backend.options(path=locations.url("s3", endpoint=proxy.url), threshold=0)
         yield proxy
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import Backend
-from places import FSSPEC, PLACES, Places
+from locations import FSSPEC, LOCATIONS, Locations
 from sftp_server import sftp  # noqa: F401 - a fixture
 
 from airflow_xcom.backend import (
@@ -38,17 +38,17 @@ from airflow_xcom.backend.testing.store_suite import PATH, TEXTS
 from airflow_xcom.codecs.testing import difference
 
 
-@pytest.fixture(params=[*PLACES, *FSSPEC])
+@pytest.fixture(params=[*LOCATIONS, *FSSPEC])
 def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 @pytest.fixture
-def store(kind: str, places: Places) -> Store:
-    return open_store(places.url(kind))
+def store(kind: str, locations: Locations) -> Store:
+    return open_store(locations.url(kind))
 
 
-@pytest.fixture(params=[kind for kind in PLACES if kind != "file"])
+@pytest.fixture(params=[kind for kind in LOCATIONS if kind != "file"])
 def remote(request: pytest.FixtureRequest) -> str:
     """A kind of store that a server keeps."""
     return request.param
@@ -77,7 +77,7 @@ def test_any_coordinate_gives_a_path_of_ascii(backend: Backend) -> None:
     assert unique_path(Coordinate("d"), ".x") != unique_path(Coordinate("d"), ".x")
 
 
-def test_a_large_blob_is_never_in_memory_twice(places: Places) -> None:
+def test_a_large_blob_is_never_in_memory_twice(locations: Locations) -> None:
     """What is on its way, in either direction, is bounded, however large the blob is."""
     code = f"""
         from pathlib import Path
@@ -87,7 +87,7 @@ def test_a_large_blob_is_never_in_memory_twice(places: Places) -> None:
             lines = Path("/proc/self/status").read_text().splitlines()
             return next(int(line.split()[1]) for line in lines if line.startswith(name)) >> 10
 
-        store = open_store({places.url("s3")!r})
+        store = open_store({locations.url("s3")!r})
         store.put("warm", [b"x"])
         store.get("warm")
         chunks = [bytes(1 << 20)] * 200
@@ -171,10 +171,10 @@ def every_request(store: Store) -> list[Callable[[], Any]]:
     ]
 
 
-def test_a_server_that_is_not_there(remote: str, places: Places, backend: Backend) -> None:
+def test_a_server_that_is_not_there(remote: str, locations: Locations, backend: Backend) -> None:
     backend.options(store_timeout=2)
     nowhere = {"abfs": "http://127.0.0.1:9/devstoreaccount1", "redis": "redis://127.0.0.1:9"}
-    store = open_store(places.url(remote, endpoint=nowhere.get(remote, "http://127.0.0.1:9")))
+    store = open_store(locations.url(remote, endpoint=nowhere.get(remote, "http://127.0.0.1:9")))
     for request in every_request(store):
         began = time.monotonic()
         with pytest.raises(
@@ -196,23 +196,23 @@ def test_a_server_that_is_not_there(remote: str, places: Places, backend: Backen
         ("redis", {"login": "nobody"}),
     ],
 )
-def test_wrong_credentials(kind: str, changes: dict[str, str], places: Places) -> None:
-    store = open_store(places.url(kind, **changes))
+def test_wrong_credentials(kind: str, changes: dict[str, str], locations: Locations) -> None:
+    store = open_store(locations.url(kind, **changes))
     for request in every_request(store):
         with pytest.raises(StoreDeniedError, match="check the credentials in the Airflow connection 'tests'"):
             request()
 
 
-def test_credentials_that_may_not_write(places: Places, seaweedfs: SimpleNamespace) -> None:
-    store = open_store(places.url("s3", login=seaweedfs.reader))
+def test_credentials_that_may_not_write(locations: Locations, seaweedfs: SimpleNamespace) -> None:
+    store = open_store(locations.url("s3", login=seaweedfs.reader))
     assert list(store.list()) == []
     for request in every_request(store)[:2]:
         with pytest.raises(StoreDeniedError, match="AccessDenied"):
             request()
 
 
-def test_a_bucket_that_is_not_there(remote: str, places: Places) -> None:
-    store = open_store(places.url(remote, bucket="no-such-bucket"))
+def test_a_bucket_that_is_not_there(remote: str, locations: Locations) -> None:
+    store = open_store(locations.url(remote, bucket="no-such-bucket"))
     write, write_parts, read, read_range, _, listing = every_request(store)
     for request in (write, write_parts, read, read_range, listing):
         with pytest.raises(StoreNotFoundError, match="create the bucket|correct the number of the database"):
@@ -226,8 +226,8 @@ def test_a_connection_that_is_not_there(url: str) -> None:
             request()
 
 
-def test_frames_through_the_backend(kind: str, places: Places, backend: Backend) -> None:
-    backend.options(path=places.url(kind), threshold=0)
+def test_frames_through_the_backend(kind: str, locations: Locations, backend: Backend) -> None:
+    backend.options(path=locations.url(kind), threshold=0)
     frame = pd.DataFrame({"a": np.arange(2_000_000), "b": pd.Categorical(["x", "y"] * 1_000_000)})
     for value in (frame, {"frames": [frame.head(), frame.tail()], "of": (1, 2)}, np.zeros((3, 4))):
         row = json.loads(json.dumps(backend.push(value)))

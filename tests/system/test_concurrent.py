@@ -13,7 +13,7 @@ import pusher
 import pytest
 from conftest import Backend
 from leftovers import LEFTOVERS
-from places import Places
+from locations import Locations
 
 from airflow_xcom.backend.stores import open_store
 
@@ -23,8 +23,8 @@ PUSHES = 1000  # of each writer
 
 
 @pytest.mark.parametrize("kind", LEFTOVERS)
-def test_readers_see_whole_values_only(kind: str, backend: Backend, places: Places, tmp_path: Path) -> None:
-    url = places.url(kind)
+def test_readers_see_whole_values_only(kind: str, backend: Backend, locations: Locations, tmp_path: Path) -> None:
+    url = locations.url(kind)
     backend.options(path=url, threshold=0)
     database = str(tmp_path / "rows.db")
     pusher.connect(database).close()
@@ -40,7 +40,7 @@ def test_readers_see_whole_values_only(kind: str, backend: Backend, places: Plac
     assert read(database) in {(index + 1) * PUSHES - 1 for index in range(WRITERS)}, "in the end it is a last one"
     listed = {blob.path for blob in open_store(url).list()}
     assert len(listed) == WRITERS * PUSHES, "no write took another's place"
-    assert places.unpublished(kind, url)(listed) == set()
+    assert locations.unpublished(kind, url)(listed) == set()
 
 
 def start_writer(database: str, first: int) -> subprocess.Popen[bytes]:

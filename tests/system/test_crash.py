@@ -21,7 +21,7 @@ import pusher
 import pytest
 from conftest import Backend
 from leftovers import LEFTOVERS, Unpublished
-from places import Places
+from locations import Locations
 
 from airflow_xcom.backend.envelope import Envelope
 from airflow_xcom.backend.stores import open_store
@@ -73,8 +73,8 @@ def pushes(folder: Path) -> Iterator[Pushes]:
 
 
 @pytest.mark.parametrize("kind", LEFTOVERS)
-def test_a_push_may_be_killed_at_any_point(kind: str, backend: Backend, places: Places, tmp_path: Path) -> None:
-    url = places.url(kind)
+def test_a_push_may_be_killed_at_any_point(kind: str, backend: Backend, locations: Locations, tmp_path: Path) -> None:
+    url = locations.url(kind)
     backend.options(path=url, threshold=0)
     with pushes(tmp_path) as running:
         took = [push_whole(running, number) for number in range(WHOLE)]
@@ -90,7 +90,7 @@ def test_a_push_may_be_killed_at_any_point(kind: str, backend: Backend, places: 
     rows = read_rows(tmp_path)
     committed = {str(number) for number in range(ATTEMPTS) if running.progress(number) == pusher.COMMITTED}
     assert committed <= set(rows)
-    left = assert_all_is_well(url, rows, places.unpublished(kind, url))
+    left = assert_all_is_well(url, rows, locations.unpublished(kind, url))
     print(f"{kind}: {len(rows)} rows, and {len(left)} parts of blobs left over")  # noqa: T201
     assert left, "some were killed while a blob was not whole"
 

@@ -1,4 +1,4 @@
-"""Where each store keeps its blobs in the tests: a URL of its own, and the Airflow connection that it names."""
+"""The URL of each store in the tests, and the Airflow connection that it names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from leftovers import LEFTOVERS, Unpublished
 from servers import BUCKET
 
 Connection = dict[str, Any]
-Place = Callable[[pytest.FixtureRequest], tuple[str, Connection]]
+Location = Callable[[pytest.FixtureRequest], tuple[str, Connection]]
 
 
 def _file(request: pytest.FixtureRequest) -> tuple[str, Connection]:
@@ -72,10 +72,10 @@ def _sftp(request: pytest.FixtureRequest) -> tuple[str, Connection]:
     return "sftp://tests@/{prefix}", {"conn_type": "sftp", **fields, "extra": {"no_host_key_check": True}}
 
 
-PLACES: dict[str, Place] = {"file": _file, "s3": _s3, "gs": _gs, "abfs": _abfs, "redis": _redis}
-FSSPEC: dict[str, Place] = {"memory": _memory, "local": _local, "sftp": _sftp}
+LOCATIONS: dict[str, Location] = {"file": _file, "s3": _s3, "gs": _gs, "abfs": _abfs, "redis": _redis}
+FSSPEC: dict[str, Location] = {"memory": _memory, "local": _local, "sftp": _sftp}
 SERVERS = {"s3": "seaweedfs", "gs": "fake_gcs", "abfs": "azurite", "redis": "valkey"}
-NOWHERE = {"schema": "99"}  # a database of Valkey that is not there
+MISSING_DATABASE = {"schema": "99"}  # a database of Valkey that is not there
 
 
 @cache
@@ -96,7 +96,7 @@ def service_account() -> dict[str, str]:
     }
 
 
-class Places:
+class Locations:
     """Makes stores, each below a prefix that nothing else uses."""
 
     def __init__(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,13 +105,13 @@ class Places:
 
     def url(self, kind: str, *, bucket: str = BUCKET, endpoint: str = "", **changes: Any) -> str:
         """The URL of a store of this kind, and its connection in the environment; ``changes`` are to the connection."""
-        url, connection = {**PLACES, **FSSPEC}[kind](self._request)
+        url, connection = {**LOCATIONS, **FSSPEC}[kind](self._request)
         if not connection:
             return url
         if endpoint:
             changes |= _at(kind, endpoint)
         if kind == "redis" and bucket != BUCKET:
-            changes |= NOWHERE
+            changes |= MISSING_DATABASE
         extra = {**connection.get("extra", {}), **changes.pop("extra", {})}
         text = json.dumps({**connection, **changes, "extra": extra})
         self._monkeypatch.setenv("AIRFLOW_CONN_TESTS", text)
@@ -130,7 +130,7 @@ class Places:
         """What of a connection nobody may see."""
         if kind == "gs":
             return [service_account()["private_key"], service_account()["private_key"].splitlines()[3]]
-        _, connection = PLACES[kind](self._request)
+        _, connection = LOCATIONS[kind](self._request)
         return [connection["password"], *([connection["login"]] if kind == "s3" else [])]
 
 
@@ -144,5 +144,5 @@ def _at(kind: str, endpoint: str) -> Connection:
 
 
 @pytest.fixture
-def places(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Places:
-    return Places(request, monkeypatch)
+def locations(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Locations:
+    return Locations(request, monkeypatch)
