@@ -1,6 +1,6 @@
-"""Memory as frames of LZ4 or Zstandard and back, and whether that is worth it.
+"""Compress memory to frames of LZ4 or Zstandard if that is worth it, and decompress them.
 
-What is compressed is a sequence of frames of one algorithm, as ``lz4 -d`` and ``zstd -d`` read it: the LZ4 frame format
+Compressed memory is a sequence of frames of one algorithm, which ``lz4 -d`` and ``zstd -d`` read: the LZ4 frame format
 (https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md) or Zstandard (RFC 8878).
 """
 
@@ -27,35 +27,35 @@ __all__ = [
     "decompress",
 ]
 
-# What a payload may become when it is decompressed: so many bytes, or so many times its own.  LZ4 cannot make more than
-# 255 bytes of one; where Zstandard does (a constant column of 64 MiB takes 6 KiB), whoever writes takes LZ4, or adds
-# zeros to an Arrow file.
+# How large a payload may become when it is decompressed: in bytes, or in multiples of its own size.  LZ4 reaches 255 at
+# most; where Zstandard would reach more (a constant column of 64 MiB takes 6 KiB), the writer takes LZ4, or adds zeros
+# to an Arrow file.
 ALWAYS_ALLOWED, LARGEST_RATIO = 64 << 20, 256
 
-_SMALL = 4096  # bytes; below this nothing is gained
-_ALONE = 1 << 18  # bytes from which a buffer has a choice of its own
+_SMALL = 4096  # bytes; compressing less gains nothing
+_ALONE = 1 << 18  # bytes; the compression of larger buffers is chosen for each
 _PIECE = 1 << 20  # bytes; smaller chunks are joined to one frame, larger ones are compressed where they are
-_WORTH = 0.9  # of the size: what shrinks less stays as it is, and is read in place
+_WORTH = 0.9  # of the size; what shrinks less is not compressed, and is read in place
 
-# What "auto" looks at; to what part of the size it must shrink, and what then compresses it: in a local folder, over a
-# network.
-_SAMPLES, _SAMPLE = 8, 16 << 10  # how many, and bytes of each, at most
-_SAMPLED = 32  # bytes of which one is looked at, at least
+# The samples of "auto"; then the part of the size to which they must shrink, and the two compressions to choose from:
+# in a local folder, and over a network.
+_SAMPLES, _SAMPLE = 8, 16 << 10  # at most: how many, and bytes of each
+_SAMPLED = 32  # at least: bytes for each sampled byte
 _NEAR = 0.7, Compression("lz4"), Compression("zstd", 1)
 _FAR = 0.9, Compression("zstd", 1), Compression("zstd", 3)
-_BETTER = 0.9  # of what the faster algorithm makes of it: then the slower one is taken
+_BETTER = 0.9  # of the size that the faster one reaches; if the slower one reaches less, take it
 
 
 class Frames(NamedTuple):
     """Compressed memory."""
 
     algorithm: str
-    size: int  # before
+    size: int  # before compression
     chunks: list[bytes]
 
     @property
     def stored(self) -> int:
-        """The bytes that it takes."""
+        """Return the bytes after compression."""
         return sum(map(len, self.chunks))
 
 
@@ -67,7 +67,7 @@ def check_inflation(inflated: int, stored: int) -> None:
         stored: the bytes that it has.
 
     Raises:
-        CorruptPayloadError: ``inflated`` is too many for ``stored``.
+        CorruptPayloadError: ``inflated`` exceeds the bound for ``stored``.
     """
     if inflated > max(ALWAYS_ALLOWED, LARGEST_RATIO * stored):
         msg = (
@@ -78,7 +78,7 @@ def check_inflation(inflated: int, stored: int) -> None:
 
 
 def codec_of(compression: Compression) -> Any:
-    """Arrow's codec for an algorithm and level, or None."""
+    """Return Arrow's codec for an algorithm and level; None if there is nothing to compress with."""
     if compression.algorithm not in ALGORITHMS:
         return None
     import pyarrow as pa
@@ -87,7 +87,7 @@ def codec_of(compression: Compression) -> Any:
 
 
 def choose(chunks: Sequence[Any], compression: Compression) -> Compression:
-    """What to compress memory with: what was asked for, or, for ``auto``, what suits a few samples of it."""
+    """Return the compression of memory: the given one or, for ``auto``, the best for a few samples of the memory."""
     if compression.algorithm != "auto":
         return compression
     samples = b"".join(_samples(chunks))
@@ -101,7 +101,7 @@ def choose(chunks: Sequence[Any], compression: Compression) -> Compression:
 
 
 def _samples(chunks: Sequence[Any]) -> Iterator[memoryview]:
-    """Parts of some chunks, at even distances."""
+    """Yield parts of the chunks at even distances."""
     distance = max(sum(map(len, chunks)) // _SAMPLES, 1)
     length = min(max(distance // _SAMPLED, 512), _SAMPLE)
     due = position = 0
@@ -114,9 +114,9 @@ def _samples(chunks: Sequence[Any]) -> Iterator[memoryview]:
 
 
 def compress_all(buffers: Sequence[Sequence[Any]], compression: Compression) -> list[Frames | None]:
-    """Several buffers, each in one or more chunks, compressed; None for those that are to stay as they are.
+    """Compress buffers, each in one or more chunks; return None for those that should stay as they are.
 
-    For ``auto``, the small ones are looked at together: a look at each would cost more than to write it.
+    For ``auto``, small buffers are sampled together: sampling each would take longer than writing it.
     """
     is_small = [sum(map(len, chunks)) < _ALONE for chunks in buffers]
     together = [chunk for chunks, small in zip(buffers, is_small, strict=True) if small for chunk in chunks]
@@ -126,7 +126,7 @@ def compress_all(buffers: Sequence[Sequence[Any]], compression: Compression) -> 
 
 
 def compress(chunks: Sequence[Any], compression: Compression) -> Frames | None:
-    """Memory in one or more chunks, compressed; None if it is to stay as it is."""
+    """Compress memory in one or more chunks; return None if it should stay as it is."""
     size = sum(map(len, chunks))
     compression = choose(chunks, compression) if size >= _SMALL else NO_COMPRESSION
     codec = codec_of(compression)
@@ -139,7 +139,7 @@ def compress(chunks: Sequence[Any], compression: Compression) -> Frames | None:
 
 
 def _pieces(chunks: Sequence[Any]) -> Iterator[Any]:
-    """Chunks, the small ones joined."""
+    """Yield the chunks, with small ones joined."""
     small: list[Any] = []
     for chunk in chunks:
         if len(chunk) < _PIECE:
@@ -154,10 +154,10 @@ def _pieces(chunks: Sequence[Any]) -> Iterator[Any]:
 
 
 def decompress(frames: memoryview, algorithm: str, size: int) -> memoryview:
-    """The ``size`` bytes that were compressed, in writable memory.
+    """Return the ``size`` bytes that were compressed, in writable memory.
 
     Raises:
-        ValueError, OSError: they are not so many, or damaged.
+        ValueError, OSError: The frames are damaged, or become more or fewer bytes.
     """
     import pyarrow as pa
 
@@ -165,7 +165,7 @@ def decompress(frames: memoryview, algorithm: str, size: int) -> memoryview:
         msg = f"there is no compression {algorithm!r}"
         raise ValueError(msg)
     memory = memoryview(pa.allocate_buffer(size)).cast("B")
-    # Not Codec.decompress(), which takes less LZ4 than was announced for enough.
+    # Codec.decompress() would accept LZ4 frames of fewer bytes than announced.
     with pa.CompressedInputStream(pa.BufferReader(pa.py_buffer(frames)), algorithm) as stream:
         filled = 0
         while filled < size and (more := stream.readinto(memory[filled:])):

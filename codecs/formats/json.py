@@ -14,8 +14,8 @@ form       content
 ``bytes``  base64 of a ``bytes`` value
 ``buffer`` base64 of a buffer
 ``table``  ``[meta, base64]``: a table as an Arrow IPC stream
-``shared`` ``[place, tagged node]``: a node whose object stands elsewhere too
-``same``   the place of such a node that came before
+``shared`` ``[number, tagged node]``: a node whose object occurs again
+``same``   the number of such a node that came before
 ``blob``   base64 of a whole MessagePack body, for what is nested too deeply for JSON parsers
 ========== ============================================================================
 """
@@ -48,10 +48,10 @@ class TooDeepError(Exception):
 
 
 def dump(node: Any, depth: int = 0) -> Json:
-    """The JSON value of a node tree made of natives, Tagged, Table and (as memoryviews) buffers.
+    """Return the JSON value of a node tree made of natives, Tagged, Table and (as memoryviews) buffers.
 
     Raises:
-        TooDeepError: it has more than :data:`DEEPEST` levels.
+        TooDeepError: The tree has more than :data:`DEEPEST` levels.
     """
     if depth > DEEPEST:
         raise TooDeepError
@@ -63,7 +63,7 @@ def _form(name: str, content: Json) -> Json:
 
 
 def base64(data: Any) -> str:
-    """Bytes as base64 text."""
+    """Return bytes as base64 text."""
     return b64encode(data).decode("ascii")
 
 
@@ -97,7 +97,7 @@ def _dump_dict(node: dict[Any, Any], depth: int) -> Json:
 
 
 def _is_plain_key(key: Any) -> bool:
-    """Whether a key may stand as itself: neither ours nor one that Airflow's readers give a meaning to."""
+    """Return whether a key has no meaning in this syntax or for Airflow's readers, and is exact as JSON."""
     return type(key) is str and not key.startswith((MARK, "__")) and is_exact_text(key)
 
 
@@ -137,16 +137,16 @@ def load(
     table: Callable[[memoryview, Any], Any],
     blob: Callable[[memoryview], Any],
 ) -> Any:
-    """The value that a JSON value stands for.
+    """Return the value of a JSON value in this syntax.
 
     Args:
-        value: the JSON, as parsed.
-        restorer: what turns the nodes of a tag into values: ``restorer(tag, version)(node)``.
-        table: the Table of an Arrow IPC stream: ``table(stream, meta)``.
-        blob: the value of a MessagePack body.
+        value: the parsed JSON.
+        restorer: ``restorer(tag, version)(node)`` returns the value of a tagged node.
+        table: ``table(stream, meta)`` returns the Table of an Arrow IPC stream.
+        blob: ``blob(memory)`` returns the value of a MessagePack body.
 
     Raises:
-        DecodeError: it is not in this syntax, or some part of it cannot be restored.
+        DecodeError: The JSON is not in this syntax, or some part of it cannot be restored.
     """
     try:
         return _Loader(restorer, table, blob).load(value, 0)
@@ -214,7 +214,7 @@ class _Loader:
 
 
 def _memory(text: str) -> memoryview:
-    """Base64 as writable memory."""
+    """Return the bytes of base64 text in writable memory."""
     return memoryview(bytearray(b64decode(text, validate=True)))
 
 
