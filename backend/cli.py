@@ -40,7 +40,7 @@ _INTERRUPTED = 130  # as shells have it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command, and give its exit code.
+    """Run a command, and return its exit code.
 
     0 if all went well, 1 if something is wrong or could not be done, 2 if the line was not understood.
     """
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def airflow_commands() -> list[Any]:
-    """The commands as those of Airflow, which looks for them in the provider's metadata from 3.2 on."""
+    """Return the commands as those of Airflow, which finds them in the provider's metadata from 3.2 on."""
     from airflow.cli.cli_config import ActionCommand, GroupCommand
 
     commands = [
@@ -113,13 +113,13 @@ def _run(command: Callable[[argparse.Namespace], int], options: argparse.Namespa
 
 
 def _readable(record: logging.LogRecord) -> bool:
-    """Have a message say names of people's making without obeying them."""
+    """Escape what a terminal would obey in a log message, which may hold names of people's making."""
     record.msg, record.args = visible(record.getMessage()), ()
     return True
 
 
 def _reason(error: Exception) -> str:
-    """What stopped a command, if it is no fault of the command."""
+    """Return what stopped a command; raise errors of the command itself again."""
     from sqlalchemy.exc import SQLAlchemyError
 
     from airflow_xcom.codecs import CodecError

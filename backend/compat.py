@@ -27,8 +27,8 @@ __all__ = [
     "stores_bytes",
 ]
 
-# What migrations from Airflow 2 to 3 change wherever it stands in a row's text, also inside a value, and escapes for
-# the same text.  See airflow/migrations/versions/0049_3_0_0_remove_pickled_data_from_xcom_table.py of each release.
+# What migrations from Airflow 2 to 3 change anywhere in a row's text, also inside a value, and escapes for the same
+# text.  See airflow/migrations/versions/0049_3_0_0_remove_pickled_data_from_xcom_table.py of each release.
 _REWRITTEN = {"NaN": r"\u004eaN", "Infinity": r"\u0049nfinity", r"\\u0000": r"\\\u00750000"}
 _REWRITTEN_OR_ESCAPE = re.compile(r"NaN|Infinity|\\\\u0000|\\.")
 

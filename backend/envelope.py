@@ -1,4 +1,4 @@
-"""What stands in a row for a value that is not plain JSON: the envelope, and the reference to a blob."""
+"""What a row holds for a value that is not stored as itself: the envelope, and the reference to a blob."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LAST_SECOND = 253_402_300_799  # of the year 9999
 
 @dataclass(frozen=True, slots=True)
 class Coordinate:
-    """Which XCom: as far as Airflow tells."""
+    """Which XCom; a part that Airflow did not tell is None."""
 
     dag_id: str | None = None
     run_id: str | None = None
@@ -42,12 +42,12 @@ class Coordinate:
         return f"dag={self.dag_id} run={self.run_id} task={self.task_id} map_index={self.map_index} key={self.key}"
 
     def to_json(self) -> list[Any]:
-        """The five parts in order."""
+        """Return the five parts in order."""
         return [self.dag_id, self.run_id, self.task_id, self.map_index, self.key]
 
     @classmethod
     def from_json(cls, value: Any) -> Coordinate:
-        """What :meth:`to_json` gave, or an empty coordinate."""
+        """Return the coordinate that :meth:`to_json` wrote; an empty one for anything else."""
         return cls(*value) if isinstance(value, list) and len(value) == len(cls.__slots__) else cls()
 
 
@@ -66,7 +66,7 @@ class Reference:
         expires: Unix time until which the store keeps it, if it has a time to live.
 
     Raises:
-        ForgedReferenceError: a field is not what this backend writes, or the path would leave the store.
+        ForgedReferenceError: A field is not what this backend writes, or the path would leave the store.
     """
 
     store: str
@@ -95,12 +95,12 @@ class Reference:
             raise ForgedReferenceError(msg)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields that are set."""
+        """Return the fields that are set."""
         return {name: item for name, item in asdict(self).items() if item is not None}
 
     @classmethod
     def from_json(cls, value: Any) -> Reference:
-        """Raises ForgedReferenceError for anything that :meth:`to_json` does not give."""
+        """Return the reference; raise ForgedReferenceError for anything that :meth:`to_json` does not write."""
         try:
             return cls(**value)
         except TypeError as error:
@@ -110,7 +110,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Retirement:
-    """What is left of a value that retention took away.
+    """What is left of a value that retention removed.
 
     Attributes:
         at: when, in ISO 8601, in UTC.
@@ -122,9 +122,9 @@ class Retirement:
 
     @classmethod
     def from_json(cls, value: Any) -> Retirement:
-        """Raises CorruptPayloadError for anything that retention does not write."""
+        """Return the retirement; raise CorruptPayloadError for anything that retention does not write."""
         match value:
-            case {"at": str(at), "rule": str(rule), **rest} if not rest:
+            case {"at": str(at), "rule": str(rule), **payload} if not payload:
                 return cls(at, rule)
         msg = "the row says that its value was retired, but not when and by which rule"
         raise CorruptPayloadError(msg)
@@ -132,7 +132,7 @@ class Retirement:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A value that is not plain JSON, as it stands in the row.
+    """A value that is not stored as itself, as the row holds it.
 
     Attributes:
         tag: of the outermost codec.
@@ -153,10 +153,10 @@ class Envelope:
     retired: Retirement | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The row's value."""
-        place = {"data": self.data} if self.reference is None else {"ref": self.reference.to_json()}
+        """Return the JSON value of the row."""
+        payload = {"data": self.data} if self.reference is None else {"ref": self.reference.to_json()}
         if self.retired is not None:
-            place = {"retired": asdict(self.retired)}
+            payload = {"retired": asdict(self.retired)}
         suppliers = {"from": self.suppliers} if self.suppliers else {}
         content = {
             "version": 1 if self.retired is None else 2,
@@ -164,43 +164,43 @@ class Envelope:
             "summary": self.summary,
             "of": self.coordinate.to_json(),
             **suppliers,
-            **place,
+            **payload,
         }
         return {ENVELOPE_KEY: content}
 
     @classmethod
     def from_json(cls, value: Any) -> Envelope | None:
-        """The envelope that a row holds, or None if it holds something else.
+        """Return the envelope that a row holds, or None if it holds something else.
 
         Raises:
-            CorruptPayloadError: it carries our key, and is not an envelope.
-            NewerFormatError: a newer release wrote it.
+            CorruptPayloadError: The row has our key, and is not an envelope.
+            NewerFormatError: A newer release wrote the row.
         """
         if not isinstance(value, dict) or ENVELOPE_KEY not in value or len(value) != 1:
             return None
         match value[ENVELOPE_KEY]:
             case {"version": int(version)} if version > ENVELOPE_VERSION:
                 raise NewerFormatError("the envelope in the row", version, ENVELOPE_VERSION)
-            case {"version": 1 | 2 as version, "tag": str(tag), "summary": dict(summary), "of": of, **rest}:
-                suppliers = rest.pop("from", {})
+            case {"version": 1 | 2 as version, "tag": str(tag), "summary": dict(summary), "of": of, **payload}:
+                suppliers = payload.pop("from", {})
                 facts = tag, summary, Coordinate.from_json(of)
-                if isinstance(suppliers, dict) and rest.keys() == {"data"}:
-                    return cls(*facts, data=rest["data"], suppliers=suppliers)
-                if isinstance(suppliers, dict) and rest.keys() == {"ref"}:
-                    return cls(*facts, reference=Reference.from_json(rest["ref"]), suppliers=suppliers)
-                if version != 1 and rest.keys() == {"retired"}:
-                    return cls(*facts, retired=Retirement.from_json(rest["retired"]))
+                if isinstance(suppliers, dict) and payload.keys() == {"data"}:
+                    return cls(*facts, data=payload["data"], suppliers=suppliers)
+                if isinstance(suppliers, dict) and payload.keys() == {"ref"}:
+                    return cls(*facts, reference=Reference.from_json(payload["ref"]), suppliers=suppliers)
+                if version != 1 and payload.keys() == {"retired"}:
+                    return cls(*facts, retired=Retirement.from_json(payload["retired"]))
         msg = f"the row has the key {ENVELOPE_KEY!r} and is not an envelope of this backend"
         raise CorruptPayloadError(msg)
 
 
 def unique_path(coordinate: Coordinate, suffix: str) -> str:
-    """A path below a store that nothing else has: ``dag/run/task/map index/key.<random>suffix``, escaped."""
+    """Return a path that no other blob has: ``dag/run/task/map index/key.<random>suffix``, escaped."""
     return f"{path_prefix(coordinate)}{uuid4().hex}{suffix}"
 
 
 def path_prefix(coordinate: Coordinate) -> str:
-    """What the paths of all blobs of an XCom begin with."""
+    """Return what the paths of all blobs of an XCom begin with."""
     map_index = -1 if coordinate.map_index is None else coordinate.map_index
     parts = [coordinate.dag_id, coordinate.run_id, coordinate.task_id, str(map_index), coordinate.key]
     folders = [_segment(part) for part in parts]
@@ -208,7 +208,7 @@ def path_prefix(coordinate: Coordinate) -> str:
 
 
 def _segment(text: str | None) -> str:
-    """``text`` as one path segment: percent-encoded, never empty, hidden, or too long."""
+    """Return ``text`` as one path segment: percent-encoded, never empty, hidden, or too long."""
     escaped = quote(text or "_", safe="", errors="surrogatepass")
     if escaped.startswith("."):
         escaped = "%2E" + escaped[1:]

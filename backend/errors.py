@@ -1,4 +1,4 @@
-"""What can go wrong between a row of the metadata database and its value."""
+"""Errors between a row of the metadata database and its value."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HIDDEN = r"(//[^/@\s:\"']*:)[^@\s\"']*(?=@)|([?&](?!ttl=)[^=&\s\"']+=)[^&\s\"']
 
 
 class SettingsError(CodecError, ValueError):
-    """An option of ``[xcom_codecs]`` is not what it should be.
+    """An option of ``[xcom_codecs]`` has a value that is not allowed.
 
     Attributes:
         option: its name.
@@ -44,7 +44,7 @@ class SettingsError(CodecError, ValueError):
 
 
 class HintError(CodecError, ValueError):
-    """What :func:`airflow_xcom.backend.stored` was told cannot be done.
+    """A hint to :func:`airflow_xcom.backend.stored` cannot be followed.
 
     Attributes:
         hint: its name.
@@ -74,7 +74,7 @@ class StoreUnreachableError(StoreError, ConnectionError):
 
 
 class StoreDeniedError(StoreError, PermissionError):
-    """A store does not know the credentials, or does not allow them this."""
+    """A store rejects the credentials, or does not permit them this."""
 
 
 class StoreNotFoundError(StoreError, FileNotFoundError):
@@ -82,7 +82,7 @@ class StoreNotFoundError(StoreError, FileNotFoundError):
 
 
 class MissingPayloadError(DecodeError, LookupError):
-    """The row is there, and the blob it refers to is gone.
+    """A row refers to a blob that is gone.
 
     Attributes:
         store: the URL of the store.
@@ -99,7 +99,7 @@ class MissingPayloadError(DecodeError, LookupError):
 
 
 class OtherHostError(MissingPayloadError):
-    """The blob was written to a folder of another host, which this one does not share.
+    """A blob was written to a folder of another host, which this host does not share.
 
     Attributes:
         host: where it was written.
@@ -116,7 +116,7 @@ class OtherHostError(MissingPayloadError):
 
 
 class ExpiredPayloadError(MissingPayloadError):
-    """The blob had a time to live, which is over.
+    """A blob had a time to live, and has expired.
 
     Attributes:
         expired: when, as Unix time.
@@ -133,7 +133,7 @@ class ExpiredPayloadError(MissingPayloadError):
 
 
 class RetiredPayloadError(DecodeError, LookupError):
-    """The value was there, and a rule of retention took it away; its row says when and which.
+    """A retention rule removed the value; the row says when, and which rule.
 
     Attributes:
         at: when, in ISO 8601, in UTC.
@@ -151,7 +151,7 @@ class RetiredPayloadError(DecodeError, LookupError):
 
 
 class UnknownStoreError(DecodeError, LookupError):
-    """The row refers to a store that is not configured here.
+    """A row refers to a store that is not configured here.
 
     Attributes:
         name: the store's name in the reference.
@@ -168,11 +168,11 @@ class UnknownStoreError(DecodeError, LookupError):
 
 
 class ForgedReferenceError(CorruptPayloadError):
-    """The reference in a row is not one that this backend writes: it leaves the store, or is malformed."""
+    """A row's reference is not one that this backend writes: it leaves the store, or is malformed."""
 
 
 class XComNotFoundError(CodecError, LookupError):
-    """No XCom, or not a single one, is what a command was told to look at."""
+    """A command was pointed at no XCom, or at several."""
 
 
 class ExportError(CodecError, ValueError):

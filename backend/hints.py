@@ -1,4 +1,4 @@
-"""What one task wishes for one value: where it is kept, for how long, and how it is compressed."""
+"""Hints of a task for one value: where it is kept, for how long, and how it is compressed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ advise(
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What :func:`stored` was told; None is as the options say."""
+    """The arguments of :func:`stored`; None follows the options."""
 
     store: str | None = None
     compression: str | None = None
@@ -48,14 +48,14 @@ class Hint:
 
     @property
     def offloads(self) -> bool:
-        """Whether the value goes to a blob, whatever its size, even if it is plain JSON."""
+        """Return whether the value goes to a blob, whatever it is."""
         return self.inline is False or self.store is not None or self.ttl is not None
 
     def applied(self, settings: Settings) -> Settings:
-        """The options for this value.
+        """Return the options for this value.
 
         Raises:
-            HintError: there is no such store, or it has no time to live.
+            HintError: There is no such store, or it has no time to live.
         """
         if self.inline is True:
             return replace(settings, threshold=_INLINE)
@@ -83,7 +83,7 @@ class Stored:
     """A value with a hint, on its way from a task to the backend.
 
     Airflow looks at what a task returns before the backend sees it: whether it is a dict whose items are pushed one by
-    one, an Asset, true, or a sequence to map over, and of which length.  So this passes for the value.
+    one, an Asset, true, or a sequence to map over, and of which length.  So this behaves like the value.
     """
 
     __slots__ = ("hint", "pushed", "value")
@@ -91,7 +91,7 @@ class Stored:
     any_here: ClassVar[bool] = False  # in this process: else nobody need look for one among a million items
 
     def __new__(cls, *_: Any) -> Self:
-        """Also what copies and unpickles one comes here."""
+        """Make one; copying and unpickling come here, too."""
         Stored.any_here = True
         return object.__new__(cls)
 
@@ -102,7 +102,7 @@ class Stored:
 
     @property  # type: ignore[misc]
     def __class__(self) -> type[Any]:
-        """What ``isinstance`` asks for; ``type()`` is not deceived."""
+        """Return the type of the value: ``isinstance`` sees it, ``type()`` does not."""
         return type(self.value)
 
     def __getattr__(self, name: str) -> Any:
@@ -134,7 +134,7 @@ def stored(
     ttl: int | None = None,
     inline: bool | None = None,
 ) -> T:
-    """A value for a task to return or push, with a hint how it is to be stored.
+    """Return a value for a task to return or push, with a hint how to store it.
 
     ::
 
@@ -142,17 +142,17 @@ def stored(
 
     Args:
         value: the whole value of an XCom; with ``multiple_outputs``, also the item of one key.
-        store: the name of a configured store.  The value goes there whatever its size, even if it is plain JSON.
+        store: the name of a configured store.  The value goes there, whatever it is.
         compression: ``"none"``, ``"lz4"``, ``"zstd"``, ``"zstd:LEVEL"`` or ``"auto"``, for a value in a store.
         ttl: seconds that the store keeps the value; only Redis and Valkey let values expire.
         inline: True keeps the value in the metadata database, False in a store, whatever its size.
 
     Returns:
-        What Airflow and type checkers take for the value.
+        A wrapper that Airflow and type checkers take for the value.
 
     Raises:
-        HintError: a hint is not what it should be.  That a store is not configured, or has no time to live, is found
-            when the value is pushed.
+        HintError: A hint has a value that is not allowed.  Whether the store is configured, and has a time to live, is
+            checked when the value is pushed.
     """
     if value is None:
         return value  # Airflow pushes nothing for it
@@ -162,7 +162,7 @@ def stored(
 
 
 def unwrapped(value: Any, coordinate: Coordinate) -> tuple[Any, Hint]:
-    """A value and its hint.
+    """Return a value and its hint.
 
     Of a task with multiple outputs, Airflow pushes the items of a dict first, each under its key, and then the dict:
     there hints have served already, and the dict goes where its own says.

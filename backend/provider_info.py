@@ -102,7 +102,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def get_provider_info() -> dict[str, Any]:
-    """The metadata of the ``apache_airflow_provider`` entry point: the options, with their defaults."""
+    """Return the metadata of the ``apache_airflow_provider`` entry point: the options, with their defaults."""
     options = {name: {"version_added": "0.1.0", **option} for name, option in OPTIONS.items()}
     return {
         "package-name": "airflow-xcom-codecs",

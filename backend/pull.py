@@ -44,7 +44,7 @@ class Deferred:
 
     @property
     def size(self) -> int:
-        """The bytes of its blob; 0 if it has none."""
+        """Return the bytes of its blob; 0 if it has none."""
         try:
             envelope = Envelope.from_json(self.stored)
         except CodecError:

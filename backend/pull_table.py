@@ -1,4 +1,4 @@
-"""Parts of stored tables, for tasks: some columns or rows, as the type that the task wants."""
+"""Some columns or rows of stored tables, for tasks, as the type that the task wants."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def pull_table(
         The table, or a list of them, or None, where ``ti.xcom_pull`` returns a value, a list, or None.
 
     Raises:
-        UnknownColumnError: there is no such column.
-        SelectionError: a value is not a table, or that type cannot hold a column of it.
-        DecodeError: a payload is gone or damaged.
-        StoreError: a store cannot be read.
+        UnknownColumnError: There is no such column.
+        SelectionError: A value is not a table, or that type cannot hold a column of it.
+        DecodeError: A payload is gone or damaged.
+        StoreError: A store cannot be read.
     """
     with deferring():
         deferred = _fetched(ti.xcom_pull(task_ids, **where))

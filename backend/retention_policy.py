@@ -25,7 +25,7 @@ _TAG = re.compile(rf"keep(?:-(?P<state>{'|'.join(STATES)}))?=(?P<term>.*)")
 
 
 class RetentionTagError(ValueError):
-    """A tag begins as ours do, and says nothing that we know; guessing would lose values."""
+    """A tag begins as ours do, and is not understood; guessing would lose values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +44,22 @@ class Term:
 
     @classmethod
     def parse(cls, text: str) -> Term:
-        """Raises ValueError, which says what to write instead."""
+        """Parse a term; raise a ValueError that says what to write instead."""
         if text == _FOREVER:
             return cls(text)
-        found = _TERM.fullmatch(text)
-        if found is None:
+        match = _TERM.fullmatch(text)
+        if match is None:
             msg = (
                 f"{text!r} is no time to keep values: give forever, an age such as 12h, 7d or 4w, or a number as 5runs"
             )
             raise ValueError(msg)
-        count, unit = int(found["count"]), found["unit"]
+        count, unit = int(match["count"]), match["unit"]
         if unit in _SECONDS:
             return cls(text, seconds=count * _SECONDS[unit])
         return cls(text, runs=count)
 
     def keeps(self, age: float, newer: int) -> bool:
-        """Whether a run does that ended ``age`` seconds ago, and after which ``newer`` others ended."""
+        """Return whether it keeps a run that ended ``age`` seconds ago, and after which ``newer`` others ended."""
         if self.seconds is not None:
             return age < self.seconds
         return self.runs is None or newer < self.runs
@@ -67,7 +67,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What holds for the runs of a Dag in one state.
+    """The terms for the runs of a Dag in one state.
 
     Attributes:
         text: what people wrote, and where.
@@ -81,11 +81,11 @@ class Rule:
 
     @property
     def is_forever(self) -> bool:
-        """Whether it keeps everything."""
+        """Return whether it keeps everything."""
         return any(term.keeps(float("inf"), 1 << 62) for term in self.terms)
 
     def keeps(self, age: float, newer: Mapping[str, int]) -> bool:
-        """Whether a run does; ``newer`` counts the runs that ended after it by state, and under ``""`` all."""
+        """Return whether it keeps a run; ``newer`` counts the runs that ended later by state, and under ``""`` all."""
         return any(term.keeps(age, newer.get(self.state, 0)) for term in self.terms)
 
 
@@ -97,13 +97,13 @@ class Policy:
 
     @classmethod
     def of(cls, tags: Iterable[str], options: Mapping[str, tuple[Term, ...]]) -> Policy:
-        """That of a Dag with these tags, where the options say these.
+        """Return the policy of a Dag with these tags, under these options.
 
         The first of these that says something holds for a state: the tags ``xcom:keep-STATE=…``, the tags
         ``xcom:keep=…``, the option ``keep_STATE``, the option ``keep``.
 
         Raises:
-            RetentionTagError: a tag says nothing that we know.
+            RetentionTagError: A tag is not understood.
         """
         tagged: dict[str, list[Term]] = {}
         for tag in sorted(tag for tag in tags if tag.startswith(TAG_PREFIX)):
@@ -113,7 +113,7 @@ class Policy:
 
     @property
     def is_forever(self) -> bool:
-        """Whether nothing is ever to go."""
+        """Return whether every value is kept."""
         return all(rule.is_forever for rule in self.rules.values())
 
     def __str__(self) -> str:
@@ -124,12 +124,12 @@ class Policy:
 
 
 def _read_tag(tag: str) -> tuple[str, Term]:
-    found = _TAG.fullmatch(tag.removeprefix(TAG_PREFIX))
-    if found is None:
+    match = _TAG.fullmatch(tag.removeprefix(TAG_PREFIX))
+    if match is None:
         msg = f"the tag {tag!r} is not understood: write xcom:keep=7d, or xcom:keep-failed=7d"
         raise RetentionTagError(msg)
     try:
-        return found["state"] or "", Term.parse(found["term"])
+        return match["state"] or "", Term.parse(match["term"])
     except ValueError as error:
         msg = f"the tag {tag!r} is not understood: {error}"
         raise RetentionTagError(msg) from error

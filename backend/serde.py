@@ -13,26 +13,26 @@ __all__ = ["SERDE_CODEC"]
 _TAG = "airflow.serde"
 
 
-def _matches(kind: type) -> bool:
-    """Whether serde restores this class as it was.
+def _matches(cls: type) -> bool:
+    """Return whether serde restores this class as it was.
 
     Data classes and attrs classes outside Airflow are not left to it: it flattens what is nested in them.  Nor are
     subclasses of what a codec handles, which may have ``serialize`` methods of their own, as the frames of polars do.
     """
-    name = f"{kind.__module__}.{kind.__qualname__}"
+    name = f"{cls.__module__}.{cls.__qualname__}"
     if name in serde()._serializers:  # noqa: SLF001 - serde has no public way to ask
         return True
-    if hasattr(kind, "serialize") and hasattr(kind, "deserialize"):
-        codecs = [registry.for_type(base) for base in kind.__mro__[1:-1]]
+    if hasattr(cls, "serialize") and hasattr(cls, "deserialize"):
+        codecs = [registry.for_type(base) for base in cls.__mro__[1:-1]]
         return all(codec is None or codec.tag == _TAG for codec in codecs)
-    has_fields = dataclasses.is_dataclass(kind) or hasattr(kind, "__attrs_attrs__")
-    return has_fields and kind.__module__.partition(".")[0] == "airflow"
+    has_fields = dataclasses.is_dataclass(cls) or hasattr(cls, "__attrs_attrs__")
+    return has_fields and cls.__module__.partition(".")[0] == "airflow"
 
 
 def _encode(value: Any) -> Any:
-    """What serde makes of it, once serde has shown here and now that it can bring it back."""
-    kind = type(value)
-    name = f"{kind.__module__}.{kind.__qualname__}"
+    """Return what serde makes of a value, once serde has shown here and now that it can bring it back."""
+    cls = type(value)
+    name = f"{cls.__module__}.{cls.__qualname__}"
     try:
         stored = serde().serialize(value)
         back = serde().deserialize(stored)
@@ -43,7 +43,7 @@ def _encode(value: Any) -> Any:
             "allowed_deserialization_classes, or register a codec for it with @airflow_xcom.codecs.codec"
         )
         raise UnsupportedValueError(msg) from error
-    if type(back) is not kind or again != stored:
+    if type(back) is not cls or again != stored:
         msg = f"Airflow's serializer changes {name}; register a codec for it with @airflow_xcom.codecs.codec"
         raise UnsupportedValueError(msg)
     return stored

@@ -38,7 +38,7 @@ class Settings:
         retain_when_run_ends: see the option.
 
     Raises:
-        SettingsError: an option is not what it should be.
+        SettingsError: An option has a value that is not allowed.
     """
 
     path: str
@@ -65,10 +65,10 @@ class Settings:
 
     @classmethod
     def read(cls) -> Settings:
-        """What Airflow's configuration says now.
+        """Return the options in Airflow's configuration.
 
         Raises:
-            SettingsError: an option is not what it should be.
+            SettingsError: An option has a value that is not allowed.
         """
         stores = _stores(_text("stores"))
         path = _text("path").replace("{AIRFLOW_HOME}", _airflow_home())
@@ -90,13 +90,13 @@ class Settings:
         )
 
     def compression_for(self, store: str) -> Compression:
-        """How blobs for the store of this name are compressed; what goes over a network may take more time."""
+        """Return the compression for the store of this name; what goes over a network may take more time."""
         return replace(self.compression, is_far=not self.stores[store].startswith("file:"))
 
 
 @cache
 def settings() -> Settings:
-    """The options of this process, read at the first push or pull."""
+    """Return the options of this process, which are read at the first push or pull."""
     return Settings.read()
 
 
@@ -104,12 +104,11 @@ def _text(option: str) -> str:
     from airflow_xcom.backend.compat import configuration
 
     default = OPTIONS[option]["default"].replace("{{", "{").replace("}}", "}")
-    found = configuration().get(SECTION, option, fallback=None)
-    return str(default if found is None else found).strip()
+    return str(configuration().get(SECTION, option, fallback=default)).strip()
 
 
 def _airflow_home() -> str:
-    """As Airflow's own configuration finds it."""
+    """Return the folder that Airflow's own configuration uses."""
     return str(Path(os.path.expandvars(os.environ.get("AIRFLOW_HOME", "~/airflow"))).expanduser().absolute())
 
 
@@ -160,9 +159,9 @@ def _legacy_backend(name: str) -> type[Any] | None:
 
     module, _, attribute = name.rpartition(".")
     try:
-        found = getattr(import_module(module), attribute)
+        backend = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise SettingsError("legacy_backend", name, "it cannot be imported") from error
-    if not isinstance(found, type) or not hasattr(found, "deserialize_value"):
+    if not isinstance(backend, type) or not hasattr(backend, "deserialize_value"):
         raise SettingsError("legacy_backend", name, "it is not an XCom backend")
-    return found
+    return backend

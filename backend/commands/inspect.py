@@ -54,8 +54,8 @@ def _of_blob(options: Namespace) -> dict[str, Any]:
     from airflow_xcom.codecs.inspection import outline
 
     url, fetch, size = open_blob(options.blob)
-    found = outline(fetch, size, rows=options.rows)
-    return {"blob": url, "bytes": size, "outline": found, "error": None, "classes": _not_allowed(found)}
+    payload = outline(fetch, size, rows=options.rows)
+    return {"blob": url, "bytes": size, "outline": payload, "error": None, "classes": _not_allowed(payload)}
 
 
 def _of_row(options: Namespace) -> dict[str, Any]:
@@ -85,25 +85,25 @@ def _outline(row: XComRow, rows: int) -> dict[str, Any]:
     return outline(ranges_of(reference), reference.size, rows=rows)
 
 
-def _not_allowed(found: dict[str, Any]) -> list[str]:
+def _not_allowed(payload: dict[str, Any]) -> list[str]:
     from airflow_xcom.backend.compat import CLASS_REMEDY, allows_class
     from airflow_xcom.codecs import registry
     from airflow_xcom.codecs.inspection import refused_classes
 
     registry.allow_classes(allows_class, remedy=CLASS_REMEDY)
-    return refused_classes(found)
+    return refused_classes(payload)
 
 
 def _facts(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What people are told before the value itself."""
-    found = facts["outline"] or {}
+    """Yield what people are told before the value itself: labels and texts."""
+    payload = facts["outline"] or {}
     if "dag_id" in facts:
         names = {"dag_id": "dag", "run_id": "run", "task_id": "task", "map_index": "map index", "key": "key"}
         yield from ((label, str(facts[name])) for name, label in names.items())
         yield "place", "row" if facts["store"] is None else f"store {facts['store']}"
-    tag = facts.get("tag") or found.get("tag")
+    tag = facts.get("tag") or payload.get("tag")
     if tag:
-        yield "tag", tag + (f", version {found['tag_version']}" if "tag_version" in found else "")
+        yield "tag", tag + (f", version {payload['tag_version']}" if "tag_version" in payload else "")
     if facts.get("summary"):
         yield "summary", summary_text(facts["summary"], tag)
     if facts["bytes"] is not None:
@@ -111,10 +111,10 @@ def _facts(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield from ((name, facts[name]) for name in ("blob", "digest", "host") if facts.get(name))
     if facts.get("expires"):
         yield "expires", _time(facts["expires"])
-    if found:
-        version = f", version {found['version']}" if "version" in found else ""
-        compression = found.get("compression", "none")
-        yield "format", found["format"] + version + (f", compressed: {compression}" if compression != "none" else "")
+    if payload:
+        version = f", version {payload['version']}" if "version" in payload else ""
+        compression = payload.get("compression", "none")
+        yield "format", payload["format"] + version + (f", compressed: {compression}" if compression != "none" else "")
     yield from (("class", text) for text in facts["classes"])
 
 
@@ -124,38 +124,38 @@ def _time(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-def _say_outline(found: dict[str, Any] | None) -> None:
-    if found is None:
+def _say_outline(payload: dict[str, Any] | None) -> None:
+    if payload is None:
         return
-    if found["format"] == "plain":
-        text = json.dumps(found["value"], ensure_ascii=False)
+    if payload["format"] == "plain":
+        text = json.dumps(payload["value"], ensure_ascii=False)
         say(f"\n{text[:_PLAIN]}{'…' if len(text) > _PLAIN else ''}")
-    if "columns" in found:
-        _say_table(found)
-    if "tree" in found:
+    if "columns" in payload:
+        _say_table(payload)
+    if "tree" in payload:
         say("")
-        for line in _tree_lines(found["tree"]):
+        for line in _tree_lines(payload["tree"]):
             say(line)
-    if found.get("buffers"):
-        sizes = [human(buffer["bytes"]) for buffer in found["buffers"]]
+    if payload.get("buffers"):
+        sizes = [human(buffer["bytes"]) for buffer in payload["buffers"]]
         say(f"\nbuffers: {', '.join(sizes[:_COLUMNS])}{', …' if len(sizes) > _COLUMNS else ''}")
 
 
-def _say_table(found: dict[str, Any]) -> None:
-    columns = found["columns"]
-    say(f"\n{found['rows']:,} rows, {len(columns):,} columns")
+def _say_table(payload: dict[str, Any]) -> None:
+    columns = payload["columns"]
+    say(f"\n{payload['rows']:,} rows, {len(columns):,} columns")
     say_columns(("COLUMN", "TYPE"), ([column["name"], column["type"]] for column in columns[:_COLUMNS]))
     if len(columns) > _COLUMNS:
         say("…")
-    if found["head"] and columns:
+    if payload["head"] and columns:
         say("")
         names = [column["name"] for column in columns[:_COLUMNS]]
-        rows = (["null" if cell is None else cell for cell in row[:_COLUMNS]] for row in found["head"])
+        rows = (["null" if cell is None else cell for cell in row[:_COLUMNS]] for row in payload["head"])
         say_columns(names, rows)
 
 
 def _tree_lines(node: dict[str, Any], lead: str = "", indent: int = 0) -> Iterator[str]:
-    """A node, and those within it below, further to the right."""
+    """Yield the line of a node, then those of the nodes within it, further to the right."""
     while node["type"] in {"tagged", "shared"}:
         lead += _title(node) + " "
         node = node["node"]
@@ -180,16 +180,16 @@ def _key(node: dict[str, Any]) -> str:
 
 
 def _title(node: dict[str, Any]) -> str:
-    kind = node["type"]
-    if kind == "tagged":
+    node_type = node["type"]
+    if node_type == "tagged":
         return str(node["tag"])
-    if kind in {"shared", "same"}:
-        return f"{'&' if kind == 'shared' else '*'}{node['place']}"
+    if node_type in {"shared", "same"}:
+        return f"{'&' if node_type == 'shared' else '*'}{node['place']}"
     if "bytes" in node:
         packed = f", {node['compression']} to {human(node['stored'])}" if "compression" in node else ""
-        return f"{kind} of {human(node['bytes'])}{packed}"
+        return f"{node_type} of {human(node['bytes'])}{packed}"
     if "length" in node:
-        return f"{kind} of {node['length']:,}"
+        return f"{node_type} of {node['length']:,}"
     if "value" in node:
         return json.dumps(node["value"], ensure_ascii=False)
     return "… not read"

@@ -103,12 +103,12 @@ def _rest(where: str, token_file: Path | None) -> RowSource:
         return RestRows(where, token)
     from airflow_xcom.backend.compat import connection
 
-    found = connection(where)
-    host = found.host if "://" in (found.host or "") else f"{found.schema or 'http'}://{found.host}"
-    url = f"{host}:{found.port}" if found.port else host
-    if found.login:
-        return RestRows(url, login=(found.login, found.password or ""))
-    return RestRows(url, found.password)
+    airflow = connection(where)
+    host = airflow.host if "://" in (airflow.host or "") else f"{airflow.schema or 'http'}://{airflow.host}"
+    url = f"{host}:{airflow.port}" if airflow.port else host
+    if airflow.login:
+        return RestRows(url, login=(airflow.login, airflow.password or ""))
+    return RestRows(url, airflow.password)
 
 
 def _line(report: Report) -> str:

@@ -65,7 +65,7 @@ class Totals:
 
     @property
     def failed(self) -> int:
-        """The rows whose value cannot be relied on."""
+        """Return the number of rows whose value cannot be relied on."""
         return self.states.total() - sum(self.states[state] for state in _FINE)
 
     def __str__(self) -> str:

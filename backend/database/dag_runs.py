@@ -74,8 +74,8 @@ class Runs:
         import sqlalchemy
 
         column = self._runs.c.dag_id
-        found = pages(self._engine, sqlalchemy.select(column).distinct(), [column], page)
-        return (dag_id for (dag_id,) in chain.from_iterable(found))
+        ids = pages(self._engine, sqlalchemy.select(column).distinct(), [column], page)
+        return (dag_id for (dag_id,) in chain.from_iterable(ids))
 
     def tags(self, dag_id: str) -> list[str]:
         """Return those of a Dag."""
@@ -121,8 +121,8 @@ class Runs:
     def values(self, runs: Sequence[Run], page: int = _VALUES) -> Iterator[tuple[Run, list[XComRow]]]:
         """Yield the XComs of runs of one Dag that may have to go, some at a time, each time of one run."""
         for name in self._tables if runs else ():
-            for found in self._values(name, runs, page):
-                for run, rows in groupby(found, key=itemgetter(0)):
+            for rows_of_runs in self._values(name, runs, page):
+                for run, rows in groupby(rows_of_runs, key=itemgetter(0)):
                     yield run, [row for _, row in rows]
 
     def _values(self, name: str, runs: Sequence[Run], size: int) -> Iterator[list[tuple[Run, XComRow]]]:

@@ -56,7 +56,7 @@ class XComRow:
 
     @cached_property
     def coordinate(self) -> Coordinate:
-        """Which XCom it is: by the columns of the table, and what they do not tell, by its envelope."""
+        """Return which XCom it is: by the columns of the table, and what they do not tell, by its envelope."""
         if self.envelope is None:
             return self.columns
         parts = zip(self.columns.to_json(), self.envelope.coordinate.to_json(), strict=True)
@@ -64,27 +64,27 @@ class XComRow:
 
     @property
     def stored(self) -> Any:
-        """The JSON value; None if it cannot be read."""
+        """Return the JSON value; None if it cannot be read."""
         return self._content[0]
 
     @property
     def envelope(self) -> Envelope | None:
-        """The value, if it is one of our envelopes."""
+        """Return the value, if it is one of our envelopes."""
         return self._content[1]
 
     @property
     def reference(self) -> Reference | None:
-        """Where its blob is, if it has one."""
+        """Return where its blob is, if it has one."""
         return None if self.envelope is None else self.envelope.reference
 
     @property
     def error(self) -> CodecError | None:
-        """Why the value or the envelope cannot be read."""
+        """Return why the value or the envelope cannot be read, if so."""
         return self._content[2]
 
     @property
     def is_ours(self) -> bool:
-        """Whether it has an envelope, readable or not."""
+        """Return whether it has an envelope, readable or not."""
         return self.envelope is not None or (self.error is not None and ENVELOPE_KEY in str(self.text))
 
     @cached_property

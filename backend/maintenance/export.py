@@ -36,10 +36,10 @@ def format_of(target: Path, chosen: str | None) -> str:
     Raises:
         ExportError: The suffix names no known format.
     """
-    found = chosen or target.suffix.removeprefix(".").lower()
-    if found not in FORMATS:
-        raise ExportError(found, f"{target.name} does not end in .{', .'.join(FORMATS)}; say which with --format")
-    return found
+    form = chosen or target.suffix.removeprefix(".").lower()
+    if form not in FORMATS:
+        raise ExportError(form, f"{target.name} does not end in .{', .'.join(FORMATS)}; say which with --format")
+    return form
 
 
 def export(value: Any, target: Path, form: str, *, force: bool = False) -> list[str]:
@@ -56,15 +56,15 @@ def export(value: Any, target: Path, form: str, *, force: bool = False) -> list[
     """
     table, left_out = (None, []) if form == "npy" else _table(value, form)
     if table is None and form in {"parquet", "csv", "arrow"}:
-        raise ExportError(form, f"a {_name(value)} is no table, which is what {form} holds; see json and npy")
+        raise ExportError(form, f"a {_name(value)} is not a table, which is what {form} holds; see json and npy")
     content = value if table is None else table
     _placed(target, form, lambda file: _WRITERS[form](content, file), force=force)
     return left_out
 
 
 def _name(value: Any) -> str:
-    kind = type(value)
-    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+    cls = type(value)
+    return f"{cls.__module__}.{cls.__qualname__}".removeprefix("builtins.")
 
 
 def _placed(target: Path, form: str, write: Callable[[Path], None], *, force: bool) -> None:
@@ -134,11 +134,11 @@ def _undecorated(table: Any, form: str, left_out: list[str]) -> Any:
     import pyarrow as pa
 
     if form != "arrow":
-        coded = [place for place, field in enumerate(table.schema) if pa.types.is_dictionary(field.type)]
-        for place in coded:
-            field = table.field(place)
-            column = _decoded(table.column(place), form)
-            table = table.set_column(place, pa.field(field.name, column.type, field.nullable), column)
+        coded = [number for number, field in enumerate(table.schema) if pa.types.is_dictionary(field.type)]
+        for number in coded:
+            field = table.field(number)
+            column = _decoded(table.column(number), form)
+            table = table.set_column(number, pa.field(field.name, column.type, field.nullable), column)
         if coded:
             left_out.append("categories")
     return table.replace_schema_metadata(None)
@@ -149,11 +149,11 @@ def _decoded(column: Any, form: str) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kind = column.type.value_type
+    label_type = column.type.value_type
     try:
-        return pa.chunked_array([pc.take(chunk.dictionary, chunk.indices) for chunk in column.chunks], kind)
+        return pa.chunked_array([pc.take(chunk.dictionary, chunk.indices) for chunk in column.chunks], label_type)
     except pa.ArrowException as error:
-        raise ExportError(form, f"{form} cannot hold categories of the type {kind}: {error}") from error
+        raise ExportError(form, f"{form} cannot hold categories of the type {label_type}: {error}") from error
 
 
 def _write_arrow(table: Any, file: Path) -> None:
@@ -213,7 +213,7 @@ def _is_rewritten(arrow_type: Any) -> bool:
         return True
     if types.is_union(arrow_type) or types.is_run_end_encoded(arrow_type):
         return True
-    return any(_is_rewritten(arrow_type.field(place).type) for place in range(arrow_type.num_fields))
+    return any(_is_rewritten(arrow_type.field(number).type) for number in range(arrow_type.num_fields))
 
 
 def _compare(form: str, table: Any, read: Any) -> None:
@@ -262,23 +262,23 @@ def _write_json(value: Any, file: Path) -> None:
         raise ExportError("json", "JSON does not keep the value as it is")
 
 
-def _refuse_json(value: Any, place: str) -> None:
-    kind = type(value)
-    if kind is list:
+def _refuse_json(value: Any, path: str) -> None:
+    cls = type(value)
+    if cls is list:
         for index, item in enumerate(value):
-            _refuse_json(item, f"{place}[{index}]")
-    elif kind is dict:
+            _refuse_json(item, f"{path}[{index}]")
+    elif cls is dict:
         for key, item in value.items():
             if type(key) is not str:
-                raise ExportError("json", f"{place} has the key {key!r}, and JSON only keys that are text")
-            _refuse_json(key, f"the key {key!r} of {place}")
-            _refuse_json(item, f"{place}[{key!r}]")
-    elif kind is float and not math.isfinite(value):
-        raise ExportError("json", f"{place} is {value!r}, which JSON has no number for")
-    elif kind is str and not _is_unicode(value):
-        raise ExportError("json", f"{place} has a lone surrogate, which is no Unicode")
-    elif kind not in {str, int, float, bool, type(None)}:
-        raise ExportError("json", f"{place} is a {_name(value)}, which JSON has no type for")
+                raise ExportError("json", f"{path} has the key {key!r}, and JSON only keys that are text")
+            _refuse_json(key, f"the key {key!r} of {path}")
+            _refuse_json(item, f"{path}[{key!r}]")
+    elif cls is float and not math.isfinite(value):
+        raise ExportError("json", f"{path} is {value!r}, which JSON has no number for")
+    elif cls is str and not _is_unicode(value):
+        raise ExportError("json", f"{path} has a lone surrogate, which is not Unicode")
+    elif cls not in {str, int, float, bool, type(None)}:
+        raise ExportError("json", f"{path} is a {_name(value)}, which JSON has no type for")
 
 
 def _is_unicode(text: str) -> bool:

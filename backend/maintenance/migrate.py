@@ -1,4 +1,4 @@
-"""Moving blobs from one named store to another, while tasks push and pull."""
+"""Migration of blobs from one named store to another, while tasks push and pull."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def migrate(  # noqa: PLR0913 - each is one of the command's options
         progress: is called with what has been done, after every row.
 
     Raises:
-        SettingsError: a store is not configured, or the two are one.
-        StoreError: a store cannot be reached; what has been moved until then stays moved.
+        SettingsError: A store is not configured, or the two are one.
+        StoreError: A store cannot be reached; what has been moved until then stays moved.
     """
     _check(source, target)
     moves = Moves()

@@ -117,28 +117,28 @@ class _Retirement:
         if self._policy.is_forever:
             return
         for page in self._runs.settled(self._done.dag_id):
-            going = self._going(page)
+            expired = self._expired(page)
             before = self._done.due
-            self._retire_page(list(going), going, progress)
-            if newest_only and going and self._done.due == before:
+            self._retire_page(list(expired), expired, progress)
+            if newest_only and expired and self._done.due == before:
                 return
 
-    def _going(self, page: Sequence[Run]) -> dict[Run, Counter[str]]:
-        """The runs of a page that do not keep their values, each with the runs that ended after it."""
-        going = {}
+    def _expired(self, page: Sequence[Run]) -> dict[Run, Counter[str]]:
+        """Return the runs of a page that do not keep their values, each with the counts of later ones by state."""
+        expired = {}
         for run in page:
             self._done.runs += 1
             if not self._policy.rules[run.state].keeps(run.age(self._now), self._newer):
-                going[run] = self._newer.copy()
+                expired[run] = self._newer.copy()
             self._newer.update([run.state, ""])
-        return going
+        return expired
 
     def _retire_page(
         self, runs: Sequence[Run], newer: dict[Run, Counter[str]], progress: Callable[[Retained], None]
     ) -> None:
         seen: set[int] = set()
         for run, rows in self._runs.values(runs):
-            changes = [found for row in rows if (found := self._tombstone(run, row, newer[run])) is not None]
+            changes = [change for row in rows if (change := self._tombstone(run, row, newer[run])) is not None]
             if changes and run.id not in seen:
                 seen.add(run.id)
                 self._done.going += 1

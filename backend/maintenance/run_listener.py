@@ -1,4 +1,4 @@
-"""Values go when a run ends, if ``[xcom_codecs] retain_when_run_ends`` says so: a plugin with a listener.
+"""Values are retired when a run ends, if ``[xcom_codecs] retain_when_run_ends`` says so: a plugin with a listener.
 
 Airflow calls it in the scheduler, within the transaction that ends the run (airflow/models/dagrun.py, update_state),
 and in the API server where somebody marks a run.  So it does nothing there but to note the run.  A thread, of which
@@ -36,7 +36,7 @@ class RunEndListener:
     """Notes each run that ends; what is noted is a run for each Dag, so however long it takes, it is bounded."""
 
     def __init__(self) -> None:
-        self._ended: dict[str, str] = {}
+        self._newest: dict[str, str] = {}
         self._process: int | None = None  # in which the thread runs, which a fork does not take along
         self._lock = threading.Lock()
 
@@ -51,10 +51,10 @@ class RunEndListener:
         self.note(dag_run.dag_id, dag_run.run_id)
 
     def note(self, dag_id: str, run_id: str) -> None:
-        """Have the values of a Dag seen to; returns at once, and never raises."""
+        """Have values of a Dag retired soon; return at once, and never raise."""
         try:
             with self._lock:
-                self._ended[dag_id] = run_id
+                self._newest[dag_id] = run_id
                 if self._process != os.getpid():
                     _thread.start_new_thread(self._hand_over, ())  # threading.Thread.start waits for the thread
                     self._process = os.getpid()
@@ -65,19 +65,19 @@ class RunEndListener:
         while True:
             time.sleep(_GATHER)
             with self._lock:
-                ended, self._ended = self._ended, {}
-                if not ended:
+                newest, self._newest = self._newest, {}
+                if not newest:
                     self._process = None
                     return
-            _see_to(ended)
+            _retire_after(newest)
 
 
-def _see_to(ended: dict[str, str]) -> None:
-    """Have a process see to the values of these Dags; what goes wrong is logged."""
-    runs = ", ".join(f"{dag_id} {run_id}" for dag_id, run_id in ended.items())
+def _retire_after(newest: dict[str, str]) -> None:
+    """Run a process that retires values of these Dags; log what goes wrong."""
+    runs = ", ".join(f"{dag_id} {run_id}" for dag_id, run_id in newest.items())
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter
-            _PROCESS, input=json.dumps(ended), capture_output=True, text=True, check=False, start_new_session=True
+            _PROCESS, input=json.dumps(newest), capture_output=True, text=True, check=False, start_new_session=True
         )
         if done.returncode != 0:
             said = f"{done.stdout}{done.stderr}"[-_SHOWN:].strip()

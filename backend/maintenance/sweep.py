@@ -1,7 +1,7 @@
-"""Removing the blobs that no row refers to.
+"""Deletion of the blobs that no row refers to.
 
 Deleting a run or a Dag, ``airflow db clean``, a key that is overwritten, and a writer that is killed all leave blobs
-that nothing but a comparison of the stores with the rows finds.  What keeps every live value safe is in
+that nothing but a comparison of the stores with the rows finds.  What keeps every referenced value safe is in
 docs/CLEANUP.md; the order of the steps below is part of it.
 """
 
@@ -117,7 +117,7 @@ class Report:
     waited: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """As built of JSON natives."""
+        """Return it as JSON natives."""
         return asdict(self)
 
 
@@ -148,9 +148,9 @@ def sweep(  # noqa: PLR0913 - each is one of the command's options
         even_all: delete even if no row refers to any blob at all.
 
     Raises:
-        SweepError: it cannot be known what is referred to.
-        SettingsError: there is no store of this name.
-        StoreError: a store cannot be listed, or refuses to delete.  Nothing more is deleted after any error.
+        SweepError: It cannot be known what rows refer to.
+        SettingsError: There is no store of this name.
+        StoreError: A store cannot be listed, or refuses to delete.  Nothing more is deleted after any error.
     """
     stores = _chosen(store)
     report.stores = {name: StoreReport(opened.url) for name, opened in stores.items()}
@@ -161,9 +161,9 @@ def sweep(  # noqa: PLR0913 - each is one of the command's options
         references = References()
         yield from _look(rows, references, report)
         yield from _compare(references, report, old, orphans)
-        found = [found for found in report.stores.values() if found.orphans.count]
-        rows.check(sorted({dag for each in found for dag in each.dags}))
-        if apply and found:
+        dags = {dag for each in report.stores.values() for dag in each.dags}
+        rows.check(sorted(dags))
+        if apply and dags:
             if not len(references) and not even_all:
                 raise SweepError("no XCom refers to any payload: is this the right database? --even-all says so")
             looked = time.monotonic()
@@ -176,7 +176,7 @@ def sweep(  # noqa: PLR0913 - each is one of the command's options
 
 
 def _chosen(name: str | None) -> dict[str, Store]:
-    """The stores by their names; of several names for one store, the first."""
+    """Return the stores by their names; of several names for one store, the first."""
     configured = settings().stores
     if name is not None and name not in configured:
         raise SettingsError("stores", ", ".join(configured), f"there is no {name!r} among them")
@@ -187,28 +187,28 @@ def _chosen(name: str | None) -> dict[str, Store]:
 
 def _list(store: Store, name: str, report: Report, grace: float, old: IO[str]) -> Iterator[None]:
     """Write down what is ours and older than the grace period."""
-    found = report.stores[name]
+    listing = report.stores[name]
     report.phase = f"listing {name}"
     now: float | None = None
     for number, blob in enumerate(store.scan(), start=1):
-        found.listed.add(blob)
+        listing.listed.add(blob)
         if identity(blob.path) is None:
-            found.foreign.add(blob)
-            found.examples += [blob.path] * (len(found.examples) < _EXAMPLES)
+            listing.foreign.add(blob)
+            listing.examples += [blob.path] * (len(listing.examples) < _EXAMPLES)
         else:
             if now is None:
                 now = _clock(store)
             if now - blob.modified >= grace:  # equal where times are coarse
                 old.write(f"{name.encode().hex()} {blob.modified!r} {blob.size} {blob.path}\n")
             else:
-                found.young.add(blob)
+                listing.young.add(blob)
         if not number % _PAGE:
             yield
     yield
 
 
 def _clock(store: Store) -> float:
-    """The time by the store's own clock: that of a blob which is written for this."""
+    """Return the time by the store's own clock: that of a blob which is written for this."""
     path = unique_path(Coordinate(key="sweep"), ".msgpack")
     store.put(path, [b""])
     try:
@@ -246,11 +246,11 @@ def _compare(references: References, report: Report, old: IO[str], orphans: IO[s
         yield
 
 
-def _count_orphan(found: StoreReport, blob: Blob) -> None:
-    found.orphans.add(blob)
-    found.dags.setdefault(unquote(blob.path.partition("/")[0]), Tally()).add(blob)
+def _count_orphan(listing: StoreReport, blob: Blob) -> None:
+    listing.orphans.add(blob)
+    listing.dags.setdefault(unquote(blob.path.partition("/")[0]), Tally()).add(blob)
     if blob.path.endswith(".tmp") or "#" in blob.path:
-        found.unfinished.add(blob)
+        listing.unfinished.add(blob)
 
 
 def _wait(until: float, report: Report) -> Iterator[None]:
@@ -308,7 +308,7 @@ def _referenced(references: References, batch: list[tuple[str, str, Blob]]) -> l
 
 
 def _batches(lines: IO[str], size: int) -> Iterator[list[tuple[str, str, Blob]]]:
-    """What was written down, from the beginning: each line, the name of the store, and the blob."""
+    """Yield what was written down, in batches: each line, the name of the store, and the blob."""
     lines.seek(0)
     parsed = map(_parsed, lines)
     while batch := list(itertools.islice(parsed, size)):

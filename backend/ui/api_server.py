@@ -1,7 +1,7 @@
-"""What the API server of Airflow 3 shows: a plugin, for the server asks no backend, and gives each row as it is.
+"""What the API server of Airflow 3 shows: a plugin, because the server returns rows without asking the backend.
 
-Its pages and its REST API get the envelope of an inline value without a payload that is too long to read.  Tasks do not
-go that way: they have an API of their own, under ``/execution``, which is left alone.
+Its pages and its REST API get the envelope of an inline value without a payload that is too long to read.  Tasks have
+an API of their own, under ``/execution``, which is left alone.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _REFUSED = (
 class ShortPayloads:
     """ASGI middleware: XComs that are read are shown short, and what is shown so is not written back.
 
-    Whatever is not such a request, or has no envelope in it, passes as it is; so does what cannot be understood.
+    Any other request or response passes unchanged, also one that cannot be parsed.
     """
 
     def __init__(self, app: App) -> None:
         self._app = app
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one request."""
         if scope["type"] == "http" and _is_of_xcoms(scope):
             if scope["method"] == "GET":
                 send = _Shortener(send).send
@@ -66,7 +66,7 @@ def _is_of_xcoms(scope: Message) -> bool:
 
 
 class _Shortener:
-    """Sends a response on, when it is whole and has been shortened."""
+    """Shortens a response once it is whole, and sends it on."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -74,7 +74,7 @@ class _Shortener:
         self._body = bytearray()
 
     async def send(self, message: Message) -> None:
-        """One part of a response."""
+        """Take one part of a response."""
         if message["type"] == "http.response.start" and _is_plain_json(message):
             self._start = message
             return
@@ -98,7 +98,7 @@ def _is_plain_json(start: Message) -> bool:
 
 
 def _short(body: bytes) -> bytes:
-    """The body of a response in which an envelope has no payload of more than 2 KiB."""
+    """Return the body of a response, the envelope in it without a payload of more than 2 KiB."""
     if len(body) <= LARGEST_DATA or _MARK not in body:
         return body
     try:
@@ -112,14 +112,14 @@ def _short(body: bytes) -> bytes:
 
 
 def _short_text(text: str) -> str:
-    """The same for what the server made of an envelope with ``str()``."""
+    """Shorten what the server made of an envelope with ``str()``."""
     if len(text) > _LONGEST_TEXT:
         return f"{text[:LARGEST_DATA]}... {len(text)} characters, which are not all shown"
     return str(shortened(ast.literal_eval(text)))
 
 
 async def _read(receive: Receive) -> tuple[bytes, Receive]:
-    """The body of a request, and what gives it once more."""
+    """Return the body of a request, and a function that gives it once more."""
     messages: list[Message] = []
     while not messages or messages[-1].get("more_body"):
         messages.append(await receive())

@@ -62,7 +62,7 @@ def test_the_hook_returns_while_the_process_runs_and_runs_that_end_meanwhile_are
         busy.set()
         assert go_on.wait(DEADLINE)
 
-    monkeypatch.setattr(lifecycle, "_see_to", see_to)
+    monkeypatch.setattr(lifecycle, "_retire_after", see_to)
     listener = RunEndListener()
     listener.on_dag_run_success(ended("a", "1"))
     assert busy.wait(DEADLINE)
@@ -70,7 +70,7 @@ def test_the_hook_returns_while_the_process_runs_and_runs_that_end_meanwhile_are
         listener.on_dag_run_success(ended("a", f"{number}"))
         listener.on_dag_run_failed(ended("b", f"{number}"))
     assert seen == [{"a": "1"}], "it has not ended"
-    assert listener._ended == {"a": "999", "b": "999"}, "what waits is bounded by the number of Dags"
+    assert listener._newest == {"a": "999", "b": "999"}, "what waits is bounded by the number of Dags"
     go_on.set()
     until("the second process", lambda: len(seen) == 2)
     assert seen[1] == {"a": "999", "b": "999"}

@@ -16,7 +16,7 @@ from conftest import Backend
 
 from airflow_xcom import codecs
 from airflow_xcom.backend import placement, pull_table, stored
-from airflow_xcom.codecs import plain_json
+from airflow_xcom.codecs import payload, plain_json
 from airflow_xcom.codecs.testing import difference
 
 FRAME = pd.DataFrame({"a": [1, 2, 3], "b": ["x", None, "z"], "c": [0.5, 1.5, 2.5]}, index=[7, 8, 9])
@@ -76,12 +76,16 @@ def test_a_part_of_a_table_in_a_row_is_taken_without_its_codec(
     row = backend.push(FRAME)
     assert "data" in row["airflow_xcom"]
     monkeypatch.setattr(codecs, "encode", None)
-    monkeypatch.setattr(codecs, "decode_json", None)
+    monkeypatch.setattr(payload, "encode", None)
+    decoded = []
+    decode_json = payload.decode_json
+    monkeypatch.setattr(payload, "decode_json", lambda value: decoded.append(decode_json(value)) or decoded[-1])
     instance = SimpleNamespace(xcom_pull=lambda *_, **__: backend.pull(row))
     part = pull_table(instance, columns=["c", "a"], rows=slice(1, 3))
     assert difference(FRAME[["c", "a"]].iloc[1:3], part) is None
     table = pull_table(instance, as_="pyarrow", columns=["b"])
     assert table.to_pylist() == [{"b": "x"}, {"b": None}, {"b": "z"}]
+    assert {type(each).__name__ for each in decoded} == {"Table"}, "no frame was made of all of it"
 
 
 PATCHED = """
