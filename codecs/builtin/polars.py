@@ -66,8 +66,7 @@ def _stored(dtype: Dtype, *, nested: bool = False) -> Dtype:
         msg = "it holds Python objects; return it as a list (to_list()), or cast it to a dtype of polars"
         raise UnsupportedValueError(msg)
     if isinstance(dtype, pl.Array):
-        msg = "polars cannot read back arrays of width 0; cast it to pl.List"
-        raise UnsupportedValueError(msg)
+        raise UnsupportedValueError("polars cannot read back arrays of width 0; cast it to pl.List")
     if isinstance(dtype, _EXTENSION):
         msg = f"the extension dtype {dtype} may not be known where it is pulled; return its storage, ext.storage()"
         raise UnsupportedValueError(msg)
@@ -116,8 +115,7 @@ def _decode_dtype(spec: Any, stored: Dtype) -> Dtype:  # noqa: PLR0911 - one for
             return pl.Struct([pl.Field(field.name, _decode_dtype(inner, field.dtype)) for field, inner in pairs])
         case "Int128" | "UInt128":
             raise _too_old(f"the dtype {spec}", {"Int128": "1.20", "UInt128": "1.34"}[spec])
-    msg = f"{spec!r:.80} describes no dtype of a column of {stored}"
-    raise CorruptPayloadError(msg)
+    raise CorruptPayloadError(f"{spec!r:.80} describes no dtype of a column of {stored}")
 
 
 def _decode_categorical(name: str, namespace: str | None = None, physical: str = "UInt32") -> Dtype:
@@ -172,10 +170,9 @@ def _checked_lengths(column: Any) -> Any:
     if pa.types.is_fixed_size_list(column.type):
         width = column.type.list_size
         if any(len(chunk.values) < (chunk.offset + len(chunk)) * width for chunk in column.chunks):
-            msg = (
+            raise UnsupportedValueError(
                 f"polars {pl.__version__} cannot hand a slice of {column.type} to Arrow; cast it to pl.List, or upgrade"
             )
-            raise UnsupportedValueError(msg)
     return column
 
 
@@ -188,14 +185,12 @@ def _from_arrow(table: Any) -> list[Any]:
     for field in table.schema:
         _check_type(field.type)
         if pa.types.is_null(field.type) and table.num_rows > _MOST_NULLS:
-            msg = f"{table.num_rows} nulls that take no bytes"
-            raise CorruptPayloadError(msg)
+            raise CorruptPayloadError(f"{table.num_rows} nulls that take no bytes")
     unnamed = pa.Table.from_arrays(table.columns, names=[str(position) for position in range(table.num_columns)])
     try:
         return list(pl.DataFrame(pl.from_arrow(unnamed)).get_columns())
     except pl.exceptions.PanicException as error:
-        msg = f"polars cannot read a column: {error}"
-        raise CorruptPayloadError(msg) from error
+        raise CorruptPayloadError(f"polars cannot read a column: {error}") from error
 
 
 _LEAVES = (
@@ -215,8 +210,7 @@ def _check_type(data_type: Any) -> None:
     inner = [data_type.field(position) for position in range(data_type.num_fields)]
     nested = pa.types.is_nested(data_type) and not any(field.metadata for field in inner)
     if not nested and not any(is_type(data_type) for is_type in _LEAVES):
-        msg = f"polars writes no column of {data_type}"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"polars writes no column of {data_type}")
     for field in inner:
         _check_type(field.type)
 
@@ -270,8 +264,7 @@ def _decode_columns(table: Any, meta: dict[str, Any]) -> Any:
 
 def _encode_frame(frame: Any) -> Table:
     if isinstance(frame, pl.LazyFrame):
-        msg = "a LazyFrame is a query, not its result; return value.collect()"
-        raise UnsupportedValueError(msg)
+        raise UnsupportedValueError("a LazyFrame is a query, not its result; return value.collect()")
     if not frame.width:
         return Table(pa.table({}), {"height": frame.height} if frame.height else {})
     return _encode_columns(frame.get_columns())

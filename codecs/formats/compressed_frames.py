@@ -70,11 +70,10 @@ def check_inflation(inflated: int, stored: int) -> None:
         CorruptPayloadError: ``inflated`` exceeds the bound for ``stored``.
     """
     if inflated > max(ALWAYS_ALLOWED, LARGEST_RATIO * stored):
-        msg = (
+        raise CorruptPayloadError(
             f"{stored} bytes would be decompressed to {inflated}, and more than {ALWAYS_ALLOWED} must not be more than "
             f"{LARGEST_RATIO} times what is stored"
         )
-        raise CorruptPayloadError(msg)
 
 
 def codec_of(compression: Compression) -> Any:
@@ -162,8 +161,7 @@ def decompress(frames: memoryview, algorithm: str, size: int) -> memoryview:
     import pyarrow as pa
 
     if algorithm not in ALGORITHMS:
-        msg = f"there is no compression {algorithm!r}"
-        raise ValueError(msg)
+        raise ValueError(f"there is no compression {algorithm!r}")
     memory = memoryview(pa.allocate_buffer(size)).cast("B")
     # Codec.decompress() would accept LZ4 frames of fewer bytes than announced.
     with pa.CompressedInputStream(pa.BufferReader(pa.py_buffer(frames)), algorithm) as stream:
@@ -171,6 +169,5 @@ def decompress(frames: memoryview, algorithm: str, size: int) -> memoryview:
         while filled < size and (more := stream.readinto(memory[filled:])):
             filled += more
         if filled < size or stream.read(1):
-            msg = f"{algorithm} data do not become the {size} bytes that were announced"
-            raise ValueError(msg)
+            raise ValueError(f"{algorithm} data do not become the {size} bytes that were announced")
     return memory

@@ -114,11 +114,10 @@ def check_extensions(expected: list[str], schema: Any) -> None:
     if int(pa.__version__.partition(".")[0]) < needed:
         what = f"a value with the Arrow extension types {missing}"
         raise LibraryVersionError(what, "pyarrow", pa.__version__, f"{needed} or newer")
-    msg = (
+    raise DecodeError(
         f"the payload has the Arrow extension types {missing}, which are not registered here as they were where it was "
         "pushed; call pyarrow.register_extension_type() before the pull, or upgrade pyarrow"
     )
-    raise DecodeError(msg)
 
 
 def _encode_schema(schema: Any) -> list[Any]:
@@ -163,8 +162,7 @@ def _encode_table(table: Any) -> Table:
     if schema.metadata is not None:
         meta["metadata"] = [[key, item] for key, item in schema.metadata.items()]
         if not schema.with_metadata(schema.metadata).equals(schema, check_metadata=True):
-            msg = "the metadata of its schema has a key twice; give it metadata from a dict"
-            raise UnsupportedValueError(msg)
+            raise UnsupportedValueError("the metadata of its schema has a key twice; give it metadata from a dict")
     if extensions := extension_names(schema):
         meta["extensions"] = extensions
     if not table.num_columns and table.num_rows:
@@ -178,8 +176,7 @@ def _valid(table: Any) -> Any:
     try:
         check_values(table)
     except pa.ArrowException as error:
-        msg = f"it is not valid Arrow data: {error}; cast or rebuild the column"
-        raise UnsupportedValueError(msg) from error
+        raise UnsupportedValueError(f"it is not valid Arrow data: {error}; cast or rebuild the column") from error
     return table
 
 
@@ -189,10 +186,9 @@ def _with_one_dictionary(column: Any) -> Any:
     if not dictionaries or column.num_chunks < 2 or _has_equal_dictionaries(column):  # noqa: PLR2004
         return column
     if any(data_type.ordered for data_type in dictionaries):
-        msg = (
+        raise UnsupportedValueError(
             "its chunks have ordered dictionaries that differ, or nested ones; make it one chunk in the order you want"
         )
-        raise UnsupportedValueError(msg)
     try:
         return column.unify_dictionaries()
     except pa.ArrowException as error:
@@ -277,8 +273,7 @@ def _batches(reader: Any) -> Iterator[Any]:
     try:
         yield from reader
     except Exception as error:
-        msg = f"the reader failed: {type(error).__name__}: {error}"
-        raise UnsupportedValueError(msg) from error
+        raise UnsupportedValueError(f"the reader failed: {type(error).__name__}: {error}") from error
 
 
 def _first(tables: Iterator[Any]) -> Iterator[Any]:
@@ -316,8 +311,7 @@ def _encode_scalar(scalar: Any) -> Table:
 def _decode_scalar(node: Table, version: int) -> Any:
     array = _decode_array(node, version)
     if len(array) != 1:
-        msg = f"{len(array)} values for a scalar"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"{len(array)} values for a scalar")
     return array[0]
 
 

@@ -53,12 +53,10 @@ def _decode_array(node: Any, _version: int) -> _Array:
     spec, shape, elements, order = node if len(as_list(node)) == 4 else (*node, "C")  # noqa: PLR2004
     for length in as_list(shape):
         if type(length) is not int or length < 0:
-            msg = f"an array has a dimension of {length!r:.80}"
-            raise CorruptPayloadError(msg)
+            raise CorruptPayloadError(f"an array has a dimension of {length!r:.80}")
     flat = decode_elements(decode_dtype(spec), prod(shape), elements)
     if as_text(order) not in ("C", "F"):
-        msg = f"an array has the order {order!r:.80}"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"an array has the order {order!r:.80}")
     return flat if len(shape) == 1 else flat.reshape(shape, order=order)
 
 
@@ -91,15 +89,13 @@ def _decode_scalar(node: Any, _version: int) -> Any:
         return _exact(np.int64, item).view(dtype.newbyteorder("="))
     if type(item) in _NUMBERS and dtype.kind in "biuf":
         return _exact(dtype.type, item)
-    msg = f"{item!r:.80} for a scalar of {dtype!r:.80}"
-    raise CorruptPayloadError(msg)
+    raise CorruptPayloadError(f"{item!r:.80} for a scalar of {dtype!r:.80}")
 
 
 def _exact(scalar_type: Any, item: Any) -> Any:
     scalar = scalar_type(item)
     if type(scalar.item()) is not type(item) or scalar.item() != item:
-        msg = f"{item!r:.80} is no {scalar_type.__name__}"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"{item!r:.80} is no {scalar_type.__name__}")
     return scalar
 
 
@@ -110,8 +106,7 @@ def _encode_recarray(array: Any) -> Any:
 
 def _decode_recarray(array: Any, _version: int) -> Any:
     if type(array) is not np.ndarray:
-        msg = f"a recarray of {type(array).__name__}"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"a recarray of {type(array).__name__}")
     return array.view(np.recarray)
 
 
@@ -132,14 +127,11 @@ def _decode_masked(node: Any, _version: int) -> Any:
         return np.ma.masked
     data, mask, fill_value, hard_mask = node
     if type(data) not in _MASKED_DATA or type(hard_mask) is not bool:
-        msg = f"a masked array of {type(data).__name__}, hard_mask={hard_mask!r:.80}"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"a masked array of {type(data).__name__}, hard_mask={hard_mask!r:.80}")
     if mask is not None and (mask.shape, mask.dtype) != (data.shape, np.ma.make_mask_descr(data.dtype)):
-        msg = f"a mask {mask.shape} of {mask.dtype} for data {data.shape} of {data.dtype}"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"a mask {mask.shape} of {mask.dtype} for data {data.shape} of {data.dtype}")
     if fill_value is not None and (type(fill_value) is not np.ndarray or fill_value.shape != ()):
-        msg = f"{fill_value!r:.80} is no fill value"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"{fill_value!r:.80} is no fill value")
     array = np.ma.MaskedArray(data, np.ma.nomask if mask is None else mask, hard_mask=hard_mask)
     array._fill_value = fill_value  # type: ignore[attr-defined]  # noqa: SLF001
     return array

@@ -65,11 +65,10 @@ def _encode_bare(dtype: Any) -> Any:
     if _STRING is not None and type(dtype) is _STRING:
         return ["string", dtype.coerce, *([dtype.na_object] if hasattr(dtype, "na_object") else [])]
     if dtype.type not in _OWN_TYPES:
-        msg = (
+        raise UnsupportedValueError(
             f"the dtype {dtype!r} is not one of NumPy's own; convert it (astype(np.float32), say), "
             "or register a codec for the values"
         )
-        raise UnsupportedValueError(msg)
     if dtype.subdtype is not None:
         base, shape = dtype.subdtype
         return ["array", _encode_part(base), list(shape)]
@@ -80,15 +79,13 @@ def _encode_bare(dtype: Any) -> Any:
 
 def _encode_part(dtype: Any) -> Any:
     if dtype.kind == "T":
-        msg = f"NumPy has no structured arrays of {dtype!r}; use a fixed width ('U20') or object"
-        raise UnsupportedValueError(msg)
+        raise UnsupportedValueError(f"NumPy has no structured arrays of {dtype!r}; use a fixed width ('U20') or object")
     return encode_dtype(dtype)
 
 
 def _encode_struct(dtype: Any) -> list[Any]:
     if dtype.kind != "V":
-        msg = f"the dtype {dtype.str!r} with fields over a number; view it as a structured dtype"
-        raise UnsupportedValueError(msg)
+        raise UnsupportedValueError(f"the dtype {dtype.str!r} with fields over a number; view it as a structured dtype")
     fields = []
     for name in dtype.names:
         field, offset, *title = dtype.fields[name]
@@ -133,8 +130,7 @@ def decode_dtype(node: Any) -> np.dtype[Any]:
     if form in {"struct", "record"}:
         dtype = _decode_struct(*rest)
         return np.dtype((np.record, dtype)) if form == "record" else dtype
-    msg = f"{form!r} is not a form of dtype"
-    raise CorruptPayloadError(msg)
+    raise CorruptPayloadError(f"{form!r} is not a form of dtype")
 
 
 @lru_cache(maxsize=256)
@@ -147,8 +143,7 @@ def text_to_dtype(text: str) -> np.dtype[Any]:
     """
     match = _TEXT.fullmatch(text)
     if match is None:
-        msg = f"{text!r} is no dtype"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"{text!r} is no dtype")
     plain, code, mantissa = match.groups()
     if code is None:
         dtype: np.dtype[Any] = np.dtype(plain)
@@ -156,11 +151,9 @@ def text_to_dtype(text: str) -> np.dtype[Any]:
         dtype = np.dtype(code)
         dtype = dtype if dtype.str == plain else dtype.newbyteorder()
         if dtype.str != plain or int(mantissa or mantissa_bits()) != mantissa_bits():
-            msg = f"the C type of the dtype {text!r} has another form on the platform where it is pulled"
-            raise DecodeError(msg)
+            raise DecodeError(f"the C type of the dtype {text!r} has another form on the platform where it is pulled")
     if dtype.str != plain:
-        msg = f"{text!r} is not how NumPy writes the dtype {dtype.str!r}"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"{text!r} is not how NumPy writes the dtype {dtype.str!r}")
     return dtype
 
 
@@ -175,8 +168,7 @@ def _decode_string(coerce: bool, *na_object: Any) -> np.dtype[Any]:  # noqa: FBT
 def _decode_part(node: Any) -> np.dtype[Any]:
     dtype = decode_dtype(node)
     if dtype.kind == "T":  # NumPy makes such a dtype, and its arrays are broken
-        msg = "a structured dtype with a StringDType"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError("a structured dtype with a StringDType")
     return dtype
 
 
@@ -189,8 +181,7 @@ def _decode_struct(itemsize: int, aligned: bool, fields: list[Any]) -> np.dtype[
             raise CorruptPayloadError(msg)
     titles = [field[3] if len(field) > 3 else None for field in fields]  # noqa: PLR2004
     if not _equal_themselves(titles):
-        msg = "a field's title that does not equal itself"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError("a field's title that does not equal itself")
     form = {
         "names": [field[0] for field in fields],
         "formats": formats,

@@ -40,8 +40,7 @@ def encode_elements(array: _Array) -> Any:
     if dtype.hasobject:
         return _encode_values(array.ravel("A"))
     if not dtype.itemsize and array.size > _MOST_EMPTY:
-        msg = f"{array.size} elements of {dtype!r}, which take no bytes; return its shape"
-        raise UnsupportedValueError(msg)
+        raise UnsupportedValueError(f"{array.size} elements of {dtype!r}, which take no bytes; return its shape")
     owned = _padding(dtype) if dtype.names is not None or dtype.char in "gG" else None
     if owned is not None:
         elements = array.ravel("A").view(np.uint8).reshape(-1, len(owned)) & owned
@@ -105,16 +104,13 @@ def decode_elements(dtype: np.dtype[Any], count: int, elements: Any) -> _Array:
         CorruptPayloadError: ``elements`` are not ``count`` elements of ``dtype``.
     """
     if dtype.subdtype is not None:
-        msg = f"elements of {dtype!r}, which only a field can have"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"elements of {dtype!r}, which only a field can have")
     if dtype.hasobject:
         return _decode_values(dtype, count, elements)
     if not dtype.itemsize and count > _MOST_EMPTY:
-        msg = f"{count} elements of {dtype!r}, which take no bytes"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"{count} elements of {dtype!r}, which take no bytes")
     if len(elements) != count * dtype.itemsize:
-        msg = f"{len(elements)} bytes for {count} elements of {dtype.itemsize} bytes"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"{len(elements)} bytes for {count} elements of {dtype.itemsize} bytes")
     if not len(elements):
         return np.ndarray((count,), dtype)
     flat = np.frombuffer(bytearray(elements) if type(elements) is bytes else elements, dtype)
@@ -125,12 +121,10 @@ def _decode_values(dtype: Any, count: int, elements: Any) -> _Array:
     if dtype.names is not None:
         return _decode_fields(dtype, count, elements)
     if type(elements) is not list or len(elements) != count:
-        msg = f"{count} values of {dtype!r} are expected"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"{count} values of {dtype!r} are expected")
     if dtype.kind == "T":
         if not all(type(item) is str or (item is None and hasattr(dtype, "na_object")) for item in elements):
-            msg = f"an array of {dtype!r} holds something else than strings"
-            raise CorruptPayloadError(msg)
+            raise CorruptPayloadError(f"an array of {dtype!r} holds something else than strings")
         elements = [dtype.na_object if item is None else item for item in elements]
     return np.fromiter(elements, dtype, count)
 
@@ -139,8 +133,7 @@ def _decode_fields(dtype: Any, count: int, parts: Any) -> _Array:
     fields = {name: dtype.fields[name][0] for name in dtype.names}
     expected = [(np.ndarray, (count, *field.shape), field.base) for field in fields.values()]
     if [(type(part), part.shape, part.dtype) for part in parts] != expected or _is_sparse(dtype):
-        msg = f"the fields do not fill {count} elements of {dtype!r:.200}"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"the fields do not fill {count} elements of {dtype!r:.200}")
     flat = np.zeros(count, dtype)
     for name, part in zip(fields, parts, strict=True):
         flat[name] = part

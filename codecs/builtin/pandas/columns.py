@@ -97,8 +97,7 @@ def decode_array(kind: Any, column: Any, memory: TableMemory) -> Any:
     name, *arguments = [kind] if kind is None or isinstance(kind, str) else as_list(kind)
     for argument in arguments:  # pandas compares some of them with words, and an index with a word label by label
         if hasattr(type(argument), "__len__") and type(argument) not in _ARGUMENTS:
-            msg = f"a {type(argument).__name__} in the kind of a column"
-            raise TypeError(msg)
+            raise TypeError(f"a {type(argument).__name__} in the kind of a column")
     return _DECODERS[name](column, memory, *arguments)
 
 
@@ -122,8 +121,7 @@ def _decode_string(column: Any, memory: TableMemory, storage: str, missing: str,
     if storage == "python":
         return pd.array(decode_array(kind, column, memory), dtype=dtype, copy=False)
     if column.type != _TEXT:
-        msg = f"strings are in a column of {column.type}"
-        raise ValueError(msg)
+        raise ValueError(f"strings are in a column of {column.type}")
     return dtype.__from_arrow__(column)
 
 
@@ -194,8 +192,7 @@ def decode_labels(spec: dict[str, Any], column: Any, memory: TableMemory) -> Any
     """
     index = _decode_index(spec, column, memory)
     if column is not None and len(index) != len(column):
-        msg = f"{len(index)} labels for {len(column)} rows or columns"
-        raise ValueError(msg)
+        raise ValueError(f"{len(index)} labels for {len(column)} rows or columns")
     return index
 
 
@@ -216,8 +213,7 @@ def _decode_index(spec: dict[str, Any], column: Any, memory: TableMemory) -> Any
 
 def _checked(value: Any, expected: Any) -> Any:
     if not isinstance(value, expected):
-        msg = f"{type(value).__qualname__} stands where {expected} should"
-        raise TypeError(msg)
+        raise TypeError(f"{type(value).__qualname__} stands where {expected} should")
     return value
 
 
@@ -266,8 +262,7 @@ def decode_dictionary(spec: dict[str, Any], column: Any, memory: TableMemory) ->
     if not len(column) and spec.keys() & {"labels", "range"}:
         labels = decode_labels(spec, None, memory)
         if _is_unbounded(labels):
-            msg = f"{len(labels)} labels and no rows"
-            raise ValueError(msg)
+            raise ValueError(f"{len(labels)} labels and no rows")
         return np.empty(0, np.int8), labels
     array = one_chunk(column)
     labels = decode_labels(spec, array.dictionary, memory)
@@ -275,8 +270,7 @@ def decode_dictionary(spec: dict[str, Any], column: Any, memory: TableMemory) ->
     if array.indices.null_count:
         codes[nulls_of(array.indices)] = -1
     if len(codes) and not -1 <= codes.min() <= codes.max() < len(labels):
-        msg = f"codes from {codes.min()} to {codes.max()} for {len(labels)} labels"
-        raise ValueError(msg)
+        raise ValueError(f"codes from {codes.min()} to {codes.max()} for {len(labels)} labels")
     return codes, labels
 
 

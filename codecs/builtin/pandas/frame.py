@@ -126,8 +126,7 @@ def _encode_rows(data: Any, names: list[str], arrays: list[Any], pack: PackCells
 def _decode_rows(spec: dict[str, Any] | None, table: pa.Table, first: int, memory: TableMemory) -> Any:
     index = pd.RangeIndex(table.num_rows) if spec is None else decode_index(spec, table.columns[first:], memory)
     if table.num_columns and len(index) != table.num_rows:
-        msg = f"{len(index)} labels for {table.num_rows} rows"
-        raise ValueError(msg)
+        raise ValueError(f"{len(index)} labels for {table.num_rows} rows")
     return index
 
 

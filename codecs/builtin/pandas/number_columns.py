@@ -117,8 +117,7 @@ def without_nulls(column: Any) -> Any:
     """
     array = one_chunk(column)
     if array.null_count:
-        msg = f"{array.null_count} nulls in a column of {array.type} that has none"
-        raise ValueError(msg)
+        raise ValueError(f"{array.null_count} nulls in a column of {array.type} that has none")
     return array
 
 
@@ -155,8 +154,7 @@ def decode_with_dtype(column: Any, memory: TableMemory, text: str) -> np.ndarray
     """Return the array of the kind ``["numpy", text]``."""
     dtype = text_to_dtype(text)
     if dtype.kind not in _KINDS:
-        msg = f"{text!r} is not a dtype of numbers or times"
-        raise ValueError(msg)
+        raise ValueError(f"{text!r} is not a dtype of numbers or times")
     array = one_chunk(column)
     if pa.types.is_fixed_size_binary(array.type) and array.type.byte_width == dtype.itemsize:
         return memory.values(without_nulls(array), dtype)

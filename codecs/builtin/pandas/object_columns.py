@@ -98,8 +98,7 @@ def decode_objects(array: pa.Array, missing: str = "None") -> np.ndarray:
     """Return the object array that :func:`encode_objects` wrote as a native Arrow column."""
     kind = array.type
     if pa.types.is_null(kind) and len(array) > _MOST_NULLS:
-        msg = f"{len(array)} objects in a column that takes no bytes"
-        raise ValueError(msg)
+        raise ValueError(f"{len(array)} objects in a column that takes no bytes")
     if pa.types.is_decimal(kind) or kind in (pa.large_string(), pa.large_binary()):
         values: np.ndarray = array.to_numpy(zero_copy_only=False)
     elif kind == pa.date32():
@@ -107,8 +106,7 @@ def decode_objects(array: pa.Array, missing: str = "None") -> np.ndarray:
     elif pa.types.is_null(kind) or kind in _NATIVE.values():
         values = as_objects(array.to_pylist())
     else:
-        msg = f"a column of objects is stored as {kind}"
-        raise ValueError(msg)
+        raise ValueError(f"a column of objects is stored as {kind}")
     if missing != "None" and array.null_count:
         values[array.is_null().to_numpy(zero_copy_only=False)] = _MISSING[missing]
     return values
@@ -132,8 +130,7 @@ def _encode_cells(items: list[Any], pack: PackCells) -> tuple[Any, pa.Array]:
 def decode_cells(array: pa.Array, tags: Sequence[Sequence[Any]], unpack: UnpackCells) -> np.ndarray:
     """Return the object array whose cells :func:`encode_objects` packed one by one."""
     if not pa.types.is_large_binary(array.type) or array.null_count:
-        msg = f"cells are in a column of {array.type} with {array.null_count} nulls"
-        raise ValueError(msg)
+        raise ValueError(f"cells are in a column of {array.type} with {array.null_count} nulls")
     _, offsets, data = array.buffers()
     starts = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
     return as_objects(unpack(tags, memoryview(data), starts.tolist()))
