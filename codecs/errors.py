@@ -6,10 +6,11 @@ so that a caller can act on it without parsing the message.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = [
     "CircularReferenceError",
@@ -30,6 +31,7 @@ __all__ = [
     "UnsupportedTypeError",
     "UnsupportedValueError",
     "UnusableLibraryError",
+    "any_error_as_corrupt",
 ]
 
 
@@ -236,3 +238,14 @@ class MissingClassError(DecodeError, LookupError):
             "if a Dag file defines it, move it to a module that all Dags import"
         )
         self.name = name
+
+
+@contextmanager
+def any_error_as_corrupt(what: str = "the payload is damaged", remedy: str = "") -> Iterator[None]:
+    """Turn whatever a parser raises over damaged bytes into a CorruptPayloadError that says ``what``."""
+    try:
+        yield
+    except (CodecError, MemoryError):
+        raise
+    except Exception as error:
+        raise CorruptPayloadError(f"{what}: {type(error).__name__}: {error}{remedy}") from error

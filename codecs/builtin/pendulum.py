@@ -13,6 +13,7 @@ from pendulum.duration import AbsoluteDuration
 from pendulum.tz.exceptions import InvalidTimezone
 
 from airflow_xcom.codecs.builtin.stdlib.times import moment_node, no_such_zone, split_moment, zone_key
+from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
@@ -147,17 +148,15 @@ def _decode_fixed(node: list[Any], _version: int) -> FixedTimezone:
     return FixedTimezone(offset, as_text(name))
 
 
-def _summarize(value: Any) -> dict[str, Any]:
-    return {"value": str(value)[:100]}
-
-
 CODECS = (
-    Codec("pendulum.DateTime", (DateTime,), _encode_datetime, _decode_datetime, summarize=_summarize),
-    Codec("pendulum.Date", (Date,), _encode_date, _decode_date, summarize=_summarize),
-    Codec("pendulum.Time", (Time,), _encode_time, _decode_time, summarize=_summarize),
-    Codec("pendulum.Duration", (Duration,), _encode_duration, _decode_duration, summarize=_summarize),
-    Codec("pendulum.AbsoluteDuration", (AbsoluteDuration,), _encode_absolute, _decode_absolute, summarize=_summarize),
-    Codec("pendulum.Interval", (Interval,), _encode_interval, _decode_interval, summarize=_summarize),
-    Codec("pendulum.Timezone", (Timezone,), zone_key, _decode_zone, summarize=_summarize),
-    Codec("pendulum.FixedTimezone", (FixedTimezone,), _encode_fixed, _decode_fixed, summarize=_summarize),
+    Codec("pendulum.DateTime", (DateTime,), _encode_datetime, _decode_datetime, summarize=summarize_text),
+    Codec("pendulum.Date", (Date,), _encode_date, _decode_date, summarize=summarize_text),
+    Codec("pendulum.Time", (Time,), _encode_time, _decode_time, summarize=summarize_text),
+    Codec("pendulum.Duration", (Duration,), _encode_duration, _decode_duration, summarize=summarize_text),
+    Codec(
+        "pendulum.AbsoluteDuration", (AbsoluteDuration,), _encode_absolute, _decode_absolute, summarize=summarize_text
+    ),
+    Codec("pendulum.Interval", (Interval,), _encode_interval, _decode_interval, summarize=summarize_text),
+    Codec("pendulum.Timezone", (Timezone,), zone_key, _decode_zone, summarize=summarize_text),
+    Codec("pendulum.FixedTimezone", (FixedTimezone,), _encode_fixed, _decode_fixed, summarize=summarize_text),
 )

@@ -27,7 +27,7 @@ import struct
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.codecs.errors import CodecError, CorruptPayloadError
+from airflow_xcom.codecs.errors import CorruptPayloadError, any_error_as_corrupt
 from airflow_xcom.codecs.nodes import Shared, Table, Tagged
 from airflow_xcom.codecs.plain_json import in_jsonb_order, is_exact_float, is_exact_int, is_exact_text
 
@@ -148,13 +148,8 @@ def load(
     Raises:
         DecodeError: The JSON is not in this syntax, or some part of it cannot be restored.
     """
-    try:
+    with any_error_as_corrupt():
         return _Loader(restorer, table, blob).load(value, 0)
-    except (CodecError, MemoryError):
-        raise
-    except Exception as error:
-        msg = f"the payload is damaged: {type(error).__name__}: {error}"
-        raise CorruptPayloadError(msg) from error
 
 
 class _Loader:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.codecs.errors import CodecError, CorruptPayloadError, SelectionError, UnknownColumnError
+from airflow_xcom.codecs.errors import SelectionError, UnknownColumnError, any_error_as_corrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -84,13 +84,8 @@ def select(tag: str, meta: dict[str, Any], schema: Any, count: int, request: Req
     """
     if tag not in _SELECTORS:
         raise SelectionError(f"the value is a {tag}, of which no columns or rows can be taken; pull it with xcom_pull")
-    try:
+    with any_error_as_corrupt(f"the payload does not say how to rebuild a {tag}"):
         return _SELECTORS[tag](tag, meta, schema, count, request)
-    except CodecError:
-        raise
-    except Exception as error:
-        msg = f"the payload does not say how to rebuild a {tag}: {type(error).__name__}: {error}"
-        raise CorruptPayloadError(msg) from error
 
 
 def _named(names: Sequence[str], columns: Sequence[Any] | None) -> list[int]:

@@ -13,6 +13,7 @@ from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, W
 from typing import Any
 from uuid import UUID, SafeUUID
 
+from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 
@@ -144,18 +145,14 @@ def _refuse_node(_node: Any, _version: int) -> Any:
     raise ValueError(msg)
 
 
-def _summarize(value: Any) -> dict[str, Any]:
-    return {"value": str(value)[:100]}
-
-
 CODECS = (
     Codec("str", (str,), _encode_text, _decode_text),
     Codec("int", (int,), _encode_integer, _decode_integer),
-    Codec("complex", (complex,), _encode_complex, _decode_complex, summarize=_summarize),
-    Codec("decimal", (Decimal,), str, _decode_decimal, summarize=_summarize),
-    Codec("fraction", (Fraction,), _encode_fraction, _decode_fraction, summarize=_summarize),
-    Codec("uuid", (UUID,), _encode_uuid, _decode_uuid, summarize=_summarize),
-    Codec("ipaddress", tuple(_ADDRESSES.values()), _encode_address, _decode_address, summarize=_summarize),
-    Codec("path", (*_PATHS.values(), Path), _encode_path, _decode_path, summarize=_summarize),
+    Codec("complex", (complex,), _encode_complex, _decode_complex, summarize=summarize_text),
+    Codec("decimal", (Decimal,), str, _decode_decimal, summarize=summarize_text),
+    Codec("fraction", (Fraction,), _encode_fraction, _decode_fraction, summarize=summarize_text),
+    Codec("uuid", (UUID,), _encode_uuid, _decode_uuid, summarize=summarize_text),
+    Codec("ipaddress", tuple(_ADDRESSES.values()), _encode_address, _decode_address, summarize=summarize_text),
+    Codec("path", (*_PATHS.values(), Path), _encode_path, _decode_path, summarize=summarize_text),
     Codec("memoryview", (memoryview,), _refuse_view, _refuse_node),
 )

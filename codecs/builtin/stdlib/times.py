@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import DecodeError, MissingLibraryError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list
@@ -260,25 +261,23 @@ def _decode_weekday(node: list[int | None], _version: int) -> Any:
     return _library("dateutil.relativedelta", "dateutil.weekday").weekday(day, n)
 
 
-def _summarize(value: Any) -> dict[str, Any]:
-    return {"value": str(value)[:100]}
-
-
 CODECS = (
-    Codec("datetime", (datetime,), _encode_moment, _decode_datetime, summarize=_summarize),
-    Codec("date", (date,), date.isoformat, _decode_date, summarize=_summarize),
-    Codec("time", (time,), _encode_moment, _decode_time, summarize=_summarize),
-    Codec("timedelta", (timedelta,), _encode_timedelta, _decode_timedelta, summarize=_summarize),
-    Codec("timezone", (timezone,), _encode_timezone, _decode_timezone, summarize=_summarize),
-    Codec("zoneinfo", (ZoneInfo,), zone_key, _decode_zone, summarize=_summarize),
+    Codec("datetime", (datetime,), _encode_moment, _decode_datetime, summarize=summarize_text),
+    Codec("date", (date,), date.isoformat, _decode_date, summarize=summarize_text),
+    Codec("time", (time,), _encode_moment, _decode_time, summarize=summarize_text),
+    Codec("timedelta", (timedelta,), _encode_timedelta, _decode_timedelta, summarize=summarize_text),
+    Codec("timezone", (timezone,), _encode_timezone, _decode_timezone, summarize=summarize_text),
+    Codec("zoneinfo", (ZoneInfo,), zone_key, _decode_zone, summarize=summarize_text),
     Codec(
         "pytz.timezone",
         ("pytz.UTC", "pytz._FixedOffset", "pytz.tzinfo.DstTzInfo", "pytz.tzinfo.StaticTzInfo"),
         _encode_pytz,
         _decode_pytz,
         subclasses=True,  # pytz makes a class for every zone
-        summarize=_summarize,
+        summarize=summarize_text,
     ),
-    Codec("dateutil.tz", _DATEUTIL_ZONES, _encode_dateutil, _decode_dateutil, summarize=_summarize),
-    Codec("dateutil.weekday", ("dateutil._common.weekday",), _encode_weekday, _decode_weekday, summarize=_summarize),
+    Codec("dateutil.tz", _DATEUTIL_ZONES, _encode_dateutil, _decode_dateutil, summarize=summarize_text),
+    Codec(
+        "dateutil.weekday", ("dateutil._common.weekday",), _encode_weekday, _decode_weekday, summarize=summarize_text
+    ),
 )

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_xcom.codecs.errors import CorruptPayloadError
+from airflow_xcom.codecs.errors import any_error_as_corrupt
 from airflow_xcom.codecs.formats.compressed_frames import check_inflation
 
 if TYPE_CHECKING:
@@ -127,17 +127,12 @@ def restore_types(table: pa.Table, types: Mapping[str, str], stored: int) -> pa.
     Raises:
         CorruptPayloadError: the columns do not have such types, or would take far more memory than the payload.
     """
-    try:
+    with any_error_as_corrupt("the columns of the payload do not become what they were"):
         pairs = {int(position): _ORIGINAL[name] for position, name in types.items()}
         columns = [table.column(position) for position in pairs]
         check_inflation(sum(map(_restored_size, columns, pairs.values())), stored)
         restored = _in_parallel(_restored, columns, pairs.values())
         return _replaced(table, dict(zip(pairs, restored, strict=True)))
-    except (CorruptPayloadError, MemoryError):
-        raise
-    except Exception as error:
-        msg = f"the columns of the payload do not become what they were: {type(error).__name__}: {error}"
-        raise CorruptPayloadError(msg) from error
 
 
 def _restored_size(column: pa.ChunkedArray, original: Any) -> int:

@@ -6,11 +6,12 @@ The file gets an address space of its size, in which only what is read takes mem
 from __future__ import annotations
 
 import mmap
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from airflow_xcom.codecs.errors import CodecError, CorruptPayloadError
+from airflow_xcom.codecs.errors import any_error_as_corrupt
 from airflow_xcom.codecs.formats.arrow.batches import Batch, in_rounds
 from airflow_xcom.codecs.formats.arrow.downcast import original_schema, restore_types
 from airflow_xcom.codecs.formats.arrow.metadata import (
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ArrowRanges"]
 
+_any_error_as_damage = partial(
+    any_error_as_corrupt,
+    "the payload is not an Arrow file of this distribution, or is damaged",
+    remedy="; run the task again",
+)
 _TAIL = 1 << 16  # bytes; enough for the footer of a table of hundreds of columns
 _GAP = 1 << 14  # bytes that are read along rather than asked around
 _AT_ONCE = 1 << 26  # bytes that are asked for at a time; each takes memory twice until they are in place
@@ -60,13 +66,9 @@ class ArrowRanges:
     def __init__(self, fetch: Callable[[Sequence[Range]], Sequence[memoryview]], size: int) -> None:
         self._fetch = fetch
         self._size = size
-        try:
+        with _any_error_as_damage():
             self.memory = memoryview(mmap.mmap(-1, size))
             self._open()
-        except (CodecError, MemoryError):
-            raise
-        except Exception as error:
-            raise _damaged(error) from error
 
     def _open(self) -> None:
         footer = self._read_footer()
@@ -102,7 +104,7 @@ class ArrowRanges:
         Raises:
             CorruptPayloadError: they are damaged.
         """
-        try:
+        with _any_error_as_damage():
             schema = pa.schema([self._stored.field(column) for column in columns])
             if not columns:
                 return schema.empty_table()
@@ -111,10 +113,6 @@ class ArrowRanges:
             types = self.note.types
             chosen = {str(new): types[str(old)] for new, old in enumerate(columns) if str(old) in types}
             return restore_types(table, chosen, self._size)
-        except (CodecError, MemoryError):
-            raise
-        except Exception as error:
-            raise _damaged(error) from error
 
     def _selected(self, columns: Sequence[int], rows: range, schema: Any) -> list[Any]:
         needed = sorted(set(columns))
@@ -157,13 +155,6 @@ class ArrowRanges:
         for group in _groups(merged):
             for (start, stop), piece in zip(group, self._fetch(group), strict=True):
                 self.memory[start:stop] = piece
-
-
-def _damaged(error: Exception) -> CorruptPayloadError:
-    return CorruptPayloadError(
-        "the payload is not an Arrow file of this distribution, or is damaged: "
-        f"{type(error).__name__}: {error}; run the task again"
-    )
 
 
 def _column_dictionaries(footer: FlatTable) -> list[set[int]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from airflow_xcom.codecs.errors import CodecError, CorruptPayloadError
+from airflow_xcom.codecs.errors import CorruptPayloadError, any_error_as_corrupt
 from airflow_xcom.codecs.formats.msgpack.columnar import records_from_columns, with_nulls
 from airflow_xcom.codecs.formats.msgpack.container import VERSION, read_blob
 from airflow_xcom.codecs.formats.msgpack.extension_types import (
@@ -187,18 +187,6 @@ def _checked_index(value: Any, size: int) -> int:
 
 
 @contextmanager
-def _any_error_as_corrupt() -> Iterator[None]:
-    """Turn whatever a parser raises over damaged bytes into a CorruptPayloadError."""
-    try:
-        yield
-    except (CodecError, MemoryError):
-        raise
-    except Exception as error:
-        msg = f"the payload is damaged: {type(error).__name__}: {error}"
-        raise CorruptPayloadError(msg) from error
-
-
-@contextmanager
 def _gc_paused(size: int) -> Iterator[None]:
     """Pause the cyclic garbage collector for a tree of many bytes: it would look for garbage among live objects."""
     if size < _GC_PAUSED_FROM or not gc.isenabled():
@@ -217,7 +205,7 @@ def read(memory: memoryview, restorer: Restorer, table: ReadTable, *, newest: in
     Raises:
         DecodeError: it is damaged, of a newer version, or some part of it cannot be restored.
     """
-    with _any_error_as_corrupt():
+    with any_error_as_corrupt():
         tags, tree, buffers = read_blob(memory, newest)
         with _gc_paused(len(tree)):
             return Reader(tags, buffers, restorer, table).unpack(tree)
@@ -236,6 +224,6 @@ def read_cells(
     Raises:
         DecodeError: see :func:`read`.
     """
-    with _any_error_as_corrupt():
+    with any_error_as_corrupt():
         unpack = Reader(tags, (), restorer, table).unpack
         return [unpack(cell) for cell in cells]
