@@ -172,3 +172,34 @@ def test_built_in_codecs_are_ascribed_to_nobody(backend: Backend) -> None:
     for threshold in (0, -1):
         backend.options(threshold=threshold)
         assert "from" not in backend.push((1, 2))["airflow_xcom"]
+
+
+GRID = Path(__file__).parents[1] / "data" / "acme-grid"
+CHECK = r"""
+import acme_grid, numpy as np
+from airflow_xcom.codecs.testing import check_codec
+
+class Basin(acme_grid.Grid): ...
+
+open_grid = acme_grid.Grid("", np.zeros(1))
+open_grid.file = 1
+cells = (np.zeros((500, 500)), np.array([np.nan, -0.0]), np.empty((0, 3)))
+values = [acme_grid.Grid(name, array) for name in ("", "\u00e9\ud800") for array in cells]
+check_codec("acme_grid.grid", values, refused=[open_grid, Basin("", cells[0])])
+print("checked")
+"""
+
+
+def test_a_small_distribution_is_installed_from_its_wheel_and_checked_by_the_kit(tmp_path: Path) -> None:
+    sources = sorted(path for path in GRID.iterdir() if path.is_file())
+    assert sum(len(path.read_text().splitlines()) for path in sources) < 40
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for path in sources:
+        (folder / path.name).write_text(path.read_text())
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    _run([*pip, "wheel", "--no-build-isolation", "--no-deps", "--wheel-dir", str(tmp_path), str(folder)])
+    (wheel,) = tmp_path.glob("*.whl")
+    _run([*pip, "install", "--no-deps", "--no-index", "--target", str(tmp_path / "site"), str(wheel)])
+    program = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n{CHECK}"
+    assert _run([sys.executable, "-c", program]) == "checked"
