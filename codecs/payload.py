@@ -81,7 +81,10 @@ class _TreeBody:
     def __init__(self, writer: Writer, tree: bytes) -> None:
         self._writer = writer
         self._tree = tree
-        self.uncompressed = write_blob(writer.tags, tree, writer.buffers)
+
+    @cached_property
+    def uncompressed(self) -> list[Any]:
+        return write_blob(self._writer.tags, self._tree, self._writer.buffers)
 
     def chunks(self, compression: Compression) -> Iterable[Any]:
         if compression.algorithm == "none":
@@ -341,7 +344,7 @@ def arrow_file(value: Any) -> bytes | None:
     """Return the blob in the Arrow format for a table in the JSON syntax, made without its codec; None for the rest.
 
     Raises:
-        DecodeError: The table is damaged.
+        DecodeError: the table is damaged.
     """
     match value:
         case {"$": [str(tag), int(version), {"$": ["table", [meta, stream]]}]}:

@@ -189,8 +189,8 @@ class _Loader:
             meta, stream = content
             return self._table(_memory(stream), self.load(meta, depth + 3))
         if name == "shared":
-            place, node = content
-            return self._keep(place, self.load(node, depth + 3))
+            number, node = content
+            return self._keep(number, self.load(node, depth + 3))
         if name == "same":
             return self._shared[content]
         if name == "blob":
@@ -200,11 +200,11 @@ class _Loader:
         msg = f"the payload has the form {name!r}, which this release does not know"
         raise CorruptPayloadError(msg)
 
-    def _keep(self, place: Any, value: Any) -> Any:
-        if type(place) is not int or place in self._shared:
-            msg = f"two objects of the payload have the place {place!r}"
+    def _keep(self, number: Any, value: Any) -> Any:
+        if type(number) is not int or number in self._shared:
+            msg = f"two objects of the payload have the number {number!r}"
             raise CorruptPayloadError(msg)
-        self._shared[place] = value
+        self._shared[number] = value
         return value
 
 

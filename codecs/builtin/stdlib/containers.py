@@ -26,21 +26,21 @@ def _decode_tuple(node: list[Any], _version: int) -> tuple[Any, ...]:
 
 def _encode_set(value: set[Any] | frozenset[Any], pack: PackCells) -> list[Any]:
     """Return the elements in a fixed order, so that equal sets have equal payloads."""
-    return sorted(value, key=partial(_sort_key, pack=pack)) if len(value) > 1 else list(value)
+    return sorted(value, key=partial(_sort_key, pack)) if len(value) > 1 else list(value)
 
 
 # Classes whose repr tells all values apart, and is the same in every process (that of a set is not).
 _HAVE_EXACT_REPR = frozenset({type(None), bool, int, str, bytes, date, timedelta, Decimal, UUID})
 
 
-def _sort_key(item: Any, pack: PackCells) -> tuple[str, str, list[Any], bytes]:
+def _sort_key(pack: PackCells, item: Any) -> tuple[str, str, list[Any], bytes]:
     cls = type(item)
     if cls in _HAVE_EXACT_REPR or (cls is float and item == item):  # noqa: PLR0124 - repr hides the bits of a NaN
         return cls.__qualname__, repr(item), [], b""
     if cls is tuple:
-        return cls.__qualname__, "", [_sort_key(part, pack) for part in item], b""
+        return cls.__qualname__, "", [_sort_key(pack, part) for part in item], b""
     if cls is frozenset:
-        return cls.__qualname__, "", sorted(_sort_key(part, pack) for part in item), b""
+        return cls.__qualname__, "", sorted(_sort_key(pack, part) for part in item), b""
     tags, packed, _ = pack([item])
     return cls.__qualname__, repr(tags), [], packed
 
