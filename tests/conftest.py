@@ -20,6 +20,7 @@ from servers import azurite, fake_gcs, seaweedfs, valkey  # noqa: F401
 
 TESTS = Path(__file__).parent
 FAST_STORES = {"file", "redis"}
+FAST_SERVERS = {"airflow"}  # a fixture: Airflow's API server, in the process of the test
 
 if reaper.VARIABLE not in os.environ:  # of the processes of a run only the first
     os.environ[reaper.VARIABLE] = tempfile.mkdtemp(prefix="airflow-xcom-tests-")
@@ -65,12 +66,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _is_slow(item: pytest.Item) -> bool:
-    """Return whether a test stands in tests/system, or takes a server that starts slowly or a whole Airflow."""
+    """Return whether a test stands in tests/system, or takes servers that are slow or cost much."""
     folder = item.path.relative_to(TESTS).parts[0]
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
     stores = {found for found in parameters if isinstance(found, str) and found in LOCATIONS}
-    takes_server = not stores <= FAST_STORES if stores else folder == "integration"
-    return folder == "system" or takes_server
+    if folder == "system" or stores:
+        return folder == "system" or not stores <= FAST_STORES
+    return folder == "integration" and not FAST_SERVERS & set(getattr(item, "fixturenames", ()))
 
 
 class Backend:

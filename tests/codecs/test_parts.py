@@ -88,14 +88,14 @@ def expected(full: Any, places: list[int] | None, rows: slice | None) -> Any:
 
 
 def choices(full: Any) -> list[list[int] | None]:
-    """Places of columns: all, every other, in reverse, and each alone, for some."""
+    """Places of columns: all, every other, in reverse, one alone, and none."""
     names = labels(full)
     if not names or (not isinstance(full, pd.DataFrame) and len(set(names)) < len(names)):
         return [None]
     if any(isinstance(name, bool | np.bool_) for name in names):
         return [None]
     places = list(range(len(names)))
-    return [None, places[::2], places[::-1], *([place] for place in places[:8]), []]
+    return [None, places[::2], places[::-1], *([place] for place in places[1:3]), []]
 
 
 def labels(full: Any) -> list[Any]:
@@ -115,9 +115,10 @@ def makers() -> dict[str, Callable[[], Any]]:
 @pytest.mark.parametrize("name", makers())
 def test_a_part_is_what_its_own_library_would_take_of_the_whole(name: str) -> None:
     blob = Blob.of(makers()[name]())
-    for places in choices(whole(blob)):
-        for rows in ROWS:
-            check(blob, places, rows)
+    columns = choices(whole(blob))
+    together = zip(reversed(columns), ROWS, strict=False)
+    for places, rows in [*((places, None) for places in columns), *((None, rows) for rows in ROWS), *together]:
+        check(blob, places, rows)
 
 
 def check(blob: Blob, places: list[int] | None, rows: slice | None) -> None:
@@ -375,7 +376,7 @@ def test_damage_is_an_error_or_harmless() -> None:
     frame = wide(100)[["n1", "text", "kind"]]
     data = Blob.of(frame).data
     random = np.random.default_rng(5)
-    for place in random.integers(0, len(data), 3_000):
+    for place in random.integers(0, len(data), 1_000):
         changed = bytearray(data)
         changed[place] ^= 1 << random.integers(8)
         try:
