@@ -36,8 +36,8 @@ os.environ.update(
     }
 )
 
-# Hypothesis would try the same examples in every run where the variable CI is set.
-hypothesis.settings.register_profile("tests", derandomize=False, print_blob=True)
+# Where the variable CI is set, Hypothesis would try the same examples in every run; elsewhere it would time them.
+hypothesis.settings.register_profile("tests", derandomize=False, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("tests")
 
 COORDINATE = {"dag_id": "flights", "run_id": "manual__2024-01-01T00:00:00+00:00", "task_id": "clean", "map_index": -1}
