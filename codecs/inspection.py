@@ -373,7 +373,8 @@ class _MsgpackTree:
         raise CorruptPayloadError(f"the payload has an extension type {code}")
 
     def _tag(self, position: int) -> tuple[str, int]:
-        return self._tags[self._scanner.scalar(position)]
+        index: int = self._scanner.scalar(position)
+        return self._tags[index]
 
     def _table(self, position: int) -> Outline:
         _, size, start = self._scanner.head(position)
