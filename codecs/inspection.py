@@ -373,8 +373,8 @@ class _MsgpackTree:
         raise CorruptPayloadError(f"the payload has an extension type {code}")
 
     def _tag(self, position: int) -> tuple[str, int]:
-        index: int = self._scanner.scalar(position)
-        return self._tags[index]
+        tag, version = self._tags[self._scanner.scalar(position)]
+        return tag, version
 
     def _table(self, position: int) -> Outline:
         _, size, start = self._scanner.head(position)
