@@ -456,7 +456,7 @@ def test_no_live_value_is_lost_and_no_orphan_stays(
             monkeypatch.setattr(module, "open_store", opened)
         monkeypatch.setattr(sweep, "time", SimpleNamespace(monotonic=world.clocks.monotonic, sleep=world._pass))
 
-    for module in ("blobs", "sweep", "xcom", "pulling", "retain"):
+    for module in ("blobs", "maintenance.sweep", "xcom", "push", "pull", "maintenance.retain"):
         monkeypatch.setattr(f"airflow_xcom.backend.{module}.settings", lambda: both[current["name"]])
     Cleanup.set_store = staticmethod(lambda name: current.update(name=name))
     Cleanup.use = staticmethod(use)
