@@ -326,6 +326,7 @@ PARTS: dict[str, TakeApart] = {
     "pendulum.Duration": attributes("invert", *_DURATION),
     "pendulum.Interval": attributes("start", "end", "_absolute", "_invert"),
     "pydantic.BaseModel": attributes(*_MODEL),
+    "pytz._FixedOffset": attributes("_minutes"),
     "pytz.BaseTzInfo": lambda zone: [
         (f".{name}", getattr(zone, name, None)) for name in ("zone", "_utcoffset", "_tzname", "_dst")
     ],

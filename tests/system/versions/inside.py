@@ -17,7 +17,7 @@ import importlib.machinery
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -25,7 +25,7 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import MagicMock
 
-from describe import describe
+from describe import describe, differences
 
 from airflow_xcom.codecs import EncodeError, LibraryVersionError, decode, encode, registry
 from airflow_xcom.codecs.payload import decode_json
@@ -152,18 +152,6 @@ def _outcome(pull: Callable[[], Any], expected: Any) -> dict[str, Any]:
         return {"failed": f"{type(error).__name__}: {error}"}
     found = next(differences(expected, json.loads(json.dumps(describe(value)))), None)
     return {"exact": True} if found is None else {"changed": found}
-
-
-def differences(expected: Any, found: Any, path: str = "") -> Iterator[str]:
-    """Where two descriptions differ."""
-    if type(expected) is type(found) is list and len(expected) == len(found):
-        for place, pair in enumerate(zip(expected, found, strict=True)):
-            yield from differences(*pair, f"{path}[{place}]")
-    elif type(expected) is type(found) is dict and list(expected) == list(found):
-        for name in expected:
-            yield from differences(expected[name], found[name], f"{path}.{name}")
-    elif expected != found or type(expected) is not type(found):
-        yield f"{path}: {expected!r:.200} became {found!r:.200}"
 
 
 def main(command: str, *folders: str) -> None:
