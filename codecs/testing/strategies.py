@@ -151,7 +151,8 @@ def _structures(draw: DrawFn, dtype: np.dtype[Any], count: int, cells: Values) -
     return array
 
 
-def _layouts() -> dict[str, Callable[[Any], Any]]:
+def layouts() -> dict[str, Callable[[Any], Any]]:
+    """Return what gives an array another layout in memory, by name."""
     import numpy as np
 
     return {
@@ -171,9 +172,9 @@ def arrays(draw: DrawFn, cells: Values, dtypes: SearchStrategy[np.dtype[Any]] | 
 
     made = st.sampled_from([*NUMBER_CODES, *FLEXIBLE_CODES, "O"]).map(np.dtype) if dtypes is None else dtypes
     dtype, shape = draw(made), draw(SHAPES)
-    layouts = _layouts()
+    made_by = layouts()
     array = draw(elements(dtype, int(np.prod(shape)), cells)).reshape(shape)
-    layout: Callable[[Any], np.ndarray[Any, Any]] = layouts[draw(st.sampled_from(sorted(layouts)))]
+    layout: Callable[[Any], np.ndarray[Any, Any]] = made_by[draw(st.sampled_from(sorted(made_by)))]
     return layout(array)
 
 

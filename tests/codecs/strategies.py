@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import enum
-import ipaddress
 import struct
 import uuid
 import zoneinfo
@@ -44,10 +43,34 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from pendulum.duration import AbsoluteDuration
 from pyproj import CRS
 
+from airflow_xcom.codecs.testing import strategies as testing
+from airflow_xcom.codecs.testing.strategies import (
+    ADDRESSES,
+    ANY_TEXT,
+    DECIMALS,
+    FLEXIBLE_CODES,
+    FLOATS,
+    FOLDS,
+    INTEGERS,
+    LONG_INTEGERS,
+    NUMBER_CODES,
+    OFFSETS,
+    ROWS,
+    TEXT,
+    TIMEDELTAS,
+    TIMEZONES,
+    ZONE_KEYS,
+    ZONES,
+    clock_times,
+    datetimes,
+    elements,
+    layouts,
+    objects,
+)
+
 Values = SearchStrategy[Any]
 
 DEPTH = 6
-ROWS = 3  # the most rows, items, columns of anything
 
 
 def is_allowed(name: str) -> bool:
@@ -57,50 +80,13 @@ def is_allowed(name: str) -> bool:
 
 # -- natives and scalars -------------------------------------------------------------------------------------
 
-TEXT = st.text(max_size=4) | st.sampled_from(["", "\0", "a\0b"])
-ANY_TEXT = st.text(st.characters(), max_size=4) | st.sampled_from(
-    ["", "\0", "$", "__type", "airflow_xcom", "\ud800", "é" * 20]
-)
 SURROGATES = st.builds("{}\ud800{}".format, TEXT, TEXT) | st.sampled_from(["\udfff\ud800", "a\0\udc80"])
-INTEGERS = st.integers(-(2**63), 2**64 - 1) | st.integers(-3, 3)
-LONG_INTEGERS = st.integers(2**64, 2**200) | st.integers(-(2**200), -(2**63) - 1)
-NANS = [
-    struct.unpack(">d", bytes.fromhex(bits))[0] for bits in ("7ff8000000000000", "fff8000000000000", "7ff8000000000001")
-]
-FLOATS = st.floats() | st.sampled_from([-0.0, 5e-324, 1e16, 1e22, *NANS, float("inf"), 1.7976931348623157e308])
-DECIMALS = st.sampled_from(["-0", "1.10", "1E+30", "NaN", "-NaN123", "Infinity", "0E-28", "1E-999999"]).map(Decimal)
-DECIMALS |= st.builds(
-    lambda number, places: Decimal(number).scaleb(-places), st.integers(-(10**20), 10**20), st.integers(0, 9)
-)
-ADDRESSES = st.one_of(
-    st.ip_addresses(),
-    st.sampled_from(["10.0.0.0/8", "::/0", "fe80::/10"]).map(ipaddress.ip_network),
-    st.sampled_from(["10.0.0.1/8", "fe80::1%eth0", "::1/64"]).map(ipaddress.ip_interface),
-)
 NAMES = st.sampled_from(["", ".", "..", "a", "/srv/ü", "a/b.c", "//host/x", "C:\\x", "\ud800"])
 PATHS = st.builds(lambda kind, name: kind(name), st.sampled_from([Path, PurePosixPath, PureWindowsPath]), NAMES)
 PLACES = st.none() | st.integers(-(2**70), 2**70)
 UUIDS = st.uuids() | st.builds(uuid.UUID, int=st.integers(0, 2**128 - 1), is_safe=st.sampled_from(uuid.SafeUUID))
 
 # -- times ---------------------------------------------------------------------------------------------------
-
-KEYS = (
-    "UTC",
-    "Europe/Paris",
-    "America/New_York",
-    "Asia/Kolkata",
-    "Africa/Monrovia",
-    "Etc/GMT+12",
-    "Australia/Lord_Howe",
-)
-OFFSETS = st.sampled_from([0, 1, 3600, -3600, 19800, 86399, -86399, 3723]).map(
-    lambda seconds: dt.timedelta(seconds=seconds)
-)
-ODD_OFFSETS = (
-    OFFSETS | st.just(dt.timedelta(microseconds=-1)) | st.timedeltas(dt.timedelta(hours=-23), dt.timedelta(hours=23))
-)
-TIMEZONES = st.just(dt.UTC) | st.builds(dt.timezone, ODD_OFFSETS) | st.builds(dt.timezone, ODD_OFFSETS, TEXT)
-ZONES = st.sampled_from(KEYS).map(zoneinfo.ZoneInfo)
 
 
 def _localized(key: str, moment: dt.datetime) -> Any:
@@ -109,25 +95,20 @@ def _localized(key: str, moment: dt.datetime) -> Any:
 
 MODERN = st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1))
 PYTZ = st.one_of(
-    st.sampled_from(KEYS).map(pytz.timezone),
+    st.sampled_from(ZONE_KEYS).map(pytz.timezone),
     st.integers(-1439, 1439).map(pytz.FixedOffset),
-    st.builds(_localized, st.sampled_from(KEYS), MODERN),
+    st.builds(_localized, st.sampled_from(ZONE_KEYS), MODERN),
 )
 DATEUTIL = st.one_of(
     st.just(dateutil.tz.UTC),
     st.builds(dateutil.tz.tzoffset, st.none() | TEXT, OFFSETS),
-    st.sampled_from(KEYS[1:]).map(dateutil.tz.gettz),
+    st.sampled_from(ZONE_KEYS[1:]).map(dateutil.tz.gettz),
 )
 ANY_ZONE = st.one_of(st.none(), TIMEZONES, ZONES, PYTZ, DATEUTIL)
-FOLDS = st.integers(0, 1)
-DATETIMES = st.builds(
-    lambda moment, zone, fold: moment.replace(tzinfo=zone, fold=fold), st.datetimes(), ANY_ZONE, FOLDS
-)
-DATETIMES |= st.sampled_from([dt.datetime.min, dt.datetime.max, dt.datetime(2024, 10, 27, 2, 30, fold=1)])
-TIMES = st.builds(lambda clock, zone, fold: clock.replace(tzinfo=zone, fold=fold), st.times(), ANY_ZONE, FOLDS)
-TIMEDELTAS = st.timedeltas() | st.sampled_from([dt.timedelta.min, dt.timedelta.max, dt.timedelta(microseconds=-1)])
+DATETIMES = datetimes(ANY_ZONE)
+TIMES = clock_times(ANY_ZONE)
 
-PENDULUM_ZONES = st.sampled_from(KEYS).map(pendulum.Timezone)
+PENDULUM_ZONES = st.sampled_from(ZONE_KEYS).map(pendulum.Timezone)
 FIXED_ZONES = st.builds(pendulum.FixedTimezone, st.integers(-86399, 86399), st.none() | TEXT.filter(bool))
 
 
@@ -155,8 +136,8 @@ ENDS = st.tuples(PENDULUM_DATES, PENDULUM_DATES) | st.tuples(MODERN_DATETIMES, M
 # -- NumPy ---------------------------------------------------------------------------------------------------
 
 UNITS = ("s", "ms", "us", "ns")
-NUMBERS = [np.dtype(code) for code in ("?", *"bBhHiIlLqQefdgFDG", "M8[s]", "m8[ns]", ">i4", ">f8", ">M8[us]", ">c8")]
-FLEXIBLE = [np.dtype(code) for code in ("S3", "U2", ">U2", "V5", "S0", "U0", "M8", "m8", "M8[25s]", "M8[Y]", "m8[as]")]
+NUMBERS = [np.dtype(code) for code in NUMBER_CODES]
+FLEXIBLE = [np.dtype(code) for code in FLEXIBLE_CODES]
 STRINGS: list[Any] = [
     np.dtypes.StringDType(),
     np.dtypes.StringDType(na_object=None),
@@ -172,59 +153,14 @@ STRUCTURED = [
 DTYPES = st.sampled_from([*NUMBERS, *FLEXIBLE, *STRINGS, *STRUCTURED, np.dtype("O")])
 PLAIN_DTYPES = st.sampled_from(NUMBERS)
 FLAT_DTYPES = st.sampled_from([*NUMBERS, *FLEXIBLE])
-SHAPES = st.sampled_from([(), (0,), (1,), (2,), (3,), (2, 0), (2, 3), (1, 2, 2), (0, 1)])
 
 
-def objects(items: Sequence[Any]) -> np.ndarray:
-    """An object array of items, whatever they are."""
-    return np.fromiter(items, dtype=object, count=len(items))
+LAYOUTS = layouts()
 
 
-@st.composite
-def elements(draw: DrawFn, dtype: np.dtype[Any], count: int, cells: Values) -> np.ndarray:
-    """A flat array: of arbitrary bits, where all bits are a value."""
-    if dtype.names is not None:
-        array = np.zeros(count, dtype)
-        for name in dtype.names:
-            base, shape = dtype.fields[name][0].base, dtype.fields[name][0].shape
-            array[name] = draw(elements(base, count * int(np.prod(shape)), cells)).reshape(count, *shape)
-        return array
-    if dtype.kind in "OT":
-        items = cells if dtype.kind == "O" else TEXT
-        if dtype.kind == "T" and hasattr(dtype, "na_object"):
-            items = items | st.just(dtype.na_object)
-        return (
-            np.array([None, *draw(st.lists(items, min_size=count, max_size=count))], object)[1:].astype(dtype)
-            if dtype.kind == "T"
-            else objects(draw(st.lists(items, min_size=count, max_size=count)))
-        )
-    if dtype.kind in "U?b" or dtype.char in "gG":
-        items = {"U": TEXT, "b": st.booleans(), "f": FLOATS, "c": st.builds(complex, FLOATS, FLOATS)}[dtype.kind]
-        with np.errstate(over="ignore"):
-            return np.array(draw(st.lists(items, min_size=count, max_size=count)), dtype)
-    size = count * dtype.itemsize
-    return (
-        np.frombuffer(bytearray(draw(st.binary(min_size=size, max_size=size))) or bytearray(1), dtype, count)
-        if dtype.itemsize
-        else np.zeros(count, dtype)
-    )
-
-
-LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "C": lambda array: array,
-    "Fortran": np.asfortranarray,
-    "transposed": lambda array: array.T,
-    "backwards": lambda array: array[..., ::-1] if array.ndim else array,
-    "strided": lambda array: np.repeat(array, 2, axis=-1)[..., ::2] if array.ndim else array,
-    "read-only": lambda array: np.broadcast_to(array, (2, *array.shape)),
-}
-
-
-@st.composite
-def arrays(draw: DrawFn, cells: Values, dtypes: SearchStrategy[np.dtype[Any]] = DTYPES) -> np.ndarray:
-    dtype, shape = draw(dtypes), draw(SHAPES)
-    array = draw(elements(dtype, int(np.prod(shape)), cells)).reshape(shape)
-    return LAYOUTS[draw(st.sampled_from(sorted(LAYOUTS)))](array)
+def arrays(cells: Values, dtypes: SearchStrategy[np.dtype[Any]] = DTYPES) -> Values:
+    """Arrays of any dtype, those with fields and strings of any length included."""
+    return testing.arrays(cells, dtypes)
 
 
 @st.composite
