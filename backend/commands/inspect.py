@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.commands.arguments import add_output, add_source, count
-from airflow_xcom.backend.commands.columns import say_columns
 from airflow_xcom.backend.commands.selection import described, only, summary_text
 from airflow_xcom.backend.commands.terminal import human, say, tell
+from airflow_xcom.backend.commands.text_table import say_columns
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -7,9 +7,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.commands.arguments import add_coordinate, add_output, add_payload, count
-from airflow_xcom.backend.commands.columns import say_columns
 from airflow_xcom.backend.commands.selection import described, matching, payload_size, store_of, summary_text
 from airflow_xcom.backend.commands.terminal import human, say
+from airflow_xcom.backend.commands.text_table import say_columns
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

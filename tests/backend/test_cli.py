@@ -54,8 +54,8 @@ from conftest import Backend
 from test_migrate import TABLES
 
 from airflow_xcom.backend import ExportError, blobs, cli
-from airflow_xcom.backend.commands.columns import fitted
 from airflow_xcom.backend.commands.terminal import human, visible
+from airflow_xcom.backend.commands.text_table import fitted
 from airflow_xcom.backend.database import xcom_rows as rows
 from airflow_xcom.backend.database.xcom_rows import Rows
 from airflow_xcom.backend.envelope import Coordinate

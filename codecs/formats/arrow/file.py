@@ -13,8 +13,8 @@ from airflow_xcom.codecs.errors import (
     LibraryVersionError,
     UnusableLibraryError,
 )
-from airflow_xcom.codecs.formats.arrow.metadata import inflated_size
-from airflow_xcom.codecs.formats.arrow.note import Note, read_note
+from airflow_xcom.codecs.formats.arrow.flatbuffers import inflated_size
+from airflow_xcom.codecs.formats.arrow.schema_metadata import Note, read_note
 from airflow_xcom.codecs.formats.arrow.validation import check_values
 from airflow_xcom.codecs.formats.compressed_frames import (
     ALWAYS_ALLOWED,

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from airflow_xcom.codecs.errors import any_error_as_corrupt
-from airflow_xcom.codecs.formats.arrow.batches import Batch, in_rounds
+from airflow_xcom.codecs.formats.arrow.batch_ranges import Batch, in_rounds
 from airflow_xcom.codecs.formats.arrow.downcast import original_schema, restore_types
-from airflow_xcom.codecs.formats.arrow.metadata import (
+from airflow_xcom.codecs.formats.arrow.flatbuffers import (
     MAGIC,
     Block,
     FlatTable,
@@ -23,14 +23,14 @@ from airflow_xcom.codecs.formats.arrow.metadata import (
     inflated_size,
     read_message,
 )
-from airflow_xcom.codecs.formats.arrow.note import read_note
+from airflow_xcom.codecs.formats.arrow.schema_metadata import read_note
 from airflow_xcom.codecs.formats.arrow.validation import check_values
 from airflow_xcom.codecs.formats.compressed_frames import check_inflation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from airflow_xcom.codecs.formats.arrow.metadata import Range
+    from airflow_xcom.codecs.formats.arrow.flatbuffers import Range
 
 __all__ = ["ArrowRanges"]
 

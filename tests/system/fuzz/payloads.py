@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from trees import Extension, Pairs, Tree, harvest, mutate_bytes, mutate_tree
 
-from airflow_xcom.codecs.formats.arrow.metadata import inflated_size
+from airflow_xcom.codecs.formats.arrow.flatbuffers import inflated_size
 
 __all__ = ["MUTATORS", "corpus"]
 

@@ -12,7 +12,7 @@ from pyarrow import BaseExtensionType, types
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from airflow_xcom.codecs.formats.arrow.metadata import Message, Range
+    from airflow_xcom.codecs.formats.arrow.flatbuffers import Message, Range
 
 __all__ = ["Batch", "in_rounds"]
 
