@@ -324,6 +324,6 @@ def test_a_frame_goes_to_a_bucket_and_back() -> None:
 def test_every_compression_is_measured() -> None:
     command = [sys.executable, str(BENCHMARKS / "compression.py"), "--scale", "0.01", "--repeats", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    for choice in ("none", "lz4", "zstd:1", "zstd:3", "auto", "auto, far"):
-        assert done.stdout.count(f"  {choice:9} ") == 6
-    assert done.stdout.count("  parquet ") == 3
+    choices = ("none", "lz4", "zstd:1", "zstd:3", "auto", "auto, far")
+    assert len({done.stdout.count(f"  {choice:9} ") for choice in choices}) == 1, "each for every kind of data"
+    assert done.stdout.count("  none ") > done.stdout.count("  parquet ") > 2, "which has tables only"

@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,11 +18,19 @@ import reaper
 PATIENCE = 300.0  # seconds; it takes less than 20 on a machine with nothing else to do
 
 
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder that the user whom PostgreSQL runs as may enter; pytest's own is closed to others by each run."""
+    with tempfile.TemporaryDirectory(prefix="end-of-run-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("options", [[], ["-n", "2"]], ids=["one process", "xdist"])
-def test_an_ended_run_leaves_nothing_behind(ending: signal.Signals, options: list[str], tmp_path: Path) -> None:
-    ready, temporary = tmp_path / "ready", tmp_path / "temporary"
-    temporary.mkdir()
+def test_an_ended_run_leaves_nothing_behind(
+    ending: signal.Signals, options: list[str], tmp_path: Path, temporary: Path
+) -> None:
+    ready = tmp_path / "ready"
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", reaper.VARIABLE))}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
     command.append(str(Path(__file__).with_name("long_run.py")))
