@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -456,8 +457,9 @@ def test_no_live_value_is_lost_and_no_orphan_stays(
             monkeypatch.setattr(module, "open_store", opened)
         monkeypatch.setattr(sweep, "time", SimpleNamespace(monotonic=world.clocks.monotonic, sleep=world._pass))
 
-    for module in ("blobs", "maintenance.sweep", "xcom", "push", "pull", "maintenance.retain"):
-        monkeypatch.setattr(f"airflow_xcom.backend.{module}.settings", lambda: both[current["name"]])
+    for name, module in list(sys.modules.items()):
+        if name.startswith("airflow_xcom.backend.") and getattr(module, "settings", None) is options:
+            monkeypatch.setattr(module, "settings", lambda: both[current["name"]])
     Cleanup.set_store = staticmethod(lambda name: current.update(name=name))
     Cleanup.use = staticmethod(use)
     Cleanup.steps = 0
