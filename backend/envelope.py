@@ -25,6 +25,7 @@ ENVELOPE_KEY = "airflow_xcom"
 ENVELOPE_VERSION = 2  # the newest; 1 is written wherever there is a value
 # Bytes; file systems take 255 for a name, a temporary file has a longer one, and an S3 key may have 1,024 in all.
 _LONGEST_SEGMENT = 160
+_LARGEST = 1 << 63  # bytes; no file system has larger files
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 
 
@@ -48,7 +49,10 @@ class Coordinate:
     @classmethod
     def from_json(cls, value: Any) -> Coordinate:
         """Return the coordinate that :meth:`to_json` wrote; an empty one for anything else."""
-        return cls(*value) if isinstance(value, list) and len(value) == len(cls.__slots__) else cls()
+        match value:
+            case [str() | None, str() | None, str() | None, int() | None, str() | None]:
+                return cls(*value)
+        return cls()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,8 @@ class Reference:
     def __post_init__(self) -> None:
         texts = (self.store, self.url, self.path, self.format, self.digest, self.host or "")
         numbers = (self.size, 0 if self.expires is None else self.expires)
-        if not all(type(text) is str for text in texts) or not all(type(n) is int and n >= 0 for n in numbers):
+        is_number = [type(number) is int and 0 <= number < _LARGEST for number in numbers]
+        if not all(is_number) or not all(type(text) is str for text in texts):
             msg = "the reference in the row is malformed"
             raise ForgedReferenceError(msg)
         if self.expires is not None and self.expires > _LAST_SECOND:

@@ -32,7 +32,7 @@ def run_command(context: Any, *arguments: str) -> None:
     settings = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url, "_AIRFLOW_PROCESS_CONTEXT": "server"}
     # What Airflow sets for tasks, in the name that this option had before 2.3.
     inherited = {name: value for name, value in os.environ.items() if name != "AIRFLOW__CORE__SQL_ALCHEMY_CONN"}
-    command = [sys.executable, "-m", "airflow_xcom.backend.cli", *arguments]
+    command = [sys.executable, "-P", "-m", "airflow_xcom.backend.cli", *arguments]
     subprocess.run(command, env=inherited | settings, check=True)  # noqa: S603 - our own interpreter
 
 

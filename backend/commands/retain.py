@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
         "Retire the values of runs that have ended and need not be kept any more, by the tags of their Dag "
         "(xcom:keep=7d, xcom:keep=5runs, xcom:keep-failed=30d, xcom:keep=forever), or else by [xcom_codecs] "
-        "keep_success, keep_failed and keep.  A tombstone takes the place of the row, and the blob is deleted.  "
+        "keep_success, keep_failed and keep.  A tombstone takes the place of the row; the sweep deletes the blob.  "
         "Without --apply, only list what would go."
     )
     parser.add_argument("--dag", action="append", metavar="DAG", help="only of this Dag; may be given several times")

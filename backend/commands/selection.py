@@ -17,6 +17,7 @@ __all__ = ["described", "matching", "only", "payload_size", "store_of", "summary
 
 _SHOWN = 5  # XComs in an error
 _FACTS = 3  # of a summary
+_LARGEST = 1 << 63  # bytes; a summary that says more lies
 
 
 def matching(rows: Rows, options: Namespace) -> Iterator[XComRow]:
@@ -101,7 +102,7 @@ def payload_size(row: XComRow) -> int | None:
     if row.envelope is None:
         return None
     size = row.envelope.summary.get("bytes") if row.reference is None else row.reference.size
-    return size if type(size) is int else None
+    return size if type(size) is int and 0 <= size < _LARGEST else None
 
 
 def summary_text(summary: dict[str, Any], tag: str | None) -> str:

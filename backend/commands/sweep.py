@@ -132,6 +132,7 @@ def _lines(report: Report, *, apply: bool, reason: str | None) -> Iterator[str]:
         yield from _store_lines(name, store)
     if report.unreadable:
         yield f"{report.unreadable:,} XComs cannot be read; what they name counts as referenced"
+        yield from (f"  {problem}" for problem in report.problems)
     orphans, deleted = (
         _sum([getattr(store, name) for store in report.stores.values()]) for name in ("orphans", "deleted")
     )

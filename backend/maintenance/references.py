@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Envelope
-from airflow_xcom.backend.errors import UnknownStoreError
-from airflow_xcom.codecs import CodecError, NewerFormatError
+from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,7 +21,8 @@ __all__ = ["DatabaseRows", "References", "RowSource", "SweepError", "identity"]
 
 # A path ends in a key, 32 hexadecimal digits that no other path has, and what the format or an unfinished blob adds.
 _UNIQUE = re.compile(r"\.([0-9a-f]{32})(?![0-9a-f])")
-_OURS = re.compile(r"(?:[^/\n]+/){3}-?\d+/(\.?)[^/#\n]*\.([0-9a-f]{32})(?:\.arrow|\.msgpack)?(\.tmp)?(?:#[^\n]*)?")
+_OURS = re.compile(r"(?:[^/]+/){3}-?\d+/(\.?)[^/#]*\.([0-9a-f]{32})(?:\.arrow|\.msgpack)?(\.tmp)?(?:#.*)?")
+_PROBLEMS = 10  # rows that the report names
 _DIGITS = 16  # of them tell a path from a million others; were two the same, a blob would stay that might be deleted
 
 
@@ -68,11 +68,13 @@ class References:
 
     Attributes:
         rows: that were read.
-        unreadable: of them, of which no store can be made out; what they seem to name counts all the same.
+        unreadable: of them, which this release or this configuration cannot read; what their text names counts.
+        problems: why, for the first of these.
     """
 
     rows: int = 0
     unreadable: int = 0
+    problems: list[str] = field(default_factory=list)
     _identities: array[int] = field(default_factory=lambda: array("Q"))
     _sorted: Any = None
     _stores: set[tuple[str, str]] = field(default_factory=set)
@@ -84,23 +86,18 @@ class References:
         """Take note of whatever the text of a row names.
 
         It need not be a reference that can be read: text that looks like the path of one of our blobs protects it.
-
-        Raises:
-            SweepError: A later release wrote the row, and only that knows what it refers to; or the row refers to a
-                store that is not configured here, and this may be the wrong configuration.
         """
         self.rows += 1
         self._identities.extend([int(digits[:_DIGITS], 16) for digits in _UNIQUE.findall(row.text)])
         try:
             value = _loads(row.text)
             envelope = None if self._is_known(value) else Envelope.from_json(value)
-        except NewerFormatError as error:
-            raise SweepError(f"{row} cannot be read: {error}; run the sweep with the newest release in use") from error
-        except (ValueError, TypeError, RecursionError, CodecError):
-            self.unreadable += 1
-        else:
             if envelope is not None and envelope.reference is not None:
-                self._check_store(row, envelope.reference)
+                self._check_store(envelope.reference)
+        except (ValueError, TypeError, RecursionError, CodecError) as error:
+            self.unreadable += 1
+            if len(self.problems) < _PROBLEMS:
+                self.problems.append(f"{row}: {type(error).__name__}: {error}")
 
     def _is_known(self, value: Any) -> bool:
         """Return whether a row is of our version and of a store met before: all that matters, and quickly seen."""
@@ -111,13 +108,10 @@ class References:
         except (KeyError, TypeError):
             return False
 
-    def _check_store(self, row: XComRow, reference: Reference) -> None:
+    def _check_store(self, reference: Reference) -> None:
         from airflow_xcom.backend.blobs import store_name  # not at the top: the command line must load nothing
 
-        try:
-            store_name(reference)
-        except UnknownStoreError as error:
-            raise SweepError(f"{row}: {error}") from error
+        store_name(reference)
         self._stores.add((reference.store, reference.url))
 
     def seal(self) -> None:
@@ -140,7 +134,9 @@ class References:
 def identity(path: str) -> int | None:
     """Return what :class:`References` knows a blob by, whole or not; None if this backend makes no such path."""
     match = _OURS.fullmatch(path)
-    if match is None or not path.isascii() or bool(match[1]) != bool(match[3]):  # ".….tmp", see stores/files.py
+    if (
+        match is None or not path.isascii() or not path.isprintable() or bool(match[1]) != bool(match[3])
+    ):  # ".….tmp", see stores/files.py
         return None
     return int(match[2][:_DIGITS], 16)
 

@@ -1,4 +1,4 @@
-"""Retiring values that need not be kept any more: rows and blobs together."""
+"""Retire values that need not be kept any more: a tombstone takes the place of the row, and a sweep takes the blob."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_xcom.backend.blobs import delete_blob, store_name
+from airflow_xcom.backend.blobs import store_name
 from airflow_xcom.backend.database.dag_runs import is_large_result
-from airflow_xcom.backend.envelope import Coordinate, Envelope, Retirement, path_prefix
+from airflow_xcom.backend.envelope import Envelope, Retirement
 from airflow_xcom.backend.retention_policy import Policy, RetentionTagError
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.database.dag_runs import Run, Runs
     from airflow_xcom.backend.database.xcom_rows import XComRow
-    from airflow_xcom.backend.envelope import Reference
 
 __all__ = ["Retained", "retain"]
 
@@ -37,12 +36,12 @@ class Retained:
         runs: that have ended, with all of their tasks; no other is looked at.
         going: those of them whose values are not all kept.
         due: their values that the policy does not keep.
-        in_blobs: bytes of their blobs.
+        in_blobs: bytes of their blobs, which a sweep deletes.
         in_rows: bytes of their rows.
         oldest: when the first of the runs that are going ended.
         retired: values that are gone now.
         changed: values that were kept, because they or their run changed meanwhile.
-        failed: values that were kept because their row or their store cannot be read, and blobs that stay.
+        failed: values that were kept because their row cannot be read or their store is not configured.
         problems: what went wrong, in words, the first ones.
     """
 
@@ -77,8 +76,7 @@ def retain(
     """Retire the values of each Dag that its policy does not keep, and tell what became of each Dag.
 
     One UPDATE puts a tombstone in the place of a row if that still is what it was, and its run neither began nor ended
-    again; then the blob is deleted.  So no row ever refers to a blob that this deleted, and stopping at any moment
-    leaves at most blobs without a row, for a sweep to find.
+    again.  Nothing is deleted: a sweep finds the blobs that no row refers to any more.
 
     Args:
         runs: of the metadata database.
@@ -87,7 +85,6 @@ def retain(
         newest_only: leave a Dag where a page of its runs has nothing left to retire: those before it have been seen to.
         progress: is called with what has been done for a Dag, after every page of it.
     """
-    lost: set[str] = set()  # names of stores that cannot be reached
     for dag_id in runs.dags() if dag_ids is None else dag_ids:
         done = Retained(dag_id)
         try:
@@ -97,18 +94,17 @@ def retain(
             done.fail(f"dag={dag_id}: all values are kept, for {error}")
         else:
             done.rule = str(policy)
-            _Retirement(runs, policy, done, lost, apply=apply).go(progress, newest_only=newest_only)
+            _Retirement(runs, policy, done, apply=apply).go(progress, newest_only=newest_only)
         yield done
 
 
 class _Retirement:
     """That of one Dag's values."""
 
-    def __init__(self, runs: Runs, policy: Policy, done: Retained, lost: set[str], *, apply: bool) -> None:
+    def __init__(self, runs: Runs, policy: Policy, done: Retained, *, apply: bool) -> None:
         self._runs = runs
         self._policy = policy
         self._done = done
-        self._lost = lost
         self._apply = apply
         self._now = datetime.now(UTC)
         self._newer: Counter[str] = Counter()  # by state, and all under ""
@@ -159,7 +155,7 @@ class _Retirement:
             return None
         try:
             envelope = self._retirable(row)
-        except (ValueError, CodecError) as error:
+        except CodecError as error:
             self._done.fail(f"{row.coordinate}: the value is kept, for {error}")
             return None
         if envelope is None or envelope.retired is not None:
@@ -173,37 +169,21 @@ class _Retirement:
 
         Raises:
             CodecError: The row cannot be read.
-            ValueError: The blob could not be deleted once the row does not refer to it.
+            UnknownStoreError: No sweep here would find the blob.
         """
         if row.error is not None:
             raise row.error
         if row.envelope is None:
             may_go = is_large_result(row) and settings().legacy_backend is None
             return _envelope_of_natives(row) if may_go else None
-        if row.reference is not None and store_name(row.reference) in self._lost:
-            msg = f"the store {store_name(row.reference)!r} cannot be reached"
-            raise ValueError(msg)
+        if row.reference is not None:
+            store_name(row.reference)
         return row.envelope
 
     def _retire(self, run: Run, changes: Sequence[tuple[XComRow, Envelope]]) -> None:
-        """Replace the rows first, then delete the blobs, which nothing refers to from then on."""
-        for (row, _), is_replaced in zip(changes, self._runs.replace(run, changes), strict=True):
-            if not is_replaced:
-                self._done.changed += 1
-                continue
-            self._done.retired += 1
-            if row.reference is not None:
-                self._delete(row.reference, row.coordinate)
-
-    def _delete(self, reference: Reference, coordinate: Coordinate) -> None:
-        if not reference.path.startswith(path_prefix(coordinate)):  # somebody copied the row of another XCom
-            self._done.fail(f"{coordinate}: the blob {reference.path!r} is another XCom's, and is left to a sweep")
-            return
-        try:
-            delete_blob(reference)
-        except CodecError as error:
-            self._lost.add(store_name(reference))
-            self._done.fail(f"{coordinate}: the blob is left to a sweep, for {error}")
+        replaced = sum(self._runs.replace(run, changes))
+        self._done.retired += replaced
+        self._done.changed += len(changes) - replaced
 
 
 def _is_airflows(row: XComRow) -> bool:

@@ -26,7 +26,9 @@ __all__ = ["RetainPlugin", "RunEndListener"]
 log = logging.getLogger("airflow_xcom.backend")
 
 _GATHER = 2.0  # seconds in which runs are noted before a process is started for all of them
-_PROCESS = (sys.executable, "-m", "airflow_xcom.backend.maintenance.after_run")
+# Not from the working directory of the scheduler, which may hold modules of anybody.
+_PROCESS = (sys.executable, "-P", "-m", "airflow_xcom.backend.maintenance.after_run")
+_TIMEOUT = 3600.0  # seconds; what is left then goes with a later run
 _SHOWN = 2000  # characters of what a process that failed had to say
 
 hookimpl = HookimplMarker("airflow")
@@ -77,7 +79,13 @@ def _retire_after(newest: dict[str, str]) -> None:
     runs = ", ".join(f"{dag_id} {run_id}" for dag_id, run_id in newest.items())
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter
-            _PROCESS, input=json.dumps(newest), capture_output=True, text=True, check=False, start_new_session=True
+            _PROCESS,
+            input=json.dumps(newest),
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,
+            timeout=_TIMEOUT,
         )
         if done.returncode != 0:
             said = f"{done.stdout}{done.stderr}"[-_SHOWN:].strip()

@@ -106,6 +106,7 @@ class Report:
         rows: with our key that were read at the last look.
         references: that they have.
         unreadable: of these rows; whatever they name is taken for referenced.
+        problems: why, for the first of these.
         waited: seconds between the two looks that have passed.
     """
 
@@ -114,6 +115,7 @@ class Report:
     rows: int = 0
     references: int = 0
     unreadable: int = 0
+    problems: list[str] = field(default_factory=list)
     waited: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -233,7 +235,8 @@ def _look(rows: RowSource, references: References, report: Report) -> Iterator[N
 
 
 def _count_references(references: References, report: Report) -> None:
-    report.rows, report.references, report.unreadable = references.rows, len(references), references.unreadable
+    report.rows, report.references = references.rows, len(references)
+    report.unreadable, report.problems = references.unreadable, references.problems
 
 
 def _compare(references: References, report: Report, old: IO[str], orphans: IO[str]) -> Iterator[None]:

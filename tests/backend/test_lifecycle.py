@@ -10,7 +10,6 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +18,7 @@ from typing import Any
 import pytest
 from conftest import Backend
 from test_migrate import Metadata, migrated  # noqa: F401 - a fixture
-from test_retain import NOW, World, array, on_sqlite, world  # noqa: F401 - a fixture
+from test_retain import NOW, World, array, on_sqlite, until, world  # noqa: F401 - a fixture
 
 from airflow_xcom.backend.database import dag_runs as runs
 from airflow_xcom.backend.database.dag_runs import Runs
@@ -30,14 +29,6 @@ from airflow_xcom.backend.ui import api_server as server
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 300.0  # seconds; what is waited for takes a few
-
-
-def until(what: str, attempt: Callable[[], Any]) -> None:
-    """Wait for it."""
-    ends = time.monotonic() + DEADLINE
-    while not attempt():
-        assert time.monotonic() < ends, f"{what} did not come about"
-        time.sleep(0.01)
 
 
 def ended(dag_id: str, run_id: str = "r") -> Any:
@@ -85,18 +76,31 @@ def test_the_hook_returns_while_the_process_runs_and_runs_that_end_meanwhile_are
     [
         ((sys.executable, "-c", "import sys; sys.exit('the store is away')"), "the store is away"),
         (("/no/such/program",), "FileNotFoundError"),
+        ((sys.executable, "-c", "import time; time.sleep(600)"), "timed out after 0.5 seconds"),
     ],
 )
 def test_a_process_that_fails_is_logged_and_never_raised(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, process: tuple[str, ...], said: str
 ) -> None:
     monkeypatch.setattr(lifecycle, "_PROCESS", process)
+    monkeypatch.setattr(lifecycle, "_TIMEOUT", 0.5 if "sleep" in process[-1] else DEADLINE)
     listener = RunEndListener()
     with caplog.at_level(logging.ERROR, "airflow_xcom.backend"):
         listener.on_dag_run_failed(ended("a"))
         until("the end of the thread", lambda: listener._process is None)
     assert said in caplog.text
     assert "could be retired after the runs a r" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["json", "airflow_xcom", "airflow"])
+def test_the_process_imports_nothing_from_the_working_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w').close()\nraise SystemExit(5)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "home"))
+    lifecycle._retire_after({})
+    assert not (tmp_path / "imported").exists()
 
 
 def test_a_hook_that_cannot_start_a_thread_does_not_raise(

@@ -93,7 +93,7 @@ def test_values_go_when_a_later_run_ends_and_come_back_when_their_task_runs_agai
     second = site.airflow.run(dag)
     left = until("retirement", lambda: site.row(first).get("retired"))
     assert left["rule"] == "xcom:keep=1run"
-    until("deletion of the blob", lambda: not site.blobs(first))
+    assert len(site.blobs(first)) == 1, "a sweep finds it"
     assert "ref" in site.row(second)
     assert len(site.blobs(second)) == 1
 
@@ -119,7 +119,8 @@ def test_the_maintenance_dag_retires_old_values_and_sweeps_orphans(site: Site) -
     (blob,) = site.blobs(old)
     orphan = blob.with_name("return_value.0123456789abcdef0123456789abcdef.msgpack")
     orphan.write_bytes(b"of a row that is gone")
-    os.utime(orphan, (0, 0))
+    for path in (blob, orphan):
+        os.utime(path, (0, 0))
 
     dag = "/api/v2/dags/maintenance"
     until("the Dag", lambda: site.execute("select 1 from dag where dag_id = 'maintenance'"))
