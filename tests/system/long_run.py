@@ -9,8 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from valkey_server import Valkey
 
-def test_that_does_not_end(valkey: Any, jsonb: Callable[[Any], Any]) -> None:
+
+def test_that_does_not_end(valkey: Any, jsonb: Callable[[Any], Any], tmp_path: Path) -> None:
+    Valkey(tmp_path).start()  # its parent is this process; that of the fixtures' servers is another one
     assert jsonb({"a": 1}) == {"a": 1}
     subprocess.Popen(["sleep", "3600"], start_new_session=True)
     Path(os.environ["LONG_RUN_READY"]).touch()
