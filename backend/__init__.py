@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_xcom.backend.errors import (
     ExpiredPayloadError,
     ExportError,
+    ForeignReferenceError,
     ForgedReferenceError,
     HintError,
     MissingPayloadError,
@@ -34,6 +35,7 @@ __all__ = [
     "CodecXComBackend",
     "ExpiredPayloadError",
     "ExportError",
+    "ForeignReferenceError",
     "ForgedReferenceError",
     "HintError",
     "MissingPayloadError",

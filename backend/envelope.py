@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from airflow_xcom.backend.errors import ForgedReferenceError
+from airflow_xcom.backend.errors import ForeignReferenceError, ForgedReferenceError
 from airflow_xcom.codecs import CorruptPayloadError, NewerFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "ENVELOPE_KEY",
@@ -17,7 +23,7 @@ __all__ = [
     "Envelope",
     "Reference",
     "Retirement",
-    "path_prefix",
+    "is_path_of",
     "unique_path",
 ]
 
@@ -26,6 +32,8 @@ ENVELOPE_VERSION = 2  # the newest; 1 is written wherever there is a value
 # Bytes; file systems take 255 for a name, a temporary file has a longer one, and an S3 key may have 1,024 in all.
 _LONGEST_SEGMENT = 160
 _LARGEST = 1 << 63  # bytes; no file system has larger files
+_LONGEST_WHOLE = 157  # longer text is cut, and then longer than this: so no two texts have one segment
+_UNIQUE = re.compile(r"[0-9a-f]{32}(\.arrow|\.msgpack)?")
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 
 
@@ -41,6 +49,11 @@ class Coordinate:
 
     def __str__(self) -> str:
         return f"dag={self.dag_id} run={self.run_id} task={self.task_id} map_index={self.map_index} key={self.key}"
+
+    def agrees_with(self, other: Coordinate) -> bool:
+        """Return whether no part that both know differs."""
+        pairs = zip(self.to_json(), other.to_json(), strict=True)
+        return all(part is None or known is None or part == known for part, known in pairs)
 
     def to_json(self) -> list[Any]:
         """Return the five parts in order."""
@@ -157,6 +170,13 @@ class Envelope:
     suppliers: dict[str, str] = field(default_factory=dict)
     retired: Retirement | None = None
 
+    def check_origin(self, asked: Coordinate) -> None:
+        """Raise ForeignReferenceError unless the value and its blob were written for the XCom that is asked for."""
+        if not self.coordinate.agrees_with(asked):
+            raise ForeignReferenceError(str(asked), str(self.coordinate))
+        if self.reference is not None and not is_path_of(self.reference.path, self.coordinate):
+            raise ForeignReferenceError(str(self.coordinate), self.reference.path)
+
     def to_json(self) -> dict[str, Any]:
         """Return the JSON value of the row."""
         payload = {"data": self.data} if self.reference is None else {"ref": self.reference.to_json()}
@@ -200,21 +220,50 @@ class Envelope:
 
 
 def unique_path(coordinate: Coordinate, suffix: str) -> str:
-    """Return a path that no other blob has: ``dag/run/task/map index/key.<random>suffix``, escaped."""
-    return f"{path_prefix(coordinate)}{uuid4().hex}{suffix}"
+    """Return a path that no other blob has: ``dag/run/task/map index/key.<hash>-<random>suffix``, escaped.
+
+    The hash is of the whole coordinate, so that a path tells for which XCom it was made.
+    """
+    return f"{_prefix(coordinate, _segment)}{_hash(json.dumps(_known(coordinate)))}-{uuid4().hex}{suffix}"
 
 
-def path_prefix(coordinate: Coordinate) -> str:
-    """Return what the paths of all blobs of an XCom begin with."""
-    map_index = -1 if coordinate.map_index is None else coordinate.map_index
-    parts = [coordinate.dag_id, coordinate.run_id, coordinate.task_id, str(map_index), coordinate.key]
-    folders = [_segment(part) for part in parts]
-    return "/".join(folders) + "."
+def is_path_of(path: str, coordinate: Coordinate) -> bool:
+    """Return whether :func:`unique_path` made a path for this XCom; paths of 0.1.0.dev0 had no hash."""
+    digest = _hash(json.dumps(_known(coordinate)))
+    prefixes = f"{_prefix(coordinate, _segment)}{digest}-", _prefix(coordinate, _cut_segment)
+    return any(path.startswith(prefix) and _UNIQUE.fullmatch(path, len(prefix)) for prefix in prefixes)
+
+
+def _known(coordinate: Coordinate) -> list[Any]:
+    """Return the parts; a task that is not mapped has the index -1, told or not."""
+    dag, run, task, map_index, key = coordinate.to_json()
+    return [dag, run, task, -1 if map_index is None else map_index, key]
+
+
+def _prefix(coordinate: Coordinate, segment: Callable[[str | None], str]) -> str:
+    dag, run, task, map_index, key = _known(coordinate)
+    return "/".join(map(segment, (dag, run, task, str(map_index), key))) + "."
 
 
 def _segment(text: str | None) -> str:
-    """Return ``text`` as one path segment: percent-encoded, never empty, hidden, or too long."""
-    escaped = quote(text or "_", safe="", errors="surrogatepass")
-    if escaped.startswith("."):
-        escaped = "%2E" + escaped[1:]
+    """Return ``text`` as one path segment; what is cut has its hash, so that no other text has the segment."""
+    escaped = _escape(text)
+    if len(escaped) <= _LONGEST_WHOLE:
+        return escaped
+    return f"{re.sub('%.?$', '', escaped[:141])}...{_hash(escaped)}"
+
+
+def _cut_segment(text: str | None) -> str:
+    """Return a segment of a path of 0.1.0.dev0, which other texts may have too."""
+    escaped = _escape(text)
     return escaped if len(escaped) <= _LONGEST_SEGMENT else escaped[: _LONGEST_SEGMENT - 3].rstrip("%") + "..."
+
+
+def _escape(text: str | None) -> str:
+    """Return ``text`` percent-encoded, never empty or hidden."""
+    escaped = quote(text or "_", safe="", errors="surrogatepass")
+    return "%2E" + escaped[1:] if escaped.startswith(".") else escaped
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

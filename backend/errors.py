@@ -10,6 +10,7 @@ from airflow_xcom.codecs import CodecError, CorruptPayloadError, DecodeError
 __all__ = [
     "ExpiredPayloadError",
     "ExportError",
+    "ForeignReferenceError",
     "ForgedReferenceError",
     "HintError",
     "MissingPayloadError",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 
+_QUOTED = 1000  # characters
 _HIDDEN = r"(//[^/@\s:\"']*:)[^@\s\"']*(?=@)|([?&](?!ttl=)[^=&\s\"']+=)[^&\s\"']*"
 
 
@@ -169,6 +171,23 @@ class UnknownStoreError(DecodeError, LookupError):
 
 class ForgedReferenceError(CorruptPayloadError):
     """A row's reference is not one that this backend writes: it leaves the store, or is malformed."""
+
+
+class ForeignReferenceError(DecodeError):
+    """A row holds a value, or refers to a blob, that was written for another XCom.
+
+    Attributes:
+        asked: the XCom whose row it is, as far as Airflow tells.
+        origin: the XCom that the value was written for, or the path of the blob.
+    """
+
+    def __init__(self, asked: str, origin: str) -> None:
+        self.asked = asked[:_QUOTED]
+        self.origin = origin[:_QUOTED]
+        super().__init__(
+            f"the row of the XCom {self.asked} holds what was written for another, {self.origin!r}, as if somebody had "
+            "copied it by hand; run the task that pushes it, or copy the value with `airflow-xcom copy`"
+        )
 
 
 class XComNotFoundError(CodecError, LookupError):

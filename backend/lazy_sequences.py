@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.backend.pull import Deferred, concurrently, deferring, is_deferring, pull_all
+from airflow_xcom.backend.pull import Deferred, asking, concurrently, deferring, pull_all, renewable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     Get = Callable[[Any, Any], Any]  # a sequence's __getitem__
 
@@ -21,11 +22,10 @@ _PAGE = 64  # rows in a request to Airflow
 
 def get_item(stock: Get, sequence: Any, key: Any) -> Any:
     """Return an element, or a slice whose blobs are fetched concurrently; ``stock`` is Airflow's ``__getitem__``."""
-    if not isinstance(key, slice) or is_deferring():
+    if isinstance(key, slice):
+        return pull_all(_read(stock, sequence, key))
+    with _asking(sequence):
         return stock(sequence, key)
-    with deferring():
-        rows = stock(sequence, key)
-    return pull_all(rows)
 
 
 def iterate(stock: Get, sequence: Any) -> Iterator[Any]:
@@ -37,9 +37,24 @@ def _rows(stock: Get, sequence: Any) -> Iterator[Any]:
     """Yield the rows of a sequence, asked for page by page."""
     start = 0
     while True:
-        with deferring():
-            page = stock(sequence, slice(start, start + _PAGE))
+        page = _read(stock, sequence, slice(start, start + _PAGE))
         yield from page
         if len(page) < _PAGE:
             return
         start += _PAGE
+
+
+def _read(stock: Get, sequence: Any, key: slice) -> Any:
+    """Return the rows of a slice."""
+
+    def read() -> Any:
+        with _asking(sequence), deferring():
+            return stock(sequence, key)
+
+    return renewable(read(), read)
+
+
+def _asking(sequence: Any) -> AbstractContextManager[None]:
+    source = sequence._xcom_arg  # noqa: SLF001 - a sequence has no public way to ask what it is of
+    of = source.operator
+    return asking(dag_id=of.dag_id, run_id=sequence._ti.run_id, task_id=of.task_id, key=source.key)  # noqa: SLF001

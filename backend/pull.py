@@ -6,28 +6,42 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.compat import base_xcom
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate, Envelope
-from airflow_xcom.backend.errors import RetiredPayloadError
+from airflow_xcom.backend.errors import MissingPayloadError, RetiredPayloadError
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError, RegistrationError, SelectionError, UnknownTagError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Deferred", "concurrently", "deferring", "is_deferring", "located", "prepare", "pull", "pull_all"]
+__all__ = [
+    "Deferred",
+    "asked_of",
+    "asking",
+    "concurrently",
+    "deferring",
+    "is_deferring",
+    "located",
+    "prepare",
+    "pull",
+    "pull_all",
+    "renewable",
+]
 
 _CONTAINERS = frozenset({dict, list})
+_UNMAPPED = -1
 _THREADS = 32
 _WAITING = 64  # values that are fetched, or were and are not taken yet
 _BYTES = 256 << 20  # of their payloads; one that has more goes alone
 
 _deferring: ContextVar[bool] = ContextVar("whether rows are handed on in place of their values", default=False)
+_asked: ContextVar[Coordinate] = ContextVar("the XCom that is asked for", default=Coordinate())  # noqa: B039 - frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +51,14 @@ class Deferred:
     Attributes:
         stored: the JSON value that the row holds.
         row: as Airflow gives it.
+        asked: the XCom that was asked for, as far as Airflow tells.
+        again: reads the row once more, if it was read ahead of being used.
     """
 
     stored: Any
     row: Any
+    asked: Coordinate = field(default_factory=Coordinate)
+    again: Callable[[], Any] | None = None
 
     @property
     def size(self) -> int:
@@ -53,18 +71,37 @@ class Deferred:
 
     def value(self) -> Any:
         """Return the value; raises what ``deserialize_value`` does."""
-        return _value(self.stored, self.row)
+        return _value(self.stored, self.row, self.asked)
 
     def part(self, **wanted: Any) -> Any:
         """Return some columns and rows of a table; see :func:`airflow_xcom.codecs.payload.decode_part`."""
-        with located(Coordinate(key=getattr(self.row, "key", None))):
-            envelope = Envelope.from_json(self.stored)
+        with located(self.asked):
+            envelope = _opened(self.stored, self.asked)
             if envelope is None:
                 raise SelectionError(
                     f"the value is a plain {type(self.stored).__name__}, of which no columns or rows can be taken; "
                     "pull it with xcom_pull"
                 )
         return _decoded(envelope, lambda opened: _decode_part(opened, **wanted))
+
+
+@contextmanager
+def asking(  # noqa: PLR0913 - as Airflow's methods have them
+    *,
+    dag_id: str | None = None,
+    run_id: str | None = None,
+    task_id: str | None = None,
+    map_index: int | None = None,
+    key: str | None = None,
+    include_prior_dates: bool = False,
+    **_: Any,
+) -> Iterator[None]:
+    """Note which XCom Airflow asks for, since what it hands to the backend does not say."""
+    token = _asked.set(Coordinate(dag_id, None if include_prior_dates else run_id, task_id, map_index, key))
+    try:
+        yield
+    finally:
+        _asked.reset(token)
 
 
 @contextmanager
@@ -84,14 +121,36 @@ def is_deferring() -> bool:
 
 def pull(stored: Any, row: Any) -> Any:
     """Return the value of a row, or within :func:`deferring` the row itself."""
-    return Deferred(stored, row) if _deferring.get() else _value(stored, row)
+    asked = asked_of(row)
+    return Deferred(stored, row, asked) if _deferring.get() else _value(stored, row, asked)
 
 
-def _value(stored: Any, row: Any) -> Any:
-    envelope = None
-    if type(stored) is dict and ENVELOPE_KEY in stored:
-        with located(Coordinate(key=getattr(row, "key", None))):
-            envelope = Envelope.from_json(stored)
+def asked_of(row: Any) -> Coordinate:
+    """Return the XCom that is asked for; what Airflow did not tell may stand in the row, as in Airflow 2.
+
+    The index -1 counts as unknown: Airflow 3.4 asks so for a task in a loop, too, whatever the iteration.
+    """
+    parts = {name: getattr(_asked.get(), name) for name in Coordinate.__slots__}
+    told = {name: getattr(row, name, None) if part is None else part for name, part in parts.items()}
+    return Coordinate(**{**told, "map_index": None if told["map_index"] == _UNMAPPED else told["map_index"]})
+
+
+def _opened(stored: Any, asked: Coordinate) -> Envelope | None:
+    """Return the envelope that a row holds, if it is one of the XCom that is asked for.
+
+    Raises:
+        ForeignReferenceError: It was written for another XCom.
+        CorruptPayloadError, NewerFormatError: See :meth:`Envelope.from_json`.
+    """
+    with located(asked):
+        envelope = Envelope.from_json(stored)
+        if envelope is not None:
+            envelope.check_origin(asked)
+    return envelope
+
+
+def _value(stored: Any, row: Any, asked: Coordinate) -> Any:
+    envelope = _opened(stored, asked) if type(stored) is dict and ENVELOPE_KEY in stored else None
     if envelope is not None:
         return _decoded(envelope, _decode)
     legacy = settings().legacy_backend
@@ -111,24 +170,56 @@ def pull_all(rows: Any, act: Callable[[Deferred], Any] = Deferred.value) -> Any:
     return act(rows) if isinstance(rows, Deferred) else rows
 
 
+def renewable(rows: Any, read: Callable[[], Any]) -> Any:
+    """Return a list of rows so that each can be read again; anything else as it is.  ``read`` reads all of them."""
+    if not isinstance(rows, list):
+        return rows
+    return [
+        replace(row, again=partial(_item, read, index)) if isinstance(row, Deferred) else row
+        for index, row in enumerate(rows)
+    ]
+
+
+def _item(read: Callable[[], Any], index: int) -> Any:
+    return (read() or [])[index]
+
+
 def concurrently(rows: Iterable[Any], act: Callable[[Deferred], Any]) -> Iterator[Any]:
-    """Apply ``act`` to deferred rows concurrently, some ahead of being taken; pass other items through, in order."""
-    waiting: deque[tuple[int, Future[Any]]] = deque()
+    """Apply ``act`` to deferred rows concurrently, some ahead of being taken; pass other items through, in order.
+
+    Where a blob is missing, its row is read once more: a migration may have moved it since the row was read.
+    """
+    waiting: deque[tuple[int, Any, Future[Any]]] = deque()
     flying = 0
     pool = ThreadPoolExecutor(_THREADS, "airflow-xcom-codecs")
     try:
         for row in rows:
             size = row.size if isinstance(row, Deferred) else 0
             while waiting and (len(waiting) >= _WAITING or flying + size > _BYTES):
-                taken, done = waiting.popleft()
-                yield done.result()
+                taken, *entry = waiting.popleft()
+                yield _result(*entry, act)
                 flying -= taken
-            waiting.append((size, pool.submit(act, row) if isinstance(row, Deferred) else _finished(row)))
+            waiting.append((size, row, pool.submit(act, row) if isinstance(row, Deferred) else _finished(row)))
             flying += size
         while waiting:
-            yield waiting.popleft()[1].result()
+            yield _result(*waiting.popleft()[1:], act)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _result(row: Any, future: Future[Any], act: Callable[[Deferred], Any]) -> Any:
+    try:
+        return future.result()
+    except MissingPayloadError:
+        if row.again is None:
+            raise
+        try:
+            fresh = row.again()
+        except IndexError:
+            fresh = row
+        if not isinstance(fresh, Deferred) or fresh.stored == row.stored:
+            raise
+    return act(fresh)
 
 
 def _has_no_serde_keys(stored: Any) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.compat import base_xcom, from_row, json_bytes, patch_lazy_sequences, stores_bytes
 from airflow_xcom.backend.envelope import Envelope
 from airflow_xcom.backend.lazy_sequences import get_item, iterate
-from airflow_xcom.backend.pull import deferring, pull, pull_all
+from airflow_xcom.backend.pull import asked_of, asking, deferring, pull, pull_all, renewable
 from airflow_xcom.backend.settings import settings
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
         """Return the value of a row; ``result.value`` is what the row holds.
 
         Raises:
+            ForeignReferenceError: The value was written for another XCom.
             DecodeError: The payload is gone, damaged, forged, newer than this release, or of an unknown tag.
             StoreError: The store cannot be read.
         """
@@ -79,20 +80,51 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
         return pull(stored, SimpleNamespace(value=stored))
 
     @classmethod
+    def get_value(cls, *, ti_key: Any, **where: Any) -> Any:
+        """Return what Airflow's own method does, if it was written for that XCom."""
+        at = ti_key
+        with asking(dag_id=at.dag_id, run_id=at.run_id, task_id=at.task_id, map_index=at.map_index, **where):
+            return super().get_value(ti_key=ti_key, **where)
+
+    @classmethod
+    def get_one(cls, *args: Any, **where: Any) -> Any:
+        """Return what Airflow's own method does, if it was written for that XCom; only Airflow 2 passes ``args``."""
+        with asking(**where):
+            return super().get_one(*args, **where)
+
+    @classmethod
+    async def aget_one(cls, **where: Any) -> Any:
+        """Return what Airflow's own method does, if it was written for that XCom."""
+        with asking(**where):
+            return await super().aget_one(**where)
+
+    @classmethod
     def get_all(cls, **where: Any) -> Any:
         """Return what Airflow's own method does, with the blobs fetched concurrently."""
-        with deferring():
-            rows = super().get_all(**where)
-        return pull_all(rows)
+        return pull_all(renewable(cls._rows(**where), partial(cls._rows, **where)))
+
+    @classmethod
+    def _rows(cls, **where: Any) -> Any:
+        with asking(**where), deferring():
+            return super().get_all(**where)
 
     @classmethod
     async def aget_all(cls, **where: Any) -> Any:
         """Return what Airflow's own method does, with the blobs fetched concurrently."""
         import asyncio
 
-        with deferring():
+        with asking(**where), deferring():
             rows = await super().aget_all(**where)
-        return await asyncio.to_thread(pull_all, rows)
+        return await asyncio.to_thread(pull_all, renewable(rows, partial(cls._rows, **where)))
+
+    @classmethod
+    def delete(
+        cls, key: str, task_id: str, dag_id: str, run_id: str, map_index: int | None = None, **more: Any
+    ) -> None:
+        """Do what Airflow's own method does, but keep a blob that is another XCom's."""
+        where = {"key": key, "task_id": task_id, "dag_id": dag_id, "run_id": run_id, "map_index": map_index}
+        with asking(**where):
+            super().delete(**where, **more)
 
     @classmethod
     def purge(cls, xcom: Any, *args: Any) -> None:
@@ -104,6 +136,7 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
             elif envelope.reference is not None:
                 from airflow_xcom.backend.blobs import delete_blob
 
+                envelope.check_origin(asked_of(xcom))
                 delete_blob(envelope.reference)
         except Exception:
             log.warning("could not purge the XCom %s; its payload stays", getattr(xcom, "key", None), exc_info=True)

@@ -91,10 +91,10 @@ class Backend:
 
         return CodecXComBackend.serialize_value(value, key=key, **{**COORDINATE, **coordinate})
 
-    def pull(self, row: Any) -> Any:
+    def pull(self, row: Any, key: str = "return_value") -> Any:
         from airflow_xcom.backend import CodecXComBackend
 
-        return CodecXComBackend.deserialize_value(SimpleNamespace(value=row, key="return_value"))
+        return CodecXComBackend.deserialize_value(SimpleNamespace(value=row, key=key))
 
     def purge(self, row: Any) -> None:
         from airflow_xcom.backend import CodecXComBackend

@@ -69,4 +69,4 @@ def _value(options: Namespace) -> Any:
     with located(row.coordinate):
         if row.error is not None:
             raise row.error
-    return Deferred(row.stored, SimpleNamespace(value=row.stored, key=row.coordinate.key)).value()
+    return Deferred(row.stored, SimpleNamespace(value=row.stored), row.columns).value()

@@ -26,8 +26,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.description = (
         "Read the payloads of all XComs, or of those that the options name, and compare them with the sizes and "
-        "digests in their rows.  Those that fail are listed as missing, expired, corrupt, unreachable (the store, not "
-        "the payload) or unreadable (the row); the exit code is then 1.  Progress goes to standard error."
+        "digests in their rows.  Those that fail are listed as missing, expired, corrupt, foreign (another XCom's), "
+        "unreachable (the store, not the payload) or unreadable (the row); the exit code is then 1.  Progress "
+        "goes to standard error."
     )
     add_coordinate(parser)
     add_payload(parser)
@@ -100,9 +101,10 @@ def _verified(rows: Rows, row: XComRow) -> tuple[XComRow, str, str]:
 
     if row.envelope is None:
         return row, "unreadable", str(row.error)
-    if row.envelope.reference is None:
-        return row, "in the row", ""
     try:
+        row.envelope.check_origin(row.columns)
+        if row.envelope.reference is None:
+            return row, "in the row", ""
         verified(row.envelope.reference)
     except CodecError as error:
         # A task that ran again has deleted the blob of the row that was read.
@@ -112,9 +114,16 @@ def _verified(rows: Rows, row: XComRow) -> tuple[XComRow, str, str]:
 
 
 def _state(error: Exception) -> str:
-    from airflow_xcom.backend.errors import ExpiredPayloadError, MissingPayloadError, OtherHostError
+    from airflow_xcom.backend.errors import (
+        ExpiredPayloadError,
+        ForeignReferenceError,
+        MissingPayloadError,
+        OtherHostError,
+    )
     from airflow_xcom.codecs import CorruptPayloadError
 
+    if isinstance(error, ForeignReferenceError):
+        return "foreign"
     if isinstance(error, OtherHostError):
         return "unreachable"
     if isinstance(error, ExpiredPayloadError):

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["DatabaseRows", "References", "RowSource", "SweepError", "identity"]
 
-# A path ends in a key, 32 hexadecimal digits that no other path has, and what the format or an unfinished blob adds.
-_UNIQUE = re.compile(r"\.([0-9a-f]{32})(?![0-9a-f])")
-_OURS = re.compile(r"(?:[^/]+/){3}-?\d+/(\.?)[^/#]*\.([0-9a-f]{32})(?:\.arrow|\.msgpack)?(\.tmp)?(?:#.*)?")
+# A path ends in a key, the hash of its XCom (but not in 0.1.0.dev0), 32 hexadecimal digits that no other path has, and
+# what the format or an unfinished blob adds.
+_UNIQUE = re.compile(r"\.(?:[0-9a-f]{16}-)?([0-9a-f]{32})(?![0-9a-f])")
+_OURS = re.compile(
+    r"(?:[^/]+/){3}-?\d+/(\.?)[^/#]*\.(?:[0-9a-f]{16}-)?([0-9a-f]{32})(?:\.arrow|\.msgpack)?(\.tmp)?(?:#.*)?"
+)
 _PROBLEMS = 10  # rows that the report names
 _DIGITS = 16  # of them tell a path from a million others; were two the same, a blob would stay that might be deleted
 

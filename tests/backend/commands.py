@@ -111,7 +111,7 @@ def fill_with_faults(metadata: Metadata, folder: Path) -> None:
     for found in folder.rglob("*shortened*/**/*.arrow"):
         found.write_bytes(found.read_bytes()[:-1])
     base = {"store": "default", "url": folder.as_uri(), "size": 5, "format": "arrow", "digest": "xxh3-128:0"}
-    gone = {**base, "path": "flights/gone.arrow"}
+    gone = {**base, "path": f"_/_/_/-1/_.{'f' * 32}.arrow"}
     metadata.put("expired", envelope(ref={**gone, "expires": 1_700_000_000}))
     metadata.put("elsewhere", envelope(ref={**gone, "store": "old", "url": "s3://old/xcom"}))
     metadata.put("other_host", envelope(ref={**gone, "host": "worker-9"}))

@@ -90,14 +90,17 @@ def test_a_path_out_of_the_store_is_refused(backend: Backend, row: Any, path: st
 def test_a_link_out_of_the_store_is_refused(backend: Backend, row: Any) -> None:
     outside = backend.folder.parent / "outside"
     outside.mkdir()
-    (outside / "x.msgpack").write_bytes(backend.blobs()[0].read_bytes())
-    (backend.folder / "link").symlink_to(outside)
-    (backend.folder / "y.msgpack").symlink_to(outside / "x.msgpack")
-    for path in ("link/x.msgpack", "y.msgpack"):
+    (blob,) = backend.blobs()
+    blob.rename(outside / blob.name)
+    for link, to in ((blob, outside / blob.name), (blob.parent, outside)):
+        blob.unlink(missing_ok=True)
+        if link == blob.parent:
+            link.rmdir()
+        link.symlink_to(to)
         with pytest.raises(MissingPayloadError):
-            backend.pull(forged(row, path=path))
-        backend.purge(forged(row, path=path))
-    assert (outside / "x.msgpack").exists()
+            backend.pull(row)
+        backend.purge(row)
+    assert (outside / blob.name).exists()
 
 
 MALFORMED = [

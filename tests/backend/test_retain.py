@@ -127,7 +127,7 @@ class World:
         for row in self.rows().values():
             envelope = Envelope.from_json(row)
             if envelope is not None and envelope.reference is not None:
-                self.backend.pull(row)
+                self.backend.pull(row, key=str(envelope.coordinate.key))
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         line = [sys.executable, "-m", "airflow_xcom.backend.cli", "retain", *arguments]

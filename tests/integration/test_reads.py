@@ -110,10 +110,9 @@ def test_a_lazy_sequence_is_what_it_was_and_fetches_ahead(
         return XComSequenceSliceResult(root=rows[message.start : message.stop : message.step])
 
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(send=send), raising=False)
-    operator = SimpleNamespace(dag_id="d", task_id="t")
-    sequence: Any = LazyXComSequence(
-        SimpleNamespace(operator=operator, key="return_value"), SimpleNamespace(run_id="r")
-    )
+    operator = SimpleNamespace(dag_id=COORDINATE["dag_id"], task_id=COORDINATE["task_id"])
+    run = SimpleNamespace(run_id=COORDINATE["run_id"])
+    sequence: Any = LazyXComSequence(SimpleNamespace(operator=operator, key="return_value"), run)
     flying = Flying(between)
     assert [int(array[0]) for array in sequence] == list(range(150))
     assert 8 < flying.most <= _THREADS

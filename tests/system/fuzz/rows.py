@@ -22,17 +22,22 @@ with atheris.instrument_imports(include=["airflow_xcom"]):
 
 _SECRET = "what lies outside of the store"
 _COORDINATE = Coordinate("dag", "run", "task", -1, "key")
+_PREFIX = "dag/run/task/-1/key."
+_SECRETS = f"dag/link/task/-1/key.{1:032x}.msgpack", f"{_PREFIX}{'f' * 32}.msgpack"  # below a link, and a link
 
 
 def target(folder: Path) -> tuple[Callable[[bytes], list[Callable[[], Any]]], dict[str, bytes], Guard]:
     """What reads a row, the golden payloads as rows, and a guard that lets the store be used."""
     base, outside = folder / "store", folder / "outside"
-    blobs = {f"blobs/{path.name}": path.read_bytes() for path in sorted(GOLDEN.glob("*.*")) if path.suffix != ".json"}
+    golden = [path for path in sorted(GOLDEN.glob("*.*")) if path.suffix != ".json"]
+    blobs = {f"{_PREFIX}{number:032x}{path.suffix}": path.read_bytes() for number, path in enumerate(golden)}
     secret = encode(_SECRET).to_bytes()
-    (base / "blobs").mkdir(parents=True, exist_ok=True)
+    (base / _PREFIX).parent.mkdir(parents=True, exist_ok=True)
     outside.mkdir(exist_ok=True)
-    (outside / "secret.msgpack").write_bytes(secret)
-    for link, to in ((base / "link", outside), (base / "out.msgpack", outside / "secret.msgpack")):
+    within, file = _SECRETS
+    (outside / "task/-1").mkdir(parents=True, exist_ok=True)
+    (outside / within.removeprefix("dag/link/")).write_bytes(secret)
+    for link, to in ((base / "dag/link", outside), (base / file, outside / within.removeprefix("dag/link/"))):
         link.unlink(missing_ok=True)
         link.symlink_to(to)
     for name, blob in blobs.items():
@@ -40,10 +45,11 @@ def target(folder: Path) -> tuple[Callable[[bytes], list[Callable[[], Any]]], di
     url = base.as_uri()
     assert settings().path == url
 
-    rows = {Path(name).name: _row(_reference(url, name, blob)) for name, blob in blobs.items()}
+    named = zip(golden, blobs.items(), strict=True)
+    rows = {path.name: _row(_reference(url, name, blob)) for path, (name, blob) in named}
     for path in sorted(GOLDEN.glob("*.json")):
         rows[path.name] = _row(json.loads(path.read_text())["data"])
-    for name in ("link/secret.msgpack", "out.msgpack", "../outside/secret.msgpack"):
+    for name in (*_SECRETS, f"../outside/{within.removeprefix('dag/link/')}"):
         rows[name.replace("/", " ")] = json.dumps(_forged(url, name, secret)).encode()
 
     def read(data: bytes) -> list[Callable[[], Any]]:
@@ -70,8 +76,9 @@ def _reference(url: str, path: str, blob: bytes) -> Reference:
 
 
 def _forged(url: str, path: str, blob: bytes) -> Any:
-    row = json.loads(_row(_reference(url, "blobs/x.msgpack", blob)))
+    row = json.loads(_row(_reference(url, "x.msgpack", blob)))
     row[ENVELOPE_KEY]["ref"]["path"] = path
+    row[ENVELOPE_KEY]["of"][1] = path.split("/")[1]
     return row
 
 

@@ -1,0 +1,247 @@
+"""A value belongs to the XCom that it was written for: another's row gives none of it, by whatever way it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import COORDINATE, Backend
+
+from airflow_xcom.backend import CodecXComBackend, ForeignReferenceError, MissingPayloadError, pull_table
+from airflow_xcom.backend.envelope import Coordinate, is_path_of, unique_path
+from airflow_xcom.backend.maintenance.references import _UNIQUE, identity
+
+ARRAY = np.arange(10_000.0)
+RETURNED = {**COORDINATE, "key": "return_value"}
+WHERE = {name: RETURNED[name] for name in ("dag_id", "run_id", "task_id", "key")}
+OTHERS = [
+    {"dag_id": "salaries"},
+    {"run_id": "scheduled__2024-01-01T00:00:00+00:00"},
+    {"task_id": "other"},
+    {"key": "other"},
+    {"map_index": 3},
+]
+Ask = Callable[[Any], Any]
+
+
+class Supervisor:
+    """What answers a task: every row that is asked for is the one that was given."""
+
+    def __init__(self, row: Any) -> None:
+        self.row = row
+        self.sent: list[Any] = []
+
+    def send(self, message: Any = None, *, msg: Any = None) -> Any:
+        from airflow.sdk.execution_time import comms
+
+        message = message or msg
+        self.sent.append(message)
+        if isinstance(message, comms.GetXComSequenceSlice):
+            return comms.XComSequenceSliceResult(root=[self.row])
+        if isinstance(message, comms.GetXComSequenceItem):
+            return comms.XComSequenceIndexResult(root=self.row)
+        if isinstance(message, comms.GetXCom):
+            return comms.XComResult(key=message.key, value=self.row)
+        return None
+
+    async def asend(self, message: Any = None, *, msg: Any = None) -> Any:
+        return self.send(message or msg)
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
+    from airflow.sdk.execution_time import task_runner, xcom
+
+    supervisor = Supervisor(None)
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    monkeypatch.setattr(xcom, "XCom", CodecXComBackend)
+    return supervisor
+
+
+def key(**changes: Any) -> Any:
+    return SimpleNamespace(**{**COORDINATE, **changes})
+
+
+def sequence() -> Any:
+    from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
+
+    operator = SimpleNamespace(dag_id=RETURNED["dag_id"], task_id=RETURNED["task_id"])
+    source: Any = SimpleNamespace(operator=operator, key=RETURNED["key"])
+    instance: Any = SimpleNamespace(run_id=RETURNED["run_id"])
+    return LazyXComSequence(source, instance)
+
+
+def pulled_in_part() -> Any:
+    ti = SimpleNamespace(xcom_pull=lambda *_, **__: CodecXComBackend.get_one(**WHERE, map_index=5))
+    return pull_table(ti, rows=slice(0, 1))
+
+
+WAYS: dict[str, Callable[[], Any]] = {
+    "get_value": lambda: CodecXComBackend.get_value(ti_key=key(map_index=5), key="return_value"),
+    "get_one": lambda: CodecXComBackend.get_one(**WHERE, map_index=5),
+    "get_all": lambda: CodecXComBackend.get_all(**WHERE),
+    "aget_value": lambda: asyncio.run(CodecXComBackend.aget_value(ti_key=key(map_index=5), key="return_value")),
+    "aget_one": lambda: asyncio.run(CodecXComBackend.aget_one(**WHERE, map_index=5)),
+    "aget_all": lambda: asyncio.run(CodecXComBackend.aget_all(**WHERE)),
+    "an element": lambda: sequence()[0],
+    "a slice": lambda: sequence()[:1],
+    "a loop": lambda: list(sequence()),
+    "pull_table": pulled_in_part,
+}
+NO_INDEX = {"get_all", "aget_all", "an element", "a slice", "a loop"}  # Airflow hands these rows on without it
+
+
+@pytest.mark.parametrize("threshold", [0, -1], ids=["blob", "row"])
+@pytest.mark.parametrize("way", WAYS)
+def test_the_row_of_another_xcom_is_refused_by_name(
+    way: str, threshold: int, backend: Backend, supervisor: Supervisor
+) -> None:
+    backend.options(threshold=threshold)
+    for other in OTHERS:
+        if "map_index" in other and way in NO_INDEX:
+            continue
+        at = {**RETURNED, "map_index": 5, **other}
+        supervisor.row = backend.push(ARRAY, **at)
+        with pytest.raises(ForeignReferenceError) as caught:
+            WAYS[way]()
+        assert str(Coordinate(**at)) == caught.value.origin
+        assert all(str(part) in str(caught.value) for part in (*WHERE.values(), *other.values()))
+        assert isinstance(backend.pull(supervisor.row, key=at["key"]), np.ndarray), "nothing was deleted"
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "pull_table"])
+def test_its_own_row_is_read_by_every_way(way: str, backend: Backend, supervisor: Supervisor) -> None:
+    backend.options(threshold=0)
+    supervisor.row = backend.push(ARRAY, map_index=5)
+    found = WAYS[way]()
+    assert (np.asarray(found).ravel() == ARRAY).all()
+
+
+def test_what_airflow_leaves_open_is_not_compared(backend: Backend, supervisor: Supervisor) -> None:
+    backend.options(threshold=0)
+    supervisor.row = backend.push((1,), map_index=4, run_id="an earlier one")
+    assert CodecXComBackend.get_one(**WHERE, map_index=4, include_prior_dates=True) == (1,)
+    assert CodecXComBackend.get_all(**WHERE, include_prior_dates=True) == [(1,)]
+    assert CodecXComBackend.load_value(supervisor.row) == (1,)
+    supervisor.row = CodecXComBackend.serialize_value((2,))
+    assert CodecXComBackend.get_one(**WHERE, map_index=-1) == (2,), "a row that says nothing of where it belongs"
+    # Airflow 3.4 asks with the index -1 for what a task in a loop pushed in its third iteration.
+    supervisor.row = backend.push((3,), map_index=3)
+    assert CodecXComBackend.get_one(**WHERE, map_index=-1) == (3,)
+
+
+def test_a_deletion_takes_the_row_and_leaves_the_blob_of_another(backend: Backend, supervisor: Supervisor) -> None:
+    backend.options(threshold=0)
+    supervisor.row = backend.push(ARRAY, dag_id="salaries")
+    CodecXComBackend.delete(**RETURNED)
+    assert type(supervisor.sent[-1]).__name__ == "DeleteXCom"
+    assert len(backend.blobs()) == 1
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=str)
+def test_a_blob_of_another_xcom_is_refused_even_where_airflow_tells_nothing(other: Any, backend: Backend) -> None:
+    backend.options(threshold=0)
+    theirs = backend.push(ARRAY, **{**RETURNED, **other})
+    ours = backend.push((1,))
+    forged = copy.deepcopy(ours)
+    forged["airflow_xcom"]["ref"] = theirs["airflow_xcom"]["ref"]
+    path = theirs["airflow_xcom"]["ref"]["path"]
+    with pytest.raises(ForeignReferenceError, match=r"return_value") as caught:
+        CodecXComBackend.load_value(forged)
+    assert caught.value.origin == path
+    for of in ([None] * 5, "nonsense"):
+        forged["airflow_xcom"]["of"] = of
+        with pytest.raises(ForeignReferenceError):
+            CodecXComBackend.load_value(forged)
+
+
+TEXTS = [
+    "a",
+    "",
+    ".",
+    "a.b",
+    "a/b",
+    "д" * 100,
+    "д" * 101,
+    "x" * 157,
+    "x" * 158,
+    "x" * 160,
+    "x" * 161,
+    "x" * 250,
+    "😀" * 99,
+]
+
+
+def test_no_two_xcoms_share_a_path_nor_a_folder() -> None:
+    texts = [*TEXTS, "д" * 99 + "я", "x" * 249 + "y"]
+    for part in ("dag_id", "run_id", "task_id", "key"):
+        paths = [unique_path(Coordinate(**{**RETURNED, part: text}), ".arrow") for text in texts]
+        depth = list(RETURNED).index(part)
+        folders = {path.split("/")[depth if part != "key" else 4].rsplit("-", 1)[0] for path in paths}
+        assert len(folders) == len(texts)
+        for path, text in zip(paths, texts, strict=True):
+            owners = [other for other in texts if is_path_of(path, Coordinate(**{**RETURNED, part: other}))]
+            assert owners == [text]
+            assert all(len(segment) <= 216 for segment in path.split("/"))
+
+
+def former(coordinate: Coordinate) -> str:
+    """The path that 0.1.0.dev0 made, as its sources had it."""
+    from urllib.parse import quote
+
+    def segment(text: Any) -> str:
+        escaped = quote(text or "_", safe="", errors="surrogatepass")
+        if escaped.startswith("."):
+            escaped = "%2E" + escaped[1:]
+        return escaped if len(escaped) <= 160 else escaped[:157].rstrip("%") + "..."
+
+    parts = [coordinate.dag_id, coordinate.run_id, coordinate.task_id, str(coordinate.map_index), coordinate.key]
+    return "/".join(map(segment, parts)) + f".{hashlib.md5(str(parts).encode()).hexdigest()}.msgpack"
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda text: f"{text[:3]} {len(text)}")
+def test_blobs_of_former_paths_are_read_and_known_to_sweeps(text: str, backend: Backend) -> None:
+    backend.options(threshold=0)
+    at = Coordinate(text, text, text, 7, text)
+    row = backend.push(ARRAY, dag_id=text, run_id=text, task_id=text, map_index=7, key=text)
+    path = Path(row["airflow_xcom"]["ref"]["path"])
+    old = former(at)
+    (backend.folder / old).parent.mkdir(parents=True, exist_ok=True)
+    (backend.folder / path).rename(backend.folder / old)
+    row["airflow_xcom"]["ref"]["path"] = old
+    assert (backend.pull(row, key=text) == ARRAY).all()
+    for written in (old, str(path)):
+        unique = written.removesuffix(".msgpack")[-32:]
+        assert identity(written) == int(unique[:16], 16)
+        assert _UNIQUE.findall(f'"path": "{written}"') == [unique]
+
+
+@pytest.mark.parametrize("way", ["a slice", "a loop", "get_all", "aget_all"])
+def test_a_blob_that_moves_between_the_row_and_its_reading_is_found(
+    way: str, backend: Backend, supervisor: Supervisor
+) -> None:
+    backend.options(threshold=0)
+    read_ahead, moved = (backend.push(ARRAY, map_index=5) for _ in range(2))
+    (backend.folder / read_ahead["airflow_xcom"]["ref"]["path"]).unlink()
+    answers = iter([read_ahead, moved, moved])
+    send = supervisor.send
+
+    def answer(message: Any = None, *, msg: Any = None) -> Any:
+        if hasattr(message or msg, "start"):  # not where the loop asks for the length
+            supervisor.row = next(answers)
+        return send(message or msg)
+
+    supervisor.send = answer  # type: ignore[method-assign]
+    (found,) = WAYS[way]()
+    assert (found == ARRAY).all()
+    answers = iter([read_ahead, read_ahead])
+    with pytest.raises(MissingPayloadError):
+        WAYS[way]()
+    assert next(answers, None) is None, "it was looked up again once"
