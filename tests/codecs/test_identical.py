@@ -26,10 +26,11 @@ import pytz
 import scipy.sparse as sp
 import shapely
 import xarray as xr
-from strategies import NANS, Flight, Leg
+from strategies import Flight, Leg
 
 from airflow_xcom.codecs.testing import assert_identical, describe, difference, register_parts
 from airflow_xcom.codecs.testing.identical import PARTS
+from airflow_xcom.codecs.testing.strategies import NANS
 
 Point = namedtuple("Point", "x y")  # noqa: PYI024 - as SQL hooks make them
 PARIS = ZoneInfo("Europe/Paris")
