@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import reprlib
+import sys
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["locate"]
+__all__ = ["locate", "short_repr"]
 
 _WIDEST = 100_000  # objects looked at in one search
 _LONGEST = 300  # characters of a path
+_WIDEST_KEY = 60  # characters of a key in it
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 3
 
 
 def locate(value: Any, trail: Sequence[Any]) -> str:
@@ -22,7 +28,10 @@ def locate(value: Any, trail: Sequence[Any]) -> str:
     """
     path, at = "value", value
     for depth, target in enumerate(reversed(trail)):
-        step = "" if target is value and depth == 0 else _search(at, target)
+        try:
+            step = "" if target is value and depth == 0 else _search(at, target)
+        except Exception:  # noqa: BLE001 - objects may do anything when they are looked at
+            step = None
         if step is not None:
             path, at = path + step, target
     return path if len(path) <= _LONGEST else f"{path[: _LONGEST // 2]} ... {path[-_LONGEST // 2 :]}"
@@ -52,12 +61,80 @@ def _children(item: Any) -> Iterator[tuple[str, Any]]:
         for key, child in item.items():
             yield f".keys()[{_brief(key)}]", key
             yield f"[{_brief(key)}]", child
-    elif isinstance(item, list | tuple):
+    elif isinstance(item, list | tuple | deque):
         yield from ((f"[{index}]", child) for index, child in enumerate(item))
     elif isinstance(item, set | frozenset):
         yield from ((f"{{{_brief(child)}}}", child) for child in item)
     else:
-        yield from _attributes(item)
+        looks = (look for library, name, look in _LIBRARIES if _is_of(item, library, name))
+        yield from next(looks, _attributes)(item)
+
+
+def _is_of(item: Any, library: str, name: str) -> bool:
+    """Return whether an object is of a class of a library, which is not imported for it."""
+    module = sys.modules.get(library)
+    return module is not None and isinstance(item, getattr(module, name))
+
+
+def _elements(array: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the objects in an array; those of a masked or structured one too."""
+    array = getattr(array, "data", array) if _is_of(array, "numpy.ma", "MaskedArray") else array
+    for name in array.dtype.names or ():
+        yield from ((f"[{_brief(name)}]{step}", child) for step, child in _elements(array[name]))
+    if array.dtype == object:
+        for index in _indices(array.shape):
+            yield f"[{', '.join(map(str, index)) or '()'}]", array[index]
+
+
+def _indices(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    import numpy as np
+
+    return iter(np.ndindex(*shape))
+
+
+def _columns(frame: Any) -> Iterator[tuple[str, Any]]:
+    for at, label in enumerate(frame.columns):
+        yield f".columns[{at}]", label
+        yield from _cells(frame.iloc[:, at], f", {_brief(label)}")
+    yield ".index", frame.index
+    yield ".attrs", frame.attrs
+
+
+def _cells(column: Any, suffix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the objects in a column; `suffix` is what follows the label of the row."""
+    if column.dtype == object:
+        for label, child in zip(column.index, column, strict=True):
+            yield f".loc[{_brief(label)}{suffix}]", child
+    elif column.dtype == "category":
+        prefix = f"[{suffix[2:]}]" if suffix else ""
+        yield from ((f"{prefix}.cat.categories{step}", child) for step, child in _labels(column.cat.categories))
+    if not suffix:
+        yield ".index", column.index
+        yield ".attrs", column.attrs
+        yield ".name", column.name
+
+
+def _labels(array: Any) -> Iterator[tuple[str, Any]]:
+    if array.dtype == object:
+        yield from ((f"[{at}]", child) for at, child in enumerate(array))
+    elif array.dtype == "category":
+        yield ".categories", array.categories
+
+
+def _variable(item: Any) -> Iterator[tuple[str, Any]]:
+    yield ".data", getattr(item, "variable", item)._data  # noqa: SLF001 - .data would load it
+    yield ".attrs", item.attrs
+    yield from _variables(getattr(item, "coords", {}))
+
+
+def _dataset(item: Any) -> Iterator[tuple[str, Any]]:
+    yield from _variables(item.variables)
+    yield ".attrs", item.attrs
+
+
+def _variables(variables: Any) -> Iterator[tuple[str, Any]]:
+    for name, variable in variables.items():
+        yield from ((f"[{_brief(name)}]{step}", child) for step, child in _children(variable) if step[0] == ".")
 
 
 def _attributes(item: Any) -> Iterator[tuple[str, Any]]:
@@ -70,8 +147,33 @@ def _attributes(item: Any) -> Iterator[tuple[str, Any]]:
                 yield f".{name}", getattr(item, name)
 
 
+_LIBRARIES = (
+    ("numpy", "ndarray", _elements),
+    ("pandas", "DataFrame", _columns),
+    ("pandas", "Series", _cells),
+    ("pandas", "Index", _labels),
+    ("pandas.api.extensions", "ExtensionArray", _labels),
+    ("xarray", "Dataset", _dataset),
+    ("xarray", "DataArray", _variable),
+    ("xarray", "Variable", _variable),
+)
+
+
 def _brief(key: Any) -> str:
-    text = repr(key)
+    text = short_repr(key)
     if isinstance(key, str) and text[0] == "'" and '"' not in text:
-        text = f'"{text[1:-1]}"'
-    return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004
+        return f'"{text[1:]}' if text.endswith("...") else f'"{text[1:-1]}"'
+    return text
+
+
+def short_repr(key: Any) -> str:
+    """Return the repr of a label, cut; its class where it has none: a repr may raise, and that of a long int does."""
+    try:
+        text = _SHORT.repr(key) if isinstance(key, tuple | frozenset) else repr(_cut(key))
+    except Exception:  # noqa: BLE001
+        text = f"<{type(key).__qualname__}>"
+    return text if len(text) <= _WIDEST_KEY else text[: _WIDEST_KEY - 3] + "..."
+
+
+def _cut(key: Any) -> Any:
+    return key[:_WIDEST_KEY] if isinstance(key, str | bytes) else key

@@ -80,7 +80,9 @@ def is_allowed(name: str) -> bool:
 
 # -- natives and scalars -------------------------------------------------------------------------------------
 
-SURROGATES = st.builds("{}\ud800{}".format, TEXT, TEXT) | st.sampled_from(["\udfff\ud800", "a\0\udc80"])
+SURROGATES = st.builds("{}\ud800{}".format, TEXT, TEXT) | st.sampled_from(
+    ["\udfff\ud800", "\ud83d\ude00", "\ud83d\ude00\U0001f600", "a\0\udc80"]
+)
 NAMES = st.sampled_from(["", ".", "..", "a", "/srv/ü", "a/b.c", "//host/x", "C:\\x", "\ud800"])
 PATHS = st.builds(lambda kind, name: kind(name), st.sampled_from([Path, PurePosixPath, PureWindowsPath]), NAMES)
 PLACES = st.none() | st.integers(-(2**70), 2**70)

@@ -1012,13 +1012,13 @@ class Opaque:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (lambda: frame(ok=objects(1), bad=objects(1, Opaque())[1:]), ["column 'bad'", "cells[0]", "Opaque"]),
+        (lambda: frame(ok=objects(1), bad=objects(1, Opaque())[1:]), ["column 'bad'", '.loc[0, "bad"]', "Opaque"]),
         (
             lambda: pd.DataFrame({"a": [1]}, index=pd.Index(objects(Opaque()), dtype=object)),
-            ["index", "cells[0]", "Opaque"],
+            ["index", ".index[0]", "Opaque"],
         ),
         (lambda: pd.DataFrame([[1]], columns=pd.Index(objects(Opaque()), dtype=object)), ["Opaque"]),
-        (lambda: pd.Series(objects(Opaque()), name="s"), ["column 's'", "cells[0]", "Opaque"]),
+        (lambda: pd.Series(objects(Opaque()), name="s"), ["column 's'", ".loc[0]", "Opaque"]),
     ],
 )
 def test_an_object_without_codec_is_refused(value: Callable[[], Any], words: list[str]) -> None:

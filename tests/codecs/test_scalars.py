@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -231,3 +232,39 @@ def test_of_a_uuid_nobody_says_that_it_is_safe() -> None:
     value = uuid.UUID(int=2**128 - 5)
     back = decode_json(encode(value).to_json())
     assert (back, back.is_safe, str(back)) == (value, uuid.SafeUUID.unknown, str(value))
+
+
+class _NoRepr:
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+BAD = _NoRepr()
+LOCATED = {
+    "[1, 1]": np.array([[1, 2], [3, BAD]], object),
+    "[1]": np.ma.masked_array([1, BAD], dtype=object),
+    '["b"][0]': np.array([(1, BAD)], dtype=[("a", "i4"), ("b", object)]),
+    "[2]": deque([1, 2, BAD]),
+    '["rows"].loc[2, "geo"]': {"rows": pd.DataFrame({"geo": [1, "x", BAD]})},
+    '.loc["q"]': pd.Series([1, BAD], index=["p", "q"]),
+    ".columns[0]": pd.DataFrame([[1]], columns=pd.Index([BAD], dtype=object)),
+    '["c"].cat.categories[1]': pd.DataFrame({"c": pd.Categorical([1], [1, BAD])}),
+    '["v"].data[1]': xr.Dataset({"v": ("t", np.array([1, BAD], object))}),
+    '.attrs["u"]': xr.DataArray([1], attrs={"u": BAD}),
+    ".keys()[<_NoRepr>]": {BAD: 1},
+    "[<int>]": {10**5000: BAD, 1: object()},
+    f'["{"x" * 56}...]': {"x" * 10**6: BAD},
+    ".loc[0, <int>]": pd.DataFrame({10**5000: pd.Series([BAD])}),
+}
+
+
+@pytest.mark.parametrize("path", LOCATED)
+def test_the_path_leads_into_arrays_tables_and_odd_keys(path: str) -> None:
+    with pytest.raises(UnsupportedTypeError) as caught:
+        encode(LOCATED[path])
+    assert str(caught.value).startswith(f"value{path}: ")
+
+
+def test_long_integers_are_kept_in_sets_and_keys() -> None:
+    for value in ({10**5000, 1}, {10**5000, "a"}, {10**5000: {10**5000}}, {frozenset({10**5000, "a"})}):
+        assert difference(value, decode_json(encode(value).to_json())) is None

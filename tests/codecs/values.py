@@ -62,6 +62,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "10,000 digits": lambda: 10**10_000,
     "NUL": lambda: "a\0b",
     "lone surrogate": lambda: ["\ud800", {"\udfff": 1}],
+    "surrogates side by side": lambda: [{"\ud83d\ude00": 1, "\U0001f600": 2}, {"\ud83d\ude00", "\U0001f600"}],
     "int keys": lambda: {1: "a", 2: "b"},
     "mixed keys": lambda: {None: 1, True: 2, 1.5: 3, "x": 4, (1, 2): 5},
     "our reserved key": lambda: {"airflow_xcom": {"version": 1}},

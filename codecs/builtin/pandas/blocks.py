@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.pandas.columns import decode_array, encode_array
 from airflow_xcom.codecs.builtin.pandas.number_columns import NUMBERS, TableMemory, find_numbers
+from airflow_xcom.codecs.error_location import short_repr
 from airflow_xcom.codecs.errors import EncodeError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def encode_columns(frame: Any, pack: PackCells) -> list[Encoded]:
                 encoded[position] = column
         except EncodeError as error:
             label = frame.columns[next(position for position in positions if encoded[position] is None)]
-            error.reason = f"column {label!r}: {error.reason}"
+            error.reason = f"column {short_repr(label)}: {error.reason}"
             raise
     return encoded
 

@@ -20,6 +20,7 @@ from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
 from airflow_xcom.codecs.builtin.pandas.summary import summarize_array, summarize_frame, summarize_series
 from airflow_xcom.codecs.builtin.summaries import unique
 from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.error_location import short_repr
 from airflow_xcom.codecs.errors import EncodeError, LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import Table, with_cells
 
@@ -74,7 +75,7 @@ def encode_series(series: Any, pack: PackCells) -> Table:
         values = values.to_numpy() if type(values) is pd.arrays.NumpyExtensionArray else values
         kind, array = encode_array(values, pack)
     except EncodeError as error:
-        error.reason = f"column {series.name!r}: {error.reason}"
+        error.reason = f"column {short_repr(series.name)}: {error.reason}"
         raise
     arrays = [array]
     index = _encode_rows(series, names, arrays, pack)

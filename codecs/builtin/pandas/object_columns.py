@@ -16,9 +16,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from airflow_xcom.codecs.error_location import locate
-from airflow_xcom.codecs.errors import EncodeError
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -118,11 +115,7 @@ def as_objects(items: Sequence[Any]) -> np.ndarray:
 
 
 def _encode_cells(items: list[Any], pack: PackCells) -> tuple[Any, pa.Array]:
-    try:
-        tags, data, offsets = pack(items)
-    except EncodeError as error:
-        error.reason = f"cells{locate(items, error.trail).removeprefix('value')}: {error.reason}"
-        raise
+    tags, data, offsets = pack(items)
     buffers = [None, pa.py_buffer(np.asarray(offsets, np.int64)), pa.py_buffer(data)]
     return ["cells", tags], pa.Array.from_buffers(pa.large_binary(), len(items), buffers, null_count=0)
 

@@ -26,15 +26,23 @@ def _decode_tuple(node: list[Any], _version: int) -> tuple[Any, ...]:
 
 def _encode_set(value: set[Any] | frozenset[Any], pack: PackCells) -> list[Any]:
     """Return the elements in a fixed order, so that equal sets have equal payloads."""
+    classes = set(map(type, value))
+    if len(classes) == 1 and classes <= _HAVE_ONE_ORDER:
+        return sorted(value)
     return sorted(value, key=partial(_sort_key, pack)) if len(value) > 1 else list(value)
 
 
+# Classes whose values have one order, which costs far less than a key for each.
+_HAVE_ONE_ORDER = frozenset({int, str, bytes, date, timedelta})
 # Classes whose repr tells all values apart, and is the same in every process (that of a set is not).
+_MOST_BITS = 1024  # of an int whose repr is taken
 _HAVE_EXACT_REPR = frozenset({type(None), bool, int, str, bytes, date, timedelta, Decimal, UUID})
 
 
 def _sort_key(pack: PackCells, item: Any) -> tuple[str, str, list[Any], bytes]:
     cls = type(item)
+    if cls is int and item.bit_length() > _MOST_BITS:  # sys.set_int_max_str_digits forbids its repr
+        return cls.__qualname__, hex(item), [], b""
     if cls in _HAVE_EXACT_REPR or (cls is float and item == item):  # noqa: PLR0124 - repr hides the bits of a NaN
         return cls.__qualname__, repr(item), [], b""
     if cls is tuple:

@@ -21,13 +21,16 @@ _MAX_FRACTION_BITS = 1 << 18
 _MAX_DIGITS = 1 << 27  # bounds the memory that an integer of a forged payload takes
 
 
-def _encode_text(value: str) -> str:
-    """Return text with lone surrogates, which UTF-8 cannot hold, as the inside of an ASCII JSON literal."""
-    return json.dumps(value)[1:-1]
+def _encode_text(value: str) -> bytes:
+    """Return text with lone surrogates as UTF-8 in which each of them takes three bytes.
+
+    Version 1 wrote JSON escapes, of which every reader joins a high and a low surrogate to one character.
+    """
+    return value.encode("utf-8", "surrogatepass")
 
 
-def _decode_text(node: str, _version: int) -> Any:
-    return json.loads(f'"{node}"')
+def _decode_text(node: Any, version: int) -> Any:
+    return json.loads(f'"{node}"') if version == 1 else str(node, "utf-8", "surrogatepass")
 
 
 def _encode_integer(value: int) -> str:
@@ -146,7 +149,7 @@ def _refuse_node(_node: Any, _version: int) -> Any:
 
 
 CODECS = (
-    Codec("str", (str,), _encode_text, _decode_text),
+    Codec("str", (str,), _encode_text, _decode_text, version=2),
     Codec("int", (int,), _encode_integer, _decode_integer),
     Codec("complex", (complex,), _encode_complex, _decode_complex, summarize=summarize_text),
     Codec("decimal", (Decimal,), str, _decode_decimal, summarize=summarize_text),
