@@ -13,6 +13,7 @@ __all__ = ["DTYPES", "ROWS", "escaped", "summarize_columns", "summarize_text", "
 
 ROWS, DTYPES = 3, 20  # that are shown
 _COLUMNS, _CHARACTERS = 10, 40
+_SHORT = frozenset({bool, float, int, str})  # most cells, whose text needs no closer look
 
 
 def summarize_text(value: Any) -> dict[str, Any]:
@@ -51,6 +52,8 @@ def _brief(value: Any) -> str:
 
 def _text_maker(value: Any) -> Any:
     """Return what gives a short text and leaves the value as it is: ``str`` changes a sparse array."""
+    if type(value) in _SHORT:
+        return str
     if isinstance(value, list | tuple | dict | set | bytes):
         return reprlib.repr
     return repr if type(value).__module__.startswith("scipy.sparse") else str
@@ -58,6 +61,8 @@ def _text_maker(value: Any) -> Any:
 
 def escaped(text: str) -> str:
     """Return text as every Arrow library and every JSON column takes it: Arrow's C interface ends a name at U+0000."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
