@@ -12,7 +12,6 @@ https://github.com/apache/arrow.  Two things need it:
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,15 +26,20 @@ MAGIC = b"ARROW1"
 _CONTINUATION = 0xFFFFFFFF  # before each message, since Arrow 0.15
 _DICTIONARY, _RECORDS = 2, 3  # Message.header_type
 _OVERLAP = "parts of a table are used more than once"
+
 _UNCOMPRESSED = -1  # for the length of a buffer that was not worth compressing
 
 
-@dataclass(frozen=True, slots=True)
 class FlatTable:
     """A table of a FlatBuffer; its fields have numbers, and may be missing."""
 
-    memory: memoryview
-    start: int
+    __slots__ = ("_size", "_vtable", "memory", "start")
+
+    def __init__(self, memory: memoryview, start: int) -> None:
+        self.memory = memory
+        self.start = start
+        self._vtable = start - _unpack("<i", memory, start)
+        self._size = _unpack("<H", memory, self._vtable)
 
     @classmethod
     def root(cls, memory: memoryview) -> FlatTable:
@@ -43,11 +47,10 @@ class FlatTable:
         return cls(memory, _unpack("<I", memory, 0))
 
     def _offset(self, field: int) -> int | None:
-        vtable = self.start - _unpack("<i", self.memory, self.start)
         entry = 4 + 2 * field
-        if entry >= _unpack("<H", self.memory, vtable):
+        if entry >= self._size:
             return None
-        offset = _unpack("<H", self.memory, vtable + entry)
+        offset = _unpack("<H", self.memory, self._vtable + entry)
         return self.start + offset if offset else None
 
     def number(self, field: int, code: str) -> int:
@@ -95,8 +98,7 @@ def _unpack(code: str, memory: memoryview, start: int) -> int:
 # -- messages ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """The metadata of a message.
 
     Attributes:
