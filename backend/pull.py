@@ -196,13 +196,14 @@ def concurrently(rows: Iterable[Any], act: Callable[[Deferred], Any]) -> Iterato
         for row in rows:
             size = row.size if isinstance(row, Deferred) else 0
             while waiting and (len(waiting) >= _WAITING or flying + size > _BYTES):
-                taken, *entry = waiting.popleft()
-                yield _result(*entry, act)
+                taken, first, future = waiting.popleft()
+                yield _result(first, future, act)
                 flying -= taken
             waiting.append((size, row, pool.submit(act, row) if isinstance(row, Deferred) else _finished(row)))
             flying += size
         while waiting:
-            yield _result(*waiting.popleft()[1:], act)
+            _, first, future = waiting.popleft()
+            yield _result(first, future, act)
     finally:
         pool.shutdown(cancel_futures=True)
 

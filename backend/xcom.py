@@ -122,7 +122,13 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
         cls, key: str, task_id: str, dag_id: str, run_id: str, map_index: int | None = None, **more: Any
     ) -> None:
         """Do what Airflow's own method does, but keep a blob that is another XCom's."""
-        where = {"key": key, "task_id": task_id, "dag_id": dag_id, "run_id": run_id, "map_index": map_index}
+        where: dict[str, Any] = {
+            "key": key,
+            "task_id": task_id,
+            "dag_id": dag_id,
+            "run_id": run_id,
+            "map_index": map_index,
+        }
         with asking(**where):
             super().delete(**where, **more)
 

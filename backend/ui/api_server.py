@@ -6,15 +6,18 @@ an API of their own, under ``/execution``, which is left alone.
 
 from __future__ import annotations
 
-import ast
+import asyncio
 import json
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from airflow_xcom.backend.envelope import ENVELOPE_KEY
-from airflow_xcom.backend.ui.row_display import LARGEST_DATA, is_shortened, shortened
+from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate, Envelope
+from airflow_xcom.backend.errors import ForeignReferenceError, ForgedReferenceError
+from airflow_xcom.backend.ui.row_display import LARGEST_DATA, NOT_SHOWN, is_shortened, shortened
+from airflow_xcom.codecs import CodecError, NewerFormatError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -28,20 +31,27 @@ __all__ = ["ShortPayloads", "ShownPlugin"]
 
 log = logging.getLogger("airflow_xcom.backend")
 
-_DAGS, _ENTRIES = "/api/v2/dags/", "/xcomEntries"  # paths of XComs begin with the one, and have the other
+_ENTRIES = re.compile(r"/api/v2/dags/([^/]+)/dagRuns/([^/]+)/taskInstances/([^/]+)/xcomEntries(?:/(.*))?", re.DOTALL)
 _MARK = ENVELOPE_KEY.encode()
+_MAY_BE_MARK = re.compile(rb"\\u|\0|" + _MARK)  # as itself, with escapes, or in UTF-16 or UTF-32
 _READABLE = f"{{'{ENVELOPE_KEY}': "  # how an envelope begins that the server made a text of
-_LONGEST_TEXT = 1 << 20  # characters that are parsed; larger rows than the threshold allows can be forged
+_LONGEST_TEXT = 1 << 20  # characters that are searched; larger rows than the threshold allows can be forged
+_LARGEST_BODY = 16 << 20  # bytes of a request that are parsed
+# What str() makes of JSON: texts in quotes, brackets, and what separates items.  A text that does not end ends there.
+_TOKEN = re.compile(r"""'(?:[^'\\]|\\.)*+\\?(?:'|\Z)|"(?:[^"\\]|\\.)*+\\?(?:"|\Z)|[][{},]""", re.DOTALL)
 _REFUSED = (
     "this is what is shown of the XCom's value, and lacks the payload; written back, it would overwrite the value. "
     "Write a plain value, or clear the task that pushed it."
 )
+_FOREIGN = "write a plain value, or copy the value with the command `airflow-xcom copy`"
+_TOO_LARGE = f"more than {_LARGEST_BODY >> 20} MiB that may be an envelope are not written; push the value in a task"
 
 
 class ShortPayloads:
-    """ASGI middleware: XComs that are read are shown short, and what is shown so is not written back.
+    """ASGI middleware: XComs that are read are shown short; what is shown so, or is another XCom's, is not written.
 
-    Any other request or response passes unchanged, also one that cannot be parsed.
+    Any other request or response passes unchanged, also one that cannot be parsed.  What may take long is done in a
+    thread, for the server answers all others meanwhile.
     """
 
     def __init__(self, app: App) -> None:
@@ -49,20 +59,20 @@ class ShortPayloads:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] == "http" and _is_of_xcoms(scope):
-            if scope["method"] == "GET":
-                send = _Shortener(send).send
-            elif scope["method"] in {"PATCH", "POST"}:
-                body, receive = await _read(receive)
-                if _lacks_payload(body):
-                    await _refuse(send)
-                    return
+        path = _ENTRIES.fullmatch(scope["path"].removeprefix(scope.get("root_path", ""))) if _is_http(scope) else None
+        if path is not None and scope["method"] == "GET":
+            send = _Shortener(send).send
+        elif path is not None and scope["method"] in {"PATCH", "POST"}:
+            body, receive = await _read(receive)
+            reason = await asyncio.to_thread(_objection, body, *path.groups()) if _MAY_BE_MARK.search(body) else None
+            if reason is not None:
+                await _refuse(send, reason)
+                return
         await self._app(scope, receive, send)
 
 
-def _is_of_xcoms(scope: Message) -> bool:
-    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-    return path.startswith(_DAGS) and _ENTRIES in path
+def _is_http(scope: Message) -> bool:
+    return bool(scope["type"] == "http")
 
 
 class _Shortener:
@@ -85,7 +95,7 @@ class _Shortener:
         if message.get("more_body"):
             return
         start, self._start = self._start, None
-        body = _short(bytes(self._body))
+        body = await _short(bytes(self._body))
         headers = [pair for pair in start["headers"] if pair[0].lower() != b"content-length"]
         await self._send({**start, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
         await self._send({**message, "body": body})
@@ -97,10 +107,13 @@ def _is_plain_json(start: Message) -> bool:
     return start["status"] == 200 and is_json and b"content-encoding" not in headers  # noqa: PLR2004 - OK
 
 
-def _short(body: bytes) -> bytes:
+async def _short(body: bytes) -> bytes:
     """Return the body of a response, the envelope in it without a payload of more than 2 KiB."""
-    if len(body) <= LARGEST_DATA or _MARK not in body:
-        return body
+    is_short = len(body) <= LARGEST_DATA or _MARK not in body
+    return body if is_short else await asyncio.to_thread(_shortened, body)
+
+
+def _shortened(body: bytes) -> bytes:
     try:
         entry = json.loads(body)
         value = entry["value"]
@@ -115,7 +128,25 @@ def _short_text(text: str) -> str:
     """Shorten what the server made of an envelope with ``str()``."""
     if len(text) > _LONGEST_TEXT:
         return f"{text[:LARGEST_DATA]}... {len(text)} characters, which are not all shown"
-    return str(shortened(ast.literal_eval(text)))
+    start, end = _span_of_data(text)
+    if end - start <= LARGEST_DATA:
+        return text
+    return f"{text[:start]}{NOT_SHOWN.format(end - start)!r}{text[end:]}"
+
+
+def _span_of_data(text: str) -> tuple[int, int]:
+    """Return where the payload begins and ends in what the server made of an envelope; the same twice without one.
+
+    No parser of Python is asked: it takes 2 s for 1 MB, in which the server answers nobody.
+    """
+    depth, start = 0, -1
+    for token in _TOKEN.finditer(text):
+        if start >= 0 and depth == 2 and token[0] in ",}":  # noqa: PLR2004 - within the envelope
+            return start, token.start()
+        if depth == 2 and token[0] == "'data'" and text.startswith(": ", token.end()):  # noqa: PLR2004
+            start = token.end() + len(": ")
+        depth += (token[0] in "[{") - (token[0] in "]}")
+    return 0, 0
 
 
 async def _read(receive: Receive) -> tuple[bytes, Receive]:
@@ -131,18 +162,40 @@ async def _read(receive: Receive) -> tuple[bytes, Receive]:
     return b"".join(message.get("body", b"") for message in messages), again
 
 
-def _lacks_payload(body: bytes) -> bool:
-    if _MARK not in body:
-        return False
+def _objection(body: bytes, dag_id: str, run_id: str, task_id: str, key: str | None) -> str | None:
+    """Return why a request may not write its value; None if it may, or if the server itself refuses it."""
+    if len(body) > _LARGEST_BODY:
+        return _TOO_LARGE
     try:
-        value = json.loads(body)["value"]
-        return is_shortened(json.loads(value) if type(value) is str else value)
-    except Exception:  # noqa: BLE001 - whatever it is, the server refuses it, or it is no envelope
-        return False
+        content = json.loads(body)
+        value = content["value"]
+        value = json.loads(value) if type(value) is str else value
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    if is_shortened(value):
+        return _REFUSED
+    index = content.get("region_index", content.get("map_index"))  # the former from Airflow 3.4 on
+    try:
+        envelope = Envelope.from_json(value)
+        if envelope is not None:
+            envelope.check_origin(Coordinate(dag_id, run_id, task_id, _index(index), key or content.get("key")))
+    except (ForeignReferenceError, ForgedReferenceError, NewerFormatError) as error:
+        return f"{error}; {_FOREIGN}"
+    except CodecError:
+        return None  # our key alone makes no envelope
+    return None
 
 
-async def _refuse(send: Send) -> None:
-    body = json.dumps({"detail": _REFUSED}).encode()
+def _index(told: Any) -> int | None:
+    """Return a map index as the server takes it, from text too; None where it is -1, as in loops."""
+    try:
+        return None if told is None or int(told) < 0 else int(told)
+    except (ValueError, TypeError):
+        return None
+
+
+async def _refuse(send: Send, reason: str) -> None:
+    body = json.dumps({"detail": reason}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 400, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -17,13 +17,13 @@ from airflow_xcom.backend.envelope import ENVELOPE_KEY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LARGEST_DATA", "display", "is_shortened", "shortened"]
+__all__ = ["LARGEST_DATA", "NOT_SHOWN", "display", "is_shortened", "shortened"]
 
 log = logging.getLogger("airflow_xcom.backend")
 
 LARGEST_DATA = 2048  # bytes of JSON
-_NOT_SHOWN = "{} bytes of JSON, which are not shown"
-_PATTERN = re.compile(_NOT_SHOWN.format(r"\d+"))
+NOT_SHOWN = "{} bytes of JSON, which are not shown"
+_PATTERN = re.compile(NOT_SHOWN.format(r"\d+"))
 
 
 def display(row: Any, stock: Callable[[], Any]) -> Any:
@@ -49,7 +49,7 @@ def shortened(value: Any) -> Any:
     size = len(json.dumps(content["data"]))
     if size <= LARGEST_DATA:
         return value
-    return {**value, ENVELOPE_KEY: {**content, "data": _NOT_SHOWN.format(size)}}
+    return {**value, ENVELOPE_KEY: {**content, "data": NOT_SHOWN.format(size)}}
 
 
 def is_shortened(value: Any) -> bool:

@@ -60,7 +60,8 @@ class Api:
     def write(self, method: str, key: str, value: Any) -> httpx.Response:
         """Write as a page does that was edited, or a client."""
         content = {"value": value, "map_index": -1} | ({"key": key} if method == "POST" else {})
-        return self._client.request(method, "" if method == "POST" else f"/{key}", json=content)
+        listing = str(self._client.base_url).rstrip("/")
+        return self._client.request(method, listing if method == "POST" else f"{listing}/{key}", json=content)
 
 
 @pytest.fixture
@@ -125,6 +126,18 @@ def test_other_values_are_written(api: Api) -> None:
         assert answer.status_code == 200, answer.text
         assert api.row("small") == value
     assert api.write("PATCH", "small", small).json()["value"] == small
+
+
+@pytest.mark.parametrize("method", ["PATCH", "POST"])
+@pytest.mark.parametrize("threshold", [0, 49152], ids=["blob", "row"])
+def test_a_row_is_not_written_over_another(threshold: int, method: str, api: Api, backend: Backend) -> None:
+    backend.options(threshold=threshold)
+    theirs, ours = api.push("theirs", INLINE[:9]), api.push("ours", (1, 2))
+    answer = api.write(method, "ours" if method == "PATCH" else "copied", theirs)
+    assert answer.status_code == 400
+    assert "key=theirs" in answer.json()["detail"]
+    assert api.row("ours") == ours
+    assert api.row("copied") is None
 
 
 def test_errors_of_the_server_pass(api: Api) -> None:
