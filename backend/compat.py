@@ -18,6 +18,7 @@ __all__ = [
     "connection",
     "filesystem",
     "from_row",
+    "hides_value_of",
     "json_bytes",
     "load_xcom",
     "metadata_engine",
@@ -123,6 +124,18 @@ def filesystem(scheme: str) -> Callable[[str | None], Any]:
         return made()
 
     return make
+
+
+def hides_value_of(name: str) -> bool:
+    """Return whether Airflow masks what has this name: ``[core] sensitive_var_conn_names`` and its own list."""
+    try:
+        from airflow.sdk._shared.secrets_masker import should_hide_value_for_key
+    except ImportError:
+        try:
+            from airflow.sdk.execution_time.secrets_masker import should_hide_value_for_key
+        except ImportError:
+            from airflow.utils.log.secrets_masker import should_hide_value_for_key  # type: ignore[no-redef]
+    return bool(should_hide_value_for_key(name))
 
 
 def serde() -> Any:

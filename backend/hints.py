@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from airflow_xcom.backend.errors import HintError
+from airflow_xcom.backend.settings import PREVIEWS
 from airflow_xcom.backend.stores import with_ttl
 from airflow_xcom.codecs.formats.compression import Compression
 from airflow_xcom.codecs.refusal_advice import advise
@@ -37,10 +38,13 @@ class Hint:
     compression: str | None = None
     ttl: int | None = None
     inline: bool | None = None
+    preview: str | None = None
 
     def __post_init__(self) -> None:
         if self.compression is not None:
             _parsed(self.compression)
+        if self.preview is not None and self.preview not in PREVIEWS:
+            raise HintError("preview", self.preview, f"give {', '.join(PREVIEWS)}")
         if self.ttl is not None and (type(self.ttl) is not int or self.ttl < 1):
             raise HintError("ttl", self.ttl, "give whole seconds, at least 1")
         if self.inline is True and (self.store, self.compression, self.ttl) != (None, None, None):
@@ -57,6 +61,8 @@ class Hint:
         Raises:
             HintError: There is no such store, or it has no time to live.
         """
+        if self.preview is not None:
+            settings = replace(settings, preview=self.preview)
         if self.inline is True:
             return replace(settings, threshold=_INLINE)
         if self.compression is not None:
@@ -126,13 +132,14 @@ class Stored:
         return f"stored({self.value!r}, {self.hint})"
 
 
-def stored(
+def stored(  # noqa: PLR0913 - each is a hint
     value: T,
     *,
     store: str | None = None,
     compression: str | None = None,
     ttl: int | None = None,
     inline: bool | None = None,
+    preview: str | None = None,
 ) -> T:
     """Return a value for a task to return or push, with a hint how to store it.
 
@@ -146,6 +153,7 @@ def stored(
         compression: ``"none"``, ``"lz4"``, ``"zstd"``, ``"zstd:LEVEL"`` or ``"auto"``, for a value in a store.
         ttl: seconds that the store keeps the value; only Redis and Valkey let values expire.
         inline: True keeps the value in the metadata database, False in a store, whatever its size.
+        preview: ``"rows"``, ``"columns"`` or ``"none"``: what Airflow's pages show of it.
 
     Returns:
         A wrapper that Airflow and type checkers take for the value.
@@ -158,7 +166,7 @@ def stored(
         return value  # Airflow pushes nothing for it
     if type(value) is Stored:
         raise HintError("value", value, "it has a hint already; give both in one call")
-    return cast("T", Stored(value, Hint(store, compression, ttl, inline)))
+    return cast("T", Stored(value, Hint(store, compression, ttl, inline, preview)))
 
 
 def unwrapped(value: Any, coordinate: Coordinate) -> tuple[Any, Hint]:

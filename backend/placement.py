@@ -23,6 +23,8 @@ _DAG_FILE = re.compile(r"^unusual_prefix_[0-9a-f]{40}_")
 _ALWAYS_IN_ROW = 1024  # bytes of JSON that Airflow's own readers (skipmixin_key, links) may always have as themselves
 _LARGEST_SUMMARY = 2048  # bytes
 _NO_LIMIT = -1
+_CELLS = {"head", "value"}  # facts that codecs take from a value itself
+_MASK = "***"  # as Airflow's
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +83,31 @@ def _is_exact(value: Any, options: Settings) -> bool:
     return exact_json(value, limit=limit, ordered=options.preserve_key_order, reserved=_RESERVED) is not None
 
 
-def summarize(value: Any, payload: Payload, size: int) -> dict[str, Any]:
+def summarize(value: Any, payload: Payload, size: int, preview: str) -> dict[str, Any]:
     """Return what people see of a value in the UI: its type, its ``size`` in bytes, and what its codec adds.
 
-    What would not be safe and small in a JSON column is left out.
+    What would not be safe and small in a JSON column is left out, and what ``preview`` does not ask for: one of
+    :data:`PREVIEWS`.  What has a name that Airflow masks is masked.
     """
     cls = type(value)
     module = _DAG_FILE.sub("", cls.__module__)
     facts = {"type": f"{module}.{cls.__qualname__}".removeprefix("builtins."), "bytes": size}
-    extra = {**facts, **payload.summary}
+    extra = {**facts, **_shown(payload.summary, preview)}
     is_safe = exact_json(extra, limit=_LARGEST_SUMMARY, ordered=False, reserved=_RESERVED) is not None
     return extra if is_safe else facts
+
+
+def _shown(summary: dict[str, Any], preview: str) -> dict[str, Any]:
+    """Return what people may see of what a codec tells."""
+    if preview == "none" or not summary:
+        return {}
+    from airflow_xcom.backend.compat import hides_value_of
+
+    shown = {name: _MASK if hides_value_of(name) else fact for name, fact in summary.items()}
+    if preview == "columns":
+        return {name: fact for name, fact in shown.items() if name not in _CELLS}
+    if isinstance(rows := shown.get("head"), list):
+        # A name that was shortened may have had a part that tells a secret.
+        hidden = [name.endswith("…") or hides_value_of(name) for name in shown.get("dtypes", {})]
+        shown["head"] = [[_MASK if mask else cell for cell, mask in zip(row, hidden, strict=False)] for row in rows]
+    return shown

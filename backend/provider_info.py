@@ -51,6 +51,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": "none",
         "example": "auto",
     },
+    "preview": {
+        "description": "What the metadata database, and so Airflow's pages and REST API, show of a value beside its "
+        "type and size: ``rows`` (the first cells of a table, the text of a scalar), ``columns`` (names, types and "
+        "shape), or ``none``. Without it, ``rows`` of what the database has itself, ``columns`` of what goes to a "
+        "store. Cells of columns with names that Airflow masks are masked.\n",
+        "type": "string",
+        "default": "",
+        "example": "none",
+    },
     "modules": {
         "description": "Modules, separated by commas, that are imported before the first value is pushed or pulled "
         "because they register codecs.\n",

@@ -56,10 +56,11 @@ def _enclose(value: Any, placement: Placement, at: Coordinate, options: Settings
     """Return the envelope of a value, its blob written if it has one, and the bytes that the payload takes."""
     payload = placement.payload
     if placement.in_row:
-        summary = summarize(value, payload, payload.raw_size)
+        summary = summarize(value, payload, payload.raw_size, options.preview or "rows")
         return Envelope(payload.tag, summary, at, data=placement.data, suppliers=payload.suppliers), placement.size
     from airflow_xcom.backend.blobs import write_blob
 
     reference = write_blob(payload, at, options)
-    summary = summarize(value, payload, reference.size if payload.is_stream else payload.raw_size)
+    size = reference.size if payload.is_stream else payload.raw_size
+    summary = summarize(value, payload, size, options.preview or "columns")
     return Envelope(payload.tag, summary, at, reference=reference, suppliers=payload.suppliers), reference.size

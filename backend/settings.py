@@ -17,7 +17,9 @@ from airflow_xcom.codecs.formats.compression import Compression
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Settings", "settings"]
+__all__ = ["PREVIEWS", "Settings", "settings"]
+
+PREVIEWS = ("rows", "columns", "none")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Settings:
         store_timeout: seconds; see the option.
         threshold: bytes; see the option.
         compression: see the option.
+        preview: one of :data:`PREVIEWS`, or empty; see the option.
         modules: names of modules to import.
         legacy_backend: the class of the former backend, or None.
         preserve_key_order: see the option.
@@ -47,6 +50,7 @@ class Settings:
     store_timeout: int = 120
     threshold: int = 49152
     compression: Compression = field(default_factory=Compression)
+    preview: str = ""
     modules: tuple[str, ...] = ()
     legacy_backend: type[Any] | None = None
     preserve_key_order: bool = False
@@ -56,6 +60,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.threshold < -1:
             raise SettingsError("threshold", self.threshold, "give a number of bytes, or -1 to offload nothing")
+        if self.preview and self.preview not in PREVIEWS:
+            raise SettingsError("preview", self.preview, f"give {', '.join(PREVIEWS)}, or nothing")
         if self.store_timeout < 1:
             raise SettingsError("store_timeout", self.store_timeout, "give a number of seconds, at least 1")
         for name, url in {**self.stores, self.name: self.path}.items():
@@ -82,6 +88,7 @@ class Settings:
             store_timeout=_number("store_timeout"),
             threshold=_number("threshold"),
             compression=_compression(_text("compression")),
+            preview=_text("preview"),
             modules=tuple(part.strip() for part in _text("modules").split(",") if part.strip()),
             legacy_backend=_legacy_backend(_text("legacy_backend")),
             preserve_key_order=_boolean("preserve_key_order"),

@@ -21,7 +21,7 @@ from airflow_xcom.codecs.testing import difference
 pytestmark = pytest.mark.installation
 
 OPTIONS = {"path", "stores", "store_timeout", "threshold", "compression", "modules", "legacy_backend"}
-OPTIONS |= {"preserve_key_order", "keep", "keep_success", "keep_failed", "retain_when_run_ends"}
+OPTIONS |= {"preview", "preserve_key_order", "keep", "keep_success", "keep_failed", "retain_when_run_ends"}
 
 
 def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
