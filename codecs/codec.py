@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol
 from airflow_xcom.codecs.errors import RegistrationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from typing_extensions import TypeVar
 
@@ -60,9 +60,11 @@ class Codec(Generic[T]):
             subclass is refused rather than returned as its base.
         matches: a further test on a class, tried after exact types and base classes.
         summarize: a few JSON facts for people (shape, dtypes, first rows); must be cheap.
+        attributes: the names that an object may have in its ``__dict__``, in which ``"_"`` stands for all that begin
+            so; an object with another one, which somebody set, is refused.  None leaves them all to ``encode``.
     """
 
-    __slots__ = ("decode", "encode", "matches", "subclasses", "summarize", "tag", "types", "version")
+    __slots__ = ("attributes", "decode", "encode", "matches", "subclasses", "summarize", "tag", "types", "version")
 
     def __init__(  # noqa: PLR0913 - a codec's whole description
         self,
@@ -75,6 +77,7 @@ class Codec(Generic[T]):
         subclasses: bool = False,
         matches: Callable[[type], bool] | None = None,
         summarize: Callable[[T], dict[str, Any]] = _no_summary,
+        attributes: Collection[str] | None = None,
     ) -> None:
         self.tag = tag
         self.types = types
@@ -84,6 +87,7 @@ class Codec(Generic[T]):
         self.subclasses = subclasses
         self.matches = matches
         self.summarize = summarize
+        self.attributes = attributes
 
     def __repr__(self) -> str:
         return f"<Codec {self.tag!r}, version {self.version}>"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache, cached_property
+from functools import cache
 from inspect import getattr_static
-from types import BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType
+from types import BuiltinFunctionType, FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
@@ -19,7 +19,9 @@ _REGISTER = "register a codec for the class with @airflow_xcom.codecs.codec"
 
 
 def state_of(value: Any, names: tuple[str, ...], *, beside: Collection[str] = ()) -> dict[str, Any]:
-    """Return the attributes ``names`` of ``value``, in the order in which it holds them.
+    """Return the attributes ``names`` of ``value``, in the order in which it holds them, and what it caches.
+
+    A cached value is kept because it may be another one when it is computed again: an identifier, or a time.
 
     Args:
         value: an object of a class that keeps its state in ``__dict__`` or in slots.
@@ -35,17 +37,18 @@ def state_of(value: Any, names: tuple[str, ...], *, beside: Collection[str] = ()
     own: Any = getattr(value, "__dict__", ())
     if all_in_dict and tuple(own) == names:  # as nearly always; what follows takes several times as long
         return {**own}
-    refuse_other_attributes(value, (*names, *beside))
+    refuse_other_attributes(value, (*names, *beside), remedy=f"make it a field, or {_REGISTER}")
     for name in names:
         if not holds(value, name):
             msg = f"the field {name!r} of the {cls.__qualname__} has no value"
             raise UnsupportedValueError(msg)
-    ordered = (*(name for name in own if name in names), *(name for name in names if name not in own))
+    cached = [name for name in (*own, *_slots(cls)) if name not in beside and holds(value, name)]
+    ordered = dict.fromkeys((*cached, *names))
     return {name: object.__getattribute__(value, name) for name in ordered}
 
 
 def restore(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> Any:
-    """Make an object of ``cls`` with exactly these attributes, without running ``__init__`` or a setter.
+    """Make an object of ``cls`` with exactly this state, without running ``__init__`` or a setter.
 
     Args:
         cls: keeps its state in ``__dict__`` or in slots.
@@ -72,12 +75,13 @@ def restore(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> Any:
 
 
 def check_names(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> None:
-    """Check that ``state`` has exactly the fields ``names``.
+    """Check that ``state`` has the fields ``names``, and nothing else but what the class caches.
 
     Raises:
         CorruptPayloadError: ``state`` has other fields, or lacks some.
     """
-    if set(as_dict(state)) != set(names):
+    others = as_dict(state).keys() - set(names)
+    if not state.keys() >= set(names) or not all(_may_have(cls, name, ()) for name in others):
         msg = (
             f"{cls.__qualname__} has the fields {list(names)}, and the payload has {list(state)}; to read older "
             "payloads, register the class with @airflow_xcom.codecs.codec and give it a from_node(cls, node, version)"
@@ -85,21 +89,38 @@ def check_names(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> None
         raise CorruptPayloadError(msg)
 
 
-def refuse_other_attributes(value: Any, names: Collection[str]) -> None:
-    """Check that ``value`` has no attribute but ``names`` and what a ``cached_property`` can compute again.
+def refuse_other_attributes(value: Any, names: Collection[str], *, remedy: str = "return it beside the value") -> None:
+    """Check that ``value`` has no attribute but ``names`` and what its class caches.
+
+    Args:
+        value: an object.
+        names: what it may have in its ``__dict__``; ``"_"`` stands for all names that begin so, a library's own.
+        remedy: what else people can do.
 
     Raises:
-        UnsupportedValueError: ``value`` has another attribute.
+        UnsupportedValueError: ``value`` has another attribute, which somebody set.
     """
     cls: Any = type(value)
-    slots = [name for name in _slots(cls) if name not in names and holds(value, name)]
-    for name in (*getattr(value, "__dict__", ()), *slots):
-        if name not in names and not isinstance(getattr_static(cls, name, None), cached_property):
-            msg = (
-                f"the {cls.__qualname__} has the attribute {name!r}, which is not a field and would be lost; make it a "
-                f"field, or {_REGISTER}"
-            )
+    for name in getattr(value, "__dict__", ()):
+        if not _may_have(cls, name, names):
+            msg = f"the {cls.__qualname__} has the attribute {name!r}, which is not a field and would be lost; {remedy}"
             raise UnsupportedValueError(msg)
+
+
+def _may_have(cls: type, name: Any, names: Collection[str]) -> bool:
+    if name in names or type(name) is not str:
+        return name in names
+    return (name.startswith("_") and "_" in names) or _is_cache(cls, name)
+
+
+@cache
+def _is_cache(cls: type, name: str) -> bool:
+    """Return whether a class declares a slot or a descriptor that keeps what it computes in the object."""
+    held = getattr_static(cls, name, None)
+    if isinstance(held, MemberDescriptorType) or (name.startswith("__") and held is not None):
+        return True
+    is_computed = hasattr(type(held), "__get__") and not hasattr(type(held), "__set__")
+    return is_computed and not isinstance(held, FunctionType | classmethod | staticmethod)
 
 
 def holds(value: Any, name: str) -> bool:

@@ -6,7 +6,7 @@ Pendulum overrides ``replace``, ``combine`` and ``fromisoformat``, so values are
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pendulum import Date, DateTime, Duration, FixedTimezone, Interval, Time, Timezone
 from pendulum.duration import AbsoluteDuration
@@ -17,6 +17,9 @@ from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Attributes in which a Duration caches its properties.
 _CACHES = frozenset({"_y", "_m", "_w", "_d", "_h", "_i", "_s"})
@@ -148,15 +151,18 @@ def _decode_fixed(node: list[Any], _version: int) -> FixedTimezone:
     return FixedTimezone(offset, as_text(name))
 
 
+def _codec(name: str, cls: Any, encode: Callable[[Any], Any], decode: Callable[[Any, int], Any]) -> Codec[Any]:
+    attributes = ("_",) if issubclass(cls, Duration | FixedTimezone) else ()
+    return Codec(f"pendulum.{name}", (cls,), encode, decode, summarize=summarize_text, attributes=attributes)
+
+
 CODECS = (
-    Codec("pendulum.DateTime", (DateTime,), _encode_datetime, _decode_datetime, summarize=summarize_text),
-    Codec("pendulum.Date", (Date,), _encode_date, _decode_date, summarize=summarize_text),
-    Codec("pendulum.Time", (Time,), _encode_time, _decode_time, summarize=summarize_text),
-    Codec("pendulum.Duration", (Duration,), _encode_duration, _decode_duration, summarize=summarize_text),
-    Codec(
-        "pendulum.AbsoluteDuration", (AbsoluteDuration,), _encode_absolute, _decode_absolute, summarize=summarize_text
-    ),
-    Codec("pendulum.Interval", (Interval,), _encode_interval, _decode_interval, summarize=summarize_text),
-    Codec("pendulum.Timezone", (Timezone,), zone_key, _decode_zone, summarize=summarize_text),
-    Codec("pendulum.FixedTimezone", (FixedTimezone,), _encode_fixed, _decode_fixed, summarize=summarize_text),
+    _codec("DateTime", DateTime, _encode_datetime, _decode_datetime),
+    _codec("Date", Date, _encode_date, _decode_date),
+    _codec("Time", Time, _encode_time, _decode_time),
+    _codec("Duration", Duration, _encode_duration, _decode_duration),
+    _codec("AbsoluteDuration", AbsoluteDuration, _encode_absolute, _decode_absolute),
+    _codec("Interval", Interval, _encode_interval, _decode_interval),
+    _codec("Timezone", Timezone, zone_key, _decode_zone),
+    _codec("FixedTimezone", FixedTimezone, _encode_fixed, _decode_fixed),
 )

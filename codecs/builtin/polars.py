@@ -312,6 +312,15 @@ def _summarize_series(series: Any) -> dict[str, Any]:
 
 
 CODECS = (
-    Codec("polars.DataFrame", (pl.DataFrame, pl.LazyFrame), _encode_frame, _decode_frame, summarize=_summarize_frame),
-    Codec("polars.Series", (pl.Series,), _encode_series, _decode_series, summarize=_summarize_series),
+    Codec(
+        "polars.DataFrame",
+        (pl.DataFrame, pl.LazyFrame),
+        _encode_frame,
+        _decode_frame,
+        summarize=_summarize_frame,
+        attributes=("_",),
+    ),
+    Codec(
+        "polars.Series", (pl.Series,), _encode_series, _decode_series, summarize=_summarize_series, attributes=("_",)
+    ),
 )

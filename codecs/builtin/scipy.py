@@ -238,7 +238,6 @@ _MAKE: dict[str, Callable[..., Any]] = {
 
 
 def _encode(value: Any) -> list[Any]:
-    _refuse_attributes(value)
     try:
         parts = [list(value.shape), *_TAKE[value.format](value)]
         _MAKE[value.format](type(value), *parts)
@@ -246,14 +245,6 @@ def _encode(value: Any) -> list[Any]:
         msg = f"the {type(value).__name__} is not consistent: it has {error}; build it again from its entries"
         raise UnsupportedValueError(msg) from error
     return [*parts, _state(value)]
-
-
-def _refuse_attributes(value: Any) -> None:
-    extra = sorted(vars(value).keys() - _KNOWN)
-    if extra:
-        name = type(value).__name__
-        msg = f"the {name} has the attribute {extra[0]!r}, which would be lost; return it beside the array"
-        raise UnsupportedValueError(msg)
 
 
 def _state(value: Any) -> dict[str, Any]:
@@ -304,7 +295,7 @@ def _summarize(value: Any) -> dict[str, Any]:
 def _codec(form: str, kind: str) -> Codec:
     name = f"{form}_{kind}"
     cls = getattr(scipy.sparse, name)
-    return Codec(f"scipy.sparse.{name}", (cls,), _encode, _decoder(cls, form), summarize=_summarize)
+    return Codec(f"scipy.sparse.{name}", (cls,), _encode, _decoder(cls, form), summarize=_summarize, attributes=_KNOWN)
 
 
 CODECS = tuple(_codec(form, kind) for form in _TAKE for kind in ("array", "matrix"))

@@ -34,6 +34,7 @@ from airflow_xcom.codecs.errors import (
     UnsupportedValueError,
 )
 from airflow_xcom.codecs.nodes import as_dict, as_list
+from airflow_xcom.codecs.object_state import refuse_other_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -279,6 +280,8 @@ def _encode_tree(tree: Any) -> list[Any]:
     if tree.parent is not None:
         msg = f"{tree.path} is a part of a tree and inherits coordinates; return value.root, or value.copy()"
         raise UnsupportedValueError(msg)
+    for node in tree.subtree:
+        refuse_other_attributes(node, ("_",))
     return [tree.name, [[node.path, node.to_dataset(inherit=False)] for node in tree.subtree]]
 
 
@@ -324,5 +327,5 @@ CODECS = (
         _decode_dataset,
         summarize=_summarize_dataset,
     ),
-    Codec("xarray.DataTree", (xr.DataTree,), _encode_tree, _decode_tree, summarize=_summarize_tree),
+    Codec("xarray.DataTree", (xr.DataTree,), _encode_tree, _decode_tree, summarize=_summarize_tree, attributes=("_",)),
 )

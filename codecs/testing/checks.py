@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["check_codec", "through_jsonb"]
 
 COMPRESSIONS = ("none", "lz4", "zstd", "auto")
+_ADDED = "set_by_somebody"
 _LARGE = 4096  # bytes from which on memory is a chunk of its own
 
 
@@ -89,6 +90,7 @@ class _Check:
             self._compare(back[0] if at else back, "a tuple" if at else "a list")
         if self.codec is not None and not may_copy:
             self._check_buffers(self.codec)
+        self._check_attributes()
 
     def _fail(self, what: str, remedy: str) -> None:
         raise AssertionError(f"{shorten(self.value)} {what}; {remedy}")
@@ -112,6 +114,21 @@ class _Check:
     def _check_same_bytes(self, blob: bytes) -> None:
         if encode(self.value, registry=self.registry).to_bytes() != blob:
             self._fail("is written otherwise the second time", "sort what encode takes from a set, and draw nothing")
+
+    def _check_attributes(self) -> None:
+        """Check that an attribute is refused which somebody set, where the codec says which ones there may be."""
+        codec = self.registry.for_type(type(self.value))
+        own = getattr(self.value, "__dict__", None)
+        if codec is None or codec.attributes is None or type(own) is not dict:
+            return
+        own[_ADDED] = 1
+        try:
+            encode([self.value], registry=self.registry)
+        except EncodeError:
+            return
+        finally:
+            own.pop(_ADDED, None)
+        self._fail("loses an attribute that somebody set", "pass the names that it may have as the codec's attributes=")
 
     def _check_buffers(self, codec: Codec) -> None:
         nodes = [list(_buffers(codec.encode(self.value))) for _ in range(2)]

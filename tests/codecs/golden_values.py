@@ -35,6 +35,7 @@ _MORE: dict[str, Callable[[], Any]] = {
     "data class": test_classes.CLASSES["data class"],
     "namedtuple": test_classes.CLASSES["namedtuple"],
     "pydantic model": test_classes.CLASSES["pydantic model"],
+    "a cached value": test_classes.CLASSES["data class with a cached value"],
     "defaultdict": lambda: defaultdict(list, a=[1]),
     "arrow array": lambda: pa.array([[1, None], None, []]),
     "arrow batch": lambda: pa.record_batch({"a": [1, 2], "b": ["x", None]}),

@@ -8,6 +8,7 @@ import concurrent.futures
 import csv
 import functools
 import io
+import ipaddress
 import itertools
 import logging
 import random
@@ -211,6 +212,10 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a counter with an attribute": lambda: _attributed(Counter()),
         "a frame with an attribute": lambda: _attributed(FRAME.copy()),
         "a series with an attribute": lambda: _attributed(FRAME["a"].copy()),
+        "an index with an attribute": lambda: _attributed(pd.Index([1])),
+        "a timestamp with an attribute": lambda: _attributed(pd.Timestamp(0)),
+        "a polars frame with an attribute": lambda: _attributed(pl.DataFrame({"a": [1]})),
+        "a network with an attribute": lambda: _attributed(ipaddress.ip_network("10.0.0.0/8")),
         "a reader of a file": lambda: pa.ipc.open_stream(_stream()),
     },
 }

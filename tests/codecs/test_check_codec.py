@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 from catalogue import CATALOGUE
 from golden_values import is_allowed
 
@@ -171,3 +173,49 @@ def test_our_own_codecs_keep_the_rules(family: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(registry, "_allows", is_allowed)
     for make in CATALOGUE[family].values():
         check_codec(None, [make()], may_copy=True)
+
+
+def test_the_codec_says_which_attributes_there_may_be(registered: Callable[..., Codec]) -> None:
+    made = registered()
+    made.attributes = ("cells", "name")
+    check_codec(made, [SMALL])
+    with pytest.raises(UnsupportedValueError, match=r"value\[0\]: the Grid has the attribute 'more', which .* lost"):
+        encode([_with_more(Grid(bytearray(b"ab")))])
+    made.attributes = ("cells", "name", "set_by_somebody")
+    with pytest.raises(AssertionError, match="loses an attribute that somebody set"):
+        check_codec(made, [SMALL])
+
+
+def _with_more(grid: Grid) -> Grid:
+    grid.more = 1  # type: ignore[attr-defined]
+    return grid
+
+
+@pytest.mark.parametrize("family", CATALOGUE)
+def test_no_built_in_codec_loses_an_attribute(family: str) -> None:
+    """Those of classes keep or refuse all that an object has themselves; extension types of Arrow are named."""
+    for name, make in CATALOGUE[family].items():
+        value = make()
+        codec = registry.for_type(type(value))
+        if codec is not None and not codec.tag.startswith(("class.", "pyarrow.DataType", "airflow.")):
+            has_any = isinstance(getattr(value, "__dict__", None), dict)
+            assert codec.attributes is not None or not has_any, f"{name}: {codec} does not name the attributes"
+
+
+def test_attributes_of_parts_are_refused() -> None:
+    index = pd.Index([1])
+    frames = {
+        "an index": pd.DataFrame({"a": [1]}),
+        "an array": pd.DataFrame({"a": pd.array([1])}),
+        "a batch": [pd.Timestamp(count) for count in range(40)],
+        "a tree": xr.DataTree.from_dict({"/": xr.Dataset(), "/a": xr.Dataset()}),
+        "columns": pd.DataFrame([[1]], columns=index),
+    }
+    frames["an index"].index.more = 1
+    frames["an array"]["a"].array.more = 1
+    frames["a batch"][39].more = 1
+    frames["a tree"]["a"].more = 1
+    frames["columns"].columns.more = 1
+    for name, value in frames.items():
+        with pytest.raises(UnsupportedValueError, match="has the attribute 'more'"):
+            raise AssertionError(f"{name}: {encode(value)}")

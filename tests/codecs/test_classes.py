@@ -145,7 +145,7 @@ def test_nothing_runs_when_a_data_class_comes_back(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Seeded, "__init__", None)
     monkeypatch.setattr(Seeded, "__post_init__", None)
     back = decode(payload.to_bytes(), payload.format)
-    assert vars(back) == {"x": 2}, "what a cached_property holds is computed again"
+    assert vars(back) == {"x": 2, "double": 4}, "what a cached_property holds may be another value the next time"
     assert back.double == 4
 
 
@@ -216,8 +216,8 @@ def test_attributes_that_are_no_fields_and_fields_without_value_are_refused() ->
     slotted = Slotted(1)
     both_ways(slotted)
     slotted.hide()
-    with pytest.raises(UnsupportedValueError, match="'_Slotted__hidden', which is not a field"):
-        encode(slotted)
+    for back in both_ways(slotted):
+        assert back._Slotted__hidden == slotted._Slotted__hidden  # type: ignore[attr-defined]
     with pytest.raises(UnsupportedValueError, match="'__orig_class__'"):
         encode(Box[int](1))
 
@@ -374,7 +374,8 @@ def test_pydantic_models_are_not_validated_again() -> None:
     both_ways(NamedIntModel(item=1))
     offer = Offer(price=Price(amount=Decimal(1)))
     assert offer.label == "1"
-    assert "label" not in vars(decode_json(encode(offer).to_json()))
+    vars(offer)["label"] = "another"
+    assert [back.label for back in both_ways(offer)] == ["another"] * 2
 
 
 def test_pydantic_models_that_would_lose_something_are_refused() -> None:
@@ -524,7 +525,16 @@ MEMBERS = [
 COMBINATIONS = [Access.READ | Access.RUN, Access(0), Mask.A | Mask.B, Mask(64), Mask(65), ~Mask.A]
 
 
+def _cached(value: Any, name: str) -> Any:
+    """The object with a cached value that the class would not compute again."""
+    vars(value)[name] = "another"
+    return value
+
+
 CLASSES: dict[str, Callable[[], Any]] = {
+    "data class with a cached value": lambda: _cached(Seeded(1), "double"),
+    "pydantic model with a cached value": lambda: _cached(_offer(), "label"),
+    "namedtuple with a cached value": lambda: _cached(OpenPair(1, 2), "total"),
     "data class": lambda: Leg("JFK", Decimal("1.10"), (1, 2)),
     "data classes in a frozen one with slots": lambda: Trip([Leg("JFK", Decimal(1))], Color.RED, tags={"a": Box((1,))}),
     "data class whose __post_init__ is not run again": lambda: Seeded(1),

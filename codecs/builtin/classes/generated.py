@@ -75,16 +75,19 @@ def _is_namedtuple(cls: Any) -> bool:
 
 def _take_namedtuple(value: Any) -> dict[str, Any]:
     items, names = tuple(tuple.__iter__(value)), type(value)._fields
-    refuse_other_attributes(value, ())
+    refuse_other_attributes(value, (), remedy="return it beside value._asdict()")
     if len(items) != len(names):
         msg = f"the {type(value).__qualname__} has {len(items)} items for its {len(names)} fields"
         raise UnsupportedValueError(msg)
-    return dict(zip(names, items, strict=True))
+    return {**dict(zip(names, items, strict=True)), **getattr(value, "__dict__", {})}
 
 
 def _restore_namedtuple(cls: Any, state: dict[str, Any]) -> Any:
     check_names(cls, cls._fields, state)
-    return tuple.__new__(cls, [state[name] for name in cls._fields])
+    value = tuple.__new__(cls, [state.pop(name) for name in cls._fields])
+    if state:
+        vars(value).update(state)
+    return value
 
 
 def _is_enum(cls: type) -> bool:

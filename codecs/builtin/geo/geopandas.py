@@ -63,13 +63,37 @@ def _check(values: Any) -> Any:
     return values
 
 
+_STATE = ("_",)  # the attributes that geopandas and pandas themselves set
 CODECS = (
     Codec(
-        "geopandas.GeoDataFrame", (GeoDataFrame,), with_cells(_encode_frame), _decode_frame, summarize=summarize_frame
+        "geopandas.GeoDataFrame",
+        (GeoDataFrame,),
+        with_cells(_encode_frame),
+        _decode_frame,
+        summarize=summarize_frame,
+        attributes=_STATE,
     ),
-    Codec("geopandas.GeoSeries", (GeoSeries,), with_cells(encode_series), _decode_series, summarize=summarize_series),
     Codec(
-        "geopandas.GeometryArray", (GeometryArray,), with_cells(encode_values), _decode_array, summarize=summarize_array
+        "geopandas.GeoSeries",
+        (GeoSeries,),
+        with_cells(encode_series),
+        _decode_series,
+        summarize=summarize_series,
+        attributes=_STATE,
     ),
-    Codec("geopandas.GeometryDtype", (GeometryDtype,), lambda _dtype: None, lambda _node, _version: GeometryDtype()),
+    Codec(
+        "geopandas.GeometryArray",
+        (GeometryArray,),
+        with_cells(encode_values),
+        _decode_array,
+        summarize=summarize_array,
+        attributes=_STATE,
+    ),
+    Codec(
+        "geopandas.GeometryDtype",
+        (GeometryDtype,),
+        lambda _dtype: None,
+        lambda _node, _version: GeometryDtype(),
+        attributes=(),
+    ),
 )

@@ -50,4 +50,4 @@ def _summarize(crs: Any) -> dict[str, Any]:
     return {"crs": crs.srs[:100]}
 
 
-CODECS = (Codec("pyproj.CRS", (CRS,), _encode, _decode, summarize=_summarize),)
+CODECS = (Codec("pyproj.CRS", (CRS,), _encode, _decode, summarize=_summarize, attributes=("_", "srs", "type_name")),)

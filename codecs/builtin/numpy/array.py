@@ -100,7 +100,6 @@ def _exact(scalar_type: Any, item: Any) -> Any:
 
 
 def _encode_recarray(array: Any) -> Any:
-    _refuse_attributes(array, frozenset())
     return array.view(np.ndarray)
 
 
@@ -116,7 +115,8 @@ def _encode_masked(array: Any) -> list[Any] | None:
     data = array.data
     if type(data) not in _MASKED_DATA:
         raise _refusal(data)
-    _refuse_attributes(array, _MASKED_STATE)
+    for name in array._optinfo:  # noqa: SLF001 - where NumPy copies the attributes of what it was made from
+        raise UnsupportedValueError(f"the MaskedArray has the attribute {name!r}, which would be lost; return it apart")
     mask = np.ma.getmask(array)
     # The property fill_value would set the default, which a later astype() then takes for the user's choice.
     return [data, None if mask is np.ma.nomask else mask, array._fill_value, array.hardmask]  # noqa: SLF001
@@ -137,14 +137,6 @@ def _decode_masked(node: Any, _version: int) -> Any:
     return array
 
 
-def _refuse_attributes(array: Any, known: frozenset[str]) -> None:
-    extra = sorted(vars(array).keys() - known) + sorted(vars(array).get("_optinfo", ()))
-    if extra:
-        name = type(array).__name__
-        msg = f"the {name} has the attribute {extra[0]!r}, which would be lost; return it beside the array"
-        raise UnsupportedValueError(msg)
-
-
 def _summarize(array: Any) -> dict[str, Any]:
     return {"shape": list(array.shape), **_summarize_dtype(array.dtype)}
 
@@ -161,7 +153,7 @@ def _summarize_dtype(dtype: Any) -> dict[str, Any]:
 
 CODECS = (
     Codec("numpy.ndarray", (np.ndarray, *_REFUSED), _encode_array, _decode_array, summarize=_summarize),
-    Codec("numpy.scalar", SCALAR_TYPES, _encode_scalar, _decode_scalar, summarize=_summarize_scalar),
+    Codec("numpy.scalar", SCALAR_TYPES, _encode_scalar, _decode_scalar, summarize=_summarize_scalar, attributes=()),
     Codec(
         "numpy.dtype",
         (np.dtype,),
@@ -170,12 +162,13 @@ CODECS = (
         subclasses=True,
         summarize=_summarize_dtype,
     ),
-    Codec("numpy.recarray", (np.recarray,), _encode_recarray, _decode_recarray, summarize=_summarize),
+    Codec("numpy.recarray", (np.recarray,), _encode_recarray, _decode_recarray, summarize=_summarize, attributes=()),
     Codec(
         "numpy.MaskedArray",
         (np.ma.MaskedArray, type(np.ma.masked)),
         _encode_masked,
         _decode_masked,
         summarize=_summarize,
+        attributes=("_", *_MASKED_STATE),
     ),
 )

@@ -42,6 +42,7 @@ from airflow_xcom.codecs.errors import (
     UnsupportedValueError,
 )
 from airflow_xcom.codecs.nodes import as_dict, as_list
+from airflow_xcom.codecs.object_state import refuse_other_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from airflow_xcom.codecs.nodes import PackCells
 
 __all__ = [
+    "ARRAY_STATE",
+    "INDEX_STATE",
     "decode_array",
     "decode_dictionary",
     "decode_labels",
@@ -57,6 +60,7 @@ __all__ = [
     "encode_labels",
 ]
 
+ARRAY_STATE, INDEX_STATE = ("_",), ("_", "sortorder")  # the attributes that pandas itself sets
 _TEXT = pa.large_string()
 _MOST_LABELS = 1_000_000  # of a range without rows
 _ARGUMENTS = (str, list, dict, bytes)  # of those that have a length
@@ -83,6 +87,7 @@ def encode_array(values: Any, pack: PackCells) -> tuple[Any, Any]:
         name = f"{type(dtype).__module__}.{type(dtype).__qualname__}"
         msg = f"no codec handles the dtype {dtype} ({name}); convert it with astype() to a dtype of pandas or NumPy"
         raise UnsupportedTypeError(msg)
+    refuse_other_attributes(values, ARRAY_STATE)
     return encode(values, pack)
 
 
@@ -174,6 +179,7 @@ def _decode_boxed(column: Any, memory: TableMemory, kind: Any) -> Any:
 
 def encode_labels(index: Any, pack: PackCells) -> tuple[dict[str, Any], Any]:
     """Return what rebuilds an Index of one level from its Arrow array, and that array: None for a RangeIndex."""
+    refuse_other_attributes(index, INDEX_STATE)
     named = {} if index.name is None else {"name": index.name}
     if isinstance(index, pd.RangeIndex):
         return {**named, "range": [index.start, index.stop, index.step]}, None

@@ -114,4 +114,13 @@ _MAKE: dict[str, Callable[..., Any]] = {
 }
 
 
-CODECS = (Codec("pandas.dtype", (*_MASKED.values(), *_TAKE), _encode_dtype, _decode_dtype, summarize=summarize_text),)
+CODECS = (
+    Codec(
+        "pandas.dtype",
+        (*_MASKED.values(), *_TAKE),
+        _encode_dtype,
+        _decode_dtype,
+        summarize=summarize_text,
+        attributes=("_", "pyarrow_dtype", "storage"),
+    ),
+)

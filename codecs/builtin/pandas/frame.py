@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.pandas.blocks import decode_columns, encode_columns
-from airflow_xcom.codecs.builtin.pandas.columns import decode_array, encode_array
+from airflow_xcom.codecs.builtin.pandas.columns import ARRAY_STATE, INDEX_STATE, decode_array, encode_array
 from airflow_xcom.codecs.builtin.pandas.index import decode_index, encode_index, width
 from airflow_xcom.codecs.builtin.pandas.labels import decode_names, encode_names, index_names, text_of
 from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
@@ -21,8 +21,9 @@ from airflow_xcom.codecs.builtin.pandas.summary import summarize_array, summariz
 from airflow_xcom.codecs.builtin.summaries import unique
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.error_location import short_repr
-from airflow_xcom.codecs.errors import EncodeError, LibraryVersionError, UnsupportedValueError
+from airflow_xcom.codecs.errors import EncodeError, LibraryVersionError
 from airflow_xcom.codecs.nodes import Table, with_cells
+from airflow_xcom.codecs.object_state import refuse_other_attributes
 
 if TYPE_CHECKING:
     from airflow_xcom.codecs.nodes import PackCells
@@ -39,7 +40,6 @@ def encode_frame(frame: Any, pack: PackCells) -> Table:
     Raises:
         EncodeError: some part cannot be stored exactly.
     """
-    _refuse_attributes(frame)
     columns, names = encode_names(frame.columns, pack)
     encoded = encode_columns(frame, pack)
     kinds = {str(position): kind for position, (kind, _) in enumerate(encoded) if kind is not None}
@@ -68,7 +68,6 @@ def encode_series(series: Any, pack: PackCells) -> Table:
     Raises:
         EncodeError: some part cannot be stored exactly.
     """
-    _refuse_attributes(series)
     names = ["values" if series.name is None else text_of(series.name)]
     values = series.array
     try:
@@ -94,14 +93,6 @@ def decode_series(node: Table, _version: int) -> Any:
 # -- what both have ------------------------------------------------------------------------------------------
 
 
-def _refuse_attributes(data: Any) -> None:
-    """Refuse an attribute that somebody set, as pandas lets anybody do; its own begin with ``_`` or are accessors."""
-    for name in vars(data):
-        if not name.startswith("_") and name not in type(data)._accessors:  # noqa: SLF001
-            msg = f"the {type(data).__name__} has the attribute {name!r}, which would be lost; put it into attrs"
-            raise UnsupportedValueError(msg)
-
-
 def _table(arrays: list[Any], names: list[str], meta: dict[str, Any]) -> Table:
     return Table(
         pa.Table.from_arrays(arrays, names=names),
@@ -112,6 +103,7 @@ def _table(arrays: list[Any], names: list[str], meta: dict[str, Any]) -> Table:
 def _encode_rows(data: Any, names: list[str], arrays: list[Any], pack: PackCells) -> dict[str, Any] | None:
     """Return what rebuilds the index, None for the default index of columns; append its columns to ``arrays``."""
     index = data.index
+    refuse_other_attributes(index, INDEX_STATE)
     if arrays and type(index) is pd.RangeIndex and (index.start, index.step, index.name) == (0, 1, None):
         return None
     try:
@@ -178,13 +170,28 @@ _OLD_ARRAYS = (
     "pandas.core.arrays.string_.StringArrayNumpySemantics",
 )
 CODECS = (
-    Codec("pandas.DataFrame", (pd.DataFrame,), with_cells(encode_frame), decode_frame, summarize=summarize_frame),
-    Codec("pandas.Series", (pd.Series,), with_cells(encode_series), decode_series, summarize=summarize_series),
+    Codec(
+        "pandas.DataFrame",
+        (pd.DataFrame,),
+        with_cells(encode_frame),
+        decode_frame,
+        summarize=summarize_frame,
+        attributes=ARRAY_STATE,
+    ),
+    Codec(
+        "pandas.Series",
+        (pd.Series,),
+        with_cells(encode_series),
+        decode_series,
+        summarize=summarize_series,
+        attributes=ARRAY_STATE,
+    ),
     Codec(
         "pandas.array",
         (*_ARRAYS, pd.Categorical, *_OLD_ARRAYS),
         with_cells(encode_values),
         decode_values,
         summarize=summarize_array,
+        attributes=ARRAY_STATE,
     ),
 )

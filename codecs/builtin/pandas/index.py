@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.pandas.columns import (
+    INDEX_STATE,
     decode_dictionary,
     decode_labels,
     encode_dictionary,
@@ -21,6 +22,7 @@ from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
 from airflow_xcom.codecs.builtin.pandas.summary import summarize_array
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.nodes import Table, as_dict, with_cells
+from airflow_xcom.codecs.object_state import refuse_other_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +45,7 @@ def encode_index(index: Any, pack: PackCells) -> tuple[dict[str, Any], list[Any]
 
 
 def _encode_levels(index: Any, pack: PackCells) -> tuple[dict[str, Any], list[Any]]:
+    refuse_other_attributes(index, INDEX_STATE)
     pairs = zip(index.codes, index.levels, strict=True)
     specs, columns = zip(*(encode_dictionary(codes, level, pack) for codes, level in pairs), strict=True)
     order = {} if index.sortorder is None else {"sortorder": index.sortorder}
@@ -89,4 +92,6 @@ _TYPES = (
     pd.CategoricalIndex,
     pd.MultiIndex,
 )
-CODECS = (Codec("pandas.Index", _TYPES, with_cells(_encode), _decode, summarize=summarize_array),)
+CODECS = (
+    Codec("pandas.Index", _TYPES, with_cells(_encode), _decode, summarize=summarize_array, attributes=INDEX_STATE),
+)

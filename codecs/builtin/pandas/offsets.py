@@ -81,4 +81,25 @@ def checked_offset(freq: Any) -> Any:
     return freq
 
 
-CODECS = (Codec("pandas.offsets", tuple(_OFFSETS.values()), _encode_offset, _decode_offset, summarize=summarize_text),)
+_UNITS = (
+    "years",
+    "months",
+    "weeks",
+    "days",
+    "hours",
+    "minutes",
+    "seconds",
+    "milliseconds",
+    "microseconds",
+    "nanoseconds",
+)
+CODECS = (
+    Codec(
+        "pandas.offsets",
+        tuple(_OFFSETS.values()),
+        _encode_offset,
+        _decode_offset,
+        summarize=summarize_text,
+        attributes=("_", "weekday", *_UNITS, *(unit[:-1] for unit in _UNITS)),  # those of a DateOffset
+    ),
+)

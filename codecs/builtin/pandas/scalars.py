@@ -109,12 +109,33 @@ def _decode_na(_node: None, _version: int) -> Any:
 
 
 CODECS = (
-    Codec("pandas.Timestamp", (pd.Timestamp,), _encode_timestamp, _decode_timestamp, summarize=summarize_text),
-    Codec("pandas.Timedelta", (pd.Timedelta,), _encode_timedelta, _decode_timedelta, summarize=summarize_text),
-    Codec("pandas.Period", (pd.Period,), _encode_period, _decode_period, summarize=summarize_text),
-    Codec("pandas.Interval", (pd.Interval,), _encode_interval, _decode_interval, summarize=summarize_text),
-    Codec("pandas.NaT", (type(pd.NaT),), _encode_missing, _decode_nat, summarize=summarize_text),
-    Codec("pandas.NA", (type(pd.NA),), _encode_missing, _decode_na, summarize=summarize_text),
+    Codec(
+        "pandas.Timestamp",
+        (pd.Timestamp,),
+        _encode_timestamp,
+        _decode_timestamp,
+        summarize=summarize_text,
+        attributes=("_",),
+    ),
+    Codec(
+        "pandas.Timedelta",
+        (pd.Timedelta,),
+        _encode_timedelta,
+        _decode_timedelta,
+        summarize=summarize_text,
+        attributes=("_",),
+    ),
+    Codec("pandas.Period", (pd.Period,), _encode_period, _decode_period, summarize=summarize_text, attributes=("_",)),
+    Codec(
+        "pandas.Interval",
+        (pd.Interval,),
+        _encode_interval,
+        _decode_interval,
+        summarize=summarize_text,
+        attributes=("_",),
+    ),
+    Codec("pandas.NaT", (type(pd.NaT),), _encode_missing, _decode_nat, summarize=summarize_text, attributes=("_",)),
+    Codec("pandas.NA", (type(pd.NA),), _encode_missing, _decode_na, summarize=summarize_text, attributes=("_",)),
     *pandas_offsets.CODECS,
     *pandas_dtypes.CODECS,
 )

@@ -90,14 +90,6 @@ def _decode_deque(node: list[Any], _version: int) -> deque[Any]:
     return deque(as_list(items), maxlen)
 
 
-def _encode_mapping(value: OrderedDict[Any, Any] | Counter[Any]) -> dict[Any, Any]:
-    if vars(value):
-        extra = next(iter(vars(value)))
-        msg = f"the {type(value).__name__} has the attribute {extra!r}, which would be lost; return it beside the dict"
-        raise UnsupportedValueError(msg)
-    return dict(value)
-
-
 def _decode_ordered(node: dict[Any, Any], _version: int) -> OrderedDict[Any, Any]:
     return OrderedDict(as_dict(node))
 
@@ -141,7 +133,7 @@ CODECS = (
     Codec("range", (range,), _encode_range, _decode_range),
     Codec("slice", (slice,), _encode_slice, _decode_slice),
     Codec("deque", (deque,), _encode_deque, _decode_deque, summarize=_length),
-    Codec("ordered_dict", (OrderedDict,), _encode_mapping, _decode_ordered, summarize=_length),
+    Codec("ordered_dict", (OrderedDict,), dict, _decode_ordered, summarize=_length, attributes=()),
     Codec("defaultdict", (defaultdict,), _encode_defaultdict, _decode_defaultdict, summarize=_length),
-    Codec("counter", (Counter,), _encode_mapping, _decode_counter, summarize=_length),
+    Codec("counter", (Counter,), dict, _decode_counter, summarize=_length, attributes=()),
 )

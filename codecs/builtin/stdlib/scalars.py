@@ -155,7 +155,14 @@ CODECS = (
     Codec("decimal", (Decimal,), str, _decode_decimal, summarize=summarize_text),
     Codec("fraction", (Fraction,), _encode_fraction, _decode_fraction, summarize=summarize_text),
     Codec("uuid", (UUID,), _encode_uuid, _decode_uuid, summarize=summarize_text),
-    Codec("ipaddress", tuple(_ADDRESSES.values()), _encode_address, _decode_address, summarize=summarize_text),
+    Codec(
+        "ipaddress",
+        tuple(_ADDRESSES.values()),
+        _encode_address,
+        _decode_address,
+        summarize=summarize_text,
+        attributes=("_prefixlen", "netmask", "network", "network_address"),
+    ),
     Codec("path", (*_PATHS.values(), Path), _encode_path, _decode_path, summarize=summarize_text),
     Codec("memoryview", (memoryview,), _refuse_view, _refuse_node),
 )

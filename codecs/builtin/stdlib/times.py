@@ -46,8 +46,13 @@ def _is_in_iso(zone: Any) -> bool:
 def moment_node(text: str, value: datetime | time, zone_class: type[ZoneInfo]) -> list[Any]:
     """Return the node of ``value``, whose date and clock are ``text``; a zone of ``zone_class`` becomes its key."""
     zone: Any = value.tzinfo
-    node = [text, zone.key if type(zone) is zone_class and is_shared(zone) else zone]
+    node = [text, zone.key if _is_key_enough(zone, zone_class) else zone]
     return [*node, value.fold] if value.fold else node
+
+
+def _is_key_enough(zone: Any, zone_class: type[ZoneInfo]) -> bool:
+    """Return whether a zone is the one of its key, and nobody set an attribute of it."""
+    return type(zone) is zone_class and is_shared(zone) and not getattr(zone, "__dict__", None)
 
 
 def split_moment(node: list[Any], load: Callable[[str], ZoneInfo]) -> tuple[str, tzinfo | None, int]:
@@ -275,8 +280,16 @@ CODECS = (
         _decode_pytz,
         subclasses=True,  # pytz makes a class for every zone
         summarize=summarize_text,
+        attributes=("_",),
     ),
-    Codec("dateutil.tz", _DATEUTIL_ZONES, _encode_dateutil, _decode_dateutil, summarize=summarize_text),
+    Codec(
+        "dateutil.tz",
+        _DATEUTIL_ZONES,
+        _encode_dateutil,
+        _decode_dateutil,
+        summarize=summarize_text,
+        attributes=("_", "key", "hasdst"),
+    ),
     Codec(
         "dateutil.weekday", ("dateutil._common.weekday",), _encode_weekday, _decode_weekday, summarize=summarize_text
     ),

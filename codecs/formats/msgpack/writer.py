@@ -35,6 +35,7 @@ from airflow_xcom.codecs.formats.msgpack.extension_types import (
     TAGGED_LIST,
 )
 from airflow_xcom.codecs.nodes import Buffer, Table, Tagged, WithCells
+from airflow_xcom.codecs.object_state import refuse_other_attributes
 from airflow_xcom.codecs.plain_json import is_exact_text
 from airflow_xcom.codecs.refusal_advice import advice_for
 
@@ -185,6 +186,8 @@ class Writer:
 
     def _encode(self, codec: Codec, value: Any) -> Any:
         try:
+            if codec.attributes is not None and type(value).__dictoffset__:
+                refuse_other_attributes(value, codec.attributes)
             return self._completed(codec.encode(value))
         except Exception as error:  # noqa: BLE001 - raised again, with where and why
             _raise_failure(codec, value, error)
@@ -201,8 +204,11 @@ class Writer:
         encode, append = codec.encode, nodes.append
         if type(encode(objects[0])) is WithCells:
             encode = lambda item: self._completed(codec.encode(item))  # noqa: E731 - two calls are slower than one
+        has_attributes = codec.attributes is not None and cls.__dictoffset__ != 0
         try:
             for item in objects:
+                if has_attributes:
+                    refuse_other_attributes(item, codec.attributes or ())
                 append(encode(item))
         except Exception as error:  # noqa: BLE001 - raised again, with where and why
             _raise_failure(codec, objects[len(nodes)], error)
