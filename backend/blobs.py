@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "copy_blob",
-    "delete_blob",
     "ranges_of",
     "read_blob",
     "read_part",
@@ -33,8 +31,6 @@ __all__ = [
     "verified",
     "write_blob",
 ]
-
-log = logging.getLogger("airflow_xcom.backend")
 
 _SUFFIXES = {"arrow": ".arrow", "msgpack": ".msgpack"}
 _ALGORITHM = "xxh3-128"
@@ -60,12 +56,8 @@ def copy_blob(reference: Reference, coordinate: Coordinate, name: str) -> Refere
     memory = verified(reference)
     path = unique_path(coordinate, _SUFFIXES.get(reference.format, ""))
     copy = _put(name, settings().stores[name], path, [memory], reference.format)
-    try:
-        del memory
-        verified(copy)
-    except BaseException:
-        delete_blob(copy)
-        raise
+    del memory
+    verified(copy)
     return copy
 
 
@@ -151,17 +143,6 @@ def verified(reference: Reference) -> memoryview:
         msg = f"the payload {reference.path!r} has another digest than what was written; run the task again"
         raise CorruptPayloadError(msg)
     return memory
-
-
-def delete_blob(reference: Reference) -> None:
-    """Delete a blob, if it still exists.
-
-    Raises:
-        UnknownStoreError: Its store is not configured here.
-        StoreError: The store refuses.
-    """
-    if not _store(reference).delete(reference.path):
-        log.info("the payload %s was gone already", reference.path)
 
 
 def store_name(reference: Reference) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "json_bytes",
     "load_xcom",
     "metadata_engine",
+    "metadata_schema",
     "patch_lazy_sequences",
     "resolvable",
     "serde",
@@ -96,6 +97,11 @@ def metadata_engine() -> Any:
 
     with create_session() as session:
         return session.get_bind()
+
+
+def metadata_schema() -> str | None:
+    """Return the schema of Airflow's tables; None for that of the connection."""
+    return configuration().get("database", "sql_alchemy_schema", fallback=None) or None
 
 
 def filesystem(scheme: str) -> Callable[[str | None], Any]:

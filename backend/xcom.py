@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_xcom.backend.compat import base_xcom, from_row, json_bytes, patch_lazy_sequences, stores_bytes
 from airflow_xcom.backend.envelope import Envelope
 from airflow_xcom.backend.lazy_sequences import get_item, iterate
-from airflow_xcom.backend.pull import asked_of, asking, deferring, pull, pull_all, renewable
+from airflow_xcom.backend.pull import asking, deferring, pull, pull_all, renewable
 from airflow_xcom.backend.settings import settings
 
 if TYPE_CHECKING:
@@ -118,32 +118,14 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
         return await asyncio.to_thread(pull_all, renewable(rows, partial(cls._rows, **where)))
 
     @classmethod
-    def delete(
-        cls, key: str, task_id: str, dag_id: str, run_id: str, map_index: int | None = None, **more: Any
-    ) -> None:
-        """Do what Airflow's own method does, but keep a blob that is another XCom's."""
-        where: dict[str, Any] = {
-            "key": key,
-            "task_id": task_id,
-            "dag_id": dag_id,
-            "run_id": run_id,
-            "map_index": map_index,
-        }
-        with asking(**where):
-            super().delete(**where, **more)
-
-    @classmethod
     def purge(cls, xcom: Any, *args: Any) -> None:
-        """Delete the blob of a row that is about to go.  Never raises: a blob that stays is for a sweep to find."""
-        try:
-            envelope = Envelope.from_json(from_row(xcom.value))
-            if envelope is None:
-                (settings().legacy_backend or BaseXCom).purge(xcom, *args)
-            elif envelope.reference is not None:
-                from airflow_xcom.backend.blobs import delete_blob
+        """Let the former backend purge what it wrote; a sweep deletes our blobs once no row refers to them.
 
-                envelope.check_origin(asked_of(xcom))
-                delete_blob(envelope.reference)
+        Airflow calls this before it deletes the row, which may fail.  Never raises.
+        """
+        try:
+            if Envelope.from_json(from_row(xcom.value)) is None:
+                (settings().legacy_backend or BaseXCom).purge(xcom, *args)
         except Exception:
             log.warning("could not purge the XCom %s; its payload stays", getattr(xcom, "key", None), exc_info=True)
 

@@ -22,6 +22,8 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
+from ways import delete_blob
+
 SIZES = {"10 KB": 10_000, "1 MB": 1_000_000, "100 MB": 100_000_000}
 BUCKET = "xcom"
 
@@ -250,7 +252,10 @@ def serve_backend(name: str, server: dict[str, str]) -> None:
         if not value.equals(result):
             sys.exit(f"{name} gave another frame back")
         print(json.dumps({"seconds": pulled - began, "push": pushed - began, "pull": pulled - pushed}), flush=True)
-        backend.purge(SimpleNamespace(value=row, key="k"))
+        if isinstance(row, dict):
+            delete_blob(row)
+        else:
+            backend.purge(SimpleNamespace(value=row, key="k"))
         del value, result
 
 

@@ -17,11 +17,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["NOTES", "WAYS", "Way", "ways_named"]
+__all__ = ["NOTES", "WAYS", "Way", "delete_blob", "ways_named"]
 
 AT: dict[str, Any] = {"dag_id": "bench", "run_id": "run", "task_id": "task", "map_index": -1}
 SLOW = 200_000_000  # bytes above which text in memory would take several GB
 OPTIONS = "AIRFLOW__XCOM_CODECS__"
+
+
+def delete_blob(row: Any) -> None:
+    """Delete the blob of a row, if it has one, as a sweep would."""
+    from airflow_xcom.backend.settings import settings
+    from airflow_xcom.backend.stores import open_store
+
+    match row:
+        case {"airflow_xcom": {"ref": {"path": path}}}:
+            open_store(settings().path).delete(path)
 
 
 class Way:
@@ -111,7 +121,7 @@ class Ours(Way):
         return self._backend.deserialize_value(SimpleNamespace(value=row, key="k"))
 
     def drop(self, row: Any) -> None:
-        self._backend.purge(SimpleNamespace(value=row, key="k"))
+        delete_blob(row)
 
     def encode(self, value: Any) -> Any:
         """Return the buffers, not joined; without compression they share the memory of the value."""

@@ -101,6 +101,14 @@ class Backend:
 
         CodecXComBackend.purge(SimpleNamespace(value=row, key="return_value"))
 
+    def lose(self, row: Any) -> None:
+        """Delete the blob of a row, as somebody else than the backend might."""
+        from airflow_xcom.backend import blobs
+        from airflow_xcom.backend.envelope import Reference
+
+        reference = Reference.from_json(row["airflow_xcom"]["ref"])
+        blobs._store(reference).delete(reference.path)
+
     def blobs(self) -> list[Path]:
         return sorted(path for path in self.folder.rglob("*") if path.is_file())
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.commands.arguments import add_apply, add_output, add_seconds
 from airflow_xcom.backend.commands.terminal import Progress, say
+from airflow_xcom.backend.maintenance.references import SweepError
 from airflow_xcom.backend.maintenance.sweep import GRACE, WAIT, Report, sweep
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="read the XComs through Airflow's REST API: its URL, or an Airflow connection with its URL as host and a "
         f"token as password (or login and password).  The token for a URL is in --token-file or in ${_TOKEN}",
     )
+    text = "with --rest, which does not show the rows that `airflow db clean` archived: say that there are none"
+    parser.add_argument("--no-archives", action="store_true", help=text)
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="a file with the token for --rest")
 
 
@@ -87,6 +90,11 @@ def run(options: Namespace) -> int:
 
 
 def _row_source(options: Namespace) -> RowSource:
+    if options.rest and options.apply and not options.no_archives:
+        raise SweepError(
+            "the REST API does not show the rows that `airflow db clean` archived, whose payloads would go: sweep "
+            "where the metadata database can be reached, or say with --no-archives that there are none"
+        )
     if options.rest:
         return _rest(options.rest, options.token_file)
     from airflow_xcom.backend.database.xcom_rows import metadata_rows
@@ -133,6 +141,8 @@ def _lines(report: Report, *, apply: bool, reason: str | None) -> Iterator[str]:
     if report.unreadable:
         yield f"{report.unreadable:,} XComs cannot be read; what they name counts as referenced"
         yield from (f"  {problem}" for problem in report.problems)
+    if report.hidden:
+        yield f"left, because the API does not list these Dags and so none of their XComs: {', '.join(report.hidden)}"
     orphans, deleted = (
         _sum([getattr(store, name) for store in report.stores.values()]) for name in ("orphans", "deleted")
     )

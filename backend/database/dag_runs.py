@@ -8,9 +8,10 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.backend.compat import metadata_engine
+from airflow_xcom.backend.compat import metadata_engine, metadata_schema
 from airflow_xcom.backend.database.paging import pages, read
-from airflow_xcom.backend.database.xcom_rows import Rows, XComRow, replacement, value_text
+from airflow_xcom.backend.database.tables import reflected, value_text, xcom_tables
+from airflow_xcom.backend.database.xcom_rows import XComRow, replacement
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate
 from airflow_xcom.backend.retention_policy import STATES
 
@@ -57,17 +58,14 @@ class Runs:
 
     Args:
         engine: SQLAlchemy's.
+        schema: that of Airflow's tables, if it is not the default one.
     """
 
-    def __init__(self, engine: Any) -> None:
-        import sqlalchemy
-
+    def __init__(self, engine: Any, schema: str | None = None) -> None:
         self._engine = engine
-        self._tables = Rows(engine).tables
-        reflected = {"autoload_with": engine, "resolve_fks": False}
+        self._tables = xcom_tables(engine, schema)
         names = ("dag_run", "task_instance", "dag_tag")
-        tables = (sqlalchemy.Table(name, sqlalchemy.MetaData(), **reflected) for name in names)
-        self._runs, self._tasks, self._tags = tables
+        self._runs, self._tasks, self._tags = (reflected(engine, name, schema) for name in names)
 
     def dags(self, page: int = _DAGS) -> Iterator[str]:
         """Yield the Dags that have runs, in the order of their ids."""
@@ -185,7 +183,7 @@ class Runs:
 
 def metadata_runs() -> Runs:
     """Return the runs of the database that Airflow's own settings name."""
-    return Runs(metadata_engine())
+    return Runs(metadata_engine(), metadata_schema())
 
 
 def _run(row: Any) -> Run:

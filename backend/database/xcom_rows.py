@@ -9,8 +9,9 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.backend.compat import json_bytes, metadata_engine
+from airflow_xcom.backend.compat import json_bytes, metadata_engine, metadata_schema
 from airflow_xcom.backend.database.paging import pages, read
+from airflow_xcom.backend.database.tables import archives, is_text, same_text, value_text, xcom_tables
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate, Envelope, Reference
 from airflow_xcom.backend.errors import XComNotFoundError
 from airflow_xcom.codecs import CodecError, CorruptPayloadError
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
-__all__ = ["Rows", "XComRow", "has_identity", "metadata_rows", "replacement", "value_text"]
+__all__ = ["Rows", "XComRow", "has_identity", "metadata_rows", "replacement"]
 
-_TABLES = ("xcom", "xcom_v1", "xcom_v2")  # up to Airflow 3.3; from 3.4 on, the old ones and those of its own
 _PAGE = 500
 _SMALL_PAGE = 100  # where values are held along with their rows
 _PARTS = ("dag_id", "run_id", "task_id", "map_index", "key")  # of a coordinate, and columns
@@ -106,18 +106,16 @@ class Rows:
 
     Args:
         engine: SQLAlchemy's.
+        schema: that of Airflow's tables, if it is not the default one.
 
     Attributes:
         tables: the tables with XComs, by name.
     """
 
-    def __init__(self, engine: Any) -> None:
-        import sqlalchemy
-
+    def __init__(self, engine: Any, schema: str | None = None) -> None:
         self._engine = engine
-        present = [name for name in _TABLES if sqlalchemy.inspect(engine).has_table(name)]
-        reflected = {"autoload_with": engine, "resolve_fks": False}
-        self.tables = {name: sqlalchemy.Table(name, sqlalchemy.MetaData(), **reflected) for name in present}
+        self._schema = schema
+        self.tables = xcom_tables(engine, schema)
 
     def referring(self, page: int = _PAGE) -> Iterator[XComRow]:
         """Yield the rows that refer to a blob; those whose envelope cannot be read are left out."""
@@ -128,7 +126,7 @@ class Rows:
             return [sqlalchemy.case((refers, text))]
 
         for name, table in self.tables.items():
-            for *identity, text in self._scan(table, page, shown if _is_text(table) else lambda text: [text]):
+            for *identity, text in self._scan(table, page, shown if is_text(table) else lambda text: [text]):
                 row = XComRow(name, tuple(identity), text)
                 if row.reference is not None:
                     yield row
@@ -139,12 +137,24 @@ class Rows:
         These are all rows in which our key stands, but long ones that hold their value themselves.
         """
         for name, table in self.tables.items():
-            for *identity, length, text in self._scan(table, page, _abridged if _is_text(table) else _whole):
+            for *identity, length, text in self._scan(table, page, _abridged if is_text(table) else _whole):
                 if text is None or (length > _LONG and _VERSION_1.search(_decoded(text))):
                     continue
                 whole = _decoded(text if length <= _LONG else self._text(table, identity))
                 if ENVELOPE_KEY in whole:
                     yield XComRow(name, tuple(identity), whole)
+        yield from self._archived(page)
+
+    def _archived(self, page: int) -> Iterator[XComRow]:
+        """Yield rows that may be restored; read last, so that what is archived meanwhile is not missed."""
+        import sqlalchemy
+
+        for table in archives(self._engine, self._schema):
+            select = sqlalchemy.select(value_text(table)).where(table.c.value.is_not(None))
+            with self._engine.connect() as connection:  # such tables have no key to page by
+                for (text,) in connection.execution_options(yield_per=page).execute(select):
+                    if ENVELOPE_KEY in _decoded(text):
+                        yield XComRow(table.name, (), _decoded(text))
 
     def _scan(self, table: Any, size: int, shown: Callable[[Any], Any]) -> Iterator[Any]:
         """Yield the primary key of every row, and what ``shown`` selects of its text.
@@ -184,7 +194,7 @@ class Rows:
         select = sqlalchemy.select(*keys, *known.values(), text)
         given = {part: value for part in known if (value := getattr(wanted, part)) is not None}
         select = select.where(*(known[part] == value for part, value in given.items()))
-        if _is_text(table) and not native:
+        if is_text(table) and not native:
             select = select.where(text.contains(f'"{ENVELOPE_KEY}"'))
         for row in chain.from_iterable(pages(self._engine, select, keys, size)):
             coordinate = Coordinate(**dict(zip(known, row[len(keys) :], strict=False)))
@@ -213,17 +223,10 @@ def metadata_rows() -> Rows:
     Raises:
         XComNotFoundError: It has no table of XComs, so that nothing would seem to be referred to.
     """
-    rows = Rows(metadata_engine())
+    rows = Rows(metadata_engine(), metadata_schema())
     if not rows.tables:
         raise XComNotFoundError("the metadata database has no table of XComs; is it that of a running Airflow?")
     return rows
-
-
-def value_text(table: Any) -> Any:
-    """Return a row's value as text, which can be compared; in Airflow 2 it is JSON in a column of bytes."""
-    import sqlalchemy
-
-    return sqlalchemy.cast(table.c.value, sqlalchemy.Text) if _is_text(table) else table.c.value
 
 
 def has_identity(table: Any, identity: Sequence[Any]) -> list[Any]:
@@ -236,14 +239,9 @@ def replacement(table: Any, row: XComRow, envelope: Envelope) -> Any:
     import sqlalchemy
 
     stored = envelope.to_json()
-    update = sqlalchemy.update(table).where(*has_identity(table, row.identity), value_text(table) == row.text)
-    return update.values(value=stored if _is_text(table) else json_bytes(stored))
-
-
-def _is_text(table: Any) -> bool:
-    import sqlalchemy
-
-    return not isinstance(table.c.value.type, sqlalchemy.LargeBinary)
+    unchanged = same_text(value_text(table), row.text) if is_text(table) else table.c.value == row.text
+    update = sqlalchemy.update(table).where(*has_identity(table, row.identity), unchanged)
+    return update.values(value=stored if is_text(table) else json_bytes(stored))
 
 
 def _whole(text: Any) -> list[Any]:

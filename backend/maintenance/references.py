@@ -39,8 +39,12 @@ class RowSource(Protocol):
     def candidates(self) -> Iterator[XComRow]:
         """Yield the rows that may refer to a blob."""
 
-    def check(self, dags: Iterable[str]) -> None:
-        """Raise SweepError unless all rows of these Dags can be seen."""
+    def hidden(self, dags: Iterable[str]) -> list[str]:
+        """Return those of the Dags of which rows may be there that cannot be seen.
+
+        Raises:
+            SweepError: That cannot be known.
+        """
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,9 @@ class DatabaseRows:
     def candidates(self) -> Iterator[XComRow]:
         return self.rows.candidates(self.page)
 
-    def check(self, dags: Iterable[str]) -> None:
-        """Do nothing: all of them can be seen."""
+    def hidden(self, dags: Iterable[str]) -> list[str]:  # noqa: ARG002 - the source's interface
+        """Return none: all rows can be seen."""
+        return []
 
 
 @dataclass
@@ -137,9 +142,9 @@ class References:
 def identity(path: str) -> int | None:
     """Return what :class:`References` knows a blob by, whole or not; None if this backend makes no such path."""
     match = _OURS.fullmatch(path)
-    if (
-        match is None or not path.isascii() or not path.isprintable() or bool(match[1]) != bool(match[3])
-    ):  # ".….tmp", see stores/files.py
+    if match is None or not (path.isascii() and path.isprintable()):
+        return None
+    if bool(match[1]) != bool(match[3]):  # ".….tmp", see stores/files.py
         return None
     return int(match[2][:_DIGITS], 16)
 

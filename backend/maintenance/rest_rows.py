@@ -59,12 +59,31 @@ class RestRows:
                     if ENVELOPE_KEY in text:
                         yield XComRow("XCom", tuple(at.to_json()), text, at)
 
-    def check(self, dags: Iterable[str]) -> None:
-        """Ask whether there is a Dag among these that the user may not see: the listing leaves its XComs out."""
+    def hidden(self, dags: Iterable[str]) -> list[str]:
+        """Return the Dags that the API does not list: their XComs, which it then leaves out, may be there all the same.
+
+        Raises:
+            SweepError: The user may not read the XComs of one of these Dags.
+        """
         for dag in dags:
-            answer = self._ask(_entries(dag), {"limit": 1})
-            if answer is None:
+            if self._ask(_entries(dag), {"limit": 1}) is None:
                 raise SweepError(f"{self._url} does not say whether the XComs of {dag!r} may be read")
+        return [dag for dag in dags if not self._lists(dag)]
+
+    def _lists(self, dag: str) -> bool:
+        """Return whether the table of Dags has this one."""
+        offset, total = 0, 1
+        while offset < total:
+            query = {"dag_id_pattern": dag, "exclude_stale": "false", "limit": _PAGE, "offset": offset}
+            answer = self._ask("/dags", query) or {}
+            try:
+                names, total = [entry["dag_id"] for entry in answer["dags"]], int(answer["total_entries"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise SweepError(f"{self._url} lists Dags in another form than Airflow 3 does") from error
+            if dag in names or not names:
+                return dag in names
+            offset += len(names)
+        return False
 
     def _all_pages(self) -> Iterator[list[Coordinate]]:
         for _ in range(_ATTEMPTS):
@@ -116,7 +135,10 @@ class RestRows:
         if "value" not in answer:
             raise SweepError(f"{self._url} gives an XCom without its value: {at}")
         value = answer["value"]
-        return value if isinstance(value, str) else json.dumps(value)
+        try:
+            return value if isinstance(value, str) else json.dumps(value)
+        except RecursionError:
+            return repr(answer)
 
     def _ask(self, path: str, query: dict[str, Any]) -> dict[str, Any] | None:
         """Return what the API answers; None if there is no such thing."""

@@ -107,6 +107,7 @@ class Report:
         references: that they have.
         unreadable: of these rows; whatever they name is taken for referenced.
         problems: why, for the first of these.
+        hidden: Dags whose blobs are left because their rows may be there and cannot be seen.
         waited: seconds between the two looks that have passed.
     """
 
@@ -116,6 +117,7 @@ class Report:
     references: int = 0
     unreadable: int = 0
     problems: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
     waited: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -164,7 +166,7 @@ def sweep(  # noqa: PLR0913 - each is one of the command's options
         yield from _look(rows, references, report)
         yield from _compare(references, report, old, orphans)
         dags = {dag for each in report.stores.values() for dag in each.dags}
-        rows.check(sorted(dags))
+        report.hidden = rows.hidden(sorted(dags))
         if apply and dags:
             if not len(references) and not even_all:
                 raise SweepError("no XCom refers to any payload: is this the right database? --even-all says so")
@@ -251,9 +253,13 @@ def _compare(references: References, report: Report, old: IO[str], orphans: IO[s
 
 def _count_orphan(listing: StoreReport, blob: Blob) -> None:
     listing.orphans.add(blob)
-    listing.dags.setdefault(unquote(blob.path.partition("/")[0]), Tally()).add(blob)
+    listing.dags.setdefault(_dag(blob), Tally()).add(blob)
     if blob.path.endswith(".tmp") or "#" in blob.path:
         listing.unfinished.add(blob)
+
+
+def _dag(blob: Blob) -> str:
+    return unquote(blob.path.partition("/")[0])
 
 
 def _wait(until: float, report: Report) -> Iterator[None]:
@@ -273,7 +279,8 @@ def _delete(rows: RowSource, stores: dict[str, Store], report: Report, orphans: 
             looked, references = time.monotonic(), References()
             yield from _look(rows, references, report)
         report.phase = "deleting"
-        kept = _referenced(references, batch)
+        found = zip(batch, _referenced(references, batch), strict=True)
+        kept = [is_referenced or _dag(blob) in report.hidden for (_, _, blob), is_referenced in found]
         doomed = [(name, blob) for (_, name, blob), is_referenced in zip(batch, kept, strict=True) if not is_referenced]
         for (_, name, _), is_referenced in zip(batch, kept, strict=True):
             report.stores[name].kept += is_referenced

@@ -95,15 +95,6 @@ def test_a_page_shows_a_blob_that_is_gone(backend: Any, airflow2: None) -> None:
     assert page(row) == json.loads(row)
 
 
-def test_what_is_shown_can_be_purged(backend: Any, airflow2: None) -> None:
-    """Airflow 2 loads a row as it is to be shown, also to delete it."""
-    backend.options(threshold=0)
-    row = backend.push(np.arange(4096.0))
-    assert len(backend.blobs()) == 1
-    backend.purge(page(row))
-    assert backend.blobs() == []
-
-
 def test_a_page_shows_other_rows_as_airflow_does() -> None:
     assert page(b'{"a": 1}') == "by Airflow"
     assert page(None) == "by Airflow"

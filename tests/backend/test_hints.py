@@ -49,12 +49,6 @@ def test_the_next_value_goes_where_the_options_say(backend: Backend, archive: Pa
     assert reference(backend.push(FRAME)) is None
 
 
-def test_purge_deletes_the_blob_in_the_store_of_the_hint(backend: Backend, archive: Path) -> None:
-    row = backend.push(stored(FRAME, store="archive"))
-    backend.purge(row)
-    assert not [path for path in archive.rglob("*") if path.is_file()]
-
-
 def test_inline_keeps_a_large_value_in_the_row(backend: Backend) -> None:
     array = np.arange(50_000)
     row = backend.push(stored(array, inline=True))

@@ -259,15 +259,13 @@ def test_text_under_the_base_is_text(backend: Backend, row: Any) -> None:
     assert backend.blobs() == [blob]
 
 
-def test_purge_deletes_what_the_row_refers_to_and_nothing_else(backend: Backend, row: Any) -> None:
-    other = backend.push(ARRAY + 1)
+def test_purge_deletes_nothing(backend: Backend, row: Any) -> None:
+    """Airflow deletes the row only afterwards, which may fail; and the row may be a copy of another one's."""
     backend.purge(row)
-    assert len(backend.blobs()) == 1
-    assert (backend.pull(other) == ARRAY + 1).all()
-    backend.purge(row)
+    assert (backend.pull(row) == ARRAY).all()
 
 
-def test_purge_never_raises(backend: Backend, row: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_purge_never_raises(backend: Backend, row: Any) -> None:
     from airflow_xcom.backend import CodecXComBackend
 
     CodecXComBackend.purge(object())
@@ -275,10 +273,6 @@ def test_purge_never_raises(backend: Backend, row: Any, monkeypatch: pytest.Monk
     backend.purge(forged(row, url="s3://gone/x", store="gone"))
     backend.options(threshold="nonsense")
     backend.purge(row)
-    backend.options(threshold=0)
-    monkeypatch.setattr(Path, "unlink", lambda *_: (_ for _ in ()).throw(PermissionError("no")))
-    backend.purge(row)
-    monkeypatch.undo()
 
 
 def test_an_unknown_store_names_the_option(backend: Backend, row: Any) -> None:

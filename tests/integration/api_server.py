@@ -65,7 +65,7 @@ def add_dags(session: Any) -> None:
     session.flush()
     for dag in DAGS:
         limits = {"max_active_tasks": 16, "max_consecutive_failed_dag_runs": 0, "has_task_concurrency_limits": False}
-        session.merge(DagModel(dag_id=dag, bundle_name="tests", **limits))
+        session.merge(DagModel(dag_id=dag, bundle_name="tests", fileloc="dags.py", **limits))
         session.flush()
         for number, run in enumerate(RUNS):
             if session.query(DagRun).filter_by(dag_id=dag, run_id=run).count():

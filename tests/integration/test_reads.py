@@ -129,7 +129,7 @@ def test_the_first_error_in_order_is_raised_with_its_coordinate(
     backend.options(threshold=0)
     rows = [backend.push(np.arange(3), map_index=number) for number in range(40)]
     for number in (33, 7):
-        backend.purge(rows[number])
+        backend.lose(rows[number])
     with pytest.raises(MissingPayloadError, match="map_index=7 "):
         get_all(rows)
 

@@ -274,7 +274,7 @@ def test_an_expired_blob_says_so_and_when(backend: Backend, server: Valkey, size
 def test_a_blob_that_is_gone_before_its_time_has_not_expired(backend: Backend, server: Valkey) -> None:
     backend.options(path=server.url(query="?ttl=100"), threshold=0)
     row = backend.push(np.zeros(10))
-    backend.purge(row)
+    backend.lose(row)
     with pytest.raises(MissingPayloadError, match="gone") as caught:
         backend.pull(row)
     assert not isinstance(caught.value, ExpiredPayloadError)

@@ -233,7 +233,7 @@ def test_frames_through_the_backend(kind: str, locations: Locations, backend: Ba
         row = json.loads(json.dumps(backend.push(value)))
         assert row["airflow_xcom"]["ref"]["url"].startswith(f"{kind}://")
         assert difference(value, backend.pull(row)) is None
-        backend.purge(row)
+        backend.lose(row)
         with pytest.raises(MissingPayloadError):
             backend.pull(row)
 

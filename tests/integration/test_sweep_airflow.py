@@ -99,6 +99,7 @@ def test_a_sweep_finds_exactly_the_orphans(
         found = report.stores["default"]
         assert (found.orphans.count, found.listed.count) == (len(expected), everything), name
         assert report.references == everything - len(expected), name
+        assert report.hidden == ["ships"], name
     capsys.readouterr()
     assert cli.main(["sweep", "--output", "json"]) == 0
     out = capsys.readouterr().out
@@ -142,8 +143,56 @@ def test_the_command_reads_through_the_rest_api_and_sweeps(  # noqa: PLR0913, PL
         assert cli.main(["sweep", *arguments]) == 0
         assert "1 payload of " in capsys.readouterr().out
     monkeypatch.setenv("AIRFLOW_XCOM_REST_TOKEN", token)
-    assert cli.main(["sweep", "--rest", airflow, "--apply", "--wait", "0"]) == 0
+    apply = ["sweep", "--rest", airflow, "--apply", "--wait", "0"]
+    assert cli.main(apply) == 1
+    assert "with --no-archives that there are none" in capsys.readouterr().out
+    assert len(backend.blobs()) == kept + 1
+    assert cli.main([*apply, "--no-archives"]) == 0
     assert len(backend.blobs()) == kept
+
+
+@pytest.mark.usefixtures("filled")
+def test_rows_of_a_dag_that_db_clean_removed_keep_their_payloads(
+    airflow: str, backend: Backend, capsys: pytest.CaptureFixture[str], token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listing of the API joins the table of Dags, and so leaves them out."""
+    from airflow.utils.session import create_session
+    from sqlalchemy import text
+
+    with create_session() as session:
+        for statement in ("pragma foreign_keys = off", "delete from dag where dag_id = 'ships'"):
+            session.execute(text(statement))
+    assert orphans(backend) == set()
+    monkeypatch.setenv("AIRFLOW_XCOM_REST_TOKEN", token)
+    kept = backend.blobs()
+    assert cli.main(["sweep", "--rest", airflow, "--apply", "--wait", "0", "--no-archives"]) == 0
+    assert "and so none of their XComs: ships" in capsys.readouterr().out
+    assert backend.blobs() == kept
+
+
+@pytest.mark.usefixtures("filled")
+def test_rows_that_db_clean_archived_keep_their_payloads(backend: Backend, capsys: pytest.CaptureFixture[str]) -> None:
+    """They may be restored."""
+    from airflow.utils.db_cleanup import run_cleanup
+    from airflow.utils.session import create_session
+    from sqlalchemy import text
+
+    kept = backend.blobs()
+    with create_session() as session:
+        session.execute(text("update xcom set timestamp = '2020-01-01 00:00:00.000000' where dag_id = 'trains'"))
+    before = dt.datetime(2021, 1, 1, tzinfo=dt.UTC)
+    run_cleanup(clean_before_timestamp=before, table_names=["xcom"], confirm=False, verbose=False)
+    assert len(orphans(backend)) == 18
+    assert cli.main(["sweep", "--apply", "--wait", "0"]) == 0
+    assert "0 payloads of 0 bytes deleted" in capsys.readouterr().out
+    assert backend.blobs() == kept
+    with create_session() as session:
+        names = "select name from sqlite_master where name like '_airflow_deleted%xcom%'"
+        for (name,) in session.execute(text(names)).fetchall():
+            session.execute(text(f"drop table {name}"))
+    assert cli.main(["sweep", "--apply", "--wait", "0"]) == 0
+    assert orphans(backend) == set()
+    assert len(backend.blobs()) == len(kept) - 18
 
 
 @pytest.mark.parametrize("which", ["nobody", "wrong", "nowhere", "something else"])
@@ -162,7 +211,7 @@ def test_an_api_that_does_not_tell_all_stops_a_sweep(  # noqa: PLR0913, PLR0917 
     monkeypatch.setattr(rest.time, "sleep", lambda _: None)
     monkeypatch.setenv("AIRFLOW_XCOM_REST_TOKEN", {"nobody": "", "wrong": "x"}.get(which, token))
     url = {"nowhere": "http://127.0.0.1:1", "something else": f"{airflow}/nothing"}.get(which, airflow)
-    assert cli.main(["sweep", "--rest", url, "--apply", "--grace", "0", "--wait", "0"]) == 1
+    assert cli.main(["sweep", "--rest", url, "--apply", "--grace", "0", "--wait", "0", "--no-archives"]) == 1
     assert "SweepError" in capsys.readouterr().out
     assert backend.blobs() == before
 

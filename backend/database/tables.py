@@ -1,0 +1,76 @@
+"""The tables of a metadata database, with Airflow's own types of columns, on every database that Airflow runs on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import JSON, Boolean, LargeBinary, MetaData, Table, Text, cast, inspect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["archives", "is_text", "reflected", "same_text", "value_text", "xcom_tables"]
+
+_XCOMS = ("xcom", "xcom_v1", "xcom_v2")  # up to Airflow 3.3; from 3.4 on, the old ones and those of its own
+
+
+def reflected(engine: Any, name: str, schema: str | None = None) -> Table:
+    """Return a table of the database; a JSON column is one where the database has no such type, as MariaDB, too."""
+    listeners = [("column_reflect", _correct_type)]
+    return Table(name, MetaData(), schema=schema, autoload_with=engine, resolve_fks=False, listeners=listeners)
+
+
+def _correct_type(_inspector: Any, _table: Any, column: Any) -> None:
+    if column["name"] == "value" and not isinstance(column["type"], JSON | LargeBinary):
+        column["type"] = JSON()
+
+
+def xcom_tables(engine: Any, schema: str | None) -> dict[str, Table]:
+    """Return the tables with XComs, by name."""
+    inspector = inspect(engine)
+    present = [name for name in _XCOMS if inspector.has_table(name, schema)]
+    return {name: reflected(engine, name, schema) for name in present}
+
+
+def archives(engine: Any, schema: str | None) -> Iterator[Table]:
+    """Yield the tables from which XComs may be restored: those of ``airflow db clean``, and of migrations of Airflow.
+
+    ``db clean`` makes them in the schema of the connection, whichever Airflow's own is.
+    """
+    inspector = inspect(engine)
+    for place in dict.fromkeys((schema, None)):
+        for name in inspector.get_table_names(place):
+            if (name.startswith("_airflow_") and "__xcom" in name) or name == "_xcom_archive":
+                yield reflected(engine, name, place)
+
+
+def is_text(table: Any) -> bool:
+    """Return whether values are JSON; in Airflow 2 they are JSON text in a column of bytes."""
+    return not isinstance(table.c.value.type, LargeBinary)
+
+
+def value_text(table: Any) -> Any:
+    """Return a row's value as text, which :class:`same_text` compares; in Airflow 2 as bytes."""
+    return cast(table.c.value, Text) if is_text(table) else table.c.value
+
+
+class same_text(FunctionElement[bool]):  # noqa: N801 - it stands for a function of SQL
+    """The condition that two texts are the same, character by character."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(same_text)
+def _equal(element: Any, compiler: Any, **options: Any) -> str:
+    left, right = element.clauses
+    return str(compiler.process(left == right, **options))
+
+
+@compiles(same_text, "mysql", "mariadb")
+def _equal_bytes(element: Any, compiler: Any, **options: Any) -> str:
+    """Compare as bytes: the usual collations of the MySQL family take "a" for "A"."""
+    left, right = (cast(part, LargeBinary) for part in element.clauses)
+    return str(compiler.process(left == right, **options))
