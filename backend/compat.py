@@ -27,6 +27,7 @@ __all__ = [
     "resolvable",
     "serde",
     "stores_bytes",
+    "write_row",
 ]
 
 # What migrations from Airflow 2 to 3 change anywhere in a row's text, also inside a value, and escapes for the same
@@ -104,6 +105,28 @@ def metadata_schema() -> str | None:
     return configuration().get("database", "sql_alchemy_schema", fallback=None) or None
 
 
+def write_row(stored: Any, key: str, whose: dict[str, Any]) -> None:
+    """Put a JSON value into the row of an XCom, as it is; what the row had before is replaced.
+
+    Raises:
+        LookupError: The run or the task instance, which ``whose`` names, does not exist.
+    """
+    from airflow.models import xcom
+    from airflow.utils.session import create_session
+    from sqlalchemy.exc import IntegrityError
+
+    try:
+        with create_session() as session:
+            if hasattr(xcom, "XComModel"):
+                xcom.XComModel.set(key, stored, serialize=False, session=session, **whose)
+            else:
+                model: Any = xcom.BaseXCom
+                model.set(key, None, session=session, **whose)
+                session.query(model).filter_by(key=key, **whose).update({"value": json_bytes(stored)})
+    except (ValueError, IntegrityError) as error:
+        raise LookupError(f"there is no task instance {whose}") from error
+
+
 def filesystem(scheme: str) -> Callable[[str | None], Any]:
     """Return what makes the fsspec file system of a scheme from the id of an Airflow connection, or from None.
 
@@ -134,14 +157,15 @@ def filesystem(scheme: str) -> Callable[[str | None], Any]:
 
 def hides_value_of(name: str) -> bool:
     """Return whether Airflow masks what has this name: ``[core] sensitive_var_conn_names`` and its own list."""
+    masker: Any
     try:
-        from airflow.sdk._shared.secrets_masker import should_hide_value_for_key
+        from airflow.sdk._shared import secrets_masker as masker
     except ImportError:
         try:
-            from airflow.sdk.execution_time.secrets_masker import should_hide_value_for_key
+            from airflow.sdk.execution_time import secrets_masker as masker
         except ImportError:
-            from airflow.utils.log.secrets_masker import should_hide_value_for_key  # type: ignore[no-redef]
-    return bool(should_hide_value_for_key(name))
+            from airflow.utils.log import secrets_masker as masker  # type: ignore[attr-defined, no-redef]
+    return bool(masker.should_hide_value_for_key(name))
 
 
 def serde() -> Any:

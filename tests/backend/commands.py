@@ -228,6 +228,13 @@ $ airflow-xcom export --task locate --to point.json
 In CSV, a null is an empty field and an empty text is `""`. The index of a frame becomes the last columns of its
 table.
 
+## copy
+
+Gives another XCom the value of one, with a payload of its own: what people do by hand, as by the REST API, when a task
+cannot run again. The task instance must exist. The payload of a value that `--force` replaces is left to a sweep.
+
+$ airflow-xcom copy --task clean
+
 ## The options
 """
 

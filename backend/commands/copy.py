@@ -1,0 +1,92 @@
+"""``airflow-xcom copy``: one value to another XCom, with a blob of its own."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.commands.arguments import add_coordinate
+from airflow_xcom.backend.commands.selection import only
+from airflow_xcom.backend.commands.terminal import say
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from airflow_xcom.backend.database.xcom_rows import XComRow
+    from airflow_xcom.backend.envelope import Coordinate
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "copy one value to another XCom"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.description = (
+        "Copy one value to another XCom of a task instance that exists: its payload is copied within its store and "
+        "compared, and the row of the other XCom refers to the copy.  A row that is copied by hand still belongs to "
+        "the XCom that it was written for, and is refused where it is pulled."
+    )
+    add_coordinate(parser)
+    for name in ("dag", "run", "task", "key"):
+        parser.add_argument(f"--to-{name}", metavar=name.upper(), help=f"copy to this {name} (default: the same)")
+    parser.add_argument("--to-map-index", type=int, metavar="NUMBER", help="and to this index (default: the same)")
+    parser.add_argument("--force", action="store_true", help="replace the value that the other XCom has")
+
+
+def run(options: Namespace) -> int:
+    """Copy it, and return 0; what stands in the way is raised."""
+    from airflow_xcom.backend.compat import write_row
+    from airflow_xcom.backend.database.xcom_rows import metadata_rows
+    from airflow_xcom.backend.errors import XComNotFoundError
+
+    rows = metadata_rows()
+    row = only(rows, options)
+    target = _target(row.coordinate, options)
+    if target == row.coordinate:
+        raise XComNotFoundError("say where to copy the value, with --to-dag, --to-run, --to-task, --to-key, …")
+    if not options.force and next(rows.matching(target, native=True), None) is not None:
+        raise XComNotFoundError(f"the XCom {target} has a value already; --force replaces it")
+    stored = _copied(row, target)
+    try:
+        *whose, key = asdict(target).items()
+        write_row(stored, str(key[1]), dict(whose))
+    except LookupError as error:
+        raise XComNotFoundError(f"nothing was copied: {error}") from error
+    say(f"copied {row.coordinate}\n    to {target}")
+    return 0
+
+
+def _target(source: Coordinate, options: Namespace) -> Coordinate:
+    names = {"dag_id": "dag", "run_id": "run", "task_id": "task", "map_index": "map_index", "key": "key"}
+    given = {part: getattr(options, f"to_{name}") for part, name in names.items()}
+    return replace(source, **{part: value for part, value in given.items() if value is not None})
+
+
+def _copied(row: XComRow, target: Coordinate) -> Any:
+    """Return what the row of another XCom holds for the value, once its blob is copied if it has one.
+
+    Raises:
+        ForeignReferenceError, RetiredPayloadError, DecodeError, StoreError: The value cannot be read.
+        SettingsError: A former backend may have written it.
+    """
+    from airflow_xcom.backend.blobs import copy_blob, store_name
+    from airflow_xcom.backend.errors import RetiredPayloadError, SettingsError
+    from airflow_xcom.backend.pull import located
+    from airflow_xcom.backend.settings import settings
+
+    with located(row.coordinate):
+        if row.error is not None:
+            raise row.error
+        envelope = row.envelope
+        if envelope is None:
+            if (legacy := settings().legacy_backend) is not None:
+                raise SettingsError("legacy_backend", legacy.__name__, "its references cannot be copied")
+            return row.stored
+        envelope.check_origin(row.columns)
+        if envelope.retired is not None:
+            raise RetiredPayloadError(envelope.retired.at, envelope.retired.rule, row.coordinate.task_id)
+        reference = envelope.reference
+        if reference is not None:
+            reference = copy_blob(reference, target, store_name(reference))
+        return replace(envelope, coordinate=target, reference=reference).to_json()
