@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from airflow_xcom.backend.envelope import Reference
 from airflow_xcom.backend.errors import MissingPayloadError, XComNotFoundError
@@ -36,13 +35,8 @@ def open_blob(url: str) -> tuple[str, Fetch, int]:
         MissingPayloadError: The blob does not exist.
         StoreError: The store cannot be read.
     """
-    file = _file(url)
-    if file is not None:
-        store, path = open_store(file.parent.as_uri()), file.name
-        size = file.stat().st_size if file.is_file() else None
-    else:
-        store, path = _located(url)
-        size = next((blob.size for blob in store.list(path) if blob.path == path), None)
+    store, path = _located(url)
+    size = next((blob.size for blob in store.list(path) if blob.path == path), None)
     if size is None:
         raise MissingPayloadError(store.url, path, "there is no such blob")
     return url, _reader(store, path), size
@@ -70,20 +64,11 @@ def _reader(store: Store, path: str) -> Fetch:
     return fetch
 
 
-def _file(url: str) -> Path | None:
-    """Return the local file of a path or URL, which needs no listing; None for other stores."""
-    if "://" not in url:
-        return Path(url).resolve()
-    for store_url in settings().stores.values():
-        base = store_url.partition("?")[0]
-        if base.startswith("file:") and url.startswith(f"{base}/"):
-            path = _checked(base, url.removeprefix(f"{base}/"))
-            return Path(unquote(urlsplit(base).path), path).resolve()
-    return None
-
-
 def _located(url: str) -> tuple[Store, str]:
-    """Return the store of a blob, and the path of the blob in it."""
+    """Return the store of a blob, and the path of the blob in it; that of a file is its folder."""
+    if "://" not in url:
+        file = Path(url).resolve()
+        return open_store(file.parent.as_uri()), file.name
     for store_url in settings().stores.values():
         store = open_store(store_url)
         if url.startswith(f"{store.url}/"):

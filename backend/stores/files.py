@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import mmap
 import os
+import re
 import socket
-from contextlib import contextmanager, suppress
+import stat
+from contextlib import ExitStack, contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qsl, unquote, urlsplit
+from uuid import uuid4
 
-from airflow_xcom.backend.errors import SettingsError, StoreError
-from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store
+from airflow_xcom.backend.errors import SettingsError, StoreDeniedError, StoreError
+from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store, allocate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from io import FileIO
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    Result = TypeVar("Result")
 
 __all__ = ["FileStore"]
 
@@ -23,16 +30,38 @@ _MAPPED = 1 << 16  # bytes from which mapping a file beats reading it
 _PIECE = 8 << 20  # bytes that are written at a time
 _TEMPORARY = ".tmp"
 _ATTEMPTS = 10  # to create a file in a folder
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY
+_BLOB = os.O_RDONLY | os.O_NONBLOCK  # which does not wait for a writer if somebody put a pipe there
+_MODES = {"file_mode": 0o600, "folder_mode": 0o700}
+_SHARED = "; users with a common group share a folder by ?file_mode=0660&folder_mode=2770, see docs/STORES.md"
+_fstatfs = ctypes.CDLL(None).fstatfs
+# File systems whose files no other host can change, by the f_type of statfs(2).
+_LOCAL = frozenset(
+    {
+        0xEF53,  # ext2, ext3, ext4
+        0x58465342,  # xfs
+        0x9123683E,  # btrfs
+        0x2FC12FC1,  # zfs
+        0xF2F52010,  # f2fs
+        0xCA451A4E,  # bcachefs
+        0x01021994,  # tmpfs
+        0x794C7630,  # overlayfs
+    }
+)
 
 
 class FileStore(Store):
     """Blobs as files.
 
     A blob is written under a temporary name, flushed to the disk, and renamed, so that a reader sees all of it or
-    nothing, even after a crash.  It is read through a private copy-on-write map: no copy until a page is written to.
+    nothing, even after a crash.  On a local file system a private copy-on-write map reads it: no copy until a page is
+    written to.  On any other it is copied to memory, where no other host can change or delete it.
+
+    Below the base no symbolic link is followed.
 
     Args:
-        url: ``file:///absolute/folder``.
+        url: ``file:///absolute/folder``.  ``?file_mode=0660&folder_mode=2770`` behind it: the modes of what is created,
+            whatever the umask; 0600 and 0700 without.
         timeout: not used; a folder has no requests.
 
     Raises:
@@ -40,122 +69,245 @@ class FileStore(Store):
     """
 
     def __init__(self, url: str, timeout: float = 0) -> None:
-        super().__init__(url, timeout)
+        super().__init__(url.partition("?")[0], timeout)
         parts = urlsplit(url)
         if parts.scheme != "file" or parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
             raise SettingsError("path", url, "give an absolute folder, as in file:///srv/xcom")
         self.host = socket.gethostname()
         self._base = Path(unquote(parts.path))
+        self._file_mode, self._folder_mode = _modes(url, parts.query)
 
     def put(self, path: str, chunks: Iterable[Any]) -> None:
-        target = self._base / path
-        temporary = target.with_name(f".{target.name}{_TEMPORARY}")
-        with self._errors("cannot write"):
+        name = path.rpartition("/")[2]
+        temporary = f".{name}{_TEMPORARY}"
+        with self._errors("cannot write"), ExitStack() as opened:
+            folder, file = self._create(path, temporary, opened)
             try:
-                self._write(temporary, chunks)
-                temporary.rename(target)
+                with file:
+                    _write(file, chunks)
+                os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
                 with suppress(OSError):
-                    temporary.unlink()
+                    os.unlink(temporary, dir_fd=folder)
                 raise
-            _flush_folder(target.parent)
+            os.fsync(folder)
 
-    def _write(self, temporary: Path, chunks: Iterable[Any]) -> None:
-        with self._created(temporary) as file:
-            for chunk in _merged(chunks):
-                view = memoryview(chunk).cast("B")
-                while view:
-                    view = view[_write_piece(file, view[:_PIECE]) :]
-            os.fsync(file.fileno())
-
-    def _created(self, file: Path) -> FileIO:
+    def _create(self, path: str, temporary: str, opened: ExitStack) -> tuple[int, FileIO]:
+        """Return the descriptor of a blob's folder and a new file in it."""
         for _ in range(_ATTEMPTS):
             with suppress(FileNotFoundError):  # a sweep may take an empty folder away again
-                return file.open("xb", buffering=0)
-            with suppress(FileNotFoundError):
-                _make_folder(file.parent)
-        return file.open("xb", buffering=0)
+                folder = opened.enter_context(self._folder(path, make=True))
+                return folder, self._create_file(temporary, folder)
+        raise FileNotFoundError(errno.ENOENT, "its folder goes as soon as it is made", path)
+
+    def _create_file(self, name: str, folder: int) -> FileIO:
+        file = FileIO(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODES["file_mode"], dir_fd=folder), "wb")
+        os.fchmod(file.fileno(), self._file_mode)
+        return file
 
     def get(self, path: str) -> memoryview:
-        with self._errors("cannot read"), self._open(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size < _MAPPED:
-                return memoryview(bytearray(file.readall()))
-            return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY))
+        return self._read(path, _whole)
 
     def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
-        with self._errors("cannot read"), self._open(path) as file:
-            memories = [memoryview(bytearray(stop - start)) for start, stop in ranges]
+        def parts(file: int) -> list[memoryview]:
+            memories = [allocate(stop - start) for start, stop in ranges]
             for (start, stop), memory in zip(ranges, memories, strict=True):
-                self._check_range(path, start, stop, start + os.preadv(file.fileno(), [memory], start))
+                self._check_range(path, start, stop, start + _fill(memory, file, start))
             return memories
 
-    def _open(self, path: str) -> FileIO:
-        try:
-            return self._inside(path).open("rb", buffering=0)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise BlobNotFoundError(path) from error
+        return self._read(path, parts)
+
+    def _read(self, path: str, read: Callable[[int], Result]) -> Result:
+        """Return what a function makes of a blob's descriptor."""
+        with self._errors("cannot read"):
+            try:
+                return self._read_once(path, read)
+            except OSError as error:
+                if error.errno != errno.ESTALE:
+                    raise
+            return self._read_once(path, read)  # NFS knows whether another host has deleted the file
+
+    def _read_once(self, path: str, read: Callable[[int], Result]) -> Result:
+        with ExitStack() as opened:
+            try:
+                folder = opened.enter_context(self._folder(path))
+                file = _open(self._base / path, _BLOB, folder)
+            except (FileNotFoundError, NotADirectoryError) as error:
+                raise BlobNotFoundError(path) from error
+            opened.callback(os.close, file)
+            return read(file)
 
     def delete(self, path: str) -> bool:
         with self._errors("cannot delete"):
             try:
-                self._inside(path).unlink()
+                with self._folder(path) as folder:
+                    _refuse_link(self._base / path, folder)
+                    os.unlink(path.rpartition("/")[2], dir_fd=folder)
             except (FileNotFoundError, NotADirectoryError):
                 return False
         return True
 
     def list(self, prefix: str = "") -> Iterator[Blob]:
-        folder, slash, _ = prefix.rpartition("/")
-        for blob in self._walk(folder + slash):
+        for blob in self._walk(prefix):
             name = blob.path.rpartition("/")[2]
-            if blob.path.startswith(prefix) and not (name.startswith(".") and name.endswith(_TEMPORARY)):
+            if not (name.startswith(".") and name.endswith(_TEMPORARY)):
                 yield blob
 
     def scan(self) -> Iterator[Blob]:
         yield from self._walk("")
 
-    def _walk(self, top: str) -> Iterator[Blob]:
+    def _walk(self, prefix: str) -> Iterator[Blob]:
         with self._errors("cannot list"):
-            folders = [top]
-            while folders:
-                folder = folders.pop()
-                for entry in self._entries(folder):
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(f"{folder}{entry.name}/")
-                    elif entry.is_file():
-                        with suppress(FileNotFoundError):
-                            status = entry.stat()
-                            yield Blob(folder + entry.name, status.st_size, status.st_mtime)
+            waiting = ["".join(prefix.rpartition("/")[:2])]
+            while waiting:
+                folders, blobs = self._entries(waiting.pop(), prefix)
+                waiting += folders
+                yield from blobs
 
-    def _entries(self, folder: str) -> Sequence[os.DirEntry[str]]:
+    def _entries(self, folder: str, prefix: str) -> tuple[Sequence[str], Sequence[Blob]]:
+        """Return the folders and the files in a folder that have the prefix; links are neither."""
+        folders, blobs = [], []
         try:
-            with os.scandir(self._base / folder) as entries:
-                return list(entries)
+            with self._folder(folder) as descriptor, os.scandir(descriptor) as entries:
+                for entry in entries:
+                    path = folder + entry.name
+                    if not path.startswith(prefix):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(f"{path}/")
+                    elif entry.is_file(follow_symlinks=False):
+                        with suppress(FileNotFoundError):
+                            status = entry.stat(follow_symlinks=False)
+                            blobs.append(Blob(path, status.st_size, status.st_mtime))
         except (FileNotFoundError, NotADirectoryError) as error:
-            if folder or isinstance(error, FileNotFoundError):
-                return []
-            raise
+            if not folder and isinstance(error, NotADirectoryError):
+                raise
+        return folders, blobs
 
     def prune(self, before: float) -> None:
-        with self._errors("cannot list"):
-            for folder, _, _ in os.walk(self._base, topdown=False, onerror=_raise_unless_missing):
-                with suppress(OSError):  # it is not empty, or gone
-                    if Path(folder) != self._base and Path(folder).stat().st_mtime < before:
-                        Path(folder).rmdir()
+        with self._errors("cannot list"), suppress(FileNotFoundError), self._folder("") as base:
+            for _, folders, _, above in os.fwalk(".", topdown=False, onerror=_raise_unless_missing, dir_fd=base):
+                for name in folders:
+                    with suppress(OSError):  # it is not empty, or gone
+                        if os.stat(name, dir_fd=above, follow_symlinks=False).st_mtime < before:
+                            os.rmdir(name, dir_fd=above)
 
-    def _inside(self, path: str) -> Path:
-        """Return the file of a blob; a link that leads out of the base counts as no blob."""
-        file = self._base / path
-        if not file.parent.resolve().is_relative_to(self._base.resolve()) or file.is_symlink():
+    @contextmanager
+    def _folder(self, path: str, *, make: bool = False) -> Iterator[int]:
+        """Open the folder of a blob, one step at a time from the base, so that no link on the way is followed."""
+        *names, _ = path.split("/")
+        if not {"", ".", ".."}.isdisjoint(names):
             raise FileNotFoundError(path)
-        return file
+        with ExitStack() as opened:
+            folder = self._base
+            descriptor = self._open_base(folder, make=make)
+            opened.callback(os.close, descriptor)
+            for name in names:
+                folder /= name
+                descriptor = self._open_folder(folder, descriptor, make=make)
+                opened.callback(os.close, descriptor)
+            yield descriptor
+
+    def _open_base(self, base: Path, *, make: bool) -> int:
+        try:
+            return os.open(base, _FOLDER)
+        except FileNotFoundError:
+            if not make:
+                raise
+        above = self._open_base(base.parent, make=True)
+        try:
+            self._make_folder(base.name, above)
+        finally:
+            os.close(above)
+        return os.open(base, _FOLDER)
+
+    def _open_folder(self, folder: Path, above: int, *, make: bool) -> int:
+        try:
+            return _open(folder, _FOLDER, above)
+        except FileNotFoundError:
+            if not make:
+                raise
+        self._make_folder(folder.name, above)
+        return _open(folder, _FOLDER, above)
+
+    def _make_folder(self, name: str, above: int) -> None:
+        """Make a folder that outlives a crash, and has its mode before another process sees it."""
+        temporary = f".{uuid4().hex}{_TEMPORARY}"
+        os.mkdir(temporary, _MODES["folder_mode"], dir_fd=above)
+        os.chmod(temporary, self._folder_mode, dir_fd=above)
+        try:
+            os.rename(temporary, name, src_dir_fd=above, dst_dir_fd=above)
+        except OSError:  # another process has made it, and put something in it
+            os.rmdir(temporary, dir_fd=above)
+        os.fsync(above)
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
         try:
             yield
+        except PermissionError as error:
+            raise StoreDeniedError(self.url, f"{what}: {error}{_SHARED}") from error
         except OSError as error:
             raise StoreError(self.url, f"{what}: {error}") from error
+
+
+def _modes(url: str, query: str) -> tuple[int, int]:
+    """Return the modes of files and of folders, of which the owner has all rights."""
+    modes = dict(_MODES)
+    for name, text in parse_qsl(query, keep_blank_values=True):
+        least = _MODES.get(name)
+        if least is None or not re.fullmatch("[0-7]{3,4}", text) or int(text, 8) & least != least:
+            advice = "give file_mode, such as 0660, or folder_mode, such as 2770, or nothing behind the question mark"
+            raise SettingsError("path", url, advice)
+        modes[name] = int(text, 8)
+    return modes["file_mode"], modes["folder_mode"]
+
+
+def _open(path: Path, flags: int, folder: int) -> int:
+    """Open what is in a folder, unless it is a symbolic link."""
+    try:
+        return os.open(path.name, flags | os.O_NOFOLLOW, dir_fd=folder)
+    except OSError as error:
+        _refuse_link(path, folder)
+        error.filename = str(path)
+        raise
+
+
+def _refuse_link(path: Path, folder: int) -> None:
+    if stat.S_ISLNK(os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode):
+        raise OSError(
+            errno.ELOOP, "no symbolic link below the base is followed; replace it by what it leads to", str(path)
+        )
+
+
+def _whole(file: int) -> memoryview:
+    size = os.fstat(file).st_size
+    if size >= _MAPPED and _is_local(file):
+        return memoryview(mmap.mmap(file, size, access=mmap.ACCESS_COPY))
+    memory = allocate(size)
+    return memory[: _fill(memory, file, 0)]
+
+
+def _is_local(file: int) -> bool:
+    """Return whether only this host changes the file system of a file."""
+    status = (ctypes.c_long * 32)()  # room for a struct statfs, which begins with f_type
+    return _fstatfs(file, status) == 0 and status[0] in _LOCAL
+
+
+def _fill(memory: memoryview, file: int, start: int) -> int:
+    """Read bytes of a file from ``start`` on, and return how many there were; read(2) takes 2 GiB at a time."""
+    filled = 0
+    while filled < len(memory) and (count := os.preadv(file, [memory[filled:]], start + filled)):
+        filled += count
+    return filled
+
+
+def _write(file: FileIO, chunks: Iterable[Any]) -> None:
+    for chunk in _merged(chunks):
+        view = memoryview(chunk).cast("B")
+        while view:
+            view = view[_write_piece(file, view[:_PIECE]) :]
+    os.fsync(file.fileno())
 
 
 def _write_piece(file: FileIO, piece: memoryview) -> int:
@@ -180,23 +332,6 @@ def _merged(chunks: Iterable[Any]) -> Iterator[Any]:
         small.clear()
         yield chunk
     yield b"".join(small)
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, so that they survive a crash."""
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _flush_folder(folder.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Flush a folder, so that files created or renamed in it survive a crash."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _raise_unless_missing(error: OSError) -> None:

@@ -7,7 +7,6 @@ It uses only what every file system of fsspec has, and so promises less than the
 from __future__ import annotations
 
 import logging
-import mmap
 import socket
 import time
 from contextlib import contextmanager, suppress
@@ -20,7 +19,7 @@ from urllib.parse import urlsplit
 from airflow_xcom.backend.compat import filesystem
 from airflow_xcom.backend.errors import SettingsError, StoreDeniedError, StoreError, StoreUnreachableError
 from airflow_xcom.backend.stores.airflow_connection import censored, find_connection, secrets_of
-from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store, pieces
+from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store, allocate, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,7 +29,6 @@ __all__ = ["FsspecStore"]
 log = logging.getLogger("airflow_xcom.backend")
 
 _PIECE = 8 << 20  # bytes that are written or read at a time
-_MAPPED = 1 << 16  # bytes from which memory comes in pages, which go back to the system
 _TEMPORARY = ".tmp"
 _OF_ONE_HOST = {"local", "memory"}
 _TIMES = ("mtime", "LastModified", "last_modified", "modified", "updated", "created")  # in the entries of listings
@@ -146,7 +144,7 @@ class FsspecStore(Store):
         return int(entry["size"])
 
     def _read(self, path: str, ranges: Sequence[tuple[int, int]]) -> Sequence[memoryview]:
-        memories = [_memory(stop - start) for start, stop in ranges]
+        memories = [allocate(stop - start) for start, stop in ranges]
         with self._fs.open(f"{self._base}/{path}", "rb") as file:
             for (start, _), memory in zip(ranges, memories, strict=True):
                 file.seek(start)
@@ -241,7 +239,3 @@ def _error_class(error: Exception) -> type[StoreError]:
     if isinstance(error, PermissionError):
         return StoreDeniedError
     return StoreUnreachableError if isinstance(error, ConnectionError | TimeoutError) else StoreError
-
-
-def _memory(size: int) -> memoryview:
-    return memoryview(bytearray(size) if size < _MAPPED else mmap.mmap(-1, size))

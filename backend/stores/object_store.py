@@ -8,7 +8,6 @@ to repeat, such as the start of an upload in parts, is begun anew here: no two b
 from __future__ import annotations
 
 import itertools
-import mmap
 import os
 import random
 import re
@@ -27,7 +26,7 @@ from airflow_xcom.backend.errors import (
     StoreNotFoundError,
     StoreUnreachableError,
 )
-from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store
+from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store, allocate
 from airflow_xcom.backend.stores.connections import CLIENT_SHARE, Bucket
 from airflow_xcom.backend.stores.multipart_uploads import abort_upload, list_uploads
 
@@ -38,7 +37,6 @@ __all__ = ["ObjectStore"]
 
 _PART = 8 << 20  # bytes of one request; S3 takes parts of 5 MiB and more
 _PARALLEL = 8  # requests of one large blob at a time; with _PART it bounds the memory of a push
-_MAPPED = 1 << 16  # bytes from which memory comes in pages, which go back to the system
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _BODY = re.compile(r"(status code: \d{3}[\w ]*|containing an error): .*", re.DOTALL)
@@ -95,7 +93,7 @@ class ObjectStore(Store):
 
     def get(self, path: str) -> memoryview:
         size, first = self._begin(path)
-        memory = _memory(size)
+        memory = allocate(size)
         memory[: len(first)] = first
         starts = range(len(first), size, _PART)
         self._fill(path, [(start, memory[start : start + _PART]) for start in starts])
@@ -116,7 +114,7 @@ class ObjectStore(Store):
         return self._ask("cannot read", path, begin)
 
     def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
-        memories = [_memory(stop - start) for start, stop in ranges]
+        memories = [allocate(stop - start) for start, stop in ranges]
         pieces = [
             (start + offset, memory[offset : offset + _PART])
             for (start, _), memory in zip(ranges, memories, strict=True)
@@ -254,7 +252,3 @@ def _without_addresses(error: Exception) -> str:
     found = _CODE.search(text) or _SYSTEM.search(text)
     detail = next(filter(None, found.groups())) if found else ""
     return f"{message} ({detail})" if detail else message
-
-
-def _memory(size: int) -> memoryview:
-    return memoryview(bytearray(size) if size < _MAPPED else mmap.mmap(-1, size))

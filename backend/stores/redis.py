@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import mmap
 import re
 import struct
 import time
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 
 from airflow_xcom.backend.errors import SettingsError, StoreError, StoreUnreachableError
 from airflow_xcom.backend.settings import Settings
-from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store, pieces
+from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store, allocate, pieces
 from airflow_xcom.backend.stores.redis_client import RedisClient
 from airflow_xcom.codecs import CorruptPayloadError
 
@@ -127,7 +126,7 @@ class RedisStore(Store):
         head = _Head.of(value, path)
         if not head.chunk:
             return memoryview(bytearray(value))[head.BYTES :]
-        memory = memoryview(mmap.mmap(-1, head.size))
+        memory = allocate(head.size)
         for index in range(head.chunks):
             self._fill(memory[index * head.chunk :][: head.chunk], path, "GET", _chunk_key(key, index))
         return memory

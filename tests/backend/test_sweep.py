@@ -718,6 +718,22 @@ def test_a_failure_is_told_and_ends_with_1(
     assert len(backend.blobs()) == 2
 
 
+@pytest.mark.parametrize("output", ["text", "json"])
+@pytest.mark.parametrize("name", ["a\rb", "\udcff", "\x1b[2J", f"flights/manual/clean/-1/\udcff.{UNIQUE}.arrow"])
+def test_no_name_stops_the_command_or_writes_to_the_terminal(
+    name: str, output: str, backend: Backend, of_the_command: Metadata, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backend.options(threshold=0)
+    of_the_command.put(0, backend.push((0,)))
+    (backend.folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (backend.folder / name).write_bytes(b"theirs")
+    assert cli.main(["sweep", "--apply", "--grace", "0", "--wait", "0", "--output", output]) == 0
+    out = capsys.readouterr().out
+    assert out.isascii()
+    assert out.replace("\n", "").isprintable()
+    assert (backend.folder / name).exists()
+
+
 def test_progress_is_told(
     backend: Backend, of_the_command: Metadata, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

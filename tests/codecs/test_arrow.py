@@ -296,6 +296,15 @@ def test_comes_back_identical(name: str, way: str) -> None:
         assert back.schema.metadata == value.schema.metadata
 
 
+@pytest.mark.parametrize("way", [through_blob, through_tree])
+def test_more_rows_than_a_batch_may_have_come_back(way: Callable[[Any], Any]) -> None:
+    """Arrow libraries count the rows of a batch in 31 bits; nulls take no memory."""
+    table = pa.table({"a": pa.nulls((1 << 31) + 5)})
+    back = way(table)
+    assert back.equals(table)
+    assert [len(batch) for batch in back.to_batches()] == [(1 << 31) - 1, 6]
+
+
 @pytest.mark.parametrize("name", COLUMNS)
 def test_every_part_of_an_array_comes_back_identical(name: str) -> None:
     array = COLUMNS[name]()

@@ -35,6 +35,7 @@ __all__ = ["prepare", "read_file", "read_stream", "size_of", "stream_chunks", "u
 
 _SMALL_DECIMALS = "Library only supports 128-bit or 256-bit decimal"  # pyarrow 17 and 18, of what 19 has
 _SAMPLED = 64  # columns, when "auto" looks at a table
+_MOST_ROWS = (1 << 31) - 1  # of a batch that every Arrow library reads
 _TOGETHER = 4 << 10  # bytes; what has fewer is copied together, for each write from Arrow to Python takes microseconds
 _FILLING = 64  # bytes; zeros come in multiples of these
 
@@ -151,7 +152,7 @@ def _written(
     inflated = restored
     with pa.BufferedOutputStream(pa.PythonFile(sink, "w"), _TOGETHER) as file, writer_of(file, schema) as writer:
         for table in tables:
-            writer.write_table(table.replace_schema_metadata(schema.metadata))
+            writer.write_table(table.replace_schema_metadata(schema.metadata), _MOST_ROWS)
             inflated += size_of(table) if is_inflated else 0
             file.flush()
             yield from sink.take()

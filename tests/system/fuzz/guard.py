@@ -79,10 +79,18 @@ class Guard:
             path = args[0]
             if not isinstance(path, str | bytes | os.PathLike):
                 return isinstance(path, int)  # a descriptor that is open already
+            if _is_step(event, args):
+                return True
             place = os.path.realpath(os.fsdecode(path))
             reads = event == "open" and not args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-            return _is_below(place, self._stores) or (reads and _is_below(place, self._zones))
+            return place in self._stores or _is_below(place, self._stores) or (reads and _is_below(place, self._zones))
         return event == "mmap.__new__"  # of what is open
+
+
+def _is_step(event: str, args: tuple[Any, ...]) -> bool:
+    """Whether it goes from a folder that is open, by descriptor, to what is in it, and through no link."""
+    is_name = os.sep not in args[0] and args[0] not in {".", ".."}
+    return is_name and (args[1] != -1 if event == "os.remove" else bool(args[2] & os.O_NOFOLLOW))
 
 
 def _home(name: str) -> str | None:
