@@ -611,15 +611,15 @@ def test_folders_that_were_long_empty_go(backend: Backend, metadata: Metadata) -
 
 def test_a_push_gets_by_when_its_folder_is_taken_away(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     backend.options(threshold=0)
-    make, taken = files._make_folder, []
+    make, taken = files.FileStore._make_folder, []
 
-    def make_and_lose(folder: Path) -> None:
-        make(folder)
-        if folder.name == "-1" and len(taken) < 3:
-            taken.append(folder)
-            folder.rmdir()
+    def make_and_lose(store: files.FileStore, name: str, above: int) -> None:
+        make(store, name, above)
+        if name == "-1" and len(taken) < 3:
+            taken.append(name)
+            os.rmdir(name, dir_fd=above)
 
-    monkeypatch.setattr(files, "_make_folder", make_and_lose)
+    monkeypatch.setattr(files.FileStore, "_make_folder", make_and_lose)
     assert backend.pull(backend.push((1,))) == (1,)
     assert len(taken) == 3
 
