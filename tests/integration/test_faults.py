@@ -280,7 +280,7 @@ def test_an_upload_in_parts_that_is_cut_is_whole_or_not_there(
     kind: str, cut: str, stream: bool, between: Between, backend: Backend
 ) -> None:
     """What outlasts the client's own retries: chunks of a list are sent anew, those of a stream are an error."""
-    backend.options(store_timeout=6)
+    backend.options(store_timeout=12)
     proxy, store = between(kind)
     cuts, given_up, failure = 0, False, store._failure
 
