@@ -49,6 +49,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pytz": ("stdlib.times",),
     "dateutil": ("stdlib.times",),
     "pendulum": ("pendulum",),
+    "pydantic": ("pydantic",),
+    "pydantic_core": ("pydantic",),
     "numpy": ("numpy.array",),
     "pandas": _PANDAS,
     "pyarrow": ("arrow.values",),

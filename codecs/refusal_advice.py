@@ -14,6 +14,7 @@ _BUFFER = "return value.getvalue()"
 _QUERY = "it is a query, not its result; return value.{}"
 _TENSOR = "return it as an array, value.detach().cpu().numpy()"
 _MODEL = "a model is code and data; save it with its own library, and return where it is"
+_HIDDEN = "a secret is not stored where others can read it; return the id of a connection that has it"
 _PICTURE = "save it to a file or bytes, and return those"
 
 # A class, or one of its bases, by its full name.
@@ -84,10 +85,48 @@ _ADVICE = {
     "xgboost.core.Booster": _MODEL,
     "matplotlib.figure.Figure": _PICTURE,
     "PIL.Image.Image": _PICTURE,
+    "pydantic.types._SecretBase": _HIDDEN,
+    "pydantic.types._SecretField": _HIDDEN,
     "re.Pattern": "return its text and flags, (value.pattern, value.flags)",
     "re.Match": "return value.groups() or value.groupdict()",
     "types.SimpleNamespace": "return vars(value)",
     "array.array": "return numpy.array(value), or value.tolist()",
+}
+# How a value of a subclass becomes one of the class that is stored.
+_AS_BASE = {
+    "builtins.str": "str(value)",
+    "builtins.int": "int(value)",
+    "builtins.float": "float(value)",
+    "builtins.complex": "complex(value)",
+    "builtins.bytes": "bytes(value)",
+    "builtins.bytearray": "bytearray(value)",
+    "builtins.list": "list(value)",
+    "builtins.tuple": "tuple(value)",
+    "builtins.set": "set(value)",
+    "builtins.frozenset": "frozenset(value)",
+    "collections.OrderedDict": "collections.OrderedDict(value)",
+    "collections.Counter": "collections.Counter(value)",
+    "collections.deque": "collections.deque(value, value.maxlen)",
+    "builtins.dict": "dict(value)",
+    "collections.UserDict": "value.data",
+    "collections.UserList": "value.data",
+    "collections.UserString": "value.data",
+    "collections.ChainMap": "dict(value)",
+    "datetime.datetime": "datetime.datetime.combine(value.date(), value.timetz())",
+    "datetime.date": "datetime.date(value.year, value.month, value.day)",
+    "datetime.time": "datetime.time.fromisoformat(value.isoformat())",
+    "datetime.timedelta": "datetime.timedelta(value.days, value.seconds, value.microseconds)",
+    "decimal.Decimal": "decimal.Decimal(value)",
+    "fractions.Fraction": "fractions.Fraction(value)",
+    "uuid.UUID": "uuid.UUID(int=value.int)",
+    "pathlib.PurePath": "str(value)",
+    "pydantic.networks._BaseUrl": "str(value)",
+    "pydantic.networks._BaseMultiHostUrl": "str(value)",
+    "numpy.ndarray": "numpy.asarray(value)",
+    "pandas.core.frame.DataFrame": "pandas.DataFrame(value)",
+    "pandas.core.series.Series": "pandas.Series(value)",
+    "pandas.DataFrame": "pandas.DataFrame(value)",
+    "pandas.Series": "pandas.Series(value)",
 }
 _REGISTER = "register one with @airflow_xcom.codecs.codec, or return a type that has one"
 
@@ -108,4 +147,6 @@ def advice_for(cls: type) -> str:
         advice = _ADVICE.get(f"{base.__module__}.{base.__qualname__}")
         if advice is not None:
             return advice
+        if (way := _AS_BASE.get(f"{base.__module__}.{base.__qualname__}")) is not None:
+            return f"its class would be lost; return {way}, or register a codec with @airflow_xcom.codecs.codec"
     return _ONCE if hasattr(cls, "__next__") else _REGISTER

@@ -13,6 +13,7 @@ import test_pandas
 import test_pandas_scalars
 import test_plain
 import test_polars
+import test_pydantic_types
 import test_scalars
 import test_scipy
 import test_times
@@ -40,7 +41,7 @@ CATALOGUE: dict[str, dict[str, Make]] = {
     "JSON natives": _makers(test_plain.PLAIN, test_plain.NOT_PLAIN),
     "Python": _makers(test_scalars.CASES),
     "Classes": _makers(test_classes.CLASSES),
-    "Times": _makers(test_times.STDLIB, test_times.LIBRARIES, test_times.PENDULUM),
+    "Times": _makers(test_times.STDLIB, test_times.LIBRARIES, test_times.PENDULUM, test_times.LOCAL),
     "NumPy": _makers(test_numpy.ARRAYS, test_numpy.SCALARS, test_numpy.MASKED, test_numpy.RECARRAYS),
     "pandas scalars": _makers(
         test_pandas_scalars.TIMESTAMPS,
@@ -52,6 +53,7 @@ CATALOGUE: dict[str, dict[str, Make]] = {
     "pyarrow": _makers(test_arrow.MADE),
     "polars": _makers(test_polars.MADE),
     "SciPy": _makers(test_scipy.MADE),
+    "pydantic": _makers(test_pydantic_types.MADE),
     "xarray": _makers(test_xarray.MADE),
     "geopandas": _makers(test_geopandas.MADE),
     "Mixtures": _makers(VALUES),

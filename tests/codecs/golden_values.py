@@ -19,6 +19,7 @@ import pyproj
 import pytz
 import scipy.sparse
 import test_classes
+import test_pydantic_types
 import test_xarray
 from dateutil.relativedelta import MO
 from pendulum.duration import AbsoluteDuration
@@ -29,6 +30,12 @@ def _shared(item: Any) -> dict[str, Any]:
     return {"zz": [item, item], "b": (item,)}
 
 
+def _far_away() -> dt.datetime:
+    """A time of tzlocal() on a machine with TZ=FAR-5:45, where its payload was written, as it is on others."""
+    at = dt.datetime(2024, 7, 1, 12, tzinfo=dateutil.tz.tzlocal())
+    return at if at.tzname() == "FAR" else at.replace(tzinfo=dateutil.tz.tzoffset("FAR", 20700))
+
+
 _MORE: dict[str, Callable[[], Any]] = {
     "Enum": test_classes.CLASSES["Enum"],
     "attrs class": test_classes.CLASSES["attrs class"],
@@ -36,6 +43,11 @@ _MORE: dict[str, Callable[[], Any]] = {
     "namedtuple": test_classes.CLASSES["namedtuple"],
     "pydantic model": test_classes.CLASSES["pydantic model"],
     "a cached value": test_classes.CLASSES["data class with a cached value"],
+    "named tuple of a class made at run time": test_classes.rebuilt,
+    "pydantic offset": test_pydantic_types.MADE["time at an offset"],
+    "pydantic URLs": lambda: [test_pydantic_types.MADE[name]() for name in ("URL", "URL of several hosts")],
+    "pydantic address": test_pydantic_types.MADE["address with a name"],
+    "local time of a machine far away": _far_away,
     "defaultdict": lambda: defaultdict(list, a=[1]),
     "arrow array": lambda: pa.array([[1, None], None, []]),
     "arrow batch": lambda: pa.record_batch({"a": [1, 2], "b": ["x", None]}),

@@ -6,6 +6,7 @@ import array
 import asyncio
 import concurrent.futures
 import csv
+import datetime as dt
 import functools
 import io
 import ipaddress
@@ -30,6 +31,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pydantic
 import sqlalchemy
 
 from airflow_xcom.backend.compat import CLASS_REMEDY
@@ -200,6 +202,10 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
     },
     "Classes that nobody allowed or registered, and subclasses": {
         "a dataclass": Unregistered,
+        "a subclass of str": lambda: type("Text", (str,), {})("x"),
+        "a subclass of dict": lambda: type("Fields", (dict,), {})(a=1),
+        "a subclass of datetime": lambda: type("At", (dt.datetime,), {})(2024, 1, 1),
+        "a secret of pydantic": lambda: pydantic.SecretStr("x"),
         "a subclass of list": lambda: Listed([1]),
         "a subclass of ndarray": lambda: np.zeros(2).view(Tagged),
         "a subclass of DataFrame": lambda: type("Sub", (pd.DataFrame,), {})({"a": [1]}),

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import attrs
 import numpy as np
+import pandas as pd
 import pydantic
 import pytest
 from conftest import Backend
@@ -35,8 +36,9 @@ from airflow_xcom.codecs import (
     encode,
     registry,
 )
+from airflow_xcom.codecs.builtin.classes import generated
 from airflow_xcom.codecs.payload import decode_json
-from airflow_xcom.codecs.testing import assert_identical
+from airflow_xcom.codecs.testing import assert_identical, through_jsonb
 
 HERE = __name__
 T = TypeVar("T")
@@ -463,6 +465,60 @@ def test_structures_of_the_interpreter_are_refused() -> None:
             encode(value)
 
 
+def rebuilt() -> Any:
+    """A named tuple as it comes back if its class was made at run time."""
+    return generated._rebuilt("Row", ("id", "count_"))(1, Decimal("1.10"))
+
+
+def test_named_tuples_that_were_made_at_run_time_are_rebuilt() -> None:
+    row = namedtuple("Row", "id count_ 9", rename=True)  # noqa: PYI024 - as the hooks of SQL databases do
+    values = [row(1, None, (2,)), row(2, {"a": 1}, 3), *pd.DataFrame({"x": [1], "a b": [2]}).itertuples()]
+    for value in (values, [row(number, "a", None) for number in range(40)], {values[0][:2]: values[1]}):
+        payload = encode(value)
+        for back in (decode(payload.to_bytes(), payload.format), decode_json(through_jsonb(payload.to_json()))):
+            assert repr(back) == repr(value)
+            assert_identical(back, decode_json(encode(back).to_json()))
+    again = decode_json(encode(values).to_json())
+    assert [(type(item).__name__, item._fields) for item in again] == [
+        ("Row", ("id", "count_", "_2")),
+        ("Row", ("id", "count_", "_2")),
+        ("Pandas", ("Index", "x", "_2")),
+    ]
+    assert type(again[0]) is type(again[1])
+    assert again[0]._replace(id=5)._asdict() == {"id": 5, "count_": None, "_2": (2,)}
+
+
+def test_named_tuples_with_more_than_fields_are_not_rebuilt() -> None:
+    class Local(NamedTuple):
+        x: int
+
+        def norm(self) -> int:
+            return self.x
+
+    for value in (Local(1), type("Sub", (Pair,), {})(1, 2)):
+        with pytest.raises(UnsupportedTypeError, match="cannot be found by its name"):
+            encode(value)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        ["Row", ["a"], [1, 2]],
+        ["Row", ["a", "a"], [1, 2]],
+        ["Row", ["a", "__import__('os')"], [1, 2]],
+        ["R(w", ["a"], [1]],
+        ["Row", "a", [1]],
+        ["Row", [1], [1]],
+        ["Row", ["a"], {"a": 1}],
+        [None, ["a"], [1]],
+        ["Row", ["a"]],
+    ],
+)
+def test_forged_named_tuples_are_refused(node: Any) -> None:
+    with pytest.raises(CorruptPayloadError):
+        decode_json({"$": ["class.rebuilt", 1, node]})
+
+
 # -- enumerations --------------------------------------------------------------------------------------------
 
 
@@ -532,6 +588,7 @@ def _cached(value: Any, name: str) -> Any:
 
 
 CLASSES: dict[str, Callable[[], Any]] = {
+    "namedtuple of a class made at run time, that came back": rebuilt,
     "data class with a cached value": lambda: _cached(Seeded(1), "double"),
     "pydantic model with a cached value": lambda: _cached(_offer(), "label"),
     "namedtuple with a cached value": lambda: _cached(OpenPair(1, 2), "total"),

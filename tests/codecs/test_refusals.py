@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import collections
+import datetime  # noqa: ICN001 - as the advice has it
+import decimal
+import fractions
+import pathlib
+import re
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -72,3 +79,51 @@ def test_what_pandas_keeps_for_itself_is_no_attribute() -> None:
     series = frame["t"]
     assert series.dt.year[0] == 2024
     encode([frame, series, FRAME])
+
+
+def _made(base: type, *arguments: Any, **options: Any) -> Any:
+    return type("Sub", (base,), {})(*arguments, **options)
+
+
+SUBCLASSES = [
+    _made(str, "x"),
+    _made(int, 10**5000),
+    _made(float, 1.5),
+    _made(complex, 1),
+    _made(bytes, b"x"),
+    _made(bytearray, b"x"),
+    _made(list, [1]),
+    _made(tuple, (1,)),
+    _made(set, {1}),
+    _made(frozenset, {1}),
+    _made(dict, a=1),
+    _made(collections.OrderedDict, a=1),
+    _made(collections.Counter, "a"),
+    _made(collections.defaultdict, list, a=1),
+    _made(collections.deque, [1], 3),
+    collections.UserDict(a=1),
+    collections.UserList([1]),
+    collections.UserString("a"),
+    collections.ChainMap({"a": 1}),
+    _made(datetime.datetime, 2024, 1, 1, 2, tzinfo=datetime.UTC, fold=1),
+    _made(datetime.date, 2024, 1, 1),
+    _made(datetime.time, 1, 2, tzinfo=datetime.UTC),
+    _made(datetime.timedelta, 1),
+    _made(decimal.Decimal, "1.10"),
+    _made(fractions.Fraction, 1, 3),
+    _made(uuid.UUID, int=3),
+    _made(pathlib.PurePosixPath, "a"),
+    _made(np.ndarray, 2),
+    _made(pd.DataFrame, {"a": [1]}),
+    _made(pd.Series, [1]),
+]
+
+
+@pytest.mark.parametrize("value", SUBCLASSES, ids=lambda value: type(value).__mro__[1].__name__)
+def test_a_subclass_is_refused_with_the_expression_that_stores_it(value: Any) -> None:
+    with pytest.raises(UnsupportedTypeError) as caught:
+        encode({"a": [value]})
+    assert caught.value.path == 'value["a"][0]'
+    way = re.search(r"; return (.*), or register", caught.value.reason)
+    assert way is not None
+    encode(eval(way[1], {**globals(), "value": value, "numpy": np, "pandas": pd}))

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time as time_module
 import zoneinfo
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from importlib import resources
+from typing import Any
+from zoneinfo import ZoneInfo
 
+import pandas as pd
 import pendulum
 import pytest
 from dateutil import tz
@@ -18,7 +23,9 @@ from hypothesis import strategies as st
 from pendulum.duration import AbsoluteDuration
 
 from airflow_xcom.codecs import decode, encode
+from airflow_xcom.codecs.builtin.stdlib import times
 from airflow_xcom.codecs.errors import (
+    CodecError,
     CorruptPayloadError,
     DecodeError,
     MissingLibraryError,
@@ -399,7 +406,6 @@ REFUSED_VALUES = {
     "datetime in a zone without a key": lambda: datetime(2024, 1, 1, tzinfo=zone_of_a_file()),
     "time in a zone without a key": lambda: time(1, tzinfo=zone_of_a_file()),
     "DateTime in a zone of its own": lambda: pendulum.DateTime(2024, 1, 1, tzinfo=pendulum.Timezone.no_cache("UTC")),
-    "dateutil local zone": tz.tzlocal,
     "dateutil POSIX rule": lambda: tz.tzstr("EST5EDT"),
     "dateutil range": lambda: tz.tzrange("EST", -18000, "EDT"),
     "dateutil file": lambda: tz.tzfile(rules_of_paris()),
@@ -517,3 +523,87 @@ def test_datetimes_load_no_time_zone_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+# -- tzlocal(), which means another zone on another machine ---------------------------------------------------
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Sets the zone of this machine."""
+
+    def move(zone: str) -> None:
+        monkeypatch.setenv("TZ", zone)
+        time_module.tzset()
+
+    times._say_elsewhere.cache_clear()
+    yield move
+    monkeypatch.undo()
+    time_module.tzset()
+
+
+# Of the machine that runs the tests.
+LOCAL = {
+    "datetime in local time": lambda: datetime(2024, 7, 1, 12, tzinfo=tz.tzlocal()),
+    "DateTime in local time": lambda: pendulum.DateTime(2024, 7, 1, 12, tzinfo=tz.tzlocal()),
+    "column in local time": lambda: pd.DataFrame({"when": pd.date_range("2024", periods=2, tz=tz.tzlocal())}),
+    "Timestamp in local time": lambda: pd.Timestamp(2024, 7, 1, tz=tz.tzlocal()),
+}
+# A fold, a gap, a time before and one after daylight saving.
+LOCAL_TIMES = [
+    datetime(2024, 11, 3, 1, 30),
+    datetime(2024, 11, 3, 1, 30, fold=1),
+    datetime(2024, 3, 10, 2, 30),
+    datetime(2024, 1, 1),
+    datetime(2024, 7, 1, 12, 0, 0, 5),
+]
+
+
+@pytest.mark.parametrize("written", ["UTC", "America/New_York", "FAR-5:45"])
+@pytest.mark.parametrize("read", ["UTC", "America/New_York", "Asia/Kolkata"])
+def test_local_times_keep_instant_clock_and_offset(written: str, read: str, machine: Any, caplog: Any) -> None:
+    machine(written)
+    values = [at.replace(tzinfo=tz.tzlocal()) for at in LOCAL_TIMES]
+    if written != "America/New_York":  # where pendulum and dateutil call each other without end
+        values.append(pendulum.DateTime(2024, 1, 1, tzinfo=tz.tzlocal()))
+    facts = [(type(at), at.isoformat(), at.fold, at.tzname(), at.timestamp()) for at in values]
+    rows = [encode(values).to_json(), encode([pd.Series(values, dtype=object)]).to_json()]
+    machine(read)
+    caplog.set_level("INFO")
+    back, (column,) = map(decode_json, rows)
+    for found in (back, column.tolist()):
+        assert [(type(at), at.isoformat(), at.fold, at.tzname(), at.timestamp()) for at in found] == facts
+        assert {type(at.tzinfo) for at in found} == {tz.tzlocal if written == read else tz.tzoffset}
+    zones = len({(at.tzname(), at.utcoffset()) for at in back})
+    assert len([line for line in caplog.messages if "local time is another" in line]) == (written != read) * zones
+
+
+@pytest.mark.parametrize("written", ["UTC", "America/New_York", "Asia/Kolkata"])
+@pytest.mark.parametrize("read", ["UTC", "America/New_York"])
+def test_local_columns_and_zones_keep_instant_clock_and_offset(written: str, read: str, machine: Any) -> None:
+    machine(written)
+    moments = pd.date_range("2024-01-01", "2024-12-31", freq="31D", tz=tz.tzlocal())
+    value = [pd.DataFrame({"when": moments}), moments, moments[0], time(1, 2, tzinfo=tz.tzlocal()), tz.tzlocal()]
+    facts = [(at.isoformat(), at.value) for at in moments]
+    row = encode(value).to_json()
+    machine(read)
+    frame, index, moment, clock, zone = decode_json(row)
+    for found in (frame["when"], index):
+        assert [(at.isoformat(), at.value) for at in found] == facts
+    assert (moment.isoformat(), moment.value) == facts[0]
+    assert clock.replace(tzinfo=None) == time(1, 2)
+    expected = tz.tzlocal if written == read else ZoneInfo if written == "America/New_York" else tz.tzoffset
+    assert {type(found) for found in (index.tz, clock.tzinfo, zone)} == {expected}
+
+
+def test_a_local_zone_with_summer_time_and_no_key_is_refused(machine: Any) -> None:
+    machine("AAA-1BBB,M3.5.0,M10.5.0")
+    encode(datetime(2024, 7, 1, tzinfo=tz.tzlocal()))
+    with pytest.raises(UnsupportedValueError, match="set the environment variable TZ to the key"):
+        encode(tz.tzlocal())
+
+
+@pytest.mark.parametrize("node", [[], ["UTC", 1.5], ["UTC", "0"], [5], [5, 0], ["UTC", 0, "2024"], ["UTC", 0, 5, 0]])
+def test_forged_local_zones_are_refused(node: Any) -> None:
+    with pytest.raises(CodecError):
+        decode_json({"$": ["dateutil.tzlocal", 1, node]})

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from functools import cache
+from collections import namedtuple
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.codecs.builtin.classes.names import by_name
+from airflow_xcom.codecs.builtin.classes.names import by_name, is_found
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
-from airflow_xcom.codecs.nodes import as_dict
+from airflow_xcom.codecs.nodes import as_dict, as_list, as_text
 from airflow_xcom.codecs.object_state import check_names, holds, refuse_other_attributes, restore, state_of
 
 if TYPE_CHECKING:
     from airflow_xcom.codecs.builtin.classes.names import CheckClass
-    from airflow_xcom.codecs.codec import Codec
 
 _CACHED_HASH = "_attrs_cached_hash"  # of attrs' cache_hash=True; a hash of text is of no use to another process
 
@@ -90,6 +91,39 @@ def _restore_namedtuple(cls: Any, state: dict[str, Any]) -> Any:
     return value
 
 
+_GENERATED = {*vars(namedtuple("_GENERATED", "")), "__orig_bases__"}  # noqa: PYI024 - what every named tuple has
+
+
+def _is_made_at_run_time(cls: Any) -> bool:
+    """Return whether a class is a named tuple that no name leads to, and has nothing but its fields."""
+    if cls.__bases__ != (tuple,) or not _is_namedtuple(cls) or is_found(cls):
+        return False
+    return all(name in _GENERATED or name in cls._fields or name.startswith("__annotat") for name in vars(cls))
+
+
+def _take_rebuilt(value: Any) -> list[Any]:
+    cls, items = type(value), list(tuple.__iter__(value))
+    if len(items) != len(cls._fields) or _rebuilt(cls.__name__, cls._fields)._fields != cls._fields:
+        msg = f"the named tuple {cls.__name__} cannot be made again from its fields {cls._fields}; return tuple(value)"
+        raise UnsupportedValueError(msg)
+    return [cls.__name__, list(cls._fields), items]
+
+
+def _restore_rebuilt(node: list[Any], _version: int) -> Any:
+    name, fields, items = node
+    cls = _rebuilt(as_text(name), tuple(map(as_text, as_list(fields))))
+    if list(cls._fields) != fields or len(as_list(items)) != len(fields):
+        msg = f"{len(items)} items for the fields {fields}"
+        raise CorruptPayloadError(msg)
+    return tuple.__new__(cls, items)
+
+
+@lru_cache(maxsize=256)
+def _rebuilt(name: str, fields: tuple[str, ...]) -> Any:
+    """Return a class like one that was made at run time; those of one name and the same fields are one class."""
+    return namedtuple(name, fields, rename=True)  # noqa: PYI024 - NamedTuple has no rename=
+
+
 def _is_enum(cls: type) -> bool:
     return enum.Enum in cls.__mro__
 
@@ -133,7 +167,8 @@ def codecs(check_class: CheckClass) -> tuple[Codec[Any], ...]:
         ("class.attrs", "an attrs class", _is_attrs, _take_attrs, _restore_attrs),
         ("class.dataclass", "a data class", _is_dataclass, _take_dataclass, _restore_dataclass),
     )
-    return tuple(
+    rebuilt = Codec("class.rebuilt", (), _take_rebuilt, _restore_rebuilt, matches=_is_made_at_run_time)
+    return rebuilt, *(
         by_name(tag, family, check_class, matches=matches, take=take, restore=restore)
         for tag, family, matches, take, restore in families
     )

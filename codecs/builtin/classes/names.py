@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     CheckClass = Callable[[str], None]
 
-__all__ = ["CheckClass", "by_name"]
+__all__ = ["CheckClass", "by_name", "is_found"]
 
 
 def by_name(  # noqa: PLR0913 - what tells one family of classes from another
@@ -64,6 +64,11 @@ def _dotted(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
+def is_found(cls: type) -> bool:
+    """Return whether the name of a class leads back to this very class."""
+    return _walk(sys.modules.get(cls.__module__), cls.__qualname__) is cls
+
+
 def _name_of(cls: type, check_class: CheckClass) -> str:
     """Return the name of a class that leads back to this very class and may be restored.
 
@@ -71,7 +76,7 @@ def _name_of(cls: type, check_class: CheckClass) -> str:
         UnsupportedTypeError: Its name leads elsewhere, or is not allowed.
     """
     name = _dotted(cls)
-    if cls.__module__ == "__main__" or _walk(sys.modules.get(cls.__module__), cls.__qualname__) is not cls:
+    if cls.__module__ == "__main__" or not is_found(cls):
         msg = (
             f"{name} cannot be found by its name, and so not restored; define the class in a module, not in a function "
             "or script and not at run time (a generic model: as a subclass with a name), or register a codec for it "

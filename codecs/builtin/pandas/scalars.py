@@ -45,7 +45,12 @@ def _encode_timestamp(value: Any) -> list[Any]:
 
 def _same_timestamp(one: Any, other: Any) -> bool:
     same = one == other and one.unit == other.unit and one.fold == other.fold
-    return same and one.tzinfo is other.tzinfo
+    return same and (one.tzinfo is other.tzinfo or (_is_made_anew(one.tzinfo) and one.tzinfo == other.tzinfo))
+
+
+def _is_made_anew(zone: Any) -> bool:
+    """Return whether the class of a zone makes a new object for each call, so that equal ones are the same."""
+    return type(zone).__name__ in {"tzlocal", "TzInfo"}
 
 
 def _decode_timestamp(node: list[Any], _version: int) -> Any:

@@ -7,18 +7,24 @@ that is text is the key of a ``zoneinfo`` zone.
 from __future__ import annotations
 
 import importlib
+import logging
+import os
 import re
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import DecodeError, MissingLibraryError, UnsupportedValueError
-from airflow_xcom.codecs.nodes import as_list
+from airflow_xcom.codecs.nodes import Tagged, as_list, as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+log = logging.getLogger("airflow_xcom.codecs")
 
 Moment = TypeVar("Moment", datetime, time)
 Node = str | list[Any]
@@ -46,6 +52,8 @@ def _is_in_iso(zone: Any) -> bool:
 def moment_node(text: str, value: datetime | time, zone_class: type[ZoneInfo]) -> list[Any]:
     """Return the node of ``value``, whose date and clock are ``text``; a zone of ``zone_class`` becomes its key."""
     zone: Any = value.tzinfo
+    if type(zone).__name__ == "tzlocal" and isinstance(value, datetime):
+        zone = Tagged("dateutil.tzlocal", 1, [value.tzname(), _seconds(value.utcoffset()), text, value.fold])
     node = [text, zone.key if _is_key_enough(zone, zone_class) else zone]
     return [*node, value.fold] if value.fold else node
 
@@ -208,7 +216,6 @@ _DATEUTIL_ZONES = (
     "dateutil.tz.tz.tzfile",
     "dateutil.tz._tzfile.tzfile",  # from 3.0
     "dateutil.zoneinfo.tzfile",  # where the machine has no time zone database
-    "dateutil.tz.tz.tzlocal",
     "dateutil.tz.tz.tzrange",
     "dateutil.tz.tz.tzstr",
 )
@@ -231,6 +238,68 @@ def _encode_dateutil(value: Any) -> list[Any]:
         "dateutil.tz.gettz(name), or convert the datetime to UTC"
     )
     raise UnsupportedValueError(msg)
+
+
+def _seconds(offset: Any) -> int:
+    return int(offset.total_seconds())
+
+
+def _encode_local(value: Any) -> list[Any]:
+    """Return ``[name, offset]`` of a machine without summer time, or the key of its zone.
+
+    The zone of a datetime is ``[name, offset, text, fold]`` instead: its name and offset at that time.
+    """
+    if not value._hasdst:  # noqa: SLF001 - dateutil.tz.tzlocal has no public name for it
+        return [value._tznames[0], _seconds(value._std_offset)]  # noqa: SLF001
+    key = _local_key(value)
+    if key is None:
+        msg = (
+            "tzlocal() of this machine has summer time, and no key in the time zone database; set the environment "
+            "variable TZ to the key, or use zoneinfo.ZoneInfo(key), or convert it to UTC"
+        )
+        raise UnsupportedValueError(msg)
+    return [key]
+
+
+def _local_key(local: Any) -> str | None:
+    """Return the key of this machine's zone, if it is known and that zone does as this machine does."""
+    key = os.environ.get("TZ", "").removeprefix(":") or str(Path("/etc/localtime").resolve()).partition("zoneinfo/")[2]
+    days = [datetime(datetime.now(UTC).year, month, 1, 12) for month in range(1, 13)]  # noqa: DTZ001
+    try:
+        zone = ZoneInfo(key)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+    return key if all(zone.utcoffset(day) == local.utcoffset(day) for day in days) else None
+
+
+def _decode_local(node: list[Any], _version: int) -> Any:
+    """Return ``tzlocal()`` if it means the same here, else a zone that does."""
+    tz = _library("dateutil.tz", "dateutil.tzlocal")
+    local, (name, *rest) = tz.tzlocal(), as_list(node)
+    if not rest:
+        return local if local._hasdst and _local_key(local) == as_text(name) else _elsewhere(_load_zone(name))  # noqa: SLF001
+    seconds, *moment = rest
+    if type(seconds) is not int:
+        msg = f"{seconds!r:.80} is not an offset"
+        raise TypeError(msg)
+    if moment:
+        text, fold = moment
+        at = datetime.fromisoformat(text).replace(tzinfo=local, fold=fold)
+        here = [at.tzname(), _seconds(at.utcoffset())]
+    else:
+        here = [] if local._hasdst else _encode_local(local)  # noqa: SLF001
+    return local if here == [name, seconds] else _elsewhere(tz.tzoffset(as_text(name), seconds))
+
+
+def _elsewhere(zone: tzinfo) -> tzinfo:
+    """Return a zone, and say that it stands for another machine's ``tzlocal()``."""
+    _say_elsewhere(repr(zone))
+    return zone
+
+
+@lru_cache(maxsize=32)  # once for each zone, not for each time
+def _say_elsewhere(zone: str) -> None:
+    log.info("times of tzlocal() were pushed where local time is another than here; their zone is now %s", zone)
 
 
 def _keys_of(value: Any) -> list[str]:
@@ -289,6 +358,14 @@ CODECS = (
         _decode_dateutil,
         summarize=summarize_text,
         attributes=("_", "key", "hasdst"),
+    ),
+    Codec(
+        "dateutil.tzlocal",
+        ("dateutil.tz.tz.tzlocal",),
+        _encode_local,
+        _decode_local,
+        summarize=summarize_text,
+        attributes=("_",),
     ),
     Codec(
         "dateutil.weekday", ("dateutil._common.weekday",), _encode_weekday, _decode_weekday, summarize=summarize_text

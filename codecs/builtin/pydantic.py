@@ -1,0 +1,81 @@
+"""Values that pydantic 2 makes when it validates: its fixed offsets, URLs, and e-mail addresses with a name.
+
+A URL is stored as its text, and refused unless pydantic makes the same one from that text.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pydantic.networks
+from pydantic_core import MultiHostUrl, TzInfo, Url
+
+from airflow_xcom.codecs.builtin.summaries import summarize_text
+from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.errors import UnsupportedValueError
+from airflow_xcom.codecs.nodes import as_text
+
+_BASES = tuple(
+    getattr(pydantic.networks, name)
+    for name in ("_BaseUrl", "_BaseMultiHostUrl")  # before pydantic 2.10, all URLs are those of pydantic_core
+    if hasattr(pydantic.networks, name)
+)
+_URLS: dict[str, Any] = {
+    cls.__name__: cls
+    for cls in (getattr(pydantic.networks, name) for name in pydantic.networks.__all__)
+    if isinstance(cls, type) and issubclass(cls, _BASES)
+} | {"Url": Url, "MultiHostUrl": MultiHostUrl}
+
+
+def _encode_url(value: Any) -> list[str]:
+    node = [type(value).__name__, str(value)]
+    try:
+        again = _decode_url(node, 1)
+    except ValueError:
+        again = None
+    if again != value or str(again) != str(value):
+        msg = f"pydantic does not make this {type(value).__name__} again from its text; return str(value)"
+        raise UnsupportedValueError(msg)
+    return node
+
+
+def _decode_url(node: list[str], _version: int) -> Any:
+    name, text = node
+    return _URLS[as_text(name)](as_text(text))
+
+
+def _encode_email(value: Any) -> list[str]:
+    return [value.name, value.email]
+
+
+def _decode_email(node: list[str], _version: int) -> Any:
+    name, email = node
+    return pydantic.networks.NameEmail(as_text(name), as_text(email))
+
+
+def _encode_offset(value: Any) -> int:
+    offset: Any = value.utcoffset(None)
+    return int(offset.total_seconds())
+
+
+def _decode_offset(node: int, _version: int) -> Any:
+    if type(node) is not int:
+        msg = f"{node!r:.80} is not an offset"
+        raise TypeError(msg)
+    return TzInfo(node)
+
+
+CODECS = (
+    Codec("pydantic.TzInfo", (TzInfo,), _encode_offset, _decode_offset, summarize=summarize_text, attributes=()),
+    Codec(
+        "pydantic.url", tuple(_URLS.values()), _encode_url, _decode_url, summarize=summarize_text, attributes=("_url",)
+    ),
+    Codec(
+        "pydantic.NameEmail",
+        (pydantic.networks.NameEmail,),
+        _encode_email,
+        _decode_email,
+        summarize=summarize_text,
+        attributes=("name", "email"),
+    ),
+)
