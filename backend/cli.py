@@ -12,7 +12,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_xcom.backend.commands import copy, export, inspect, migrate, retain, sweep, verify
+from airflow_xcom.backend.commands import adopt, copy, export, inspect, migrate, retain, sweep, verify
 from airflow_xcom.backend.commands import list as list_
 from airflow_xcom.backend.commands.terminal import tell, visible
 
@@ -29,6 +29,7 @@ COMMANDS: dict[str, Any] = {  # modules with HELP, add_arguments(parser) and run
     "copy": copy,
     "migrate": migrate,
     "retain": retain,
+    "adopt": adopt,
     "sweep": sweep,
 }
 

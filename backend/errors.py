@@ -15,6 +15,7 @@ __all__ = [
     "HintError",
     "MissingPayloadError",
     "OtherHostError",
+    "OwnerError",
     "RetiredPayloadError",
     "SettingsError",
     "StoreDeniedError",
@@ -81,6 +82,18 @@ class StoreDeniedError(StoreError, PermissionError):
 
 class StoreNotFoundError(StoreError, FileNotFoundError):
     """The bucket, container or database of a store is not there."""
+
+
+class OwnerError(CodecError, RuntimeError):
+    """A store belongs to another Airflow, or to none, so that nothing in it may be deleted.
+
+    Attributes:
+        store: its URL.
+    """
+
+    def __init__(self, store: str, reason: str) -> None:
+        super().__init__(f"the store {store} {reason}")
+        self.store = store
 
 
 class MissingPayloadError(DecodeError, LookupError):

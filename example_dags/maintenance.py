@@ -7,6 +7,8 @@ what ``[database] sql_alchemy_conn`` is there:
     url=$(airflow config get-value database sql_alchemy_conn)
     airflow connections add xcom_metadata --conn-type generic --conn-password "$url"
 
+Run ``airflow-xcom adopt`` once, where the scheduler runs: only the owner of a store may delete there.
+
 The workers must reach that database and the stores: run this Dag on a queue of workers near them.  A task fails if the
 database does not know the run of this very task: in the wrong database, no row would refer to any payload.
 """

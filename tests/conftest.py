@@ -110,7 +110,9 @@ class Backend:
         blobs._store(reference).delete(reference.path)
 
     def blobs(self) -> list[Path]:
-        return sorted(path for path in self.folder.rglob("*") if path.is_file())
+        from airflow_xcom.backend.maintenance.ownership import OWNER
+
+        return sorted(path for path in self.folder.rglob("*") if path.is_file() and path.name != OWNER)
 
 
 @pytest.fixture

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
+from pathlib import Path
 
-__all__ = ["add_apply", "add_coordinate", "add_output", "add_payload", "add_seconds", "add_source", "count"]
+__all__ = [
+    "TOKEN",
+    "add_apply",
+    "add_coordinate",
+    "add_output",
+    "add_payload",
+    "add_rest",
+    "add_seconds",
+    "add_source",
+    "count",
+]
+
+TOKEN = "AIRFLOW_XCOM_REST_TOKEN"  # noqa: S105 - the name of a variable
 
 
 def add_coordinate(parser: ArgumentParser) -> None:
@@ -42,6 +55,17 @@ def add_apply(parser: ArgumentParser, what: str = "do it") -> None:
 def add_seconds(parser: ArgumentParser, name: str, default: float, what: str) -> None:
     """Declare a time."""
     parser.add_argument(name, type=_seconds, default=default, metavar="SECONDS", help=what)
+
+
+def add_rest(parser: ArgumentParser) -> None:
+    """Declare Airflow's REST API as what is read in place of the metadata database."""
+    parser.add_argument(
+        "--rest",
+        metavar="WHERE",
+        help="read through Airflow's REST API: its URL, or an Airflow connection with its URL as host and a token as "
+        f"password (or login and password).  The token for a URL is in --token-file or in ${TOKEN}",
+    )
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="a file with the token for --rest")
 
 
 def count(text: str) -> int:

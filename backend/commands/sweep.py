@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_xcom.backend.commands.arguments import add_apply, add_output, add_seconds
+from airflow_xcom.backend.commands.arguments import add_apply, add_output, add_rest, add_seconds
+from airflow_xcom.backend.commands.row_source import row_source
 from airflow_xcom.backend.commands.terminal import Progress, say
 from airflow_xcom.backend.maintenance.references import SweepError
 from airflow_xcom.backend.maintenance.sweep import GRACE, WAIT, Report, sweep
@@ -26,7 +25,6 @@ __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "find payloads that no XCom refers to, and delete them"
 _DAGS = 20  # that a report for people has a line for
-_TOKEN = "AIRFLOW_XCOM_REST_TOKEN"  # noqa: S105 - the name of a variable
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -34,7 +32,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
         "List the stores, and find the payloads that no XCom refers to and that are older than the grace period: of "
         "runs and Dags that were deleted, of `airflow db clean`, of tasks that were killed.  Without --apply, only "
-        "report them.  Exits with 1 if anything fails; nothing more is deleted then."
+        "report them.  A store must belong to this Airflow, see `adopt`.  Exits with 1 if anything fails; nothing "
+        "more is deleted then."
     )
     parser.add_argument("--store", metavar="NAME", help="only this one of [xcom_codecs] stores ('default': of path)")
     text = "leave younger payloads: longer than any push takes, with its retries (default: 86400, a day)"
@@ -44,15 +43,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_seconds(parser, "--wait", WAIT, text)
     parser.add_argument("--even-all", action="store_true", help="delete even if no XCom refers to any payload at all")
     add_output(parser, "of the report", "text")
-    parser.add_argument(
-        "--rest",
-        metavar="WHERE",
-        help="read the XComs through Airflow's REST API: its URL, or an Airflow connection with its URL as host and a "
-        f"token as password (or login and password).  The token for a URL is in --token-file or in ${_TOKEN}",
-    )
+    add_rest(parser)
     text = "with --rest, which does not show the rows that `airflow db clean` archived: say that there are none"
     parser.add_argument("--no-archives", action="store_true", help=text)
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help="a file with the token for --rest")
 
 
 def run(options: Namespace) -> int:
@@ -95,28 +88,7 @@ def _row_source(options: Namespace) -> RowSource:
             "the REST API does not show the rows that `airflow db clean` archived, whose payloads would go: sweep "
             "where the metadata database can be reached, or say with --no-archives that there are none"
         )
-    if options.rest:
-        return _rest(options.rest, options.token_file)
-    from airflow_xcom.backend.database.xcom_rows import metadata_rows
-    from airflow_xcom.backend.maintenance.references import DatabaseRows
-
-    return DatabaseRows(metadata_rows())
-
-
-def _rest(where: str, token_file: Path | None) -> RowSource:
-    from airflow_xcom.backend.maintenance.rest_rows import RestRows
-
-    if "://" in where:
-        token = token_file.read_text(encoding="utf-8").strip() if token_file else os.environ.get(_TOKEN)
-        return RestRows(where, token)
-    from airflow_xcom.backend.compat import connection
-
-    airflow = connection(where)
-    host = airflow.host if "://" in (airflow.host or "") else f"{airflow.schema or 'http'}://{airflow.host}"
-    url = f"{host}:{airflow.port}" if airflow.port else host
-    if airflow.login:
-        return RestRows(url, login=(airflow.login, airflow.password or ""))
-    return RestRows(url, airflow.password)
+    return row_source(options)
 
 
 def _line(report: Report) -> str:

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.compat import json_bytes, metadata_engine, metadata_schema
+from airflow_xcom.backend.database.deployment import database_deployment
 from airflow_xcom.backend.database.paging import pages, read
 from airflow_xcom.backend.database.tables import archives, is_text, same_text, value_text, xcom_tables
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate, Envelope, Reference
@@ -19,6 +20,8 @@ from airflow_xcom.codecs import CodecError, CorruptPayloadError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
+
+    from airflow_xcom.backend.database.deployment import Deployment
 
 __all__ = ["Rows", "XComRow", "has_identity", "metadata_rows", "replacement"]
 
@@ -204,6 +207,10 @@ class Rows:
         """Put an envelope in the place of a row's value, if that is still what it was, and say whether it was."""
         with self._engine.begin() as connection:
             return bool(connection.execute(replacement(self.tables[row.table], row, envelope)).rowcount)
+
+    def deployment(self, *, create: bool = False) -> Deployment | None:
+        """Return which Airflow's the rows are; None if its database has no id, and none is to be made."""
+        return database_deployment(self._engine, self._schema, create=create)
 
     def is_current(self, row: XComRow) -> bool:
         """Return whether a row is still what it was when it was read."""

@@ -14,6 +14,7 @@ from airflow_xcom.codecs import CodecError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from airflow_xcom.backend.database.deployment import Deployment
     from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
     from airflow_xcom.backend.envelope import Reference
 
@@ -38,6 +39,13 @@ class RowSource(Protocol):
 
     def candidates(self) -> Iterator[XComRow]:
         """Yield the rows that may refer to a blob."""
+
+    def deployment(self, *, create: bool = False) -> Deployment | None:
+        """Return which Airflow this is; None if it has no id and none is to be made.
+
+        Raises:
+            SweepError: That cannot be known.
+        """
 
     def hidden(self, dags: Iterable[str]) -> list[str]:
         """Return those of the Dags of which rows may be there that cannot be seen.
@@ -64,6 +72,10 @@ class DatabaseRows:
 
     def candidates(self) -> Iterator[XComRow]:
         return self.rows.candidates(self.page)
+
+    def deployment(self, *, create: bool = False) -> Deployment | None:
+        """Return which Airflow this is, see :class:`RowSource`."""
+        return self.rows.deployment(create=create)
 
     def hidden(self, dags: Iterable[str]) -> list[str]:  # noqa: ARG002 - the source's interface
         """Return none: all rows can be seen."""

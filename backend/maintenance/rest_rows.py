@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+from uuid import uuid4
 
+from airflow_xcom.backend.database.deployment import DESCRIPTION, VARIABLE, Deployment
 from airflow_xcom.backend.database.xcom_rows import XComRow
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate
 from airflow_xcom.backend.maintenance.references import SweepError
@@ -58,6 +60,21 @@ class RestRows:
                 for at, text in zip(page, pool.map(self._text, page), strict=True):
                     if ENVELOPE_KEY in text:
                         yield XComRow("XCom", tuple(at.to_json()), text, at)
+
+    def deployment(self, *, create: bool = False) -> Deployment | None:
+        """Return which Airflow this is: by the Variable with its id, and by the URL of the API.
+
+        Raises:
+            SweepError: The user may not read, or make, the Variable.
+        """
+        answer = self._ask(f"/variables/{VARIABLE}", {})
+        if answer is None and create:
+            made = {"key": VARIABLE, "value": uuid4().hex, "description": DESCRIPTION}
+            self._client.post("/variables", json=made)
+            answer = self._ask(f"/variables/{VARIABLE}", {})
+            if answer is None:
+                raise SweepError(f"{self._url} does not let this user make the Variable {VARIABLE}")
+        return None if answer is None else Deployment(str(answer.get("value")), self._url)
 
     def hidden(self, dags: Iterable[str]) -> list[str]:
         """Return the Dags that the API does not list: their XComs, which it then leaves out, may be there all the same.

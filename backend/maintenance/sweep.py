@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 from airflow_xcom.backend.envelope import Coordinate, unique_path
 from airflow_xcom.backend.errors import SettingsError
+from airflow_xcom.backend.maintenance.ownership import OWNER, check_owner
 from airflow_xcom.backend.maintenance.references import References, SweepError, identity
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.maintenance.references import RowSource
     from airflow_xcom.backend.stores.base import Store
 
-__all__ = ["GRACE", "WAIT", "Report", "StoreReport", "Tally", "sweep"]
+__all__ = ["GRACE", "WAIT", "Report", "StoreReport", "Tally", "chosen_stores", "sweep"]
 
 # A blob's time is that of its beginning in some stores, so this exceeds the longest push, its retries and its row's.
 GRACE = 86_400.0  # seconds
@@ -154,9 +155,12 @@ def sweep(  # noqa: PLR0913 - each is one of the command's options
     Raises:
         SweepError: It cannot be known what rows refer to.
         SettingsError: There is no store of this name.
+        OwnerError: A store does not belong to this Airflow.
         StoreError: A store cannot be listed, or refuses to delete.  Nothing more is deleted after any error.
     """
-    stores = _chosen(store)
+    stores = chosen_stores(store)
+    if apply:
+        _check_owners(stores, rows)
     report.stores = {name: StoreReport(opened.url) for name, opened in stores.items()}
     with ExitStack() as files:
         old, orphans = (files.enter_context(TemporaryFile("w+", encoding="ascii")) for _ in range(2))
@@ -172,6 +176,7 @@ def sweep(  # noqa: PLR0913 - each is one of the command's options
                 raise SweepError("no XCom refers to any payload: is this the right database? --even-all says so")
             looked = time.monotonic()
             yield from _wait(looked + wait, report)
+            _check_owners(stores, rows)
             yield from _delete(rows, stores, report, orphans)
         if apply:
             yield from _prune(stores, report, grace)
@@ -179,7 +184,13 @@ def sweep(  # noqa: PLR0913 - each is one of the command's options
     yield
 
 
-def _chosen(name: str | None) -> dict[str, Store]:
+def _check_owners(stores: dict[str, Store], rows: RowSource) -> None:
+    deployment = rows.deployment()
+    for store in stores.values():
+        check_owner(store, deployment)
+
+
+def chosen_stores(name: str | None) -> dict[str, Store]:
     """Return the stores by their names; of several names for one store, the first."""
     configured = settings().stores
     if name is not None and name not in configured:
@@ -194,7 +205,7 @@ def _list(store: Store, name: str, report: Report, grace: float, old: IO[str]) -
     listing = report.stores[name]
     report.phase = f"listing {name}"
     now: float | None = None
-    for number, blob in enumerate(store.scan(), start=1):
+    for number, blob in enumerate((blob for blob in store.scan() if blob.path != OWNER), start=1):
         listing.listed.add(blob)
         if identity(blob.path) is None:
             listing.foreign.add(blob)

@@ -13,7 +13,7 @@ from airflow_xcom.backend.settings import settings
 if TYPE_CHECKING:
     from airflow_xcom.backend.stores.base import Store
 
-__all__ = ["ENTRY_POINTS", "open_store", "with_ttl"]
+__all__ = ["ENTRY_POINTS", "open_lasting", "open_store", "with_ttl"]
 
 ENTRY_POINTS = "airflow_xcom.stores"  # the group in which packages name their stores, by the scheme of the URLs
 
@@ -49,6 +49,17 @@ def with_ttl(url: str, ttl: int) -> str | None:
         return None
     parts = urlsplit(url)
     return parts._replace(query=urlencode({**dict(parse_qsl(parts.query)), "ttl": ttl})).geturl()
+
+
+def open_lasting(url: str) -> Store:
+    """Return the store at ``url``, without the time to live that its blobs have.
+
+    Raises:
+        SettingsError: See :func:`open_store`.
+    """
+    parts = urlsplit(url)
+    options = [option for option in parse_qsl(parts.query) if option[0] != "ttl"]
+    return open_store(parts._replace(query=urlencode(options)).geturl())
 
 
 @cache

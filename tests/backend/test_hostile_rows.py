@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy
 from commands import run
 from conftest import Backend
+from owners import adopted
 from test_migrate import Metadata as Migrated
 from test_migrate import migrated  # noqa: F401 - a fixture
 from test_retain import World, array, is_tombstone, on_sqlite
@@ -56,7 +57,7 @@ def world(migrated: Migrated, backend: Backend, monkeypatch: pytest.MonkeyPatch)
     backend.options(threshold=2000, keep="1d", stores=json.dumps({"new": f"{backend.folder.as_uri()}-new"}))
     made = World(migrated, backend)
     made.clear()
-    monkeypatch.setattr("airflow_xcom.backend.database.xcom_rows.metadata_rows", lambda: Rows(made.engine))
+    monkeypatch.setattr("airflow_xcom.backend.database.xcom_rows.metadata_rows", lambda: adopted(Rows(made.engine)))
     monkeypatch.setattr("airflow_xcom.backend.database.dag_runs.metadata_runs", lambda: Runs(made.engine))
     made.run("old", 30)
     yield made

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -121,6 +123,9 @@ def test_the_maintenance_dag_retires_old_values_and_sweeps_orphans(site: Site) -
     orphan.write_bytes(b"of a row that is gone")
     for path in (blob, orphan):
         os.utime(path, (0, 0))
+
+    adopt = [sys.executable, "-m", "airflow_xcom.backend.cli", "adopt"]
+    subprocess.run(adopt, env=site.airflow.environment, check=True)
 
     dag = "/api/v2/dags/maintenance"
     until("the Dag", lambda: site.execute("select 1 from dag where dag_id = 'maintenance'"))

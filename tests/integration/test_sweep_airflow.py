@@ -40,6 +40,7 @@ def filled(airflow: str, backend: Backend) -> None:
                     for key in KEYS:
                         put(session, backend, (dag, run, task, key), (dag, run, task, key))
     age(backend)
+    assert cli.main(["adopt"]) == 0
 
 
 def age(backend: Backend) -> None:
@@ -56,7 +57,7 @@ def orphans(backend: Backend) -> set[str]:
     with sqlite3.connect(database) as connection:
         values = [json.loads(value) for (value,) in connection.execute("select value from xcom")]
     referenced = {value["airflow_xcom"]["ref"]["path"] for value in values}
-    files = {path.relative_to(backend.folder).as_posix() for path in backend.folder.rglob("*") if path.is_file()}
+    files = {path.relative_to(backend.folder).as_posix() for path in backend.blobs()}
     assert referenced <= files, "every live value is there"
     return files - referenced
 
@@ -146,7 +147,11 @@ def test_the_command_reads_through_the_rest_api_and_sweeps(  # noqa: PLR0913, PL
     apply = ["sweep", "--rest", airflow, "--apply", "--wait", "0"]
     assert cli.main(apply) == 1
     assert "with --no-archives that there are none" in capsys.readouterr().out
+    assert cli.main([*apply, "--no-archives"]) == 1
+    assert f"this is {airflow} (id " in capsys.readouterr().out, "the database is the owner"
     assert len(backend.blobs()) == kept + 1
+    assert cli.main(["adopt", "--rest", airflow]) == 1
+    assert cli.main(["adopt", "--rest", airflow, "--force"]) == 0
     assert cli.main([*apply, "--no-archives"]) == 0
     assert len(backend.blobs()) == kept
 
@@ -165,6 +170,7 @@ def test_rows_of_a_dag_that_db_clean_removed_keep_their_payloads(
     assert orphans(backend) == set()
     monkeypatch.setenv("AIRFLOW_XCOM_REST_TOKEN", token)
     kept = backend.blobs()
+    assert cli.main(["adopt", "--rest", airflow, "--force"]) == 0
     assert cli.main(["sweep", "--rest", airflow, "--apply", "--wait", "0", "--no-archives"]) == 0
     assert "and so none of their XComs: ships" in capsys.readouterr().out
     assert backend.blobs() == kept
@@ -228,6 +234,8 @@ def test_dags_that_the_user_may_not_read_stop_a_sweep(
     monkeypatch.setattr(SimpleAuthManager, "is_authorized_dag", may)
     rows, report = RestRows(airflow, token), Report()
     before = backend.blobs()
+    monkeypatch.setenv("AIRFLOW_XCOM_REST_TOKEN", token)
+    assert cli.main(["adopt", "--rest", airflow, "--force"]) == 0
     with pytest.raises(SweepError, match="ships|trains"):
         for _ in sweep(rows, report, apply=True, wait=0):
             pass

@@ -13,7 +13,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,10 +26,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from airflow_xcom.backend import CodecXComBackend, blobs
 from airflow_xcom.backend.database.dag_runs import Runs
+from airflow_xcom.backend.database.deployment import Deployment
 from airflow_xcom.backend.database.xcom_rows import Rows
 from airflow_xcom.backend.envelope import Coordinate, Envelope
-from airflow_xcom.backend.errors import RetiredPayloadError
+from airflow_xcom.backend.errors import OwnerError, RetiredPayloadError
 from airflow_xcom.backend.maintenance import sweep
+from airflow_xcom.backend.maintenance.ownership import OWNER
 from airflow_xcom.backend.maintenance.references import DatabaseRows
 from airflow_xcom.backend.maintenance.retain import retain
 from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError
@@ -103,6 +105,8 @@ class MemoryStore:
         self.whole[path] = self.parts.pop(f"{folder}/.{name}.tmp")
 
     def get(self, path: str) -> memoryview:
+        if path == OWNER:
+            return memoryview(bytearray(json.dumps(asdict(HERE)).encode()))
         if path not in self.whole:
             raise BlobNotFoundError(path)
         return memoryview(bytearray(self.whole[path][0]))
@@ -152,6 +156,28 @@ class Reading:
     begun: float
 
 
+HERE = Deployment("of both", "here")
+
+
+class Production(DatabaseRows):
+    """The rows of the Airflow that the stores belong to."""
+
+    def deployment(self, *, create: bool = False) -> Deployment:
+        assert not create
+        return HERE
+
+
+class Clone(DatabaseRows):
+    """Those of a clone of its database, which are gone by now."""
+
+    def deployment(self, *, create: bool = False) -> Deployment:
+        assert not create
+        return replace(HERE, place="elsewhere")
+
+    def candidates(self) -> Iterator[Any]:
+        return iter(())
+
+
 class Cleanup(RuleBasedStateMachine):
     """What happens to the XComs of an Airflow."""
 
@@ -167,7 +193,7 @@ class Cleanup(RuleBasedStateMachine):
         self.engine = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.StaticPool)
         for statement in TABLES.split(";"):
             self._execute(statement)
-        self.source = DatabaseRows(Rows(self.engine), page=2)
+        self.source = Production(Rows(self.engine), page=2)
         self.runs = Runs(self.engine)
         self.rows: dict[Place, Any] = {}  # what the database holds, known independently of it
         self.writes: list[Write] = []
@@ -422,6 +448,15 @@ class Cleanup(RuleBasedStateMachine):
             self._put_row(place, write.row)
         for _ in running:
             pass
+
+    @rule()
+    def a_clone_sweeps(self) -> None:
+        """It has the same id and configuration, and by now other rows or none."""
+        before = [dict(store.whole) for store in self.stores.values()]
+        clone = Clone(Rows(self.engine))
+        with pytest.raises(OwnerError):
+            list(sweep.sweep(clone, sweep.Report(), grace=GRACE, wait=WAIT, apply=True, even_all=True))
+        assert [dict(store.whole) for store in self.stores.values()] == before
 
     @rule()
     def all_is_quiet(self) -> None:

@@ -1,0 +1,79 @@
+"""Which deployment of Airflow the blobs of a store belong to: only that one may delete them.
+
+A store has an object at its base that names its owner, written by ``airflow-xcom adopt``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.database.deployment import Deployment
+from airflow_xcom.backend.errors import OwnerError
+from airflow_xcom.backend.stores.base import BlobNotFoundError
+
+if TYPE_CHECKING:
+    from airflow_xcom.backend.stores.base import Store
+
+__all__ = ["OWNER", "adopt", "check_owner", "owner_of"]
+
+OWNER = ".airflow-xcom-owner.json"  # its path; no blob has such a one
+
+
+def owner_of(store: Store) -> Deployment | None:
+    """Return the owner of a store; None if it has none.
+
+    Raises:
+        OwnerError: What stands there is not what :func:`adopt` writes.
+        StoreError: The store cannot be read.
+    """
+    try:
+        text = bytes(store.get(OWNER))
+    except BlobNotFoundError:
+        return None
+    try:
+        fields: Any = json.loads(text)
+        found = Deployment(**fields)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise OwnerError(store.url, f"has an unreadable {OWNER}; airflow-xcom adopt --force writes it anew") from error
+    return found
+
+
+def check_owner(store: Store, deployment: Deployment | None) -> None:
+    """Raise OwnerError unless the store belongs to this deployment."""
+    owner = owner_of(store)
+    if owner is None:
+        raise OwnerError(
+            store.url,
+            "has no owner, and so nothing in it is deleted; if no other Airflow has values there, run airflow-xcom "
+            "adopt",
+        )
+    if owner != deployment:
+        raise OwnerError(
+            store.url,
+            f"belongs to another Airflow, {owner}, and this is {deployment or 'one without an id'}; give this one a "
+            "store or a prefix of its own, or run airflow-xcom adopt --force if the other one is gone or this is it, "
+            "moved",
+        )
+
+
+def adopt(store: Store, deployment: Deployment, *, force: bool = False) -> bool:
+    """Make a deployment the owner of a store, and return whether it was not yet.
+
+    Raises:
+        OwnerError: The store belongs to another, and ``force`` is not set.
+        StoreError: The store cannot be read or written.
+    """
+    try:
+        owner = owner_of(store)
+        if owner == deployment:
+            return False
+        if owner is not None:
+            check_owner(store, deployment)
+    except OwnerError:
+        if not force:
+            raise
+        store.delete(OWNER)
+    store.put(OWNER, [json.dumps(asdict(deployment)).encode()])
+    return True
