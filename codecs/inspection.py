@@ -10,7 +10,7 @@ from base64 import b64decode
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.codecs.errors import ClassNotAllowedError, CodecError, CorruptPayloadError
+from airflow_xcom.codecs.errors import ClassNotAllowedError, CodecError, CorruptPayloadError, any_error_as_corrupt
 from airflow_xcom.codecs.formats.msgpack import extension_types as types
 from airflow_xcom.codecs.formats.msgpack.container import locate_buffer, read_header
 from airflow_xcom.codecs.formats.msgpack.scanner import BLOCK, BUDGET, Scanner, TooFarError
@@ -279,7 +279,8 @@ def _tree_scanner(fetch: Fetch, position: int, facts: Outline) -> Scanner:
 
     stored = bytes(fetch([(position, position + min(facts["stored"], BUDGET))])[0])
     start = 1 + (1 << (stored[0] - _BIN_8))  # a bin object: a byte, and its size in 1, 2 or 4
-    with pa.CompressedInputStream(pa.BufferReader(stored[start:]), facts["compression"]) as stream:
+    with any_error_as_corrupt():  # Arrow raises an OSError, which a store may raise, too
+        stream = pa.CompressedInputStream(pa.BufferReader(stored[start:]), facts["compression"])
         memory = memoryview(stream.read(min(facts["bytes"], BUDGET)))
 
     def fetch_decompressed(ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
