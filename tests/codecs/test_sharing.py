@@ -179,7 +179,7 @@ def test_a_cycle_through_objects_is_named() -> None:
         encode({"a": [items]})
     ring: deque[Any] = deque()
     ring.append({"k": (ring,)})
-    with pytest.raises(CircularReferenceError, match=r'value\["q"\]: the deque contains itself'):
+    with pytest.raises(CircularReferenceError, match=r'value\["q"\]\[0\]\["k"\]\[0\]: the deque contains itself'):
         encode({"q": ring})
 
 
