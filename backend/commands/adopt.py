@@ -31,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Adopt the stores; return 1 if one belongs to another."""
     from airflow_xcom.backend.commands.row_source import row_source
-    from airflow_xcom.backend.errors import OwnerError
+    from airflow_xcom.backend.errors import OwnerError, XComNotFoundError
     from airflow_xcom.backend.maintenance.ownership import adopt
     from airflow_xcom.backend.maintenance.sweep import chosen_stores
     from airflow_xcom.backend.settings import settings
@@ -39,6 +39,8 @@ def run(options: Namespace) -> int:
 
     stores, refused = chosen_stores(options.store), 0
     deployment = row_source(options).deployment(create=True)
+    if deployment is None:
+        raise XComNotFoundError("the id that was just written is gone; run the command again")
     for name, store in stores.items():
         try:
             is_new = adopt(open_lasting(settings().stores[name]), deployment, force=options.force)
