@@ -14,7 +14,7 @@ from airflow_xcom.backend.errors import ForeignReferenceError, ForgedReferenceEr
 from airflow_xcom.codecs import CorruptPayloadError, NewerFormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = [
     "ENVELOPE_KEY",
@@ -31,6 +31,7 @@ ENVELOPE_KEY = "airflow_xcom"
 ENVELOPE_VERSION = 2  # the newest; 1 is written wherever there is a value
 # Bytes; file systems take 255 for a name, a temporary file has a longer one, and an S3 key may have 1,024 in all.
 _LONGEST_SEGMENT = 160
+_LONGEST_TEXT = 4096  # characters
 _LARGEST = 1 << 63  # bytes; no file system has larger files
 _LONGEST_WHOLE = 157  # longer text is cut, and then longer than this: so no two texts have one segment
 _UNIQUE = re.compile(r"[0-9a-f]{32}(\.arrow|\.msgpack)?")
@@ -63,7 +64,7 @@ class Coordinate:
     def from_json(cls, value: Any) -> Coordinate:
         """Return the coordinate that :meth:`to_json` wrote; an empty one for anything else."""
         match value:
-            case [str() | None, str() | None, str() | None, int() | None, str() | None]:
+            case [str() | None, str() | None, str() | None, int() | None, str() | None] if _are_short(value):
                 return cls(*value)
         return cls()
 
@@ -99,7 +100,7 @@ class Reference:
         texts = (self.store, self.url, self.path, self.format, self.digest, self.host or "")
         numbers = (self.size, 0 if self.expires is None else self.expires)
         is_number = [type(number) is int and 0 <= number < _LARGEST for number in numbers]
-        if not all(is_number) or not all(type(text) is str for text in texts):
+        if not all(is_number) or not all(type(text) is str for text in texts) or not _are_short(texts):
             msg = "the reference in the row is malformed"
             raise ForgedReferenceError(msg)
         if self.expires is not None and self.expires > _LAST_SECOND:
@@ -142,7 +143,7 @@ class Retirement:
     def from_json(cls, value: Any) -> Retirement:
         """Return the retirement; raise CorruptPayloadError for anything that retention does not write."""
         match value:
-            case {"at": str(at), "rule": str(rule), **payload} if not payload:
+            case {"at": str(at), "rule": str(rule), **payload} if not payload and _are_short((at, rule)):
                 return cls(at, rule)
         msg = "the row says that its value was retired, but not when and by which rule"
         raise CorruptPayloadError(msg)
@@ -217,6 +218,11 @@ class Envelope:
                     return cls(*facts, retired=Retirement.from_json(payload["retired"]))
         msg = f"the row has the key {ENVELOPE_KEY!r} and is not an envelope of this backend"
         raise CorruptPayloadError(msg)
+
+
+def _are_short(parts: Iterable[Any]) -> bool:
+    """Return whether no text is so long that only a forger writes it: messages quote all of these."""
+    return all(len(part) <= _LONGEST_TEXT for part in parts if type(part) is str)
 
 
 def unique_path(coordinate: Coordinate, suffix: str) -> str:

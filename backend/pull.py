@@ -16,6 +16,7 @@ from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate, Envelope
 from airflow_xcom.backend.errors import MissingPayloadError, RetiredPayloadError
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError, RegistrationError, SelectionError, UnknownTagError
+from airflow_xcom.codecs.quoting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -285,7 +286,7 @@ def _decode_part(envelope: Envelope, **wanted: Any) -> Any:
     elif envelope.reference.format == "arrow":
         return read_part(envelope.reference, **wanted)
     raise SelectionError(
-        f"the value is a {envelope.tag}, of which no columns or rows can be taken; pull it with xcom_pull"
+        f"the value is a {cut(envelope.tag)}, of which no columns or rows can be taken; pull it with xcom_pull"
     )
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from airflow_xcom.codecs.quoting import cut, described, quoted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -36,6 +38,7 @@ __all__ = [
 
 
 _SHOWN = 100  # labels in a message
+_LONGEST = 2000  # characters of a message about a payload
 
 
 class CodecError(Exception):
@@ -98,6 +101,9 @@ class DecodeError(CodecError):
 class CorruptPayloadError(DecodeError, ValueError):
     """The bytes are not a payload of this format, or are damaged."""
 
+    def __init__(self, reason: str) -> None:
+        super().__init__(cut(reason, _LONGEST))
+
 
 class NewerFormatError(DecodeError):
     """The payload was written by a newer release than this one can read.
@@ -110,7 +116,7 @@ class NewerFormatError(DecodeError):
 
     def __init__(self, what: str, version: object, supported: int) -> None:
         super().__init__(
-            f"{what} has version {version!r}, and this release reads up to {supported}; "
+            f"{what} has version {quoted(version)}, and this release reads up to {supported}; "
             "upgrade airflow-xcom-codecs, or the distribution that supplies the codec, where the value is pulled"
         )
         self.what = what
@@ -133,9 +139,9 @@ class UnknownColumnError(SelectionError, LookupError):
     def __init__(self, columns: Sequence[object], labels: Iterable[object]) -> None:
         self.columns = list(columns)
         self.labels = list(labels)
-        shown = ", ".join(map(repr, self.labels[:_SHOWN])) + (", ..." if len(self.labels) > _SHOWN else "")
+        shown = ", ".join(map(quoted, self.labels[:_SHOWN])) + (", ..." if len(self.labels) > _SHOWN else "")
         super().__init__(
-            f"there is no column {', '.join(map(repr, self.columns))}; the table has {shown or 'no columns'}"
+            f"there is no column {', '.join(map(quoted, self.columns))}; the table has {shown or 'no columns'}"
         )
 
 
@@ -156,8 +162,8 @@ class UnknownTagError(DecodeError, LookupError):
         self.supplier: str | None = None
 
     def _message(self) -> str:
-        writer = f", which {self.supplier} wrote" if self.supplier else ""
-        return f"no codec is registered for the tag {self.tag!r}{writer}: {self.hint}"
+        writer = f", which {cut(str(self.supplier))} wrote" if self.supplier else ""
+        return f"no codec is registered for the tag {quoted(self.tag)}{writer}: {self.hint}"
 
 
 class MissingLibraryError(DecodeError, ImportError):
@@ -170,7 +176,7 @@ class MissingLibraryError(DecodeError, ImportError):
 
     def __init__(self, tag: str, library: str) -> None:
         super().__init__(
-            f"a value tagged {tag!r} needs {library!r}, which is not installed here; "
+            f"a value tagged {quoted(tag)} needs {library!r}, which is not installed here; "
             f"install {library} where the value is pulled"
         )
         self.tag = tag
@@ -221,7 +227,7 @@ class ClassNotAllowedError(DecodeError):
     """
 
     def __init__(self, name: str, remedy: str) -> None:
-        super().__init__(f"{name} may not be restored by its name: {remedy}")
+        super().__init__(f"{cut(name)} may not be restored by its name: {remedy}")
         self.name = name
 
 
@@ -234,8 +240,8 @@ class MissingClassError(DecodeError, LookupError):
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(
-            f"{name} is not found where the value is pulled ({why}); install the distribution that defines it, or, "
-            "if a Dag file defines it, move it to a module that all Dags import"
+            f"{cut(name)} is not found where the value is pulled ({why}); install the distribution that defines it, "
+            "or, if a Dag file defines it, move it to a module that all Dags import"
         )
         self.name = name
 
@@ -248,4 +254,4 @@ def any_error_as_corrupt(what: str = "the payload is damaged", remedy: str = "")
     except (CodecError, MemoryError):
         raise
     except Exception as error:
-        raise CorruptPayloadError(f"{what}: {type(error).__name__}: {error}{remedy}") from error
+        raise CorruptPayloadError(f"{what}: {described(error)}{remedy}") from error

@@ -14,6 +14,7 @@ from airflow_xcom.codecs.errors import ClassNotAllowedError, CodecError, Corrupt
 from airflow_xcom.codecs.formats.msgpack import extension_types as types
 from airflow_xcom.codecs.formats.msgpack.container import locate_buffer, read_header
 from airflow_xcom.codecs.formats.msgpack.scanner import BLOCK, BUDGET, Scanner, TooFarError
+from airflow_xcom.codecs.quoting import described
 from airflow_xcom.codecs.tables.outline import list_columns, outline_file, outline_stream, shorten
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _nodes(tree: Any) -> Iterator[Outline]:
 
 
 def _damaged(error: Exception) -> CorruptPayloadError:
-    return CorruptPayloadError(f"the payload is damaged: {type(error).__name__}: {error}")
+    return CorruptPayloadError(f"the payload is damaged: {described(error)}")
 
 
 # -- nodes of both syntaxes ----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict
+from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -83,8 +84,9 @@ def check_names(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> None
     others = as_dict(state).keys() - set(names)
     if not state.keys() >= set(names) or not all(_may_have(cls, name, ()) for name in others):
         msg = (
-            f"{cls.__qualname__} has the fields {list(names)}, and the payload has {list(state)}; to read older "
-            "payloads, register the class with @airflow_xcom.codecs.codec and give it a from_node(cls, node, version)"
+            f"{cls.__qualname__} has the fields {list(names)}, and the payload has {quoted(list(state))}; to read "
+            "older payloads, register the class with @airflow_xcom.codecs.codec and give it a "
+            "from_node(cls, node, version)"
         )
         raise CorruptPayloadError(msg)
 

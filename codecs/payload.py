@@ -21,9 +21,11 @@ from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.arrow import file as arrow
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.formats.msgpack.container import UNCOMPRESSED_VERSION, VERSION, write_blob
-from airflow_xcom.codecs.formats.msgpack.reader import read, read_cells, read_nodes
+from airflow_xcom.codecs.formats.msgpack.reader import read, read_cells, read_nodes, refuse_excess
 from airflow_xcom.codecs.formats.msgpack.writer import Writer
+from airflow_xcom.codecs.formats.sharing import Budget
 from airflow_xcom.codecs.nodes import Table, Tagged
+from airflow_xcom.codecs.quoting import described, quoted
 from airflow_xcom.codecs.registry import registry
 
 if TYPE_CHECKING:
@@ -231,7 +233,9 @@ def _encode(value: Any, registry: Registry, compression: Compression, *, stream:
         body = _TableBody(Tagged(root.tag, root.version, table), stream=stream)
         tags |= tags_in_meta
     else:
-        body = _TreeBody(writer, writer.pack(root))
+        tree = writer.pack(root)
+        refuse_excess(tree, writer)
+        body = _TreeBody(writer, tree)
     tag = codec.tag if codec else _NATIVE_TAGS.get(type(value), type(value).__name__)
     return Payload(tag, compression, _summary(codec, value), _suppliers(tags | writer.used_tags, registry), body)
 
@@ -278,7 +282,7 @@ def decode(memory: Any, format: str, *, registry: Registry = registry) -> Any:  
     if format == ARROW:
         note, table = arrow.read_file(view)
         return decoder.restorer(note.tag, note.version)(decoder.table(table, decoder.read_json(note.meta), view))
-    msg = f"the payload has the format {format!r}, and this release reads {', '.join(FORMATS)}"
+    msg = f"the payload has the format {quoted(format)}, and this release reads {', '.join(FORMATS)}"
     raise CorruptPayloadError(msg)
 
 
@@ -358,6 +362,7 @@ class _Decoder:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._budget = Budget()
 
     def restorer(self, tag: str, version: int) -> Callable[[Any], Any]:
         """Return what turns the nodes of a tag into values."""
@@ -369,7 +374,7 @@ class _Decoder:
             except (CodecError, MemoryError):
                 raise
             except Exception as error:
-                msg = f"the codec {tag!r} cannot read what is stored: {type(error).__name__}: {error}"
+                msg = f"the codec {quoted(tag)} cannot read what is stored: {described(error)}"
                 raise CorruptPayloadError(msg) from error
 
         return restore
@@ -380,14 +385,15 @@ class _Decoder:
     def read_json(self, value: Any) -> Any:
         # One row may hold any number of such bodies, so none of them may be compressed.
         read_body = partial(self.read_msgpack, newest=UNCOMPRESSED_VERSION)
-        return json.load(value, self.restorer, self._read_stream, read_body)
+        return json.load(value, self.restorer, self._read_stream, read_body, self._budget)
 
     def read_msgpack(self, memory: memoryview, *, newest: int = VERSION) -> Any:
-        return read(memory, self.restorer, self._read_stream, newest=newest)
+        return read(memory, self.restorer, self._read_stream, self._budget, newest=newest)
 
     def _read_stream(self, stream: memoryview, meta: Any) -> Table:
         return self.table(arrow.read_stream(stream, meta).table, meta, stream)
 
     def _unpack_cells(self, tags: Sequence[Sequence[Any]], data: memoryview, offsets: Sequence[int]) -> list[Any]:
         cells = (data[begin:end] for begin, end in pairwise(offsets))
-        return read_cells(tags, cells, self.restorer, self._read_stream)
+        self._budget.grant(data.nbytes)
+        return read_cells(tags, cells, self.restorer, self._read_stream, self._budget)

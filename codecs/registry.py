@@ -30,6 +30,7 @@ from airflow_xcom.codecs.errors import (
     UnsupportedTypeError,
     UnusableLibraryError,
 )
+from airflow_xcom.codecs.quoting import cut, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -162,7 +163,7 @@ class Registry:
             ClassNotAllowedError: The predicate of :meth:`allow_classes` refuses ``name``.
         """
         if not self._allows(name):
-            raise ClassNotAllowedError(name, self._remedy.replace("{name}", name))
+            raise ClassNotAllowedError(name, self._remedy.replace("{name}", cut(name)))
 
     def supplier(self, tag: str) -> str | None:
         """Return who registered a tag's codec: ``"distribution version"``, or a file; None for a built-in one."""
@@ -223,9 +224,9 @@ class Registry:
         """
         codec = self._by_tag.get(tag) or self._find_tag(tag)
         if version > codec.version:
-            raise NewerFormatError(f"the payload of {tag!r}", version, codec.version)
+            raise NewerFormatError(f"the payload of {quoted(tag)}", version, codec.version)
         if version < 1:
-            msg = f"the payload of {tag!r} has version {version!r}"
+            msg = f"the payload of {quoted(tag)} has version {quoted(version)}"
             raise CorruptPayloadError(msg)
         return codec
 

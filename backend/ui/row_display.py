@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.compat import from_row
 from airflow_xcom.backend.envelope import ENVELOPE_KEY
+from airflow_xcom.codecs.quoting import described
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,7 @@ def display(row: Any, stock: Callable[[], Any]) -> Any:
         return shortened(stored) if _content(stored) is not None else stock()
     except Exception as error:
         log.warning("cannot show the XCom %s", getattr(row, "key", None), exc_info=True)
-        return f"cannot be shown: {type(error).__name__}: {error}"
+        return f"cannot be shown: {described(error)}"
 
 
 def shortened(value: Any) -> Any:

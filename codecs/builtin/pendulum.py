@@ -17,6 +17,7 @@ from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
+from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +79,7 @@ def _shortest(item: tuple[str, Any]) -> tuple[int, str]:
 
 def _decode_duration(node: dict[str, Any], _version: int) -> Duration:
     if any(type(part) is bool for part in node.values()):  # Duration would keep it, and it equals a number
-        msg = f"a duration is made of numbers, not of {node!r:.200}"
+        msg = f"a duration is made of numbers, not of {quoted(node)}"
         raise TypeError(msg)
     return Duration(**node)
 

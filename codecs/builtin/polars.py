@@ -28,13 +28,9 @@ import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.summaries import escaped, summarize_columns
 from airflow_xcom.codecs.codec import Codec
-from airflow_xcom.codecs.errors import (
-    CorruptPayloadError,
-    EncodeError,
-    LibraryVersionError,
-    UnsupportedValueError,
-)
+from airflow_xcom.codecs.errors import CorruptPayloadError, EncodeError, LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import Table, as_dict, as_list
+from airflow_xcom.codecs.quoting import described, quoted
 
 __all__ = ["CODECS"]
 
@@ -114,8 +110,8 @@ def _decode_dtype(spec: Any, stored: Dtype) -> Dtype:  # noqa: PLR0911 - one for
             pairs = zip(stored.fields, inners, strict=True)
             return pl.Struct([pl.Field(field.name, _decode_dtype(inner, field.dtype)) for field, inner in pairs])
         case "Int128" | "UInt128":
-            raise _too_old(f"the dtype {spec}", {"Int128": "1.20", "UInt128": "1.34"}[spec])
-    raise CorruptPayloadError(f"{spec!r:.80} describes no dtype of a column of {stored}")
+            raise _too_old(f"the dtype {quoted(spec)}", {"Int128": "1.20", "UInt128": "1.34"}[spec])
+    raise CorruptPayloadError(f"{quoted(spec)} describes no dtype of a column of {stored}")
 
 
 def _decode_categorical(name: str, namespace: str | None = None, physical: str = "UInt32") -> Dtype:
@@ -124,7 +120,7 @@ def _decode_categorical(name: str, namespace: str | None = None, physical: str =
         return pl.Categorical() if _HAS_CATEGORIES else pl.Categorical(name)  # since then, that would be its name
     if not _HAS_CATEGORIES:
         if (name, namespace, physical) != ("", "", "UInt32"):
-            raise _too_old(f"a Categorical with categories of its own, {[name, namespace, physical]}", "1.32")
+            raise _too_old(f"a Categorical with categories of its own, {quoted([name, namespace, physical])}", "1.32")
         return pl.Categorical("lexical")  # as the usual one sorts since polars 1.32
     dtypes = {str(dtype): dtype for dtype in (pl.UInt8, pl.UInt16, pl.UInt32)}
     return pl.Categorical(pl.Categories(name, namespace, physical=dtypes[physical]))
@@ -190,7 +186,7 @@ def _from_arrow(table: Any) -> list[Any]:
     try:
         return list(pl.DataFrame(pl.from_arrow(unnamed)).get_columns())
     except pl.exceptions.PanicException as error:
-        raise CorruptPayloadError(f"polars cannot read a column: {error}") from error
+        raise CorruptPayloadError(f"polars cannot read a column: {described(error)}") from error
 
 
 _LEAVES = (

@@ -28,6 +28,7 @@ import scipy.sparse
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_list
+from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -60,7 +61,7 @@ def _require(condition: Any, complaint: str) -> None:
 def _check_shape(shape: Any, *, most: int = 2) -> None:
     _require(1 <= len(shape) <= most, f"{len(shape)} dimensions")
     for length in shape:
-        _require(type(length) is int and 0 <= length < 2**63, f"a dimension of {length!r:.80}")
+        _require(type(length) is int and 0 <= length < 2**63, f"a dimension of {quoted(length)}")
 
 
 def _check_data(data: Any, ndim: int) -> None:
@@ -161,7 +162,7 @@ def _check_entries(items: list[Any]) -> list[Any]:
 
 def _check_indexes(items: Iterable[Any], limit: int) -> None:
     for item in items:
-        _require(isinstance(item, int | np.integer) and 0 <= item < limit, f"the index {item!r:.80}")
+        _require(isinstance(item, int | np.integer) and 0 <= item < limit, f"the index {quoted(item)}")
 
 
 def _take_lists(value: Any) -> list[Any]:
@@ -261,10 +262,10 @@ def _decoder(cls: Any, form: str) -> Callable[[Any, int], Any]:
         try:
             made = _MAKE[form](cls, shape, *parts)
         except _InconsistentError as error:
-            msg = f"a {cls.__name__} of shape {shape!r:.80} has {error}"
+            msg = f"a {cls.__name__} of shape {quoted(shape)} has {error}"
             raise CorruptPayloadError(msg) from error
         for name, item in as_dict(state).items():
-            _require(type(item) is (int if name == "maxprint" else bool), f"{name} is {item!r:.80}")
+            _require(type(item) is (int if name == "maxprint" else bool), f"{name} is {quoted(item)}")
             setattr(made, _attribute(name, form), item)
         return made
 
@@ -278,7 +279,7 @@ def _check_release(cls: Any, dimensions: int) -> None:
         try:
             cls((1,) * dimensions)
         except (TypeError, ValueError):
-            what = f"a {cls.__name__} of dimension {dimensions}"
+            what = f"a {cls.__name__} of dimension {quoted(dimensions)}"
             raise LibraryVersionError(what, "scipy", scipy.__version__, f"{since} or newer") from None
 
 

@@ -35,6 +35,7 @@ from airflow_xcom.codecs.errors import (
 )
 from airflow_xcom.codecs.nodes import as_dict, as_list
 from airflow_xcom.codecs.object_state import refuse_other_attributes
+from airflow_xcom.codecs.quoting import cut, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,12 +118,12 @@ def _decode_data(stored: Any) -> Any:
 
 def _checked_dtype(dtype: Any) -> Any:
     """Return the dtype of a payload after a check of its type: xarray would take text too."""
-    _require(isinstance(dtype, np.dtype | pd.api.extensions.ExtensionDtype), f"{dtype!r:.80} is not a dtype")
+    _require(isinstance(dtype, np.dtype | pd.api.extensions.ExtensionDtype), f"{quoted(dtype)} is not a dtype")
     if not isinstance(dtype, np.dtype):
         try:
             PandasIndexingAdapter(pd.Index([]), dtype)
         except TypeError:
-            what = f"an index of {dtype!s:.80}"
+            what = f"an index of {cut(str(dtype))}"
             raise LibraryVersionError(what, "xarray", xr.__version__, "2025.4 or newer") from None
     return dtype
 
@@ -130,7 +131,7 @@ def _checked_dtype(dtype: Any) -> Any:
 def _check_times(dtype: Any, made: Any) -> None:
     """Refuse times whose unit changed: xarray before 2025.1.2 changes it to nanoseconds."""
     if made.dtype.kind in "mM" and made.dtype != dtype:
-        raise LibraryVersionError(f"a variable of {dtype}", "xarray", xr.__version__, "2025.1.2 or newer")
+        raise LibraryVersionError(f"a variable of {cut(str(dtype))}", "xarray", xr.__version__, "2025.1.2 or newer")
 
 
 # -- indexes -------------------------------------------------------------------------------------------------
@@ -165,7 +166,7 @@ def _decode_indexes(nodes: list[Any]) -> dict[Any, Any]:
     for name, node in as_list(nodes):
         if type(node) is not int:
             distinct.append(_decode_index(node))
-        _require(type(node) is not int or 0 <= node < len(distinct), f"there is no index {node!r:.80}")
+        _require(type(node) is not int or 0 <= node < len(distinct), f"there is no index {quoted(node)}")
         indexes[name] = distinct[node if type(node) is int else -1]
     return indexes
 
@@ -176,7 +177,7 @@ def _decode_index(node: Any) -> Any:
             return PandasMultiIndex(index, dim, {level: _checked_dtype(dtype) for level, dtype in levels})
         case ["PandasIndex", dim, pd.Index() as index, dtype]:
             return PandasIndex(index, dim, _checked_dtype(dtype))
-    msg = f"{node!r:.80} is not an index"
+    msg = f"{quoted(node)} is not an index"
     raise CorruptPayloadError(msg)
 
 
@@ -227,7 +228,7 @@ def _decode_named(pairs: Iterable[Any], indexes: dict[Any, Any]) -> dict[Any, An
             if type(indexes[name]) is PandasIndex:
                 _check_times(indexes[name].coord_dtype, variables[name])
         else:
-            _require(type(node) in (xr.Variable, xr.IndexVariable), f"{name!r:.80} is a {type(node).__name__}")
+            _require(type(node) in (xr.Variable, xr.IndexVariable), f"{quoted(name)} is a {type(node).__name__}")
             variables[name] = node
     return variables
 
@@ -249,7 +250,7 @@ def _decode_array(node: Any, _version: int) -> Any:
     _require(indexes.keys() <= variables.keys(), "an index has no coordinate")
     for key, coordinate in variables.items():
         fits = coordinate.sizes.items() <= variable.sizes.items()
-        _require(fits, f"the coordinate {key!r:.80} has the sizes {coordinate.sizes!s:.80}")
+        _require(fits, f"the coordinate {quoted(key)} has the sizes {quoted(dict(coordinate.sizes))}")
     hash(name)
     return xr.DataArray(variable, variables, name=name, indexes=indexes, fastpath=True)
 
@@ -289,11 +290,11 @@ def _decode_tree(node: Any, _version: int) -> Any:
     name, pairs = as_list(node)
     datasets = dict(as_list(pairs))
     for path, dataset in datasets.items():
-        _require(type(dataset) is xr.Dataset, f"{path!r:.80} is a {type(dataset).__name__}")
+        _require(type(dataset) is xr.Dataset, f"{quoted(path)} is a {type(dataset).__name__}")
         parent, _, leaf = path.rpartition("/")
         _require(
             path == "/" or ((parent or "/") in datasets and leaf not in ("", ".", "..")),
-            f"{path!r:.80} is not a path of a tree",
+            f"{quoted(path)} is not a path of a tree",
         )
     tree = xr.DataTree.from_dict(datasets, name=name)
     _require({node.path for node in tree.subtree} == datasets.keys(), "the paths are not those of a tree")

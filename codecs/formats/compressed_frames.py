@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_xcom.codecs.errors import CorruptPayloadError
 from airflow_xcom.codecs.formats.compression import ALGORITHMS, NO_COMPRESSION, Compression
+from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -161,7 +162,7 @@ def decompress(frames: memoryview, algorithm: str, size: int) -> memoryview:
     import pyarrow as pa
 
     if algorithm not in ALGORITHMS:
-        raise ValueError(f"there is no compression {algorithm!r}")
+        raise ValueError(f"there is no compression {quoted(algorithm)}")
     memory = memoryview(pa.allocate_buffer(size)).cast("B")
     # Codec.decompress() would accept LZ4 frames of fewer bytes than announced.
     with pa.CompressedInputStream(pa.BufferReader(pa.py_buffer(frames)), algorithm) as stream:

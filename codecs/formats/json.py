@@ -25,14 +25,17 @@ from __future__ import annotations
 import json
 import struct
 from base64 import b64decode, b64encode
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.errors import CorruptPayloadError, any_error_as_corrupt
+from airflow_xcom.codecs.formats.sharing import TEXT, Budget
 from airflow_xcom.codecs.nodes import Shared, Table, Tagged
 from airflow_xcom.codecs.plain_json import in_jsonb_order, is_exact_float, is_exact_int, is_exact_text
+from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = ["MARK", "TooDeepError", "base64", "dump", "load"]
 
@@ -136,6 +139,7 @@ def load(
     restorer: Callable[[str, int], Callable[[Any], Any]],
     table: Callable[[memoryview, Any], Any],
     blob: Callable[[memoryview], Any],
+    budget: Budget,
 ) -> Any:
     """Return the value of a JSON value in this syntax.
 
@@ -144,25 +148,31 @@ def load(
         restorer: ``restorer(tag, version)(node)`` returns the value of a tagged node.
         table: ``table(stream, meta)`` returns the Table of an Arrow IPC stream.
         blob: ``blob(memory)`` returns the value of a MessagePack body.
+        budget: of the whole payload.
 
     Raises:
         DecodeError: The JSON is not in this syntax, or some part of it cannot be restored.
     """
     with any_error_as_corrupt():
-        return _Loader(restorer, table, blob).load(value, 0)
+        return _Loader(value, restorer, table, blob, budget).load(value, 0)
 
 
 class _Loader:
     def __init__(
         self,
+        root: Json,
         restorer: Callable[[str, int], Callable[[Any], Any]],
         table: Callable[[memoryview, Any], Any],
         blob: Callable[[memoryview], Any],
+        budget: Budget,
     ) -> None:
+        self._root = root
         self._restorer = restorer
         self._table = table
         self._blob = blob
-        self._shared: dict[int, Any] = {}
+        self._budget = budget
+        self._shared: dict[int, tuple[Any, Json, int]] = {}  # number -> value, its JSON, and nodes that count beside it
+        self._nodes: dict[int, int] = {}  # number -> nodes that a further place stands for
 
     def load(self, value: Json, depth: int) -> Any:
         if depth > 2 * DEEPEST:
@@ -190,22 +200,73 @@ class _Loader:
             return self._table(_memory(stream), self.load(meta, depth + 3))
         if name == "shared":
             number, node = content
-            return self._keep(number, self.load(node, depth + 3))
+            return self._keep(number, node, depth + 3)
         if name == "same":
-            return self._shared[content]
+            return self._kept(content)
         if name == "blob":
             return self._blob(_memory(content))
         if name in _LEAVES:
             return _LEAVES[name](content)
-        msg = f"the payload has the form {name!r}, which this release does not know"
+        msg = f"the payload has the form {quoted(name)}, which this release does not know"
         raise CorruptPayloadError(msg)
 
-    def _keep(self, number: Any, value: Any) -> Any:
+    def _keep(self, number: Any, node: Json, depth: int) -> Any:
+        before = self._budget.spent
+        value = self.load(node, depth)
         if type(number) is not int or number in self._shared:
-            msg = f"two objects of the payload have the number {number!r}"
+            msg = f"two objects of the payload have the number {quoted(number)}"
             raise CorruptPayloadError(msg)
-        self._shared[number] = value
+        self._shared[number] = value, node, self._budget.spent - before
         return value
+
+    def _kept(self, number: Any) -> Any:
+        value, node, beside = self._shared[number]
+        if number not in self._nodes:
+            self._nodes[number] = _count(node) + beside
+        self._budget.spent += self._nodes[number]
+        if self._budget.is_exceeded:
+            self._budget.grant(_size(self._root))
+            self._root = None
+            self._budget.check()
+        return value
+
+
+def _count(value: Json) -> int:
+    """Return the number of nodes of a JSON value, in which each buffer, table and further place is one."""
+    match value:
+        case str():
+            below = len(value) // TEXT
+        case {"$": ["text" | "bytes", str(text)]}:
+            below = len(text) // (6 * TEXT)  # each character may take six
+        case {"$": ["blob", str(text)]}:
+            below = len(text)
+        case _:
+            below = sum(map(_count, _parts(value)))
+    return 1 + below
+
+
+def _parts(value: Json) -> Iterable[Json]:
+    match value:
+        case list():
+            return value
+        case {"$": [str(), int(), node]}:
+            return (node,)
+        case {"$": ["map", list(pairs)]}:
+            return chain.from_iterable(pairs)
+        case {"$": ["shared", [_, tagged]]}:
+            return _parts(tagged)
+        case dict() if MARK not in value:
+            return chain(value, value.values())
+    return ()
+
+
+def _size(value: Json) -> int:
+    """Return the bytes that a JSON value would take as MessagePack, at least."""
+    if type(value) is list:
+        return 9 + sum(map(_size, value))
+    if type(value) is dict:
+        return 9 + sum(_size(key) + _size(item) for key, item in value.items())
+    return 9 + (len(value.encode("utf-8", "surrogatepass")) if type(value) is str else 0)
 
 
 def _memory(text: str) -> memoryview:

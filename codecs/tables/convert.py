@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.errors import DecodeError, MissingLibraryError, SelectionError
+from airflow_xcom.codecs.quoting import described, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +43,8 @@ def convert(tag: str, part: Table, as_: str) -> Any:
     for column, kind in _unknown_to_arrow(family(tag), part.meta):
         name = part.table.schema.names[column]
         raise SelectionError(
-            f"column {name!r} holds what Arrow has no type for ({kind}), so that {as_} cannot have it; leave it out of "
-            f"columns, or pull the table as {family(tag)} and convert it"
+            f"column {quoted(name)} holds what Arrow has no type for ({kind}), so that {as_} cannot have it; leave it "
+            f"out of columns, or pull the table as {family(tag)} and convert it"
         )
     return as_type(as_, part.table)
 
@@ -83,7 +84,7 @@ def _as_polars(table: Any) -> Any:
 
 
 def _refusal(as_: str, error: BaseException) -> SelectionError:
-    return SelectionError(f"{as_} cannot have this table from Arrow: {type(error).__name__}: {error}")
+    return SelectionError(f"{as_} cannot have this table from Arrow: {described(error)}")
 
 
 def _unknown_to_arrow(written: str, meta: dict[str, Any]) -> Iterator[tuple[int, Any]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.errors import SelectionError, UnknownColumnError, any_error_as_corrupt
+from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,7 +96,7 @@ def _named(names: Sequence[str], columns: Sequence[Any] | None) -> list[int]:
     if missing := [name for name in columns if name not in names]:
         raise UnknownColumnError(missing, names)
     if twice := [name for name in columns if names.count(name) > 1]:
-        raise SelectionError(f"several columns have the name {twice[0]!r}; pull the whole table")
+        raise SelectionError(f"several columns have the name {quoted(twice[0])}; pull the whole table")
     return [names.index(name) for name in columns]
 
 

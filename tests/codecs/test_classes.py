@@ -320,6 +320,10 @@ class Offer(pydantic.BaseModel):
         return f"{self.price.amount}"
 
 
+class Closed(Price, extra="forbid"):
+    pass
+
+
 class Frozen(pydantic.BaseModel, frozen=True):
     aliased: int = pydantic.Field(alias="Aliased")
 
@@ -399,13 +403,23 @@ def test_pydantic_models_that_would_lose_something_are_refused() -> None:
         [{"amount": 1, "unit": "EUR"}, [], [], None],
         [{"amount": 1, "unit": "EUR"}, [], None, {"_x": 1}],
         [{"amount": 1, "unit": "EUR"}, [], None, {"$": ["map", [[1, 1]]]}],
+        [{"amount": 1, "unit": "EUR"}, [], {"more": 1}, None],
         [{"amount": 1, "unit": "EUR"}],
         {},
     ],
 )
-def test_forged_models_are_refused(state: Any) -> None:
+@pytest.mark.parametrize("name", ["Price", "Closed"])
+def test_forged_models_are_refused(name: str, state: Any) -> None:
     with pytest.raises(CorruptPayloadError):
-        decode_json({"$": ["class.pydantic", 1, [f"{HERE}:Price", state]]})
+        decode_json({"$": ["class.pydantic", 1, [f"{HERE}:{name}", state]]})
+
+
+def test_extra_values_that_the_class_does_not_allow_are_refused_at_push() -> None:
+    closed = Closed(amount=Decimal(1))
+    assert both_ways(closed)[0] == closed
+    object.__setattr__(closed, "__pydantic_extra__", {"more": 1})
+    with pytest.raises(UnsupportedValueError, match=r"has the extra values \['more'\], and its class allows none"):
+        encode(closed)
 
 
 # -- named tuples --------------------------------------------------------------------------------------------
@@ -658,6 +672,41 @@ def test_members_come_back_as_themselves(member: Any) -> None:
 def test_members_that_are_gone_or_forged_are_refused(name: str, state: Any) -> None:
     with pytest.raises(CorruptPayloadError):
         decode_json({"$": ["class.enum", 1, [f"{HERE}:{name}", state]]})
+
+
+RUN: list[object] = []
+
+
+class Lenient(enum.Flag):
+    A = 1
+    B = 2
+
+    @classmethod
+    def _missing_(cls, value: object) -> Any:
+        RUN.append(value)
+        return super()._missing_(value)
+
+
+class Word16(int):
+    def __new__(cls, value: int) -> Any:
+        RUN.append(value)
+        return super().__new__(cls, value)
+
+
+class Mixed(Word16, enum.Flag):
+    A = 1
+    B = 2
+
+
+@pytest.mark.parametrize("kind", [Lenient, Mixed])
+def test_a_class_that_makes_its_combinations_itself_has_none(kind: Any) -> None:
+    assert both_ways(kind.A)[0] is kind.A
+    RUN.clear()
+    with pytest.raises(CorruptPayloadError, match="has no member 3"):
+        decode_json({"$": ["class.enum", 1, [f"{HERE}:{kind.__qualname__}", 3]]})
+    assert RUN == []
+    with pytest.raises(UnsupportedValueError, match="makes its combinations itself"):
+        encode(kind.A | kind.B)
 
 
 @pytest.mark.parametrize(("kind", "number"), [(Color, 1), (Mask, 2)])

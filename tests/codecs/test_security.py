@@ -7,12 +7,20 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 import airflow_xcom.backend
 import airflow_xcom.codecs
+from airflow_xcom.backend import CodecXComBackend
+from airflow_xcom.codecs import CodecError
+from airflow_xcom.codecs.payload import decode_json
+from airflow_xcom.codecs.quoting import described, quoted
 
 # -- no pickle, no code --------------------------------------------------------------------------------------
 
@@ -268,6 +276,34 @@ def bomb():
     return sink.getvalue()
 
 
+def doubled(depth, key=False):
+    # Tuples that each hold the one before twice: 2**depth places.  The last stands in a set, or is a key.
+    rows = [{{"$": ["shared", [0, {{"$": ["tuple", 1, [1]]}}]]}}]
+    for number in range(depth):
+        below = {{"$": ["same", number]}}
+        rows.append({{"$": ["shared", [number + 1, {{"$": ["tuple", 1, [below, below]]}}]]}})
+    last = {{"$": ["map", [[rows.pop(), 1]]]}} if key else {{"$": ["set", 1, [rows.pop()]]}}
+    return [*rows, last]
+
+
+def doubled_tree(depth, key=False):
+    parts = [tagged([0, 0, [1]], 3)]
+    for number in range(depth):
+        parts.append(tagged(b"\\x93" + msgpack.packb(number + 1) + b"\\x00\\x92" + tagged(number, 4) * 2, 3))
+    parts[-1] = b"\\x81" + parts[-1] + b"\\x01" if key else tagged(b"\\x91" + parts[-1], 17)
+    return msgpack.Packer().pack_array_header(len(parts)) + b"".join(parts)
+
+
+def wide(count, places):
+    # One long tuple in many places of tuples in a set: not deep, and yet much more than its bytes.
+    items = [{{"$": ["shared", [0, {{"$": ["tuple", 1, [1] * count]}}]]}}]
+    items += [{{"$": ["tuple", 1, [{{"$": ["same", 0]}}, place]]}} for place in range(places)]
+    return {{"$": ["set", 1, items]}}
+
+
+TUPLES = [("tuple", 1), ("set", 1)]
+
+
 def batch_again():
     # A file of one large record batch and 10,000 small ones, whose footer says that all are where the large one is.
     note = json.dumps({{"version": 1, "tag": "pyarrow.Table", "tag_version": 1, "meta": {{}}}})
@@ -410,9 +446,25 @@ REFUSED = {
     "10**9 nulls of polars": "of_table('polars.Series', pa.table({'a': pa.nulls(10**9)}), {})",
     "a kind with a long index": "of_table('pandas.Series', pa.table({'a': [None]}), "
     "{'kind': ['object', {'$': ['pandas.Index', 1, {'range': [0, 10**12, 1]}]}]})",
+    "shared tuples in a set": "partial(decode_json, doubled(60))",
+    "shared tuples as a key": "partial(decode_json, doubled(60, key=True))",
+    "shared tuples in a set of a blob": "body(doubled_tree(60), TUPLES)",
+    "shared tuples as a key of a blob": "body(doubled_tree(60, key=True), TUPLES)",
+    "shared tuples in a set of a blob in a row": "partial(decode_json, {'$': ['blob', "
+    "base64.b64encode(blob(doubled_tree(60), TUPLES)).decode()]})",
+    "shared tuples in many blobs of a row": "partial(decode_json, [{'$': ['blob', "
+    "base64.b64encode(blob(doubled_tree(20), TUPLES)).decode()]}] * 1000)",
+    "shared tuples in a cell": "frame({'a': pa.array([doubled_tree(60)], pa.large_binary())}, "
+    "{'kinds': {'0': ['cells', TUPLES]}})",
+    "a shared tuple in many places": "partial(decode_json, wide(20_000, 20_000))",
+    "a shared tuple as the key of records": "body(tagged(b'\\x93\\xc0\\x91' + tagged([1], 16) + b'\\x91\\xdd' "
+    "+ struct.pack('>I', 10**6) + b'\\x01' * 10**6, 5), TUPLES)",
+    "a long key of many records": "body(tagged([None, ['x' * 10**6], [[1] * 10**6]], 5))",
     "base64 that is none": "partial(decode_json, {'$': ['bytes', '!' * 50_000_000]})",
 }
 CHEAP = {
+    "shared tuples, not so deep": "partial(decode_json, doubled(16))",
+    "shared tuples of a blob, not so deep": "body(doubled_tree(16), TUPLES)",
     "an integer of 100,000,000 digits": "of('int', '0x' + 'f' * 100_000_000)",
     "a decimal with a large exponent": "of('decimal', '1E+999999999')",
     "a range": "of('range', [0, 10**18, 1])",
@@ -463,3 +515,116 @@ def test_a_value_that_only_looks_large_costs_little(outcomes: dict[str, tuple[st
     outcome, mib = outcomes[name]
     assert outcome.startswith("value: ")
     assert mib < 256
+
+
+# -- what errors quote of forged payloads --------------------------------------------------------------------
+
+GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "v1"
+LONGEST = 2500  # characters of an error
+
+
+def _doubled(levels: int) -> Any:
+    """Tuples within tuples, each level twice, in a list that comes to all of them."""
+    node = {"$": ["shared", [10_000, {"$": ["tuple", 1, ["x" * 50]]}]]}
+    for level in range(levels):
+        again = {"$": ["same", 10_000 + level]}
+        node = {"$": ["shared", [10_001 + level, {"$": ["tuple", 1, [node, again]]}]]}
+    return node
+
+
+INTRUDERS = {
+    "long text": "x" * 100_000,
+    "a long name of a class": f"{__name__}:" + "x" * 100_000,
+    "a long list": list(range(20_000)),
+    "an object with long keys": {"x" * 50_000 + str(number): number for number in range(2)},
+    "bytes": {"$": ["bytes", "eHh4" * 20_000]},
+    "a long integer": {"$": ["int", 1, "0x" + "f" * 100_000]},
+    "tuples within tuples": _doubled(12),
+}
+
+
+def _with(tree: Any, intruder: Any) -> Iterator[Any]:
+    """The tree, with the intruder in place of each of its nodes in turn."""
+    yield intruder
+    if isinstance(tree, dict):
+        for key, item in tree.items():
+            yield from ({**tree, key: changed} for changed in _with(item, intruder))
+        yield {intruder if isinstance(intruder, str) else "x" * 100_000: tree}
+    elif isinstance(tree, list):
+        for place, item in enumerate(tree):
+            yield from ([*tree[:place], changed, *tree[place + 1 :]] for changed in _with(item, intruder))
+
+
+@pytest.mark.parametrize("name", INTRUDERS)
+def test_no_error_quotes_more_than_the_beginning(name: str) -> None:
+    longest = ""
+    for path in sorted(GOLDEN.glob("*.json")):
+        for forged in _with(json.loads(path.read_text())["data"], INTRUDERS[name]):
+            try:
+                decode_json(forged)
+            except CodecError as error:
+                longest = max(longest, str(error), key=len)
+    assert 20 < len(longest) < LONGEST, longest[:LONGEST]
+
+
+@pytest.mark.parametrize("name", INTRUDERS)
+def test_no_error_about_a_row_quotes_more_than_the_beginning(name: str) -> None:
+    reference = {"store": "default", "url": "file:///", "path": "a/b", "size": 1, "format": "arrow", "digest": "x"}
+    rows = [
+        {"version": 1, "tag": "x.y", "summary": {}, "of": ["a", "b", "c", -1, "d"], "ref": reference},
+        {"version": 1, "tag": "x.y", "summary": {}, "of": ["a"], "from": {"x.y": "z"}, "data": {"$": ["x.y", 1, 0]}},
+        {"version": 2, "tag": "x.y", "summary": {}, "of": [], "retired": {"at": "now", "rule": "7d"}},
+    ]
+    longest = ""
+    for row in rows:
+        for forged in _with(row, INTRUDERS[name]):
+            try:
+                CodecXComBackend.deserialize_value(SimpleNamespace(value={"airflow_xcom": forged}, key="key"))
+            except CodecError as error:
+                longest = max(longest, str(error), key=len)
+    assert 20 < len(longest) < 4 * LONGEST, longest[:LONGEST]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("it's", '"it\'s"'),
+        ("x" * 300, "'" + "x" * 196 + "..."),
+        (b"ab", "b'ab'"),
+        (10**200, "<int of 665 bits>"),
+        ([1, (2.5, None), {"a": {True}}], "[1, (2.5, None), {'a': {True}}]"),
+        ((1,), "(1,)"),
+        ([[[[1]]]], "[[[<list of 1>]]]"),
+        (list(range(9)), "[0, 1, 2, 3, 4, ...]"),
+        (date(2024, 2, 29), "datetime.date(2024, 2, 29)"),
+        (np.float64(1.5), repr(np.float64(1.5))),
+        (np.arange(3), "<numpy.ndarray>"),
+        (KeyError(1), "<builtins.KeyError>"),
+        (frozenset(), "frozenset()"),
+    ],
+)
+def test_a_value_is_quoted_as_python_writes_it(value: Any, text: str) -> None:
+    assert quoted(value) == text
+
+
+class _Loud:
+    def __repr__(self) -> str:
+        raise AssertionError("all of it is written")
+
+    __str__ = __repr__
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("why"), "ValueError: why"),
+        (ValueError(), "ValueError: "),
+        (KeyError("a"), "KeyError: 'a'"),
+        (ValueError("x" * 600), "ValueError: " + "x" * 497 + "..."),
+        (KeyError((_Loud(),)), f"KeyError: (<{__name__}._Loud>,)"),
+        (ValueError(_Loud(), "why"), f"ValueError: <{__name__}._Loud>, why"),
+        (FileNotFoundError(2, "No such file", "a"), "FileNotFoundError: [Errno 2] No such file: 'a'"),
+    ],
+)
+def test_an_error_is_described_without_all_of_what_it_holds(error: Exception, text: str) -> None:
+    assert described(error) == text

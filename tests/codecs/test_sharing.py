@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict, defaultdict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,10 +21,12 @@ from airflow_xcom.codecs import (
     Codec,
     CorruptPayloadError,
     NestingError,
+    UnsupportedValueError,
     decode,
     encode,
     registry,
 )
+from airflow_xcom.codecs.formats import sharing
 from airflow_xcom.codecs.payload import decode_json
 from airflow_xcom.codecs.testing import difference
 
@@ -160,16 +162,72 @@ def test_text_that_needs_a_second_attempt_does_not_disturb_it(through: Callable[
 @WAYS
 def test_a_chain_of_shared_objects_may_be_as_deep_as_any(through: Callable[[Any], Any]) -> None:
     item: Any = (LARGE,)
-    for _ in range(24):
-        item = (item, item)  # 2**24 places, and 26 objects
+    for level in range(80):
+        item = (item, item) if level < 18 else (item,)  # 2**18 places, and 82 objects
     back = through([item])
     depth = 0
     at = back[0]
     while isinstance(at, tuple):
         assert len(at) == 1 or at[0] is at[1]
         at, depth = at[0], depth + 1
-    assert depth == 25
+    assert depth == 81
     assert difference(LARGE, at) is None
+
+
+def test_objects_that_stand_for_too_much_are_refused_at_push() -> None:
+    item: Any = (LARGE,)
+    for _ in range(24):
+        item = (item, item)
+    with pytest.raises(UnsupportedValueError, match="4,000,000 nodes .* return each of them once"):
+        encode([item])
+    with pytest.raises(UnsupportedValueError, match="4,000,000 nodes"):
+        encode({"a": [(tuple(range(5000)),)] * 1_000})
+
+
+@WAYS
+@pytest.mark.parametrize(
+    ("item", "places"),
+    [
+        (("x" * 1_000_000,), 1_500),  # text is one node and few more
+        ((b"x" * 1_000_000,), 1_500),
+        (LARGE, 100_000),
+        (FRAME, 100_000),
+        ((FRAME, LARGE.copy()), 100_000),
+        (tuple(range(5_000)), 700),
+    ],
+    ids=["text", "bytes", "array", "frame", "both", "numbers"],
+)
+def test_what_is_shared_in_many_places_is_read(through: Callable[[Any], Any], item: Any, places: int) -> None:
+    back = through([item] * places + [LARGE.copy()])
+    assert len({id(place) for place in back}) == 2
+    assert difference(item, back[0]) is None
+
+
+@WAYS
+def test_records_with_long_keys_are_read(through: Callable[[Any], Any]) -> None:
+    value = [{"x" * 3000: None, "y" * 1000: None} for _ in range(20_000)]
+    assert through(value) == value
+
+
+@pytest.mark.usefixtures("_allowed")
+def test_no_reader_refuses_what_a_writer_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With little allowed, values near the bound are common."""
+    monkeypatch.setattr(sharing, "LEAST", 0)
+    monkeypatch.setattr(sharing, "FACTOR", 1)
+    outcomes = Counter()
+
+    @for_all(strategies.repeating(), examples=few(fixed=True) // 2, seed=3)
+    def _check(value: Any) -> None:
+        try:
+            encode(value)
+        except UnsupportedValueError:
+            outcomes["refused"] += 1
+            return
+        outcomes["read"] += 1
+        assert difference(value, _blob(value)) is None
+        assert difference(value, _row(value)) is None
+
+    assert min(outcomes["refused"], outcomes["read"]) > 0
 
 
 def test_a_cycle_through_objects_is_named() -> None:

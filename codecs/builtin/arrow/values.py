@@ -34,6 +34,7 @@ from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, Library
 from airflow_xcom.codecs.formats.arrow.file import size_of, unreadable
 from airflow_xcom.codecs.formats.arrow.validation import check_values
 from airflow_xcom.codecs.nodes import Table, as_list
+from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -112,11 +113,11 @@ def check_extensions(expected: list[str], schema: Any) -> None:
     missing = sorted(set(expected) - set(known)) or sorted(set(known) ^ set(expected))
     needed = max(_SINCE.get(name, 0) for name in missing or [""])
     if int(pa.__version__.partition(".")[0]) < needed:
-        what = f"a value with the Arrow extension types {missing}"
+        what = f"a value with the Arrow extension types {quoted(missing)}"
         raise LibraryVersionError(what, "pyarrow", pa.__version__, f"{needed} or newer")
     raise DecodeError(
-        f"the payload has the Arrow extension types {missing}, which are not registered here as they were where it was "
-        "pushed; call pyarrow.register_extension_type() before the pull, or upgrade pyarrow"
+        f"the payload has the Arrow extension types {quoted(missing)}, which are not registered here as they were "
+        "where it was pushed; call pyarrow.register_extension_type() before the pull, or upgrade pyarrow"
     )
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import enum
 from collections import namedtuple
 from functools import cache, lru_cache
+from inspect import getattr_static
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.builtin.classes.names import by_name, is_found
@@ -17,11 +18,16 @@ from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_list, as_text
 from airflow_xcom.codecs.object_state import check_names, holds, refuse_other_attributes, restore, state_of
+from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     from airflow_xcom.codecs.builtin.classes.names import CheckClass
 
 _CACHED_HASH = "_attrs_cached_hash"  # of attrs' cache_hash=True; a hash of text is of no use to another process
+
+
+# What a class of flags may define to make a combination, which is code that a payload must not run.
+_HOOKS = ("_missing_", "_iter_member_by_value_", "_iter_member_by_def_")
 
 
 def _declares(cls: type, mark: str) -> bool:
@@ -128,6 +134,14 @@ def _is_enum(cls: type) -> bool:
     return enum.Enum in cls.__mro__
 
 
+@cache
+def _has_standard_combinations(cls: Any) -> bool:
+    """Return whether the standard library makes the combinations of a class of flags, and no code of the class."""
+    if enum.Flag not in cls.__mro__ or cls._member_type_ not in (object, int):
+        return False
+    return all(getattr_static(cls, name) is getattr_static(enum.Flag, name) for name in _HOOKS)
+
+
 def _is_combination(value: Any, again: Any) -> bool:
     """Tell whether the number gives the value again; early 3.11 makes a new object each time if it has unnamed bits."""
     return again is value or (type(again) is type(value) and again.__dict__ == value.__dict__)
@@ -135,12 +149,17 @@ def _is_combination(value: Any, again: Any) -> bool:
 
 def _take_enum(value: Any) -> str | int:
     """Return the name of a member, or the number of a combination of flags, which has no name."""
-    cls, name = type(value), value._name_
+    cls: Any = type(value)
+    name = value._name_
     if isinstance(name, str) and cls.__members__.get(name) is value:
         return name
     number = value._value_
-    if isinstance(value, enum.Flag) and type(number) is int and _is_combination(value, cls(number)):
-        return number
+    if type(number) is int and isinstance(value, enum.Flag):
+        if not _has_standard_combinations(cls):
+            msg = f"{cls.__qualname__} makes its combinations itself (with _missing_); return value.value"
+            raise UnsupportedValueError(msg)
+        if _is_combination(value, enum.Enum.__new__(cls, number)):
+            return number
     msg = f"{value!r} is not a member of {cls.__qualname__}"
     raise UnsupportedValueError(msg)
 
@@ -149,12 +168,12 @@ def _restore_enum(cls: Any, state: str | int) -> Any:
     member: Any = None
     if type(state) is str:
         member = cls.__members__.get(state)
-    elif type(state) is int and enum.Flag in cls.__mro__:
-        member = cls(state)
+    elif type(state) is int and _has_standard_combinations(cls):
+        member = enum.Enum.__new__(cls, state)
         if member._value_ != state:
             member = None
     if member is None:
-        msg = f"{cls.__qualname__} has no member {state!r}; keep the members that stored values use"
+        msg = f"{cls.__qualname__} has no member {quoted(state)}; keep the members that stored values use"
         raise CorruptPayloadError(msg)
     return member
 

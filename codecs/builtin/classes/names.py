@@ -17,6 +17,7 @@ from airflow_xcom.codecs.errors import (
     MissingClassError,
     UnsupportedTypeError,
 )
+from airflow_xcom.codecs.quoting import described, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +105,7 @@ def _find(name: str, check_class: CheckClass) -> type:
     check_class(dotted)
     cls = _walk(_import(module, dotted), qualname)
     if cls is None:
-        raise MissingClassError(dotted, f"the module {module!r} has no {qualname!r}")
+        raise MissingClassError(dotted, f"the module {quoted(module)} has no {quoted(qualname)}")
     if not isinstance(cls, type):
         msg = f"{dotted} is not a class"
         raise CorruptPayloadError(msg)
@@ -117,11 +118,11 @@ def _import(module: str, dotted: str) -> Any:
     if module in sys.modules:
         return sys.modules[module]
     if not all(part.isidentifier() for part in module.split(".")):
-        raise MissingClassError(dotted, f"{module!r} is not loaded")
+        raise MissingClassError(dotted, f"{quoted(module)} is not loaded")
     try:
         return importlib.import_module(module)
     except Exception as error:
-        raise MissingClassError(dotted, f"{type(error).__name__}: {error}") from error
+        raise MissingClassError(dotted, described(error)) from error
 
 
 def _walk(module: Any, qualname: str) -> Any:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.builtin.classes.names import by_name
-from airflow_xcom.codecs.errors import CorruptPayloadError
+from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
 from airflow_xcom.codecs.object_state import holds, restore, state_of
+from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     from airflow_xcom.codecs.builtin.classes.names import CheckClass
@@ -26,8 +27,17 @@ def _is_model(cls: type) -> bool:
 
 def _take(value: Any) -> list[Any]:
     """Return the field values, the names of the fields that were set, extra values and private attributes, or null."""
-    fields = state_of(value, tuple(type(value).__pydantic_fields__), beside=(_SET, _EXTRA, _PRIVATE))
-    return [fields, sorted(getattr(value, _SET)), getattr(value, _EXTRA, None), getattr(value, _PRIVATE, None)]
+    cls = type(value)
+    fields = state_of(value, tuple(cls.__pydantic_fields__), beside=(_SET, _EXTRA, _PRIVATE))
+    extra = getattr(value, _EXTRA, None)
+    if extra and not _allows_extra(cls):
+        msg = f"the {cls.__qualname__} has the extra values {quoted(list(extra))}, and its class allows none"
+        raise UnsupportedValueError(msg)
+    return [fields, sorted(getattr(value, _SET)), extra, getattr(value, _PRIVATE, None)]
+
+
+def _allows_extra(cls: Any) -> bool:
+    return bool(cls.model_config.get("extra") == "allow")
 
 
 def _restore(cls: Any, state: list[Any]) -> Any:
@@ -35,8 +45,12 @@ def _restore(cls: Any, state: list[Any]) -> Any:
     if not _is_text(names) or not _is_mapping(extra) or not _is_mapping(private):
         msg = f"the state of {cls.__qualname__} is not that of a pydantic model"
         raise CorruptPayloadError(msg)
+    if extra and not _allows_extra(cls):
+        msg = f"{cls.__qualname__} allows no extra values, and the payload has {quoted(list(extra))}"
+        raise CorruptPayloadError(msg)
     if private is not None and not private.keys() <= cls.__private_attributes__.keys():
-        msg = f"{cls.__qualname__} has the private attributes {list(cls.__private_attributes__)}, not {list(private)}"
+        known = list(cls.__private_attributes__)
+        msg = f"{cls.__qualname__} has the private attributes {known}, not {quoted(list(private))}"
         raise CorruptPayloadError(msg)
     value = restore(cls, tuple(cls.__pydantic_fields__), fields)
     object.__setattr__(value, _SET, set(names))

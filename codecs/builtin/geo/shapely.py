@@ -21,6 +21,7 @@ import shapely
 
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
+from airflow_xcom.codecs.quoting import described, quoted
 
 __all__ = ["CODECS", "decode_geometries", "encode_geometries"]
 
@@ -77,7 +78,7 @@ def _check_depth(data: bytes) -> None:
                 msg = f"collections are nested more than {_MAX_DEPTH} levels deep"
                 raise CorruptPayloadError(msg)
     except struct.error as error:
-        msg = f"the WKB of a geometry ends too early: {error}"
+        msg = f"the WKB of a geometry ends too early: {described(error)}"
         raise CorruptPayloadError(msg) from error
 
 
@@ -242,7 +243,7 @@ def _decode(node: Any, _version: int) -> Any:
             return _REBUILD[name]([data])[0]
         case [str(name), int(srid), list(parts)] if name in _COLLECT:
             return shapely.set_srid(_COLLECT[name](_objects([_decode(part, 1) for part in parts])), srid)
-    msg = f"{node!r:.80} is not a geometry"
+    msg = f"{quoted(node)} is not a geometry"
     raise CorruptPayloadError(msg)
 
 

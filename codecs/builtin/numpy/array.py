@@ -22,6 +22,7 @@ from airflow_xcom.codecs.builtin.numpy.elements import decode_elements, encode_e
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
+from airflow_xcom.codecs.quoting import quoted
 
 __all__ = ["CODECS"]
 
@@ -53,10 +54,10 @@ def _decode_array(node: Any, _version: int) -> _Array:
     spec, shape, elements, order = node if len(as_list(node)) == 4 else (*node, "C")  # noqa: PLR2004
     for length in as_list(shape):
         if type(length) is not int or length < 0:
-            raise CorruptPayloadError(f"an array has a dimension of {length!r:.80}")
+            raise CorruptPayloadError(f"an array has a dimension of {quoted(length)}")
     flat = decode_elements(decode_dtype(spec), prod(shape), elements)
     if as_text(order) not in ("C", "F"):
-        raise CorruptPayloadError(f"an array has the order {order!r:.80}")
+        raise CorruptPayloadError(f"an array has the order {quoted(order)}")
     return flat if len(shape) == 1 else flat.reshape(shape, order=order)
 
 
@@ -89,13 +90,13 @@ def _decode_scalar(node: Any, _version: int) -> Any:
         return _exact(np.int64, item).view(dtype.newbyteorder("="))
     if type(item) in _NUMBERS and dtype.kind in "biuf":
         return _exact(dtype.type, item)
-    raise CorruptPayloadError(f"{item!r:.80} for a scalar of {dtype!r:.80}")
+    raise CorruptPayloadError(f"{quoted(item)} for a scalar of {dtype!r:.80}")
 
 
 def _exact(scalar_type: Any, item: Any) -> Any:
     scalar = scalar_type(item)
     if type(scalar.item()) is not type(item) or scalar.item() != item:
-        raise CorruptPayloadError(f"{item!r:.80} is no {scalar_type.__name__}")
+        raise CorruptPayloadError(f"{quoted(item)} is no {scalar_type.__name__}")
     return scalar
 
 
@@ -127,11 +128,11 @@ def _decode_masked(node: Any, _version: int) -> Any:
         return np.ma.masked
     data, mask, fill_value, hard_mask = node
     if type(data) not in _MASKED_DATA or type(hard_mask) is not bool:
-        raise CorruptPayloadError(f"a masked array of {type(data).__name__}, hard_mask={hard_mask!r:.80}")
+        raise CorruptPayloadError(f"a masked array of {type(data).__name__}, hard_mask={quoted(hard_mask)}")
     if mask is not None and (mask.shape, mask.dtype) != (data.shape, np.ma.make_mask_descr(data.dtype)):
         raise CorruptPayloadError(f"a mask {mask.shape} of {mask.dtype} for data {data.shape} of {data.dtype}")
     if fill_value is not None and (type(fill_value) is not np.ndarray or fill_value.shape != ()):
-        raise CorruptPayloadError(f"{fill_value!r:.80} is no fill value")
+        raise CorruptPayloadError(f"{quoted(fill_value)} is no fill value")
     array = np.ma.MaskedArray(data, np.ma.nomask if mask is None else mask, hard_mask=hard_mask)
     array._fill_value = fill_value  # type: ignore[attr-defined]  # noqa: SLF001
     return array

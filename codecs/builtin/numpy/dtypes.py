@@ -20,6 +20,7 @@ import numpy as np
 
 from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
+from airflow_xcom.codecs.quoting import quoted
 
 __all__ = ["SCALAR_TYPES", "decode_dtype", "dtype_to_text", "encode_dtype", "mantissa_bits", "text_to_dtype"]
 
@@ -130,7 +131,7 @@ def decode_dtype(node: Any) -> np.dtype[Any]:
     if form in {"struct", "record"}:
         dtype = _decode_struct(*rest)
         return np.dtype((np.record, dtype)) if form == "record" else dtype
-    raise CorruptPayloadError(f"{form!r} is not a form of dtype")
+    raise CorruptPayloadError(f"{quoted(form)} is not a form of dtype")
 
 
 @lru_cache(maxsize=256)
@@ -143,7 +144,7 @@ def text_to_dtype(text: str) -> np.dtype[Any]:
     """
     match = _TEXT.fullmatch(text)
     if match is None:
-        raise CorruptPayloadError(f"{text!r} is no dtype")
+        raise CorruptPayloadError(f"{quoted(text)} is no dtype")
     plain, code, mantissa = match.groups()
     if code is None:
         dtype: np.dtype[Any] = np.dtype(plain)
@@ -151,9 +152,11 @@ def text_to_dtype(text: str) -> np.dtype[Any]:
         dtype = np.dtype(code)
         dtype = dtype if dtype.str == plain else dtype.newbyteorder()
         if dtype.str != plain or int(mantissa or mantissa_bits()) != mantissa_bits():
-            raise DecodeError(f"the C type of the dtype {text!r} has another form on the platform where it is pulled")
+            raise DecodeError(
+                f"the C type of the dtype {quoted(text)} has another form on the platform where it is pulled"
+            )
     if dtype.str != plain:
-        raise CorruptPayloadError(f"{text!r} is not how NumPy writes the dtype {dtype.str!r}")
+        raise CorruptPayloadError(f"{quoted(text)} is not how NumPy writes the dtype {dtype.str!r}")
     return dtype
 
 
@@ -175,9 +178,11 @@ def _decode_part(node: Any) -> np.dtype[Any]:
 def _decode_struct(itemsize: int, aligned: bool, fields: list[Any]) -> np.dtype[Any]:  # noqa: FBT001 - the node's order
     formats = [_decode_part(field[1]) for field in as_list(fields)]
     offsets = [field[2] for field in fields]
+    if type(aligned) is not bool:
+        raise CorruptPayloadError(f"a structured dtype that is aligned: {quoted(aligned)}")
     for part, offset in zip(formats, offsets, strict=True):  # NumPy adds them up in 32 bits
         if type(offset) is not int or not 0 <= offset <= itemsize - part.itemsize:
-            msg = f"a field of {part.itemsize} bytes at {offset!r:.80} in elements of {itemsize!r:.80}"
+            msg = f"a field of {part.itemsize} bytes at {quoted(offset)} in elements of {quoted(itemsize)}"
             raise CorruptPayloadError(msg)
     titles = [field[3] if len(field) > 3 else None for field in fields]  # noqa: PLR2004
     if not _equal_themselves(titles):

@@ -21,6 +21,7 @@ import numpy as np
 from airflow_xcom.codecs.builtin.numpy.dtypes import mantissa_bits
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import Buffer
+from airflow_xcom.codecs.quoting import cut
 
 __all__ = ["decode_elements", "encode_elements"]
 
@@ -104,11 +105,11 @@ def decode_elements(dtype: np.dtype[Any], count: int, elements: Any) -> _Array:
         CorruptPayloadError: ``elements`` are not ``count`` elements of ``dtype``.
     """
     if dtype.subdtype is not None:
-        raise CorruptPayloadError(f"elements of {dtype!r}, which only a field can have")
+        raise CorruptPayloadError(f"elements of {cut(repr(dtype))}, which only a field can have")
     if dtype.hasobject:
         return _decode_values(dtype, count, elements)
     if not dtype.itemsize and count > _MOST_EMPTY:
-        raise CorruptPayloadError(f"{count} elements of {dtype!r}, which take no bytes")
+        raise CorruptPayloadError(f"{count} elements of {cut(repr(dtype))}, which take no bytes")
     if len(elements) != count * dtype.itemsize:
         raise CorruptPayloadError(f"{len(elements)} bytes for {count} elements of {dtype.itemsize} bytes")
     if not len(elements):
@@ -121,10 +122,10 @@ def _decode_values(dtype: Any, count: int, elements: Any) -> _Array:
     if dtype.names is not None:
         return _decode_fields(dtype, count, elements)
     if type(elements) is not list or len(elements) != count:
-        raise CorruptPayloadError(f"{count} values of {dtype!r} are expected")
+        raise CorruptPayloadError(f"{count} values of {cut(repr(dtype))} are expected")
     if dtype.kind == "T":
         if not all(type(item) is str or (item is None and hasattr(dtype, "na_object")) for item in elements):
-            raise CorruptPayloadError(f"an array of {dtype!r} holds something else than strings")
+            raise CorruptPayloadError(f"an array of {cut(repr(dtype))} holds something else than strings")
         elements = [dtype.na_object if item is None else item for item in elements]
     return np.fromiter(elements, dtype, count)
 
@@ -133,7 +134,7 @@ def _decode_fields(dtype: Any, count: int, parts: Any) -> _Array:
     fields = {name: dtype.fields[name][0] for name in dtype.names}
     expected = [(np.ndarray, (count, *field.shape), field.base) for field in fields.values()]
     if [(type(part), part.shape, part.dtype) for part in parts] != expected or _is_sparse(dtype):
-        raise CorruptPayloadError(f"the fields do not fill {count} elements of {dtype!r:.200}")
+        raise CorruptPayloadError(f"the fields do not fill {count} elements of {cut(repr(dtype))}")
     flat = np.zeros(count, dtype)
     for name, part in zip(fields, parts, strict=True):
         flat[name] = part

@@ -14,6 +14,7 @@ from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
+from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,7 @@ def string_dtype(storage: str, na_value: Any) -> Any:
     except TypeError as error:  # before pandas 2.3
         if storage == "pyarrow":
             return make("pyarrow_numpy")
-        what = f"the dtype StringDtype({storage!r}, na_value=nan)"
+        what = f"the dtype StringDtype({quoted(storage)}, na_value=nan)"
         raise LibraryVersionError(what, "pandas", pd.__version__, "2.3 or newer") from error
 
 
@@ -88,7 +89,7 @@ _ANY_DTYPE = (np.dtype, pd.api.extensions.ExtensionDtype)
 def _checked(part: Any, *kinds: type) -> Any:
     """Return a part out of a payload, which must be None or of these kinds: pandas would take text too."""
     if part is not None and not isinstance(part, kinds):
-        raise TypeError(f"{part!r} is not a part of a dtype")
+        raise TypeError(f"{quoted(part)} is not a part of a dtype")
     return part
 
 

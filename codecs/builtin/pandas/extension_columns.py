@@ -22,6 +22,7 @@ from airflow_xcom.codecs.builtin.pandas.number_columns import (
 )
 from airflow_xcom.codecs.builtin.stdlib.times import checked_zone
 from airflow_xcom.codecs.errors import DecodeError, MissingLibraryError, UnsupportedValueError
+from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     from airflow_xcom.codecs.nodes import PackCells
@@ -126,7 +127,7 @@ def _has_nested_dictionary(kind: pa.DataType, *, within: bool = False) -> bool:
 
 def decode_arrow(column: Any, _memory: TableMemory, name: str | None = None) -> Any:
     if name not in (None, str(column.type)):
-        msg = f"the Arrow extension type {name} is not registered here, so that its column would become {column.type}"
+        msg = f"the Arrow extension type {quoted(name)} is not registered here; its column would become {column.type}"
         raise DecodeError(msg)
     return pd.arrays.ArrowExtensionArray(column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column]))
 

@@ -24,6 +24,7 @@ from airflow_xcom.codecs.error_location import short_repr
 from airflow_xcom.codecs.errors import EncodeError, LibraryVersionError
 from airflow_xcom.codecs.nodes import Table, with_cells
 from airflow_xcom.codecs.object_state import refuse_other_attributes
+from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     from airflow_xcom.codecs.nodes import PackCells
@@ -159,7 +160,7 @@ def decode_values(node: Table, _version: int) -> Any:
     if hasattr(values, "_freq"):
         values._freq = freq  # noqa: SLF001
     elif freq is not None:
-        what = f"an array with the freq {freq} that is not in an index (push pandas.Index(array), which keeps it)"
+        what = f"an array with the freq {quoted(freq)} outside of an index (push pandas.Index(array), which keeps it)"
         raise LibraryVersionError(what, "pandas", pd.__version__, "older than 3.1")
     return values
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.numpy.dtypes import dtype_to_text, text_to_dtype
 from airflow_xcom.codecs.errors import UnsupportedTypeError
+from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,7 +155,7 @@ def decode_with_dtype(column: Any, memory: TableMemory, text: str) -> np.ndarray
     """Return the array of the kind ``["numpy", text]``."""
     dtype = text_to_dtype(text)
     if dtype.kind not in _KINDS:
-        raise ValueError(f"{text!r} is not a dtype of numbers or times")
+        raise ValueError(f"{quoted(text)} is not a dtype of numbers or times")
     array = one_chunk(column)
     if pa.types.is_fixed_size_binary(array.type) and array.type.byte_width == dtype.itemsize:
         return memory.values(without_nulls(array), dtype)

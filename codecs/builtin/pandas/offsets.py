@@ -13,6 +13,7 @@ from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_list
+from airflow_xcom.codecs.quoting import quoted
 
 _OFFSETS: dict[str, Any] = {
     offset.__name__: offset
@@ -69,7 +70,7 @@ def _decode_offset(node: list[Any], _version: int) -> Any:
     try:
         return _OFFSETS[name](n, normalize, **arguments)
     except (KeyError, TypeError) as error:
-        what = f"the offset {name} with the arguments {sorted(arguments)}"
+        what = f"the offset {quoted(name)} with the arguments {quoted(list(arguments))}"
         needed = "3.0 or newer" if name in _SINCE_3 and pd.__version__ < "3" else f"newer than {pd.__version__}"
         raise LibraryVersionError(what, "pandas", pd.__version__, needed) from error
 
@@ -77,7 +78,7 @@ def _decode_offset(node: list[Any], _version: int) -> Any:
 def checked_offset(freq: Any) -> Any:
     """Return a freq from a payload, which must be an offset: pandas would take text too."""
     if type(freq) not in _OFFSETS.values():
-        raise TypeError(f"{freq!r} is not an offset")
+        raise TypeError(f"{quoted(freq)} is not an offset")
     return freq
 
 

@@ -21,6 +21,7 @@ from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
+from airflow_xcom.codecs.quoting import quoted
 
 _UNITS = frozenset({"s", "ms", "us", "ns"})
 _SURE_ZONES = (type(None), timezone, ZoneInfo)
@@ -70,7 +71,7 @@ def _timestamp(count: int, unit: str, zone: Any = None, fold: int = 0) -> Any:
 
 def _checked_unit(unit: str) -> Any:
     if as_text(unit) not in _UNITS:
-        raise ValueError(f"{unit!r} is not a unit of pandas")
+        raise ValueError(f"{quoted(unit)} is not a unit of pandas")
     return unit
 
 

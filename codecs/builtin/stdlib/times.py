@@ -20,6 +20,7 @@ from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import DecodeError, MissingLibraryError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import Tagged, as_list, as_text
+from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +77,7 @@ def _decode_moment(cls: type[Moment], node: Node) -> Moment:
     text, zone, fold = split_moment(node, _load_zone)
     value = cls.fromisoformat(text)
     if value.tzinfo is not None:
-        msg = f"{text!r} has an offset, but a zone is given too"
+        msg = f"{quoted(text)} has an offset, but a zone is given too"
         raise ValueError(msg)
     return value.replace(tzinfo=zone, fold=fold)
 
@@ -152,13 +153,13 @@ def _load_zone(key: str) -> ZoneInfo:
 def checked_zone(zone: Any) -> tzinfo:
     """Return the zone of a payload after a check of its type: pandas would also take text, even the path of a file."""
     if not isinstance(zone, tzinfo):
-        raise TypeError(f"{zone!r} is not a time zone")
+        raise TypeError(f"{quoted(zone)} is not a time zone")
     return zone
 
 
 def no_such_zone(name: object, remedy: str) -> DecodeError:
     """Return the error for a zone that this machine does not know."""
-    return DecodeError(f"there is no time zone {name!r} here; {remedy} where the value is pulled")
+    return DecodeError(f"there is no time zone {quoted(name)} here; {remedy} where the value is pulled")
 
 
 def _library(name: str, tag: str) -> Any:
@@ -330,7 +331,7 @@ def _encode_weekday(value: Any) -> list[int | None]:
 def _decode_weekday(node: list[int | None], _version: int) -> Any:
     day, n = node
     if type(day) is not int or not 0 <= day < 7 or type(n) not in (int, type(None)):  # noqa: PLR2004 - Monday is 0
-        msg = f"{node!r:.80} is not a weekday"
+        msg = f"{quoted(node)} is not a weekday"
         raise ValueError(msg)
     return _library("dateutil.relativedelta", "dateutil.weekday").weekday(day, n)
 

@@ -25,6 +25,7 @@ from airflow_xcom.codecs.formats.compressed_frames import (
 )
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.nodes import Table
+from airflow_xcom.codecs.quoting import described
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -241,4 +242,4 @@ def unreadable(what: str, error: Exception) -> DecodeError:
     """Return the error of this distribution for one that pyarrow raised on reading."""
     if _SMALL_DECIMALS in str(error):
         return LibraryVersionError("a decimal of 32 or 64 bits", "pyarrow", _pyarrow().__version__, "19 or newer")
-    return CorruptPayloadError(f"{what}: {type(error).__name__}: {error}")
+    return CorruptPayloadError(f"{what}: {described(error)}")

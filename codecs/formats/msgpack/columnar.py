@@ -12,6 +12,8 @@ from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from airflow_xcom.codecs.formats.sharing import TEXT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -19,9 +21,18 @@ if TYPE_CHECKING:
 
     EncodeAll = Callable[[type, list[Any]], tuple[Codec, list[Any]] | None]
 
-__all__ = ["SMALLEST_BATCH", "Records", "TaggedList", "records_from_columns", "replace_batches", "with_nulls"]
+__all__ = [
+    "SMALLEST_BATCH",
+    "Records",
+    "TaggedList",
+    "records_from_columns",
+    "repeated_nodes",
+    "replace_batches",
+    "with_nulls",
+]
 
 SMALLEST_BATCH = 32  # items
+_LONGEST_KEYS = 1024  # characters on average; longer ones would stand for more than a reader allows
 _CONTAINERS = frozenset({dict, list})
 _NATIVES = frozenset({dict, list, str, int, float, bool, bytes, type(None)})
 
@@ -119,6 +130,8 @@ def _records(source: Any, rows: list[dict[Any, Any]]) -> Records | None:
         return None
     if set(map(type, all_keys)) != {str}:  # another class may have an equal key
         return None
+    if sum(map(len, keys)) > _LONGEST_KEYS * len(keys):
+        return None
     return Records(source, keys, [list(map(itemgetter(key), rows)) for key in keys])
 
 
@@ -145,6 +158,11 @@ def records_from_columns(keys: Sequence[str], columns: Sequence[list[Any]]) -> l
         for row, item in zip(rows, column, strict=True):
             row[key] = item
     return rows
+
+
+def repeated_nodes(keys: Sequence[str], rows: int) -> int:
+    """Return the nodes of dicts that :class:`Records` does not write for each: the dicts and their keys."""
+    return rows * (1 + sum(1 + len(key) // TEXT for key in keys if type(key) is str))
 
 
 def with_nulls(objects: list[Any], nulls: Sequence[int]) -> list[Any]:

@@ -14,6 +14,7 @@ import msgpack
 from airflow_xcom.codecs.errors import CorruptPayloadError, NewerFormatError
 from airflow_xcom.codecs.formats.compressed_frames import Frames, check_inflation, compress, compress_all, decompress
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
+from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -199,7 +200,7 @@ def _size_before(entry: Any) -> int:
 
 def _checked_size(size: Any, most: int) -> int:
     if type(size) is not int or not 0 <= size <= most:
-        msg = f"the size {size!r} in the header is not from 0 to {most}"
+        msg = f"the size {quoted(size)} in the header is not from 0 to {most}"
         raise CorruptPayloadError(msg)
     return size
 

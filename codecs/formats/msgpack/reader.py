@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 from contextlib import contextmanager
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from airflow_xcom.codecs.errors import CorruptPayloadError, any_error_as_corrupt
-from airflow_xcom.codecs.formats.msgpack.columnar import records_from_columns, with_nulls
+from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError, any_error_as_corrupt
+from airflow_xcom.codecs.formats.msgpack.columnar import records_from_columns, repeated_nodes, with_nulls
 from airflow_xcom.codecs.formats.msgpack.container import VERSION, read_blob
 from airflow_xcom.codecs.formats.msgpack.extension_types import (
     BUFFER,
@@ -24,7 +25,9 @@ from airflow_xcom.codecs.formats.msgpack.extension_types import (
     TABLE,
     TAGGED_LIST,
 )
-from airflow_xcom.codecs.nodes import Shared, Table, Tagged
+from airflow_xcom.codecs.formats.sharing import FACTOR, LEAST, TEXT, Budget, is_exceeded
+from airflow_xcom.codecs.nodes import Shared, Table, Tagged, as_text
+from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     Restorer = Callable[[str, int], Callable[[Any], Any]]
     ReadTable = Callable[[memoryview, Any], Any]
 
-__all__ = ["Reader", "read", "read_cells", "read_nodes"]
+__all__ = ["Reader", "count_expanded", "read", "read_cells", "read_nodes", "refuse_excess"]
 
 _GC_PAUSED_FROM = 1 << 20  # bytes of tree
 _FIXSTR, _FIXSTR_LONGEST, _STR8, _STR8_LONGEST = 0xA0, 31, 0xD9, 255  # heads of strings, and their most bytes
@@ -48,17 +51,32 @@ class Reader:
         buffers: the buffers of the blob, writable.
         restorer: ``restorer(tag, version)(node)`` returns the value of a tagged node.
         table: ``table(stream, meta)`` returns the Table of an Arrow IPC stream.
+        budget: of the whole payload.
+        count: returns the nodes that the further places of the whole tree stand for; without it, their bytes count.
     """
 
-    def __init__(
-        self, tags: Sequence[Sequence[Any]], buffers: Sequence[memoryview], restorer: Restorer, table: ReadTable
+    _restores = True  # values, and not something in their places
+
+    def __init__(  # noqa: PLR0913 - all that a payload is read with
+        self,
+        tags: Sequence[Sequence[Any]],
+        buffers: Sequence[memoryview],
+        restorer: Restorer,
+        table: ReadTable,
+        *,
+        budget: Budget,
+        count: Callable[[], int] | None = None,
     ) -> None:
         self._tags = [_checked_tag(entry) for entry in tags]
         self._restorers: list[Callable[[Any], Any] | None] = [None] * len(self._tags)
         self._buffers = buffers
         self._restorer = restorer
         self._table = table
-        self._shared: dict[int, Any] = {}
+        self._budget = budget
+        self._count = count
+        self._spent: int | None = 0  # None once the nodes of the whole tree are counted
+        self._in_place = 0  # bytes of buffers in the tree
+        self._shared: dict[int, tuple[Any, int]] = {}  # number -> value, and the bytes that its node stands for
         self._used_buffers: set[int] = set()
         self._depth = 0
 
@@ -68,6 +86,7 @@ class Reader:
 
     def _extension(self, code: int, data: bytes) -> Any:
         if code == INLINE_BUFFER:
+            self._in_place += len(data)
             return memoryview(bytearray(data))
         if code == BUFFER:
             return self._buffer(_checked_index(msgpack.unpackb(data), len(self._buffers)))
@@ -75,10 +94,14 @@ class Reader:
             msg = f"the payload is nested deeper than {DEEPEST} levels of tagged values"
             raise CorruptPayloadError(msg)
         self._depth += 1
+        before = self._budget.spent - self._in_place
         try:
             node: Any = _short_text(data) or self.unpack(data)
             if code >= FIRST_TAG:
                 return self._restore(code - FIRST_TAG, node)
+            if code == SHARED:
+                number, index, node = node
+                return self._keep(number, index, node, len(data) + self._budget.spent - self._in_place - before)
             return self._form(code, node)
         finally:
             self._depth -= 1
@@ -92,18 +115,22 @@ class Reader:
         return self._buffers[index]
 
     def _form(self, code: int, node: Any) -> Any:
-        if code == SHARED:
-            number, index, node = node
-            return self._keep(number, self._restore(_checked_index(index, len(self._tags)), node))
         if code == SAME:
             return self._kept(node)
         if code == TABLE:
             meta, stream = node
             return self._table(stream, meta)
         if code == RECORDS:
-            return _records(*node)
+            names, keys, columns = node
+            if self._restores:
+                for key in keys:  # each is hashed for every row
+                    as_text(key)
+            rows = records_from_columns(keys, columns)
+            self._spend(repeated_nodes(keys, len(rows)))
+            return rows if names is None else _named(names, rows)
         if code == TAGGED_LIST:
             index, nodes, nulls = node
+            self._spend(len(nodes))
             restore = self._restorer_of(_checked_index(index, len(self._tags)))
             return with_nulls([restore(node) for node in nodes], nulls)
         if code == FAR_TAG:
@@ -121,15 +148,30 @@ class Reader:
             restore = self._restorers[index] = self._restorer(*self._tags[index])
         return restore
 
-    def _keep(self, number: Any, value: Any) -> Any:
+    def _keep(self, number: Any, index: Any, node: Any, size: int) -> Any:
         if type(number) is not int or number in self._shared:
-            msg = f"two objects of the payload have the number {number!r}"
+            msg = f"two objects of the payload have the number {quoted(number)}"
             raise CorruptPayloadError(msg)
-        self._shared[number] = value
+        value = self._restore(_checked_index(index, len(self._tags)), node)
+        self._shared[number] = value, size
         return value
 
     def _kept(self, number: Any) -> Any:
-        return self._shared[number]
+        value, size = self._shared[number]
+        self._spend(size)
+        return value
+
+    def _spend(self, size: int) -> None:
+        """Count what stands for more than is written: bytes at first, which are more than the nodes."""
+        if self._spent is None:
+            return
+        self._spent += size
+        self._budget.spent += size
+        if self._budget.is_exceeded:
+            if self._count is not None:
+                self._budget.spent += self._count() - self._spent
+                self._spent = None
+            self._budget.check()
 
 
 class _NodeReader(Reader):
@@ -138,22 +180,70 @@ class _NodeReader(Reader):
     Only what ``writer`` met more than once is Shared, under numbers without gaps.
     """
 
+    _restores = False
+
     def __init__(self, writer: Writer) -> None:
         buffers = [memoryview(b"".join(chunks)) for chunks in writer.buffers]
-        super().__init__(writer.tags, buffers, lambda tag, version: partial(Tagged, tag, version), Table)
+        super().__init__(writer.tags, buffers, partial(partial, Tagged), Table, budget=Budget(inf))
         self._numbers = {number: new for new, number in enumerate(sorted(writer.repeated))}
 
-    def _keep(self, number: Any, value: Any) -> Any:
+    def _keep(self, number: Any, index: Any, node: Any, _size: int) -> Any:
+        value = self._restore(index, node)
         return Shared(self._numbers[number], value) if number in self._numbers else value
 
     def _kept(self, number: Any) -> Any:
         return Shared(self._numbers[number], None)
 
 
-def _records(names: list[Any] | None, keys: list[str], columns: list[list[Any]]) -> Any:
-    rows = records_from_columns(keys, columns)
-    if names is None:
-        return rows
+class _Nodes:
+    """A value in whose place its nodes are counted."""
+
+    __slots__ = ("count",)
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+
+class _NodeCounter(Reader):
+    """Counts the nodes that further places stand for; restores nothing."""
+
+    _restores = False
+
+    def __init__(self, tags: Sequence[Sequence[Any]], buffers: Sequence[Any]) -> None:
+        super().__init__(tags, buffers, lambda *_: _counted, lambda _, meta: _counted(meta), budget=Budget(inf))
+
+    def _kept(self, number: Any) -> Any:
+        value, _ = self._shared[number]
+        self._budget.spent += value.count
+        return value
+
+
+def _counted(node: Any) -> _Nodes:
+    return _Nodes(1 + _count(node))
+
+
+def _count(node: Any) -> int:
+    cls = type(node)
+    if cls is _Nodes:
+        count: int = node.count
+        return count
+    if cls in (str, bytes):
+        return 1 + len(node) // TEXT
+    if cls is list:
+        return 1 + sum(map(_count, node))
+    if cls is dict:
+        return 1 + sum(map(_count, node)) + sum(map(_count, node.values()))
+    return 1
+
+
+def count_expanded(tags: Sequence[Sequence[Any]], buffers: Sequence[Any], tree: bytes | memoryview) -> int:
+    """Return the nodes for which the further places of a packed tree stand; see docs/FORMAT.md, section 8."""
+    counter = _NodeCounter(tags, buffers)
+    counter.unpack(tree)
+    return counter._budget.spent  # noqa: SLF001 - of the same module
+
+
+def _named(names: list[Any], rows: list[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
     named = dict(zip(names, rows, strict=True))
     if len(named) != len(rows):
         msg = "a name of a record comes twice"
@@ -174,14 +264,14 @@ def _short_text(data: bytes) -> str | None:
 def _checked_tag(entry: Any) -> tuple[str, int]:
     tag, version = entry
     if type(tag) is not str or type(version) is not int:
-        msg = f"the table of tags holds {entry!r}"
+        msg = f"the table of tags holds {quoted(entry)}"
         raise CorruptPayloadError(msg)
     return tag, version
 
 
 def _checked_index(value: Any, size: int) -> int:
     if type(value) is not int or not 0 <= value < size:
-        msg = f"the index {value!r} is not below {size}"
+        msg = f"the index {quoted(value)} is not below {size}"
         raise CorruptPayloadError(msg)
     return value
 
@@ -199,7 +289,7 @@ def _gc_paused(size: int) -> Iterator[None]:
         gc.enable()
 
 
-def read(memory: memoryview, restorer: Restorer, table: ReadTable, *, newest: int = VERSION) -> Any:
+def read(memory: memoryview, restorer: Restorer, table: ReadTable, budget: Budget, *, newest: int = VERSION) -> Any:
     """Return the value of a blob that lies in writable memory, and whose version is at most ``newest``.
 
     Raises:
@@ -208,7 +298,9 @@ def read(memory: memoryview, restorer: Restorer, table: ReadTable, *, newest: in
     with any_error_as_corrupt():
         tags, tree, buffers = read_blob(memory, newest)
         with _gc_paused(len(tree)):
-            return Reader(tags, buffers, restorer, table).unpack(tree)
+            budget.grant(len(tree))
+            count = partial(count_expanded, tags, buffers, tree)
+            return Reader(tags, buffers, restorer, table, budget=budget, count=count).unpack(tree)
 
 
 def read_nodes(packed: bytes, writer: Writer) -> Any:
@@ -216,8 +308,24 @@ def read_nodes(packed: bytes, writer: Writer) -> Any:
     return _NodeReader(writer).unpack(packed)
 
 
+def refuse_excess(packed: bytes, writer: Writer) -> None:
+    """Check that readers take what ``writer`` packed.
+
+    Raises:
+        UnsupportedValueError: The objects that stand in several places stand for too much.
+    """
+    size = len(packed)
+    if is_exceeded(writer.expanded, size) and is_exceeded(count_expanded(writer.tags, writer.buffers, packed), size):
+        msg = (
+            "the objects that stand in several places of it would make a reader go through too much, "
+            f"as they stand for more than {LEAST:,} nodes and for more than {FACTOR} for each byte; return each of "
+            "them once, beside keys or positions that refer to it"
+        )
+        raise UnsupportedValueError(msg)
+
+
 def read_cells(
-    tags: Sequence[Sequence[Any]], cells: Iterable[memoryview], restorer: Restorer, table: ReadTable
+    tags: Sequence[Sequence[Any]], cells: Iterable[memoryview], restorer: Restorer, table: ReadTable, budget: Budget
 ) -> list[Any]:
     """Return the values that :meth:`.writer.Writer.pack_cells` packed.
 
@@ -225,5 +333,5 @@ def read_cells(
         DecodeError: see :func:`read`.
     """
     with any_error_as_corrupt():
-        unpack = Reader(tags, (), restorer, table).unpack
+        unpack = Reader(tags, (), restorer, table, budget=budget).unpack
         return [unpack(cell) for cell in cells]

@@ -20,7 +20,7 @@ from airflow_xcom.codecs.errors import (
     NestingError,
     UnsupportedTypeError,
 )
-from airflow_xcom.codecs.formats.msgpack.columnar import Records, TaggedList, replace_batches
+from airflow_xcom.codecs.formats.msgpack.columnar import Records, TaggedList, repeated_nodes, replace_batches
 from airflow_xcom.codecs.formats.msgpack.extension_types import (
     BUFFER,
     DEEPEST,
@@ -89,6 +89,7 @@ class Writer:
     Attributes:
         buffers: the large buffers, each in one or more chunks.
         repeated: the numbers of the objects that were met more than once.
+        expanded: the bytes, at least, that stand in the tree once and count for each place; see :mod:`..sharing`.
     """
 
     def __init__(
@@ -107,8 +108,11 @@ class Writer:
         self._pack_scalar = self._packer.pack
         self._indices: dict[tuple[str, int], int] = {}  # in the table of tags
         self._tags_in_cells: set[str] = set()
-        self._numbered: dict[int, tuple[int, Any]] = {}  # id -> number, and the object, so that no other gets its id
+        # id -> number, the object, so that no other gets its id, and the bytes that it stands for
+        self._numbered: dict[int, tuple[int, Any, int]] = {}
         self._references = 0  # to numbered objects
+        self._in_place = 0  # bytes of buffers in the tree, which count for nothing
+        self.expanded = 0
         self.repeated: set[int] = set()
         self.buffers: list[list[memoryview]] = []
 
@@ -139,7 +143,7 @@ class Writer:
         if self._depth == len(self._packers):
             self._packers.append(msgpack.Packer(strict_types=True, default=self._extension, buf_size=4096))
         packer = self._packers[self._depth]
-        before = len(self.buffers), len(self._numbered)
+        before = len(self.buffers), len(self._numbered), self.expanded, self._in_place
         try:
             packed: bytes = packer.pack(value)
         except UnicodeEncodeError:
@@ -151,11 +155,12 @@ class Writer:
             raise _too_deep(value) from error
         return packed
 
-    def _forget(self, buffers: int, numbered: int) -> None:
+    def _forget(self, buffers: int, numbered: int, expanded: int, in_place: int) -> None:
         """Go back to the state before an attempt to pack that failed."""
+        self.expanded, self._in_place = expanded, in_place
         del self.buffers[buffers:]
         while len(self._numbered) > numbered:
-            _, (number, _) = self._numbered.popitem()
+            _, (number, *_) = self._numbered.popitem()
             self.repeated.discard(number)
 
     def pack_cells(self, values: Sequence[Any]) -> tuple[list[list[str | int]], bytes, list[int]]:
@@ -234,7 +239,8 @@ class Writer:
             self._depth -= 1
 
     def _buffer(self, chunks: list[memoryview]) -> msgpack.ExtType:
-        if self._inline or sum(map(len, chunks)) < _LARGE:
+        if self._inline or (size := sum(map(len, chunks))) < _LARGE:
+            self._in_place += 0 if self._inline else size
             return msgpack.ExtType(INLINE_BUFFER, b"".join(chunks))
         self.buffers.append(chunks)
         return msgpack.ExtType(BUFFER, self._pack_scalar(len(self.buffers) - 1))
@@ -243,9 +249,11 @@ class Writer:
         """Return the tagged node of ``value``, or the number under which it was packed before."""
         key = id(value)
         if key in self._numbered:
-            return self._reference(self._numbered[key][0])
+            number, _, size = self._numbered[key]
+            return self._reference(number, size)
         codec = self._codec(value)
         before = len(self.buffers), self._references
+        beside = self.expanded - self._in_place
         node = self._encode(codec, value)
         # Most tagged values are short text (times, decimals, identifiers), which needs none of pack()'s care.
         if type(node) is str and node.isascii():
@@ -259,18 +267,19 @@ class Writer:
             raise
         holds_large = before != (len(self.buffers), self._references)
         if (len(packed) >= _LARGE or holds_large or type(node) is Table) and not self._inline:
-            return self._number(value, codec, packed)
+            return self._number(value, codec, packed, self.expanded - self._in_place - beside)
         return self._tag(codec.tag, codec.version, packed)
 
-    def _reference(self, number: int) -> msgpack.ExtType:
+    def _reference(self, number: int, size: int) -> msgpack.ExtType:
         self._references += 1
+        self.expanded += size
         self.repeated.add(number)
         return _extension_type((SAME, self._pack_scalar(number)))
 
-    def _number(self, value: Any, codec: Codec, packed: bytes) -> msgpack.ExtType:
+    def _number(self, value: Any, codec: Codec, packed: bytes, beside: int) -> msgpack.ExtType:
         number = len(self._numbered)
-        self._numbered[id(value)] = number, value
         head = b"\x93" + self._pack_scalar(number) + self._pack_scalar(self._index(codec.tag, codec.version))
+        self._numbered[id(value)] = number, value, len(head) + len(packed) + beside
         return _extension_type((SHARED, head + packed))
 
     def _index(self, tag: str, version: int) -> int:
@@ -290,6 +299,7 @@ class Writer:
 
     def _records(self, records: Records) -> msgpack.ExtType:
         names = list(records.source) if type(records.source) is dict else None
+        self.expanded += repeated_nodes(records.keys, len(records.source))
         try:
             columns = [self.pack(column) for column in records.columns]
             head = [b"\x93", self.pack(names), self.pack(records.keys), self._packer.pack_array_header(len(columns))]
@@ -300,6 +310,7 @@ class Writer:
 
     def _tagged_list(self, items: TaggedList) -> msgpack.ExtType:
         index = self._index(items.codec.tag, items.codec.version)
+        self.expanded += len(items.nodes)
         try:
             packed = b"\x93" + self._pack_scalar(index) + self.pack(items.nodes) + msgpack.packb(items.nulls)
         except EncodeError as error:

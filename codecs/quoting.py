@@ -1,0 +1,80 @@
+"""What a message quotes of a payload or of the error of another library: the beginning.
+
+A payload says what a value is.  It may be large, or stand for much more than its bytes, so that neither ``repr`` nor
+``str`` is a way to learn how it begins.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["cut", "described", "quoted"]
+
+_QUOTED, _DESCRIBED = 200, 500  # characters of a value, and of another library's message, in a message
+_DEEPEST, _WIDEST = 3, 5  # levels, and items of each, that are looked at
+_LONGEST_INT = 512  # bits
+_BRACKETS: dict[Any, tuple[str, str]] = {
+    list: ("[", "]"),
+    tuple: ("(", ")"),
+    set: ("{", "}"),
+    frozenset: ("{", "}"),
+    dict: ("{", "}"),
+}
+_SHORT = frozenset({type(None), bool, int, float, complex})
+
+
+def cut(text: str, most: int = _QUOTED) -> str:
+    """Return the beginning of a text."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def quoted(value: object) -> str:
+    """Return the beginning of a value as Python writes it, for a message.
+
+    A payload says what the value is: it may be large, or stand for much more than its bytes, so that ``repr`` is no way
+    to learn how it begins.
+    """
+    return cut(_quoted(value, _DEEPEST))
+
+
+def _quoted(value: Any, levels: int) -> str:
+    cls = type(value)
+    if cls in (str, bytes):
+        return repr(value[:_QUOTED]) + ("..." if len(value) > _QUOTED else "")
+    if cls is int and value.bit_length() > _LONGEST_INT:
+        return f"<int of {value.bit_length()} bits>"
+    if cls in _SHORT or _has_short_repr(cls):
+        return repr(value)
+    if cls not in _BRACKETS:
+        return f"<{cls.__module__}.{cls.__qualname__}>"
+    if not levels or not value:
+        return f"<{cls.__name__} of {len(value)}>" if value else repr(value)
+    items = value.items() if cls is dict else zip(value)
+    parts = [": ".join(_quoted(part, levels - 1) for part in item) for item in islice(items, _WIDEST)]
+    parts += ["..."] if len(value) > _WIDEST else []
+    begin, end = _BRACKETS[cls]
+    return begin + ", ".join(parts) + (",)" if cls is tuple and len(parts) == 1 else end)
+
+
+def _has_short_repr(cls: type) -> bool:
+    """Return whether objects of a class are scalars of a library, such as a table may have as labels."""
+    if cls.__module__ in {"datetime", "decimal", "uuid"} or cls.__module__.startswith("pandas._libs."):
+        return True
+    return cls.__module__ == "numpy" and not hasattr(cls, "__len__")
+
+
+def described(error: BaseException) -> str:
+    """Return the class and the message of an error, which may quote a payload, for a message."""
+    text = _TEXTS.get(type(error).__str__, str)(error)
+    return f"{type(error).__name__}: {cut(text, _DESCRIBED)}"
+
+
+# How an error without a text of its own becomes one; str() would quote all of each argument.
+_TEXTS: dict[Any, Callable[[BaseException], str]] = {
+    BaseException.__str__: lambda error: ", ".join(arg if type(arg) is str else quoted(arg) for arg in error.args),
+    KeyError.__str__: lambda error: ", ".join(map(quoted, error.args)),
+}
