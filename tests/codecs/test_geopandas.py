@@ -561,3 +561,10 @@ def test_polygons_with_one_srid_are_kept() -> None:
     polygon = shapely.set_srid(shapely.box(0, 0, 1, 1), 4326)
     back = decode_json(encode([polygon]).to_json())[0]
     assert (shapely.get_srid(back), shapely.get_srid(back.exterior)) == (4326, 0)
+
+
+def test_what_pandas_caches_in_a_dtype_is_no_attribute_of_the_users() -> None:
+    dtype = GeometryDtype()
+    assert dtype.index_class is pd.Index  # which pandas keeps in the dtype's `_cache`
+    assert "_cache" in vars(dtype)
+    assert_identical(dtype, decode(encode(dtype).to_bytes(), "msgpack"))

@@ -94,6 +94,6 @@ CODECS = (
         (GeometryDtype,),
         lambda _dtype: None,
         lambda _node, _version: GeometryDtype(),
-        attributes=(),
+        attributes=("_",),
     ),
 )
