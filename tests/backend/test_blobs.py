@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -52,6 +55,20 @@ def test_a_frame_alone_is_an_arrow_file(backend: Backend) -> None:
     assert read["distance"].to_list() == [1, None] * 2500
     assert str(read.schema["day"]).startswith("Datetime(time_unit='us', time_zone='America/New_York')")
     assert read.schema["distance"] == pl.Int32
+
+
+def test_a_blob_is_on_the_disk_before_it_has_its_name(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And its name before the push ends, so that no row refers to a blob that a crash of the host took."""
+    steps: list[str] = []
+
+    def told(name: str, step: Callable[..., Any]) -> None:
+        act = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *given, **more: (steps.append(step(*given)), act(*given, **more))[1])
+
+    told("fsync", lambda descriptor: f"flush {Path(f'/proc/self/fd/{descriptor}').readlink().suffix or 'folder'}")
+    told("rename", lambda _source, target, **_: f"name {Path(target).suffix}")
+    backend.push(flights())
+    assert steps[-3:] == ["flush .tmp", "name .arrow", "flush folder"]
 
 
 def test_duckdb_reads_the_arrow_file(backend: Backend) -> None:

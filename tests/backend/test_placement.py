@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pandas as pd
 import pytest
 from conftest import Backend
@@ -70,6 +71,14 @@ def test_text_beyond_the_limit_is_not_written_as_json(value: Any, monkeypatch: p
     assert plain_json.exact_json(value, limit=49_152, **options) is None
 
 
+def test_a_payload_of_as_many_bytes_as_the_threshold_is_in_the_row(backend: Backend) -> None:
+    value = tuple(range(500))
+    size = len(orjson.dumps(codecs.encode(value).to_json()))
+    for threshold, expected in (size, "data"), (size - 1, "ref"):
+        backend.options(threshold=threshold)
+        assert expected in backend.push(value)["airflow_xcom"]
+
+
 def test_a_part_of_a_table_in_a_row_is_taken_without_its_codec(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +95,13 @@ def test_a_part_of_a_table_in_a_row_is_taken_without_its_codec(
     table = pull_table(instance, as_="pyarrow", columns=["b"])
     assert table.to_pylist() == [{"b": "x"}, {"b": None}, {"b": "z"}]
     assert {type(each).__name__ for each in decoded} == {"Table"}, "no frame was made of all of it"
+
+
+def test_a_pull_of_parts_that_fails_changes_no_later_pull(backend: Backend) -> None:
+    row = backend.push(FRAME)
+    with pytest.raises(ZeroDivisionError):
+        pull_table(SimpleNamespace(xcom_pull=lambda *_, **__: 1 / 0))
+    assert difference(FRAME, backend.pull(row)) is None
 
 
 PATCHED = """

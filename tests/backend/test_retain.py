@@ -272,6 +272,13 @@ def test_numbers_of_runs_hold_across_pages(world: World, monkeypatch: pytest.Mon
     assert (done.runs, done.going, done.due, done.retired) == (9, 6, 18, 18)
 
 
+def test_runs_that_ended_at_the_same_moment_are_not_lost_between_pages(world: World) -> None:
+    for name in "abcde":
+        world.run(name, 30)
+    pages = Runs(world.engine).settled("flights", 2)
+    assert [[run.run_id for run in page] for page in pages] == [["e", "d"], ["c", "b"], ["a"]]
+
+
 @on_sqlite
 def test_by_state_of_the_run(world: World) -> None:
     world.backend.options(keep="7d", keep_failed="90d")

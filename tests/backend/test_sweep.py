@@ -277,6 +277,20 @@ def test_ages_are_by_the_clock_of_the_store(
     assert swept(metadata.rows, grace=3600).stores["default"].orphans.count == 0
 
 
+def test_a_blob_exactly_as_old_as_the_grace_period_goes(
+    backend: Backend, metadata: Metadata, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As all are that were written in the same second as the sweep began, where times are coarse."""
+    backend.options(threshold=0)
+    metadata.put(0, backend.push((0,)))
+    backend.push((1,))
+    for blob in backend.blobs():
+        os.utime(blob, (1e9, 1e9))
+    for clock, deleted in (1e9 + 99, 0), (1e9 + 100, 1):
+        monkeypatch.setattr(sweeping, "_clock", lambda _store, clock=clock: clock)
+        assert swept(metadata.rows, grace=100).stores["default"].deleted.count == deleted
+
+
 def test_a_push_whose_row_comes_during_the_sweep_keeps_its_value(backend: Backend, metadata: Metadata) -> None:
     """Even if a jump of the store's clock makes its payload look old."""
     backend.options(threshold=0)

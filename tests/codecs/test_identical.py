@@ -248,6 +248,11 @@ PLANTED: dict[str, tuple[Any, Any, str]] = {
         xr.DataArray([1], {"x": [1]}, "x").drop_indexes("x"),
         "value._coords['x']",
     ),
+    "variable that is a coordinate": (
+        xr.Dataset({"a": 1}),
+        xr.Dataset({"a": 1}).set_coords("a"),
+        "value._coord_names.__len__(): 0 != 1",
+    ),
     "SRID": (
         shapely.Point(1, 2),
         shapely.set_srid(shapely.Point(1, 2), 4326),
