@@ -274,4 +274,10 @@ PARTS |= {
     "xarray.DataTree": _data_tree,
     "shapely.Geometry": _geometry,
     "pyproj.CRS": lambda crs: [(".srs", crs.srs), (".to_json()", crs.to_json())],
+    **dict.fromkeys(
+        ("pydantic._BaseUrl", "pydantic._BaseMultiHostUrl", "pydantic_core.Url", "pydantic_core.MultiHostUrl"),
+        lambda url: [("", str(url))],
+    ),
+    "pydantic.NameEmail": attributes("name", "email"),
+    "pydantic_core.TzInfo": lambda zone: [(".utcoffset()", zone.utcoffset(None))],
 }

@@ -254,7 +254,7 @@ LOCATED = {
     ".keys()[<_NoRepr>]": {BAD: 1},
     "[<int>]": {10**5000: BAD, 1: object()},
     f'["{"x" * 56}...]': {"x" * 10**6: BAD},
-    ".loc[0, <int>]": pd.DataFrame({10**5000: pd.Series([BAD])}),
+    ".loc[0, <int>]": pd.DataFrame([[BAD]], columns=pd.Index([10**5000], dtype=object)),
 }
 
 
