@@ -32,6 +32,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pydantic
+import pydantic_core
 import pytz
 import scipy.sparse as sp
 import shapely
@@ -41,8 +42,10 @@ from hypothesis import assume, reject
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from pendulum.duration import AbsoluteDuration
+from pydantic import networks
 from pyproj import CRS
 
+from airflow_xcom.codecs.builtin.classes.generated import _rebuilt
 from airflow_xcom.codecs.testing import strategies as testing
 from airflow_xcom.codecs.testing.strategies import (
     ADDRESSES,
@@ -1037,11 +1040,22 @@ _HASHABLE: dict[str, Values] = {
     "shapely.geometry": GEOMETRIES,
     "pyproj.CRS": st.sampled_from(CRSS),
 }
+
+
 _UNHASHABLE: dict[str, Values] = {
     "bytearray": st.binary(max_size=5).map(bytearray),
     "slice": st.builds(slice, PLACES, PLACES, PLACES),
     "pytz.timezone": PYTZ,
     "dateutil.tz": DATEUTIL,
+    "dateutil.tzlocal": st.builds(dateutil.tz.tzlocal),
+    "pydantic.TzInfo": st.builds(pydantic_core.TzInfo, st.integers(-86_399, 86_399)),
+    "pydantic.url": st.builds(
+        lambda cls, path: cls(f"https://example.org/{path}"),
+        st.sampled_from([networks.AnyUrl, networks.HttpUrl, pydantic_core.Url]),
+        st.text("abc%/?=&#é", max_size=9),
+    ),
+    "pydantic.NameEmail": st.builds(networks.NameEmail, TEXT, st.just("a@example.org")),
+    "class.rebuilt": st.builds(_rebuilt("Row", ("number", "text")), st.integers(), TEXT),
     "dateutil.weekday": st.builds(
         dateutil.relativedelta.weekday, st.integers(0, 6), st.none() | st.integers(-3, 3).filter(bool)
     ),

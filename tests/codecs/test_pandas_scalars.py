@@ -531,5 +531,5 @@ def test_payloads_refused(tag, node):
 
 @pytest.mark.parametrize("node", [["Eternity", 1], ["Tick", 1], ["MonthEnd", 1, False, {"phase": "moon"}]])
 def test_an_offset_that_this_pandas_has_not(node):
-    with pytest.raises(LibraryVersionError, match=f"offset {node[0]} .*needs pandas newer than {pd.__version__}"):
+    with pytest.raises(LibraryVersionError, match=f"offset '{node[0]}' .*needs pandas newer than {pd.__version__}"):
         decode_json({"$": ["pandas.offsets", 1, node]})
