@@ -10,7 +10,9 @@ import dataclasses
 import enum
 from collections import namedtuple
 from functools import cache, lru_cache
-from inspect import getattr_static
+from inspect import Parameter, Signature, getattr_static
+from keyword import iskeyword
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.builtin.classes.names import by_name, is_found
@@ -21,6 +23,8 @@ from airflow_xcom.codecs.object_state import check_names, holds, refuse_other_at
 from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_xcom.codecs.builtin.classes.names import CheckClass
 
 _CACHED_HASH = "_attrs_cached_hash"  # of attrs' cache_hash=True; a hash of text is of no use to another process
@@ -126,8 +130,38 @@ def _restore_rebuilt(node: list[Any], _version: int) -> Any:
 
 @lru_cache(maxsize=256)
 def _rebuilt(name: str, fields: tuple[str, ...]) -> Any:
-    """Return a class like one that was made at run time; those of one name and the same fields are one class."""
-    return namedtuple(name, fields, rename=True)  # noqa: PYI024 - NamedTuple has no rename=
+    """Return a class like one that was made at run time; those of one name and the same fields are one class.
+
+    ``collections.namedtuple`` would compile the names, which are a payload's.
+    """
+    if not name.isidentifier() or iskeyword(name):
+        msg = f"{quoted(name)} is not a name of a class"
+        raise ValueError(msg)
+    names = tuple(_field_names(fields))
+    signature = Signature([Parameter(field, Parameter.POSITIONAL_OR_KEYWORD) for field in names])
+
+    def new(cls: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return tuple.__new__(cls, signature.bind(*args, **kwargs).arguments.values())
+
+    methods: dict[str, Any] = {
+        "__new__": new,
+        "__repr__": lambda self: f"{name}({', '.join(f'{field}={item!r}' for field, item in self._asdict().items())})",
+        "__getnewargs__": lambda self: tuple(self),  # noqa: PLW0108 - a class would not be bound
+        "_make": classmethod(lambda cls, items: cls(*items)),
+        "_asdict": lambda self: dict(zip(names, self, strict=True)),
+        "_replace": lambda self, /, **changes: type(self)(**{**self._asdict(), **changes}),
+    }
+    facts = {"__slots__": (), "__module__": __name__, "_fields": names, "_field_defaults": {}, "__match_args__": names}
+    return type(name, (tuple,), facts | methods | {field: property(itemgetter(at)) for at, field in enumerate(names)})
+
+
+def _field_names(fields: tuple[str, ...]) -> Iterator[str]:
+    """Yield each name, or ``_1`` and the like in place of one that a named tuple cannot have."""
+    seen: set[str] = set()
+    for at, field in enumerate(fields):
+        usable = field.isidentifier() and not iskeyword(field) and not field.startswith("_") and field not in seen
+        seen.add(field)
+        yield field if usable else f"_{at}"
 
 
 def _is_enum(cls: type) -> bool:
