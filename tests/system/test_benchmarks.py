@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import json
 import re
 import subprocess
@@ -249,12 +250,12 @@ def test_the_slope_of_time_over_size():
 
 
 def test_every_module_uses_public_names_only():
-    public = {"airflow_xcom.backend", "airflow_xcom.codecs"}
-    distances = "airflow_xcom.codecs.formats.compression"  # the backend says how far a store is, and so may these
-    for path in BENCHMARKS.glob("*.py"):
-        allowed = public | {distances} if path.name == "compression.py" else public
-        for module in re.findall(r"^\s*(?:from|import) (airflow_xcom[\w.]*)", path.read_text(), re.MULTILINE):
-            assert module in allowed, path
+    imports = re.compile(r"^\s*from (airflow_xcom[\w.]*) import (.+)$", re.MULTILINE)
+    found = [(path.name, *match) for path in BENCHMARKS.glob("*.py") for match in imports.findall(path.read_text())]
+    assert found
+    for path, module, names in found:
+        imported = {name.split(" as ")[0].strip() for name in names.split(",")}
+        assert imported <= set(importlib.import_module(module).__all__), (path, module)
 
 
 def test_settings_are_recommended_for_data_in_a_bucket(seaweedfs, tmp_path, monkeypatch):
