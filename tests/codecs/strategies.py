@@ -1089,6 +1089,12 @@ _UNHASHABLE: dict[str, Values] = {
 }
 LEAVES = NATIVES | _HASHABLE | _UNHASHABLE
 
+
+def _has_equality(value: Any) -> bool:
+    """Return whether ``==`` gives a truth value, as sets need of the fields of their members; pandas' NA does not."""
+    return value is not pd.NA
+
+
 # A container is a function of the strategies of the values and of the hashable values that it may hold.
 _FACTORIES = st.sampled_from([None, list, int, dict, set, str, Counter, deque])
 CONTAINERS: dict[str, Callable[[Values, Values], Values]] = {
@@ -1104,8 +1110,8 @@ CONTAINERS: dict[str, Callable[[Values, Values], Values]] = {
         defaultdict, _FACTORIES, st.dictionaries(keys, values, max_size=ROWS)
     ),
     "counter": lambda _values, keys: st.dictionaries(keys, INTEGERS, max_size=ROWS).map(Counter),
-    "class.dataclass": lambda values, keys: st.builds(Leg, values, values) | st.builds(Key, keys),
-    "class.attrs": lambda values, keys: st.builds(Plane, values, values) | st.builds(Seat, keys),
+    "class.dataclass": lambda values, keys: st.builds(Leg, values, values) | st.builds(Key, keys.filter(_has_equality)),
+    "class.attrs": lambda values, keys: st.builds(Plane, values, values) | st.builds(Seat, keys.filter(_has_equality)),
     "class.namedtuple": lambda values, _keys: st.builds(Point, values, values),
     "class.pydantic": lambda values, _keys: models(values),
     "numpy.ndarray": lambda values, _keys: arrays(values),
@@ -1124,8 +1130,8 @@ CONTAINERS: dict[str, Callable[[Values, Values], Values]] = {
 _HASHABLE_CONTAINERS: dict[str, Callable[[Values], Values]] = {
     "tuple": lambda keys: st.lists(keys, max_size=2).map(tuple),
     "frozenset": lambda keys: st.lists(keys, max_size=2).map(frozenset),
-    "class.dataclass": lambda keys: st.builds(Key, keys),
-    "class.attrs": lambda keys: st.builds(Seat, keys),
+    "class.dataclass": lambda keys: st.builds(Key, keys.filter(_has_equality)),
+    "class.attrs": lambda keys: st.builds(Seat, keys.filter(_has_equality)),
     "class.namedtuple": lambda keys: st.builds(Point, keys, keys),
 }
 ONCE = {"pyarrow.RecordBatchReader": READERS}  # at their end after one push, so they are not among all values
