@@ -158,16 +158,9 @@ def test_every_tag_has_a_strategy() -> None:
 
 
 @pytest.mark.slow
-@apart
 def test_values_are_nested_six_deep() -> None:
-    deepest = 0
-
-    @for_all(strategies.values(), examples=300, seed=0)
-    def _look(value: Any) -> None:
-        nonlocal deepest
-        deepest = max(deepest, _depth(value))
-
-    assert deepest >= strategies.DEPTH
+    nested = hypothesis.settings(max_examples=5000, phases=[hypothesis.Phase.generate], deadline=None)
+    hypothesis.find(strategies.values(), lambda value: _depth(value) >= strategies.DEPTH, settings=nested)
 
 
 def _depth(value: Any) -> int:
