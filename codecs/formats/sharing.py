@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from airflow_xcom.codecs.errors import CorruptPayloadError
 
-__all__ = ["TEXT", "Budget", "is_exceeded"]
+__all__ = ["FACTOR", "LEAST", "TEXT", "Budget", "is_exceeded"]
 
 LEAST = 4_000_000  # nodes
 FACTOR = 32  # nodes for each byte

@@ -48,6 +48,7 @@ _MORE: dict[str, Callable[[], Any]] = {
     "pydantic URLs": lambda: [test_pydantic_types.MADE[name]() for name in ("URL", "URL of several hosts")],
     "pydantic address": test_pydantic_types.MADE["address with a name"],
     "local time of a machine far away": _far_away,
+    "many integers": lambda: [set(range(-3000, 3000, 3)), frozenset(range(2**62, 2**62 + 1024))],
     "defaultdict": lambda: defaultdict(list, a=[1]),
     "arrow array": lambda: pa.array([[1, None], None, []]),
     "arrow batch": lambda: pa.record_batch({"a": [1, 2], "b": ["x", None]}),

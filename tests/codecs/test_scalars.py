@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
+from base64 import b64decode
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from decimal import Decimal
@@ -268,3 +269,32 @@ def test_the_path_leads_into_arrays_tables_and_odd_keys(path: str) -> None:
 def test_long_integers_are_kept_in_sets_and_keys() -> None:
     for value in ({10**5000, 1}, {10**5000, "a"}, {10**5000: {10**5000}}, {frozenset({10**5000, "a"})}):
         assert difference(value, decode_json(encode(value).to_json())) is None
+
+
+@pytest.mark.parametrize("cls", [set, frozenset])
+@pytest.mark.parametrize(
+    "items",
+    [
+        range(1023),
+        range(-1024, 1024),
+        [*range(2000), -(2**63), 2**63 - 1],
+        [*range(2000), 2**63],
+        [*range(2, 2000), True],
+        [*range(2000), 0.5],
+    ],
+    ids=["few", "consecutive", "of all 64 bits", "of more", "and a boolean", "and a float"],
+)
+def test_a_set_of_many_integers_comes_back(cls: Any, items: Any) -> None:
+    value, reverse = cls(items), cls(sorted(items, reverse=True))
+    payload = encode(value)
+    for back in (decode(payload.to_bytes(), payload.format), decode_json(payload.to_json())):
+        assert difference(value, back) is None
+        assert {type(item) for item in back} == {type(item) for item in items}
+    assert encode(reverse).to_bytes() == payload.to_bytes()
+
+
+def test_a_set_of_many_integers_is_one_ascending_buffer() -> None:
+    value = {7**number % (2**61 - 1) for number in range(5000)}
+    node = encode(value).to_json()["$"]
+    assert node[:2] == ["set", 2]
+    assert b64decode(node[2]["$"][1]) == np.array(sorted(value), "<i8").tobytes()

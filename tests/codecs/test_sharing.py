@@ -27,6 +27,7 @@ from airflow_xcom.codecs import (
     registry,
 )
 from airflow_xcom.codecs.formats import sharing
+from airflow_xcom.codecs.formats.msgpack import columnar
 from airflow_xcom.codecs.payload import decode_json
 from airflow_xcom.codecs.testing import difference
 
@@ -182,6 +183,46 @@ def test_objects_that_stand_for_too_much_are_refused_at_push() -> None:
         encode([item])
     with pytest.raises(UnsupportedValueError, match="4,000,000 nodes"):
         encode({"a": [(tuple(range(5000)),)] * 1_000})
+
+
+def _doubled(levels: int, wrap: Callable[[Any], Any]) -> list[Any]:
+    item: list[Any] = [1]
+    for _ in range(levels):
+        item = [item, wrap(item)]
+    return item
+
+
+@pytest.mark.parametrize("levels", [25, 40, 200])
+@pytest.mark.parametrize("wrap", [lambda item: item, lambda item: {"a": item}, lambda item: [{"a": item}] * 40])
+def test_lists_that_hold_each_other_twice_are_refused_before_they_are_written(
+    levels: int, wrap: Callable[[Any], Any]
+) -> None:
+    with pytest.raises(UnsupportedValueError, match="would be written 65,536 times each, and more; return each"):
+        encode({"v": _doubled(levels, wrap)})
+    with pytest.raises(UnsupportedValueError, match="would be written 65,536 times each"):
+        encode((_doubled(levels, wrap),))
+
+
+@WAYS
+def test_lists_and_dicts_in_few_places_are_written_in_each(through: Callable[[Any], Any]) -> None:
+    row: list[Any] = [0.5, {"a": 1}] * 30
+    for value in (_doubled(10, lambda item: item), [row] * 50, [row, (row, {"c": row})]):
+        back = through(value)
+        assert difference(value, back) is None
+        assert len({id(item) for item in back}) == len(value)
+
+
+def test_a_matrix_of_one_row_is_no_excess(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columnar, "LEAST", 1000)
+    value = [[0.0] * 300] * 300
+    assert _blob(value) == value
+
+
+def test_a_cycle_among_repeated_lists_is_still_called_so() -> None:
+    items: list[Any] = [[1]] * 3
+    items += [{"again": items}, items]
+    with pytest.raises(CircularReferenceError, match="contains itself"):
+        encode({"a": [items, items]})
 
 
 @WAYS

@@ -12,7 +12,8 @@ from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.codecs.formats.sharing import TEXT
+from airflow_xcom.codecs.errors import UnsupportedValueError
+from airflow_xcom.codecs.formats.sharing import LEAST, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ __all__ = [
 
 SMALLEST_BATCH = 32  # items
 _LONGEST_KEYS = 1024  # characters on average; longer ones would stand for more than a reader allows
+_MOST_PLACES = 1 << 16  # in which an item may stand on average, if they are many
 _CONTAINERS = frozenset({dict, list})
 _NATIVES = frozenset({dict, list, str, int, float, bool, bytes, type(None)})
 
@@ -82,11 +84,15 @@ def replace_batches(value: Any, encode_all: EncodeAll) -> tuple[Any, set[type], 
 
     Returns:
         The value, the classes of all objects outside of the batches, and the number of levels of lists and dicts.
+
+    Raises:
+        UnsupportedValueError: The lists and dicts hold each other so often that they cannot be written out.
     """
     classes = {type(value)}
     batches: dict[int, Records | TaggedList] = {}
     level = [value] if type(value) in _CONTAINERS else []
-    seen: set[int] = set()
+    seen: set[int] = {id(value)}
+    are_repeated = False
     depth = 0
     while level:
         depth += 1
@@ -100,10 +106,43 @@ def replace_batches(value: Any, encode_all: EncodeAll) -> tuple[Any, set[type], 
         classes |= below
         if not below & _CONTAINERS:
             break
-        containers = {id(child): child for child in children if type(child) in _CONTAINERS}
+        found = [child for child in children if type(child) in _CONTAINERS]
+        containers = dict(zip(map(id, found), found, strict=True))
+        are_repeated = are_repeated or len(containers) < len(found) or not seen.isdisjoint(containers)
         level = [child for key, child in containers.items() if key not in seen]
         seen.update(containers)
+    if are_repeated:
+        _refuse_excess(value)
     return (_replaced(value, batches) if batches else value), classes, depth
+
+
+def _refuse_excess(value: Any) -> None:
+    """Check that the lists and dicts that stand in several places can be written in each: two a level double."""
+    once, written = _count_items(value)
+    if written > max(LEAST, _MOST_PLACES * once):
+        msg = (
+            f"its lists and dicts hold each other so often that its {once:,} items would be written {_MOST_PLACES:,} "
+            "times each, and more; return each of them once, beside keys or positions that refer to it"
+        )
+        raise UnsupportedValueError(msg)
+
+
+def _count_items(value: Any) -> tuple[int, int]:
+    """Return the items of all lists and dicts in a value, each counted once, and in each place where it stands."""
+    once = 0
+    written: dict[int, int] = {}  # 0 for those that hold the one that is looked at
+    stack: list[tuple[Any, list[Any] | None]] = [(value, None)]
+    while stack:
+        item, below = stack.pop()
+        if below is not None:
+            written[id(item)] = len(item) + sum(written[id(child)] for child in below)
+        elif id(item) not in written:
+            once += len(item)
+            written[id(item)] = 0
+            below = [child for child in gc.get_referents(item) if type(child) in _CONTAINERS]
+            stack.append((item, below))
+            stack.extend((child, None) for child in below)
+    return once, written[id(value)]
 
 
 def _batch(source: list[Any] | dict[Any, Any], encode_all: EncodeAll) -> Records | TaggedList | None:
