@@ -26,6 +26,7 @@ __all__ = [
     "patch_lazy_sequences",
     "resolvable",
     "serde",
+    "stock_json",
     "stores_bytes",
     "write_row",
 ]
@@ -175,6 +176,15 @@ def serde() -> Any:
     except ImportError:
         from airflow.serialization import serde as module  # type: ignore[attr-defined,no-redef]
     return module
+
+
+def stock_json(value: Any) -> Any:
+    """Return the JSON value that Airflow's own backend makes of a value; raise anything where it refuses the value."""
+    if stores_bytes(base_xcom()):
+        from airflow.utils.json import XComEncoder
+
+        return json.loads(json.dumps(value, cls=XComEncoder))
+    return json.loads(json.dumps(serde().serialize(value)))
 
 
 def patch_lazy_sequences(get_item: Callable[[Any, Any, Any], Any], iterate: Callable[[Any, Any], Any]) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "ENVELOPE_VERSION",
     "Coordinate",
     "Envelope",
+    "Inexact",
     "Reference",
     "Retirement",
     "is_path_of",
@@ -150,6 +151,32 @@ class Retirement:
 
 
 @dataclass(frozen=True, slots=True)
+class Inexact:
+    """What of a value is stored as Airflow itself would, because it cannot come back exactly.
+
+    Attributes:
+        count: of such parts.
+        places: of the first of them, as Python would write them.
+    """
+
+    count: int
+    places: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the count and the places."""
+        return {"count": self.count, "places": list(self.places)}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Inexact:
+        """Return what :meth:`to_json` wrote; raise CorruptPayloadError for anything else."""
+        match value:
+            case {"count": int(count), "places": list(places), **others} if not others and _are_texts(places):
+                return cls(count, tuple(places))
+        msg = "the row says that its value is not exact, but not where"
+        raise CorruptPayloadError(msg)
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """A value that is not stored as itself, as the row holds it.
 
@@ -161,6 +188,7 @@ class Envelope:
         reference: where it is otherwise.
         retired: when and why it is neither any more.
         suppliers: for each tag in it that is not a built-in one, the distribution or the file that had its codec.
+        inexact: what of it does not come back as it was; None if all does.
     """
 
     tag: str
@@ -170,6 +198,7 @@ class Envelope:
     reference: Reference | None = None
     suppliers: dict[str, str] = field(default_factory=dict)
     retired: Retirement | None = None
+    inexact: Inexact | None = None
 
     def check_origin(self, asked: Coordinate) -> None:
         """Raise ForeignReferenceError unless the value and its blob were written for the XCom that is asked for."""
@@ -183,13 +212,15 @@ class Envelope:
         payload = {"data": self.data} if self.reference is None else {"ref": self.reference.to_json()}
         if self.retired is not None:
             payload = {"retired": asdict(self.retired)}
-        suppliers = {"from": self.suppliers} if self.suppliers else {}
+        optional = {"from": self.suppliers} if self.suppliers else {}
+        if self.inexact is not None:
+            optional["inexact"] = self.inexact.to_json()
         content = {
             "version": 1 if self.retired is None else 2,
             "tag": self.tag,
             "summary": self.summary,
             "of": self.coordinate.to_json(),
-            **suppliers,
+            **optional,
             **payload,
         }
         return {ENVELOPE_KEY: content}
@@ -208,16 +239,22 @@ class Envelope:
             case {"version": int(version)} if version > ENVELOPE_VERSION:
                 raise NewerFormatError("the envelope in the row", version, ENVELOPE_VERSION)
             case {"version": 1 | 2 as version, "tag": str(tag), "summary": dict(summary), "of": of, **payload}:
-                suppliers = payload.pop("from", {})
+                suppliers, inexact = payload.pop("from", {}), payload.pop("inexact", None)
+                mark = None if inexact is None else Inexact.from_json(inexact)
                 facts = tag, summary, Coordinate.from_json(of)
                 if isinstance(suppliers, dict) and payload.keys() == {"data"}:
-                    return cls(*facts, data=payload["data"], suppliers=suppliers)
+                    return cls(*facts, data=payload["data"], suppliers=suppliers, inexact=mark)
                 if isinstance(suppliers, dict) and payload.keys() == {"ref"}:
-                    return cls(*facts, reference=Reference.from_json(payload["ref"]), suppliers=suppliers)
+                    reference = Reference.from_json(payload["ref"])
+                    return cls(*facts, reference=reference, suppliers=suppliers, inexact=mark)
                 if version != 1 and payload.keys() == {"retired"}:
                     return cls(*facts, retired=Retirement.from_json(payload["retired"]))
         msg = f"the row has the key {ENVELOPE_KEY!r} and is not an envelope of this backend"
         raise CorruptPayloadError(msg)
+
+
+def _are_texts(parts: list[Any]) -> bool:
+    return all(type(part) is str for part in parts) and _are_short(parts)
 
 
 def _are_short(parts: Iterable[Any]) -> bool:

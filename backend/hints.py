@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from airflow_xcom.backend.errors import HintError
-from airflow_xcom.backend.settings import PREVIEWS
+from airflow_xcom.backend.settings import INEXACT, PREVIEWS
 from airflow_xcom.backend.stores import with_ttl
 from airflow_xcom.codecs.formats.compression import Compression
 from airflow_xcom.codecs.refusal_advice import advise
@@ -39,12 +39,15 @@ class Hint:
     ttl: int | None = None
     inline: bool | None = None
     preview: str | None = None
+    inexact: str | None = None
 
     def __post_init__(self) -> None:
         if self.compression is not None:
             _parsed(self.compression)
         if self.preview is not None and self.preview not in PREVIEWS:
             raise HintError("preview", self.preview, f"give {', '.join(PREVIEWS)}")
+        if self.inexact is not None and self.inexact not in INEXACT:
+            raise HintError("inexact", self.inexact, f"give {' or '.join(INEXACT)}")
         if self.ttl is not None and (type(self.ttl) is not int or self.ttl < 1):
             raise HintError("ttl", self.ttl, "give whole seconds, at least 1")
         if self.inline is True and (self.store, self.compression, self.ttl) != (None, None, None):
@@ -63,6 +66,8 @@ class Hint:
         """
         if self.preview is not None:
             settings = replace(settings, preview=self.preview)
+        if self.inexact is not None:
+            settings = replace(settings, inexact=self.inexact)
         if self.inline is True:
             return replace(settings, threshold=_INLINE)
         if self.compression is not None:
@@ -140,6 +145,7 @@ def stored(  # noqa: PLR0913 - each is a hint
     ttl: int | None = None,
     inline: bool | None = None,
     preview: str | None = None,
+    inexact: str | None = None,
 ) -> T:
     """Return a value for a task to return or push, with a hint how to store it.
 
@@ -154,6 +160,7 @@ def stored(  # noqa: PLR0913 - each is a hint
         ttl: seconds that the store keeps the value; only Redis and Valkey let values expire.
         inline: True keeps the value in the metadata database, False in a store, whatever its size.
         preview: ``"rows"``, ``"columns"`` or ``"none"``: what Airflow's pages show of it.
+        inexact: ``"as_airflow"`` stores what cannot come back exactly as Airflow itself would; ``"refuse"`` refuses it.
 
     Returns:
         A wrapper that Airflow and type checkers take for the value.
@@ -165,8 +172,8 @@ def stored(  # noqa: PLR0913 - each is a hint
     if value is None:
         return value  # Airflow pushes nothing for it
     if type(value) is Stored:
-        raise HintError("value", value, "it has a hint already; give both in one call")
-    return cast("T", Stored(value, Hint(store, compression, ttl, inline, preview)))
+        raise HintError("value", type(cast("Stored", value).value), "it has a hint already; give both in one call")
+    return cast("T", Stored(value, Hint(store, compression, ttl, inline, preview, inexact)))
 
 
 def unwrapped(value: Any, coordinate: Coordinate) -> tuple[Any, Hint]:

@@ -12,6 +12,7 @@ from airflow_xcom.codecs.plain_json import exact_json
 
 if TYPE_CHECKING:
     from airflow_xcom.backend.settings import Settings
+    from airflow_xcom.codecs.formats.msgpack.substitution import Substitutions
     from airflow_xcom.codecs.payload import Payload
 
 __all__ = ["Placement", "decide", "summarize"]
@@ -44,13 +45,16 @@ class Placement:
     size: int = 0
 
 
-def decide(value: Any, options: Settings, *, offload: bool = False) -> Placement | None:
+def decide(
+    value: Any, options: Settings, *, offload: bool = False, substitutions: Substitutions | None = None
+) -> Placement | None:
     """Decide where a value goes, and encode it unless the row holds it as itself: then return None.
 
     Args:
         value: what a task returned, without a hint.
         options: those of this value.
         offload: put it into a blob, whatever it is.
+        substitutions: see :func:`airflow_xcom.codecs.encode`.
 
     Raises:
         EncodeError: The value cannot be stored exactly.
@@ -63,7 +67,8 @@ def decide(value: Any, options: Settings, *, offload: bool = False) -> Placement
 
     prepare()
     limit = options.threshold
-    payload = encode(value, stream=limit != _NO_LIMIT, compression=options.compression_for(options.name))
+    compression = options.compression_for(options.name)
+    payload = encode(value, stream=limit != _NO_LIMIT, compression=compression, substitutions=substitutions)
     if limit == _NO_LIMIT or (not payload.is_stream and payload.raw_size <= limit):
         data = payload.to_json()
         size = len(orjson.dumps(data))

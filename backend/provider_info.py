@@ -60,6 +60,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": "",
         "example": "none",
     },
+    "inexact": {
+        "description": "What becomes of a value that cannot come back exactly: ``refuse`` fails the task, and "
+        "``as_airflow`` stores the part that is not exact as Airflow itself would, says so in the task's log, and "
+        "marks the value for ``airflow-xcom list --inexact``. What Airflow itself refuses is refused in any case.\n",
+        "type": "string",
+        "default": "refuse",
+        "example": "as_airflow",
+    },
     "modules": {
         "description": "Modules, separated by commas, that are imported before the first value is pushed or pulled "
         "because they register codecs.\n",

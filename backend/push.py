@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.envelope import Coordinate, Envelope
 from airflow_xcom.backend.hints import Stored, unwrapped
+from airflow_xcom.backend.inexact import decide_inexactly
 from airflow_xcom.backend.placement import Placement, decide, summarize
 from airflow_xcom.backend.settings import settings
-from airflow_xcom.codecs import CodecError
+from airflow_xcom.codecs import CodecError, EncodeError
 
 if TYPE_CHECKING:
+    from airflow_xcom.backend.envelope import Inexact
     from airflow_xcom.backend.settings import Settings
 
 __all__ = ["push"]
@@ -39,10 +41,14 @@ def push(value: Any, *coordinate: Any) -> Any:
             value, hint = unwrapped(value, Coordinate(*coordinate))
             options, offload = hint.applied(options), hint.offloads
         began = time.perf_counter()
-        placement = decide(value, options, offload=offload)
+        inexact = None
+        try:
+            placement = decide(value, options, offload=offload)
+        except EncodeError as error:
+            placement, inexact = decide_inexactly(value, Coordinate(*coordinate), options, error, offload=offload)
         if placement is None:
             return value
-        envelope, size = _enclose(value, placement, Coordinate(*coordinate), options)
+        envelope, size = _enclose(value, placement, Coordinate(*coordinate), options, inexact)
     except CodecError as error:
         error.context = str(Coordinate(*coordinate))
         raise
@@ -52,15 +58,20 @@ def push(value: Any, *coordinate: Any) -> Any:
     return envelope.to_json()
 
 
-def _enclose(value: Any, placement: Placement, at: Coordinate, options: Settings) -> tuple[Envelope, int]:
+def _enclose(
+    value: Any, placement: Placement, at: Coordinate, options: Settings, inexact: Inexact | None
+) -> tuple[Envelope, int]:
     """Return the envelope of a value, its blob written if it has one, and the bytes that the payload takes."""
     payload = placement.payload
     if placement.in_row:
         summary = summarize(value, payload, payload.raw_size, options.preview or "rows")
-        return Envelope(payload.tag, summary, at, data=placement.data, suppliers=payload.suppliers), placement.size
+        suppliers = payload.suppliers
+        envelope = Envelope(payload.tag, summary, at, data=placement.data, suppliers=suppliers, inexact=inexact)
+        return envelope, placement.size
     from airflow_xcom.backend.blobs import write_blob
 
     reference = write_blob(payload, at, options)
     size = reference.size if payload.is_stream else payload.raw_size
     summary = summarize(value, payload, size, options.preview or "columns")
-    return Envelope(payload.tag, summary, at, reference=reference, suppliers=payload.suppliers), reference.size
+    envelope = Envelope(payload.tag, summary, at, reference=reference, suppliers=payload.suppliers, inexact=inexact)
+    return envelope, reference.size

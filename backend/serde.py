@@ -6,11 +6,11 @@ import dataclasses
 from typing import Any
 
 from airflow_xcom.backend.compat import serde
-from airflow_xcom.codecs import Codec, UnsupportedValueError, registry
+from airflow_xcom.codecs import Codec, DecodeError, UnsupportedValueError, registry
 
-__all__ = ["SERDE_CODEC"]
+__all__ = ["SERDE_CODEC", "SERDE_TAG"]
 
-_TAG = "airflow.serde"
+SERDE_TAG = "airflow.serde"
 
 
 def _matches(cls: type) -> bool:
@@ -24,7 +24,7 @@ def _matches(cls: type) -> bool:
         return True
     if hasattr(cls, "serialize") and hasattr(cls, "deserialize"):
         codecs = [registry.for_type(base) for base in cls.__mro__[1:-1]]
-        return all(codec is None or codec.tag == _TAG for codec in codecs)
+        return all(codec is None or codec.tag == SERDE_TAG for codec in codecs)
     has_fields = dataclasses.is_dataclass(cls) or hasattr(cls, "__attrs_attrs__")
     return has_fields and cls.__module__.partition(".")[0] == "airflow"
 
@@ -50,7 +50,10 @@ def _encode(value: Any) -> Any:
 
 
 def _decode(node: Any, _version: int) -> Any:
-    return serde().deserialize(node)
+    try:
+        return serde().deserialize(node)
+    except ImportError as error:
+        raise DecodeError(f"Airflow's serializer does not restore it: {error}") from error
 
 
-SERDE_CODEC = Codec(_TAG, (), _encode, _decode, matches=_matches)
+SERDE_CODEC = Codec(SERDE_TAG, (), _encode, _decode, matches=_matches)

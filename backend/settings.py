@@ -17,9 +17,11 @@ from airflow_xcom.codecs.formats.compression import Compression
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PREVIEWS", "Settings", "settings"]
+__all__ = ["AS_AIRFLOW", "INEXACT", "PREVIEWS", "Settings", "settings"]
 
 PREVIEWS = ("rows", "columns", "none")
+AS_AIRFLOW = "as_airflow"
+INEXACT = ("refuse", AS_AIRFLOW)
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Settings:
         threshold: bytes; see the option.
         compression: see the option.
         preview: one of :data:`PREVIEWS`, or empty; see the option.
+        inexact: one of :data:`INEXACT`; see the option.
         modules: names of modules to import.
         legacy_backend: the class of the former backend, or None.
         preserve_key_order: see the option.
@@ -51,6 +54,7 @@ class Settings:
     threshold: int = 49152
     compression: Compression = field(default_factory=Compression)
     preview: str = ""
+    inexact: str = "refuse"
     modules: tuple[str, ...] = ()
     legacy_backend: type[Any] | None = None
     preserve_key_order: bool = False
@@ -62,6 +66,8 @@ class Settings:
             raise SettingsError("threshold", self.threshold, "give a number of bytes, or -1 to offload nothing")
         if self.preview and self.preview not in PREVIEWS:
             raise SettingsError("preview", self.preview, f"give {', '.join(PREVIEWS)}, or nothing")
+        if self.inexact not in INEXACT:
+            raise SettingsError("inexact", self.inexact, f"give {' or '.join(INEXACT)}")
         if self.store_timeout < 1:
             raise SettingsError("store_timeout", self.store_timeout, "give a number of seconds, at least 1")
         for name, url in {**self.stores, self.name: self.path}.items():
@@ -89,6 +95,7 @@ class Settings:
             threshold=_number("threshold"),
             compression=_compression(_text("compression")),
             preview=_text("preview"),
+            inexact=_text("inexact"),
             modules=tuple(part.strip() for part in _text("modules").split(",") if part.strip()),
             legacy_backend=_legacy_backend(_text("legacy_backend")),
             preserve_key_order=_boolean("preserve_key_order"),

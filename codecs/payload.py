@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from airflow_xcom.codecs.codec import Codec
+    from airflow_xcom.codecs.formats.msgpack.substitution import Substitutions
     from airflow_xcom.codecs.registry import Registry
 
 __all__ = ["FORMATS", "Payload", "arrow_file", "decode", "decode_json", "decode_part", "encode"]
@@ -39,7 +40,7 @@ __all__ = ["FORMATS", "Payload", "arrow_file", "decode", "decode_json", "decode_
 ARROW, MSGPACK = "arrow", "msgpack"
 FORMATS = (ARROW, MSGPACK)
 
-_NATIVE_TAGS = {dict: "dict", list: "list", str: "str", bytes: "bytes", float: "float", int: "int", bool: "bool"}
+_NATIVE_TAGS = {cls: cls.__name__ for cls in (dict, list, str, bytes, float, int, bool, type(None), Tagged)}
 
 
 class _TableBody:
@@ -182,6 +183,7 @@ def encode(
     stream: bool = False,
     compression: Compression | str = NO_COMPRESSION,
     registry: Registry = registry,
+    substitutions: Substitutions | None = None,
 ) -> Payload:
     """Encode a value.
 
@@ -190,6 +192,7 @@ def encode(
         stream: let what can be written piece by piece, such as a RecordBatchReader of some size, be a stream.
         compression: of the blob: ``"none"``, ``"lz4"``, ``"zstd"``, ``"zstd:LEVEL"``, or ``"auto"``.
         registry: the codecs.
+        substitutions: of the value: what to store in place of parts that are refused.
 
     Raises:
         EncodeError: some part of the value cannot be stored exactly; the error says which, and what to do.
@@ -197,7 +200,9 @@ def encode(
     """
     chosen = Compression.parse(compression) if isinstance(compression, str) else compression
     try:
-        return _encode(value, registry, chosen, stream=stream)
+        if substitutions is None:
+            return _encode(value, registry, chosen, Writer, stream=stream)
+        return substitutions.encode(lambda root, writer: _encode(root, registry, chosen, writer, stream=stream))
     except EncodeError as error:
         if isinstance(error, NestingError) and (cycle := _cycle(error.trail)):
             circular = f"the {type(cycle[0]).__name__} contains itself"
@@ -221,35 +226,31 @@ def _cycle(trail: list[Any]) -> list[Any]:
     return []
 
 
-def _encode(value: Any, registry: Registry, compression: Compression, *, stream: bool) -> Payload:
+def _encode(
+    value: Any, registry: Registry, compression: Compression, new: Callable[..., Writer], *, stream: bool
+) -> Payload:
     codec = registry.for_type(type(value)) if type(value) not in _NATIVE_TAGS else None
-    writer = Writer(registry.for_type, arrow.stream_chunks)
-    root = writer.tagged(value) if codec else value
+    writer = new(registry.for_type, arrow.stream_chunks)
+    root = value if type(value) in _NATIVE_TAGS else writer.tagged(value)
     body: _TableBody | _TreeBody
     tags = {root.tag} if codec else set()
     if isinstance(root, Tagged) and isinstance(root.node, Table):
-        meta, tags_in_meta = _meta(root.node.meta, registry)
+        meta_writer = new(registry.for_type, arrow.stream_chunks, inline=True)
+        meta = _TreeBody(meta_writer, meta_writer.pack(root.node.meta)).to_json()  # what Arrow cannot say about it
         table = Table(root.node.table, meta, more=root.node.more)
         body = _TableBody(Tagged(root.tag, root.version, table), stream=stream)
-        tags |= tags_in_meta
+        tags |= meta_writer.used_tags
     else:
         tree = writer.pack(root)
         refuse_excess(tree, writer)
         body = _TreeBody(writer, tree)
-    tag = codec.tag if codec else _NATIVE_TAGS.get(type(value), type(value).__name__)
+    tag = root.tag if isinstance(root, Tagged) else _NATIVE_TAGS[type(value)]
     return Payload(tag, compression, _summary(codec, value), _suppliers(tags | writer.used_tags, registry), body)
 
 
 def _suppliers(tags: set[str], registry: Registry) -> dict[str, str]:
     suppliers = ((tag, registry.supplier(tag)) for tag in sorted(tags))
     return {tag: supplier for tag, supplier in suppliers if supplier is not None}
-
-
-def _meta(node: Any, registry: Registry) -> tuple[Any, set[str]]:
-    """Return what Arrow cannot say about a table, in the JSON syntax, and the tags in it."""
-    writer = Writer(registry.for_type, arrow.stream_chunks, inline=True)
-    body = _TreeBody(writer, writer.pack(node))
-    return body.to_json(), writer.used_tags
 
 
 def _summary(codec: Codec | None, value: Any) -> dict[str, Any]:

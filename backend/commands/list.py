@@ -30,6 +30,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add_coordinate(parser)
     add_payload(parser)
+    parser.add_argument(
+        "--inexact", action="store_true", help="only those of which some part did not come back as it was pushed"
+    )
     parser.add_argument("--limit", type=count, metavar="NUMBER", help="no more than so many")
     add_output(parser, "json: a JSON object a line")
 
@@ -45,7 +48,8 @@ def run(options: Namespace) -> int:
         unreadable += row.error is not None
         return row
 
-    chosen = map(counted, islice(matching(metadata_rows(), options), options.limit))
+    rows = filter(_is_inexact if options.inexact else None, matching(metadata_rows(), options))
+    chosen = map(counted, islice(rows, options.limit))
     if options.output == "json":
         for row in chosen:
             say(json.dumps(described(row)))
@@ -54,10 +58,16 @@ def run(options: Namespace) -> int:
     return 1 if unreadable else 0
 
 
+def _is_inexact(row: XComRow) -> bool:
+    return row.envelope is not None and row.envelope.inexact is not None
+
+
 def _cells(row: XComRow) -> list[str]:
     size = payload_size(row)
     names = ["" if part is None else str(part) for part in row.coordinate.to_json()]
     if row.envelope is None:
         return [*names, "", "unreadable", "", str(row.error)]
     summary = summary_text(row.envelope.summary, row.envelope.tag)
+    if row.envelope.inexact is not None:
+        summary = f"inexact at {', '.join(row.envelope.inexact.places)}; {summary}"
     return [*names, row.envelope.tag, store_of(row) or "", "" if size is None else human(size), summary]

@@ -83,6 +83,8 @@ def described(row: XComRow) -> dict[str, Any]:
         "summary": None if row.envelope is None else row.envelope.summary,
         "error": None if row.error is None else str(row.error),
     }
+    if row.envelope is not None and row.envelope.inexact is not None:
+        facts["inexact"] = row.envelope.inexact.to_json()
     if reference is not None:
         facts |= {"store": store_of(row), "blob": f"{reference.url}/{reference.path}"}
         facts |= {"digest": reference.digest, "host": reference.host, "expires": reference.expires}

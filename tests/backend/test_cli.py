@@ -53,7 +53,7 @@ from commands import (
 from conftest import Backend
 from test_migrate import TABLES
 
-from airflow_xcom.backend import ExportError, blobs, cli
+from airflow_xcom.backend import ExportError, blobs, cli, stored
 from airflow_xcom.backend.commands.terminal import human, visible
 from airflow_xcom.backend.commands.text_table import fitted
 from airflow_xcom.backend.database import xcom_rows as rows
@@ -177,6 +177,17 @@ def test_rows_of_ours_are_listed_and_plain_ones_are_not(filled: Metadata) -> Non
 )
 def test_filters(filled: Metadata, arguments: list[str], expected: set[str]) -> None:
     assert tasks(*arguments) == expected
+
+
+def test_what_is_not_exact_is_listed_with_its_places(filled: Metadata, backend: Backend) -> None:
+    class Text(str):
+        __slots__ = ()
+
+    at = {"dag_id": "flights", "run_id": RUN, "task_id": "odd"}
+    filled.put("odd", backend.push(stored({"a": [Text("x")]}, inexact="as_airflow"), **at))
+    (found,) = lines("list", "--inexact")
+    assert (found["task_id"], found["inexact"]) == ("odd", {"count": 1, "places": ['value["a"][0]']})
+    assert "  inexact at value" in run("list", "--inexact")[1]
 
 
 @pytest.mark.parametrize("page", [1, 2, 7, 100])
@@ -880,7 +891,7 @@ def test_faults_of_the_program_are_not_hidden(metadata: Metadata, monkeypatch: p
 
 CLOSED = """
 import sys
-from airflow_xcom.backend import cli
+from airflow_xcom.backend import cli, stored
 def endless(options):
     while True:
         sys.stdout.write("x" * 1000)

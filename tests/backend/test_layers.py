@@ -21,6 +21,7 @@ LAYERS = (
     ("stores",),
     ("blobs", "blob_urls", "hints", "serde"),
     ("placement", "pull"),
+    ("inexact",),
     ("push", "pull_table", "lazy_sequences", "database"),
     ("maintenance",),
     ("xcom", "ui", "commands", "assets", "testing"),

@@ -20,7 +20,7 @@ from airflow_xcom.codecs.testing import difference
 
 pytestmark = pytest.mark.installation
 
-OPTIONS = {"path", "stores", "store_timeout", "threshold", "compression", "modules", "legacy_backend"}
+OPTIONS = {"path", "stores", "store_timeout", "threshold", "compression", "modules", "inexact", "legacy_backend"}
 OPTIONS |= {"preview", "preserve_key_order", "keep", "keep_success", "keep_failed", "retain_when_run_ends"}
 
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from airflow_xcom.codecs.codec import Codec
 
-__all__ = ["Writer"]
+__all__ = ["Writer", "hide_natives"]
 
 _DEEPEST_NATIVES = 500  # levels of lists and dicts in each other; some packers stop at 511, and the unpacker at 1024
 _LARGE = (
@@ -137,23 +137,26 @@ class Writer:
             if depth > _DEEPEST_NATIVES:
                 raise _too_deep(value)
             if not classes.isdisjoint(_NOT_NATIVE):
-                value = _hide_natives(value)
+                value = hide_natives(value)
         elif type(value) in _NOT_NATIVE:
             value = _CalledBack(value)
         if self._depth == len(self._packers):
             self._packers.append(msgpack.Packer(strict_types=True, default=self._extension, buf_size=4096))
         packer = self._packers[self._depth]
-        before = len(self.buffers), len(self._numbered), self.expanded, self._in_place
+        before = self._state()
         try:
             packed: bytes = packer.pack(value)
         except UnicodeEncodeError:
             self._forget(*before)
-            packed = packer.pack(_hide_natives(value))
+            packed = packer.pack(hide_natives(value))
         except ValueError as error:
             if isinstance(error, CodecError):
                 raise
             raise _too_deep(value) from error
         return packed
+
+    def _state(self) -> tuple[int, int, int, int]:
+        return len(self.buffers), len(self._numbered), self.expanded, self._in_place
 
     def _forget(self, buffers: int, numbered: int, expanded: int, in_place: int) -> None:
         """Go back to the state before an attempt to pack that failed."""
@@ -165,10 +168,13 @@ class Writer:
 
     def pack_cells(self, values: Sequence[Any]) -> tuple[list[list[str | int]], bytes, list[int]]:
         """Pack each value as a document of its own; see :class:`WithCells`."""
-        writer = Writer(self._find, self._stream, inline=True)
+        writer = self._separate()
         cells = [writer.pack(value) for value in values]
         self._tags_in_cells |= writer.used_tags
         return writer.tags, b"".join(cells), [0, *accumulate(map(len, cells))]
+
+    def _separate(self) -> Writer:
+        return Writer(self._find, self._stream, inline=True)
 
     def tagged(self, value: Any) -> Tagged:
         """Return the tagged node of ``value``, not packed yet.
@@ -346,13 +352,13 @@ def _is_small(node: Any) -> bool:
     return type(node) in _SMALL_NODES
 
 
-def _hide_natives(value: Any) -> Any:
+def hide_natives(value: Any) -> Any:
     """Return ``value`` with each native hidden that MessagePack would not give back as it is."""
     cls = type(value)
     if cls is list:
-        return [_hide_natives(item) for item in value]
+        return [hide_natives(item) for item in value]
     if cls is dict:
-        return {_hide_natives(key) if type(key) is str else key: _hide_natives(item) for key, item in value.items()}
+        return {hide_natives(key) if type(key) is str else key: hide_natives(item) for key, item in value.items()}
     if cls in _NOT_NATIVE or (cls is str and not is_exact_text(value.replace("\0", ""))):
         return _CalledBack(value)
     return value

@@ -16,7 +16,6 @@ from typing import Any
 import msgpack
 import numpy as np
 import pyarrow as pa
-from places import share_in_json, share_in_msgpack
 from trees import Extension, Pairs, Tree, harvest, mutate_bytes, mutate_tree
 
 from airflow_xcom.codecs.formats.arrow.flatbuffers import inflated_size
@@ -28,7 +27,6 @@ _MOST = 1 << 20  # bytes of a table that is rewritten
 _FEW = 1000  # rows that may be copied, or be a record batch each
 _BINARY = ("msgpack", "arrow")
 _PLAIN = 0.15  # of mutants are made without heed to what they are
-_SHARING = 0.2  # of mutants in the JSON syntax have one node in many places
 _AFRESH = (
     0.4  # of mutants are made from a golden payload: most of what libFuzzer keeps is what was refused in a new way
 )
@@ -135,8 +133,6 @@ def _mutate_msgpack(blob: bytes, random: Random) -> bytes:
             else []
         )
         tree = mutate_tree(tree, random, [*pool, _shifted(graft, shift)], partial(_mutate_leaf, random=random))
-    elif choice < 0.7:
-        tree = share_in_msgpack(tags, tree, random)
     else:
         tree = mutate_tree(tree, random, [], partial(_mutate_leaf, random=random))
     return _close(tags, tree, buffers)
@@ -287,10 +283,8 @@ def _golden_notes() -> list[Tree]:
 
 
 def _mutate_json(data: bytes, random: Random) -> bytes:
-    tree = json.loads(data)
-    if random.random() < _SHARING:
-        return _json(share_in_json(tree, random))
-    return _json(mutate_tree(tree, random, _golden_rows(), partial(_mutate_json_leaf, random=random)))
+    tree = mutate_tree(json.loads(data), random, _golden_rows(), partial(_mutate_json_leaf, random=random))
+    return _json(tree)
 
 
 def _json(tree: Tree) -> bytes:
@@ -336,9 +330,6 @@ def _mutate_envelope(data: bytes, random: Random) -> bytes:
                 content[part], random, _golden_rows(), partial(_mutate_json_leaf, random=random)
             )
             return _json(row)
-    elif isinstance(content, dict) and "data" in content and random.random() < _SHARING:
-        content["data"] = share_in_json(content["data"], random)
-        return _json(row)
     content = mutate_tree(content, random, _golden_rows(), partial(_mutate_json_leaf, random=random))
     return _json({"airflow_xcom": content})
 

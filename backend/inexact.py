@@ -1,0 +1,95 @@
+"""Values that are not exact: what Airflow itself would have given the next task stands in place of what is refused."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.compat import serde, stock_json
+from airflow_xcom.backend.envelope import Inexact
+from airflow_xcom.backend.placement import Placement, decide
+from airflow_xcom.backend.serde import SERDE_TAG
+from airflow_xcom.backend.settings import AS_AIRFLOW
+from airflow_xcom.codecs import EncodeError, Tagged
+from airflow_xcom.codecs.formats.msgpack.substitution import Substitutions
+from airflow_xcom.codecs.plain_json import is_exact_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_xcom.backend.envelope import Coordinate
+    from airflow_xcom.backend.settings import Settings
+    from airflow_xcom.codecs.formats.msgpack.substitution import Substitution
+
+__all__ = ["decide_inexactly", "substitutes"]
+
+log = logging.getLogger("airflow_xcom.backend")
+
+
+def decide_inexactly(
+    value: Any, at: Coordinate, options: Settings, error: EncodeError, *, offload: bool
+) -> tuple[Placement | None, Inexact | None]:
+    """Decide where a value goes that is not exact, and say in the log what of it is stored otherwise.
+
+    Args:
+        value: what a task returned, without a hint.
+        at: for which XCom.
+        options: those of this value.
+        error: by which the value was refused.
+        offload: put it into a blob, whatever it is.
+
+    Raises:
+        EncodeError: `error`, if the options ask for it, or if Airflow itself would refuse what is not exact.
+    """
+    if options.inexact != AS_AIRFLOW:
+        raise error
+    substitutions = Substitutions(value, substitutes)
+    try:
+        placement = decide(value, options, offload=offload, substitutions=substitutions)
+    except EncodeError:
+        raise error from None
+    places = "\n".join(map(_described, substitutions.first))
+    log.warning(
+        "what cannot come back exactly is stored as Airflow itself would store it (inexact = %s), at %d places, first:"
+        "\n%s\n[%s]",
+        *(AS_AIRFLOW, substitutions.count, places, at),
+    )
+    return placement, Inexact(substitutions.count, tuple(_plain(found.path) for found in substitutions.first))
+
+
+def _described(found: Substitution) -> str:
+    stored = "what Airflow makes of it" if found.stored is Tagged else f"a {found.stored.__qualname__}"
+    return f"  {_plain(found.path)} is stored as {stored}: {found.reason}"
+
+
+def _plain(path: str) -> str:
+    """Return a place as text that any database takes."""
+    return path if is_exact_text(path) else ascii(path)[1:-1]
+
+
+def substitutes(part: Any) -> Iterator[Any]:
+    """Yield what may be stored in place of a part; nothing where Airflow itself refuses it.
+
+    A list, dict or tuple keeps its own items, since they may be exact.  A class that this process may not restore is
+    left to the process that pulls.
+    """
+    try:
+        stored = stock_json(part)
+    except Exception:  # noqa: BLE001 - whatever it raises, it refuses
+        return
+    try:
+        given = serde().deserialize(stored)
+    except Exception:  # noqa: BLE001 - as it would where the value is pulled
+        given = part
+    if given is not part:
+        yield from _with_own_items(part, type(given))
+        yield given
+    yield Tagged(SERDE_TAG, 1, stored)
+
+
+def _with_own_items(part: Any, given: type) -> Iterator[Any]:
+    """Yield a container of the class that Airflow gives, with the items of a part of a subclass."""
+    if given is dict and isinstance(part, dict) and type(part) is not dict:
+        yield dict(part.items())
+    elif given in {list, tuple} and isinstance(part, list | tuple) and type(part) is not given:
+        yield given(part)
