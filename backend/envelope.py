@@ -270,6 +270,11 @@ def unique_path(coordinate: Coordinate, suffix: str) -> str:
     return f"{_prefix(coordinate, _segment)}{_hash(json.dumps(_known(coordinate)))}-{uuid4().hex}{suffix}"
 
 
+def run_prefix(dag_id: str, run_id: str) -> str:
+    """Return what the paths of a run's XComs begin with."""
+    return f"{_segment(dag_id)}/{_segment(run_id)}/"
+
+
 def is_path_of(path: str, coordinate: Coordinate) -> bool:
     """Return whether :func:`unique_path` made a path for this XCom; paths of 0.1.0.dev0 had no hash."""
     digest = _hash(json.dumps(_known(coordinate)))

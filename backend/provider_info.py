@@ -115,6 +115,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": "False",
         "example": "True",
     },
+    "sweep_after_run": {
+        "description": "How long after a run has ended what its XComs do not refer to, such as the payloads of earlier "
+        "tries, is deleted from its folders in the stores: an age such as ``1d``, longer than any push takes. It "
+        "happens when a later run of its Dag ends. Empty: never.\n",
+        "type": "string",
+        "default": "",
+        "example": "1d",
+    },
 }
 
 

@@ -42,6 +42,7 @@ class Settings:
         preserve_key_order: see the option.
         keep: state of a run to how long its values are kept; without one, as under ``""``.
         retain_when_run_ends: see the option.
+        sweep_after_run: seconds, or None; see the option.
 
     Raises:
         SettingsError: An option has a value that is not allowed.
@@ -60,6 +61,7 @@ class Settings:
     preserve_key_order: bool = False
     keep: Mapping[str, tuple[Term, ...]] = field(default_factory=lambda: {"": (Term("forever"),)})
     retain_when_run_ends: bool = False
+    sweep_after_run: int | None = None
 
     def __post_init__(self) -> None:
         if self.threshold < -1:
@@ -101,6 +103,7 @@ class Settings:
             preserve_key_order=_boolean("preserve_key_order"),
             keep={"": _terms("keep")} | {state: _terms(f"keep_{state}") for state in STATES if _text(f"keep_{state}")},
             retain_when_run_ends=_boolean("retain_when_run_ends"),
+            sweep_after_run=_age("sweep_after_run"),
         )
 
     def compression_for(self, store: str) -> Compression:
@@ -147,6 +150,17 @@ def _terms(option: str) -> tuple[Term, ...]:
         return tuple(Term.parse(part.strip()) for part in text.split(","))
     except ValueError as error:
         raise SettingsError(option, text, str(error)) from error
+
+
+def _age(option: str) -> int | None:
+    text = _text(option)
+    try:
+        seconds = Term.parse(text).seconds if text else None
+    except ValueError:
+        seconds = None
+    if text and seconds is None:
+        raise SettingsError(option, text, "give an age such as 1d, or nothing")
+    return seconds
 
 
 def _boolean(option: str) -> bool:

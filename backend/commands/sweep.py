@@ -36,6 +36,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "more is deleted then."
     )
     parser.add_argument("--store", metavar="NAME", help="only this one of [xcom_codecs] stores ('default': of path)")
+    text = "only payloads of this run, without a listing of the whole store; may be given several times"
+    parser.add_argument("--run", nargs=2, action="append", metavar=("DAG_ID", "RUN_ID"), help=text)
     text = "leave younger payloads: longer than any push takes, with its retries (default: 86400, a day)"
     add_seconds(parser, "--grace", GRACE, text)
     add_apply(parser, "delete them")
@@ -60,6 +62,7 @@ def run(options: Namespace) -> int:
                 _row_source(options),
                 report,
                 options.store,
+                runs=None if options.run is None else [(dag_id, run_id) for dag_id, run_id in options.run],
                 grace=options.grace,
                 wait=options.wait,
                 apply=options.apply,

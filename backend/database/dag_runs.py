@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -88,6 +88,27 @@ class Runs:
 
         select = sqlalchemy.select(self._runs.c.state).filter_by(dag_id=dag_id, run_id=run_id)
         return all(state in STATES for (state,) in read(self._engine, select))
+
+    def ended_earlier(self, dag_id: str, run_ids: Sequence[str], age: float, limit: int = _RUNS) -> list[str]:
+        """Return the runs of a Dag that ended so many seconds before these did, at most ``limit``, the last ones first.
+
+        Those that had ended so long before the run before these did too are left out.  So each run is returned once,
+        for whichever run ends next.
+        """
+        import sqlalchemy
+
+        runs = self._runs.c
+        ended = sqlalchemy.and_(runs.dag_id == dag_id, runs.state.in_(STATES), runs.end_date.is_not(None))
+        ends = sqlalchemy.select(runs.end_date).where(ended, runs.run_id.in_(run_ids)).order_by(runs.end_date)
+        found = [end for (end,) in read(self._engine, ends)]
+        if not found:
+            return []
+        last = sqlalchemy.select(sqlalchemy.func.max(runs.end_date)).where(ended, runs.end_date < found[0])
+        ((before,),) = read(self._engine, last)
+        since = [] if before is None else [runs.end_date > before - timedelta(seconds=age)]
+        due = sqlalchemy.select(runs.run_id).where(ended, runs.end_date <= found[-1] - timedelta(seconds=age), *since)
+        due = due.order_by(runs.end_date.desc(), runs.id.desc()).limit(limit)
+        return [run_id for (run_id,) in read(self._engine, due)]
 
     def settled(self, dag_id: str, page: int = _RUNS) -> Iterator[list[Run]]:
         """Yield pages of the runs of a Dag that have ended, with all of their tasks; those first that ended last."""

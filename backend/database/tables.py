@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, Boolean, LargeBinary, MetaData, Table, Text, cast, inspect
+from sqlalchemy import JSON, Boolean, LargeBinary, MetaData, Table, Text, cast, inspect, tuple_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["archives", "is_text", "reflected", "same_text", "value_text", "xcom_tables"]
+__all__ = ["RunKey", "archives", "is_text", "of_runs", "reflected", "same_text", "value_text", "xcom_tables"]
+
+RunKey = tuple[str, str]
+"""The ids of a Dag and of one of its runs."""
 
 _XCOMS = ("xcom", "xcom_v1", "xcom_v2")  # up to Airflow 3.3; from 3.4 on, the old ones and those of its own
 
@@ -49,6 +52,13 @@ def archives(engine: Any, schema: str | None) -> Iterator[Table]:
 def is_text(table: Any) -> bool:
     """Return whether values are JSON; in Airflow 2 they are JSON text in a column of bytes."""
     return not isinstance(table.c.value.type, LargeBinary)
+
+
+def of_runs(table: Any, runs: Sequence[RunKey] | None) -> list[Any]:
+    """Return the condition that the rows of these runs meet: none for all runs, or where rows do not name theirs."""
+    if runs is None or "dag_id" not in table.c or "run_id" not in table.c:
+        return []
+    return [tuple_(table.c.dag_id, table.c.run_id).in_(runs)]
 
 
 def value_text(table: Any) -> Any:

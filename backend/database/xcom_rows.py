@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_xcom.backend.compat import json_bytes, metadata_engine, metadata_schema
 from airflow_xcom.backend.database.deployment import database_deployment
 from airflow_xcom.backend.database.paging import pages, read
-from airflow_xcom.backend.database.tables import archives, is_text, same_text, value_text, xcom_tables
+from airflow_xcom.backend.database.tables import archives, is_text, of_runs, same_text, value_text, xcom_tables
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate, Envelope, Reference
 from airflow_xcom.backend.errors import XComNotFoundError
 from airflow_xcom.codecs import CodecError, CorruptPayloadError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_xcom.backend.database.deployment import Deployment
+    from airflow_xcom.backend.database.tables import RunKey
 
 __all__ = ["Rows", "XComRow", "has_identity", "metadata_rows", "replacement"]
 
@@ -134,33 +135,34 @@ class Rows:
                 if row.reference is not None:
                     yield row
 
-    def candidates(self, page: int = _PAGE) -> Iterator[XComRow]:
-        """Yield the rows that may refer to a blob, readable or not.
+    def candidates(self, runs: Sequence[RunKey] | None = None, page: int = _PAGE) -> Iterator[XComRow]:
+        """Yield the rows that may refer to a blob, readable or not; only those of these runs, where that can be told.
 
         These are all rows in which our key stands, but long ones that hold their value themselves.
         """
         for name, table in self.tables.items():
-            for *identity, length, text in self._scan(table, page, _abridged if is_text(table) else _whole):
+            shown = _abridged if is_text(table) else _whole
+            for *identity, length, text in self._scan(table, page, shown, *of_runs(table, runs)):
                 if text is None or (length > _LONG and _VERSION_1.search(_decoded(text))):
                     continue
                 whole = _decoded(text if length <= _LONG else self._text(table, identity))
                 if ENVELOPE_KEY in whole:
                     yield XComRow(name, tuple(identity), whole)
-        yield from self._archived(page)
+        yield from self._archived(runs, page)
 
-    def _archived(self, page: int) -> Iterator[XComRow]:
+    def _archived(self, runs: Sequence[RunKey] | None, page: int) -> Iterator[XComRow]:
         """Yield rows that may be restored; read last, so that what is archived meanwhile is not missed."""
         import sqlalchemy
 
         for table in archives(self._engine, self._schema):
-            select = sqlalchemy.select(value_text(table)).where(table.c.value.is_not(None))
+            select = sqlalchemy.select(value_text(table)).where(table.c.value.is_not(None), *of_runs(table, runs))
             with self._engine.connect() as connection:  # such tables have no key to page by
                 for (text,) in connection.execution_options(yield_per=page).execute(select):
                     if ENVELOPE_KEY in _decoded(text):
                         yield XComRow(table.name, (), _decoded(text))
 
-    def _scan(self, table: Any, size: int, shown: Callable[[Any], Any]) -> Iterator[Any]:
-        """Yield the primary key of every row, and what ``shown`` selects of its text.
+    def _scan(self, table: Any, size: int, shown: Callable[[Any], Any], *conditions: Any) -> Iterator[Any]:
+        """Yield the primary key of every row that meets the conditions, and what ``shown`` selects of its text.
 
         Pages are cut by the keys alone: with a condition on the text, PostgreSQL expects few rows and reads and sorts
         the whole table for every page.
@@ -172,7 +174,7 @@ class Rows:
             return sqlalchemy.select(*columns, *shown(text)).order_by(*columns)
 
         keys = list(table.primary_key)
-        select = sqlalchemy.select(*keys, value_text(table).label("text"))
+        select = sqlalchemy.select(*keys, value_text(table).label("text")).where(*conditions)
         return chain.from_iterable(pages(self._engine, select, keys, size, around=around))
 
     def matching(self, wanted: Coordinate, page: int = _SMALL_PAGE, *, native: bool = False) -> Iterator[XComRow]:

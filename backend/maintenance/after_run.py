@@ -1,6 +1,7 @@
-"""The process beside the scheduler that retires values after runs have ended.
+"""The process beside the scheduler that retires and sweeps after runs have ended.
 
-It reads a JSON object from standard input: for each Dag, the id of the run that ended last.
+It reads a JSON object from standard input: for each Dag, the ids of the first and of the last run that ended since the
+process before this one was started.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from airflow_xcom.backend.database.dag_runs import Runs
+
+    Ended = dict[str, list[str]]
 
 __all__ = ["main"]
 
@@ -23,29 +28,59 @@ _NICE = 10
 
 
 def main() -> int:
-    """Retire what need not be kept any more of the Dags, and give an exit code: 1 if something could not be done."""
+    """Do what the options say to do after these runs, and give an exit code: 1 if something could not be done."""
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     os.nice(_NICE)
     logging.getLogger("airflow_xcom.backend").setLevel(logging.WARNING)
     from airflow_xcom.backend.database.dag_runs import metadata_runs
+    from airflow_xcom.backend.settings import settings
+
+    ended: Ended = json.load(sys.stdin)
+    runs = metadata_runs()
+    _wait(runs, ended)
+    succeeded = [_retire(runs, ended)] if settings().retain_when_run_ends else []
+    if (age := settings().sweep_after_run) is not None:
+        succeeded.append(_sweep(runs, ended, age))
+    return 0 if all(succeeded) else 1
+
+
+def _wait(runs: Runs, ended: Ended) -> None:
+    """Wait until the scheduler has committed; a run that does not end keeps its values, and goes with a later one."""
+    until = time.monotonic() + _WAIT
+    newest = [(dag_id, batch[-1]) for dag_id, batch in ended.items()]
+    while not all(runs.has_ended(*run) for run in newest) and time.monotonic() < until:
+        time.sleep(_PAUSE)
+
+
+def _retire(runs: Runs, dag_ids: Iterable[str]) -> bool:
+    """Retire what need not be kept any more of the Dags, and return whether all could be."""
     from airflow_xcom.backend.maintenance.retain import retain
 
-    newest: dict[str, str] = json.load(sys.stdin)
-    runs = metadata_runs()
-    _wait(runs, newest)
-    retained = list(retain(runs, newest, apply=True, newest_only=True))
+    retained = list(retain(runs, dag_ids, apply=True, newest_only=True))
     retired, failed = (sum(getattr(done, name) for done in retained) for name in ("retired", "failed"))
     sys.stdout.write(f"{retired} values retired, {failed} failed\n")
     for done in retained:
         sys.stdout.writelines(f"{problem}\n" for problem in done.problems)
-    return 1 if failed else 0
+    return not failed
 
 
-def _wait(runs: Runs, newest: dict[str, str]) -> None:
-    """Wait until the scheduler has committed; a run that does not end keeps its values, and goes with a later one."""
-    until = time.monotonic() + _WAIT
-    while not all(runs.has_ended(*run) for run in newest.items()) and time.monotonic() < until:
-        time.sleep(_PAUSE)
+def _sweep(runs: Runs, ended: Ended, age: float) -> bool:
+    """Delete what is not referred to of the runs that ended so long before, and return whether that could be done."""
+    from airflow_xcom.backend.database.xcom_rows import metadata_rows
+    from airflow_xcom.backend.maintenance.references import DatabaseRows
+    from airflow_xcom.backend.maintenance.sweep import Report, sweep
+    from airflow_xcom.codecs import CodecError
+
+    due = [(dag_id, run_id) for dag_id, batch in ended.items() for run_id in runs.ended_earlier(dag_id, batch, age)]
+    report, problem = Report(), ""
+    try:
+        for _ in sweep(DatabaseRows(metadata_rows()), report, runs=due, grace=age, apply=True) if due else ():
+            pass
+    except CodecError as error:
+        problem = f"; stopped while {report.phase}: {error}"
+    deleted = sum(store.deleted.count for store in report.stores.values())
+    sys.stdout.write(f"{deleted} payloads of {len(due)} runs deleted{problem}\n")
+    return not problem
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ from airflow_xcom.backend.envelope import ENVELOPE_KEY, Envelope
 from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from airflow_xcom.backend.database.deployment import Deployment
+    from airflow_xcom.backend.database.tables import RunKey
     from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
     from airflow_xcom.backend.envelope import Reference
 
@@ -37,8 +38,8 @@ class SweepError(CodecError, RuntimeError):
 class RowSource(Protocol):
     """Where the rows with XComs are read."""
 
-    def candidates(self) -> Iterator[XComRow]:
-        """Yield the rows that may refer to a blob."""
+    def candidates(self, runs: Sequence[RunKey] | None = None) -> Iterator[XComRow]:
+        """Yield the rows that may refer to a blob: all of these runs, perhaps more; of every run without them."""
 
     def deployment(self, *, create: bool = False) -> Deployment | None:
         """Return which Airflow this is; None if it has no id and none is to be made.
@@ -70,8 +71,8 @@ class DatabaseRows:
         if not self.rows.tables:
             raise SweepError("the metadata database has no table of XComs; is it Airflow's?")
 
-    def candidates(self) -> Iterator[XComRow]:
-        return self.rows.candidates(self.page)
+    def candidates(self, runs: Sequence[RunKey] | None = None) -> Iterator[XComRow]:
+        return self.rows.candidates(runs, self.page)
 
     def deployment(self, *, create: bool = False) -> Deployment | None:
         """Return which Airflow this is, see :class:`RowSource`."""

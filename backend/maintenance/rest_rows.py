@@ -6,6 +6,7 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -16,9 +17,11 @@ from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate
 from airflow_xcom.backend.maintenance.references import SweepError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     import httpx
+
+    from airflow_xcom.backend.database.tables import RunKey
 
 __all__ = ["RestRows"]
 
@@ -49,14 +52,14 @@ class RestRows:
     def __repr__(self) -> str:
         return f"RestRows({self._url!r})"
 
-    def candidates(self) -> Iterator[XComRow]:
+    def candidates(self, runs: Sequence[RunKey] | None = None) -> Iterator[XComRow]:
         """See :class:`airflow_xcom.backend.maintenance.references.RowSource`.
 
         Raises:
             SweepError: The API does not answer, or not as it should.
         """
         with ThreadPoolExecutor(_THREADS, "airflow-xcom-codecs") as pool:
-            for page in self._all_pages():
+            for page in chain.from_iterable(self._all_pages(*of) for of in ([()] if runs is None else runs)):
                 for at, text in zip(page, pool.map(self._text, page), strict=True):
                     if ENVELOPE_KEY in text:
                         yield XComRow("XCom", tuple(at.to_json()), text, at)
@@ -102,15 +105,15 @@ class RestRows:
             offset += len(names)
         return False
 
-    def _all_pages(self) -> Iterator[list[Coordinate]]:
+    def _all_pages(self, *of: str) -> Iterator[list[Coordinate]]:
         for _ in range(_ATTEMPTS):
-            finished = yield from self._pages()
+            finished = yield from self._pages(_entries(*of))
             if finished:
                 return
         raise SweepError(f"the XComs that {self._url} lists changed while they were listed, {_ATTEMPTS} times")
 
-    def _pages(self) -> Generator[list[Coordinate], None, bool]:
-        """Yield all entries, page by page; return whether none can have been missed.
+    def _pages(self, listing: str) -> Generator[list[Coordinate], None, bool]:
+        """Yield all entries of a listing, page by page; return whether none can have been missed.
 
         They are in the order of their coordinates, but pages go by offset, which shifts when entries go.  So each page
         begins in the midst of the one before, and what follows an entry that was there, too, is what comes next.
@@ -118,7 +121,7 @@ class RestRows:
         offset, seen = 0, set[Coordinate]()
         while True:
             offset -= len(seen) // 2
-            entries, total = self._page(offset)
+            entries, total = self._page(listing, offset)
             known = [number for number, entry in enumerate(entries) if entry in seen]
             if seen and not known:
                 return False
@@ -131,9 +134,9 @@ class RestRows:
                 return False
             seen = set(entries)
 
-    def _page(self, offset: int) -> tuple[list[Coordinate], int]:
+    def _page(self, listing: str, offset: int) -> tuple[list[Coordinate], int]:
         """Return the entries from an offset on, and the number of all."""
-        answer = self._ask(_entries(), {"limit": _PAGE, "offset": offset}) or {}
+        answer = self._ask(listing, {"limit": _PAGE, "offset": offset}) or {}
         try:
             return [_coordinate(entry) for entry in answer["xcom_entries"]], int(answer["total_entries"])
         except (KeyError, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Values are retired when a run ends, if ``[xcom_codecs] retain_when_run_ends`` says so: a plugin with a listener.
+"""A plugin whose listener does what ``[xcom_codecs] retain_when_run_ends`` and ``sweep_after_run`` say.
 
 Airflow calls it in the scheduler, within the transaction that ends the run (airflow/models/dagrun.py, update_state),
 and in the API server where somebody marks a run.  So it does nothing there but to note the run.  A thread, of which
@@ -35,10 +35,10 @@ hookimpl = HookimplMarker("airflow")
 
 
 class RunEndListener:
-    """Notes each run that ends; what is noted is a run for each Dag, so however long it takes, it is bounded."""
+    """Notes the first and the last run of each Dag that end: however long it takes, what is noted is bounded."""
 
     def __init__(self) -> None:
-        self._newest: dict[str, str] = {}
+        self._ended: dict[str, tuple[str, str]] = {}
         self._process: int | None = None  # in which the thread runs, which a fork does not take along
         self._lock = threading.Lock()
 
@@ -53,34 +53,35 @@ class RunEndListener:
         self.note(dag_run.dag_id, dag_run.run_id)
 
     def note(self, dag_id: str, run_id: str) -> None:
-        """Have values of a Dag retired soon; return at once, and never raise."""
+        """Have a Dag seen to soon; return at once, and never raise."""
         try:
             with self._lock:
-                self._newest[dag_id] = run_id
+                first, _ = self._ended.get(dag_id, (run_id, run_id))
+                self._ended[dag_id] = first, run_id
                 if self._process != os.getpid():
                     _thread.start_new_thread(self._hand_over, ())  # threading.Thread.start waits for the thread
                     self._process = os.getpid()
         except Exception:
-            log.exception("no values can be retired after the run %s %s", dag_id, run_id)
+            log.exception("nothing can be retired or swept after the run %s %s", dag_id, run_id)
 
     def _hand_over(self) -> None:
         while True:
             time.sleep(_GATHER)
             with self._lock:
-                newest, self._newest = self._newest, {}
-                if not newest:
+                ended, self._ended = self._ended, {}
+                if not ended:
                     self._process = None
                     return
-            _retire_after(newest)
+            _see_to(ended)
 
 
-def _retire_after(newest: dict[str, str]) -> None:
-    """Run a process that retires values of these Dags; log what goes wrong."""
-    runs = ", ".join(f"{dag_id} {run_id}" for dag_id, run_id in newest.items())
+def _see_to(ended: dict[str, tuple[str, str]]) -> None:
+    """Run a process that retires and sweeps after these runs; log what goes wrong."""
+    runs = ", ".join(f"{dag_id} {newest}" for dag_id, (_, newest) in ended.items())
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter
             _PROCESS,
-            input=json.dumps(newest),
+            input=json.dumps(ended),
             capture_output=True,
             text=True,
             check=False,
@@ -89,20 +90,22 @@ def _retire_after(newest: dict[str, str]) -> None:
         )
         if done.returncode != 0:
             said = f"{done.stdout}{done.stderr}"[-_SHOWN:].strip()
-            log.error("not all values could be retired after the runs %s: %s", runs, said)
+            log.error("not all could be retired or swept after the runs %s: %s", runs, said)
         else:
             log.info("after the runs %s: %s", runs, done.stdout.strip())
     except Exception:
-        log.exception("no values could be retired after the runs %s", runs)
+        log.exception("nothing could be retired or swept after the runs %s", runs)
 
 
 def _listeners() -> list[Any]:
     from airflow_xcom.backend.settings import settings
 
     try:
-        return [RunEndListener()] if settings().retain_when_run_ends else []
+        options = settings()
+        is_wanted = options.retain_when_run_ends or options.sweep_after_run is not None
+        return [RunEndListener()] if is_wanted else []
     except Exception:
-        log.exception("values are not retired when runs end")
+        log.exception("nothing is retired or swept when runs end")
         return []
 
 

@@ -12,11 +12,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from airflow_xcom.backend.envelope import Coordinate, unique_path
+from airflow_xcom.backend.envelope import Coordinate, run_prefix, unique_path
 from airflow_xcom.backend.errors import SettingsError
 from airflow_xcom.backend.maintenance.ownership import OWNER, check_owner
 from airflow_xcom.backend.maintenance.references import References, SweepError, identity
@@ -25,11 +26,15 @@ from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.stores.base import Blob
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import IO
 
+    from airflow_xcom.backend.database.tables import RunKey
+    from airflow_xcom.backend.database.xcom_rows import XComRow
     from airflow_xcom.backend.maintenance.references import RowSource
     from airflow_xcom.backend.stores.base import Store
+
+    Candidates = Callable[[], Iterator[XComRow]]
 
 __all__ = ["GRACE", "WAIT", "Report", "StoreReport", "Tally", "chosen_stores", "sweep"]
 
@@ -131,6 +136,7 @@ def sweep(  # noqa: PLR0913 - each is one of the command's options
     report: Report,
     store: str | None = None,
     *,
+    runs: Iterable[RunKey] | None = None,
     grace: float = GRACE,
     wait: float = WAIT,
     apply: bool = False,
@@ -147,6 +153,8 @@ def sweep(  # noqa: PLR0913 - each is one of the command's options
         rows: where references are read.
         report: is kept up to date.
         store: the name of one; None for all that are configured.
+        runs: list only the paths of these, and read only their rows, archived ones too: no other XCom can be read from
+            such a path.  What killed writers left of unfinished blobs, and empty folders, stay.  None for all.
         grace: seconds, by the store's clock; younger blobs are left.
         wait: seconds between the looks.
         apply: delete; only count otherwise.
@@ -158,27 +166,28 @@ def sweep(  # noqa: PLR0913 - each is one of the command's options
         OwnerError: A store does not belong to this Airflow.
         StoreError: A store cannot be listed, or refuses to delete.  Nothing more is deleted after any error.
     """
-    stores = chosen_stores(store)
+    stores, chosen = chosen_stores(store), None if runs is None else tuple(dict.fromkeys(runs))
+    candidates = partial(rows.candidates, _told_apart(chosen))
     if apply:
         _check_owners(stores, rows)
     report.stores = {name: StoreReport(opened.url) for name, opened in stores.items()}
     with ExitStack() as files:
         old, orphans = (files.enter_context(TemporaryFile("w+", encoding="ascii")) for _ in range(2))
         for name, opened in stores.items():
-            yield from _list(opened, name, report, grace, old)
+            yield from _list(opened, name, chosen, report, grace, old)
         references = References()
-        yield from _look(rows, references, report)
+        yield from _look(candidates, references, report)
         yield from _compare(references, report, old, orphans)
         dags = {dag for each in report.stores.values() for dag in each.dags}
         report.hidden = rows.hidden(sorted(dags))
         if apply and dags:
-            if not len(references) and not even_all:
+            if not len(references) and not even_all and chosen is None:
                 raise SweepError("no XCom refers to any payload: is this the right database? --even-all says so")
             looked = time.monotonic()
             yield from _wait(looked + wait, report)
             _check_owners(stores, rows)
-            yield from _delete(rows, stores, report, orphans)
-        if apply:
+            yield from _delete(candidates, stores, report, orphans)
+        if apply and chosen is None:
             yield from _prune(stores, report, grace)
     report.phase = "done"
     yield
@@ -200,12 +209,14 @@ def chosen_stores(name: str | None) -> dict[str, Store]:
     return {each: store for number, (each, store) in enumerate(opened.items()) if store.url not in urls[:number]}
 
 
-def _list(store: Store, name: str, report: Report, grace: float, old: IO[str]) -> Iterator[None]:
+def _list(  # noqa: PLR0913, PLR0917 - what it lists, and where it writes that down
+    store: Store, name: str, runs: tuple[RunKey, ...] | None, report: Report, grace: float, old: IO[str]
+) -> Iterator[None]:
     """Write down what is ours and older than the grace period."""
     listing = report.stores[name]
     report.phase = f"listing {name}"
     now: float | None = None
-    for number, blob in enumerate((blob for blob in store.scan() if blob.path != OWNER), start=1):
+    for number, blob in enumerate(_blobs(store, runs), start=1):
         listing.listed.add(blob)
         if identity(blob.path) is None:
             listing.foreign.add(blob)
@@ -222,6 +233,17 @@ def _list(store: Store, name: str, report: Report, grace: float, old: IO[str]) -
     yield
 
 
+def _blobs(store: Store, runs: tuple[RunKey, ...] | None) -> Iterator[Blob]:
+    if runs is None:
+        return (blob for blob in store.scan() if blob.path != OWNER)
+    return itertools.chain.from_iterable(store.list(run_prefix(*run)) for run in runs)
+
+
+def _told_apart(runs: tuple[RunKey, ...] | None) -> tuple[RunKey, ...] | None:
+    """Return the runs whose rows matter: all, if a folder is also that of XComs that did not say whose they are."""
+    return None if runs is None or any({"_", ""} & {*run} for run in runs) else runs
+
+
 def _clock(store: Store) -> float:
     """Return the time by the store's own clock: that of a blob which is written for this."""
     path = unique_path(Coordinate(key="sweep"), ".msgpack")
@@ -235,9 +257,9 @@ def _clock(store: Store) -> float:
     return written.modified
 
 
-def _look(rows: RowSource, references: References, report: Report) -> Iterator[None]:
+def _look(candidates: Candidates, references: References, report: Report) -> Iterator[None]:
     report.phase = "reading the references"
-    for row in rows.candidates():
+    for row in candidates():
         references.add(row)
         if not references.rows % _PAGE:
             _count_references(references, report)
@@ -282,13 +304,13 @@ def _wait(until: float, report: Report) -> Iterator[None]:
         yield
 
 
-def _delete(rows: RowSource, stores: dict[str, Store], report: Report, orphans: IO[str]) -> Iterator[None]:
+def _delete(candidates: Candidates, stores: dict[str, Store], report: Report, orphans: IO[str]) -> Iterator[None]:
     """Delete what is unreferenced at a look that is fresh."""
     looked: float | None = None
     for batch in _batches(orphans, _BATCH):
         if looked is None or time.monotonic() - looked > _FRESH:
             looked, references = time.monotonic(), References()
-            yield from _look(rows, references, report)
+            yield from _look(candidates, references, report)
         report.phase = "deleting"
         found = zip(batch, _referenced(references, batch), strict=True)
         kept = [is_referenced or _dag(blob) in report.hidden for (_, _, blob), is_referenced in found]

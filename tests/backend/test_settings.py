@@ -22,6 +22,7 @@ pytestmark = pytest.mark.installation
 
 OPTIONS = {"path", "stores", "store_timeout", "threshold", "compression", "modules", "inexact", "legacy_backend"}
 OPTIONS |= {"preview", "preserve_key_order", "keep", "keep_success", "keep_failed", "retain_when_run_ends"}
+OPTIONS |= {"sweep_after_run"}
 
 
 def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,6 +72,10 @@ WRONG = [
     ("keep_success", "soon", "'soon' is no time"),
     ("keep_failed", "7d,", "'' is no time"),
     ("retain_when_run_ends", "later", "True or False"),
+    ("sweep_after_run", "5runs", "an age such as 1d"),
+    ("sweep_after_run", "1d, 2d", "an age such as 1d"),
+    ("sweep_after_run", "forever", "an age such as 1d"),
+    ("sweep_after_run", "86400", "give an age such as 1d, or nothing"),
     ("legacy_backend", "nothing.Here", "cannot be imported"),
     ("legacy_backend", "nothing", "cannot be imported"),
     ("legacy_backend", "os.path", "not an XCom backend"),

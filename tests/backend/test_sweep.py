@@ -331,7 +331,7 @@ def test_stores_are_listed_before_rows_are_read(
     order = []
     scan, candidates = files.FileStore.scan, Rows.candidates
     monkeypatch.setattr(files.FileStore, "scan", lambda store: order.append("list") or scan(store))
-    monkeypatch.setattr(Rows, "candidates", lambda rows, page: order.append("read") or candidates(rows, page))
+    monkeypatch.setattr(Rows, "candidates", lambda rows, *about: order.append("read") or candidates(rows, *about))
     backend.push((1,))
     swept(metadata.rows)
     assert order == ["list", "read", "read"]

@@ -114,6 +114,26 @@ def test_a_sweep_finds_exactly_the_orphans(
     assert len(backend.blobs()) == everything - len(expected)
 
 
+def test_a_sweep_of_runs_reads_their_entries_alone(
+    airflow: str, token: str, filled: None, backend: Backend, capsys: pytest.CaptureFixture[str]
+) -> None:
+    delete_some(airflow, token, backend)
+    runs = [("flights", "two"), ("trains", "two"), ("ships", "two"), ("flights", "three")]
+    folders = tuple("/".join(run) + "/" for run in runs)
+    expected = {path for path in orphans(backend) if path.startswith(folders) and not path.endswith(".tmp")}
+    kept = [path for path in backend.blobs() if str(path.relative_to(backend.folder)).startswith(folders)]
+    for source in (RestRows(airflow, token), _paged(airflow, token)):
+        report = Report()
+        for _ in sweep(source, report, runs=runs):
+            pass
+        found = report.stores["default"]
+        assert found.orphans.count == len(expected) > 0
+        assert report.references == len(kept) - 1 - len(expected)
+    assert cli.main(["sweep", "--apply", "--wait", "0", *(part for run in runs for part in ("--run", *run))]) == 0
+    assert f"{len(expected)} payloads of " in capsys.readouterr().out
+    assert not expected & orphans(backend)
+
+
 def _paged(airflow: str, token: str) -> RestRows:
     """Rows in small pages."""
 
