@@ -324,21 +324,17 @@ def decode_part(  # noqa: PLR0913 - what a caller may choose of a part
     """
     from airflow_xcom.codecs.formats.arrow.ranges import ArrowRanges
     from airflow_xcom.codecs.tables import convert as conversion
-    from airflow_xcom.codecs.tables.select import Request, select
+    from airflow_xcom.codecs.tables.select import Request, columns_of, select
 
     if as_ not in {None, *conversion.FAMILIES}:
         raise SelectionError(f"as_={as_!r}: give {', '.join(map(repr, conversion.FAMILIES))}, or None")
     decoder = _Decoder(registry)
     file = ArrowRanges(fetch, size)
     written = conversion.family(file.note.tag)
-    chosen = select(
-        file.note.tag,
-        decoder.read_json(file.note.meta),
-        file.schema,
-        file.count,
-        Request(columns, rows, keeps_index=as_ in {None, written}),
-    )
-    part = decoder.table(file.table(chosen.columns, chosen.rows), chosen.meta, file.memory)
+    request = Request(columns, rows, keeps_index=as_ in {None, written})
+    source, meta = columns_of(file, decoder.read_json(file.note.meta), request)
+    chosen = select(file.note.tag, meta, source.schema, file.count, request)
+    part = decoder.table(source.table(chosen.columns, chosen.rows), chosen.meta, file.memory)
     if as_ not in {None, written} and written != "pyarrow":
         return conversion.convert(chosen.tag, part, as_)
     value = decoder.restorer(chosen.tag, file.note.version)(part)

@@ -15,7 +15,9 @@ from airflow_xcom.codecs.quoting import quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Request", "Selection", "select"]
+    from airflow_xcom.codecs.formats.arrow.ranges import ArrowRanges
+
+__all__ = ["Request", "Selection", "columns_of", "select"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,27 @@ class Selection:
     rows: range
     meta: dict[str, Any]
     tag: str
+
+
+def columns_of(file: ArrowRanges, meta: Any, request: Request) -> tuple[Any, Any]:
+    """Return what has the schema and the columns of a stored table, and its meta.
+
+    The wide blocks of a frame stay together where all columns are wanted, as they were written.
+
+    Raises:
+        CorruptPayloadError: the meta is damaged.
+    """
+    if not _has_blocks(file.note.tag, meta) or (request.columns is None and request.keeps_index):
+        return file, meta
+    from airflow_xcom.codecs.tables.single_columns import SingleColumns
+
+    with any_error_as_corrupt(f"the payload does not say how to rebuild a {quoted(file.note.tag)}"):
+        source = SingleColumns(file, meta)
+    return source, source.meta
+
+
+def _has_blocks(tag: str, meta: Any) -> bool:
+    return _SELECTORS.get(tag) is _pandas and type(meta) is dict and "blocks" in meta
 
 
 def select(tag: str, meta: dict[str, Any], schema: Any, count: int, request: Request) -> Selection:
@@ -119,7 +142,7 @@ def _pandas(tag: str, meta: dict[str, Any], schema: Any, count: int, request: Re
     numbered = range(*index["range"]) if "range" in index else range(count)
     rows = request.row_numbers(count if schema.names else len(numbered))
     if "range" in index:
-        part = numbered[request.rows or slice(None)]  # of no rows too, as pandas does
+        part = numbered if request.rows is None else numbered[request.rows]  # of no rows too, as pandas does
         index = {**index, "range": [part.start, part.stop, part.step]}
     columns = list(range(data))
     changed: dict[str, Any] = {"index": index}

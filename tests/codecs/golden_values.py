@@ -36,6 +36,13 @@ def _far_away() -> dt.datetime:
     return at if at.tzname() == "FAR" else at.replace(tzinfo=dateutil.tz.tzoffset("FAR", 20700))
 
 
+def _wide_frame() -> pd.DataFrame:
+    """Two wide blocks in turn, and a column of text among them."""
+    data = pd.DataFrame({f"c{i}": np.arange(i, i + 3).astype(("i8", "f8")[i % 2]) for i in range(301)})
+    data.insert(7, "name", pd.array(["x", None, "z"], dtype="string[python]"))
+    return data.set_index(pd.date_range("2020-01-01", periods=3, freq="D", unit="ns", name="day"))
+
+
 _MORE: dict[str, Callable[[], Any]] = {
     "Enum": test_classes.CLASSES["Enum"],
     "attrs class": test_classes.CLASSES["attrs class"],
@@ -61,6 +68,7 @@ _MORE: dict[str, Callable[[], Any]] = {
     "arrow schema": lambda: pa.schema({"a": pa.timestamp("us", "UTC")}, metadata={"k": "v"}),
     "arrow table": lambda: pa.table({"a": [1, None], "d": pa.array(["x", "x"]).dictionary_encode()}),
     "arrow type": lambda: pa.list_(pa.struct({"a": pa.int8()})),
+    "pandas wide frame": _wide_frame,
     "polars frame": lambda: pl.DataFrame(
         {"a": [1, None], "s": ["x", "y"], "e": pl.Series(["p", None], dtype=pl.Enum(["q", "p"]))}
     ),

@@ -319,7 +319,7 @@ def interpret(node: Any) -> Any:
     if isinstance(node, dict):
         return {interpret(key): interpret(item) for key, item in node.items()}
     if isinstance(node, Tagged) and node.tag in _TAGS:
-        assert node.version == 1
+        assert node.version == _VERSIONS.get(node.tag, 1)
         return _TAGS[node.tag](node.node)
     return node
 
@@ -348,15 +348,25 @@ def _array(node: Any) -> np.ndarray:
 
 
 def _frame(node: Table) -> dict[Any, list[Any]]:
-    """Column by column under the labels that the fields have; the index is left out."""
+    """Column by column under the labels that the fields have, or their places in wide blocks; without the index."""
     index = node.meta.get("index")
     levels = 0 if index is None or "range" in index else len(index.get("levels", [index]))
     columns = node.table.columns[: node.table.num_columns - levels]
     kinds = node.meta.get("kinds", {})
-    return {
-        name: _column(column, kinds.get(str(place)))
-        for place, (name, column) in enumerate(zip(node.table.column_names, columns, strict=False))
-    }
+    cells = [_column(column, kinds.get(str(place))) for place, column in enumerate(columns)]
+    if "blocks" not in node.meta:
+        return dict(zip(node.table.column_names, cells, strict=False))
+    return _in_order(node.meta["blocks"], cells)
+
+
+def _in_order(blocks: list[list[list[int]]], cells: list[list[Any]]) -> dict[Any, list[Any]]:
+    found: dict[Any, list[Any]] = {}
+    for runs, rows in zip(blocks, cells, strict=False):
+        held = [first + step * number for first, step, count in runs for number in range(count)]
+        found |= zip(held, map(list, zip(*rows, strict=True)), strict=True)
+    count = len(found) + len(cells) - len(blocks)
+    found |= zip([place for place in range(count) if place not in found], cells[len(blocks) :], strict=True)
+    return {place: found[place] for place in range(count)}
 
 
 def _column(column: pa.ChunkedArray, kind: Any) -> list[Any]:
@@ -449,6 +459,7 @@ def _geometries(cells: list[Any], crs: Any = None, marks: Any = None) -> list[An
     return [node and _geometry(node) for node in nodes]
 
 
+_VERSIONS = {"pandas.DataFrame": 2, "geopandas.GeoDataFrame": 2}
 _TAGS = {
     **{
         f"scipy.sparse.{form}_{kind}": _sparse(form)

@@ -31,14 +31,16 @@ from airflow_xcom.codecs.builtin.pandas import summary as pandas_summary
 from airflow_xcom.codecs.builtin.pandas.columns import decode_array, encode_array
 from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
 from airflow_xcom.codecs.errors import (
+    CorruptPayloadError,
     DecodeError,
     EncodeError,
     LibraryVersionError,
     UnsupportedTypeError,
     UnsupportedValueError,
 )
+from airflow_xcom.codecs.formats.arrow.file import write_file
 from airflow_xcom.codecs.nodes import Table
-from airflow_xcom.codecs.payload import decode, decode_json, encode
+from airflow_xcom.codecs.payload import decode, decode_json, decode_part, encode
 from airflow_xcom.codecs.testing import assert_identical, difference
 
 if TYPE_CHECKING:
@@ -603,7 +605,39 @@ def series_flags():
     return pd.Series([1], name="a").set_flags(allows_duplicate_labels=False)
 
 
+def with_attrs(data: pd.DataFrame) -> pd.DataFrame:
+    data.attrs["unit"] = "m"
+    return data
+
+
+def wide(dtype: Any, *, rows: int = 3, columns: int = 101) -> pd.DataFrame:
+    return pd.DataFrame(np.arange(rows * columns).reshape(rows, columns).astype(dtype))
+
+
+@case
+def wide_mixed():
+    """Two wide blocks in turn, and columns of other dtypes among them."""
+    data = pd.DataFrame({f"c{i}": np.arange(i, i + 3).astype(("i8", "f8")[i % 2]) for i in range(301)})
+    data.insert(7, "name", ["x", None, "z"])
+    data["at"] = pd.date_range("2020-01-01", periods=3, tz="Europe/Paris")
+    return data.set_index(pd.date_range("2020-01-01", periods=3, freq="D", name="day"))
+
+
+@case
+def wide_missing_times():
+    data = wide("M8[s]")
+    data.iloc[1, 5] = pd.NaT
+    return data.rename_axis(columns="labels")
+
+
 MADE |= {
+    **{f"wide_{dtype}": lambda dtype=dtype: wide(dtype) for dtype in ("f8", "?", "f2", "c16", ">i4", "m8[ns]")},
+    "wide_no_rows": lambda: wide("f8", rows=0),
+    "wide_labels": lambda: wide("f8").set_axis([f"c{place}" for place in range(101)], axis=1),
+    "wide_turned": lambda: wide("i8").iloc[::2, ::-1],
+    "wide_same_labels": lambda: wide("i4").set_axis(["a"] * 101, axis=1),
+    "wide_levels": lambda: wide("u1").set_axis(pd.MultiIndex.from_product([["a"], range(101)]), axis=1),
+    "wide_attrs": lambda: with_attrs(wide("f4")),
     "frame_empty": pd.DataFrame,
     "frame_no_rows": lambda: pd.DataFrame({"a": np.empty(0), "b": objects(), "c": np.empty(0, "M8[ns]")}),
     "frame_no_rows_labels": lambda: pd.DataFrame({"k": pd.Categorical(["a", "b"]), "r": pd.Categorical([1, 2])})[:0],
@@ -855,6 +889,65 @@ print(encode(data).to_bytes().hex())
         for seed in range(1, 4)
     }
     assert len(found) == 1
+
+
+def test_many_columns_of_one_dtype_are_one_arrow_column() -> None:
+    data = MADE["wide_mixed"]()
+    table = pa.ipc.open_file(encode(data).to_bytes()).read_all()
+    assert [str(field.type) for field in table.schema][:2] == [
+        "fixed_size_list<item: int64>[151]",
+        "fixed_size_list<item: double>[150]",
+    ]
+    assert table.column_names == ["int64", "double", "name", "at", "day"]
+    back = through_blob(data)
+    assert len(back._mgr.blocks) == len(data._mgr.blocks)
+    back.iloc[0, 1] = 0.5
+    assert back.iloc[0, 1] == 0.5
+
+
+def test_a_frame_of_more_rows_than_columns_keeps_a_named_column_for_each() -> None:
+    names = [f"c{place}" for place in range(120)]
+    for rows, width in ((120, 120), (119, 1)):
+        table = pa.ipc.open_file(encode(pd.DataFrame(np.ones((rows, 120)), columns=names)).to_bytes()).read_all()
+        assert table.num_columns == width
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        [],
+        [[[0, 1, 150]]],
+        [[[0, 1, 151]], [[0, 1, 150]]],
+        [[[0, 2, 150]], [[0, 2, 151]]],
+        [[[0, 1, 150]], [[150, 10, 151]]],
+        [[[-1, 1, 150]], [[149, 1, 151]]],
+        [[[0, 1, 10**30]], [[0, 1, 151]]],
+        [[[0, 1, 150]], 7],
+        {"a": 1},
+    ],
+)
+def test_blocks_that_do_not_hold_each_column_once_are_damage(blocks: Any) -> None:
+    table = pa.ipc.open_file(encode(MADE["wide_mixed"]()).to_bytes()).read_all()
+    note = json.loads(table.schema.metadata[b"airflow_xcom"])
+    note["meta"]["blocks"] = blocks
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema.with_metadata({"airflow_xcom": json.dumps(note)})) as writer:
+        writer.write_table(table)
+    data = sink.getvalue().to_pybytes()
+    with pytest.raises(CorruptPayloadError):
+        decode(data, "arrow")
+    with pytest.raises(CorruptPayloadError):
+        decode_part(
+            lambda ranges: [memoryview(bytearray(data[slice(*part)])) for part in ranges], len(data), columns=[]
+        )
+
+
+def test_blocks_without_rows_stand_for_no_more_columns_than_a_reader_can_pay() -> None:
+    schema = pa.schema({"a": pa.list_(pa.float64(), 2**30)})
+    meta = {"blocks": [[[0, 1, 2**30]]], "columns": {"range": [0, 2**30, 1]}}
+    data = b"".join(write_file(Table(schema.empty_table(), meta), "pandas.DataFrame", 2, meta))
+    with pytest.raises(CorruptPayloadError, match="no rows"):
+        decode(data, "arrow")
 
 
 def test_wide_frame() -> None:

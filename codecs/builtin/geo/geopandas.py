@@ -12,6 +12,7 @@ from geopandas import GeoDataFrame, GeoSeries
 from geopandas.array import GeometryArray, GeometryDtype
 
 from airflow_xcom.codecs.builtin.pandas.frame import (
+    FRAME_VERSION,
     decode_frame,
     decode_series,
     decode_values,
@@ -70,6 +71,7 @@ CODECS = (
         (GeoDataFrame,),
         with_cells(_encode_frame),
         _decode_frame,
+        version=FRAME_VERSION,
         summarize=summarize_frame,
         attributes=_STATE,
     ),

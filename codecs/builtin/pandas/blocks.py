@@ -7,7 +7,7 @@ hundreds of blocks, pandas would call the frame fragmented.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,11 +15,12 @@ import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.pandas.columns import decode_array, encode_array
 from airflow_xcom.codecs.builtin.pandas.number_columns import NUMBERS, TableMemory, find_numbers
+from airflow_xcom.codecs.builtin.pandas.wide_blocks import decode_wide, encode_wide, is_wide, runs_of
 from airflow_xcom.codecs.error_location import short_repr
 from airflow_xcom.codecs.errors import EncodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from airflow_xcom.codecs.nodes import PackCells
 
@@ -46,7 +47,7 @@ except ImportError:  # pragma: no cover - before pandas 3
         return frame._from_mgr(manager, manager.axes)  # noqa: SLF001
 
 
-__all__ = ["decode_columns", "encode_columns"]
+__all__ = ["EncodedColumns", "decode_columns", "encode_columns"]
 
 Encoded = tuple[Any, Any]  # the kind and the Arrow array of a column
 Block = tuple[Any, np.ndarray]  # values, and the positions of the columns that they are
@@ -56,23 +57,51 @@ _NUMBERS = frozenset(NUMBERS.values())
 _FRAGMENTED = 100  # blocks from which pandas warns when a column is added
 
 
-def encode_columns(frame: Any, pack: PackCells) -> list[Encoded]:
-    """Return the kind and the Arrow array of each column, sharing the memory of the frame.
+class EncodedColumns(NamedTuple):
+    """The columns of a frame, encoded.
+
+    Attributes:
+        wide: the runs of the columns of each wide block; see :mod:`.wide_blocks`.
+        encoded: these blocks, then the columns that stand alone.
+        alone: the positions of the latter in the frame, ascending.
+    """
+
+    wide: list[list[list[int]]]
+    encoded: list[Encoded]
+    alone: list[int]
+
+
+def encode_columns(frame: Any, pack: PackCells) -> EncodedColumns:
+    """Return the kind and the Arrow array of each wide block and each other column, sharing the memory of the frame.
 
     Raises:
         EncodeError: some column cannot be stored exactly.
     """
-    encoded: list[Any] = [None] * frame.shape[1]
+    wide: list[list[list[int]]] = []
+    blocks: list[Encoded] = []
+    columns: dict[int, Encoded] = {}
     for values, positions in _gathered(frame._mgr.blocks):  # noqa: SLF001 - column by column takes ten times as long
+        if is_wide(values):
+            ordered, places = _ascending(values, positions)
+            wide.append(runs_of(places))
+            blocks.append(encode_wide(ordered, pack))
+            continue
         try:
-            encode = _encode_whole if values.ndim > 1 and _is_whole(values) else _encode_each
-            for position, column in zip(positions.tolist(), encode(values, pack), strict=True):
-                encoded[position] = column
+            columns |= zip(positions.tolist(), _encode_block(_in_rows(values), pack), strict=True)
         except EncodeError as error:
-            label = frame.columns[next(position for position in positions if encoded[position] is None)]
+            label = frame.columns[next(position for position in positions if position not in columns)]
             error.reason = f"column {short_repr(label)}: {error.reason}"
             raise
-    return encoded
+    alone = sorted(columns)
+    return EncodedColumns(wide, [*blocks, *(columns[position] for position in alone)], alone)
+
+
+def _ascending(values: Any, positions: np.ndarray) -> Block:
+    """Return a block whose columns are in the order of the frame: pandas keeps them in any."""
+    if (np.diff(positions) > 0).all():
+        return values, positions
+    order = np.argsort(positions)
+    return values[order], positions[order]
 
 
 def _gathered(blocks: Any) -> Iterator[Block]:
@@ -83,10 +112,10 @@ def _gathered(blocks: Any) -> Iterator[Block]:
         if type(values) is np.ndarray and values.nbytes < _SMALL and values.dtype in _NUMBERS:
             small.setdefault((values.dtype, values.dtype.char), []).append((values, positions))
         else:
-            yield _in_rows(values), positions
+            yield values, positions
     for group in small.values():
         parts, positions = zip(*group, strict=True)
-        yield _in_rows(np.concatenate(parts)), np.concatenate(positions)
+        yield np.concatenate(parts), np.concatenate(positions)
 
 
 def _in_rows(values: Any) -> Any:
@@ -107,6 +136,10 @@ def _is_whole(values: Any) -> bool:
     return array.flags.c_contiguous and array.dtype.kind not in "Ob"  # columns of bits would share bytes
 
 
+def _encode_block(values: Any, pack: PackCells) -> Iterator[Encoded]:
+    return (_encode_whole if values.ndim > 1 and _is_whole(values) else _encode_each)(values, pack)
+
+
 def _encode_whole(values: Any, pack: PackCells) -> Iterator[Encoded]:
     kind, array = encode_array(values.reshape(-1), pack)
     if array.null_count or not pa.types.is_primitive(array.type):
@@ -122,21 +155,27 @@ def _encode_each(values: Any, pack: PackCells) -> Iterator[Encoded]:
     return (encode_array(column, pack) for column in (values if values.ndim > 1 else [values]))
 
 
-def decode_columns(columns: Any, kinds: dict[str, Any], memory: TableMemory, index: Any, labels: Any) -> Any:
+def decode_columns(
+    columns: Any, placed: Sequence[Any], kinds: dict[str, Any], memory: TableMemory, axes: tuple[Any, Any]
+) -> Any:
     """Return the frame whose columns :func:`encode_columns` was given.
 
     Args:
         columns: the Arrow columns.
+        placed: for each of them, its position in the frame; of a wide block, an array of positions.
         kinds: position (as text) to kind, where it is not None.
         memory: what the columns lie in.
-        index: the labels of the rows.
-        labels: the labels of the columns.
+        axes: the labels of the rows, and of the columns.
     """
+    index, labels = axes
     blocks: list[Block] = []
     in_memory: dict[np.dtype[Any], list[tuple[int, int]]] = {}
     loose: dict[tuple[np.dtype[Any], str], list[tuple[int, np.ndarray]]] = {}  # long and long long are equal
-    for position, column in enumerate(columns):
-        kind = kinds.get(str(position)) if kinds else None
+    for number, (position, column) in enumerate(zip(placed, columns, strict=True)):
+        kind = kinds.get(str(number)) if kinds else None
+        if type(position) is not int:
+            blocks.append((decode_wide(kind, column, memory), position))
+            continue
         if kind is None and (numbers := find_numbers(column, memory)):
             in_memory.setdefault(numbers[0], []).append((position, numbers[1]))
             continue

@@ -13,23 +13,50 @@ import pandas as pd
 import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.pandas.blocks import decode_columns, encode_columns
-from airflow_xcom.codecs.builtin.pandas.columns import ARRAY_STATE, INDEX_STATE, decode_array, encode_array
+from airflow_xcom.codecs.builtin.pandas.columns import (
+    ARRAY_STATE,
+    INDEX_STATE,
+    decode_array,
+    decode_labels,
+    encode_array,
+)
 from airflow_xcom.codecs.builtin.pandas.index import decode_index, encode_index, width
-from airflow_xcom.codecs.builtin.pandas.labels import decode_names, encode_names, index_names, text_of
+from airflow_xcom.codecs.builtin.pandas.labels import (
+    decode_names,
+    encode_names,
+    index_names,
+    label_spec,
+    names_with_blocks,
+    text_of,
+)
 from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
 from airflow_xcom.codecs.builtin.pandas.summary import summarize_array, summarize_frame, summarize_series
+from airflow_xcom.codecs.builtin.pandas.wide_blocks import places
 from airflow_xcom.codecs.builtin.summaries import unique
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.error_location import short_repr
 from airflow_xcom.codecs.errors import EncodeError, LibraryVersionError
-from airflow_xcom.codecs.nodes import Table, with_cells
+from airflow_xcom.codecs.nodes import Table, as_list, with_cells
 from airflow_xcom.codecs.object_state import refuse_other_attributes
 from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_xcom.codecs.nodes import PackCells
 
-__all__ = ["CODECS", "decode_frame", "decode_series", "decode_values", "encode_frame", "encode_series", "encode_values"]
+__all__ = [
+    "CODECS",
+    "FRAME_VERSION",
+    "decode_frame",
+    "decode_series",
+    "decode_values",
+    "encode_frame",
+    "encode_series",
+    "encode_values",
+]
+
+FRAME_VERSION = 2  # has wide blocks
 
 
 # -- DataFrame -----------------------------------------------------------------------------------------------
@@ -41,23 +68,41 @@ def encode_frame(frame: Any, pack: PackCells) -> Table:
     Raises:
         EncodeError: some part cannot be stored exactly.
     """
-    columns, names = encode_names(frame.columns, pack)
-    encoded = encode_columns(frame, pack)
+    wide, encoded, alone = encode_columns(frame, pack)
+    if wide:
+        types = [array.type.value_type for _, array in encoded[: len(wide)]]
+        columns, names = label_spec(frame.columns, pack), names_with_blocks(types, frame.columns[alone])
+    else:
+        columns, names = encode_names(frame.columns, pack)
     kinds = {str(position): kind for position, (kind, _) in enumerate(encoded) if kind is not None}
     arrays = [array for _, array in encoded]
     index = _encode_rows(frame, names, arrays, pack)
-    return _table(arrays, names, {**_extras(frame), "index": index, "kinds": kinds or None, "columns": columns or None})
+    meta = {"index": index, "kinds": kinds or None, "blocks": wide or None, "columns": columns or None}
+    return _table(arrays, names, {**_extras(frame), **meta})
 
 
 def decode_frame(node: Table, _version: int) -> Any:
-    """Return the frame that :func:`encode_frame` was given."""
+    """Return the frame that :func:`encode_frame` was given; only version 2 has blocks."""
     table, meta, memory = node.table, node.meta, TableMemory(node.memory, node.unpack_cells)
     spec = meta.get("index")
     count = table.num_columns - (0 if spec is None else width(spec))
     index = _decode_rows(spec, table, count, memory)
-    labels = decode_names(meta.get("columns", {}), table.schema.names[:count])
-    frame = decode_columns(table.columns[:count], meta.get("kinds", {}), memory, index, labels)
+    placed, labels = _decode_places(meta, table, count)
+    frame = decode_columns(table.columns[:count], placed, meta.get("kinds", {}), memory, (index, labels))
     return _with_extras(frame, meta)
+
+
+def _decode_places(meta: dict[str, Any], table: pa.Table, count: int) -> tuple[Sequence[Any], Any]:
+    """Return which columns of the frame each of the first ``count`` Arrow columns holds, and the labels of all."""
+    if "blocks" not in meta:
+        return range(count), decode_names(meta.get("columns", {}), table.schema.names[:count])
+    blocks = as_list(meta["blocks"])
+    placed = places(blocks, table.schema, table.num_rows, count - len(blocks))
+    labels = decode_labels(meta["columns"], None, TableMemory(None))
+    held = sum(1 if type(position) is int else len(position) for position in placed)
+    if len(labels) != held:
+        raise ValueError(f"{len(labels)} labels for {held} columns")
+    return placed, labels
 
 
 # -- Series --------------------------------------------------------------------------------------------------
@@ -176,6 +221,7 @@ CODECS = (
         (pd.DataFrame,),
         with_cells(encode_frame),
         decode_frame,
+        version=FRAME_VERSION,
         summarize=summarize_frame,
         attributes=ARRAY_STATE,
     ),

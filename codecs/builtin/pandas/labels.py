@@ -12,11 +12,11 @@ from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
 from airflow_xcom.codecs.builtin.summaries import escaped, unique
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from airflow_xcom.codecs.nodes import PackCells
 
-__all__ = ["decode_names", "encode_names", "index_names", "text_of"]
+__all__ = ["decode_names", "encode_names", "index_names", "label_spec", "names_with_blocks", "text_of"]
 
 
 _LIBRARIES = frozenset(
@@ -39,6 +39,18 @@ def encode_names(columns: Any, pack: PackCells) -> tuple[dict[str, Any], list[st
             if not any("\0" in name for name in names):  # Arrow's C interface ends a name there
                 return text_spec, names
     return spec, unique(map(text_of, columns), set())
+
+
+def label_spec(columns: Any, pack: PackCells) -> dict[str, Any]:
+    """Return what rebuilds the labels of a frame with wide blocks, of which the fields have no names."""
+    return encode_labels(columns, pack)[0] if type(columns) is pd.RangeIndex else {"labels": columns}
+
+
+def names_with_blocks(types: Iterable[Any], labels: Iterable[Any]) -> list[str]:
+    """Return the unique names of the fields of wide blocks of these types, and of the columns behind them."""
+    taken: set[str] = set()
+    alone = unique(map(text_of, labels), taken)
+    return [*unique(map(str, types), taken), *alone]
 
 
 def decode_names(spec: dict[str, Any], names: list[str]) -> Any:
