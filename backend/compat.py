@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -158,6 +158,11 @@ def filesystem(scheme: str) -> Callable[[str | None], Any]:
 
 def hides_value_of(name: str) -> bool:
     """Return whether Airflow masks what has this name: ``[core] sensitive_var_conn_names`` and its own list."""
+    return bool(_masker().should_hide_value_for_key(name))
+
+
+@cache
+def _masker() -> Any:
     masker: Any
     try:
         from airflow.sdk._shared import secrets_masker as masker
@@ -166,7 +171,7 @@ def hides_value_of(name: str) -> bool:
             from airflow.sdk.execution_time import secrets_masker as masker
         except ImportError:
             from airflow.utils.log import secrets_masker as masker  # type: ignore[attr-defined, no-redef]
-    return bool(masker.should_hide_value_for_key(name))
+    return masker
 
 
 def serde() -> Any:

@@ -36,6 +36,8 @@ _LONGEST_TEXT = 4096  # characters
 _LARGEST = 1 << 63  # bytes; no file system has larger files
 _LONGEST_WHOLE = 157  # longer text is cut, and then longer than this: so no two texts have one segment
 _UNIQUE = re.compile(r"[0-9a-f]{32}(\.arrow|\.msgpack)?")
+_PARTS = (str, str, str, int, str)  # types of a coordinate's
+_FACTS = frozenset({"version", "tag", "summary", "of", "from", "inexact"})  # keys of an envelope beside its payload
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 
 
@@ -64,9 +66,8 @@ class Coordinate:
     @classmethod
     def from_json(cls, value: Any) -> Coordinate:
         """Return the coordinate that :meth:`to_json` wrote; an empty one for anything else."""
-        match value:
-            case [str() | None, str() | None, str() | None, int() | None, str() | None] if _are_short(value):
-                return cls(*value)
+        if type(value) is list and len(value) == len(_PARTS) and _are_short(value) and _have_types(value):
+            return cls(*value)
         return cls()
 
 
@@ -235,22 +236,36 @@ class Envelope:
         """
         if not isinstance(value, dict) or ENVELOPE_KEY not in value or len(value) != 1:
             return None
-        match value[ENVELOPE_KEY]:
-            case {"version": int(version)} if version > ENVELOPE_VERSION:
-                raise NewerFormatError("the envelope in the row", version, ENVELOPE_VERSION)
-            case {"version": 1 | 2 as version, "tag": str(tag), "summary": dict(summary), "of": of, **payload}:
-                suppliers, inexact = payload.pop("from", {}), payload.pop("inexact", None)
-                mark = None if inexact is None else Inexact.from_json(inexact)
-                facts = tag, summary, Coordinate.from_json(of)
-                if isinstance(suppliers, dict) and payload.keys() == {"data"}:
-                    return cls(*facts, data=payload["data"], suppliers=suppliers, inexact=mark)
-                if isinstance(suppliers, dict) and payload.keys() == {"ref"}:
-                    reference = Reference.from_json(payload["ref"])
-                    return cls(*facts, reference=reference, suppliers=suppliers, inexact=mark)
-                if version != 1 and payload.keys() == {"retired"}:
-                    return cls(*facts, retired=Retirement.from_json(payload["retired"]))
-        msg = f"the row has the key {ENVELOPE_KEY!r} and is not an envelope of this backend"
-        raise CorruptPayloadError(msg)
+        content = value[ENVELOPE_KEY]
+        version = content.get("version") if type(content) is dict else None
+        if type(version) is int and version > ENVELOPE_VERSION:
+            raise NewerFormatError("the envelope in the row", version, ENVELOPE_VERSION)
+        envelope = cls._from_content(content, version) if type(version) is int and version >= 1 else None
+        if envelope is None:
+            msg = f"the row has the key {ENVELOPE_KEY!r} and is not an envelope of this backend"
+            raise CorruptPayloadError(msg)
+        return envelope
+
+    @classmethod
+    def _from_content(cls, content: dict[str, Any], version: int) -> Envelope | None:
+        """Return the envelope of this version, or None if the content is not one; plain look-ups, for every pull."""
+        tag, summary, suppliers = content.get("tag"), content.get("summary"), content.get("from", {})
+        if type(tag) is not str or type(summary) is not dict or type(suppliers) is not dict or "of" not in content:
+            return None
+        facts = tag, summary, Coordinate.from_json(content["of"])
+        inexact = None if content.get("inexact") is None else Inexact.from_json(content["inexact"])
+        payload = content.keys() - _FACTS
+        if payload == {"data"}:
+            return cls(*facts, data=content["data"], suppliers=suppliers, inexact=inexact)
+        if payload == {"ref"}:
+            return cls(*facts, reference=Reference.from_json(content["ref"]), suppliers=suppliers, inexact=inexact)
+        if version != 1 and payload == {"retired"}:
+            return cls(*facts, retired=Retirement.from_json(content["retired"]))
+        return None
+
+
+def _have_types(parts: list[Any]) -> bool:
+    return all(part is None or type(part) is kind for part, kind in zip(parts, _PARTS, strict=True))
 
 
 def _are_texts(parts: list[Any]) -> bool:

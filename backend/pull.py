@@ -131,9 +131,9 @@ def asked_of(row: Any) -> Coordinate:
 
     The index -1 counts as unknown: Airflow 3.4 asks so for a task in a loop, too, whatever the iteration.
     """
-    parts = {name: getattr(_asked.get(), name) for name in Coordinate.__slots__}
-    told = {name: getattr(row, name, None) if part is None else part for name, part in parts.items()}
-    return Coordinate(**{**told, "map_index": None if told["map_index"] == _UNMAPPED else told["map_index"]})
+    parts = zip(Coordinate.__slots__, _asked.get().to_json(), strict=True)
+    dag, run, task, index, key = [getattr(row, name, None) if part is None else part for name, part in parts]
+    return Coordinate(dag, run, task, None if index == _UNMAPPED else index, key)
 
 
 def _opened(stored: Any, asked: Coordinate) -> Envelope | None:

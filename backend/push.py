@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.envelope import Coordinate, Envelope
 from airflow_xcom.backend.hints import Stored, unwrapped
-from airflow_xcom.backend.inexact import decide_inexactly
 from airflow_xcom.backend.placement import Placement, decide, summarize
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError, EncodeError
@@ -45,6 +44,8 @@ def push(value: Any, *coordinate: Any) -> Any:
         try:
             placement = decide(value, options, offload=offload)
         except EncodeError as error:
+            from airflow_xcom.backend.inexact import decide_inexactly
+
             placement, inexact = decide_inexactly(value, Coordinate(*coordinate), options, error, offload=offload)
         if placement is None:
             return value
@@ -52,9 +53,10 @@ def push(value: Any, *coordinate: Any) -> Any:
     except CodecError as error:
         error.context = str(Coordinate(*coordinate))
         raise
-    stored = "row" if envelope.reference is None else "blob"
+    # At INFO, a line takes longer than the push of a small value to the row, which Airflow's pages show anyway.
+    say, stored = (log.debug, "row") if envelope.reference is None else (log.info, "blob")
     took = (time.perf_counter() - began) * 1e3
-    log.info("pushed %s tag=%s stored=%s bytes=%d ms=%.2f", envelope.coordinate, envelope.tag, stored, size, took)
+    say("pushed %s tag=%s stored=%s bytes=%d ms=%.2f", envelope.coordinate, envelope.tag, stored, size, took)
     return envelope.to_json()
 
 

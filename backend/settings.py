@@ -108,6 +108,8 @@ class Settings:
 
     def compression_for(self, store: str) -> Compression:
         """Return the compression for the store of this name; what goes over a network may take more time."""
+        if self.compression.algorithm != "auto":
+            return self.compression
         return replace(self.compression, is_far=not self.stores[store].startswith("file:"))
 
 

@@ -6,9 +6,10 @@ import inspect
 import keyword
 import re
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Generic, Protocol
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol
 
-from airflow_xcom.codecs.errors import RegistrationError
+from airflow_xcom.codecs.errors import EncodeError, RegistrationError, UnsupportedTypeError
+from airflow_xcom.codecs.object_state import refuse_other_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -21,7 +22,7 @@ else:
 
     T = TypeVar("T")
 
-__all__ = ["Codec", "CodecClass", "check_call", "check_form"]
+__all__ = ["Codec", "CodecClass", "check_call", "check_form", "node_of", "raise_failure", "unsupported"]
 
 _TAG = r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)+"
 
@@ -165,3 +166,39 @@ def check_call(tag: str, function: Any, wanted: tuple[str, ...], *, first: str =
             f"({shown})"
         )
         raise RegistrationError(msg) from error
+
+
+def node_of(codec: Codec[Any], value: Any) -> Any:
+    """Return the node that a codec makes of a value.
+
+    Raises:
+        EncodeError: The codec refuses it, or fails.
+    """
+    try:
+        if codec.attributes is not None and type(value).__dictoffset__:
+            refuse_other_attributes(value, codec.attributes)
+        return codec.encode(value)
+    except Exception as error:  # noqa: BLE001 - raised again, with where and why
+        raise_failure(codec, value, error)
+
+
+def raise_failure(codec: Codec[Any], value: Any, error: Exception) -> NoReturn:
+    """Raise what a codec raised for a value as an error that leads there."""
+    if isinstance(error, (MemoryError, RecursionError)):
+        raise error
+    if isinstance(error, EncodeError):
+        error.trail.append(value)
+        raise error
+    failure = EncodeError(f"the codec {codec.tag!r} failed to encode it: {type(error).__name__}: {error}")
+    failure.trail.append(value)
+    raise failure from error
+
+
+def unsupported(value: Any) -> UnsupportedTypeError:
+    """Return the error for a value that no codec handles."""
+    from airflow_xcom.codecs.refusal_advice import advice_for
+
+    cls = type(value)
+    error = UnsupportedTypeError(f"no codec handles {cls.__module__}.{cls.__qualname__}; {advice_for(cls)}")
+    error.trail.append(value)
+    return error

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     PackCells = Callable[[Sequence[Any]], tuple[Tags, bytes, list[int]]]
     UnpackCells = Callable[[Tags, memoryview, Sequence[int]], list[Any]]
 
-__all__ = ["Buffer", "Shared", "Table", "Tagged", "WithCells", "as_dict", "as_list", "as_text", "with_cells"]
+__all__ = ["Buffer", "Table", "Tagged", "WithCells", "as_dict", "as_list", "as_text", "with_cells"]
 
 
 # Plain classes, as a payload may hold a million of these, and a data class takes two milliseconds to be made.
@@ -103,21 +103,6 @@ class Tagged:
     def __init__(self, tag: str, version: int, node: Any) -> None:
         self.tag = tag
         self.version = version
-        self.node = node
-
-
-class Shared:
-    """A tagged node of one object that occurs several times in a tree.
-
-    Attributes:
-        number: which of the tree's repeated objects it is.
-        node: the Tagged where it occurs first; None elsewhere.
-    """
-
-    __slots__ = ("node", "number")
-
-    def __init__(self, number: int, node: Any) -> None:
-        self.number = number
         self.node = node
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.codecs.error_location import locate
+from airflow_xcom.codecs.codec import node_of, unsupported
 from airflow_xcom.codecs.errors import (
     CircularReferenceError,
     CodecError,
@@ -18,21 +17,20 @@ from airflow_xcom.codecs.errors import (
     UnsupportedTypeError,
 )
 from airflow_xcom.codecs.formats import json
-from airflow_xcom.codecs.formats.arrow import file as arrow
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
-from airflow_xcom.codecs.formats.msgpack.container import UNCOMPRESSED_VERSION, VERSION, write_blob
-from airflow_xcom.codecs.formats.msgpack.reader import read, read_cells, read_nodes, refuse_excess
-from airflow_xcom.codecs.formats.msgpack.writer import Writer
 from airflow_xcom.codecs.formats.sharing import Budget
 from airflow_xcom.codecs.nodes import Table, Tagged
+from airflow_xcom.codecs.plain_json import exact_json
 from airflow_xcom.codecs.quoting import described, quoted
 from airflow_xcom.codecs.registry import registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from airflow_xcom.codecs.bodies import TableBody, TreeBody
     from airflow_xcom.codecs.codec import Codec
     from airflow_xcom.codecs.formats.msgpack.substitution import Substitutions
+    from airflow_xcom.codecs.formats.msgpack.writer import Writer
     from airflow_xcom.codecs.registry import Registry
 
 __all__ = ["FORMATS", "Payload", "arrow_file", "decode", "decode_json", "decode_part", "encode"]
@@ -43,65 +41,40 @@ FORMATS = (ARROW, MSGPACK)
 _NATIVE_TAGS = {cls: cls.__name__ for cls in (dict, list, str, bytes, float, int, bool, type(None), Tagged)}
 
 
-class _TableBody:
-    """A value that is one table: an Arrow IPC file.
+_FEW = 16  # natives of a node that the row holds in the JSON syntax
+_SHORT = 65_536  # bytes of JSON that they may take
+_NO_KEYS: frozenset[str] = frozenset()
+
+
+class _LeafBody:
+    """A value of which its codec makes few natives: nothing is packed unless it becomes a blob.
 
     Args:
-        tagged: the node of the value, a Table with its meta in the JSON syntax.
-        stream: leave rows that the table makes as they are taken to be made when they are written.
+        codec: of the value.
+        node: what it made of it.
+        size: bytes of the node as JSON.
+        registry: the codecs.
     """
-
-    format = ARROW
-
-    def __init__(self, tagged: Tagged, *, stream: bool) -> None:
-        table: Table = tagged.node
-        self.is_stream = stream and table.more is not None
-        self._table = table if self.is_stream else table.whole()
-        self._tag, self._version = tagged.tag, tagged.version
-        self.uncompressed = [] if self.is_stream else list(self._write(NO_COMPRESSION))
-
-    def _write(self, how: Compression | arrow.Prepared) -> Iterable[Any]:
-        return arrow.write_file(self._table, self._tag, self._version, self._table.meta, how)
-
-    def chunks(self, compression: Compression) -> Iterable[Any]:
-        prepared = arrow.prepare(self._table, compression)
-        if self.is_stream:
-            return self._write(prepared)
-        return self.uncompressed if prepared.is_unchanged else list(self._write(prepared))
-
-    def to_json(self) -> Any:
-        stream = b"".join(arrow.stream_chunks(self._table.table))
-        form = {json.MARK: ["table", [self._table.meta, json.base64(stream)]]}
-        return {json.MARK: [self._tag, self._version, form]}
-
-
-class _TreeBody:
-    """Any other value: a MessagePack body."""
 
     format = MSGPACK
     is_stream = False
 
-    def __init__(self, writer: Writer, tree: bytes) -> None:
-        self._writer = writer
-        self._tree = tree
-
-    @cached_property
-    def uncompressed(self) -> list[Any]:
-        return write_blob(self._writer.tags, self._tree, self._writer.buffers)
+    def __init__(self, codec: Codec, node: Any, size: int, registry: Registry) -> None:
+        self.tags = (codec.tag,)
+        self.raw_size = size
+        self._codec = codec
+        self._node = node
+        self._registry = registry
 
     def chunks(self, compression: Compression) -> Iterable[Any]:
-        if compression.algorithm == "none":
-            return self.uncompressed
-        return write_blob(self._writer.tags, self._tree, self._writer.buffers, compression)
+        from airflow_xcom.codecs.bodies import body_of
+
+        return body_of(None, self._codec, self._node, self._registry).chunks(compression)
 
     def to_json(self) -> Any:
-        try:
-            return json.dump(read_nodes(self._tree, self._writer))
-        except json.TooDeepError:
-            return {json.MARK: ["blob", json.base64(b"".join(self.uncompressed))]}
+        return json.tagged(self._codec.tag, self._codec.version, json.dump(self._node))
 
 
-@dataclass(frozen=True, eq=False)
 class Payload:
     """An encoded value.
 
@@ -113,11 +86,19 @@ class Payload:
             registered its codec.
     """
 
-    tag: str
-    compression: Compression
-    summary: dict[str, Any]
-    suppliers: dict[str, str]
-    _body: _TableBody | _TreeBody
+    def __init__(
+        self,
+        tag: str,
+        compression: Compression,
+        summary: dict[str, Any],
+        suppliers: dict[str, str],
+        body: _LeafBody | TableBody | TreeBody,
+    ) -> None:
+        self.tag = tag
+        self.compression = compression
+        self.summary = summary
+        self.suppliers = suppliers
+        self._body = body
 
     @property
     def format(self) -> str:
@@ -150,13 +131,13 @@ class Payload:
 
     @cached_property
     def raw_size(self) -> int:
-        """The number of bytes of the blob without compression, which costs nothing to know.
+        """The number of bytes without compression, which costs nothing to know: of the blob, or of few natives as JSON.
 
         Raises:
             TypeError: the payload is a stream.
         """
         self._refuse_stream()
-        return sum(map(len, self._body.uncompressed))
+        return self._body.raw_size
 
     def to_bytes(self) -> bytes:
         """Return the blob, in one piece."""
@@ -201,9 +182,11 @@ def encode(
     chosen = Compression.parse(compression) if isinstance(compression, str) else compression
     try:
         if substitutions is None:
-            return _encode(value, registry, chosen, Writer, stream=stream)
+            return _encode(value, registry, chosen, None, stream=stream)
         return substitutions.encode(lambda root, writer: _encode(root, registry, chosen, writer, stream=stream))
     except EncodeError as error:
+        from airflow_xcom.codecs.error_location import locate
+
         if isinstance(error, NestingError) and (cycle := _cycle(error.trail)):
             circular = f"the {type(cycle[0]).__name__} contains itself"
             raise CircularReferenceError(circular, path=locate(value, cycle)) from None
@@ -227,28 +210,32 @@ def _cycle(trail: list[Any]) -> list[Any]:
 
 
 def _encode(
-    value: Any, registry: Registry, compression: Compression, new: Callable[..., Writer], *, stream: bool
+    value: Any, registry: Registry, compression: Compression, new: Callable[..., Writer] | None, *, stream: bool
 ) -> Payload:
-    codec = registry.for_type(type(value)) if type(value) not in _NATIVE_TAGS else None
-    writer = new(registry.for_type, arrow.stream_chunks)
-    root = value if type(value) in _NATIVE_TAGS else writer.tagged(value)
-    body: _TableBody | _TreeBody
-    tags = {root.tag} if codec else set()
-    if isinstance(root, Tagged) and isinstance(root.node, Table):
-        meta_writer = new(registry.for_type, arrow.stream_chunks, inline=True)
-        meta = _TreeBody(meta_writer, meta_writer.pack(root.node.meta)).to_json()  # what Arrow cannot say about it
-        table = Table(root.node.table, meta, more=root.node.more)
-        body = _TableBody(Tagged(root.tag, root.version, table), stream=stream)
-        tags |= meta_writer.used_tags
-    else:
-        tree = writer.pack(root)
-        refuse_excess(tree, writer)
-        body = _TreeBody(writer, tree)
-    tag = root.tag if isinstance(root, Tagged) else _NATIVE_TAGS[type(value)]
-    return Payload(tag, compression, _summary(codec, value), _suppliers(tags | writer.used_tags, registry), body)
+    cls = type(value)
+    codec = registry.for_type(cls) if cls not in _NATIVE_TAGS else None
+    if codec is None and cls not in _NATIVE_TAGS:
+        raise unsupported(value)
+    body = _body(value, codec, registry, new, stream=stream)
+    tag = value.tag if cls is Tagged else codec.tag if codec else _NATIVE_TAGS[cls]
+    return Payload(tag, compression, _summary(codec, value), _suppliers(body.tags, registry), body)
 
 
-def _suppliers(tags: set[str], registry: Registry) -> dict[str, str]:
+def _body(
+    value: Any, codec: Codec | None, registry: Registry, new: Callable[..., Writer] | None, *, stream: bool
+) -> _LeafBody | TableBody | TreeBody:
+    node = None
+    if codec is not None:
+        node = node_of(codec, value)
+        text = exact_json(node, limit=_SHORT, ordered=False, reserved=_NO_KEYS, most=_FEW)
+        if text is not None:
+            return _LeafBody(codec, node, len(text), registry)
+    from airflow_xcom.codecs.bodies import body_of
+
+    return body_of(value, codec, node, registry, new, stream=stream)
+
+
+def _suppliers(tags: Iterable[str], registry: Registry) -> dict[str, str]:
     suppliers = ((tag, registry.supplier(tag)) for tag in sorted(tags))
     return {tag: supplier for tag, supplier in suppliers if supplier is not None}
 
@@ -281,6 +268,8 @@ def decode(memory: Any, format: str, *, registry: Registry = registry) -> Any:  
     if format == MSGPACK:
         return decoder.read_msgpack(view)
     if format == ARROW:
+        from airflow_xcom.codecs.formats.arrow import file as arrow
+
         note, table = arrow.read_file(view)
         return decoder.restorer(note.tag, note.version)(decoder.table(table, decoder.read_json(note.meta), view))
     msg = f"the payload has the format {quoted(format)}, and this release reads {', '.join(FORMATS)}"
@@ -349,6 +338,8 @@ def arrow_file(value: Any) -> bytes | None:
     """
     match value:
         case {"$": [str(tag), int(version), {"$": ["table", [meta, stream]]}]}:
+            from airflow_xcom.codecs.formats.arrow import file as arrow
+
             table = decode_json({json.MARK: ["table", [None, stream]]})
             return b"".join(arrow.write_file(table, tag, version, meta))
     return None
@@ -380,17 +371,28 @@ class _Decoder:
         return Table(table, meta, memory, unpack_cells=self._unpack_cells)
 
     def read_json(self, value: Any) -> Any:
-        # One row may hold any number of such bodies, so none of them may be compressed.
-        read_body = partial(self.read_msgpack, newest=UNCOMPRESSED_VERSION)
-        return json.load(value, self.restorer, self._read_stream, read_body, self._budget)
+        return json.load(value, self.restorer, self._read_stream, self._read_body, self._budget)
 
-    def read_msgpack(self, memory: memoryview, *, newest: int = VERSION) -> Any:
-        return read(memory, self.restorer, self._read_stream, self._budget, newest=newest)
+    def _read_body(self, memory: memoryview) -> Any:
+        from airflow_xcom.codecs.formats.msgpack.container import UNCOMPRESSED_VERSION
+        from airflow_xcom.codecs.formats.msgpack.reader import read
+
+        # One row may hold any number of such bodies, so none of them may be compressed.
+        return read(memory, self.restorer, self._read_stream, self._budget, newest=UNCOMPRESSED_VERSION)
+
+    def read_msgpack(self, memory: memoryview) -> Any:
+        from airflow_xcom.codecs.formats.msgpack.reader import read
+
+        return read(memory, self.restorer, self._read_stream, self._budget)
 
     def _read_stream(self, stream: memoryview, meta: Any) -> Table:
+        from airflow_xcom.codecs.formats.arrow import file as arrow
+
         return self.table(arrow.read_stream(stream, meta).table, meta, stream)
 
     def _unpack_cells(self, tags: Sequence[Sequence[Any]], data: memoryview, offsets: Sequence[int]) -> list[Any]:
+        from airflow_xcom.codecs.formats.msgpack.reader import read_cells
+
         cells = (data[begin:end] for begin, end in pairwise(offsets))
         self._budget.grant(data.nbytes)
         return read_cells(tags, cells, self.restorer, self._read_stream, self._budget)

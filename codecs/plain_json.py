@@ -52,7 +52,7 @@ def in_jsonb_order(keys: Any) -> bool:
 
 
 def exact_json(  # noqa: C901, PLR0911, PLR0912 - one loop, in which every call would be felt by small values
-    value: Any, *, limit: int | None, ordered: bool, reserved: frozenset[str]
+    value: Any, *, limit: int | None, ordered: bool, reserved: frozenset[str], most: int | None = None
 ) -> bytes | None:
     """Return the JSON text of a value that any JSON column, parser and reader gives back exactly, or None.
 
@@ -63,8 +63,9 @@ def exact_json(  # noqa: C901, PLR0911, PLR0912 - one loop, in which every call 
         limit: the most bytes that the text may have; None for no limit.
         ordered: whether the order of keys must survive too.
         reserved: keys that mean something to a reader, which no dict may hold.
+        most: the most items that it may have at all levels; None for as many as the limit allows.
     """
-    items_left = _MOST if limit is None else limit
+    items_left = most or (_MOST if limit is None else limit)
     text_left = math.inf if limit is None else limit
     level = [value if type(value) in _CONTAINERS else [value]]
     for _ in range(_DEEPEST):

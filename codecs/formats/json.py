@@ -14,10 +14,12 @@ form       content
 ``bytes``  base64 of a ``bytes`` value
 ``buffer`` base64 of a buffer
 ``table``  ``[meta, base64]``: a table as an Arrow IPC stream
-``shared`` ``[number, tagged node]``: a node whose object occurs again
-``same``   the number of such a node that came before
-``blob``   base64 of a whole MessagePack body, for what is nested too deeply for JSON parsers
+``shared`` ``[number, tagged node]``: a node whose object occurs again; read, and written no more
+``same``   the number of such a node that came before; read, and written no more
+``blob``   base64 of a whole MessagePack body
 ========== ============================================================================
+
+A row has the node of a table, or one of few natives, in this syntax, and any other value as ``blob``.
 """
 
 from __future__ import annotations
@@ -30,16 +32,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.errors import CorruptPayloadError, any_error_as_corrupt
 from airflow_xcom.codecs.formats.sharing import TEXT, Budget
-from airflow_xcom.codecs.nodes import Shared, Table, Tagged
+from airflow_xcom.codecs.nodes import Table, Tagged
 from airflow_xcom.codecs.plain_json import in_jsonb_order, is_exact_float, is_exact_int, is_exact_text
 from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["MARK", "TooDeepError", "base64", "dump", "load"]
+__all__ = ["MARK", "TooDeepError", "base64", "dump", "form", "load", "tagged"]
 
 MARK = "$"
+_TAGGED, _FORM = 3, 2  # items
 _NAN = struct.pack(">d", float("nan"))
 DEEPEST = 100  # levels of JSON; the API server's parser gives up at 200
 
@@ -61,8 +64,14 @@ def dump(node: Any, depth: int = 0) -> Json:
     return _DUMPERS[type(node)](node, depth)
 
 
-def _form(name: str, content: Json) -> Json:
+def form(name: str, content: Json) -> Json:
+    """Return a form of the syntax."""
     return {MARK: [name, content]}
+
+
+def tagged(tag: str, version: int, node: Json) -> Json:
+    """Return a tagged node, whose own node is in the syntax."""
+    return {MARK: [tag, version, node]}
 
 
 def base64(data: Any) -> str:
@@ -75,18 +84,18 @@ def _dump_itself(node: Any, _depth: int) -> Json:
 
 
 def _dump_int(node: int, _depth: int) -> Json:
-    return node if is_exact_int(node) else _form("int", str(node))
+    return node if is_exact_int(node) else form("int", str(node))
 
 
 def _dump_float(node: float, _depth: int) -> Json:
     if is_exact_float(node):
         return node
     bits = struct.pack(">d", node)
-    return _form("float", repr(node)) if node == node or bits == _NAN else _form("nan", bits.hex())  # noqa: PLR0124
+    return form("float", repr(node)) if node == node or bits == _NAN else form("nan", bits.hex())  # noqa: PLR0124
 
 
 def _dump_str(node: str, _depth: int) -> Json:
-    return node if is_exact_text(node) else _form("text", json.dumps(node)[1:-1])
+    return node if is_exact_text(node) else form("text", json.dumps(node)[1:-1])
 
 
 def _dump_list(node: list[Any], depth: int) -> Json:
@@ -96,7 +105,7 @@ def _dump_list(node: list[Any], depth: int) -> Json:
 def _dump_dict(node: dict[Any, Any], depth: int) -> Json:
     if all(map(_is_plain_key, node)) and in_jsonb_order(node):
         return {key: dump(item, depth + 1) for key, item in node.items()}
-    return _form("map", [[dump(key, depth + 4), dump(item, depth + 4)] for key, item in node.items()])
+    return form("map", [[dump(key, depth + 4), dump(item, depth + 4)] for key, item in node.items()])
 
 
 def _is_plain_key(key: Any) -> bool:
@@ -105,17 +114,11 @@ def _is_plain_key(key: Any) -> bool:
 
 
 def _dump_tagged(node: Tagged, depth: int) -> Json:
-    return {MARK: [node.tag, node.version, dump(node.node, depth + 2)]}
+    return tagged(node.tag, node.version, dump(node.node, depth + 2))
 
 
 def _dump_table(node: Table, depth: int) -> Json:
-    return _form("table", [dump(node.meta, depth + 3), base64(node.table)])
-
-
-def _dump_shared(node: Shared, depth: int) -> Json:
-    if node.node is None:
-        return _form("same", node.number)
-    return _form("shared", [node.number, dump(node.node, depth + 3)])
+    return form("table", [dump(node.meta, depth + 3), base64(node.table)])
 
 
 _DUMPERS: dict[type, Callable[[Any, int], Json]] = {
@@ -124,13 +127,12 @@ _DUMPERS: dict[type, Callable[[Any, int], Json]] = {
     int: _dump_int,
     float: _dump_float,
     str: _dump_str,
-    bytes: lambda node, _depth: _form("bytes", base64(node)),
-    memoryview: lambda node, _depth: _form("buffer", base64(node)),
+    bytes: lambda node, _depth: form("bytes", base64(node)),
+    memoryview: lambda node, _depth: form("buffer", base64(node)),
     list: _dump_list,
     dict: _dump_dict,
     Tagged: _dump_tagged,
     Table: _dump_table,
-    Shared: _dump_shared,
 }
 
 
@@ -184,11 +186,13 @@ class _Loader:
             return value
         if MARK not in value:
             return {key: self.load(item, depth + 1) for key, item in value.items()}
-        match value:
-            case {"$": [str(tag), int(version), node], **rest} if not rest and type(version) is int:
+        content = value[MARK]
+        if len(value) == 1 and type(content) is list and content and type(content[0]) is str:
+            if len(content) == _TAGGED and type(content[1]) is int:
+                tag, version, node = content
                 return self._restorer(tag, version)(self.load(node, depth + 2))
-            case {"$": [str(name), content], **rest} if not rest:
-                return self._load_form(name, content, depth)
+            if len(content) == _FORM:
+                return self._load_form(content[0], content[1], depth)
         msg = f"an object with the key {MARK!r} is not in the syntax"
         raise CorruptPayloadError(msg)
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.errors import EncodeError, NewerFormatError
+from airflow_xcom.codecs.inspection import outline_json
 from airflow_xcom.codecs.nodes import Buffer
 from airflow_xcom.codecs.payload import decode, decode_json, encode
 from airflow_xcom.codecs.registry import registry
@@ -182,9 +183,10 @@ def _check_versions(codec: Codec, stored: list[tuple[Any, Any]], registry: Regis
 
 
 def _version(codec: Codec, row: Any) -> int:
-    match row:
-        case {"$": [codec.tag, int(version), _]}:
-            return int(version)
+    found = outline_json(row)
+    tree = found.get("tree", {"tag": found.get("tag"), "version": found.get("tag_version")})
+    if tree.get("tag") == codec.tag:
+        return int(tree["version"])
     raise AssertionError(f"{shorten(row)} is no row of {codec.tag!r}; take what encode(value).to_json() gives")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -134,3 +136,24 @@ def test_importing_the_backend_patches_lazy_sequences_alone() -> None:
     changed = {line for line in done.stdout.splitlines() if line.startswith("airflow.") and "_abc_impl" not in line}
     module = "airflow.sdk.execution_time.lazy_sequence"
     assert changed == {f"{module} LazyXComSequence {name}" for name in ("__getitem__", "__iter__")}
+
+
+@pytest.mark.parametrize(("value", "level", "place"), [((1, 2), "DEBUG", "row"), (FRAME, "INFO", "blob")])
+def test_a_push_is_logged(
+    backend: Backend, caplog: pytest.LogCaptureFixture, value: Any, level: str, place: str
+) -> None:
+    backend.options(threshold=100)
+    with caplog.at_level(logging.DEBUG, "airflow_xcom.backend"):
+        row = backend.push(value)["airflow_xcom"]
+    (record,) = [record for record in caplog.records if record.message.startswith("pushed ")]
+    assert record.levelname == level
+    size = row["ref"]["size"] if place == "blob" else len(orjson.dumps(row["data"]))
+    assert re.fullmatch(
+        rf"pushed dag=.* tag={re.escape(row['tag'])} stored={place} bytes={size} ms=[\d.]+", record.message
+    )
+
+
+def test_plain_json_is_pushed_without_a_word(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "airflow_xcom.backend"):
+        backend.push({"rows": 3})
+    assert not caplog.records

@@ -115,16 +115,6 @@ def test_no_cell_and_no_meta_numbers_an_object(item: Any) -> None:
     assert back[0] is not back[1]
 
 
-@pytest.mark.parametrize("item", [LARGE, FRAME, (LARGE, FRAME)])
-def test_a_row_marks_only_what_it_has_more_than_once(item: Any) -> None:
-    once = json.dumps(encode([item, LARGE.copy()]).to_json())
-    assert "shared" not in once
-    first, second, again = encode([LARGE.copy(), item, item]).to_json()
-    assert "shared" not in first["$"]
-    assert (second["$"][0], second["$"][1][0]) == ("shared", 0)
-    assert again == {"$": ["same", 0]}
-
-
 class Counted:
     encoded = 0
 

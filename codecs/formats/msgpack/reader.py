@@ -26,7 +26,7 @@ from airflow_xcom.codecs.formats.msgpack.extension_types import (
     TAGGED_LIST,
 )
 from airflow_xcom.codecs.formats.sharing import FACTOR, LEAST, TEXT, Budget, is_exceeded
-from airflow_xcom.codecs.nodes import Shared, Table, Tagged, as_text
+from airflow_xcom.codecs.nodes import Table, Tagged, as_text
 from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
@@ -175,24 +175,12 @@ class Reader:
 
 
 class _NodeReader(Reader):
-    """Returns the nodes themselves: Tagged, Table and Shared objects and buffers.
-
-    Only what ``writer`` met more than once is Shared, under numbers without gaps.
-    """
+    """Returns the nodes themselves: Tagged and Table objects and buffers, of a writer that numbers no objects."""
 
     _restores = False
 
     def __init__(self, writer: Writer) -> None:
-        buffers = [memoryview(b"".join(chunks)) for chunks in writer.buffers]
-        super().__init__(writer.tags, buffers, partial(partial, Tagged), Table, budget=Budget(inf))
-        self._numbers = {number: new for new, number in enumerate(sorted(writer.repeated))}
-
-    def _keep(self, number: Any, index: Any, node: Any, _size: int) -> Any:
-        value = self._restore(index, node)
-        return Shared(self._numbers[number], value) if number in self._numbers else value
-
-    def _kept(self, number: Any) -> Any:
-        return Shared(self._numbers[number], None)
+        super().__init__(writer.tags, (), partial(partial, Tagged), Table, budget=Budget(inf))
 
 
 class _Nodes:
@@ -304,7 +292,7 @@ def read(memory: memoryview, restorer: Restorer, table: ReadTable, budget: Budge
 
 
 def read_nodes(packed: bytes, writer: Writer) -> Any:
-    """Return the node that ``writer`` packed: Tagged, Table, Shared and memoryview objects in place of their values."""
+    """Return the node that ``writer``, which numbers no objects, packed: Tagged, Table and memoryview objects in it."""
     return _NodeReader(writer).unpack(packed)
 
 

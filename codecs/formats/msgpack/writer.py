@@ -9,16 +9,16 @@ import gc
 from collections.abc import Callable  # noqa: TC003 - a module variable is annotated with it
 from functools import partial
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgpack
 
+from airflow_xcom.codecs.codec import node_of, raise_failure, unsupported
 from airflow_xcom.codecs.errors import (
     CircularReferenceError,
     CodecError,
     EncodeError,
     NestingError,
-    UnsupportedTypeError,
 )
 from airflow_xcom.codecs.formats.msgpack.columnar import Records, TaggedList, repeated_nodes, replace_batches
 from airflow_xcom.codecs.formats.msgpack.extension_types import (
@@ -37,7 +37,6 @@ from airflow_xcom.codecs.formats.msgpack.extension_types import (
 from airflow_xcom.codecs.nodes import Buffer, Table, Tagged, WithCells
 from airflow_xcom.codecs.object_state import refuse_other_attributes
 from airflow_xcom.codecs.plain_json import is_exact_text
-from airflow_xcom.codecs.refusal_advice import advice_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +87,6 @@ class Writer:
 
     Attributes:
         buffers: the large buffers, each in one or more chunks.
-        repeated: the numbers of the objects that were met more than once.
         expanded: the bytes, at least, that stand in the tree once and count for each place; see :mod:`..sharing`.
     """
 
@@ -113,7 +111,6 @@ class Writer:
         self._references = 0  # to numbered objects
         self._in_place = 0  # bytes of buffers in the tree, which count for nothing
         self.expanded = 0
-        self.repeated: set[int] = set()
         self.buffers: list[list[memoryview]] = []
 
     @property
@@ -141,7 +138,7 @@ class Writer:
         elif type(value) in _NOT_NATIVE:
             value = _CalledBack(value)
         if self._depth == len(self._packers):
-            self._packers.append(msgpack.Packer(strict_types=True, default=self._extension, buf_size=4096))
+            self._packers.append(msgpack.Packer(strict_types=True, default=self._extension, buf_size=256))
         packer = self._packers[self._depth]
         before = self._state()
         try:
@@ -158,53 +155,44 @@ class Writer:
     def _state(self) -> tuple[int, int, int, int]:
         return len(self.buffers), len(self._numbered), self.expanded, self._in_place
 
+    def release(self) -> None:
+        """Drop the packers, which refer to this writer: it is then freed without the cyclic garbage collector."""
+        self._packers.clear()
+
     def _forget(self, buffers: int, numbered: int, expanded: int, in_place: int) -> None:
         """Go back to the state before an attempt to pack that failed."""
         self.expanded, self._in_place = expanded, in_place
         del self.buffers[buffers:]
         while len(self._numbered) > numbered:
-            _, (number, *_) = self._numbered.popitem()
-            self.repeated.discard(number)
+            self._numbered.popitem()
 
     def pack_cells(self, values: Sequence[Any]) -> tuple[list[list[str | int]], bytes, list[int]]:
         """Pack each value as a document of its own; see :class:`WithCells`."""
         writer = self._separate()
         cells = [writer.pack(value) for value in values]
+        writer.release()
         self._tags_in_cells |= writer.used_tags
         return writer.tags, b"".join(cells), [0, *accumulate(map(len, cells))]
 
     def _separate(self) -> Writer:
         return Writer(self._find, self._stream, inline=True)
 
-    def tagged(self, value: Any) -> Tagged:
-        """Return the tagged node of ``value``, not packed yet.
-
-        Raises:
-            EncodeError: no codec handles it, or its codec refuses it.
-        """
-        codec = self._codec(value)
-        return Tagged(codec.tag, codec.version, self._encode(codec, value))
-
     def _codec(self, value: Any) -> Codec:
-        cls = type(value)
-        codec = self._find(cls)
+        codec = self._find(type(value))
         if codec is not None:
             return codec
-        name = f"{cls.__module__}.{cls.__qualname__}"
-        error = UnsupportedTypeError(f"no codec handles {name}; {advice_for(cls)}")
-        error.trail.append(value)
-        raise error
+        raise unsupported(value)
 
     def _encode(self, codec: Codec, value: Any) -> Any:
-        try:
-            if codec.attributes is not None and type(value).__dictoffset__:
-                refuse_other_attributes(value, codec.attributes)
-            return self._completed(codec.encode(value))
-        except Exception as error:  # noqa: BLE001 - raised again, with where and why
-            _raise_failure(codec, value, error)
+        node = node_of(codec, value)
+        return self.completed(codec, value, node) if type(node) is WithCells else node
 
-    def _completed(self, node: Any) -> Any:
-        return node.make(self.pack_cells) if type(node) is WithCells else node
+    def completed(self, codec: Codec, value: Any, node: WithCells) -> Any:
+        """Return the node that ``codec`` made of ``value`` for :class:`WithCells`, which packs objects."""
+        try:
+            return node.make(self.pack_cells)
+        except Exception as error:  # noqa: BLE001 - raised again, with where and why
+            raise_failure(codec, value, error)
 
     def _encode_all(self, cls: type, objects: list[Any]) -> tuple[Codec, list[Any]] | None:
         """Return the codec of a class and the node of each object; None if they may be large, or one comes twice."""
@@ -214,7 +202,7 @@ class Writer:
         nodes: list[Any] = []
         encode, append = codec.encode, nodes.append
         if type(encode(objects[0])) is WithCells:
-            encode = lambda item: self._completed(codec.encode(item))  # noqa: E731 - two calls are slower than one
+            encode = lambda item: codec.encode(item).make(self.pack_cells)  # noqa: E731 - two calls are slower than one
         has_attributes = codec.attributes is not None and cls.__dictoffset__ != 0
         try:
             for item in objects:
@@ -222,7 +210,7 @@ class Writer:
                     refuse_other_attributes(item, codec.attributes or ())
                 append(encode(item))
         except Exception as error:  # noqa: BLE001 - raised again, with where and why
-            _raise_failure(codec, objects[len(nodes)], error)
+            raise_failure(codec, objects[len(nodes)], error)
         classes = set(map(type, nodes))
         if classes == {str}:
             return codec, nodes
@@ -279,7 +267,6 @@ class Writer:
     def _reference(self, number: int, size: int) -> msgpack.ExtType:
         self._references += 1
         self.expanded += size
-        self.repeated.add(number)
         return _extension_type((SAME, self._pack_scalar(number)))
 
     def _number(self, value: Any, codec: Codec, packed: bytes, beside: int) -> msgpack.ExtType:
@@ -331,18 +318,6 @@ class Writer:
         TaggedList: _tagged_list,
         _CalledBack: lambda self, hidden: self._value(hidden.value),
     }
-
-
-def _raise_failure(codec: Codec, value: Any, error: Exception) -> NoReturn:
-    """Raise what a codec raised for a value as an error that leads there."""
-    if isinstance(error, (MemoryError, RecursionError)):
-        raise error
-    if isinstance(error, EncodeError):
-        error.trail.append(value)
-        raise error
-    failure = EncodeError(f"the codec {codec.tag!r} failed to encode it: {type(error).__name__}: {error}")
-    failure.trail.append(value)
-    raise failure from error
 
 
 def _is_small(node: Any) -> bool:

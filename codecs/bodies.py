@@ -1,0 +1,138 @@
+"""The bodies of a payload: what its bytes and its JSON are made from."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.codecs.formats import json
+from airflow_xcom.codecs.formats.arrow import file as arrow
+from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
+from airflow_xcom.codecs.formats.msgpack.container import write_blob
+from airflow_xcom.codecs.formats.msgpack.reader import read_nodes, refuse_excess
+from airflow_xcom.codecs.formats.msgpack.writer import Writer
+from airflow_xcom.codecs.nodes import Table, Tagged, WithCells
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from airflow_xcom.codecs.codec import Codec
+    from airflow_xcom.codecs.registry import Registry
+
+__all__ = ["TableBody", "TreeBody", "body_of", "json_of"]
+
+
+class TableBody:
+    """A value that is one table: an Arrow IPC file.
+
+    Args:
+        tagged: the node of the value, a Table with its meta in the JSON syntax.
+        tags: every tag in it.
+        stream: leave rows that the table makes as they are taken to be made when they are written.
+    """
+
+    format = "arrow"
+
+    def __init__(self, tagged: Tagged, tags: set[str], *, stream: bool) -> None:
+        table: Table = tagged.node
+        self.tags = tags
+        self.is_stream = stream and table.more is not None
+        self._table = table if self.is_stream else table.whole()
+        self._tag, self._version = tagged.tag, tagged.version
+        self._uncompressed = [] if self.is_stream else list(self._write(NO_COMPRESSION))
+
+    @property
+    def raw_size(self) -> int:
+        return sum(map(len, self._uncompressed))
+
+    def _write(self, how: Compression | arrow.Prepared) -> Iterable[Any]:
+        return arrow.write_file(self._table, self._tag, self._version, self._table.meta, how)
+
+    def chunks(self, compression: Compression) -> Iterable[Any]:
+        prepared = arrow.prepare(self._table, compression)
+        if self.is_stream:
+            return self._write(prepared)
+        return self._uncompressed if prepared.is_unchanged else list(self._write(prepared))
+
+    def to_json(self) -> Any:
+        stream = b"".join(arrow.stream_chunks(self._table.table))
+        return json.tagged(self._tag, self._version, json.form("table", [self._table.meta, json.base64(stream)]))
+
+
+class TreeBody:
+    """Any other value: a MessagePack body."""
+
+    format = "msgpack"
+    is_stream = False
+
+    def __init__(self, writer: Writer, tree: bytes) -> None:
+        self.tags = writer.used_tags
+        self._writer = writer
+        self._tree = tree
+
+    @cached_property
+    def _uncompressed(self) -> list[Any]:
+        return write_blob(self._writer.tags, self._tree, self._writer.buffers)
+
+    @property
+    def raw_size(self) -> int:
+        return sum(map(len, self._uncompressed))
+
+    def chunks(self, compression: Compression) -> Iterable[Any]:
+        if compression.algorithm == "none":
+            return self._uncompressed
+        return write_blob(self._writer.tags, self._tree, self._writer.buffers, compression)
+
+    def to_json(self) -> Any:
+        return json.form("blob", json.base64(b"".join(self._uncompressed)))
+
+
+def body_of(  # noqa: PLR0913 - all that a body is made from
+    value: Any,
+    codec: Codec | None,
+    node: Any,
+    registry: Registry,
+    new: Callable[..., Writer] | None = None,
+    *,
+    stream: bool = False,
+) -> TableBody | TreeBody:
+    """Return the body of a value.
+
+    Args:
+        value: of any type that has a codec, or a node.
+        codec: of its type; None if it is a node.
+        node: what the codec made of it.
+        registry: the codecs.
+        new: makes a writer; None for the class :class:`Writer`.
+        stream: whether the body may be a stream.
+
+    Raises:
+        EncodeError: some part of the value cannot be stored exactly.
+    """
+    new = new or Writer
+    writer = new(registry.for_type, arrow.stream_chunks)
+    if codec is not None:
+        node = writer.completed(codec, value, node) if type(node) is WithCells else node
+        if type(node) is Table:
+            meta, tags = json_of(node.meta, registry, new)
+            table = Tagged(codec.tag, codec.version, Table(node.table, meta, more=node.more))
+            return TableBody(table, {codec.tag} | tags | writer.used_tags, stream=stream)
+    tree = writer.pack(value if codec is None else Tagged(codec.tag, codec.version, node))
+    writer.release()
+    refuse_excess(tree, writer)
+    return TreeBody(writer, tree)
+
+
+def json_of(node: Any, registry: Registry, new: Callable[..., Writer] = Writer) -> tuple[Any, set[str]]:
+    """Return a node, such as the meta of a table, in the JSON syntax, and the tags in it.
+
+    Raises:
+        EncodeError: some part of it cannot be stored exactly.
+    """
+    writer = new(registry.for_type, arrow.stream_chunks, inline=True)
+    tree = writer.pack(node)
+    writer.release()
+    try:
+        return json.dump(read_nodes(tree, writer)), writer.used_tags
+    except json.TooDeepError:
+        return TreeBody(writer, tree).to_json(), writer.used_tags
