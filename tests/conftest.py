@@ -20,6 +20,7 @@ from servers import azurite, fake_gcs, seaweedfs, valkey  # noqa: F401
 
 TESTS = Path(__file__).parent
 FAST_STORES = {"file", "redis"}
+SLOW_DATABASES = {"mariadb"}
 FAST_SERVERS = {"airflow"}  # a fixture: Airflow's API server, in the process of the test
 
 if reaper.VARIABLE not in os.environ:  # of the processes of a run only the first
@@ -68,8 +69,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _is_slow(item: pytest.Item) -> bool:
     """Return whether a test stands in tests/system, or takes servers that are slow or cost much."""
     folder = item.path.relative_to(TESTS).parts[0]
-    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    stores = {found for found in parameters if isinstance(found, str) and found in LOCATIONS}
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    stores = {found for found in parameters.values() if isinstance(found, str) and found in LOCATIONS}
+    if parameters.get("migrated") in SLOW_DATABASES:
+        return True
     if folder == "system" or stores:
         return folder == "system" or not stores <= FAST_STORES
     return folder == "integration" and not FAST_SERVERS & set(getattr(item, "fixturenames", ()))

@@ -1,4 +1,4 @@
-"""A real PostgreSQL, and a row's way through it as in production."""
+"""Databases of a real PostgreSQL and a real MariaDB, and a row's way through it as in production."""
 
 from __future__ import annotations
 
@@ -24,12 +24,7 @@ def postgres(template: str | None = None) -> Iterator[str]:
     """
     import psycopg
 
-    with ExitStack() as stack:
-        if reaper.VARIABLE in os.environ:
-            _, server = _shared_server()
-        else:
-            folder = stack.enter_context(tempfile.TemporaryDirectory())
-            server = stack.enter_context(servers.running("postgres", Path(folder)))
+    with _server("postgres") as server:
         name = f"test_{uuid4().hex}"
         source = "" if template is None else f" template {template.rpartition('/')[2]}"
         with psycopg.connect(server.url.format("postgres"), autocommit=True) as connection:
@@ -37,11 +32,60 @@ def postgres(template: str | None = None) -> Iterator[str]:
         yield server.url.format(name).replace("postgresql:", "postgresql+psycopg:")
 
 
+@contextmanager
+def mariadb(template: str | None = None) -> Iterator[str]:
+    """The same of MariaDB."""
+    import pymysql
+
+    with _server("mariadb") as server:
+        name = f"test_{uuid4().hex}"
+        with pymysql.connect(host="127.0.0.1", port=server.port, user="root", autocommit=True) as connection:
+            cursor = connection.cursor()
+            cursor.execute(f"create database {name} character set utf8mb4")
+            if template is not None:
+                _copy_tables(cursor, template.partition("?")[0].rpartition("/")[2], name)
+        yield server.url.format(name).replace("mysql:", "mysql+pymysql:") + "?charset=utf8mb4"
+
+
+def _copy_tables(cursor: Any, source: str, target: str) -> None:
+    """Do what PostgreSQL does for a template."""
+    cursor.execute(f"use {target}")
+    cursor.execute("set foreign_key_checks = 0")
+    cursor.execute(f"show tables from {source}")
+    for (table,) in cursor.fetchall():
+        cursor.execute(f"show create table {source}.`{table}`")
+        cursor.execute(cursor.fetchone()[1])
+        cursor.execute(f"insert into `{table}` select * from {source}.`{table}`")
+
+
+@contextmanager
+def _server(kind: str) -> Iterator[SimpleNamespace]:
+    with ExitStack() as stack:
+        if reaper.VARIABLE in os.environ:
+            _, server = _shared_server(kind)
+        else:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            server = stack.enter_context(servers.running(kind, Path(folder)))
+        yield server
+
+
 @cache
-def _shared_server() -> tuple[AbstractContextManager[SimpleNamespace], SimpleNamespace]:
+def _shared_server(kind: str) -> tuple[AbstractContextManager[SimpleNamespace], SimpleNamespace]:
     """The server of this test run; as long as its context is referred to, it is not left."""
-    context = servers.running("postgres", Path(os.environ[reaper.VARIABLE]))
+    context = servers.running(kind, Path(os.environ[reaper.VARIABLE]))
     return context, context.__enter__()
+
+
+def ignore_foreign_keys(connection: Any) -> None:
+    """Let rows stand without those that they belong to, in this transaction or this connection."""
+    import sqlalchemy
+
+    statements = {
+        "postgresql": "set local session_replication_role = replica",
+        "mysql": "set session foreign_key_checks = 0",
+    }
+    if (statement := statements.get(connection.dialect.name)) is not None:
+        connection.execute(sqlalchemy.text(statement))
 
 
 @contextmanager

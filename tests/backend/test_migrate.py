@@ -36,6 +36,7 @@ from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
 
 BLOBS = 40
+SERVERS = {"migrated-postgresql": database.postgres, "migrated-mariadb": database.mariadb}
 KEY = ("dag_run_id", "task_id", "map_index", "key")
 
 
@@ -52,8 +53,7 @@ class Metadata:
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
         with self.engine.begin() as connection:
-            if self.engine.dialect.name == "postgresql":  # rows without a run and a task
-                connection.execute(sqlalchemy.text("set local session_replication_role = replica"))
+            database.ignore_foreign_keys(connection)  # rows without a run and a task
             yield connection
 
     def put(self, number: int, value: Any) -> None:
@@ -76,8 +76,8 @@ class Metadata:
 @contextmanager
 def empty(template: Path) -> Iterator[str]:
     """A database that becomes the template."""
-    if template.name.endswith("postgresql"):
-        with database.postgres() as url:
+    if (server := SERVERS.get(template.name)) is not None:
+        with server() as url:
             yield url
             template.write_text(url)
     else:
@@ -89,8 +89,8 @@ def empty(template: Path) -> Iterator[str]:
 @contextmanager
 def copied(template: Path, home: Path) -> Iterator[str]:
     """A database that begins as the template."""
-    if template.name.endswith("postgresql"):
-        with database.postgres(template.read_text()) as url:
+    if (server := SERVERS.get(template.name)) is not None:
+        with server(template.read_text()) as url:
             yield url
     else:
         shutil.copy(template, home / "airflow.db")
@@ -102,10 +102,13 @@ def of_airflow(url: str, home: Path) -> dict[str, str]:
     variables = {"AIRFLOW_HOME": str(home), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url}
     if url.startswith("postgresql"):
         variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"] = url
+    if url.startswith("mysql"):
+        paths = [str(Path(__file__).with_name("mysqlclient")), os.environ.get("PYTHONPATH", "")]
+        variables["PYTHONPATH"] = os.pathsep.join(paths).strip(os.pathsep)
     return variables
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
 def migrated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Metadata]:
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:

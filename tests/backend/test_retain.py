@@ -16,6 +16,7 @@ from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
+import database
 import numpy as np
 import pandas as pd
 import pytest
@@ -59,8 +60,7 @@ class World:
     @contextmanager
     def transaction(self) -> Iterator[Any]:
         with self.engine.begin() as connection:
-            if self.engine.dialect.name == "postgresql":  # only the rows that matter
-                connection.execute(sqlalchemy.text("set local session_replication_role = replica"))
+            database.ignore_foreign_keys(connection)  # only the rows that matter
             yield connection
 
     def clear(self) -> None:

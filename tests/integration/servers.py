@@ -1,4 +1,4 @@
-"""Real servers for the tests, each from a package: PostgreSQL, Valkey, S3, Google Cloud Storage and Azure Blob Storage.
+"""Real servers for the tests, each from a package: PostgreSQL, MariaDB, Valkey, and those of objects.
 
 A server is started when the first test asks for it and serves every process of the test run.  ``python servers.py
 NAME FOLDER`` keeps it: it waits for a lock that every process using the server shares, which the system gives up
@@ -362,12 +362,30 @@ def _valkey(data: Path) -> Server:
     return Server([*command(port, data), "--requirepass", password], facts, prepare)
 
 
+def _mariadb(data: Path) -> Server:
+    import pymysql
+    from mariadb_server import command
+
+    (port,) = _ports(1)
+
+    def prepare() -> None:
+        try:
+            pymysql.connect(host="127.0.0.1", port=port, user="root").close()
+        except pymysql.OperationalError as error:
+            raise ConnectionError from error
+
+    (data / "data").mkdir()
+    url = f"mysql://root@127.0.0.1:{port}/{{}}"
+    return Server(command(port, data / "data"), {"url": url, "port": port}, prepare)
+
+
 SERVERS: dict[str, Callable[[Path], Server]] = {
     "seaweedfs": _seaweedfs,
     "fake_gcs": _fake_gcs,
     "azurite": _azurite,
     "valkey": _valkey,
     "postgres": _postgres,
+    "mariadb": _mariadb,
 }
 
 if __name__ == "__main__":
