@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from functools import cache, partial
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = [
     "CLASS_REMEDY",
@@ -19,6 +20,7 @@ __all__ = [
     "filesystem",
     "from_row",
     "hides_value_of",
+    "installed_entry_points",
     "json_bytes",
     "load_xcom",
     "metadata_engine",
@@ -91,6 +93,18 @@ def connection(connection_id: str) -> Any:
     except ImportError:
         from airflow.hooks.base import BaseHook  # type: ignore[attr-defined,no-redef]
     return BaseHook.get_connection(connection_id)
+
+
+def installed_entry_points(group: str) -> Iterable[Any]:
+    """Return the entry points of a group; a task has listed them already, as Airflow looks for plugins among them."""
+    try:
+        from airflow.sdk._shared.module_loading import entry_points_with_dist
+    except ImportError:
+        return entry_points(group=group)
+    found: dict[tuple[str, str], Any] = {}
+    for point, distribution in entry_points_with_dist(group):  # the first on the path, if it is installed twice
+        found.setdefault((distribution.metadata["Name"], point.name), point)
+    return found.values()
 
 
 def metadata_engine() -> Any:

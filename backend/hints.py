@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from airflow_xcom.backend.errors import HintError
@@ -30,18 +30,31 @@ advise(
 )
 
 
-@dataclass(frozen=True, slots=True)
 class Hint:
     """The arguments of :func:`stored`; None follows the options."""
 
-    store: str | None = None
-    compression: str | None = None
-    ttl: int | None = None
-    inline: bool | None = None
-    preview: str | None = None
-    inexact: str | None = None
+    def __init__(  # noqa: PLR0913 - those of stored
+        self,
+        *,
+        store: str | None = None,
+        compression: str | None = None,
+        ttl: int | None = None,
+        inline: bool | None = None,
+        preview: str | None = None,
+        inexact: str | None = None,
+    ) -> None:
+        self.store = store
+        self.compression = compression
+        self.ttl = ttl
+        self.inline = inline
+        self.preview = preview
+        self.inexact = inexact
+        self._check()
 
-    def __post_init__(self) -> None:
+    def __repr__(self) -> str:
+        return f"Hint({', '.join(f'{name}={item!r}' for name, item in vars(self).items())})"
+
+    def _check(self) -> None:
         if self.compression is not None:
             _parsed(self.compression)
         if self.preview is not None and self.preview not in PREVIEWS:
@@ -173,7 +186,8 @@ def stored(  # noqa: PLR0913 - each is a hint
         return value  # Airflow pushes nothing for it
     if type(value) is Stored:
         raise HintError("value", type(cast("Stored", value).value), "it has a hint already; give both in one call")
-    return cast("T", Stored(value, Hint(store, compression, ttl, inline, preview, inexact)))
+    hint = Hint(store=store, compression=compression, ttl=ttl, inline=inline, preview=preview, inexact=inexact)
+    return cast("T", Stored(value, hint))
 
 
 def unwrapped(value: Any, coordinate: Coordinate) -> tuple[Any, Hint]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.envelope import ENVELOPE_KEY
@@ -28,7 +27,6 @@ _CELLS = {"head", "value"}  # facts that codecs take from a value itself
 _MASK = "***"  # as Airflow's
 
 
-@dataclass(frozen=True, slots=True)
 class Placement:
     """Where a value goes that the row does not hold as itself.
 
@@ -39,10 +37,13 @@ class Placement:
         size: bytes of ``data``.
     """
 
-    payload: Payload
-    in_row: bool = False
-    data: Any = None
-    size: int = 0
+    __slots__ = ("data", "in_row", "payload", "size")
+
+    def __init__(self, payload: Payload, *, in_row: bool = False, data: Any = None, size: int = 0) -> None:
+        self.payload = payload
+        self.in_row = in_row
+        self.data = data
+        self.size = size
 
 
 def decide(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from functools import cache, partial
+from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -138,4 +140,14 @@ def _push() -> Callable[..., Any]:
     return push
 
 
+@cache
+def _preload() -> None:
+    """Import what the first push or pull of a process needs, before it is forked: its children then have it."""
+    import_module("airflow_xcom.backend.push")
+    import_module("airflow_xcom.codecs.payload")
+    for family in ("scalars", "containers", "times"):
+        import_module(f"airflow_xcom.codecs.builtin.stdlib.{family}")
+
+
+os.register_at_fork(before=_preload)
 patch_lazy_sequences(get_item, iterate)

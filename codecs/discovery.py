@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from airflow_xcom.codecs.codec import Codec
 
@@ -22,6 +22,7 @@ __all__ = [
     "EntryPoints",
     "Origin",
     "distribution_of_point",
+    "homes_of_class",
     "homes_of_tag",
     "installed_entry_points",
     "load_home",
@@ -36,7 +37,7 @@ _PANDAS = ("pandas.scalars", "pandas.index", "pandas.frame")
 
 # Root package of a type or tag -> the modules of airflow_xcom.codecs.builtin that may hold its codec.
 HOMES: dict[str, tuple[str, ...]] = {
-    "builtins": (*_STDLIB, *_CLASSES),  # every class derives from object
+    "builtins": _STDLIB,
     "class": _CLASSES,
     "decimal": ("stdlib.scalars",),
     "fractions": ("stdlib.scalars",),
@@ -70,7 +71,14 @@ def root_of(name: str) -> str:
 
 def homes_of_tag(tag: str) -> tuple[str, ...]:
     """Return the built-in modules that may hold the codec of a tag; tags without a dot are the standard library's."""
-    return HOMES.get(root_of(tag), ()) if "." in tag else _STDLIB
+    likely = HOMES.get(root_of(tag), ())
+    return likely if "." in tag else (*likely, *_STDLIB)
+
+
+def homes_of_class(cls: type) -> Iterator[str]:
+    """Yield the built-in modules that may hold the codec of a class, those of the class itself before its bases'."""
+    for base in cls.__mro__:
+        yield from _CLASSES if base is object else HOMES.get(root_of(base.__module__), ())
 
 
 def load_home(home: str, check_class: Callable[[str], None]) -> tuple[Codec[Any], ...]:

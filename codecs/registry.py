@@ -16,6 +16,7 @@ from airflow_xcom.codecs.discovery import (
     EntryPoints,
     Origin,
     distribution_of_point,
+    homes_of_class,
     homes_of_tag,
     load_home,
     root_of,
@@ -248,6 +249,8 @@ class Registry:
 
     def _load_homes_of_tag(self, tag: str) -> None:
         for home in homes_of_tag(tag):
+            if tag in self._by_tag:
+                return
             try:
                 self._load_builtin(home)
             except ModuleNotFoundError as error:
@@ -261,8 +264,10 @@ class Registry:
 
     def _load_homes_of(self, cls: type) -> None:
         try:
-            for base in cls.__mro__:
-                self._load_homes(base.__module__)
+            for home in homes_of_class(cls):
+                self._load_builtin(home)
+                if self._named(cls) is not None:  # no base has to be known
+                    return
         except ImportError as error:  # pyarrow 26 does not load beside NumPy 1.26, but pandas 2 does
             msg = f"the codec of {cls.__module__}.{cls.__qualname__} cannot be loaded ({error}); install what it needs"
             raise UnsupportedTypeError(msg) from error

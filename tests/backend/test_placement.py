@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 from conftest import Backend
 
 from airflow_xcom import codecs
-from airflow_xcom.backend import placement, pull_table, stored
+from airflow_xcom.backend import compat, placement, pull_table, stored
 from airflow_xcom.codecs import payload, plain_json
 from airflow_xcom.codecs.testing import difference
 
@@ -157,3 +158,49 @@ def test_plain_json_is_pushed_without_a_word(backend: Backend, caplog: pytest.Lo
     with caplog.at_level(logging.DEBUG, "airflow_xcom.backend"):
         backend.push({"rows": 3})
     assert not caplog.records
+
+
+SMALL = """
+import datetime, json, os, sys
+from types import SimpleNamespace
+from airflow_xcom.backend import CodecXComBackend as backend
+
+def heavy():
+    return sorted({"msgpack", "pyarrow", "numpy", "xxhash"} & sys.modules.keys())
+
+def there_and_back(value):
+    row = json.loads(json.dumps(backend.serialize_value(value, key="k")))
+    assert backend.deserialize_value(SimpleNamespace(value=row)) == value
+    return heavy()
+"""
+
+
+def run(code: str) -> list[str]:
+    """Return the lines that a fresh process prints."""
+    done = subprocess.run([sys.executable, "-c", SMALL + code], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_a_small_value_needs_no_library() -> None:
+    assert run("""
+print(heavy(), there_and_back(datetime.datetime.now(datetime.UTC)), there_and_back((1, "a")))
+print("msgpack" in there_and_back([(1, 2)]))
+""") == ["[] [] []", "True"]
+
+
+def test_a_fork_finds_what_its_first_push_needs() -> None:
+    assert run("""
+before = set(sys.modules)
+if os.fork() == 0:
+    forked = set(sys.modules)
+    there_and_back(datetime.datetime(2024, 1, 1))
+    print(sorted(name for name in forked - before if name == "airflow_xcom.backend.push"))
+    print(sorted(name for name in set(sys.modules) - forked if name.startswith("airflow_xcom.codecs")), flush=True)
+    os._exit(0)
+os.wait()
+""") == ["['airflow_xcom.backend.push']", "[]"]
+
+
+def test_airflows_listing_of_entry_points_has_those_that_are_installed() -> None:
+    found = {(point.name, point.value) for point in compat.installed_entry_points("console_scripts")}
+    assert found == {(point.name, point.value) for point in entry_points(group="console_scripts")}
