@@ -28,6 +28,7 @@ from airflow_xcom.backend.errors import (
 
 if TYPE_CHECKING:
     from airflow_xcom.backend.hints import stored
+    from airflow_xcom.backend.lazy_arguments import Lazy, lazy, takes_lazy
     from airflow_xcom.backend.pull_table import pull_table, table_of
     from airflow_xcom.backend.xcom import CodecXComBackend
 
@@ -38,6 +39,7 @@ __all__ = [
     "ForeignReferenceError",
     "ForgedReferenceError",
     "HintError",
+    "Lazy",
     "MissingPayloadError",
     "OtherHostError",
     "RetiredPayloadError",
@@ -48,12 +50,22 @@ __all__ = [
     "StoreUnreachableError",
     "UnknownStoreError",
     "XComNotFoundError",
+    "lazy",
     "pull_table",
     "stored",
     "table_of",
+    "takes_lazy",
 ]
 
-_LAZY = {"CodecXComBackend": "xcom", "pull_table": "pull_table", "stored": "hints", "table_of": "pull_table"}
+_LAZY = {
+    "CodecXComBackend": "xcom",
+    "Lazy": "lazy_arguments",
+    "lazy": "lazy_arguments",
+    "pull_table": "pull_table",
+    "stored": "hints",
+    "table_of": "pull_table",
+    "takes_lazy": "lazy_arguments",
+}
 
 
 def __getattr__(name: str) -> Any:

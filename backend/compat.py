@@ -25,6 +25,7 @@ __all__ = [
     "load_xcom",
     "metadata_engine",
     "metadata_schema",
+    "output_class",
     "patch_lazy_sequences",
     "resolvable",
     "serde",
@@ -250,6 +251,15 @@ def resolvable(argument: Any, name: str, resolve: Callable[[Any], Any]) -> Any:
             return name
 
     return Resolvable()
+
+
+def output_class() -> type[Any]:
+    """Return the class of what calling a task, or its ``[key]``, returns where the Dag is made."""
+    try:
+        from airflow.sdk.definitions.xcom_arg import PlainXComArg
+    except ImportError:
+        from airflow.models.xcom_arg import PlainXComArg  # type: ignore[no-redef, attr-defined, unused-ignore]
+    return PlainXComArg
 
 
 CLASS_REMEDY = (

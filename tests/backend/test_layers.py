@@ -22,7 +22,7 @@ LAYERS = (
     ("blobs", "blob_urls", "hints", "serde"),
     ("placement", "pull"),
     ("inexact",),
-    ("push", "pull_table", "lazy_sequences", "database"),
+    ("push", "pull_table", "lazy_arguments", "lazy_sequences", "database"),
     ("maintenance",),
     ("xcom", "ui", "commands", "assets", "testing"),
     ("cli", "__init__"),

@@ -20,8 +20,8 @@ Rows = dict[tuple[str, int, str], Any]
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
-    """The rows of a run that succeeded."""
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder of Airflow in which the Dag ran and succeeded, and what was logged."""
     home = tmp_path_factory.mktemp("airflow")
     environment = {
         **os.environ,
@@ -36,7 +36,13 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
         )
         assert done.returncode == 0, done.stdout + done.stderr
     assert "state: success" in done.stdout, done.stdout + done.stderr
-    with sqlite3.connect(home / "airflow.db") as database:
+    return home, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def rows(ran: tuple[Path, str]) -> Rows:
+    """The rows of the run."""
+    with sqlite3.connect(ran[0] / "airflow.db") as database:
         found = database.execute("select task_id, map_index, key, value from xcom").fetchall()
     return {(*place, key): json.loads(value) if isinstance(value, str) else value for *place, key, value in found}
 
@@ -77,6 +83,18 @@ def test_the_values_come_back(rows: Rows) -> None:
 def test_tasks_pull_parts_of_tables_and_take_them_as_arguments(rows: Rows) -> None:
     assert rows["take", -1, "return_value"] == "taken"
     assert [rows["each", index, "return_value"] for index in range(2)] == [1, 2]
+
+
+def test_a_lazy_argument_is_neither_recorded_nor_logged(ran: tuple[Path, str], rows: Rows) -> None:
+    """A plain argument is recorded, as the last line shows; Airflow masks what it takes for a secret only there."""
+    assert rows["open_lazily", -1, "return_value"] == "opened"
+    home, logged = ran
+    with sqlite3.connect(home / "airflow.db") as database:
+        found = database.execute("select task_id, rendered_fields from rendered_task_instance_fields").fetchall()
+    recorded = dict(found)
+    assert "lazy(XComArg(<Task(_PythonDecoratedOperator): give_secret>))" in recorded["open_lazily"]
+    assert {task for task, fields in recorded.items() if "planted" in fields} == {"take_secret"}
+    assert "planted" not in logged
 
 
 def test_a_part_as_an_argument_is_a_dependency_that_is_the_same_at_every_parse() -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import polars as pl
 from airflow.sdk import dag, get_current_context, task
 
-from airflow_xcom.backend import pull_table, stored, table_of
+from airflow_xcom.backend import lazy, pull_table, stored, table_of, takes_lazy
 
 FRAME = pd.DataFrame({"a": np.arange(1000), "b": [f"row {row}" for row in range(1000)], "c": np.arange(1000.0)})
 
@@ -113,6 +113,28 @@ def each(frame: Any, number: int) -> int:
     return number
 
 
+@task(show_return_value_in_logs=False)
+def give_secret() -> list[dict[str, Any]]:
+    return [{"key": "planted", "x": float("nan"), "n": 1 << 70}] * 3
+
+
+@task
+@takes_lazy
+def open_lazily(value: Any) -> str:
+    assert [(one["key"], str(one["x"]), one["n"]) for one in value] == [("planted", "nan", 1 << 70)] * 3
+    return "opened"
+
+
+@task(show_return_value_in_logs=False)
+def give_text() -> str:
+    return "planted"
+
+
+@task
+def take_secret(value: Any) -> None:
+    assert value == "planted"
+
+
 @dag(schedule=None, start_date=datetime(2024, 1, 1))
 def reads() -> None:
     pushed = pushes()
@@ -123,6 +145,8 @@ def reads() -> None:
     part: dict[str, Any] = {"columns": ["c", "a"], "rows": slice(10, 12), "as_": "polars"}
     first = table_of(frame, **part)
     take(first, table_of(several["frame"], **part), table_of(products, **part), {"frame": first})
+    open_lazily(lazy(give_secret()))
+    take_secret(give_text())
     each.partial(frame=first).expand(number=[1, 2])
 
 

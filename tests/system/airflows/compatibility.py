@@ -41,6 +41,7 @@ WAYS = {
     "concats": "`.concat`",
     "lazy_slices": "Indexes and slices of lazy sequences",
     "parts_of_tables": "`pull_table` and `table_of`",
+    "lazy_arguments": "`lazy` in every position: NaN and large ints arrive, and only names are recorded",
     "templates": "Templates, on plain values and on frames",
     "native_templates": "Templates that give the frame itself",
     "branches": "Branches, also in mapped task groups (by the scheduler)",

@@ -34,7 +34,7 @@ from releases import (
     task_group,
 )
 
-from airflow_xcom.backend import SettingsError, StoreError, pull_table, table_of
+from airflow_xcom.backend import SettingsError, StoreError, lazy, pull_table, table_of, takes_lazy
 from airflow_xcom.backend.compat import base_xcom
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError, NewerFormatError, UnsupportedTypeError
@@ -70,6 +70,7 @@ MIXED = {
 # Keys in the order that PostgreSQL's JSONB gives plain dicts; preserve_key_order, which keeps any, is off by default.
 INLINE = np.arange(4096.0)  # 43 KiB in the row
 PLAIN = {"text": "NaN, -Infinity] \\u0000", "nested": {"a": []}, "numbers": [1, 2.5, True, None]}
+PLANTED = "planted4f1c"  # a secret that only its producer knows to be one
 EVENT = {"done": True, "rows": 4}
 MILD = {
     "text": "NaN",
@@ -337,6 +338,94 @@ def parts_of_tables(results: Any) -> None:
     other >> take(table_of(whole, columns=["x"], rows=slice(5)), table_of(results, columns=["kind"]))
 
 
+# What fails a task that takes it as an argument in some releases, and what no page may show.
+UNSHOWN = {"secret": PLANTED, "nan": float("nan"), "large": 1 << 70, "rows": [{"x": float("-inf")}] * 3}
+
+
+@task_group
+def lazy_arguments(results: Any) -> None:
+    """Arguments in every position, which are recorded by their names alone: see ``unshown`` in inside.py."""
+
+    def silently(function: Any) -> Any:
+        return task(show_return_value_in_logs=False, multiple_outputs=False)(function)
+
+    @silently
+    def give() -> dict:
+        return UNSHOWN
+
+    @silently
+    def large() -> pd.DataFrame:
+        return frame().assign(secret=PLANTED)
+
+    @silently
+    def several() -> list:
+        return [UNSHOWN, frame().assign(secret=PLANTED), PLANTED]
+
+    @task(multiple_outputs=True, show_return_value_in_logs=False)
+    def keys() -> dict[str, Any]:
+        return {"a": UNSHOWN, "b": 1}
+
+    @silently
+    @takes_lazy
+    def again(value: Any) -> Any:
+        return value
+
+    @task
+    @takes_lazy
+    def take(value: Any, *, table: Any, part: Any, nested: Any, key: Any) -> None:
+        same(UNSHOWN, value)
+        same(frame().assign(secret=PLANTED), table)
+        same(frame().assign(secret=PLANTED)[["secret"]].iloc[:2], part)
+        same({"a": [UNSHOWN], "b": PLAIN}, nested)
+        same(UNSHOWN, key)
+
+    @task
+    def get(value: Any) -> None:
+        same(UNSHOWN, value.get())
+
+    @task
+    @takes_lazy
+    def take_one(whole: Any, *, one: Any) -> None:
+        same(UNSHOWN, whole)
+        same(several_values()[get_current_context()["ti"].map_index], one)
+
+    @task
+    @takes_lazy
+    def take_all(values: Any, frames: Any) -> None:
+        same(several_values(), list(values))
+        same([doubled(number) for number in range(3)], [one for one in frames])  # noqa: C416 - also by iteration
+
+    @task
+    @takes_lazy
+    def take_pair(pair: Any) -> None:
+        same(list(UNSHOWN.items())[get_current_context()["ti"].map_index], pair)
+
+    @task_group
+    def each(one: Any) -> None:
+        @task(task_id="take")
+        @takes_lazy
+        def take_in_group(one: Any) -> None:
+            same(several_values()[get_current_context()["ti"].map_index], one)
+
+        take_in_group(one)
+
+    def several_values() -> list[Any]:
+        return [UNSHOWN, frame().assign(secret=PLANTED), PLANTED]
+
+    given, table, list_, names = give(), large(), several(), keys()
+    nested = {"a": [lazy(given)], "b": PLAIN}
+    part = lazy(table_of(table, columns=["secret"], rows=slice(2)))
+    take(lazy(given), table=lazy(table), part=part, nested=nested, key=lazy(names["a"]))
+    get(lazy(names)["a"])
+    take_one.partial(whole=lazy(given)).expand(one=lazy(list_))
+    take_all(lazy(again.expand(value=lazy(list_))), lazy(results))
+    take_one.override(task_id="take_mapped").partial(whole=lazy(given)).expand(
+        one=lazy(again.override(task_id="more").expand(value=lazy(list_)))
+    )
+    take_pair.expand(pair=lazy(given))
+    each.expand(one=lazy(list_))
+
+
 @task_group
 def templates() -> None:
     @task
@@ -490,13 +579,16 @@ def async_tasks(results: Any) -> None:
         return frame()
 
     @task
-    async def take() -> None:
+    @takes_lazy
+    async def take(lazily: Any) -> None:
+        same(MIXED, lazily)
         ti = get_current_context()["ti"]
         same(frame(), await ti.axcom_pull(task_ids="async_tasks.give"))
         same(MIXED, await ti.axcom_pull(task_ids="async_tasks.give", key="mixed"))
         same([doubled(number) for number in range(3)], await ti.axcom_pull(task_ids=["mapped_over_frames.double"]))
 
-    [give(), results] >> take()
+    given = give()
+    [given, results] >> take(lazy(given["mixed"]))
 
 
 STOCK = {"day": date(2024, 1, 1), "took": timedelta(hours=1)}
@@ -670,6 +762,7 @@ def ways() -> None:
         concats(source)
     lazy_slices(results)
     parts_of_tables(results)
+    lazy_arguments(results)
     templates()
     deferrable()
     retries()
