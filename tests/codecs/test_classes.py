@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pydantic
 import pytest
+import scipy.stats
 from conftest import Backend
 
 from airflow_xcom.codecs import (
@@ -469,6 +470,23 @@ def test_named_tuples_that_would_lose_something_are_refused() -> None:
         encode(tuple.__new__(Pair, (1, 2, 3)))
     with pytest.raises(CorruptPayloadError, match="has the fields"):
         decode_json({"$": ["class.namedtuple", 1, [f"{HERE}:Pair", {"left": 1, "up": 2}]]})
+
+
+def test_a_named_tuple_keeps_what_its_class_declares_beside_the_fields(_allowed: list[str]) -> None:  # noqa: PT019
+    """A result of SciPy's says so in ``_extra_fields``; what else stands in it is refused, with a remedy that works."""
+    _allowed.append("scipy.stats.")
+    line = scipy.stats.linregress([1.0, 2.0, 3.0], [2.0, 3.0, 5.5])
+    for back in both_ways(line):
+        assert type(back) is type(line)
+        assert_identical((tuple(line), line.intercept_stderr), (tuple(back), back.intercept_stderr))
+    with pytest.raises(CorruptPayloadError, match="has the fields"):
+        decode_json({"$": ["class.namedtuple", 1, [f"{HERE}:Pair", {"left": 1, "right": 2, "intercept_stderr": 3}]]})
+    test = scipy.stats.ttest_ind([1.0, 2.0, 3.0], [2.0, 3.0, 5.5])
+    with pytest.raises(UnsupportedValueError, match=r"return dict\(zip\(value\._fields, value\)\) and it, in one dict"):
+        encode(test)
+    remedied = {**dict(zip(test._fields, test, strict=True)), "df": test.df}
+    for back in both_ways(remedied):
+        assert_identical(remedied, back)
 
 
 def test_structures_of_the_interpreter_are_refused() -> None:

@@ -99,5 +99,5 @@ def test_what_hooks_and_operators_return_comes_back(web: str, tmp_path: Path, zo
             assert done.returncode == 0, done.stdout + done.stderr
     states = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("task:")]
     failed = [name for name, state in states if state != "success"]
-    assert len(states) == 34
+    assert {"take_answer", "take_glue", "take_pg_named"} <= {name for name, _ in states}
     assert not failed, f"{failed}\n{done.stdout}{done.stderr}"

@@ -84,9 +84,16 @@ def _is_namedtuple(cls: Any) -> bool:
     return tuple in cls.__mro__ and any(isinstance(vars(base).get("_fields"), tuple) for base in cls.__mro__)
 
 
+def _extra_fields(cls: Any) -> tuple[str, ...]:
+    """Return the attributes that a class declares beside its fields, as those of SciPy's results do."""
+    extra = getattr(cls, "_extra_fields", ())
+    return extra if isinstance(extra, tuple) else ()
+
+
 def _take_namedtuple(value: Any) -> dict[str, Any]:
     items, names = tuple(tuple.__iter__(value)), type(value)._fields
-    refuse_other_attributes(value, (), remedy="return it beside value._asdict()")
+    remedy = "return dict(zip(value._fields, value)) and it, in one dict"
+    refuse_other_attributes(value, _extra_fields(type(value)), remedy=remedy)
     if len(items) != len(names):
         msg = f"the {type(value).__qualname__} has {len(items)} items for its {len(names)} fields"
         raise UnsupportedValueError(msg)
@@ -94,7 +101,8 @@ def _take_namedtuple(value: Any) -> dict[str, Any]:
 
 
 def _restore_namedtuple(cls: Any, state: dict[str, Any]) -> Any:
-    check_names(cls, cls._fields, state)
+    extra = _extra_fields(cls)
+    check_names(cls, cls._fields, {name: item for name, item in as_dict(state).items() if name not in extra})
     value = tuple.__new__(cls, [state.pop(name) for name in cls._fields])
     if state:
         vars(value).update(state)
