@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.codec import node_of, unsupported
@@ -393,6 +392,5 @@ class _Decoder:
     def _unpack_cells(self, tags: Sequence[Sequence[Any]], data: memoryview, offsets: Sequence[int]) -> list[Any]:
         from airflow_xcom.codecs.formats.msgpack.reader import read_cells
 
-        cells = (data[begin:end] for begin, end in pairwise(offsets))
         self._budget.grant(data.nbytes)
-        return read_cells(tags, cells, self.restorer, self._read_stream, self._budget)
+        return read_cells((tags, data, offsets), self.restorer, self._read_stream, self._budget)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import datetime as dt
+import functools
 import io
 import json
 import mmap
@@ -38,9 +39,13 @@ from airflow_xcom.codecs.errors import (
     UnsupportedTypeError,
     UnsupportedValueError,
 )
-from airflow_xcom.codecs.formats.arrow.file import write_file
+from airflow_xcom.codecs.formats.arrow.file import stream_chunks, write_file
+from airflow_xcom.codecs.formats.msgpack import reader
+from airflow_xcom.codecs.formats.msgpack.writer import Writer
+from airflow_xcom.codecs.formats.sharing import Budget
 from airflow_xcom.codecs.nodes import Table
 from airflow_xcom.codecs.payload import decode, decode_json, decode_part, encode
+from airflow_xcom.codecs.registry import registry
 from airflow_xcom.codecs.testing import assert_identical, difference
 
 if TYPE_CHECKING:
@@ -948,6 +953,39 @@ def test_blocks_without_rows_stand_for_no_more_columns_than_a_reader_can_pay() -
     data = b"".join(write_file(Table(schema.empty_table(), meta), "pandas.DataFrame", 2, meta))
     with pytest.raises(CorruptPayloadError, match="no rows"):
         decode(data, "arrow")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [1, "a", None, 2.5, Decimal("1.5"), dt.date(2020, 1, 1), b"x"],
+        [{"a": [1, {"b": Decimal(1)}]}, [], {}, {"a": "\ud800"}, "\ud800"],
+        [{"a": list(range(50))}, [{"k": number} for number in range(40)], [None] * 31],
+        [bytearray(b"x"), [bytearray(b"y")], {1: (2, 3)}],
+        [[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]],
+    ],
+)
+def test_cells_are_packed_together_as_they_are_alone(cells: list[Any]) -> None:
+    writer, alone = (Writer(registry.for_type, stream_chunks, inline=True) for _ in range(2))
+    assert writer.pack_cells(cells)[1] == b"".join(alone.pack(cell) for cell in cells)
+    data = pd.Series([*cells, *cells], dtype=object)
+    assert_identical(data, through_blob(data))
+
+
+def test_many_large_cells_are_read_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "_CELLS_AT_ONCE", 100)
+    data = pd.Series([[number] * (number % 7 * 40) for number in range(100)] + [{"a": 1}], dtype=object)
+    assert_identical(data, through_blob(data))
+
+
+def test_cells_that_do_not_end_where_their_table_says_are_damage() -> None:
+    read = functools.partial(reader.read_cells, restorer=None, table=None, budget=Budget(1000))
+    data = memoryview(b"\x01\x92\x02\x03\xa1x")
+    assert read(([], data, [0, 1, 4, 6])) == [1, [2, 3], "x"]
+    assert read(([], data, [1, 4, 6])) == [[2, 3], "x"]
+    for offsets in ([0, 1, 3, 6], [0, 2, 4, 6], [0, 1, 4, 5], [0, 0, 1], [0, 1, 2]):
+        with pytest.raises(CorruptPayloadError):
+            read(([], data, offsets))
 
 
 def test_wide_frame() -> None:

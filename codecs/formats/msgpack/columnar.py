@@ -26,6 +26,7 @@ __all__ = [
     "SMALLEST_BATCH",
     "Records",
     "TaggedList",
+    "are_simple",
     "records_from_columns",
     "repeated_nodes",
     "replace_batches",
@@ -36,6 +37,7 @@ SMALLEST_BATCH = 32  # items
 _LONGEST_KEYS = 1024  # characters on average; longer ones would stand for more than a reader allows
 _MOST_PLACES = 1 << 16  # in which an item may stand on average, if they are many
 _CONTAINERS = frozenset({dict, list})
+_FEW_LEVELS = 16
 _NATIVES = frozenset({dict, list, str, int, float, bool, bytes, type(None)})
 
 
@@ -114,6 +116,26 @@ def replace_batches(value: Any, encode_all: EncodeAll) -> tuple[Any, set[type], 
     if are_repeated:
         _refuse_excess(value)
     return (_replaced(value, batches) if batches else value), classes, depth
+
+
+def are_simple(values: Sequence[Any], mistaken: frozenset[type]) -> bool:
+    """Return whether each value can be packed as it stands: it needs no look at its lists and dicts of its own.
+
+    These are then too short for batches, of few levels, and hold no object of the classes ``mistaken``.
+    """
+    level = values
+    for _ in range(_FEW_LEVELS):
+        classes = set(map(type, level))
+        if not classes.isdisjoint(mistaken):
+            return False
+        if classes.isdisjoint(_CONTAINERS):
+            return True
+        containers = [value for value in level if type(value) in _CONTAINERS]
+        sizes = list(map(len, containers))
+        if max(sizes) >= SMALLEST_BATCH or sum(sizes) > max(LEAST, SMALLEST_BATCH * len(values)):
+            return False
+        level = gc.get_referents(*containers)
+    return False
 
 
 def _refuse_excess(value: Any) -> None:

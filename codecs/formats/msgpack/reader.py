@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from bisect import bisect_right
 from contextlib import contextmanager
 from functools import partial
 from math import inf
@@ -30,7 +31,7 @@ from airflow_xcom.codecs.nodes import Table, Tagged, as_text
 from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from airflow_xcom.codecs.formats.msgpack.writer import Writer
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Reader", "count_expanded", "read", "read_cells", "read_nodes", "refuse_excess"]
 
 _GC_PAUSED_FROM = 1 << 20  # bytes of tree
+_CELLS_AT_ONCE = 16 << 20  # bytes, which the unpacker copies
 _FIXSTR, _FIXSTR_LONGEST, _STR8, _STR8_LONGEST = 0xA0, 31, 0xD9, 255  # heads of strings, and their most bytes
 
 
@@ -83,6 +85,24 @@ class Reader:
     def unpack(self, packed: bytes | memoryview) -> Any:
         """Return the value of one packed node; over damaged bytes, raise anything."""
         return msgpack.unpackb(packed, strict_map_key=False, ext_hook=self._extension)
+
+    def unpack_each(self, data: memoryview, offsets: Sequence[int]) -> Iterator[Any]:
+        """Yield the values of packed nodes that follow each other, the first at the first offset; see :meth:`unpack`.
+
+        Raises:
+            CorruptPayloadError: one does not end where the next begins.
+        """
+        first, *ends = offsets
+        unpacker = msgpack.Unpacker(
+            strict_map_key=False, ext_hook=self._extension, max_buffer_size=max(ends[-1] - first, 1)
+        )
+        unpacker.feed(data[first : ends[-1]])
+        unpack, tell = unpacker.unpack, unpacker.tell
+        for end in ends:
+            yield unpack()
+            if tell() != end - first:
+                msg = "a cell is not as long as its table says"
+                raise CorruptPayloadError(msg)
 
     def _extension(self, code: int, data: bytes) -> Any:
         if code == INLINE_BUFFER:
@@ -313,13 +333,21 @@ def refuse_excess(packed: bytes, writer: Writer) -> None:
 
 
 def read_cells(
-    tags: Sequence[Sequence[Any]], cells: Iterable[memoryview], restorer: Restorer, table: ReadTable, budget: Budget
+    packed: tuple[Sequence[Sequence[Any]], memoryview, Sequence[int]],
+    restorer: Restorer,
+    table: ReadTable,
+    budget: Budget,
 ) -> list[Any]:
-    """Return the values that :meth:`.writer.Writer.pack_cells` packed.
+    """Return the values that :meth:`.writer.Writer.pack_cells` packed, as tags, bytes and offsets.
 
     Raises:
         DecodeError: see :func:`read`.
     """
-    with any_error_as_corrupt():
-        unpack = Reader(tags, (), restorer, table, budget=budget).unpack
-        return [unpack(cell) for cell in cells]
+    tags, data, offsets = packed
+    with any_error_as_corrupt(), _gc_paused(len(data)):
+        reader = Reader(tags, (), restorer, table, budget=budget)
+        values: list[Any] = []
+        while len(values) + 1 < len(offsets):
+            stop = max(bisect_right(offsets, offsets[len(values)] + _CELLS_AT_ONCE), len(values) + 2)
+            values += reader.unpack_each(data, offsets[len(values) : stop])
+        return values

@@ -20,7 +20,13 @@ from airflow_xcom.codecs.errors import (
     EncodeError,
     NestingError,
 )
-from airflow_xcom.codecs.formats.msgpack.columnar import Records, TaggedList, repeated_nodes, replace_batches
+from airflow_xcom.codecs.formats.msgpack.columnar import (
+    Records,
+    TaggedList,
+    are_simple,
+    repeated_nodes,
+    replace_batches,
+)
 from airflow_xcom.codecs.formats.msgpack.extension_types import (
     BUFFER,
     DEEPEST,
@@ -137,9 +143,7 @@ class Writer:
                 value = hide_natives(value)
         elif type(value) in _NOT_NATIVE:
             value = _CalledBack(value)
-        if self._depth == len(self._packers):
-            self._packers.append(msgpack.Packer(strict_types=True, default=self._extension, buf_size=256))
-        packer = self._packers[self._depth]
+        packer = self._level_packer()
         before = self._state()
         try:
             packed: bytes = packer.pack(value)
@@ -169,10 +173,29 @@ class Writer:
     def pack_cells(self, values: Sequence[Any]) -> tuple[list[list[str | int]], bytes, list[int]]:
         """Pack each value as a document of its own; see :class:`WithCells`."""
         writer = self._separate()
-        cells = [writer.pack(value) for value in values]
+        cells = writer.pack_each(values)
         writer.release()
         self._tags_in_cells |= writer.used_tags
         return writer.tags, b"".join(cells), [0, *accumulate(map(len, cells))]
+
+    def pack_each(self, values: Sequence[Any]) -> list[bytes]:
+        """Return the packed node of each value, in one packer if they are simple.
+
+        Raises:
+            EncodeError: see :meth:`pack`.
+        """
+        if are_simple(values, _NOT_NATIVE):
+            try:
+                return list(map(self._level_packer().pack, values))
+            except ValueError as error:  # text that is no Unicode
+                if isinstance(error, CodecError):
+                    raise
+        return [self.pack(value) for value in values]
+
+    def _level_packer(self) -> msgpack.Packer:
+        if self._depth == len(self._packers):
+            self._packers.append(msgpack.Packer(strict_types=True, default=self._extension, buf_size=256))
+        return self._packers[self._depth]
 
     def _separate(self) -> Writer:
         return Writer(self._find, self._stream, inline=True)
