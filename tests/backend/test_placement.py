@@ -144,6 +144,7 @@ def test_a_push_is_logged(
     backend: Backend, caplog: pytest.LogCaptureFixture, value: Any, level: str, place: str
 ) -> None:
     backend.options(threshold=100)
+    backend.push(value)  # Airflow configures the log when it is imported
     with caplog.at_level(logging.DEBUG, "airflow_xcom.backend"):
         row = backend.push(value)["airflow_xcom"]
     (record,) = [record for record in caplog.records if record.message.startswith("pushed ")]
@@ -155,6 +156,7 @@ def test_a_push_is_logged(
 
 
 def test_plain_json_is_pushed_without_a_word(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
+    backend.push({"rows": 3})
     with caplog.at_level(logging.DEBUG, "airflow_xcom.backend"):
         backend.push({"rows": 3})
     assert not caplog.records
