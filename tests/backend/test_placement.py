@@ -19,7 +19,7 @@ import pytest
 from conftest import Backend
 
 from airflow_xcom import codecs
-from airflow_xcom.backend import compat, placement, pull_table, stored
+from airflow_xcom.backend import compat, placement, pull_table, push, stored
 from airflow_xcom.codecs import payload, plain_json
 from airflow_xcom.codecs.testing import difference
 
@@ -139,27 +139,35 @@ def test_importing_the_backend_patches_lazy_sequences_alone() -> None:
     assert changed == {f"{module} LazyXComSequence {name}" for name in ("__getitem__", "__iter__")}
 
 
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[logging.LogRecord]:
+    """What the backend logs, at any level; Airflow sets up the handlers of all loggers when it is imported."""
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger = logging.getLogger("test_placement")
+    monkeypatch.setattr(logger, "handlers", [handler])
+    monkeypatch.setattr(logger, "level", logging.DEBUG)
+    assert push.log.name == "airflow_xcom.backend"
+    monkeypatch.setattr(push, "log", logger)
+    return records
+
+
 @pytest.mark.parametrize(("value", "level", "place"), [((1, 2), "DEBUG", "row"), (FRAME, "INFO", "blob")])
 def test_a_push_is_logged(
-    backend: Backend, caplog: pytest.LogCaptureFixture, value: Any, level: str, place: str
+    backend: Backend, logged: list[logging.LogRecord], value: Any, level: str, place: str
 ) -> None:
     backend.options(threshold=100)
-    backend.push(value)  # Airflow configures the log when it is imported
-    with caplog.at_level(logging.DEBUG, "airflow_xcom.backend"):
-        row = backend.push(value)["airflow_xcom"]
-    (record,) = [record for record in caplog.records if record.message.startswith("pushed ")]
-    assert record.levelname == level
+    row = backend.push(value)["airflow_xcom"]
+    assert [record.levelname for record in logged] == [level]
     size = row["ref"]["size"] if place == "blob" else len(orjson.dumps(row["data"]))
-    assert re.fullmatch(
-        rf"pushed dag=.* tag={re.escape(row['tag'])} stored={place} bytes={size} ms=[\d.]+", record.message
-    )
+    line = rf"pushed dag=.* tag={re.escape(row['tag'])} stored={place} bytes={size} ms=[\d.]+"
+    assert re.fullmatch(line, logged[0].getMessage())
 
 
-def test_plain_json_is_pushed_without_a_word(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
+def test_plain_json_is_pushed_without_a_word(backend: Backend, logged: list[logging.LogRecord]) -> None:
     backend.push({"rows": 3})
-    with caplog.at_level(logging.DEBUG, "airflow_xcom.backend"):
-        backend.push({"rows": 3})
-    assert not caplog.records
+    assert not logged
 
 
 SMALL = """
