@@ -19,6 +19,7 @@ __all__ = [
     "connection",
     "filesystem",
     "from_row",
+    "has_external_views",
     "hides_value_of",
     "installed_entry_points",
     "json_bytes",
@@ -169,6 +170,13 @@ def filesystem(scheme: str) -> Callable[[str | None], Any]:
         return made()
 
     return make
+
+
+def has_external_views() -> bool:
+    """Return whether plugins can add tabs to Airflow's pages: from 3.1 on."""
+    from airflow.plugins_manager import AirflowPlugin
+
+    return hasattr(AirflowPlugin, "external_views")
 
 
 def hides_value_of(name: str) -> bool:

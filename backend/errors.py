@@ -12,11 +12,13 @@ __all__ = [
     "ExportError",
     "ForeignReferenceError",
     "ForgedReferenceError",
+    "HiddenValueError",
     "HintError",
     "MissingPayloadError",
     "OtherHostError",
     "OwnerError",
     "RetiredPayloadError",
+    "SelectionTooLargeError",
     "SettingsError",
     "StoreDeniedError",
     "StoreError",
@@ -29,6 +31,16 @@ __all__ = [
 
 _QUOTED = 1000  # characters
 _HIDDEN = r"(//[^/@\s:\"']*:)[^@\s\"']*(?=@)|([?&](?!ttl=)[^=&\s\"']+=)[^&\s\"']*"
+
+
+class SelectionTooLargeError(CodecError):
+    """More would have to be read than the Data tab reads at a time."""
+
+    def __init__(self, what: str, size: int, most: int) -> None:
+        super().__init__(
+            f"{what} has {size:,} bytes, and the Data tab reads at most {most:,} of it; pull the value in a task, or "
+            "save it with `airflow-xcom export`"
+        )
 
 
 class SettingsError(CodecError, ValueError):
@@ -44,6 +56,13 @@ class SettingsError(CodecError, ValueError):
         super().__init__(f"[xcom_codecs] {option} = {value!r}: {remedy}")
         self.option = option
         self.value = value
+
+
+class HiddenValueError(CodecError):
+    """A value must not be shown in Airflow's pages."""
+
+    def __init__(self, dag_id: str, why: str = "") -> None:
+        super().__init__(f"this value is hidden: {why or f'a tag xcom:hide of the Dag {dag_id} says so'}")
 
 
 class HintError(CodecError, ValueError):

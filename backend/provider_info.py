@@ -68,6 +68,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": "refuse",
         "example": "as_airflow",
     },
+    "data_tab": {
+        "description": "Whether Airflow's pages have the Data tab, which shows stored values to whoever may read the "
+        "XComs of a Dag. A tag ``xcom:hide`` of a Dag hides its values there, ``xcom:hide=TASK`` those of the tasks "
+        "that the pattern matches.\n",
+        "type": "boolean",
+        "default": "True",
+        "example": "False",
+    },
     "modules": {
         "description": "Modules, separated by commas, that are imported before the first value is pushed or pulled "
         "because they register codecs.\n",

@@ -66,7 +66,7 @@ def _enclose(
     """Return the envelope of a value, its blob written if it has one, and the bytes that the payload takes."""
     payload = placement.payload
     if placement.in_row:
-        summary = summarize(value, payload, payload.raw_size, options.preview or "rows")
+        summary = summarize(value, payload, payload.raw_size, options.preview or "rows") | _limits(options)
         suppliers = payload.suppliers
         envelope = Envelope(payload.tag, summary, at, data=placement.data, suppliers=suppliers, inexact=inexact)
         return envelope, placement.size
@@ -74,6 +74,11 @@ def _enclose(
 
     reference = write_blob(payload, at, options)
     size = reference.size if payload.is_stream else payload.raw_size
-    summary = summarize(value, payload, size, options.preview or "columns")
+    summary = summarize(value, payload, size, options.preview or "columns") | _limits(options)
     envelope = Envelope(payload.tag, summary, at, reference=reference, suppliers=payload.suppliers, inexact=inexact)
     return envelope, reference.size
+
+
+def _limits(options: Settings) -> dict[str, str]:
+    """Return what the Data tab must not show of the value, if that was asked for."""
+    return {"preview": options.preview} if options.preview in {"columns", "none"} else {}

@@ -17,7 +17,7 @@ from airflow_xcom.codecs.formats.compression import Compression
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["AS_AIRFLOW", "INEXACT", "PREVIEWS", "Settings", "settings"]
+__all__ = ["AS_AIRFLOW", "INEXACT", "PREVIEWS", "Settings", "is_data_tab_on", "settings"]
 
 PREVIEWS = ("rows", "columns", "none")
 AS_AIRFLOW = "as_airflow"
@@ -117,6 +117,15 @@ class Settings:
 def settings() -> Settings:
     """Return the options of this process, which are read at the first push or pull."""
     return Settings.read()
+
+
+def is_data_tab_on() -> bool:
+    """Return whether Airflow's pages have the Data tab; a plugin asks before all options are read.
+
+    Raises:
+        SettingsError: The option has a value that is not allowed.
+    """
+    return _boolean("data_tab")
 
 
 def _text(option: str) -> str:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.installation
 
 OPTIONS = {"path", "stores", "store_timeout", "threshold", "compression", "modules", "inexact", "legacy_backend"}
 OPTIONS |= {"preview", "preserve_key_order", "keep", "keep_success", "keep_failed", "retain_when_run_ends"}
-OPTIONS |= {"sweep_after_run"}
+OPTIONS |= {"data_tab", "sweep_after_run"}
 
 
 def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

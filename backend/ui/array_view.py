@@ -1,0 +1,133 @@
+"""Windows of arrays as the Data tab shows them: exact text, and levels of a line or a heat map.
+
+An array that lies in Fortran's order is read along its first axes, any other along its last ones.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from airflow_xcom.backend.ui.payload_tree import Memory
+from airflow_xcom.codecs import SelectionError
+from airflow_xcom.codecs.builtin.numpy.dtypes import decode_dtype
+from airflow_xcom.codecs.errors import any_error_as_corrupt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["ArrayView"]
+
+_POINTS = 1 << 20  # values of a line
+_BINS = 600  # of a line that are drawn
+_LEVELS = 255
+_MATRIX = 2
+
+
+class ArrayView:
+    """An array whose elements are read when they are shown.
+
+    Args:
+        dtype: as its node has it.
+        shape: of the array.
+        elements: its bytes, in memory or in a blob.
+        order: ``"C"`` or ``"F"``.
+
+    Attributes:
+        axes: the two that a window lies in, rows and columns; fewer if the array has fewer.
+
+    Raises:
+        CorruptPayloadError: The bytes do not fit the shape.
+    """
+
+    def __init__(self, dtype: str, shape: list[int], elements: Any, order: str) -> None:
+        with any_error_as_corrupt():
+            self.dtype = decode_dtype(dtype)
+            if prod(shape) * self.dtype.itemsize != len(elements):
+                raise ValueError(f"{len(elements)} bytes for an array of {shape} {dtype}")
+        self.shape = shape
+        self._elements = elements
+        self._is_reversed = order == "F"
+        self._lengths = shape[::-1] if self._is_reversed else shape
+        axes = list(range(len(shape)))[::-1][-_MATRIX:] if self._is_reversed else list(range(len(shape)))[-_MATRIX:]
+        self.axes = sorted(axes)
+
+    def window(self, index: Sequence[int], rows: range, columns: range) -> Any:
+        """Return a part of the plane of :attr:`axes`; ``index`` is the position on the other axes, in their order.
+
+        Raises:
+            SelectionError: The array has no such place.
+        """
+        first, plane = self._plane(index)
+        height, width = ([1, 1, *plane])[-_MATRIX:]
+        across, along = (rows, columns)
+        if self._is_reversed and len(plane) == _MATRIX:
+            across, along = columns, rows
+        across, along = range(height)[across.start : across.stop], range(width)[along.start : along.stop]
+        lines = [self._read(first + line * width + along.start, len(along)) for line in across]
+        found = np.array(lines, self.dtype).reshape(len(across), len(along))
+        return found.T if self._is_reversed and len(plane) == _MATRIX else found
+
+    def _plane(self, index: Sequence[int]) -> tuple[int, list[int]]:
+        """Return where a plane begins, and its lengths in the order of memory."""
+        others = self._lengths[:-_MATRIX]
+        wanted = list(index)[::-1] if self._is_reversed else list(index)
+        if len(wanted) != len(others) or not all(0 <= at < length for at, length in zip(wanted, others, strict=True)):
+            raise SelectionError(f"the array has the shape {self.shape}; {list(index)[:20]} is no plane of it")
+        plane = self._lengths[-_MATRIX:]
+        first = 0
+        for at, length in zip(wanted, others, strict=True):
+            first = first * length + at
+        return first * prod(plane), plane
+
+    def _read(self, first: int, count: int) -> Any:
+        size = self.dtype.itemsize
+        start, stop = first * size, (first + count) * size
+        data = self._elements
+        piece = data.read(start, stop) if isinstance(data, Memory) else data[start:stop]
+        return np.frombuffer(bytes(piece), self.dtype)
+
+    def texts(self, index: Sequence[int], rows: range, columns: range) -> list[list[str]]:
+        """Return a window as text, row by row."""
+        return [[str(item) for item in row] for row in self.window(index, rows, columns)]
+
+    def heat(self, index: Sequence[int], rows: range, columns: range) -> dict[str, Any]:
+        """Return a window as levels from 0 to 255, None where there is no number, and what the ends stand for."""
+        return levels(_numbers(self.window(index, rows, columns)))
+
+    def line(self, first: int) -> dict[str, Any]:
+        """Return the least and the greatest value of each bin of a part of an array with one axis.
+
+        Raises:
+            SelectionError: The array has more axes.
+        """
+        if len(self.shape) != 1:
+            raise SelectionError(f"the array has the shape {self.shape}, which is no line")
+        part = range(self.shape[0])[first : first + _POINTS]
+        return {"first": part.start, "count": len(part), **bins(_numbers(self._read(part.start, len(part))))}
+
+
+def _numbers(values: Any) -> Any:
+    """Return values as floats: of complex numbers the distance from zero, of times the ticks."""
+    if values.dtype.kind in "mM":
+        return np.where(np.isnat(values), np.nan, values.view("i8").astype("f8"))
+    return np.abs(values).astype("f8") if values.dtype.kind == "c" else values.astype("f8")
+
+
+def bins(values: Any) -> dict[str, Any]:
+    """Return the least and the greatest finite number of each of some bins."""
+    parts = np.array_split(values, min(_BINS, len(values)) or 1)
+    finite = [part[np.isfinite(part)] for part in parts]
+    return {"bins": [[float(part.min()), float(part.max())] if len(part) else None for part in finite]}
+
+
+def levels(values: Any) -> dict[str, Any]:
+    """Return numbers as levels from 0 to 255, None where there is none, and what these two stand for."""
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
+    half = max(high / 2 - low / 2, 5e-324)  # halves, for the difference may be no float
+    scaled = np.clip((values / 2 - low / 2) / half * _LEVELS, 0, _LEVELS)
+    shown = [[int(level) if np.isfinite(level) else None for level in row] for row in scaled]
+    return {"levels": shown, "low": low, "high": high}

@@ -1,0 +1,158 @@
+"""Statistics of a whole column, computed in parts, with the progress after each part."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
+
+from airflow_xcom.backend.ui.table_view import batches, cells
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_xcom.backend.ui.table_view import TableView
+
+__all__ = ["column_statistics"]
+
+_ROWS = 1 << 18  # of a part
+_SECONDS = 30  # after which what is missing is told
+_KEPT = 16 << 20  # bytes
+_DISTINCT = 10_000  # values that are told apart
+_BINS = 24
+_TOP = 10
+
+
+def column_statistics(opened: Callable[[], TableView], position: int) -> Iterator[dict[str, Any]]:
+    """Yield the progress, and at last the statistics of a column.
+
+    Args:
+        opened: opens the table anew, so that what was read of it may be let go.
+        position: of the column.
+
+    Yields:
+        ``done`` and ``rows``; the last one has ``nulls``, ``distinct`` (None if there are more than are counted),
+        ``min``, ``max``, ``mean``, ``top``, ``histogram``, and ``complete``, which is False where the time was over.
+    """
+    started = time.monotonic()
+    table = opened()
+    step = _ROWS if table.compression == "none" else max(table.rows, 1)  # compressed batches are read as a whole
+    column = _Column(table.schema.field(position).type)
+    parts = list(batches(table.rows, step))
+    kept: dict[int, Any] | None = {}
+    for part in parts:
+        values = opened().take([position], part).column(0)
+        column.add(values)
+        kept = _kept(kept, part.start, values)
+        yield {"done": part.stop, "rows": table.rows}
+        if time.monotonic() - started > _SECONDS:
+            break
+    complete = column.rows == table.rows
+    if complete and column.is_number and column.low is not None:
+        for part in parts:
+            column.count(kept[part.start] if kept else opened().take([position], part).column(0))
+            yield {"done": part.stop, "rows": table.rows, "again": True}
+            if time.monotonic() - started > 2 * _SECONDS:
+                column.counts = None
+                break
+    yield {"done": column.rows, "rows": table.rows, "complete": complete, **column.found()}
+
+
+def _kept(kept: dict[int, Any] | None, start: int, values: Any) -> dict[int, Any] | None:
+    """Return the parts of a small column with one more, which are not read again; None once they are too large."""
+    if kept is None or sum(part.nbytes for part in kept.values()) + values.nbytes > _KEPT:
+        return None
+    return {**kept, start: values}
+
+
+class _Column:
+    """What is known of a column so far."""
+
+    def __init__(self, data_type: Any) -> None:
+        self.rows = self.nulls = self.nans = 0
+        self.type = data_type
+        self.low: Any = None  # Arrow scalars
+        self.high: Any = None
+        self.counts: Any = None
+        self._sum, self._count = 0.0, 0
+        self._values: dict[str, int] | None = {}
+
+    @property
+    def is_number(self) -> bool:
+        checks = (types.is_integer, types.is_floating, types.is_decimal, types.is_temporal)
+        return any(check(self.type) for check in checks)
+
+    def add(self, column: Any) -> None:
+        self.rows += len(column)
+        self.nulls += column.null_count
+        column = column.drop_null()
+        if types.is_floating(self.type):
+            is_nan = pc.is_nan(column.cast(pa.float64()))
+            self.nans += pc.sum(is_nan).as_py() or 0
+            column = column.filter(pc.invert(is_nan))
+        if self._values is not None:
+            self._add_values(column)
+        if self.is_number and len(column):
+            self._add_numbers(column)
+
+    def _add_values(self, column: Any) -> None:
+        assert self._values is not None  # noqa: S101 - for the type checker
+        texts = pa.array(cells(column), pa.large_string())
+        for pair in pc.value_counts(texts).to_pylist()[: _DISTINCT + 1]:
+            self._values[pair["values"]] = self._values.get(pair["values"], 0) + pair["counts"]
+        if len(self._values) > _DISTINCT:
+            self._values = None
+
+    def _add_numbers(self, column: Any) -> None:
+        column = column.cast(pa.float64()) if types.is_float16(self.type) else column
+        found = pc.min_max(column)
+        low, high = found["min"], found["max"]
+        self.low = low if self.low is None or _before(low, self.low) else self.low
+        self.high = high if self.high is None or _before(self.high, high) else self.high
+        if not types.is_temporal(self.type):
+            numbers = _floats(column)
+            self._sum += float(numbers.sum())
+            self._count += len(numbers)
+
+    def count(self, column: Any) -> None:
+        """Add values to the histogram."""
+        numbers = _floats(column.drop_null())
+        ends = [
+            float(_floats(pa.chunked_array([pa.array([end.as_py()], end.type)]))[0]) for end in (self.low, self.high)
+        ]
+        if not np.isfinite(ends).all() or not np.isfinite(ends[1] - ends[0]):
+            return
+        found, _ = np.histogram(numbers[np.isfinite(numbers)], _BINS, (ends[0], ends[1]))
+        self.counts = found if self.counts is None else self.counts + found
+
+    def found(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {"nulls": self.nulls, "nans": self.nans, "type": str(self.type)}
+        if self._values is not None:
+            top = sorted(self._values.items(), key=lambda pair: -pair[1])[:_TOP]
+            facts |= {"distinct": len(self._values), "top": [[value, count] for value, count in top]}
+        else:
+            facts |= {"distinct": None, "more_than": _DISTINCT}
+        if self.low is not None:
+            facts |= {"min": _text(self.low), "max": _text(self.high)}
+        if self._count:
+            facts["mean"] = repr(self._sum / self._count)
+        return facts if self.counts is None else {**facts, "histogram": [int(count) for count in self.counts]}
+
+
+def _before(one: Any, other: Any) -> bool:
+    return bool(pc.less(one, other).as_py())
+
+
+def _text(scalar: Any) -> str | None:
+    return cells(pa.chunked_array([pa.repeat(scalar, 1)]))[0]
+
+
+def _floats(column: Any) -> Any:
+    """Return values as floats, of times the ticks."""
+    if types.is_temporal(column.type):
+        column = column.cast(pa.int32() if column.type.bit_width == 32 else pa.int64())  # noqa: PLR2004
+    return column.cast(pa.float64(), safe=False).to_numpy()

@@ -1,0 +1,74 @@
+"""The plugin that adds the Data tab to the pages of Airflow 3.1 and later: where it stands, and what answers there.
+
+Airflow loads plugins in all of its processes, so nothing heavy is imported here: the application is made when its
+first request comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+from airflow_xcom.backend.compat import has_external_views
+from airflow_xcom.backend.settings import is_data_tab_on
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    Message = MutableMapping[str, Any]  # as ASGI has them
+
+__all__ = ["PREFIX", "DataTab", "DataTabPlugin"]
+
+PREFIX = "/xcom-data"
+_RUN = "dags/{DAG_ID}/runs/{RUN_ID}"
+_VIEWS = {"dag_run": _RUN, "task_instance": f"{_RUN}/tasks/{{TASK_ID}}/{{MAP_INDEX}}"}
+
+
+class DataTab:
+    """The application, made when it is first called: in a thread, since its libraries take a second to be imported."""
+
+    def __init__(self) -> None:
+        self._app: Any = None
+        self._lock = asyncio.Lock()
+
+    async def __call__(
+        self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        """Answer one request."""
+        if self._app is None:
+            async with self._lock:
+                self._app = self._app or await asyncio.to_thread(_created)
+        await self._app(scope, receive, send)
+
+
+def _created() -> Any:
+    from airflow_xcom.backend.ui.routes import create_app
+
+    return create_app()
+
+
+def _apps() -> list[dict[str, Any]]:
+    return [{"name": "airflow_xcom_data", "app": DataTab(), "url_prefix": PREFIX}]
+
+
+def _views() -> list[dict[str, Any]]:
+    """Return the tabs; without a leading slash, an address stays below that of ``[api] base_url``."""
+    return [
+        {
+            "name": "Data",
+            "href": f"{PREFIX[1:]}/page/{path}",
+            "destination": destination,
+            "url_route": f"xcom-data-{destination.replace('_', '-')}",
+        }
+        for destination, path in _VIEWS.items()
+    ]
+
+
+class DataTabPlugin(AirflowPlugin):
+    """What the entry point ``airflow.plugins`` names; empty where the tab is off, and before Airflow 3.1."""
+
+    name = "airflow_xcom_data"
+    fastapi_apps = _apps() if has_external_views() and is_data_tab_on() else []
+    external_views = _views() if has_external_views() and is_data_tab_on() else []

@@ -1,0 +1,174 @@
+"""Values as files, made and sent piece by piece."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pyarrow import types
+
+from airflow_xcom.backend.errors import HiddenValueError, SelectionTooLargeError
+from airflow_xcom.backend.ui.array_view import ArrayView
+from airflow_xcom.backend.ui.payload_tree import Memory
+from airflow_xcom.backend.ui.table_view import batches, shown_item
+from airflow_xcom.codecs import SelectionError
+from airflow_xcom.codecs.quoting import described
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from airflow_xcom.backend.ui.stored_values import StoredValue
+    from airflow_xcom.backend.ui.table_view import TableView
+
+__all__ = ["DOWNLOADS", "download", "downloads_of"]
+
+_PIECE = 4 << 20  # bytes
+_ROWS = 1 << 16  # of a piece of a table
+_CONVERTED = 1 << 30  # bytes of a payload that is made into another format
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # with which spreadsheets begin what they compute
+
+
+def downloads_of(value: StoredValue, kind: str, path: Sequence[int] = ()) -> list[str]:
+    """Return the formats that a value can be saved in."""
+    if kind == "table":
+        raw = not path and value.is_arrow and not any(value.table().masked)
+        return [*(["arrow"] if raw else []), "parquet", "csv"]
+    return {"array": ["npy"], "json": ["json"]}.get(kind, [])
+
+
+def download(value: StoredValue, format_: str, path: Sequence[int]) -> Iterator[bytes]:
+    """Yield a file piece by piece; what is wrong with it is raised with the first piece.
+
+    Raises:
+        HiddenValueError: It may not be shown.
+        SelectionError: There is no such format for it.
+        SelectionTooLargeError: It is too large to be made into another format here.
+    """
+    value.refuse_hidden()
+    return DOWNLOADS[format_](value, path)
+
+
+def _arrow(value: StoredValue, path: Sequence[int]) -> Iterator[bytes]:
+    """Yield the blob as it is."""
+    if path or not value.is_arrow:
+        raise SelectionError("only a table that is a whole value is stored as an Arrow file; save it as Parquet")
+    if any(value.table().masked):
+        raise HiddenValueError(str(value.at.dag_id), "it has columns that Airflow masks; save it as Parquet or CSV")
+    value.most = sys.maxsize
+    size = value.size
+    fetch = value.fetch()
+    for start in range(0, size, _PIECE):
+        yield bytes(fetch([(start, min(start + _PIECE, size))])[0])
+
+
+def _tables(value: StoredValue, path: Sequence[int]) -> Iterator[tuple[TableView, range]]:
+    """Yield a table, opened anew for each part to let go of the memory of those before, and the rows of the part."""
+    if value.size > _CONVERTED:
+        raise SelectionTooLargeError("this value", value.size, _CONVERTED)
+    table = value.table(path)
+    step = _ROWS if table.compression == "none" else max(table.rows, 1)
+    for rows in batches(table.rows, step):
+        yield value.again(_CONVERTED).table(path), rows
+
+
+class _Sink:
+    """A file that keeps what is written until it is taken."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def write(self, data: Any) -> int:
+        self._pieces.append(bytes(data))
+        return len(data)
+
+    def take(self) -> bytes:
+        taken, self._pieces = b"".join(self._pieces), []
+        return taken
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def _parquet(value: StoredValue, path: Sequence[int]) -> Iterator[bytes]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = _Sink()
+    writer: Any = None
+    try:
+        for table, rows in _tables(value, path):
+            part = table.taken(rows)
+            writer = writer or pq.ParquetWriter(pa.PythonFile(sink, "w"), part.schema)
+            writer.write_table(part)
+            yield sink.take()
+        writer.close()
+        yield sink.take()
+    except pa.ArrowException as error:
+        raise SelectionError(f"this table cannot be saved as Parquet: {described(error)}") from error
+
+
+def _csv(value: StoredValue, path: Sequence[int]) -> Iterator[bytes]:
+    for number, (table, rows) in enumerate(_tables(value, path)):
+        text = io.StringIO()
+        writer = csv.writer(text)
+        data = len(table.schema) - table.index
+        order = [*range(data, len(table.schema)), *range(data)]
+        if not number:
+            writer.writerow([_harmless(table.names[position]) for position in order])
+        found = table.cells(order, rows, sys.maxsize)
+        columns = [
+            column if _is_number(table, position) else [*map(_harmless, column)]
+            for position, column in zip(order, found, strict=True)
+        ]
+        writer.writerows(zip(*columns, strict=True))
+        yield text.getvalue().encode(errors="replace")
+
+
+def _harmless(text: str | None) -> str | None:
+    """Return a text with which no spreadsheet begins to compute."""
+    return f"'{text}" if text is not None and text.startswith(_FORMULA) else text
+
+
+def _is_number(table: TableView, position: int) -> bool:
+    """Return whether the cells of a column are numbers or times, which may begin with a sign."""
+    data_type = table.schema.field(position).type
+    checks = (types.is_integer, types.is_floating, types.is_decimal, types.is_temporal, types.is_boolean)
+    return not table.masked[position] and any(check(data_type) for check in checks)
+
+
+def _json(value: StoredValue, path: Sequence[int]) -> Iterator[bytes]:
+    """Yield a plain value, what Airflow masks masked."""
+    if path or value.envelope is not None:
+        raise SelectionError("only plain values are JSON; pull this one in a task")
+    yield json.dumps(shown_item(value.stored), indent=2).encode()
+
+
+def _npy(value: StoredValue, path: Sequence[int]) -> Iterator[bytes]:
+    dtype, shape, elements, order = value.array(path)
+    value.most = sys.maxsize
+    view = ArrayView(dtype, shape, elements, order)
+    head = io.BytesIO()
+    facts = {"descr": np.lib.format.dtype_to_descr(view.dtype), "fortran_order": order == "F", "shape": tuple(shape)}
+    np.lib.format.write_array_header_1_0(head, facts)
+    yield head.getvalue()
+    size = len(elements)
+    for start in range(0, size, _PIECE):
+        stop = min(start + _PIECE, size)
+        yield bytes(elements.read(start, stop) if isinstance(elements, Memory) else elements[start:stop])
+
+
+DOWNLOADS: dict[str, Callable[[StoredValue, Sequence[int]], Iterator[bytes]]] = {
+    "arrow": _arrow,
+    "csv": _csv,
+    "json": _json,
+    "npy": _npy,
+    "parquet": _parquet,
+}

@@ -1,0 +1,356 @@
+"""What answers below ``/xcom-data``: pages, assets, and data that is read for one XCom at a time.
+
+Airflow authenticates nobody here.  Every route asks for a user of Airflow; those that read values hang on one router,
+which requires that the user may read the XComs of the Dag in the path, and nothing else names a Dag.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, get_user, requires_access_dag
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from airflow_xcom.backend import errors
+from airflow_xcom.backend.envelope import Coordinate
+from airflow_xcom.backend.ui.array_view import ArrayView
+from airflow_xcom.backend.ui.column_statistics import column_statistics
+from airflow_xcom.backend.ui.downloads import DOWNLOADS, download, downloads_of
+from airflow_xcom.backend.ui.rows import list_rows
+from airflow_xcom.backend.ui.stored_values import StoredValue, open_value
+from airflow_xcom.backend.ui.table_view import CUT
+from airflow_xcom.backend.ui.turns import Turns
+from airflow_xcom.backend.ui.verification import verification
+from airflow_xcom.codecs import CodecError, CorruptPayloadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, MutableMapping
+
+    Message = MutableMapping[str, Any]
+
+__all__ = ["create_app"]
+
+_CELLS = 6000  # of a response
+_LONG = 1 << 16  # characters of one cell that is asked for alone
+_KEY = 512  # characters that Airflow's database takes
+_INDEX = re.compile(r"-1|\d{1,9}", re.ASCII)
+_WINDOW = 200  # rows and columns of a heat map
+_HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cache-control": "no-store",
+}
+_TYPES = {"js": "text/javascript", "css": "text/css"}
+# What has happened to a value, in a word, by the error; the first that fits.
+_STATES: list[tuple[type[BaseException], int, str]] = [
+    (errors.HiddenValueError, 403, "hidden"),
+    (errors.XComNotFoundError, 404, "none"),
+    (errors.RetiredPayloadError, 410, "retired"),
+    (errors.ExpiredPayloadError, 410, "expired"),
+    (errors.OtherHostError, 502, "unreachable"),
+    (errors.MissingPayloadError, 410, "gone"),
+    (errors.ForeignReferenceError, 409, "foreign"),
+    (errors.SelectionTooLargeError, 413, "large"),
+    (MemoryError, 413, "large"),
+    (CorruptPayloadError, 422, "damaged"),
+    (errors.StoreError, 502, "unreachable"),
+    (errors.UnknownStoreError, 502, "unreachable"),
+    (CodecError, 422, "unreadable"),
+]
+
+
+def create_app(turns: Turns | None = None) -> FastAPI:
+    """Return the application; without pages of documentation, which would be public."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(get_user)])
+    app.state.turns = turns or Turns()
+    app.include_router(_open)
+    app.include_router(_of_dag)
+    for error in {MemoryError, CodecError}:
+        app.add_exception_handler(error, _told)
+    app.add_middleware(_Headers)
+    return app
+
+
+class _Headers:
+    """Adds the headers that keep a page from loading or sending anything elsewhere."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                ours = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+                message = {**message, "headers": [*message.get("headers", ()), *ours]}
+            await send(message)
+
+        await self._app(scope, receive, sent)
+
+
+def _told(_request: Request, error: Exception) -> Response:
+    status, state = _state(error)
+    return _json({"state": state, "detail": str(error) or "there is not enough memory for it"}, status)
+
+
+def _state(error: BaseException) -> tuple[int, str]:
+    return next(((status, state) for known, status, state in _STATES if isinstance(error, known)), (500, "failed"))
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    """Return JSON in ASCII: what is shown may have characters that UTF-8 has not."""
+    return Response(json.dumps(content), status, media_type="application/json")
+
+
+# -- who may read what ---------------------------------------------------------------------------------------
+
+
+def _dag(request: Request) -> str:
+    """Return the Dag that the path names, and refuse whatever else might be taken for it."""
+    dag_id = str(request.path_params["dag_id"])
+    if dag_id == "~" or "dag_id" in request.query_params or not dag_id.isprintable():
+        raise HTTPException(404, "there is no such Dag")
+    return dag_id
+
+
+def _known(dag_id: Annotated[str, Depends(_dag)]) -> None:
+    """Refuse a Dag that Airflow does not know: for such ones its auth managers may allow everything."""
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        if session.get(DagModel, dag_id) is None:
+            raise HTTPException(404, "there is no such Dag")
+
+
+def _place(request: Request, dag_id: Annotated[str, Depends(_dag)]) -> Coordinate:
+    """Return the XCom, task instance or run that the path and the key name."""
+    told = request.path_params
+    key = request.query_params.get("key")
+    if any(not str(part).isprintable() for part in told.values()) or (key is not None and not 0 < len(key) <= _KEY):
+        raise HTTPException(404, "there is no such XCom")
+    if "\0" in (key or "") or not _INDEX.fullmatch(told.get("map_index", "0")):
+        raise HTTPException(404, "there is no such XCom")
+    index = int(told["map_index"]) if "map_index" in told else None
+    return Coordinate(dag_id, told["run_id"], told.get("task_id"), index, key)
+
+
+Place = Annotated[Coordinate, Depends(_place)]
+Path = Annotated[str, Query(pattern=r"^(\d{1,9}(\.\d{1,9}){0,98})?$")]
+Number = Annotated[int, Query(ge=0, lt=1 << 60)]
+Few = Annotated[int, Query(ge=0, le=2000)]
+
+_open = APIRouter()
+_of_dag = APIRouter(
+    prefix="/api/dags/{dag_id}",
+    dependencies=[Depends(_dag), Depends(requires_access_dag("GET", DagAccessEntity.XCOM)), Depends(_known)],
+)
+_TASK = "/runs/{run_id}/tasks/{task_id}/{map_index}"
+
+
+async def _answer(request: Request, user: Any, act: Callable[..., Any], *arguments: Any) -> Response:
+    return _json(await request.app.state.turns.run(user.get_id(), act, *arguments))
+
+
+async def _stream(request: Request, user: Any, parts: Iterator[Any], kind: str, name: str | None = None) -> Response:
+    """Return a response that is sent as it is made; what fails at once is an error as of any other request."""
+    turns, who = request.app.state.turns, user.get_id()
+    first = await turns.run(who, next, parts, None)
+    headers = {"Content-Encoding": "identity"}  # or Airflow's own middleware would hold it back to compress it
+    if name is not None:
+        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+    return StreamingResponse(turns.pieces(who, parts, first), media_type=kind, headers=headers)
+
+
+def _steps(text: str) -> list[int]:
+    return [int(step) for step in text.split(".")] if text else []
+
+
+# -- pages ---------------------------------------------------------------------------------------------------
+
+
+@_open.get("/page/{path:path}")
+async def page(path: str) -> Response:
+    """Return the page, which is the same for all; its script reads the address and asks for data."""
+    up = "../" * (path.count("/") + 1)
+    html = (files("airflow_xcom.backend.ui") / "web" / "page.html").read_text().replace("{up}", up)
+    return Response(html, media_type="text/html")
+
+
+@_open.get("/static/{name}")
+async def static(name: str) -> Response:
+    """Return an asset."""
+    known = {each.name: each for each in (files("airflow_xcom.backend.ui") / "web").iterdir()}
+    kind = _TYPES.get(name.rpartition(".")[2])
+    if name not in known or kind is None:
+        raise HTTPException(404, "there is no such file")
+    return Response(known[name].read_bytes(), media_type=kind)
+
+
+# -- data ----------------------------------------------------------------------------------------------------
+
+
+@_of_dag.get("/runs/{run_id}/xcoms")  # noqa: FAST003 - Place has the run
+async def xcoms_of_run(request: Request, user: GetUserDep, at: Place) -> Response:
+    """Return all values of a run."""
+    return await _answer(request, user, list_rows, at)
+
+
+@_of_dag.get(f"{_TASK}/xcoms")
+async def xcoms(request: Request, user: GetUserDep, at: Place) -> Response:
+    """Return the values of a task instance."""
+    return await _answer(request, user, list_rows, at)
+
+
+@_of_dag.get(f"{_TASK}/value")
+async def value(request: Request, user: GetUserDep, at: Place, path: Path = "") -> Response:
+    """Return what a value, or a part of it, is."""
+    return await _answer(request, user, _value, at, _steps(path))
+
+
+def _value(at: Coordinate, path: list[int]) -> dict[str, Any]:
+    found = _opened(at)
+    facts = found.describe(path)
+    downloads = downloads_of(found, facts["kind"], path) if found.preview == "rows" else []
+    return {**facts, "downloads": downloads, "read": found.read, "size": found.size}
+
+
+@_of_dag.get(f"{_TASK}/items")
+async def items(request: Request, user: GetUserDep, at: Place, path: Path = "", first: Number = 0) -> Response:
+    """Return a part of a tree."""
+    return await _answer(request, user, lambda: _opened(at).items(_steps(path), first))
+
+
+@dataclass
+class Window:
+    """What is asked for of a table or an array: a part of it, and rows and columns of that."""
+
+    path: Path = ""
+    index: Path = ""
+    row: Number = 0
+    rows: Few = 0
+    column: Number = 0
+    columns: Few = 0
+
+    @property
+    def ranges(self) -> tuple[range, range]:
+        if self.rows * self.columns > _CELLS:
+            raise HTTPException(413, f"at most {_CELLS} cells at a time")
+        return range(self.row, self.row + self.rows), range(self.column, self.column + self.columns)
+
+
+Asked = Annotated[Window, Depends()]
+
+
+@_of_dag.get(f"{_TASK}/cells")
+async def cells(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
+    """Return the columns and the cells of a window of a table; one cell alone may be long."""
+    return await _answer(request, user, _cells, at, _steps(window.path), *window.ranges)
+
+
+def _cells(at: Coordinate, path: list[int], rows: range, columns: range) -> dict[str, Any]:
+    found = _opened(at)
+    found.refuse_hidden("columns")
+    table = found.table(path)
+    labels, positions = table.numbers[rows.start : rows.stop], range(len(table.schema))[columns.start : columns.stop]
+    numbers = range(table.rows)[rows.start : rows.stop]
+    facts = {"columns": table.columns(positions), "first": rows.start, "column": positions.start}
+    shown: list[list[str | None]] = []
+    if found.preview == "rows" and len(numbers) and len(positions):
+        shown = table.cells(positions, numbers, _LONG if len(numbers) * len(positions) == 1 else CUT)
+    return {**facts, "cells": shown, "numbers": list(labels), "read": found.read, "size": found.size}
+
+
+@_of_dag.get(f"{_TASK}/array")
+async def array(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
+    """Return the cells of a window of an array."""
+    index, ranges = _steps(window.index), window.ranges
+    return await _answer(request, user, _array, at, window, lambda view: {"cells": view.texts(index, *ranges)})
+
+
+@_of_dag.get(f"{_TASK}/line")
+async def line(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
+    """Return an array with one axis, from a row on, as a line."""
+    return await _answer(request, user, _array, at, window, lambda view: view.line(window.row))
+
+
+@_of_dag.get(f"{_TASK}/heat")
+async def heat(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
+    """Return a window of an array, from a row and a column on, as levels."""
+    index = _steps(window.index)
+    rows, columns = range(window.row, window.row + _WINDOW), range(window.column, window.column + _WINDOW)
+    return await _answer(request, user, _array, at, window, lambda view: view.heat(index, rows, columns))
+
+
+def _array(at: Coordinate, window: Window, show: Callable[[ArrayView], dict[str, Any]]) -> dict[str, Any]:
+    found = _opened(at)
+    found.refuse_hidden()
+    view = ArrayView(*found.array(_steps(window.path)))
+    return {**show(view), "shape": view.shape, "axes": view.axes, "read": found.read, "size": found.size}
+
+
+@_of_dag.get(f"{_TASK}/statistics")
+async def statistics(request: Request, user: GetUserDep, at: Place, column: Number, path: Path = "") -> Response:
+    """Return lines of JSON: the progress, and at last the statistics of a column."""
+    return await _stream(request, user, _lines(_statistics(at, _steps(path), column)), "application/x-ndjson")
+
+
+def _statistics(at: Coordinate, path: list[int], column: int) -> Iterator[dict[str, Any]]:
+    found = _opened(at)
+    found.refuse_hidden()
+    table = found.table(path)
+    if column >= len(table.schema) or table.masked[column]:
+        raise errors.HiddenValueError(str(at.dag_id), "there is no such column, or Airflow masks what has its name")
+    for facts in column_statistics(lambda: found.again().table(path), column):
+        yield {**facts, "read": found.read, "size": found.size}
+
+
+@_of_dag.get(f"{_TASK}/verify")
+async def verify(request: Request, user: GetUserDep, at: Place) -> Response:
+    """Return lines of JSON: the progress, and at last whether the digest is that of the row."""
+    return await _stream(request, user, _lines(_verification(at)), "application/x-ndjson")
+
+
+def _verification(at: Coordinate) -> Iterator[dict[str, Any]]:
+    yield from verification(_opened(at))
+
+
+def _lines(parts: Iterator[dict[str, Any]]) -> Iterator[bytes]:
+    """Yield a line of JSON for each part; an error after the first is the last line."""
+    started = False
+    try:
+        for part in parts:
+            yield json.dumps(part).encode() + b"\n"
+            started = True
+    except (CodecError, MemoryError) as error:
+        if not started:
+            raise
+        yield json.dumps({"state": _state(error)[1], "detail": str(error)}).encode() + b"\n"
+
+
+@_of_dag.get(f"{_TASK}/download/{{kind}}")
+async def save(request: Request, user: GetUserDep, at: Place, kind: str, path: Path = "") -> Response:
+    """Return a value as a file."""
+    if kind not in DOWNLOADS:
+        raise HTTPException(404, f"there are the formats {', '.join(DOWNLOADS)}")
+    name = f"{at.dag_id}.{at.task_id}.{at.key}.{kind}"
+    return await _stream(request, user, _saved(at, kind, _steps(path)), "application/octet-stream", name)
+
+
+def _saved(at: Coordinate, kind: str, path: list[int]) -> Iterator[bytes]:
+    yield from download(_opened(at), kind, path)
+
+
+def _opened(at: Coordinate) -> StoredValue:
+    """Return a value with nothing read; it is opened anew for each request, so that the server keeps nothing."""
+    if at.key is None:
+        raise errors.XComNotFoundError("the request names no key")
+    return open_value(at)

@@ -1,0 +1,105 @@
+"""The rows of Airflow's database that the Data tab shows, and which tags of a Dag hide them."""
+
+from __future__ import annotations
+
+import json
+from fnmatch import fnmatchcase
+from typing import Any
+
+from airflow_xcom.backend.compat import hides_value_of
+from airflow_xcom.backend.envelope import Coordinate, Envelope
+from airflow_xcom.backend.errors import HiddenValueError
+from airflow_xcom.codecs import CodecError
+
+__all__ = ["checked", "hidden_tasks", "is_hidden", "list_rows", "rows_of"]
+
+_ROWS = 500  # XComs that are listed
+_HIDE = "xcom:hide"
+_UNMAPPED = -1
+
+
+def list_rows(at: Coordinate) -> dict[str, Any]:
+    """Return what the rows of a task instance, or of a run, say of their values, and whether there are more.
+
+    Raises:
+        HiddenValueError: A tag of the Dag hides them.
+    """
+    hidden = hidden_tasks(str(at.dag_id))
+    listed = []
+    rows = rows_of(at)
+    for where, written, stored in sorted(rows[:_ROWS], key=_order):
+        if hidden and is_hidden(hidden, str(where.task_id)):
+            if at.task_id is not None:
+                raise HiddenValueError(str(at.dag_id))
+            continue
+        place = {"task_id": where.task_id, "map_index": where.map_index, "key": where.key}
+        listed.append({**place, "written": written, **_facts(where, stored)})
+    return {"xcoms": listed, "more": len(rows) > _ROWS}
+
+
+def _order(row: tuple[Coordinate, str, Any]) -> tuple[Any, ...]:
+    """Return what sorts the result of each task before its other values."""
+    where, _, _ = row
+    return where.task_id, where.map_index, where.key != "return_value", where.key
+
+
+def _facts(where: Coordinate, stored: Any) -> dict[str, Any]:
+    """Return what a row says: its type, its size, where it is, or why it cannot be read."""
+    if hides_value_of(str(where.key)):
+        return {"state": "hidden"}
+    try:
+        envelope = checked(stored, where)
+    except CodecError as error:
+        return {"state": "unreadable", "error": str(error)}
+    if envelope is None:
+        size = len(json.dumps(stored))
+        return {"state": "row", "type": type(stored).__name__, "bytes": size, "plain": True}
+    facts = {"type": str(envelope.summary.get("type", envelope.tag))[:200], "bytes": envelope.summary.get("bytes")}
+    shape = envelope.summary.get("shape")
+    facts |= {"shape": shape} if isinstance(shape, list) else {}
+    if envelope.retired is not None:
+        return {
+            "state": "retired",
+            **facts,
+            "error": f"retired {envelope.retired.at} by the rule {envelope.retired.rule}",
+        }
+    return {"state": "row" if envelope.reference is None else "store", **facts}
+
+
+def checked(stored: Any, at: Coordinate) -> Envelope | None:
+    envelope = Envelope.from_json(stored)
+    if envelope is not None:
+        index = None if at.map_index == _UNMAPPED else at.map_index  # loops of Airflow 3.4 have -1, too
+        envelope.check_origin(Coordinate(at.dag_id, at.run_id, at.task_id, index, at.key))
+    return envelope
+
+
+def rows_of(at: Coordinate) -> list[tuple[Coordinate, str, Any]]:
+    """Return the XComs that have the parts of a coordinate: where, when and what."""
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    given: dict[str, Any] = {"key": at.key, "task_ids": at.task_id, "dag_ids": at.dag_id, "map_indexes": at.map_index}
+    with create_session() as session:
+        select = XComModel.get_many(run_id=str(at.run_id), **given).limit(_ROWS + 1)
+        found: Any = session.scalars(select).all()
+        return [
+            (Coordinate(row.dag_id, row.run_id, row.task_id, row.map_index, row.key), str(row.timestamp), row.value)
+            for row in found
+        ]
+
+
+def hidden_tasks(dag_id: str) -> list[str]:
+    """Return the patterns of the tasks whose values tags of the Dag hide."""
+    from airflow.models.dag import DagTag
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        names = session.scalars(select(DagTag.name).where(DagTag.dag_id == dag_id)).all()
+    tags = [name.partition("=") for name in names]
+    return [pattern if equals else "*" for name, equals, pattern in tags if name == _HIDE]
+
+
+def is_hidden(patterns: list[str], task_id: str) -> bool:
+    return any(fnmatchcase(task_id, pattern) for pattern in patterns)

@@ -1,0 +1,356 @@
+"""From a row of Airflow's database to what the Data tab shows of its value, within bounds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.blobs import ranges_of
+from airflow_xcom.backend.compat import hides_value_of
+from airflow_xcom.backend.errors import HiddenValueError, RetiredPayloadError, SelectionTooLargeError, XComNotFoundError
+from airflow_xcom.backend.settings import PREVIEWS, settings
+from airflow_xcom.backend.ui.payload_tree import (
+    LARGEST,
+    MASK,
+    Memory,
+    children,
+    inner,
+    is_pair,
+    label,
+    read_json,
+    read_tree,
+    text,
+)
+from airflow_xcom.backend.ui.rows import checked, hidden_tasks, is_hidden, rows_of
+from airflow_xcom.backend.ui.table_view import TableView, shown_item
+from airflow_xcom.codecs import SelectionError, Table, Tagged
+from airflow_xcom.codecs.quoting import cut
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow_xcom.backend.envelope import Coordinate, Envelope
+
+    Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
+
+__all__ = ["CountedFetch", "StoredValue", "open_value"]
+
+_MOST = 64 << 20  # bytes that one request reads of a blob
+_ITEMS = 100  # of a list or dict that are shown at a time
+_PLAIN = 1 << 18  # characters of a plain value that are shown
+_UNMAPPED = -1
+_ARRAYS = {"numpy.ndarray", "numpy.recarray"}
+
+
+class CountedFetch:
+    """Reads ranges of a blob, counts the bytes, and stops where they become too many."""
+
+    def __init__(self, fetch: Fetch, most: int = _MOST) -> None:
+        self._fetch = fetch
+        self._most = most
+        self.bytes = 0
+
+    def __call__(self, ranges: Sequence[tuple[int, int]]) -> Sequence[memoryview]:
+        self.bytes += sum(stop - start for start, stop in ranges)
+        if self.bytes > self._most:
+            raise SelectionTooLargeError("what is to be read of this value", self.bytes, self._most)
+        return self._fetch(ranges)
+
+
+def open_value(at: Coordinate) -> StoredValue:
+    """Return the value of an XCom, of which nothing has been read but its row.
+
+    Raises:
+        XComNotFoundError: There is no such XCom.
+        HiddenValueError: A tag of the Dag, or the name of the key, hides it.
+        ForeignReferenceError: The row refers to a value of another XCom.
+        RetiredPayloadError: Retention removed the value.
+        DecodeError: The row is damaged.
+    """
+    hidden = hidden_tasks(str(at.dag_id))
+    if is_hidden(hidden, str(at.task_id)):
+        raise HiddenValueError(str(at.dag_id))
+    if hides_value_of(str(at.key)):
+        raise HiddenValueError(str(at.dag_id), f"Airflow masks what is named {at.key}")
+    rows = rows_of(at)
+    if not rows:
+        raise XComNotFoundError(f"there is no XCom {at}")
+    _, _, stored = rows[0]
+    envelope = checked(stored, at)
+    if envelope is not None and envelope.retired is not None:
+        raise RetiredPayloadError(envelope.retired.at, envelope.retired.rule, at.task_id)
+    return StoredValue(at, stored, envelope)
+
+
+@dataclass
+class StoredValue:
+    """A value, as far as it is read.
+
+    Attributes:
+        at: which XCom it is.
+        stored: what the row holds.
+        envelope: what the row holds, unless that is the value itself.
+        most: bytes that may be read of its blob.
+    """
+
+    at: Coordinate
+    stored: Any
+    envelope: Envelope | None
+    most: int = _MOST
+    _reads: list[CountedFetch] = field(default_factory=list)
+
+    @cached_property
+    def preview(self) -> str:
+        """Return ``rows``, ``columns`` or ``none``: what may be shown, as was set at push and is set here."""
+        told = self.envelope.summary.get("preview") if self.envelope is not None else None
+        asked = {each for each in (told, settings().preview) if type(each) is str}
+        return max(asked & {*PREVIEWS}, key=PREVIEWS.index, default="rows")
+
+    @property
+    def read(self) -> int:
+        """Return the bytes that were read of the blob."""
+        return sum(fetch.bytes for fetch in self._reads)
+
+    def fetch(self) -> Fetch:
+        """Return what reads ranges of the blob.
+
+        Raises:
+            SelectionError: The value has no blob.
+        """
+        if self.envelope is None or self.envelope.reference is None:
+            raise SelectionError("the value is in the row and has no blob")
+        self._reads.append(CountedFetch(ranges_of(self.envelope.reference), self.most))
+        return self._reads[-1]
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of the blob, or 0."""
+        return 0 if self.envelope is None or self.envelope.reference is None else self.envelope.reference.size
+
+    @property
+    def is_arrow(self) -> bool:
+        """Return whether its blob is an Arrow file."""
+        return bool(self.size) and self.envelope.reference.format == "arrow"  # type: ignore[union-attr]
+
+    def again(self, most: int = _MOST) -> StoredValue:
+        """Return the same value, of which nothing has been read; bytes count for both."""
+        return StoredValue(self.at, self.stored, self.envelope, most, self._reads)
+
+    def refuse_hidden(self, least: str = "rows") -> None:
+        """Raise HiddenValueError unless what ``least`` names may be shown."""
+        if PREVIEWS.index(self.preview) > PREVIEWS.index(least):
+            raise HiddenValueError(
+                str(self.at.dag_id), f"it was pushed, or is shown here, with preview = {self.preview}"
+            )
+
+    @cached_property
+    def root(self) -> Any:
+        """Return its nodes; of an Arrow file, the table.
+
+        Raises:
+            DecodeError, StoreError: The payload is damaged, gone, or cannot be reached.
+        """
+        if self.envelope is None:
+            return self.stored
+        reference = self.envelope.reference
+        if reference is None:
+            return read_json(self.envelope.data)
+        return self._file() if reference.format == "arrow" else read_tree(self.fetch(), reference.size)
+
+    def _file(self) -> TableView:
+        from airflow_xcom.codecs.formats.arrow.ranges import ArrowRanges
+
+        assert self.envelope is not None and self.envelope.reference is not None  # noqa: S101, PT018 - of a blob
+        file = ArrowRanges(self.fetch(), self.envelope.reference.size)
+        note, count = file.note, file.count
+        meta = note.meta if isinstance(note.meta, dict) else {}
+        if not len(file.schema):
+            count = _height(meta)
+        return TableView(note.tag, meta, file.schema, count, file.table, self._dtypes(), file.compression)
+
+    def _dtypes(self) -> dict[str, str]:
+        told = self.envelope.summary.get("dtypes") if self.envelope is not None else None
+        return {name: dtype for name, dtype in (told or {}).items() if type(dtype) is str and not name.endswith("…")}
+
+    def node(self, path: Sequence[int]) -> Any:
+        """Return the node at a path: of each level the position.
+
+        Raises:
+            SelectionError: There is none, or it is masked.
+        """
+        node = self.root
+        for position in path:
+            items = _items(node)
+            if not 0 <= position < len(items):
+                raise SelectionError(f"the value has nothing at {list(path)[:20]}")
+            name, node = items[position]
+            if _hides(name):
+                raise SelectionError(f"Airflow masks what is named {name}")
+        return node
+
+    def table(self, path: Sequence[int] = ()) -> TableView:
+        """Return the table at a path.
+
+        Raises:
+            SelectionError: There is none.
+        """
+        node = self.node(path)
+        if isinstance(node, TableView):
+            return node
+        tag = node.tag if isinstance(node, Tagged) else ""
+        found = inner(node)
+        if not isinstance(found, Table):
+            raise SelectionError(f"the value at {list(path)[:20]} is not a table")
+        return _nested(tag, found.table, inner(found.meta), {} if path else self._dtypes())
+
+    def array(self, path: Sequence[int] = ()) -> tuple[Any, list[int], Any, str]:
+        """Return the dtype, the shape, the elements and the order of the array at a path.
+
+        Raises:
+            SelectionError: There is none.
+        """
+        node = self.node(path)
+        if not _is_array(node):
+            raise SelectionError(f"the value at {list(path)[:20]} is not an array of numbers")
+        parts: list[Any] = inner(node)
+        dtype, shape, elements, *order = parts
+        return dtype, shape, elements, "F" if order else "C"
+
+    def describe(self, path: Sequence[int] = ()) -> dict[str, Any]:
+        """Return what the value, or a part of it, is, and how it is best looked at."""
+        facts = {"preview": self.preview, "where": self._where(), "python": self._python()}
+        if self.envelope is not None:
+            summary = self.envelope.summary
+            facts |= {"type": str(summary.get("type", self.envelope.tag))[:200], "tag": self.envelope.tag[:200]}
+        if self.preview == "none":
+            return {**facts, "kind": "hidden"}
+        if self.envelope is None:
+            return {**facts, "type": type(self.stored).__name__, **self._plain()}
+        if path:
+            self.refuse_hidden()
+        return {**facts, **self._kind(self.node(path), path)}
+
+    def _plain(self) -> dict[str, Any]:
+        if self.preview != "rows":
+            return {"kind": "hidden"}
+        shown = json.dumps(shown_item(self.stored), indent=2)
+        return {"kind": "json", "text": shown[:_PLAIN], "length": len(shown)}
+
+    def _kind(self, node: Any, path: Sequence[int]) -> dict[str, Any]:
+        if isinstance(node, TableView) or isinstance(inner(node), Table):
+            table = self.table(path)
+            return {"kind": "table", "rows": table.rows, "width": len(table.schema), "index_width": table.index}
+        if _is_array(node):
+            dtype, shape, _, order = self.array(path)
+            return {"kind": "array", "dtype": dtype, "shape": shape, "order": order}
+        return {"kind": "tree" if self.preview == "rows" else "hidden"}
+
+    def items(self, path: Sequence[int], first: int) -> dict[str, Any]:
+        """Return what stands at a path, and some of its items.
+
+        Raises:
+            HiddenValueError: Only names and types may be shown.
+            SelectionError: There is nothing.
+        """
+        self.refuse_hidden()
+        node = self.node(path)
+        found = _items(node)
+        shown = found[first : first + _ITEMS]
+        items = [self._item(name, each, [*path, first + number]) for number, (name, each) in enumerate(shown)]
+        return {**self._item("", node, path), "items": items, "first": first, "length": len(found)}
+
+    def _item(self, name: str, node: Any, path: Sequence[int]) -> dict[str, Any]:
+        is_hidden, name = _hides(name), cut(name)
+        if is_hidden:
+            return {"name": name, "type": "masked", "text": MASK, "length": 0}
+        if isinstance(node, TableView):
+            return {"name": name, "type": node.tag, "text": f"{node.rows:,} rows", "length": 0, "kind": "table"}
+        facts = {"name": name, "type": label(node), "text": text(node), "length": len(children(node))}
+        if isinstance(inner(node), Table):
+            facts |= {"kind": "table", "length": 0}
+        elif _is_array(node):
+            dtype, shape, *_ = inner(node)
+            facts |= {"kind": "array", "length": 0, "text": f"{tuple(shape)} of {dtype}"}
+        return {**facts, "path": list(path)}
+
+    def _where(self) -> dict[str, Any]:
+        envelope = self.envelope
+        if envelope is None or envelope.reference is None:
+            return {"place": "the row of Airflow's database"}
+        reference = envelope.reference
+        facts = {"store": reference.store, "url": reference.url, "path": reference.path, "bytes": reference.size}
+        more = {
+            "format": reference.format,
+            "digest": reference.digest,
+            "host": reference.host,
+            "expires": reference.expires,
+        }
+        return {
+            **facts,
+            **{name: fact for name, fact in more.items() if fact is not None},
+            "codecs": envelope.suppliers,
+        }
+
+    def _python(self) -> list[str]:
+        given: dict[str, Any] = {"dag_id": self.at.dag_id, "run_id": self.at.run_id, "key": self.at.key}
+        given |= {} if self.at.map_index == _UNMAPPED else {"map_indexes": self.at.map_index}
+        more = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        lines = [f"ti.xcom_pull({self.at.task_id!r}, {more})"]
+        reference = self.envelope.reference if self.envelope is not None else None
+        if reference is not None and reference.format == "arrow":
+            lines.append(f"pull_table(ti, {self.at.task_id!r}, columns=[...], rows=slice(0, 100), {more})")
+        return lines
+
+
+def _items(node: Any) -> list[tuple[str, Any]]:
+    """Return the items of a node, each with its name."""
+    found: Any = children(node) if not _is_array(node) else ()
+    if type(found) is dict:
+        return [(key if type(key) is str else text(key), item) for key, item in found.items()]
+    if is_pair(found):
+        return [("", found[0]), (found[0], found[1])]
+    return [(str(position), item) for position, item in enumerate(found)]
+
+
+def _hides(name: str) -> bool:
+    return bool(name) and hides_value_of(name)
+
+
+def _is_array(node: Any) -> bool:
+    """Return whether a node is an array of numbers, times or truth values: others are shown as a tree."""
+    found = inner(node)
+    if not isinstance(node, Tagged) or node.tag not in _ARRAYS or type(found) is not list or len(found) not in {3, 4}:
+        return False
+    dtype, shape, *_ = found
+    is_shape = type(shape) is list and all(type(length) is int and length >= 0 for length in shape)
+    return type(dtype) is str and dtype[1:2] in set("biufcmM") and ":" not in dtype and is_shape
+
+
+def _nested(tag: str, memory: Memory, meta: Any, dtypes: dict[str, str]) -> TableView:
+    """Return a table that is a part of a value, which is read as a whole."""
+    from airflow_xcom.codecs.formats.arrow.file import read_stream
+
+    if len(memory) > LARGEST:
+        raise SelectionTooLargeError("a table within a value", len(memory), LARGEST)
+    table = read_stream(memoryview(bytearray(memory.read(0, len(memory)))), None).table
+    rows = table.num_rows if table.num_columns else _height(meta)
+    return TableView(
+        tag,
+        meta,
+        table.schema,
+        rows,
+        lambda columns, rows: table.select(list(columns)).slice(rows.start, len(rows)),
+        dtypes,
+    )
+
+
+def _height(meta: Any) -> int:
+    """Return the rows of a table without columns."""
+    match meta:
+        case {"height": int(height)} | {"rows": int(height)}:
+            return height
+        case {"index": {"range": [int(start), int(stop), int(step)]}} if step:
+            return len(range(start, stop, step))
+    return 0

@@ -1,0 +1,211 @@
+"""Tables as the Data tab shows them: columns with the writer's types, and cells as exact text.  No codec is called."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
+
+from airflow_xcom.backend.compat import hides_value_of
+from airflow_xcom.backend.ui.payload_tree import MASK
+from airflow_xcom.codecs.builtin.pandas.number_columns import NUMBERS
+from airflow_xcom.codecs.quoting import cut
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    Take = Callable[[Sequence[int], range], pa.Table]
+
+__all__ = ["CUT", "TableView", "batches", "cells", "shown_item"]
+
+CUT = 200  # characters of a cell
+_PANDAS = ("pandas.", "geopandas.")
+_BINARY = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table, of which no more is read than is shown.
+
+    Attributes:
+        tag: of the value.
+        meta: what Arrow cannot say, in the JSON syntax or as nodes.
+        schema: of its columns.
+        rows: how many it has.
+        take: reads columns, by their positions, and rows.
+        dtypes: by the name of a column, what the writer called its type.
+        compression: of its batches.
+    """
+
+    tag: str
+    meta: Any
+    schema: pa.Schema
+    rows: int
+    take: Take
+    dtypes: dict[str, str] = field(default_factory=dict)
+    compression: str = "none"
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Return the name of each column."""
+        names = self.meta.get("names") if isinstance(self.meta, dict) else None
+        fits = isinstance(names, list) and len(names) == len(self.schema) and all(type(name) is str for name in names)
+        return names if fits and names else list(self.schema.names)
+
+    @cached_property
+    def index(self) -> int:
+        """Return how many of the columns, the last ones, are the index of a frame."""
+        spec = self._index
+        if not self.tag.startswith(_PANDAS) or "range" in spec or not spec:
+            return 0
+        levels = spec.get("levels")
+        return min(len(levels) if isinstance(levels, list) else 1, len(self.schema))
+
+    @property
+    def _index(self) -> dict[str, Any]:
+        spec = self.meta.get("index") if isinstance(self.meta, dict) else None
+        return spec if isinstance(spec, dict) else {}
+
+    @cached_property
+    def numbers(self) -> range:
+        """Return the labels of the rows where these are numbers."""
+        match self._index:
+            case {"range": [int(start), int(stop), int(step)]} if step and len(range(start, stop, step)) == self.rows:
+                return range(start, stop, step)
+        return range(self.rows)
+
+    @cached_property
+    def masked(self) -> list[bool]:
+        """Return of each column whether Airflow masks what has its name, or the name of a field in it."""
+        return [
+            hides_value_of(name) or _hides_part(each.type) for name, each in zip(self.names, self.schema, strict=True)
+        ]
+
+    def columns(self, positions: Sequence[int]) -> list[dict[str, Any]]:
+        """Return what is told of some columns."""
+        return [
+            {
+                "position": position,
+                "name": cut(self.names[position]),
+                "type": self._type(position),
+                "arrow": str(self.schema.field(position).type),
+                "index": position >= len(self.schema) - self.index,
+                "masked": self.masked[position],
+            }
+            for position in positions
+        ]
+
+    def cells(self, positions: Sequence[int], rows: range, most: int = CUT) -> list[list[str | None]]:
+        """Return the cells of some columns, column by column; masked ones are not read."""
+        wanted = [position for position in positions if not self.masked[position]]
+        table = self.take(wanted, rows)
+        found = iter(cells(column, most) for column in table.columns)
+        return [[MASK] * len(rows) if self.masked[position] else next(found) for position in positions]
+
+    def taken(self, rows: range) -> pa.Table:
+        """Return all columns for a file, those that are masked as text."""
+        open_columns = [position for position, masked in enumerate(self.masked) if not masked]
+        table = self.take(open_columns, rows)
+        count = len(rows)
+        found = iter(table.columns)
+        arrays = [
+            pa.chunked_array([pa.repeat(pa.scalar(MASK, pa.string()), count)]) if masked else next(found)
+            for masked in self.masked
+        ]
+        return pa.table(arrays, names=list(self.schema.names)) if arrays else pa.table({})
+
+    def _type(self, position: int) -> str:
+        name, arrow = self.names[position], self.schema.field(position).type
+        if name in self.dtypes:
+            return self.dtypes[name]
+        if not self.tag.startswith(_PANDAS):
+            return str(arrow)
+        kind = self._kind(position)
+        if kind is None and arrow in NUMBERS:
+            return str(NUMBERS[arrow])
+        return str(arrow) if kind is None else _kind_text(kind, arrow)
+
+    def _kind(self, position: int) -> Any:
+        kinds = self.meta.get("kinds") if isinstance(self.meta, dict) else None
+        return kinds.get(str(position)) if isinstance(kinds, dict) else None
+
+
+def _kind_text(kind: Any, arrow: Any) -> str:
+    name = kind[0] if isinstance(kind, list) and kind else kind
+    if name == "numpy" and isinstance(kind, list) and len(kind) > 1:
+        return str(kind[1])
+    if name == "masked" and arrow in NUMBERS:
+        text = str(NUMBERS[arrow])
+        return text.replace("uint", "UInt").replace("int", "Int") if "int" in text else text.capitalize()
+    return str(arrow) if name in {"tz", "arrow"} else "object" if name == "cells" else str(name)[:CUT]
+
+
+def _hides_part(data_type: Any) -> bool:
+    """Return whether a field within a nested type has a name that Airflow masks."""
+    fields = [data_type.field(position) for position in range(data_type.num_fields)]
+    return any((types.is_struct(data_type) and hides_value_of(each.name)) or _hides_part(each.type) for each in fields)
+
+
+# -- cells ---------------------------------------------------------------------------------------------------
+
+
+def cells(column: Any, most: int = CUT) -> list[str | None]:
+    """Return each value of a column as text, exact unless it is longer than ``most``; None for nulls."""
+    while isinstance(column.type, pa.BaseExtensionType):
+        column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
+    if types.is_dictionary(column.type):
+        column = _without_dictionary(column)
+    if any(check(column.type) for check in _BINARY):
+        return [None if size is None else f"<{size:,} bytes>" for size in _sizes(column)]
+    if not column.type.num_fields:
+        try:
+            return [_cut(text, most) for text in column.cast(pa.large_string()).to_pylist()]
+        except (pa.ArrowException, ValueError):  # what Arrow does not write as text, durations say
+            pass
+    return [_cut(_text(value), most) if value.is_valid else None for value in column]
+
+
+def _sizes(column: Any) -> list[int | None]:
+    if types.is_fixed_size_binary(column.type):
+        return [column.type.byte_width if value.is_valid else None for value in column]
+    return [None if value is None else len(value) for value in column.to_pylist()]
+
+
+def _without_dictionary(column: Any) -> Any:
+    taken = [pc.take(chunk.dictionary, chunk.indices) for chunk in column.chunks]
+    return pa.chunked_array(taken, column.type.value_type)
+
+
+def _cut(text: str | None, most: int) -> str | None:
+    return text if text is None or len(text) <= most else f"{text[:most]}…"
+
+
+def _text(value: Any) -> str:
+    if types.is_duration(value.type):
+        return f"{value.value} {value.type.unit}"
+    try:
+        return json.dumps(shown_item(value.as_py()), ensure_ascii=False, default=str)
+    except Exception:  # noqa: BLE001 - a time or a zone that Python has not, say
+        return "…"
+
+
+def shown_item(value: Any) -> Any:
+    """Return what stands in a cell, or a JSON value, with values under names that Airflow masks masked."""
+    if isinstance(value, dict):
+        return {str(key): MASK if hides_value_of(str(key)) else shown_item(item) for key, item in value.items()}
+    if isinstance(value, tuple) and len(value) == 2 and type(value[0]) is str:  # noqa: PLR2004 - an item of a map
+        return [value[0], MASK if hides_value_of(value[0]) else shown_item(value[1])]
+    if isinstance(value, list | tuple):
+        return [shown_item(item) for item in value]
+    return value
+
+
+def batches(rows: int, size: int) -> Iterator[range]:
+    """Yield the rows of a table in parts."""
+    for start in range(0, rows, size) or [0]:
+        yield range(start, min(start + size, rows))

@@ -1,0 +1,66 @@
+"""Bounds of what the Data tab does at a time: threads of its own, requests of a user, seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from fastapi import HTTPException
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+__all__ = ["Turns"]
+
+_THREADS = 4
+_EACH = 8  # requests of a user at a time
+_SECONDS = 30
+
+
+class Turns:
+    """Runs what reads values in threads of its own, which it takes from nobody, and bounds what a user asks for."""
+
+    def __init__(self, threads: int = _THREADS, each: int = _EACH, seconds: float = _SECONDS) -> None:
+        self._pool = ThreadPoolExecutor(threads, "airflow-xcom-data")
+        self._each = each
+        self._seconds = seconds
+        self._held: Counter[str] = Counter()
+
+    @contextmanager
+    def held(self, user: str) -> Iterator[None]:
+        """Count a request of a user while it lasts."""
+        self._held[user] += 1
+        try:
+            yield
+        finally:
+            self._held[user] -= 1
+            self._held += Counter()  # without those that have none
+
+    async def run(self, user: str, act: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what ``act`` does, in a thread.
+
+        Raises:
+            HTTPException: The user asks for too much at a time, or it takes too long.
+        """
+        if self._held[user] >= self._each:
+            raise HTTPException(429, "you ask for too much at a time; try again", {"Retry-After": "1"})
+        with self.held(user):
+            return await self._in_thread(act, *arguments)
+
+    async def _in_thread(self, act: Callable[..., Any], *arguments: Any) -> Any:
+        future = asyncio.get_running_loop().run_in_executor(self._pool, act, *arguments)
+        try:
+            return await asyncio.wait_for(future, self._seconds)
+        except TimeoutError:
+            raise HTTPException(503, f"this took longer than {self._seconds:g} s; the store may be slow") from None
+
+    async def pieces(self, user: str, parts: Iterator[Any], first: Any) -> AsyncIterator[Any]:
+        """Yield ``first`` and then what is made in a thread, one piece at a time."""
+        piece = first
+        with self.held(user):
+            while piece is not None:
+                yield piece
+                piece = await self._in_thread(next, parts, None)

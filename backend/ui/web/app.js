@@ -1,0 +1,374 @@
+// The pages of a task instance and of a run.
+
+import { heat, histogram, line } from "./charts.js";
+import { ask, bytes, count, h, lines, plural, problem, url } from "./dom.js";
+import { Grid } from "./grid.js";
+
+const main = document.getElementById("main");
+
+/** Return the ids in the address; `{MAP_INDEX}` stays as it is where a task is not mapped. */
+function place() {
+  const parts = location.pathname.split("/page/")[1].split("/").map(decodeURIComponent);
+  const [, dag, , run, , task, index] = parts;
+  return { dag, run, task, index: /^\d+$/.test(index || "") ? Number(index) : -1 };
+}
+
+/** Return the path of something of a task instance. */
+function of(at, what) {
+  const [dag, run, task] = [at.dag, at.run, at.task].map(encodeURIComponent);
+  return `api/dags/${dag}/runs/${run}/tasks/${task}/${at.index}/${what}`;
+}
+
+function table(label, heads, rows) {
+  return h("div", { className: "wide", tabIndex: 0, role: "region", "aria-label": label },
+    h("table", {}, h("thead", {}, h("tr", {}, ...heads.map((head) => h("th", { scope: "col", textContent: head })))),
+      h("tbody", {}, ...rows)));
+}
+
+function definitions(facts) {
+  const shown = Object.entries(facts).filter(([, fact]) => fact !== undefined && fact !== null && fact !== "");
+  return h("dl", {}, ...shown.flatMap(([name, fact]) => [h("dt", { textContent: name }), h("dd", {}, fact)]));
+}
+
+function sizeOf(row) {
+  return typeof row.bytes === "number" ? bytes(row.bytes) : "";
+}
+
+const STATES = { row: "in the database", store: "in the store", hidden: "hidden", retired: "retired", unreadable: "unreadable" };
+
+/** List XComs; a choice of one shows it below. */
+async function list(at) {
+  const ofRun = !at.task;
+  const path = ofRun ? `api/dags/${encodeURIComponent(at.dag)}/runs/${encodeURIComponent(at.run)}/xcoms` : of(at, "xcoms");
+  const { xcoms, more } = await ask(path);
+  const detail = h("section", { "aria-live": "polite", "aria-label": "Value" });
+  const buttons = [];
+  const show = (row, button) => {
+    buttons.forEach((each) => each.setAttribute("aria-current", each === button));
+    detail.replaceChildren();
+    showValue(detail, { ...at, task: row.task_id, index: row.map_index, key: row.key }, ofRun);
+  };
+  const rows = xcoms.map((row) => {
+    const button = h("button", { type: "button", textContent: row.key, onclick: () => show(row, button) });
+    buttons.push(button);
+    const where = ofRun ? [row.task_id + (row.map_index < 0 ? "" : ` [${row.map_index}]`)] : [];
+    const facts = [row.type || "", Array.isArray(row.shape) ? row.shape.map(count).join(" × ") : "", sizeOf(row)];
+    const state = STATES[row.state] + (row.error ? `: ${row.error}` : "");
+    return h("tr", {}, ...where.map((text) => h("td", { textContent: text })), h("td", {}, button),
+      ...facts.map((text) => h("td", { textContent: text })), h("td", { textContent: state }));
+  });
+  const total = xcoms.reduce((sum, row) => sum + (typeof row.bytes === "number" ? row.bytes : 0), 0);
+  const heads = [...(ofRun ? ["Task"] : []), "Key", "Type", "Shape", "Size", "Where"];
+  main.replaceChildren(
+    h("h1", { textContent: ofRun ? "Values of this run" : "Values of this task" }),
+    h("p", { className: "quiet", textContent: `${plural(xcoms.length, "value")}, ${bytes(total)}${more ? "; there are more, which are not listed" : ""}` }),
+    xcoms.length ? table("Values", heads, rows) : h("p", { textContent: "Nothing was pushed here." }),
+    detail);
+  const first = xcoms.findIndex((row) => row.key === "return_value" && row.state !== "hidden");
+  if (!ofRun && xcoms.length) show(xcoms[Math.max(0, first)], buttons[Math.max(0, first)]);
+}
+
+/** Show one value in `element`. */
+async function showValue(element, at, ofRun) {
+  try {
+    const facts = await ask(of(at, "value"), { key: at.key });
+    const read = h("span", { className: "quiet" });
+    const meter = { bytes: 0, add(found) {
+      this.bytes += found.read || 0;
+      const part = this.bytes < facts.size ? `${bytes(this.bytes)} of ` : "all of ";
+      read.textContent = facts.size ? `${part}${bytes(facts.size)} read` : "from the row";
+    } };
+    meter.add(facts);
+    element.append(
+      h("h2", { textContent: ofRun ? `${at.task} · ${at.key}` : at.key }),
+      h("p", {}, h("strong", { textContent: facts.type || "" }), " ", h("span", { textContent: shape(facts) }), " ", read),
+      actions(at, facts, ""),
+      body(at, facts, "", meter), where(facts));
+  } catch (error) {
+    element.append(h("h2", { textContent: at.key }), problem(error));
+  }
+}
+
+function shape(facts) {
+  if (facts.kind === "table") return `${plural(facts.rows, "row")} × ${plural(facts.width - facts.index_width, "column")}`;
+  if (facts.kind === "array") return `${facts.shape.map(count).join(" × ") || "no axes"} of ${facts.dtype}`;
+  return "";
+}
+
+function body(at, facts, path, meter) {
+  if (facts.kind === "table") return tableOf(at, facts, path, meter);
+  if (facts.kind === "array") return arrayOf(at, facts, path, meter);
+  if (facts.kind === "tree") return treeOf(at, path, meter);
+  if (facts.kind === "json") {
+    const cut = facts.length > facts.text.length ? `The first ${count(facts.text.length)} of ${count(facts.length)} characters. ` : "";
+    return h("div", {}, cut && h("p", { textContent: `${cut}Download it to see all.` }),
+      h("pre", { tabIndex: 0, textContent: facts.text }));
+  }
+  return h("p", { textContent: "Its content is not shown: the option or hint preview says so." });
+}
+
+// -- what can be done with a value ---------------------------------------------------------------------------
+
+/** Save a file; before Airflow 3.3 the frame may not, but the page around it may. */
+function save(event, address, name) {
+  let page = document;
+  try {
+    page = window.parent.document;
+  } catch {
+    return; // not a frame of Airflow's
+  }
+  event.preventDefault();
+  const link = page.createElement("a");
+  link.href = address;
+  link.download = name;
+  page.body.append(link);
+  link.click();
+  link.remove();
+}
+
+function actions(at, facts, path) {
+  const links = facts.downloads.map((kind) => {
+    const address = url(of(at, `download/${kind}`), { key: at.key, path }).href;
+    return h("a", { className: "button", href: address, download: "", textContent: `Download ${kind.toUpperCase()}`,
+      onclick: (event) => save(event, address, `${at.dag}.${at.task}.${at.key}.${kind}`) });
+  });
+  const result = h("span", { role: "status" });
+  const button = facts.where && facts.where.digest && h("button", {
+    type: "button", textContent: "Verify digest", onclick: () => verify(at, result) });
+  return h("div", { className: "actions" }, ...links, button, result);
+}
+
+async function verify(at, result) {
+  result.className = "";
+  try {
+    await lines(of(at, "verify"), { key: at.key }, (found) => {
+      result.textContent = `${bytes(found.done)} of ${bytes(found.size)}`;
+      if (found.matches === undefined) return;
+      result.className = found.matches ? "good" : "bad";
+      result.textContent = found.matches ? "The digest is that of what was written." : "The digest differs: the blob is damaged.";
+    });
+  } catch (error) {
+    result.className = "bad";
+    result.textContent = error.message;
+  }
+}
+
+function where(facts) {
+  const found = facts.where;
+  const codecs = Object.entries(found.codecs || {}).map(([tag, from]) => `${tag} (${from})`).join(", ");
+  const python = (facts.python || []).join("\n");
+  const status = h("span", { role: "status" });
+  const copy = h("button", { type: "button", textContent: "Copy", onclick: async () => {
+    try {
+      await navigator.clipboard.writeText(python);
+      status.textContent = "Copied.";
+    } catch {
+      status.textContent = "The browser does not allow it; select the text.";
+    }
+  } });
+  return h("div", {},
+    h("h3", { textContent: "In Python" }), h("pre", { tabIndex: 0, textContent: python }), h("p", {}, copy, " ", status),
+    h("details", {}, h("summary", { textContent: "Where it is" }), definitions({
+      Place: found.place, Store: found.store && `${found.store} (${found.url})`, Path: found.path,
+      Size: found.bytes !== undefined && found.bytes !== null ? plural(found.bytes, "byte") : "", Format: found.format,
+      Digest: found.digest, Tag: facts.tag, "Written on": found.host, Codecs: codecs,
+      Expires: found.expires ? new Date(found.expires * 1000).toISOString() : "" })));
+}
+
+// -- tables --------------------------------------------------------------------------------------------------
+
+function tableOf(at, facts, path, meter) {
+  const beside = h("section", { "aria-live": "polite", "aria-label": "Column or cell" });
+  const problems = h("div");
+  const grid = new Grid({
+    rows: facts.preview === "rows" ? facts.rows : 0, width: facts.width, index: facts.index_width, label: `Table of ${shape(facts)}`,
+    fetch: async (row, rows, column, columns, signal) => {
+      const found = await ask(of(at, "cells"), { key: at.key, path, row, rows, column, columns }, signal);
+      meter.add(found);
+      return found;
+    },
+    onColumn: (column) => !column.masked && facts.preview === "rows" && statistics(beside, at, path, column, meter),
+    onCell: async (row, column) => {
+      const found = await ask(of(at, "cells"), { key: at.key, path, row, rows: 1, column: column.position, columns: 1 });
+      beside.replaceChildren(h("h3", { textContent: `${column.name}, row ${count(row)}` }),
+        h("pre", { tabIndex: 0, textContent: found.cells[0][0] ?? "null" }));
+    },
+    onProblem: (error) => problems.replaceChildren(problem(error)),
+  });
+  const jump = h("input", { type: "number", min: 0, max: facts.rows - 1, id: "row", onchange: () => grid.activate(Number(jump.value), grid.active.column) });
+  return h("div", {}, problems, grid.element,
+    h("div", { className: "actions" }, h("label", { htmlFor: "row", textContent: "Go to row" }), jump,
+      h("span", { className: "quiet", textContent: "Choose a column's name for its statistics, a cell twice for all of it." })),
+    beside);
+}
+
+async function statistics(element, at, path, column, meter) {
+  const bar = h("progress", { max: 1, value: 0, "aria-label": `Progress of the statistics of ${column.name}` });
+  const note = h("span", { className: "quiet" });
+  element.replaceChildren(h("h3", { textContent: `Column ${column.name}` }), h("p", {}, bar, " ", note));
+  element.stop?.abort();
+  const controller = element.stop = new AbortController();
+  let found;
+  try {
+    await lines(of(at, "statistics"), { key: at.key, path, column: column.position }, (each) => {
+      found = each;
+      bar.value = each.rows ? each.done / each.rows : 1;
+      note.textContent = `${count(each.done)} of ${plural(each.rows, "row")}${each.again ? ", for the histogram" : ""}; ${bytes(each.read)} read`;
+    }, controller.signal);
+    meter.add(found);
+    element.replaceChildren(...statisticsOf(column, found));
+  } catch (error) {
+    if (error.name !== "AbortError") element.replaceChildren(h("h3", { textContent: `Column ${column.name}` }), problem(error));
+  }
+}
+
+function statisticsOf(column, found) {
+  const whole = found.complete ? `All ${plural(found.rows, "row")}` : `The time was over: only the first ${count(found.done)} of ${plural(found.rows, "row")}`;
+  const facts = {
+    Type: `${column.type}${column.type === column.arrow ? "" : ` (Arrow: ${column.arrow})`}`, Nulls: share(found.nulls, found.done), "Not a number": found.nans ? share(found.nans, found.done) : "",
+    Distinct: found.distinct === null ? `more than ${count(found.more_than)}` : count(found.distinct),
+    Least: found.min, Greatest: found.max, Mean: found.mean,
+  };
+  const top = found.top && found.top.length && found.top[0][1] > 1
+    ? table("Most frequent values", ["Most frequent", "Rows"], found.top.map(([value, many]) =>
+      h("tr", {}, h("td", { textContent: value }), h("td", { className: "number", textContent: share(many, found.done) }))))
+    : "";
+  return [h("h3", { textContent: `Column ${column.name}` }), h("p", { className: found.complete ? "quiet" : "bad", textContent: `${whole}; ${bytes(found.read)} read.` }),
+    definitions(facts), found.histogram ? histogram(found.histogram, found.min, found.max) : "", top];
+}
+
+function share(many, all) {
+  return `${count(many)}${all ? ` (${((100 * many) / all).toFixed(1)} %)` : ""}`;
+}
+
+// -- arrays --------------------------------------------------------------------------------------------------
+
+function arrayOf(at, facts, path, meter) {
+  const shown = facts.order === "F" ? [0, 1] : [facts.shape.length - 2, facts.shape.length - 1];
+  const axes = facts.shape.length < 2 ? facts.shape.map((_, axis) => axis) : shown;
+  const others = facts.shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
+  const index = others.map(() => 0);
+  const content = h("div");
+  const draw = () => content.replaceChildren(plane(at, facts, path, meter, axes, index), drawing(at, facts, path, meter, axes, index));
+  const inputs = others.map((axis, number) => {
+    const input = h("input", { type: "number", min: 0, max: facts.shape[axis] - 1, value: 0, id: `axis-${axis}`, onchange: () => {
+      index[number] = Math.max(0, Math.min(facts.shape[axis] - 1, Number(input.value)));
+      draw();
+    } });
+    return [h("label", { htmlFor: `axis-${axis}`, textContent: `Axis ${axis} of ${count(facts.shape[axis])}` }), input];
+  });
+  draw();
+  return h("div", {}, inputs.length ? h("div", { className: "actions" }, ...inputs.flat()) : "", content);
+}
+
+/** Return the cells of two axes; an array with one axis is a column. */
+function plane(at, facts, path, meter, axes, index) {
+  const isLine = axes.length < 2;
+  const [rows, width] = isLine ? [axes.length ? facts.shape[0] : 1, 1] : axes.map((axis) => facts.shape[axis]);
+  const problems = h("div");
+  const grid = new Grid({
+    rows: width ? rows : 0, width, index: 0, label: `Array of ${shape(facts)}`,
+    fetch: async (row, many, column, columns, signal) => {
+      const window = isLine ? { row: 0, rows: 1, column: row, columns: many } : { row, rows: many, column, columns };
+      const found = await ask(of(at, "array"), { key: at.key, path, index: index.join("."), ...window }, signal);
+      meter.add(found);
+      const cells = isLine ? found.cells : found.cells.length ? found.cells[0].map((_, at_) => found.cells.map((line_) => line_[at_])) : [];
+      const names = cells.map((_, number) => ({ name: isLine ? "value" : String(column + number), type: facts.dtype, arrow: facts.dtype, position: column + number }));
+      return { columns: names, cells, numbers: [...Array(many).keys()].map((number) => row + number), column };
+    },
+    onProblem: (error) => problems.replaceChildren(problem(error)),
+  });
+  return h("div", {}, problems, grid.element);
+}
+
+function drawing(at, facts, path, meter, axes, index) {
+  const element = h("div");
+  const isLine = axes.length < 2;
+  if (!facts.shape.length || facts.shape.some((length) => !length)) return element;
+  const show = async (row, column) => {
+    try {
+      const found = await ask(of(at, isLine ? "line" : "heat"), { key: at.key, path, index: index.join("."), row, column });
+      meter.add(found);
+      element.replaceChildren(isLine ? line(found.bins, found.first, found.count) : picture(found, row, column, facts, axes));
+    } catch (error) {
+      element.replaceChildren(problem(error));
+    }
+    const size = isLine ? 1 << 20 : 200;
+    const most = isLine ? [facts.shape[0], 1] : axes.map((axis) => facts.shape[axis]);
+    const moves = [["Earlier rows", -size, 0], ["Later rows", size, 0], ["Columns to the left", 0, -size], ["Columns to the right", 0, size]]
+      .filter(([, down, right]) => row + down >= 0 && row + down < most[0] && column + right >= 0 && column + right < most[1]);
+    element.append(h("div", { className: "actions" }, ...moves.map(([name, down, right]) =>
+      h("button", { type: "button", textContent: name, onclick: () => show(row + down, column + right) }))));
+  };
+  show(0, 0);
+  return element;
+}
+
+function picture(found, row, column, facts, axes) {
+  const [height, width] = [found.levels.length, found.levels.length ? found.levels[0].length : 0];
+  const text = `Heat map of rows ${count(row)} to ${count(row + height - 1)} of ${count(facts.shape[axes[0]])} and columns ${count(column)} to ${count(column + width - 1)} of ${count(facts.shape[axes[1]])}`;
+  return h("div", {}, heat(found.levels, found.low, found.high, text), h("p", { className: "quiet", textContent: `${text}.` }));
+}
+
+// -- trees ---------------------------------------------------------------------------------------------------
+
+function treeOf(at, path, meter) {
+  const beside = h("section", { "aria-live": "polite", "aria-label": "Part of the value" });
+  const element = h("ul", { className: "tree" });
+  fill(element, at, path, 0, meter, beside);
+  return h("div", {}, element, beside);
+}
+
+async function fill(element, at, path, first, meter, beside) {
+  try {
+    const found = await ask(of(at, "items"), { key: at.key, path, first });
+    if (!found.length && !path) element.append(h("li", {}, leaf(found)));
+    element.append(...found.items.map((item) => branch(item, at, meter, beside)));
+    const rest = found.length - first - found.items.length;
+    if (rest > 0) {
+      const more = h("li", {}, h("button", { type: "button", textContent: `${count(rest)} more`, onclick: () => {
+        more.remove();
+        fill(element, at, path, first + found.items.length, meter, beside);
+      } }));
+      element.append(more);
+    }
+  } catch (error) {
+    element.append(h("li", {}, problem(error)));
+  }
+}
+
+function leaf(item) {
+  return h("span", {}, item.name === "" ? "" : h("strong", { textContent: `${item.name}: ` }), item.text, " ",
+    h("span", { className: "type", textContent: item.type }));
+}
+
+function branch(item, at, meter, beside) {
+  const element = h("li");
+  const path = (item.path || []).join(".");
+  if (item.kind) {
+    element.append(h("button", { type: "button", textContent: "Open", "aria-label": `Open ${item.name}`, onclick: async () => {
+      beside.replaceChildren(h("h3", { textContent: item.name }));
+      try {
+        const facts = await ask(of(at, "value"), { key: at.key, path });
+        meter.add(facts);
+        beside.append(h("p", { textContent: `${item.type}, ${shape(facts)}` }), actions(at, { ...facts, where: null }, path), body(at, facts, path, meter));
+      } catch (error) {
+        beside.append(problem(error));
+      }
+    } }), leaf(item));
+  } else if (item.length) {
+    const below = h("ul", { className: "tree", hidden: true });
+    const button = h("button", { type: "button", textContent: "+", "aria-expanded": "false", "aria-label": `${item.name || item.type}`, onclick: () => {
+      below.hidden = !below.hidden;
+      button.textContent = below.hidden ? "+" : "−";
+      button.setAttribute("aria-expanded", String(!below.hidden));
+      if (!below.hidden && !below.children.length) fill(below, at, path, 0, meter, beside);
+    } });
+    element.append(button, leaf(item), below);
+  } else {
+    element.append(leaf(item));
+  }
+  return element;
+}
+
+list(place()).catch((error) => main.replaceChildren(problem(error)));

@@ -1,0 +1,62 @@
+"""The Data tab over HTTP, as a page in a browser asks it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from api_server import put
+from conftest import Backend
+
+PLACE = ("flights", "one", "extract")
+
+
+class Tab:
+    """The XComs of one task, as a user sees them."""
+
+    def __init__(self, url: str, token: str | None, backend: Backend) -> None:
+        cookies = {} if token is None else {"_token": token}
+        self.client = httpx.Client(base_url=f"{url}/xcom-data", cookies=cookies, timeout=60)
+        self._backend = backend
+
+    def push(self, value: Any, key: str = "return_value", place: tuple[str, str, str] = PLACE) -> None:
+        """Push as a task does."""
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            put(session, self._backend, (*place, key), value)
+
+    def write_row(self, row: Any, key: str = "return_value") -> None:
+        """Write the JSON of a row past the backend, as an attacker with the database might."""
+        from airflow.models.xcom import XComModel
+        from airflow.utils.session import create_session
+
+        dag, run, task = PLACE
+        with create_session() as session:
+            XComModel.set(key, row, dag_id=dag, run_id=run, task_id=task, serialize=False, session=session)
+
+    def path(self, what: str, place: tuple[str, str, str] = PLACE) -> str:
+        dag, run, task = (quote(part, safe="") for part in place)
+        return f"/api/dags/{dag}/runs/{run}/tasks/{task}/-1/{what}"
+
+    def ask(self, what: str, key: str = "return_value", **query: Any) -> httpx.Response:
+        return self.client.get(self.path(what), params={"key": key, **query})
+
+    def get(self, what: str, key: str = "return_value", **query: Any) -> Any:
+        """What a request gives."""
+        answer = self.ask(what, key, **query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def refusal(self, what: str, key: str = "return_value", **query: Any) -> tuple[int, str]:
+        """Status and state of a request that fails."""
+        answer = self.ask(what, key, **query)
+        return answer.status_code, answer.json().get("state", answer.json().get("detail"))
+
+    def last(self, what: str, key: str = "return_value", **query: Any) -> Any:
+        """The last line of a response of lines."""
+        answer = self.ask(what, key, **query)
+        assert answer.status_code == 200, answer.text
+        return json.loads(answer.text.splitlines()[-1])

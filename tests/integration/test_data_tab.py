@@ -1,0 +1,299 @@
+"""What the Data tab shows of values, asked over HTTP of a real server."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+import zoneinfo
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from api_server import add_dags
+from conftest import Backend
+from data_tab import Tab
+
+from airflow_xcom.backend import stored
+
+pytestmark = pytest.mark.installation
+
+FRAME = pd.DataFrame(
+    {
+        "number": pd.array([1, None, 3], "Int64"),
+        "carrier": pd.Categorical(["AA", None, "UA"]),
+        "time": pd.to_datetime(["2024-03-31 01:00", None, "2024-03-31 04:00"])
+        .tz_localize("Europe/Berlin")
+        .as_unit("ns"),
+        "password": ["hunter2", "x", "y"],
+        "=formula": ["=1+1", "-2", "<script>alert(1)</script>"],
+        "float": [0.1, float("nan"), -2.5e300],
+    },
+    index=pd.Index(["r1", "r2", "r3"], name="row"),
+)
+
+
+@pytest.fixture
+def tab(airflow: str, token: str, backend: Backend) -> Tab:
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        add_dags(session)
+    backend.options(threshold=0)
+    return Tab(airflow, token, backend)
+
+
+def shown(tab: Tab, rows: int = 3, columns: int = 20, **query: Any) -> dict[str, Any]:
+    answer = tab.get("cells", rows=rows, columns=columns, **query)
+    return {column["name"]: cells for column, cells in zip(answer["columns"], answer["cells"], strict=True)}
+
+
+@pytest.mark.parametrize("threshold", [0, -1], ids=["blob", "row"])
+def test_a_frame_is_shown_as_exact_text(threshold: int, tab: Tab, backend: Backend) -> None:
+    backend.options(threshold=threshold)
+    tab.push(FRAME)
+    facts = tab.get("value")
+    assert (facts["kind"], facts["rows"], facts["width"], facts["index_width"]) == ("table", 3, 7, 1)
+    assert shown(tab) == {
+        "number": ["1", None, "3"],
+        "carrier": ["AA", None, "UA"],
+        "time": ["2024-03-31 01:00:00.000000000+0100", None, "2024-03-31 04:00:00.000000000+0200"],
+        "password": ["***", "***", "***"],
+        "=formula": ["=1+1", "-2", "<script>alert(1)</script>"],
+        "float": ["0.1", "nan", "-2.5e+300"],
+        "row": ["r1", "r2", "r3"],
+    }
+    types = {column["name"]: column["type"] for column in tab.get("cells", columns=20)["columns"]}
+    assert types["number"] == "Int64"
+    assert types["carrier"] == "category"
+    assert types["time"] == "datetime64[ns, Europe/Berlin]"
+    assert "hunter2" not in tab.ask("cells", rows=3, columns=20).text
+
+
+@pytest.mark.parametrize("make", [pl.DataFrame, pa.table], ids=["polars", "pyarrow"])
+def test_tables_of_other_libraries(make: Any, tab: Tab) -> None:
+    tab.push(make({"a": [2**62, None], "d": [Decimal("1.10"), None], "s": [{"x": [1], "token": "t"}, None]}))
+    assert shown(tab) == {
+        "a": [str(2**62), None],
+        "d": ["1.10", None],
+        "s": ["***", "***"],
+    }
+
+
+def test_a_window_reads_no_more_than_it_shows(tab: Tab) -> None:
+    tab.push(pd.DataFrame(np.arange(2_000_000.0).reshape(20_000, 100)))
+    answer = tab.get("cells", row=19_990, rows=60, column=90, columns=60)
+    assert answer["cells"] == [[str(row * 100 + column) for row in range(19_990, 20_000)] for column in range(90, 100)]
+    assert answer["numbers"] == list(range(19_990, 20_000))
+    assert 0 < answer["read"] < 0.02 * answer["size"]
+
+
+def test_many_columns_and_no_rows(tab: Tab) -> None:
+    tab.push(pd.DataFrame({f"c{column}": [column] for column in range(10_000)}))
+    answer = tab.get("cells", rows=1, column=9_990, columns=60)
+    assert answer["cells"] == [[str(column)] for column in range(9_990, 10_000)]
+    tab.push(pd.DataFrame({"é中": pd.Series([], dtype="f8")}))
+    assert tab.get("value")["rows"] == 0
+    answer = tab.get("cells", rows=3, columns=20)
+    assert (answer["columns"][0]["name"], answer["cells"]) == ("é中", [])
+
+
+def test_a_cell_is_cut_and_shown_whole_alone(tab: Tab) -> None:
+    tab.push(pd.DataFrame({"a": ["x" * 5000], "b": [1]}))
+    assert shown(tab, rows=1)["a"] == ["x" * 200 + "…"]
+    assert shown(tab, rows=1, columns=1)["a"] == ["x" * 5000]
+
+
+def test_a_tree_opens_level_by_level(tab: Tab) -> None:
+    zone = zoneinfo.ZoneInfo("Europe/Berlin")
+    value = {
+        "price": Decimal("1.10"),
+        "when": dt.datetime(2024, 1, 1, 12, tzinfo=zone),
+        "frame": FRAME,
+        "token": "secret",
+        "many": list(range(250)),
+        "<b>": ("\ud800", b"xy"),
+        "array": np.arange(6, dtype="i4").reshape(2, 3),
+    }
+    tab.push(value)
+    assert tab.get("value")["kind"] == "tree"
+    items = {item["name"]: item for item in tab.get("items")["items"]}
+    assert items["price"]["text"] == "1.10"
+    assert items["when"]["text"] == "2024-01-01 12:00:00+01:00"
+    assert items["token"] == {"name": "token", "type": "masked", "text": "***", "length": 0}
+    assert "secret" not in tab.ask("items").text
+    assert items["frame"]["kind"] == "table"
+    path = ".".join(map(str, items["frame"]["path"]))
+    assert tab.get("value", path=path)["rows"] == 3
+    assert shown(tab, path=path)["carrier"] == ["AA", None, "UA"]
+    many = tab.get("items", path="4", first=200)
+    assert [item["text"] for item in many["items"]] == [str(number) for number in range(200, 250)]
+    assert tab.get("items", path="5")["items"][0]["text"] == "\ud800"
+    assert tab.refusal("items", path="3") == (422, "unreadable")
+    assert tab.refusal("items", path="99") == (422, "unreadable")
+    assert tab.get("array", path="6", rows=2, columns=3)["cells"] == [["0", "1", "2"], ["3", "4", "5"]]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_window_of_an_array(order: Any, tab: Tab) -> None:
+    array = np.asarray(np.random.default_rng(1).normal(size=(3, 40, 50)).astype("f4"), order=order)
+    tab.push(array)
+    facts = tab.get("value")
+    assert (facts["kind"], facts["shape"], facts["dtype"], facts["order"]) == ("array", [3, 40, 50], "<f4", order)
+    window = tab.get("array", index="2", row=30, rows=20, column=45, columns=20)
+    plane = array[2] if order == "C" else array[:, :, 2]
+    assert window["axes"] == ([1, 2] if order == "C" else [0, 1])
+    part = plane[30:50, 45:65]
+    assert window["cells"] == [[str(item) for item in row] for row in part]
+    heat = tab.get("heat", index="0")
+    plane = array[0] if order == "C" else array[:, :, 0]
+    assert (heat["low"], heat["high"]) == (float(plane.min()), float(plane.max()))
+    assert np.array(heat["levels"]).shape == plane.shape
+    assert np.unravel_index(np.array(heat["levels"]).argmax(), plane.shape) == np.unravel_index(
+        plane.argmax(), plane.shape
+    )
+
+
+def test_an_array_with_one_axis_is_a_line(tab: Tab) -> None:
+    values = np.sin(np.arange(100_000) / 1000)
+    values[500] = np.nan
+    tab.push(values)
+    line = tab.get("line")
+    assert len(line["bins"]) == 600
+    assert max(high for _, high in line["bins"]) == np.nanmax(values)
+    assert tab.get("array", row=500, rows=2, columns=1) is not None
+
+
+def test_plain_values_are_json(tab: Tab) -> None:
+    tab.push({"a": [1, None], "password": "x"})
+    facts = tab.get("value")
+    assert json.loads(facts["text"]) == {"a": [1, None], "password": "***"}
+    assert tab.ask("download/json").json() == {"a": [1, None], "password": "***"}
+
+
+def test_the_values_of_a_task_and_of_a_run_are_listed(tab: Tab, backend: Backend) -> None:
+    tab.push(FRAME, "frame")
+    tab.push(1, "one")
+    tab.push("x", "my_password")
+    listed = {row["key"]: row for row in tab.client.get(tab.path("xcoms")).json()["xcoms"]}
+    assert listed["frame"]["state"] == "store"
+    assert listed["frame"]["shape"] == [3, 6]
+    assert (listed["one"]["state"], listed["one"]["type"]) == ("row", "int")
+    assert listed["my_password"]["state"] == "hidden"
+    of_run = tab.client.get("/api/dags/flights/runs/one/xcoms").json()["xcoms"]
+    assert {(row["task_id"], row["key"]) for row in of_run} >= {("extract", "frame"), ("extract", "one")}
+    assert tab.refusal("value", "my_password") == (403, "hidden")
+
+
+def test_statistics_of_a_column(tab: Tab) -> None:
+    frame = pd.DataFrame({"n": [1.0, 2.0, None, 4.0, float("nan")], "s": ["a", "b", "a", None, "a"]})
+    frame["n"] = pd.array([1.0, 2.0, None, 4.0, 5.0], "Float64")
+    tab.push(frame)
+    found = tab.last("statistics", column=0)
+    facts = {name: found[name] for name in ("nulls", "distinct", "min", "max", "mean", "complete", "done")}
+    assert facts == {"nulls": 1, "distinct": 4, "min": "1", "max": "5", "mean": "3.0", "complete": True, "done": 5}
+    assert sum(found["histogram"]) == 4
+    found = tab.last("statistics", column=1)
+    assert (found["nulls"], found["distinct"], found["top"][0]) == (1, 2, ["a", 3])
+    tab.push(FRAME)
+    assert tab.refusal("statistics", column=3) == (403, "hidden")
+
+
+def test_statistics_tell_progress_and_bytes(tab: Tab) -> None:
+    tab.push(pd.DataFrame({"n": np.arange(600_000), "other": 0.0}))
+    lines = [json.loads(line) for line in tab.ask("statistics", column=0).text.splitlines()]
+    assert [line["done"] for line in lines[:3]] == [262_144, 524_288, 600_000]
+    assert (lines[-1]["min"], lines[-1]["max"], lines[-1]["distinct"]) == ("0", "599999", None)
+    assert 600_000 * 8 < lines[-1]["read"] < 1.2 * 600_000 * 8
+
+
+def test_downloads(tab: Tab, backend: Backend) -> None:
+    frame = FRAME.drop(columns="password")
+    tab.push(frame)
+    assert tab.get("value")["downloads"] == ["arrow", "parquet", "csv"]
+    (blob,) = [path for path in backend.blobs() if path.suffix == ".arrow"]
+    arrow = tab.ask("download/arrow")
+    assert arrow.content == blob.read_bytes()
+    assert "attachment" in arrow.headers["content-disposition"]
+    table = pq.read_table(io.BytesIO(tab.ask("download/parquet").content))
+    assert table["number"].to_pylist() == [1, None, 3]
+    lines = tab.ask("download/csv").content.decode().split("\r\n")
+    assert lines[0] == "row,number,carrier,time,'=formula,float"
+    assert lines[1] == "r1,1,AA,2024-03-31 01:00:00.000000000+0100,'=1+1,0.1"
+    assert lines[2] == "r2,,,,'-2,nan"
+    assert lines[3].endswith(",<script>alert(1)</script>,-2.5e+300")
+
+
+def test_downloads_keep_masks(tab: Tab) -> None:
+    tab.push(FRAME)
+    assert tab.get("value")["downloads"] == ["parquet", "csv"]
+    assert tab.refusal("download/arrow") == (403, "hidden")
+    assert b"hunter2" not in tab.ask("download/csv").content
+    table = pq.read_table(io.BytesIO(tab.ask("download/parquet").content))
+    assert table["password"].to_pylist() == ["***"] * 3
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_is_saved_as_npy(order: Any, tab: Tab) -> None:
+    array = np.asarray(np.arange(6000.0).reshape(60, 100), order=order)
+    tab.push(array)
+    found = np.load(io.BytesIO(tab.ask("download/npy").content))
+    np.testing.assert_array_equal(found, array)
+    assert found.flags.f_contiguous == array.flags.f_contiguous
+
+
+@pytest.mark.parametrize("compression", ["lz4", "zstd"])
+def test_what_is_compressed(compression: str, tab: Tab, backend: Backend) -> None:
+    backend.options(compression=compression)
+    tab.push(pd.DataFrame({"a": np.zeros(50_000), "b": 1}))
+    assert shown(tab, rows=2, row=49_998) == {"a": ["0", "0"], "b": ["1", "1"]}
+    assert tab.last("statistics", column=1)["mean"] == "1.0"
+    tab.push({"array": np.zeros(50_000)})
+    assert tab.get("array", path="0", column=49_998, columns=5, rows=1)["cells"] == [["0.0", "0.0"]]
+
+
+def test_a_digest_is_verified(tab: Tab, backend: Backend) -> None:
+    tab.push(FRAME)
+    assert tab.last("verify")["matches"] is True
+    (blob,) = backend.blobs()
+    data = bytearray(blob.read_bytes())
+    data[100] ^= 1
+    blob.chmod(0o600)
+    blob.write_bytes(data)
+    assert tab.last("verify")["matches"] is False
+
+
+def test_a_value_that_cannot_be_read_says_why(tab: Tab, backend: Backend) -> None:
+    tab.push(FRAME)
+    (blob,) = backend.blobs()
+    blob.unlink()
+    assert tab.refusal("value") == (410, "gone")
+    assert tab.refusal("download/csv") == (410, "gone")
+    assert tab.refusal("verify") == (410, "gone")
+    assert tab.refusal("value", "missing") == (404, "none")
+
+
+def test_only_names_and_types_where_the_preview_says_columns(tab: Tab, backend: Backend) -> None:
+    tab.push(stored(FRAME, preview="columns"))
+    answer = tab.get("cells", rows=3, columns=3)
+    assert answer["cells"] == []
+    assert [column["name"] for column in answer["columns"]] == ["number", "carrier", "time"]
+    assert tab.get("value")["downloads"] == []
+    for what in ("download/arrow", "download/csv", "items", "array", "heat", "line"):
+        assert tab.refusal(what)[0] == 403, what
+    assert tab.refusal("statistics", column=0)[0] == 403
+
+
+@pytest.mark.parametrize("way", ["hint", "option"])
+def test_nothing_where_the_preview_says_none(way: str, tab: Tab, backend: Backend) -> None:
+    tab.push(stored(FRAME, preview="none") if way == "hint" else FRAME)
+    if way == "option":
+        backend.options(preview="none")
+    assert tab.get("value")["kind"] == "hidden"
+    assert "number" not in tab.ask("value").text
+    assert tab.refusal("cells", rows=1, columns=1) == (403, "hidden")
