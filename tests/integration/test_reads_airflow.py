@@ -28,6 +28,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(JOURNEY.parent),
         "AIRFLOW__XCOM_CODECS__PATH": (home / "xcom").as_uri(),
+        "AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT": "300",
+        "AIRFLOW__OPENLINEAGE__INCLUDE_FULL_TASK_INFO": "True",
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
+            {"type": "file", "log_file_path": str(home / "events"), "append": True}
+        ),
         "AIRFLOW__XCOM_CODECS__STORES": json.dumps({"archive": (home / "archive").as_uri()}),
     }
     for command in (["-m", "airflow", "db", "migrate"], [str(JOURNEY)]):
@@ -83,6 +88,16 @@ def test_the_values_come_back(rows: Rows) -> None:
 def test_tasks_pull_parts_of_tables_and_take_them_as_arguments(rows: Rows) -> None:
     assert rows["take", -1, "return_value"] == "taken"
     assert [rows["each", index, "return_value"] for index in range(2)] == [1, 2]
+
+
+def test_a_lazy_argument_is_in_no_event_of_openlineage(ran: tuple[Path, str]) -> None:
+    events = [json.loads(line) for line in (ran[0] / "events").read_text().splitlines()]
+    tasks: dict[str, set[bool]] = {}
+    for event in events:
+        tasks.setdefault(event["job"]["name"], set()).add("planted" in json.dumps(event))
+    assert tasks["reads.take_secret"] == {True}, "a plain argument is sent whole"
+    assert tasks["reads.open_lazily"] == {False}
+    assert {name for name, planted in tasks.items() if True in planted} == {"reads.take_secret"}
 
 
 def test_a_lazy_argument_is_neither_recorded_nor_logged(ran: tuple[Path, str], rows: Rows) -> None:
