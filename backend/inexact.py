@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from airflow_xcom.backend.advice import explain_context
 from airflow_xcom.backend.compat import serde, stock_json
 from airflow_xcom.backend.envelope import Inexact
 from airflow_xcom.backend.placement import Placement, decide
@@ -41,6 +42,7 @@ def decide_inexactly(
     Raises:
         EncodeError: `error`, if the options ask for it, or if Airflow itself would refuse what is not exact.
     """
+    explain_context(error, value)
     if options.inexact != AS_AIRFLOW:
         raise error
     substitutions = Substitutions(value, substitutes)
@@ -59,7 +61,7 @@ def decide_inexactly(
 
 def _described(found: Substitution) -> str:
     stored = "what Airflow makes of it" if found.stored is Tagged else f"a {found.stored.__qualname__}"
-    return f"  {_plain(found.path)} is stored as {stored}: {found.reason}"
+    return f"  {_plain(found.path)} is stored as {stored}: {found.error.reason}"
 
 
 def _plain(path: str) -> str:

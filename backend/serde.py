@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any
 
 from airflow_xcom.backend.compat import serde
-from airflow_xcom.codecs import Codec, DecodeError, UnsupportedValueError, registry
+from airflow_xcom.codecs import Codec, UnsupportedValueError, registry
+from airflow_xcom.codecs.refusal_advice import is_advised
 
 __all__ = ["SERDE_CODEC", "SERDE_TAG"]
 
@@ -22,6 +23,8 @@ def _matches(cls: type) -> bool:
     name = f"{cls.__module__}.{cls.__qualname__}"
     if name in serde()._serializers:  # noqa: SLF001 - serde has no public way to ask
         return True
+    if is_advised(cls):
+        return False
     if hasattr(cls, "serialize") and hasattr(cls, "deserialize"):
         codecs = [registry.for_type(base) for base in cls.__mro__[1:-1]]
         return all(codec is None or codec.tag == SERDE_TAG for codec in codecs)
@@ -50,10 +53,7 @@ def _encode(value: Any) -> Any:
 
 
 def _decode(node: Any, _version: int) -> Any:
-    try:
-        return serde().deserialize(node)
-    except ImportError as error:
-        raise DecodeError(f"Airflow's serializer does not restore it: {error}") from error
+    return serde().deserialize(node)
 
 
 SERDE_CODEC = Codec(SERDE_TAG, (), _encode, _decode, matches=_matches)

@@ -196,9 +196,8 @@ def raise_failure(codec: Codec[Any], value: Any, error: Exception) -> NoReturn:
 
 def unsupported(value: Any) -> UnsupportedTypeError:
     """Return the error for a value that no codec handles."""
-    from airflow_xcom.codecs.refusal_advice import advice_for
-
     cls = type(value)
-    error = UnsupportedTypeError(f"no codec handles {cls.__module__}.{cls.__qualname__}; {advice_for(cls)}")
+    error = UnsupportedTypeError(f"no codec handles {cls.__module__}.{cls.__qualname__}")
+    error.lacks_advice = True
     error.trail.append(value)
     return error

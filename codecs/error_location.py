@@ -7,10 +7,12 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from airflow_xcom.codecs.discovery import HOMES
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["locate", "short_repr"]
+__all__ = ["brief", "cycle", "locate", "short_repr"]
 
 _WIDEST = 100_000  # objects looked at in one search
 _LONGEST = 300  # characters of a path
@@ -19,22 +21,34 @@ _SHORT = reprlib.Repr()
 _SHORT.maxlevel = 3
 
 
-def locate(value: Any, trail: Sequence[Any]) -> str:
+def locate(value: Any, trail: Sequence[Any], step: str = "") -> str:
     """Return the path of the innermost object of ``trail`` in ``value``, as Python would write it.
 
     Args:
         value: what was to be encoded.
         trail: the objects on the way, innermost first; those that a codec made while encoding are skipped.
+        step: which part of that object is meant.
     """
     path, at = "value", value
     for depth, target in enumerate(reversed(trail)):
         try:
-            step = "" if target is value and depth == 0 else _search(at, target)
+            found = "" if target is value and depth == 0 else _search(at, target)
         except Exception:  # noqa: BLE001 - objects may do anything when they are looked at
-            step = None
-        if step is not None:
-            path, at = path + step, target
+            found = None
+        if found is not None:
+            path, at = path + found, target
+    path += step
     return path if len(path) <= _LONGEST else f"{path[: _LONGEST // 2]} ... {path[-_LONGEST // 2 :]}"
+
+
+def cycle(trail: Sequence[Any]) -> Sequence[Any]:
+    """Return the part of a trail, innermost object first, at whose inner end an object comes again; or nothing."""
+    seen: set[int] = set()
+    for index, item in enumerate(reversed(trail)):
+        if id(item) in seen:
+            return trail[-index - 1 :]
+        seen.add(id(item))
+    return ()
 
 
 def _search(root: Any, target: Any) -> str | None:
@@ -59,12 +73,12 @@ def _search(root: Any, target: Any) -> str | None:
 def _children(item: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(item, dict):
         for key, child in item.items():
-            yield f".keys()[{_brief(key)}]", key
-            yield f"[{_brief(key)}]", child
+            yield f".keys()[{brief(key)}]", key
+            yield f"[{brief(key)}]", child
     elif isinstance(item, list | tuple | deque):
         yield from ((f"[{index}]", child) for index, child in enumerate(item))
     elif isinstance(item, set | frozenset):
-        yield from ((f"{{{_brief(child)}}}", child) for child in item)
+        yield from ((f"{{{brief(child)}}}", child) for child in item)
     else:
         looks = (look for library, name, look in _LIBRARIES if _is_of(item, library, name))
         yield from next(looks, _attributes)(item)
@@ -80,10 +94,14 @@ def _elements(array: Any) -> Iterator[tuple[str, Any]]:
     """Yield the objects in an array; those of a masked or structured one too."""
     array = getattr(array, "data", array) if _is_of(array, "numpy.ma", "MaskedArray") else array
     for name in array.dtype.names or ():
-        yield from ((f"[{_brief(name)}]{step}", child) for step, child in _elements(array[name]))
+        yield from ((f"[{brief(name)}]{step}", child) for step, child in _elements(array[name]))
     if array.dtype == object:
         for index in _indices(array.shape):
             yield f"[{', '.join(map(str, index)) or '()'}]", array[index]
+
+
+def _fields(item: Any) -> Iterator[tuple[str, Any]]:
+    yield from ((f"[{brief(name)}]", item[name]) for name in item.dtype.names or ())
 
 
 def _indices(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
@@ -93,9 +111,10 @@ def _indices(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
 
 
 def _columns(frame: Any) -> Iterator[tuple[str, Any]]:
+    yield ".columns", frame.columns
     for at, label in enumerate(frame.columns):
         yield f".columns[{at}]", label
-        yield from _cells(frame.iloc[:, at], f", {_brief(label)}")
+        yield from _cells(frame.iloc[:, at], f", {brief(label)}")
     yield ".index", frame.index
     yield ".attrs", frame.attrs
 
@@ -104,7 +123,7 @@ def _cells(column: Any, suffix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the objects in a column; `suffix` is what follows the label of the row."""
     if column.dtype == object:
         for label, child in zip(column.index, column, strict=True):
-            yield f".loc[{_brief(label)}{suffix}]", child
+            yield f".loc[{brief(label)}{suffix}]", child
     elif column.dtype == "category":
         prefix = f"[{suffix[2:]}]" if suffix else ""
         yield from ((f"{prefix}.cat.categories{step}", child) for step, child in _labels(column.cat.categories))
@@ -112,6 +131,14 @@ def _cells(column: Any, suffix: str = "") -> Iterator[tuple[str, Any]]:
         yield ".index", column.index
         yield ".attrs", column.attrs
         yield ".name", column.name
+
+
+def _index(index: Any) -> Iterator[tuple[str, Any]]:
+    yield from _labels(index)
+    if len(index.names) == 1:
+        yield ".name", index.name
+    else:
+        yield from ((f".names[{at}]", name) for at, name in enumerate(index.names))
 
 
 def _labels(array: Any) -> Iterator[tuple[str, Any]]:
@@ -122,44 +149,71 @@ def _labels(array: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _variable(item: Any) -> Iterator[tuple[str, Any]]:
-    yield ".data", getattr(item, "variable", item)._data  # noqa: SLF001 - .data would load it
+    data = item._data  # noqa: SLF001 - .data would load it
+    yield ".data", getattr(data, "array", data)  # an index, or an array of pandas, is wrapped
     yield ".attrs", item.attrs
-    yield from _variables(getattr(item, "coords", {}))
+    yield ".encoding", item.encoding
+
+
+def _data_array(item: Any) -> Iterator[tuple[str, Any]]:
+    yield ".name", item.name
+    yield from _variable(item.variable)
+    yield from _variables(item.coords)
 
 
 def _dataset(item: Any) -> Iterator[tuple[str, Any]]:
+    for name, child in (("attrs", item.attrs), ("encoding", item.encoding)):
+        yield f".{name}", child
     yield from _variables(item.variables)
-    yield ".attrs", item.attrs
+
+
+def _tree(item: Any) -> Iterator[tuple[str, Any]]:
+    for node in item.subtree:
+        prefix = "" if node is item else f"[{brief(node.path)}]"
+        yield from ((prefix + step, child) for step, child in _dataset(node))
 
 
 def _variables(variables: Any) -> Iterator[tuple[str, Any]]:
     for name, variable in variables.items():
-        yield from ((f"[{_brief(name)}]{step}", child) for step, child in _children(variable) if step[0] == ".")
+        inner = getattr(variable, "variable", variable)
+        yield from ((f"[{brief(name)}]{step}", child) for step, child in _variable(inner))
 
 
 def _attributes(item: Any) -> Iterator[tuple[str, Any]]:
-    for name, child in getattr(item, "__dict__", {}).items():
-        yield f".{name}", child
+    """Yield the attributes of an object, but not what a library keeps for itself."""
+    of_library = type(item).__module__.partition(".")[0] in HOMES
+    for name, child in _state(item):
+        if not name.startswith("__") and not (of_library and name.startswith("_")):
+            yield f".{name}", child
+    for extra in ("__pydantic_extra__", "__pydantic_private__"):
+        yield from ((f".{name}", child) for name, child in (getattr(item, extra, None) or {}).items())
+
+
+def _state(item: Any) -> Iterator[tuple[str, Any]]:
+    yield from getattr(item, "__dict__", {}).items()
     for base in type(item).__mro__:
         names = getattr(base, "__slots__", ())
         for name in (names,) if isinstance(names, str) else names:
             if isinstance(name, str) and hasattr(item, name):
-                yield f".{name}", getattr(item, name)
+                yield name, getattr(item, name)
 
 
 _LIBRARIES = (
     ("numpy", "ndarray", _elements),
+    ("numpy", "void", _fields),
     ("pandas", "DataFrame", _columns),
     ("pandas", "Series", _cells),
-    ("pandas", "Index", _labels),
+    ("pandas", "Index", _index),
     ("pandas.api.extensions", "ExtensionArray", _labels),
     ("xarray", "Dataset", _dataset),
-    ("xarray", "DataArray", _variable),
+    ("xarray", "DataArray", _data_array),
+    ("xarray", "DataTree", _tree),
     ("xarray", "Variable", _variable),
 )
 
 
-def _brief(key: Any) -> str:
+def brief(key: Any) -> str:
+    """Return a key as a path has it between brackets."""
     text = short_repr(key)
     if isinstance(key, str) and text[0] == "'" and '"' not in text:
         return f'"{text[1:]}' if text.endswith("...") else f'"{text[1:-1]}"'

@@ -73,13 +73,24 @@ class EncodeError(CodecError):
         self.reason = reason
         self.path = path
         self.trail: list[object] = []
+        self.step = ""
+
+    def at(self, step: str) -> None:
+        """Note which part of the object that is encoded is at fault, unless an object in it is."""
+        self.step = self.step if self.trail else step + self.step
 
     def _message(self) -> str:
         return f"{self.path}: {self.reason}"
 
 
 class UnsupportedTypeError(EncodeError, TypeError):
-    """No codec knows the type of some part of the value."""
+    """No codec knows the type of some part of the value.
+
+    Attributes:
+        lacks_advice: whether the reason does not say yet what to do.
+    """
+
+    lacks_advice = False
 
 
 class UnsupportedValueError(EncodeError, ValueError):
@@ -87,11 +98,29 @@ class UnsupportedValueError(EncodeError, ValueError):
 
 
 class NestingError(EncodeError, ValueError):
-    """The value is nested deeper than a payload may be."""
+    """The value is nested deeper than a payload may be.
+
+    Attributes:
+        remedy: what to do; part of the message.
+    """
+
+    remedy = "return it as a list, with the level or the parent of each item"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}; {self.remedy}")
 
 
 class CircularReferenceError(EncodeError, ValueError):
-    """The value contains itself."""
+    """The value contains itself.
+
+    Attributes:
+        remedy: what to do; part of the message.
+    """
+
+    remedy = "return a key or an index in place of the inner one"
+
+    def __init__(self, repeated: object) -> None:
+        super().__init__(f"the {type(repeated).__name__} contains itself; {self.remedy}")
 
 
 class DecodeError(CodecError):

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.codec import node_of, unsupported
 from airflow_xcom.codecs.errors import (
-    CircularReferenceError,
     CodecError,
     CorruptPayloadError,
     EncodeError,
     NestingError,
     SelectionError,
-    UnsupportedTypeError,
 )
 from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
@@ -179,33 +177,23 @@ def encode(
         ValueError: `compression` names no known compression.
     """
     chosen = Compression.parse(compression) if isinstance(compression, str) else compression
+
+    def encode_part(part: Any) -> Payload:
+        return _encode(part, registry, chosen, None, stream=False)
+
     try:
         if substitutions is None:
             return _encode(value, registry, chosen, None, stream=stream)
-        return substitutions.encode(lambda root, writer: _encode(root, registry, chosen, writer, stream=stream))
+        made = substitutions.encode(lambda root, writer: _encode(root, registry, chosen, writer, stream=stream))
     except EncodeError as error:
-        from airflow_xcom.codecs.error_location import locate
+        from airflow_xcom.codecs.refusal_advice import explained
 
-        if isinstance(error, NestingError) and (cycle := _cycle(error.trail)):
-            circular = f"the {type(cycle[0]).__name__} contains itself"
-            raise CircularReferenceError(circular, path=locate(value, cycle)) from None
-        error.path = locate(value, error.trail)
-        if isinstance(error, UnsupportedTypeError):
-            error.reason = "; ".join([error.reason, *registry.entry_points.failures])
-        raise
+        raise explained(error, value, registry, encode_part) from error.__cause__
     except RecursionError as error:
         msg = "it is nested too deeply"
         raise NestingError(msg) from error
-
-
-def _cycle(trail: list[Any]) -> list[Any]:
-    """Return the part of a trail, innermost object first, at whose inner end an object comes again; or nothing."""
-    seen: set[int] = set()
-    for index, item in enumerate(reversed(trail)):
-        if id(item) in seen:
-            return trail[-index - 1 :]
-        seen.add(id(item))
-    return []
+    substitutions.explain(registry, encode_part)
+    return made
 
 
 def _encode(

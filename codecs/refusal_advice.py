@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
-__all__ = ["advice_for", "advise"]
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.codecs.error_location import cycle, locate
+from airflow_xcom.codecs.errors import (
+    CircularReferenceError,
+    ClassNotAllowedError,
+    EncodeError,
+    NestingError,
+    UnsupportedTypeError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from airflow_xcom.codecs.registry import Registry
+
+    Refusal = Callable[[Any], EncodeError | None]
+
+__all__ = ["advise", "explain", "explained", "is_advised"]
 
 _CODE = "code is not stored; return what it computes, or a name that the next task looks it up by"
 _ONCE = "it can be gone through only once; return list(value)"
@@ -15,6 +35,12 @@ _QUERY = "it is a query, not its result; return value.{}"
 _TENSOR = "return it as an array, value.detach().cpu().numpy()"
 _MODEL = "a model is code and data; save it with its own library, and return where it is"
 _HIDDEN = "a secret is not stored where others can read it; return the id of a connection that has it"
+_ENDLESS = "it has no end; return list(itertools.islice(value, 100)), or as many as you need"
+_LOOK = "it is a way to look at data; return what is computed from it"
+_ROWS = "it can be gone through only once; return [dict(row) for row in value.mappings()]"
+_STATEMENT = "it is a statement, not its result; return str(value), or what it selects"
+_RESPONSE = "a response belongs to its connection; return value.json(), value.text or value.content"
+_TABLE = _QUERY.format("to_table()")
 _PICTURE = "save it to a file or bytes, and return those"
 
 # A class, or one of its bases, by its full name.
@@ -31,7 +57,18 @@ _ADVICE = {
     "functools.partial": _CODE,
     "functools._lru_cache_wrapper": _CODE,
     "numpy.ufunc": _CODE,
+    "types.GenericAlias": _CODE,
+    "types.UnionType": _CODE,
+    "typing._Final": _CODE,
+    "builtins.property": _CODE,
+    "builtins.classmethod": _CODE,
+    "builtins.staticmethod": _CODE,
+    "operator.itemgetter": _CODE,
+    "operator.attrgetter": _CODE,
     "builtins.generator": _ONCE,
+    "itertools.cycle": _ENDLESS,
+    "itertools.count": _ENDLESS,
+    "itertools.repeat": _ENDLESS,
     "builtins.dict_keys": _VIEW,
     "builtins.dict_values": _VIEW,
     "builtins.dict_items": _VIEW,
@@ -46,6 +83,7 @@ _ADVICE = {
     "_io.StringIO": _BUFFER,
     "_io._IOBase": _FILE,
     "tempfile._TemporaryFileWrapper": _FILE,
+    "_csv.writer": _FILE,
     "zipfile.ZipFile": _FILE,
     "tarfile.TarFile": _FILE,
     "pyarrow.lib.NativeFile": _FILE,
@@ -57,13 +95,25 @@ _ADVICE = {
     "threading.Thread": _HERE,
     "threading.Event": _HERE,
     "threading.Condition": _HERE,
+    "threading.Semaphore": _HERE,
+    "threading.Barrier": _HERE,
+    "_thread._local": _HERE,
+    "queue.Queue": _HERE,
+    "concurrent.futures._base.Executor": _HERE,
+    "asyncio.events.AbstractEventLoop": _HERE,
+    "asyncio.mixins._LoopBoundMixin": _HERE,
+    "multiprocessing.process.BaseProcess": _HERE,
     "subprocess.Popen": _HERE,
     "sqlite3.Connection": _HERE,
     "sqlite3.Cursor": _HERE,
     "sqlalchemy.engine.base.Engine": _HERE,
     "sqlalchemy.engine.base.Connection": _HERE,
     "sqlalchemy.orm.session.Session": _HERE,
+    "sqlalchemy.sql.elements.ClauseElement": _STATEMENT,
+    "sqlalchemy.engine.result.Result": _ROWS,
     "requests.sessions.Session": _HERE,
+    "requests.models.Response": _RESPONSE,
+    "httpx.Response": _RESPONSE,
     "botocore.client.BaseClient": _HERE,
     "weakref.ReferenceType": _HERE,
     "logging.Logger": _HERE,
@@ -73,9 +123,24 @@ _ADVICE = {
     "dask.base.DaskMethodsMixin": _QUERY.format("compute()"),
     "pyspark.sql.dataframe.DataFrame": _QUERY.format("toPandas() or value.toArrow()"),
     "ibis.expr.types.core.Expr": _QUERY.format("execute()"),
-    "pandas.core.groupby.groupby.BaseGroupBy": "it is a way to look at a frame; return what is computed from it",
-    "pandas.core.window.rolling.BaseWindow": "it is a way to look at a frame; return what is computed from it",
+    "pandas.core.groupby.groupby.BaseGroupBy": _LOOK,
+    "pandas.core.window.rolling.BaseWindow": _LOOK,
     "pandas.io.formats.style.Styler": "return its frame, value.data, or its text, value.to_html()",
+    "pandas.plotting.PlotAccessor": _LOOK,
+    "pandas.core.strings.accessor.StringMethods": _LOOK,
+    "pandas.core.indexes.accessors.Properties": _LOOK,
+    "pandas.core.indexing._LocIndexer": _LOOK,
+    "pandas.core.indexing._iLocIndexer": _LOOK,
+    "polars.dataframe.group_by.GroupBy": _LOOK,
+    "xarray.core.groupby.GroupBy": _LOOK,
+    "xarray.computation.rolling.Rolling": _LOOK,
+    "xarray.core.rolling.Rolling": _LOOK,
+    "pyarrow.lib.Buffer": "return value.to_pybytes()",
+    "pyarrow._dataset.Dataset": _TABLE,
+    "pyarrow._dataset.Scanner": _TABLE,
+    "pyarrow._compute.Expression": "it is a query, not its result; return what it selects from a table",
+    "numpy.poly1d": "return value.coeffs",
+    "numpy.polynomial._polybase.ABCPolyBase": "return value.coef",
     "numpy.random._generator.Generator": "return value.bit_generator.state",
     "numpy.random.mtrand.RandomState": "return value.get_state(legacy=False)",
     "random.Random": "return value.getstate()",
@@ -90,6 +155,18 @@ _ADVICE = {
     "re.Pattern": "return its text and flags, (value.pattern, value.flags)",
     "re.Match": "return value.groups() or value.groupdict()",
     "types.SimpleNamespace": "return vars(value)",
+    "argparse.Namespace": "return vars(value)",
+    "subprocess.CompletedProcess": "return vars(value)",
+    "configparser.RawConfigParser": "return {name: dict(section) for name, section in value.items()}",
+    "email.message.Message": "return value.as_bytes()",
+    "xml.etree.ElementTree.Element": "return xml.etree.ElementTree.tostring(value)",
+    "xml.etree.ElementTree.ElementTree": "return xml.etree.ElementTree.tostring(value.getroot())",
+    "xml.dom.minidom.Node": "return value.toxml()",
+    "string.Template": "return value.template",
+    "_struct.Struct": "return value.format",
+    "_hashlib.HASH": "return value.hexdigest()",
+    "weakref.WeakValueDictionary": "return dict(value)",
+    "os._Environ": "it may hold secrets; return the variables that the next task needs, by their names",
     "array.array": "return numpy.array(value), or value.tolist()",
 }
 # How a value of a subclass becomes one of the class that is stored.
@@ -129,24 +206,133 @@ _AS_BASE = {
     "pandas.Series": "pandas.Series(value)",
 }
 _REGISTER = "register one with @airflow_xcom.codecs.codec, or return a type that has one"
+_NO_VALUES: dict[str, str] = {}  # classes whose objects are never values
 
 
 def advise(name: str, advice: str) -> None:
-    """Set what the refusal of a class, and of its subclasses, tells people to do.
+    """Set what the refusal of a class, and of its subclasses, tells people to do, even where a codec handles it.
 
     Args:
         name: of the class, as ``"package.module.Class"``.
         advice: what to return in its place.
     """
-    _ADVICE[name] = advice
+    _NO_VALUES[name] = advice
 
 
-def advice_for(cls: type) -> str:
-    """Return what people can do who returned an object of a class that no codec handles."""
-    for base in cls.__mro__:
-        advice = _ADVICE.get(f"{base.__module__}.{base.__qualname__}")
-        if advice is not None:
+def is_advised(cls: type) -> bool:
+    """Return whether there is advice what to return in place of objects of a class."""
+    return any(_name(base) in _ADVICE or _name(base) in _NO_VALUES for base in cls.__mro__)
+
+
+def explained(error: EncodeError, value: Any, registry: Registry, encode: Callable[[Any], Any]) -> EncodeError:
+    """Return an error with its place, and completed as :func:`explain` does, which has the arguments."""
+    if isinstance(error, NestingError) and (found := cycle(error.trail)):
+        error = CircularReferenceError(found[0])
+        error.trail = list(found)
+    else:
+        explain(error, value, registry, encode)
+    error.path = locate(value, error.trail, error.step)
+    return error
+
+
+def explain(error: EncodeError, value: Any, registry: Registry, encode: Callable[[Any], Any]) -> None:
+    """Complete an error with what to do.  Advice is tried first, and not given if it would be refused as well.
+
+    Args:
+        error: of which the trail is known.
+        value: the whole value.
+        registry: the codecs.
+        encode: raises EncodeError for a part that is refused.
+    """
+    if _explain_no_value(error, value) or not isinstance(error, UnsupportedTypeError):
+        return
+    refusal = partial(_refusal, encode)
+    if error.lacks_advice:
+        error.reason += f"; {_advice_for(error.trail[0], refusal)}"
+        error.lacks_advice = False
+    elif isinstance(error.__cause__, ClassNotAllowedError):
+        _explain_class(error, error.trail[0] if error.trail else value, registry, refusal)
+    error.reason = "; ".join([error.reason, *registry.entry_points.failures])
+
+
+def _refusal(encode: Callable[[Any], Any], part: Any) -> EncodeError | None:
+    """Return the error by which a part is refused, with the place in it; None if it is not."""
+    try:
+        encode(part)
+    except EncodeError as error:
+        error.path = locate(part, error.trail, error.step)
+        return error
+    except RecursionError:
+        return EncodeError("it is nested too deeply")
+    return None
+
+
+def _explain_no_value(error: EncodeError, value: Any) -> bool:
+    """Let an error tell of the outermost object on the way to it that is no value, if there is one."""
+    for depth, item in enumerate([value, *reversed(error.trail)]):
+        names = map(_name, type(item).__mro__)
+        if (advice := next((_NO_VALUES[name] for name in names if name in _NO_VALUES), None)) is not None:
+            error.trail = error.trail[len(error.trail) - depth :] if depth else []
+            error.step, error.reason = "", f"no codec handles {_name(type(item))}; {advice}"
+            return True
+    return False
+
+
+def _explain_class(error: EncodeError, part: Any, registry: Registry, refusal: Refusal) -> None:
+    """Say which classes are to be allowed, all at once, and what would be refused even then."""
+    with registry.allowing() as names:
+        other = refusal(part)
+    if other is None:
+        several = " and ".join(names)
+        error.reason = f"{several} may not be restored by {_its(names)} name: {registry.remedy(names)}"
+        error.reason += ", or register it with @airflow_xcom.codecs.codec"
+        return
+    if isinstance(other, UnsupportedTypeError) and other.lacks_advice:
+        other.reason += f"; {_advice_for(other.trail[0], refusal)}"
+    error.step += other.path.removeprefix("value")
+    error.reason = other.reason
+    if other.path != "value":
+        error.reason += f"; then, for {' and '.join(names)}, {registry.remedy(names)}"
+
+
+def _its(names: Collection[str]) -> str:
+    return "its" if len(names) == 1 else "their"
+
+
+def _advice_for(part: Any, refusal: Refusal) -> str:
+    """Return what people can do who returned an object that no codec handles."""
+    for name in map(_name, type(part).__mro__):
+        if name in _ADVICE:
+            return _ADVICE[name]
+        if name in _AS_BASE and (advice := _advice_as_base(_AS_BASE[name], part, refusal)) is not None:
             return advice
-        if (way := _AS_BASE.get(f"{base.__module__}.{base.__qualname__}")) is not None:
-            return f"its class would be lost; return {way}, or register a codec with @airflow_xcom.codecs.codec"
-    return _ONCE if hasattr(cls, "__next__") else _REGISTER
+    return _ONCE if hasattr(type(part), "__next__") else _REGISTER
+
+
+def _advice_as_base(way: str, part: Any, refusal: Refusal) -> str | None:
+    """Return the advice to return a part as its base class; None if that is refused."""
+    try:
+        other = refusal(_converted(way, part))
+    except Exception:  # noqa: BLE001 - it is the class's own code
+        return None
+    if other is None:
+        return f"its class would be lost; return {way}, or register a codec with @airflow_xcom.codecs.codec"
+    if other.path == "value":
+        return None
+    place = way + other.path.removeprefix("value")
+    return f"its class would be lost; return {way}, where {place} is to be replaced, too: {other.reason}"
+
+
+def _converted(way: str, part: Any) -> Any:
+    """Return what a call of :data:`_AS_BASE` makes of a part; None where it makes a scalar, which is never refused."""
+    name, _, arguments = way.partition("(")
+    if name == "value.data":
+        return part.data
+    if arguments != "value)":
+        return None
+    module, _, attribute = name.rpartition(".")
+    return getattr(sys.modules[module or "builtins"], attribute)(part)
+
+
+def _name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

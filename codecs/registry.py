@@ -8,6 +8,8 @@ imported before one of its objects appears.
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.codec import Codec, check_form
@@ -34,13 +36,15 @@ from airflow_xcom.codecs.errors import (
 from airflow_xcom.codecs.quoting import cut, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from importlib import metadata
     from typing import TypeVar
 
     T = TypeVar("T")
 
 __all__ = ["Registry", "registry"]
+
+_tried: ContextVar[dict[str, None] | None] = ContextVar("the classes that are allowed on trial", default=None)
 
 
 class Registry:
@@ -164,7 +168,24 @@ class Registry:
             ClassNotAllowedError: The predicate of :meth:`allow_classes` refuses ``name``.
         """
         if not self._allows(name):
-            raise ClassNotAllowedError(name, self._remedy.replace("{name}", cut(name)))
+            if (tried := _tried.get()) is not None:
+                tried.setdefault(name)
+                return
+            raise ClassNotAllowedError(name, self.remedy([name]))
+
+    @contextmanager
+    def allowing(self) -> Iterator[dict[str, None]]:
+        """Allow every class in this thread, to try what a refusal would advise; yield the names that it was for."""
+        tried: dict[str, None] = {}
+        token = _tried.set(tried)
+        try:
+            yield tried
+        finally:
+            _tried.reset(token)
+
+    def remedy(self, names: Iterable[str]) -> str:
+        """Return what to do for classes to be allowed."""
+        return self._remedy.replace("{name}", " ".join(map(cut, names)))
 
     def supplier(self, tag: str) -> str | None:
         """Return who registered a tag's codec: ``"distribution version"``, or a file; None for a built-in one."""

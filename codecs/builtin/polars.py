@@ -28,6 +28,7 @@ import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.summaries import escaped, summarize_columns
 from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.error_location import brief
 from airflow_xcom.codecs.errors import CorruptPayloadError, EncodeError, LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import Table, as_dict, as_list
 from airflow_xcom.codecs.quoting import described, quoted
@@ -211,13 +212,14 @@ def _check_type(data_type: Any) -> None:
         _check_type(field.type)
 
 
-def _encode_columns(columns: list[Any]) -> Table:
+def _encode_columns(columns: list[Any], *, is_frame: bool = True) -> Table:
     arrays = []
     for series in columns:
         try:
             arrays.append(_checked_lengths(_to_arrow(series)))
         except EncodeError as error:
             error.reason = f"column {series.name!r}: {error.reason}"
+            error.at(f"[{brief(series.name)}]" if is_frame else "")
             raise
     names = [series.name for series in columns]
     fields = [escaped(name) for name in names]
@@ -280,7 +282,7 @@ def _decode_frame(node: Table, _version: int) -> Any:
 
 
 def _encode_series(series: Any) -> Table:
-    return _encode_columns([series])
+    return _encode_columns([series], is_frame=False)
 
 
 def _decode_series(node: Table, _version: int) -> Any:

@@ -19,7 +19,7 @@ LAYERS = (
     ("compat", "errors", "provider_info", "retention_policy"),
     ("settings", "envelope"),
     ("stores",),
-    ("blobs", "blob_urls", "hints", "serde"),
+    ("blobs", "blob_urls", "hints", "serde", "advice"),
     ("placement", "pull"),
     ("inexact",),
     ("push", "pull_table", "lazy_arguments", "lazy_sequences", "database"),

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import argparse
 import array
 import asyncio
 import concurrent.futures
+import configparser
 import csv
 import datetime as dt
+import email.message
 import functools
+import hashlib
 import io
 import ipaddress
 import itertools
 import logging
+import operator
+import os
+import platform
+import queue
 import random
 import re
 import socket
+import sqlite3
+import string
+import subprocess
 import sys
 import tempfile
 import threading
@@ -25,16 +36,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.dataset
 import pydantic
+import requests
+import scipy.stats
 import sqlalchemy
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, task
+from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from airflow_xcom.backend.compat import CLASS_REMEDY
+from airflow_xcom.backend.pull import prepare
 from airflow_xcom.codecs import EncodeError, encode, registry
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "REFUSED.md"
@@ -60,6 +80,19 @@ class Plain:
 
 class Listed(list[int]):
     """A subclass of what a codec handles."""
+
+
+class _Values(LazyXComSequence[int]):
+    """The values of a mapped task, without a supervisor to ask for them."""
+
+    def __init__(self) -> None:
+        """Know nothing of Airflow."""
+
+    def __iter__(self) -> Iterator[int]:  # type: ignore[override]
+        return iter([1])
+
+    def __len__(self) -> int:
+        return 1
 
 
 class Tagged(np.ndarray):
@@ -127,6 +160,24 @@ def _attributed(value: Any) -> Any:
     return value
 
 
+@task
+def _returns_one() -> int:
+    return 1
+
+
+def _reference() -> Any:
+    with DAG("x", schedule=None):
+        return _returns_one()
+
+
+def _task() -> Any:
+    return _returns_one
+
+
+def _task_instance() -> Any:
+    return RuntimeTaskInstance.model_construct(task_id="x")
+
+
 def _stream() -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, pa.schema([("a", pa.int64())])):
@@ -135,6 +186,7 @@ def _stream() -> bytes:
 
 
 FRAME = pd.DataFrame({"a": [1, 2]})
+_STATEMENT = sqlalchemy.text("select 1")
 
 # Why -> what is refused for it -> an example.
 REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
@@ -147,6 +199,9 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a module": lambda: io,
         "a code object": lambda: _generator.__code__,
         "a ufunc": lambda: np.add,
+        "a type with parameters": lambda: list[int],
+        "a property": property,
+        "an item getter": lambda: operator.itemgetter(1),
     },
     "What can be gone through once, or has no result yet": {
         "a generator": _generator,
@@ -154,6 +209,8 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a map": lambda: map(str, [1]),
         "a chain": lambda: itertools.chain([1]),
         "a csv reader": lambda: csv.reader([]),
+        "an endless iterator": lambda: itertools.cycle([1]),
+        "a result of SQLAlchemy": lambda: sqlalchemy.create_engine("sqlite://").connect().execute(_STATEMENT),
         "a coroutine": _closed_coroutine,
         "an asynchronous generator": _async_generator,
         "a future": concurrent.futures.Future,
@@ -171,6 +228,10 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a polars expression": lambda: pl.col("a"),
         "a DuckDB relation": lambda: duckdb.sql("select 1"),
         "an array that maps a file": _memory_map,
+        "an accessor of pandas": lambda: pd.Series(["a"]).str,
+        "a group of polars": lambda: pl.DataFrame({"a": [1]}).group_by("a"),
+        "an Arrow data set": lambda: pyarrow.dataset.dataset(pa.table({"a": [1]})),
+        "a statement of SQLAlchemy": lambda: _STATEMENT,
     },
     "What belongs to one process or host": {
         "an open file": lambda: open(__file__, encoding="utf-8"),  # noqa: SIM115, PTH123
@@ -185,6 +246,11 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "an SQLAlchemy engine": lambda: sqlalchemy.create_engine("sqlite://"),
         "a weak reference": lambda: weakref.ref(Plain),
         "a logger": lambda: logging.getLogger("x"),
+        "a queue": queue.Queue,
+        "a pool": lambda: concurrent.futures.ThreadPoolExecutor(1),
+        "a connection of SQLite": lambda: sqlite3.connect(":memory:"),
+        "a response": requests.Response,
+        "the variables of the process": lambda: os.environ,
     },
     "Objects that are not data, or have no codec": {
         "an exception": lambda: ValueError("x"),
@@ -197,6 +263,15 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "an array of the standard library": lambda: array.array("d", [1.0]),
         "a chain of dicts": lambda: ChainMap({}),
         "a user dict": lambda: UserDict({}),
+        "a namespace of arguments": lambda: argparse.Namespace(a=1),
+        "a finished process": lambda: subprocess.CompletedProcess(["true"], 0),
+        "an element of XML": lambda: ET.fromstring("<a/>"),
+        "a message": email.message.EmailMessage,
+        "a parser of INI files": configparser.ConfigParser,
+        "a template": lambda: string.Template("x"),
+        "a hash": hashlib.sha256,
+        "a polynomial": lambda: np.polynomial.Polynomial([1, 2]),
+        "an Arrow buffer": lambda: pa.py_buffer(b"x"),
         "an object": Plain,
         "a sentinel": lambda: NotImplemented,
     },
@@ -207,8 +282,21 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a subclass of datetime": lambda: type("At", (dt.datetime,), {})(2024, 1, 1),
         "a secret of pydantic": lambda: pydantic.SecretStr("x"),
         "a subclass of list": lambda: Listed([1]),
+        "a list of a class of its own with such an item": lambda: Listed([Listed([1])]),  # type: ignore[list-item]
+        "a data class with another": lambda: Unregistered(Unregistered()),  # type: ignore[arg-type]
+        "a data class with an object": lambda: Unregistered(Plain()),  # type: ignore[arg-type]
+        "a statistic of SciPy": lambda: scipy.stats.ttest_ind([1, 2, 3], [2, 3, 5]),
+        "a named tuple with other items": platform.uname,
         "a subclass of ndarray": lambda: np.zeros(2).view(Tagged),
         "a subclass of DataFrame": lambda: type("Sub", (pd.DataFrame,), {})({"a": [1]}),
+    },
+    "What of Airflow is returned by mistake": {
+        "an operator": lambda: EmptyOperator(task_id="x"),
+        "a reference to a result": _reference,
+        "a task": _task,
+        "a Dag": lambda: DAG("x", schedule=None),
+        "the values of a mapped task": _Values,
+        "a task instance": _task_instance,
     },
     "What a codec could not rebuild": {
         "a default factory of one's own": lambda: defaultdict(lambda: 1),
@@ -236,6 +324,7 @@ class Holder:
 
 def refusal(make: Callable[[], Any]) -> EncodeError:
     """The error of ``{"a": [0, 1, 2, Holder(model=make())]}``."""
+    prepare()
     before = registry._allows
     registry.allow_classes(lambda name: name.endswith(".Holder"), remedy=CLASS_REMEDY)
     try:

@@ -95,7 +95,7 @@ def _take_namedtuple(value: Any) -> dict[str, Any]:
     remedy = "return dict(zip(value._fields, value)) and it, in one dict"
     refuse_other_attributes(value, _extra_fields(type(value)), remedy=remedy)
     if len(items) != len(names):
-        msg = f"the {type(value).__qualname__} has {len(items)} items for its {len(names)} fields"
+        msg = f"the {type(value).__qualname__} has {len(items)} items for its {len(names)} fields; return tuple(value)"
         raise UnsupportedValueError(msg)
     return {**dict(zip(names, items, strict=True)), **getattr(value, "__dict__", {})}
 

@@ -87,8 +87,7 @@ def _name_of(cls: type, check_class: CheckClass) -> str:
     try:
         check_class(name)
     except ClassNotAllowedError as error:
-        msg = f"{error}, or register it with @airflow_xcom.codecs.codec"
-        raise UnsupportedTypeError(msg) from error
+        raise UnsupportedTypeError(str(error)) from error
     return f"{cls.__module__}:{cls.__qualname__}"
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 from airflow_xcom.codecs.builtin.pandas.columns import decode_array, encode_array
 from airflow_xcom.codecs.builtin.pandas.number_columns import NUMBERS, TableMemory, find_numbers
 from airflow_xcom.codecs.builtin.pandas.wide_blocks import decode_wide, encode_wide, is_wide, runs_of
-from airflow_xcom.codecs.error_location import short_repr
+from airflow_xcom.codecs.error_location import brief, short_repr
 from airflow_xcom.codecs.errors import EncodeError
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def encode_columns(frame: Any, pack: PackCells) -> EncodedColumns:
         except EncodeError as error:
             label = frame.columns[next(position for position in positions if position not in columns)]
             error.reason = f"column {short_repr(label)}: {error.reason}"
+            error.at(f"[{brief(label)}]")
             raise
     alone = sorted(columns)
     return EncodedColumns(wide, [*blocks, *(columns[position] for position in alone)], alone)

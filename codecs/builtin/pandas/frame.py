@@ -120,7 +120,8 @@ def encode_series(series: Any, pack: PackCells) -> Table:
         values = values.to_numpy() if type(values) is pd.arrays.NumpyExtensionArray else values
         kind, array = encode_array(values, pack)
     except EncodeError as error:
-        error.reason = f"column {short_repr(series.name)}: {error.reason}"
+        if series.name is not None:
+            error.reason = f"column {short_repr(series.name)}: {error.reason}"
         raise
     arrays = [array]
     index = _encode_rows(series, names, arrays, pack)
@@ -156,6 +157,7 @@ def _encode_rows(data: Any, names: list[str], arrays: list[Any], pack: PackCells
         spec, columns = encode_index(index, pack)
     except EncodeError as error:
         error.reason = f"index: {error.reason}"
+        error.at(".index")
         raise
     names.extend(unique(index_names(index), set(names))[: len(columns)])
     arrays.extend(columns)

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_xcom.codecs.error_location import locate
 from airflow_xcom.codecs.errors import EncodeError
 from airflow_xcom.codecs.formats.msgpack.writer import Writer, hide_natives
+from airflow_xcom.codecs.refusal_advice import explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from airflow_xcom.codecs.codec import Codec
+    from airflow_xcom.codecs.registry import Registry
 
 __all__ = ["SubstitutingWriter", "Substitution", "Substitutions"]
 
@@ -35,12 +37,12 @@ class Substitution:
 
     Attributes:
         path: where it stands, as Python would write it.
-        reason: why it was refused, and what to do.
+        error: by which it was refused.
         stored: the class of what is stored in its place.
     """
 
     path: str
-    reason: str
+    error: EncodeError
     stored: type
 
 
@@ -88,7 +90,12 @@ class Substitutions:
         self.count += 1
         if self.count <= _LOCATED:
             path = locate(self.value, [part, *reversed(self.trail)])
-            self.first.append(Substitution(path, error.reason, stored))
+            self.first.append(Substitution(path, error, stored))
+
+    def explain(self, registry: Registry, encode: Callable[[Any], Any]) -> None:
+        """Let the errors of the first of them say what to do; see :func:`..refusal_advice.explain`."""
+        for found in self.first:
+            explain(found.error, self.value, registry, encode)
 
     def forget(self, count: int) -> None:
         """Keep only the first ``count`` substitutions: what has the others is replaced itself."""

@@ -364,7 +364,7 @@ def hide_natives(value: Any) -> Any:
 
 def _too_deep(value: Any) -> EncodeError:
     if (repeated := _find_cycle(value)) is not None:
-        return CircularReferenceError(f"the {type(repeated).__name__} contains itself")
+        return CircularReferenceError(repeated)
     return NestingError(f"its lists and dicts are nested deeper than {_DEEPEST_NATIVES} levels")
 
 
