@@ -68,6 +68,13 @@ class Lazy(Sequence[Any]):
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(self._hint() if not name.startswith("__") else name)
 
+    def __copy__(self) -> Lazy:
+        return self
+
+    def __deepcopy__(self, _memo: Any) -> Lazy:
+        """Return the same, so that whoever copies a task reads nothing."""
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave as the value, which needs no class of ours where a task runs in another environment."""
         return operator.getitem, ([self.get()], 0)

@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from airflow.sdk import dag, task
 
+from airflow_xcom.backend import lazy, takes_lazy
+
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
@@ -44,12 +46,12 @@ def collect() -> dict[str, Any]:
     }
 
 
+# Airflow records the arguments of a task as JSON, and fails the task if one of them holds a NaN in a dict or list (seen
+# in 3.3.2).  A lazy argument is not recorded.
 @task
-def check(*, ti: Any = None) -> list[str]:
+@takes_lazy
+def check(result: dict[str, Any]) -> list[str]:
     """Return the type of every value, as the next task sees it."""
-    # Airflow records the arguments of a task as JSON, and fails the task if one of them holds a NaN in a dict or list
-    # (seen in 3.3.2).  What the task pulls by itself is not recorded.
-    result = ti.xcom_pull(task_ids="collect")
     if not math.isnan(result["loss"]) or result["by_rank"][1] != "gold" or result["second_half_past_two"].fold != 1:
         msg = "a value was changed on the way"
         raise ValueError(msg)
@@ -59,7 +61,7 @@ def check(*, ti: Any = None) -> list[str]:
 @dag(schedule=None, catchup=False, tags=["airflow-xcom-codecs"])
 def mixed_dict() -> None:
     """Pass the dict from one task to the next."""
-    collect() >> check()
+    check(lazy(collect()))
 
 
 mixed_dict()

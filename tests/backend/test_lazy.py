@@ -67,7 +67,15 @@ def test_a_task_that_returns_it_is_told() -> None:
 
 
 def test_it_leaves_for_another_environment_as_its_value() -> None:
-    assert copy.deepcopy([argument([1, {"a": None}])]) == [[1, {"a": None}]]
+    make, arguments = argument([1, {"a": None}]).__reduce__()
+    assert make.__module__ == "_operator", "nothing of ours, which may not be installed there"
+    assert make(*arguments) == [1, {"a": None}]
+
+
+def test_a_copy_of_a_task_reads_nothing() -> None:
+    value = Lazy("lazy(x)", Deferred(object(), row=None))  # which cannot be read
+    assert copy.deepcopy([value]) == [value]
+    assert copy.copy(value) is value
 
 
 def test_a_function_gets_the_values() -> None:
