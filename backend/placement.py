@@ -70,7 +70,7 @@ def decide(
     limit = options.threshold
     compression = options.compression_for(options.name)
     payload = encode(value, stream=limit != _NO_LIMIT, compression=compression, substitutions=substitutions)
-    if limit == _NO_LIMIT or (not payload.is_stream and payload.raw_size <= limit):
+    if limit == _NO_LIMIT or (not payload.is_stream and payload.least_size <= limit):
         data = payload.to_json()
         size = len(orjson.dumps(data))
         if limit == _NO_LIMIT or size <= limit:

@@ -66,7 +66,7 @@ def _enclose(
     """Return the envelope of a value, its blob written if it has one, and the bytes that the payload takes."""
     payload = placement.payload
     if placement.in_row:
-        summary = summarize(value, payload, payload.raw_size, options.preview or "rows") | _limits(options)
+        summary = summarize(value, payload, placement.size, options.preview or "rows") | _limits(options)
         suppliers = payload.suppliers
         envelope = Envelope(payload.tag, summary, at, data=placement.data, suppliers=suppliers, inexact=inexact)
         return envelope, placement.size

@@ -12,6 +12,7 @@ from airflow_xcom.codecs.formats.msgpack.container import write_blob
 from airflow_xcom.codecs.formats.msgpack.reader import read_nodes, refuse_excess
 from airflow_xcom.codecs.formats.msgpack.writer import Writer
 from airflow_xcom.codecs.nodes import Table, Tagged, WithCells
+from airflow_xcom.codecs.plain_json import exact_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from airflow_xcom.codecs.registry import Registry
 
 __all__ = ["TableBody", "TreeBody", "body_of", "json_of"]
+
+_NO_KEYS: frozenset[str] = frozenset()
+_BEGINNINGS = (b'"$', b'"__')  # in JSON text, of keys that mean something to a reader
 
 
 class TableBody:
@@ -39,7 +43,14 @@ class TableBody:
         self.is_stream = stream and table.more is not None
         self._table = table if self.is_stream else table.whole()
         self._tag, self._version = tagged.tag, tagged.version
-        self._uncompressed = [] if self.is_stream else list(self._write(NO_COMPRESSION))
+
+    @cached_property
+    def _uncompressed(self) -> list[Any]:
+        return [] if self.is_stream else list(self._write(NO_COMPRESSION))
+
+    @property
+    def least_size(self) -> int:
+        return arrow.size_of(self._table.table)
 
     @property
     def raw_size(self) -> int:
@@ -77,6 +88,8 @@ class TreeBody:
     @property
     def raw_size(self) -> int:
         return sum(map(len, self._uncompressed))
+
+    least_size = raw_size
 
     def chunks(self, compression: Compression) -> Iterable[Any]:
         if compression.algorithm == "none":
@@ -129,6 +142,9 @@ def json_of(node: Any, registry: Registry, new: Callable[..., Writer] = Writer) 
     Raises:
         EncodeError: some part of it cannot be stored exactly.
     """
+    text = exact_json(node, limit=None, ordered=True, reserved=_NO_KEYS)
+    if text is not None and not any(beginning in text for beginning in _BEGINNINGS):
+        return node, set()
     writer = new(registry.for_type, arrow.stream_chunks, inline=True)
     tree = writer.pack(node)
     writer.release()

@@ -36,8 +36,6 @@ ARROW, MSGPACK = "arrow", "msgpack"
 FORMATS = (ARROW, MSGPACK)
 
 _NATIVE_TAGS = {cls: cls.__name__ for cls in (dict, list, str, bytes, float, int, bool, type(None), Tagged)}
-
-
 _FEW = 16  # natives of a node that the row holds in the JSON syntax
 _SHORT = 65_536  # bytes of JSON that they may take
 _NO_KEYS: frozenset[str] = frozenset()
@@ -58,7 +56,7 @@ class _LeafBody:
 
     def __init__(self, codec: Codec, node: Any, size: int, registry: Registry) -> None:
         self.tags = (codec.tag,)
-        self.raw_size = size
+        self.raw_size = self.least_size = size
         self._codec = codec
         self._node = node
         self._registry = registry
@@ -128,13 +126,18 @@ class Payload:
 
     @cached_property
     def raw_size(self) -> int:
-        """The number of bytes without compression, which costs nothing to know: of the blob, or of few natives as JSON.
+        """The number of bytes without compression: of the blob, or of few natives as JSON.
 
         Raises:
             TypeError: the payload is a stream.
         """
         self._refuse_stream()
         return self._body.raw_size
+
+    @property
+    def least_size(self) -> int:
+        """The number of bytes that the value takes at least: of a table, it costs less to know than ``raw_size``."""
+        return self._body.least_size
 
     def to_bytes(self) -> bytes:
         """Return the blob, in one piece."""

@@ -43,7 +43,7 @@ def summarize_columns(shape: list[int], columns: Iterable[tuple[Any, Any, Iterab
 def _brief(value: Any) -> str:
     """Return a few characters for people; never raise."""
     try:
-        text = _text_maker(value)(value)
+        text = str(value) if type(value) in _SHORT else _text_maker(value)(value)
     except Exception:  # noqa: BLE001 - an object of the user's may raise anything
         text = f"<{type(value).__qualname__}>"
     text = escaped(text[: _CHARACTERS + 1])
@@ -52,8 +52,6 @@ def _brief(value: Any) -> str:
 
 def _text_maker(value: Any) -> Any:
     """Return what gives a short text and leaves the value as it is: ``str`` changes a sparse array."""
-    if type(value) in _SHORT:
-        return str
     if isinstance(value, list | tuple | dict | set | bytes):
         return reprlib.repr
     return repr if type(value).__module__.startswith("scipy.sparse") else str

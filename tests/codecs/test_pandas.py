@@ -25,6 +25,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from airflow_xcom.codecs import bodies
 from airflow_xcom.codecs.builtin.pandas import dtypes as pandas_dtypes
 from airflow_xcom.codecs.builtin.pandas import extension_columns
 from airflow_xcom.codecs.builtin.pandas import frame as pandas_frame
@@ -986,6 +987,45 @@ def test_cells_that_do_not_end_where_their_table_says_are_damage() -> None:
     for offsets in ([0, 1, 3, 6], [0, 2, 4, 6], [0, 1, 4, 5], [0, 0, 1], [0, 1, 2]):
         with pytest.raises(CorruptPayloadError):
             read(([], data, offsets))
+
+
+@pytest.mark.parametrize("texts", [["a", "b", "a"], ["a", None, "b"]])
+def test_categories_that_pandas_would_not_have_are_damage(texts: list[str | None]) -> None:
+    codes = pa.array(np.zeros(2, np.int8))
+    column = pa.DictionaryArray.from_arrays(codes, pa.array(texts, pa.large_string()))
+    meta = {"kinds": {"0": ["category", {}]}}
+    data = b"".join(write_file(Table(pa.table({"a": column}), meta), "pandas.DataFrame", 2, meta))
+    with pytest.raises(CorruptPayloadError, match="ategorical"):
+        decode(data, "arrow")
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {},
+        {"kinds": {"0": "masked", "11": ["category", {}]}, "columns": {"range": [0, 3, 1]}},
+        {"attrs": {"$": [1, 2]}},
+        {"attrs": {"a": [{"__classname__": "x"}]}},
+        {"attrs": {"text": "$5", "float": -0.0, "int": 2**70, "nan": float("nan")}},
+        {"attrs": {"longer": 1, "a": "\ud83d\ude00"}},
+        {"attrs": {1: (2, b"3")}},
+    ],
+)
+def test_what_is_plain_in_a_meta_goes_straight_to_json(meta: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    straight = bodies.json_of(meta, registry)
+    monkeypatch.setattr(bodies, "exact_json", lambda *_args, **_kwargs: None)
+    packed = bodies.json_of(meta, registry)
+    assert json.dumps(straight[0]) == json.dumps(packed[0])
+    assert straight[1] == packed[1]
+
+
+def test_a_small_frame_is_written_as_a_file_only_for_a_blob(monkeypatch: pytest.MonkeyPatch) -> None:
+    payload = encode(pd.DataFrame({"a": [1]}))
+    monkeypatch.setattr(bodies.arrow, "write_file", None)
+    assert payload.least_size == 8
+    assert_identical(pd.DataFrame({"a": [1]}), decode_json(payload.to_json()))
+    with pytest.raises(TypeError):
+        payload.to_bytes()
 
 
 def test_wide_frame() -> None:

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ARRAY_STATE",
     "INDEX_STATE",
+    "STR",
     "decode_array",
     "decode_dictionary",
     "decode_labels",
@@ -61,6 +62,8 @@ __all__ = [
 ]
 
 ARRAY_STATE, INDEX_STATE = ("_",), ("_", "sortorder")  # the attributes that pandas itself sets
+STR = string_dtype("pyarrow", np.nan)
+"""The dtype of text whose kind is None: ``str`` of pandas 3."""
 _TEXT = pa.large_string()
 _MOST_LABELS = 1_000_000  # of a range without rows
 _ARGUMENTS = (str, list, dict, bytes)  # of those that have a length
@@ -132,7 +135,7 @@ def _decode_string(column: Any, memory: TableMemory, storage: str, missing: str,
 
 def _decode_implied(column: Any, memory: TableMemory) -> Any:
     if column.type == _TEXT:
-        return string_dtype("pyarrow", np.nan).__from_arrow__(column)
+        return STR.__from_arrow__(column)
     return decode_typed(column, memory)
 
 
@@ -287,7 +290,17 @@ def _encode_category(values: Any, pack: PackCells) -> tuple[Any, pa.Array]:
 
 def _decode_category(column: Any, memory: TableMemory, spec: dict[str, Any]) -> Any:
     codes, categories = decode_dictionary(spec, column, memory)
-    return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(categories, ordered=column.type.ordered))
+    ordered = column.type.ordered
+    if spec or not len(column) or not _are_distinct(one_chunk(column).dictionary):
+        return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(categories, ordered=ordered))
+    make: Any = pd.Categorical
+    dtype: Any = pd.CategoricalDtype
+    return make._simple_new(codes, dtype._from_fastpath(categories, ordered))  # noqa: SLF001 - both are checked
+
+
+def _are_distinct(texts: pa.Array) -> bool:
+    """Return whether these are different texts, none of them missing, as pandas would find with a table of hashes."""
+    return texts.type == _TEXT and not texts.null_count and len(texts.unique()) == len(texts)
 
 
 _MASKED = [f"{name}{size}Dtype" for name in ("Int", "UInt") for size in (8, 16, 32, 64)]

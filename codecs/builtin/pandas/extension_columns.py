@@ -59,8 +59,10 @@ def decode_masked(column: Any, memory: TableMemory) -> Any:
         bits = array.fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003 - the name differs by version
         return pd.arrays.BooleanArray(bits, nulls_of(array))
     values = memory.values(array, NUMBERS[array.type])
-    holder = pd.arrays.FloatingArray if values.dtype.kind == "f" else pd.arrays.IntegerArray
-    return holder(values, nulls_of(array))
+    if values.dtype.kind == "f":
+        return pd.arrays.FloatingArray(values, nulls_of(array))
+    made: Any = pd.arrays.IntegerArray
+    return made._simple_new(values, nulls_of(array))  # noqa: SLF001 - both are what the constructor checks them for
 
 
 # -- zoned times and periods --------------------------------------------------------------------------------
@@ -83,7 +85,9 @@ def _zone_name(zone: Any) -> str:
 
 def decode_zoned(column: Any, memory: TableMemory, zone: Any) -> Any:
     dtype = pd.DatetimeTZDtype(column.type.unit, checked_zone(zone))
-    return pd.array(decode_ticks(column, memory).view(np.int64), dtype=dtype, copy=False)
+    made: Any = pd.arrays.DatetimeArray
+    ticks = decode_ticks(column, memory).view(f"M8[{dtype.unit}]")
+    return made._simple_new(ticks, dtype=dtype)  # noqa: SLF001 - pd.array() looks at each time
 
 
 def encode_period(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:

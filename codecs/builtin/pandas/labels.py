@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
-from airflow_xcom.codecs.builtin.pandas.columns import decode_labels, encode_labels
+from airflow_xcom.codecs.builtin.pandas.columns import STR, decode_labels, encode_labels
 from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
 from airflow_xcom.codecs.builtin.summaries import escaped, unique
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from airflow_xcom.codecs.nodes import PackCells
 
 __all__ = ["decode_names", "encode_names", "index_names", "label_spec", "names_with_blocks", "text_of"]
-
 
 _LIBRARIES = frozenset(
     {"builtins", "datetime", "decimal", "fractions", "uuid", "numpy", "pandas", "pathlib", "pendulum"}
@@ -59,7 +58,11 @@ def decode_names(spec: dict[str, Any], names: list[str]) -> Any:
     Raises:
         ValueError: the table does not have as many fields as there are labels.
     """
-    return decode_labels(spec, pa.array(names, pa.large_string()), TableMemory(None))
+    array = pa.array(names, pa.large_string())
+    if not spec:  # most frames: pd.Index() would look for what the array is
+        index: Any = pd.Index
+        return index._simple_new(STR.__from_arrow__(array), name=None)  # noqa: SLF001
+    return decode_labels(spec, array, TableMemory(None))
 
 
 def index_names(index: Any) -> Iterator[str]:

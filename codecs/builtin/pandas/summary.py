@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
 
 from airflow_xcom.codecs.builtin.summaries import DTYPES, ROWS, summarize_columns
 
@@ -11,13 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ["summarize_array", "summarize_frame", "summarize_series"]
 
+_TEXTS_ARE_EQUAL = frozenset(map(np.dtype, ("?", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")))  # as Python's
+
 
 def summarize_frame(frame: Any) -> dict[str, Any]:
     """Return the shape, the dtypes of the first columns and the first rows."""
     arrays = frame._iter_column_arrays()  # noqa: SLF001 - iloc takes a millisecond
-    columns = (
-        (label, array.dtype, _cells(array)) for label, array in zip(frame.columns[:DTYPES], arrays, strict=False)
-    )
+    labels = frame.columns[:DTYPES] if isinstance(frame.columns, pd.MultiIndex) else frame.columns  # which is iterated
+    columns = ((label, _text(array.dtype), _cells(array)) for label, array in zip(labels, arrays, strict=False))
     return summarize_columns(list(frame.shape), columns)
 
 
@@ -31,9 +36,26 @@ def summarize_array(values: Any) -> dict[str, Any]:
     return {"shape": [len(values)], "dtypes": {"values": str(getattr(values, "dtype", "object"))}}
 
 
+def _text(dtype: Any) -> Any:
+    """Return a dtype of NumPy as text, which takes NumPy microseconds; another as it is."""
+    return _text_of_numpy(dtype) if isinstance(dtype, np.dtype) else dtype
+
+
+_text_of_numpy = lru_cache(maxsize=256)(str)
+
+
 def _cells(values: Any) -> Iterator[Any]:
     head = values[:ROWS]
     try:
-        yield from list(head)
+        yield from _items(head)
     except Exception:  # noqa: BLE001 - pandas fails at times that it can hold and not convert, in zones of dateutil 4
         yield from ["…"] * len(head)
+
+
+def _items(head: Any) -> list[Any]:
+    if type(head) is np.ndarray and head.dtype in _TEXTS_ARE_EQUAL:
+        cells: list[Any] = head.tolist()
+        return cells
+    if type(head) is pd.Categorical:  # which would look all categories up
+        return [np.nan if code < 0 else head.categories[code] for code in head.codes.tolist()]
+    return list(head)
