@@ -34,6 +34,7 @@ __all__ = [
 
 _SUFFIXES = {"arrow": ".arrow", "msgpack": ".msgpack"}
 _ALGORITHM = "xxh3-128"
+_PIECE = 1 << 20  # bytes that are still in the processor's cache when they are written after their digest
 
 
 def write_blob(payload: Payload, coordinate: Coordinate, options: Settings) -> Reference:
@@ -62,12 +63,17 @@ def copy_blob(reference: Reference, coordinate: Coordinate, name: str) -> Refere
 
 
 def _put(name: str, url: str, path: str, chunks: Iterable[Any], payload_format: str) -> Reference:
-    """Write a blob, with the digest taken before, or while it is written if the chunks can be iterated only once."""
+    """Write a blob, with the digest taken while it is written to a folder, or while chunks are taken that come once.
+
+    A list is handed to a remote store as it is, which after a fault takes it again.
+    """
     store = open_store(url)
     digested = _DigestedChunks(chunks)
-    if isinstance(chunks, list):
+    if isinstance(chunks, list) and store.host is None:
         digested.take_all()
-    store.put(path, chunks if isinstance(chunks, list) else digested)
+        store.put(path, chunks)
+    else:
+        store.put(path, digested)
     return Reference(
         store=name,
         url=store.url,
@@ -189,9 +195,12 @@ class _DigestedChunks:
 
     def __iter__(self) -> Iterator[Any]:
         for chunk in self._chunks:
-            self._digest.update(chunk)
-            self.size += len(chunk)
-            yield chunk
+            view = memoryview(chunk).cast("B")
+            for start in range(0, len(view), _PIECE):
+                piece = view[start : start + _PIECE]
+                self._digest.update(piece)
+                self.size += len(piece)
+                yield piece
 
     def take_all(self) -> None:
         for _ in self:

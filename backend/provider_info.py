@@ -35,6 +35,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": "120",
         "example": "30",
     },
+    "durable": {
+        "description": "Whether a push to a folder waits until the disk has the value.  False is faster: a crash of "
+        "the host, or of its power, may then take values of tasks that have succeeded.\n",
+        "type": "boolean",
+        "default": "True",
+        "example": "False",
+    },
     "threshold": {
         "description": "The most bytes that a value may take in the metadata database; what is larger goes to "
         "``path``. -1 offloads nothing. 0 offloads everything but plain JSON values of up to 1 KiB, which Airflow "

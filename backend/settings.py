@@ -33,6 +33,7 @@ class Settings:
         name: the name of that store in references.
         stores: name to URL of every store that is read, the one at ``path`` included.
         store_timeout: seconds; see the option.
+        durable: see the option.
         threshold: bytes; see the option.
         compression: see the option.
         preview: one of :data:`PREVIEWS`, or empty; see the option.
@@ -52,6 +53,7 @@ class Settings:
     name: str = "default"
     stores: Mapping[str, str] = field(default_factory=dict)
     store_timeout: int = 120
+    durable: bool = True
     threshold: int = 49152
     compression: Compression = field(default_factory=Compression)
     preview: str = ""
@@ -94,6 +96,7 @@ class Settings:
             name=name,
             stores={**stores, name: stores.get(path, path)},
             store_timeout=_number("store_timeout"),
+            durable=_boolean("durable"),
             threshold=_number("threshold"),
             compression=_compression(_text("compression")),
             preview=_text("preview"),

@@ -36,7 +36,7 @@ def open_store(url: str) -> Store:
     Raises:
         SettingsError: No store has the URL's scheme, its package cannot be imported, or the URL is malformed.
     """
-    return _open(url, settings().store_timeout)
+    return _open(url, settings().store_timeout, durable=settings().durable)
 
 
 def with_ttl(url: str, ttl: int) -> str | None:
@@ -63,8 +63,10 @@ def open_lasting(url: str) -> Store:
 
 
 @cache
-def _open(url: str, timeout: float) -> Store:
-    return _store_class(url)(url, timeout)
+def _open(url: str, timeout: float, *, durable: bool) -> Store:
+    store = _store_class(url)(url, timeout)
+    store.durable = durable
+    return store
 
 
 def _store_class(url: str) -> type[Store]:

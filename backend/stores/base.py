@@ -57,12 +57,14 @@ class Store(ABC):
         url: of the base, without options and credentials: rows and errors show it.
         host: the host that the store belongs to, or None if every host sees the same one.
         ttl: the seconds that the store keeps a blob, or None if it keeps blobs for good.
+        durable: whether ``put`` waits until the blob outlives a crash of the host; only folders ask for it.
         accepts_ttl: whether ``?ttl=SECONDS`` behind a URL sets ``ttl``.
     """
 
     url: str
     host: str | None = None
     ttl: int | None = None
+    durable: bool = True
     accepts_ttl: ClassVar[bool] = False
 
     def __init__(self, url: str, timeout: float) -> None:

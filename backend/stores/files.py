@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["FileStore"]
 
 _MAPPED = 1 << 16  # bytes from which mapping a file beats reading it
-_PIECE = 8 << 20  # bytes that are written at a time
+_PIECE = 1 << 20  # bytes that are written at a time
+_FLUSHED = 2 << 20  # bytes after which the disk begins to take them, while the next ones are written
 _TEMPORARY = ".tmp"
 _ATTEMPTS = 10  # to create a file in a folder
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
@@ -54,8 +55,9 @@ class FileStore(Store):
     """Blobs as files.
 
     A blob is written under a temporary name, flushed to the disk, and renamed, so that a reader sees all of it or
-    nothing, even after a crash.  On a local file system a private copy-on-write map reads it: no copy until a page is
-    written to.  On any other it is copied to memory, where no other host can change or delete it.
+    nothing, even after a crash; what is not ``durable`` is not flushed.  On a local file system a private copy-on-write
+    map reads it: no copy until a page is written to.  On any other it is copied to memory, where no other host can
+    change or delete it.
 
     Below the base no symbolic link is followed.
 
@@ -84,13 +86,13 @@ class FileStore(Store):
             folder, file = self._create(path, temporary, opened)
             try:
                 with file:
-                    _write(file, chunks)
+                    _write(file, chunks, durable=self.durable)
                 os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
                 with suppress(OSError):
                     os.unlink(temporary, dir_fd=folder)
                 raise
-            os.fsync(folder)
+            self._flush(folder)
 
     def _create(self, path: str, temporary: str, opened: ExitStack) -> tuple[int, FileIO]:
         """Return the descriptor of a blob's folder and a new file in it."""
@@ -204,7 +206,7 @@ class FileStore(Store):
             opened.callback(os.close, descriptor)
             for name in names:
                 folder /= name
-                descriptor = self._open_folder(folder, descriptor, make=make)
+                descriptor = self._open_folder(folder, descriptor, make=make, opened=opened)
                 opened.callback(os.close, descriptor)
             yield descriptor
 
@@ -217,21 +219,24 @@ class FileStore(Store):
         above = self._open_base(base.parent, make=True)
         try:
             self._make_folder(base.name, above)
+            self._flush(above)
         finally:
             os.close(above)
         return os.open(base, _FOLDER)
 
-    def _open_folder(self, folder: Path, above: int, *, make: bool) -> int:
+    def _open_folder(self, folder: Path, above: int, *, make: bool, opened: ExitStack) -> int:
         try:
             return _open(folder, _FOLDER, above)
         except FileNotFoundError:
             if not make:
                 raise
         self._make_folder(folder.name, above)
+        # At the end: a disk that has taken the blob has little left to do, and takes all folders of a run at once.
+        opened.callback(self._flush, above)
         return _open(folder, _FOLDER, above)
 
     def _make_folder(self, name: str, above: int) -> None:
-        """Make a folder that outlives a crash, and has its mode before another process sees it."""
+        """Make a folder that has its mode before another process sees it."""
         temporary = f".{uuid4().hex}{_TEMPORARY}"
         os.mkdir(temporary, _MODES["folder_mode"], dir_fd=above)
         os.chmod(temporary, self._folder_mode, dir_fd=above)
@@ -239,7 +244,11 @@ class FileStore(Store):
             os.rename(temporary, name, src_dir_fd=above, dst_dir_fd=above)
         except OSError:  # another process has made it, and put something in it
             os.rmdir(temporary, dir_fd=above)
-        os.fsync(above)
+
+    def _flush(self, folder: int) -> None:
+        """Wait until what was made in a folder outlives a crash."""
+        if self.durable:
+            os.fsync(folder)
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
@@ -302,23 +311,23 @@ def _fill(memory: memoryview, file: int, start: int) -> int:
     return filled
 
 
-def _write(file: FileIO, chunks: Iterable[Any]) -> None:
-    for chunk in _merged(chunks):
-        view = memoryview(chunk).cast("B")
-        while view:
-            view = view[_write_piece(file, view[:_PIECE]) :]
-    os.fsync(file.fileno())
-
-
-def _write_piece(file: FileIO, piece: memoryview) -> int:
-    """Write bytes and return how many; the disk takes a large piece while the next one is copied.
+def _write(file: FileIO, chunks: Iterable[Any], *, durable: bool) -> None:
+    """Write a blob, and wait until the disk has it if it shall be durable.
 
     POSIX_FADV_DONTNEED makes Linux begin to flush the pages (mm/fadvise.c).
     """
-    written: int = file.write(piece)
-    if written == _PIECE:
-        os.posix_fadvise(file.fileno(), file.tell() - written, written, os.POSIX_FADV_DONTNEED)
-    return written
+    size = flushed = 0
+    for chunk in _merged(chunks):
+        view = memoryview(chunk).cast("B")
+        while view:
+            written = file.write(view[:_PIECE])
+            view = view[written:]
+            size += written
+            if durable and size - flushed >= _FLUSHED:
+                os.posix_fadvise(file.fileno(), flushed, size - flushed, os.POSIX_FADV_DONTNEED)
+                flushed = size
+    if durable:
+        os.fsync(file.fileno())
 
 
 def _merged(chunks: Iterable[Any]) -> Iterator[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ import pytest
 from airflow.sdk.bases.xcom import BaseXCom
 from conftest import Backend
 
+from airflow_xcom.backend import StoreError
+from airflow_xcom.backend.stores import open_store
 from airflow_xcom.codecs.testing import difference
 
 
@@ -57,18 +59,50 @@ def test_a_frame_alone_is_an_arrow_file(backend: Backend) -> None:
     assert read.schema["distance"] == pl.Int32
 
 
-def test_a_blob_is_on_the_disk_before_it_has_its_name(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And its name before the push ends, so that no row refers to a blob that a crash of the host took."""
-    steps: list[str] = []
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is flushed and named from now on."""
+    told: list[str] = []
 
-    def told(name: str, step: Callable[..., Any]) -> None:
+    def tell(name: str, step: Callable[..., Any]) -> None:
         act = getattr(os, name)
-        monkeypatch.setattr(os, name, lambda *given, **more: (steps.append(step(*given)), act(*given, **more))[1])
+        monkeypatch.setattr(os, name, lambda *given, **more: (told.append(step(*given)), act(*given, **more))[1])
 
-    told("fsync", lambda descriptor: f"flush {Path(f'/proc/self/fd/{descriptor}').readlink().suffix or 'folder'}")
-    told("rename", lambda _source, target, **_: f"name {Path(target).suffix}")
-    backend.push(flights())
-    assert steps[-3:] == ["flush .tmp", "name .arrow", "flush folder"]
+    tell("fsync", lambda descriptor: f"flush {Path(f'/proc/self/fd/{descriptor}').readlink().suffix or 'folder'}")
+    tell("rename", lambda _source, target, **_: f"name {Path(target).suffix or 'folder'}")
+    return told
+
+
+def test_a_blob_is_on_the_disk_before_it_has_its_name(backend: Backend, steps: list[str]) -> None:
+    """And its name before the push ends, so that no row refers to a blob that a crash of the host took."""
+    backend.push(flights(), dag_id="first")
+    made = steps.count("name folder")
+    assert made == len(backend.blobs()[0].relative_to(backend.folder).parents), "the base, dag, run, task and index"
+    assert steps[-made - 2 :] == ["flush .tmp", "name .arrow", "flush folder", *["flush folder"] * (made - 1)]
+    assert steps.count("flush folder") == made + 1
+    steps.clear()
+    backend.push(flights(), dag_id="first")
+    assert steps == ["flush .tmp", "name .arrow", "flush folder"]
+
+
+def test_what_is_not_durable_is_not_flushed(backend: Backend, steps: list[str]) -> None:
+    backend.options(durable=False)
+    assert backend.pull(backend.push(flights())).equals(flights())
+    assert not [step for step in steps if step.startswith("flush")]
+    assert steps[-1] == "name .arrow"
+
+
+def test_folders_are_flushed_even_if_the_blob_fails(backend: Backend, steps: list[str]) -> None:
+    """Another push may have put a blob into them meanwhile."""
+    store = open_store(backend.folder.as_uri())
+
+    def chunks() -> Iterator[bytes]:
+        yield b"first"
+        raise OSError
+
+    with pytest.raises(StoreError):
+        store.put("a/b/blob", chunks())
+    assert steps.count("name folder") == steps.count("flush folder") >= 2
 
 
 def test_duckdb_reads_the_arrow_file(backend: Backend) -> None:

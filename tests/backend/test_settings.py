@@ -22,7 +22,7 @@ pytestmark = pytest.mark.installation
 
 OPTIONS = {"path", "stores", "store_timeout", "threshold", "compression", "modules", "inexact", "legacy_backend"}
 OPTIONS |= {"preview", "preserve_key_order", "keep", "keep_success", "keep_failed", "retain_when_run_ends"}
-OPTIONS |= {"data_tab", "sweep_after_run"}
+OPTIONS |= {"data_tab", "durable", "sweep_after_run"}
 
 
 def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,6 +50,7 @@ WRONG = [
     ("threshold", "-2", "-1 to offload nothing"),
     ("threshold", "1.5", "whole number"),
     ("store_timeout", "0", "at least 1"),
+    ("durable", "perhaps", "give True or False"),
     ("store_timeout", "soon", "whole number"),
     ("compression", "gzip", "give none, lz4, zstd"),
     ("compression", "zstd:", "is not a compression"),
