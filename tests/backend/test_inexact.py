@@ -8,11 +8,13 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import test_refusals
 from catalogue import CATALOGUE
 from conftest import Backend
 from refusals import REFUSED
@@ -169,6 +171,18 @@ def _allowed() -> Iterator[None]:
     registry.allow_classes(before)
 
 
+SUBCLASSES: dict[str, Callable[[], Any]] = {
+    f"{name} {type(value).__mro__[1].__name__}": partial(place, value)
+    for value in test_refusals.SUBCLASSES
+    for name, place in {
+        "the whole": lambda value: value,
+        "an item": lambda value: {"k": (value, [1])},
+        "a key": lambda value: {value if type(value).__hash__ else 0: (1,), "k": value},
+        "a cell": lambda value: pd.DataFrame({"a": pd.Series([1, [value]], dtype=object)}),
+    }.items()
+}
+
+
 def _takes(make: Callable[[], Any]) -> bool:
     """Whether Airflow itself stores a value."""
     try:
@@ -180,12 +194,12 @@ def _takes(make: Callable[[], Any]) -> bool:
 
 @pytest.mark.usefixtures("_allowed")
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("family", [*CATALOGUE, *REFUSED])
+@pytest.mark.parametrize("family", [*CATALOGUE, *REFUSED, "Subclasses"])
 def test_nothing_that_airflow_takes_is_refused_and_what_is_changed_is_marked_and_logged(
     family: str, backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
     backend.options(inexact="as_airflow", preserve_key_order=False)
-    values = CATALOGUE.get(family) or REFUSED[family]
+    values = {**CATALOGUE, **REFUSED, "Subclasses": SUBCLASSES}[family]
     refused: list[Callable[[], Any]] = []
     for name, make in values.items():
         caplog.clear()

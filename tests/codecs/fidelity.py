@@ -29,7 +29,7 @@ WAYS = (
     "ours, offloaded",
     "ours, PostgreSQL",
     "the same, `preserve_key_order`",
-    "stock serde",
+    "stock Airflow",
     "object storage",
     "pickle",
 )

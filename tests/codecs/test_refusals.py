@@ -16,6 +16,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import msgpack
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -268,6 +269,13 @@ def test_no_place_is_what_a_library_keeps_for_itself() -> None:
     dataset.set_close(Plain)
     assert not [step for step, _ in error_location._children(dataset) if "._" in step]
     assert not [step for step, _ in error_location._children(pd.offsets.Day()) if "._" in step]
+
+
+@pytest.mark.parametrize("key", [memoryview(b"x"), msgpack.ExtType(5, b"x"), msgpack.Timestamp(1, 2)], ids=repr)
+def test_a_key_that_messagepack_would_change_is_refused(key: Any) -> None:
+    for value in ({key: 1}, [{"a": {key: 1}}] * 2, [{key: number} for number in range(50)]):
+        with pytest.raises(EncodeError):
+            encode(value)
 
 
 def test_what_pandas_keeps_for_itself_is_no_attribute() -> None:

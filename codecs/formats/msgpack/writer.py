@@ -356,7 +356,7 @@ def hide_natives(value: Any) -> Any:
     if cls is list:
         return [hide_natives(item) for item in value]
     if cls is dict:
-        return {hide_natives(key) if type(key) is str else key: hide_natives(item) for key, item in value.items()}
+        return {hide_natives(key): hide_natives(item) for key, item in value.items()}
     if cls in _NOT_NATIVE or (cls is str and not is_exact_text(value.replace("\0", ""))):
         return _CalledBack(value)
     return value
