@@ -27,6 +27,7 @@ from airflow_xcom.backend.errors import (
 )
 
 if TYPE_CHECKING:
+    from airflow_xcom.backend.elements import elements_of
     from airflow_xcom.backend.hints import stored
     from airflow_xcom.backend.lazy_arguments import Lazy, lazy, takes_lazy
     from airflow_xcom.backend.pull_table import pull_table, table_of
@@ -50,6 +51,7 @@ __all__ = [
     "StoreUnreachableError",
     "UnknownStoreError",
     "XComNotFoundError",
+    "elements_of",
     "lazy",
     "pull_table",
     "stored",
@@ -60,6 +62,7 @@ __all__ = [
 _LAZY = {
     "CodecXComBackend": "xcom",
     "Lazy": "lazy_arguments",
+    "elements_of": "elements",
     "lazy": "lazy_arguments",
     "pull_table": "pull_table",
     "stored": "hints",

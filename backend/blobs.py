@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from airflow_xcom.backend.envelope import Coordinate, Reference, unique_path
+from airflow_xcom.backend.envelope import LARGEST_INDEX, Coordinate, Reference, unique_path
 from airflow_xcom.backend.errors import ExpiredPayloadError, MissingPayloadError, OtherHostError, UnknownStoreError
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.settings import Settings
     from airflow_xcom.backend.stores.base import Store
+    from airflow_xcom.codecs.formats.msgpack.items import ItemIndex
 
 __all__ = [
     "copy_blob",
     "ranges_of",
     "read_blob",
+    "read_index",
     "read_part",
     "store_name",
     "verified",
@@ -44,7 +47,10 @@ def write_blob(payload: Payload, coordinate: Coordinate, options: Settings) -> R
         StoreError: The store cannot be written to.
     """
     path = unique_path(coordinate, _SUFFIXES[payload.format])
-    return _put(options.name, options.path, path, payload.chunks, payload.format)
+    reference = _put(options.name, options.path, path, payload.chunks, payload.format)
+    if payload.index is None or len(payload.index) > LARGEST_INDEX:
+        return reference
+    return replace(reference, index_size=len(payload.index), index_digest=_digest([payload.index]))
 
 
 def copy_blob(reference: Reference, coordinate: Coordinate, name: str) -> Reference:
@@ -59,7 +65,7 @@ def copy_blob(reference: Reference, coordinate: Coordinate, name: str) -> Refere
     copy = _put(name, settings().stores[name], path, [memory], reference.format)
     del memory
     verified(copy)
-    return copy
+    return replace(copy, index_size=reference.index_size, index_digest=reference.index_digest)
 
 
 def _put(name: str, url: str, path: str, chunks: Iterable[Any], payload_format: str) -> Reference:
@@ -112,6 +118,21 @@ def read_part(reference: Reference, **wanted: Any) -> Any:
         memory = verified(reference)
         return decode_part(lambda ranges: [memory[slice(*part)] for part in ranges], len(memory), **wanted)
     return decode_part(ranges_of(reference), reference.size, **wanted)
+
+
+def read_index(reference: Reference) -> ItemIndex:
+    """Return where the elements of a list are in its blob.
+
+    Raises:
+        MissingPayloadError, UnknownStoreError, CorruptPayloadError, StoreError: See :func:`read_blob`.
+    """
+    from airflow_xcom.codecs.elements import read_index as index_of
+
+    (head,) = ranges_of(reference)([(0, reference.index_size or 0)])
+    if _digest([head]) != reference.index_digest:
+        msg = f"the index of {reference.path!r} has another digest than what was written; run the task again"
+        raise CorruptPayloadError(msg)
+    return index_of(head, reference.size)
 
 
 def ranges_of(reference: Reference) -> Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]:

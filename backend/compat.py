@@ -24,6 +24,7 @@ __all__ = [
     "installed_entry_points",
     "json_bytes",
     "load_xcom",
+    "mappable",
     "metadata_engine",
     "metadata_schema",
     "output_class",
@@ -268,6 +269,21 @@ def output_class() -> type[Any]:
     except ImportError:
         from airflow.models.xcom_arg import PlainXComArg  # type: ignore[no-redef, attr-defined, unused-ignore]
     return PlainXComArg
+
+
+def mappable(argument: Any, resolve: Callable[[Callable[[], Any]], Any]) -> Any:
+    """Return an argument for ``expand`` that is ``resolve(stock)``, where ``stock()`` is what Airflow makes of it.
+
+    Airflow asks each mapped task to resolve the whole argument, and takes one element from it.  In the serialized Dag,
+    this is the argument itself, so a scheduler counts the tasks as before.
+    """
+    stock: Any = type(argument)
+
+    class Mappable(stock):  # type: ignore[misc]
+        def resolve(self, *args: Any, **options: Any) -> Any:
+            return resolve(lambda: stock.resolve(self, *args, **options))
+
+    return Mappable(argument.operator, argument.key)
 
 
 CLASS_REMEDY = (

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ENVELOPE_KEY",
     "ENVELOPE_VERSION",
+    "LARGEST_INDEX",
     "Coordinate",
     "Envelope",
     "Inexact",
@@ -34,6 +35,7 @@ ENVELOPE_VERSION = 2  # the newest; 1 is written wherever there is a value
 _LONGEST_SEGMENT = 160
 _LONGEST_TEXT = 4096  # characters
 _LARGEST = 1 << 63  # bytes; no file system has larger files
+LARGEST_INDEX = 1 << 28  # bytes; each element of a list takes some 40
 _LONGEST_WHOLE = 157  # longer text is cut, and then longer than this: so no two texts have one segment
 _UNIQUE = re.compile(r"[0-9a-f]{32}(\.arrow|\.msgpack)?")
 _PARTS = (str, str, str, int, str)  # types of a coordinate's
@@ -84,6 +86,8 @@ class Reference:
         digest: ``"xxh3-128:"`` and the digest in hexadecimal.
         host: where it was written, if the store is a folder.
         expires: Unix time until which the store keeps it, if it has a time to live.
+        index_size: bytes of the header, if the payload is a list whose elements can be read singly.
+        index_digest: of the header, then.
 
     Raises:
         ForgedReferenceError: A field is not what this backend writes, or the path would leave the store.
@@ -97,13 +101,18 @@ class Reference:
     digest: str
     host: str | None = None
     expires: int | None = None
+    index_size: int | None = None
+    index_digest: str | None = None
 
     def __post_init__(self) -> None:
-        texts = (self.store, self.url, self.path, self.format, self.digest, self.host or "")
-        numbers = (self.size, 0 if self.expires is None else self.expires)
+        texts = (self.store, self.url, self.path, self.format, self.digest, self.host or "", self.index_digest or "")
+        numbers = (self.size, *(0 if number is None else number for number in (self.expires, self.index_size)))
         is_number = [type(number) is int and 0 <= number < _LARGEST for number in numbers]
         if not all(is_number) or not all(type(text) is str for text in texts) or not _are_short(texts):
             msg = "the reference in the row is malformed"
+            raise ForgedReferenceError(msg)
+        if self.index_size is not None and self.index_size > min(self.size, LARGEST_INDEX):
+            msg = "the index in the row's reference is larger than one that this backend writes"
             raise ForgedReferenceError(msg)
         if self.expires is not None and self.expires > _LAST_SECOND:
             msg = "the expiry in the row's reference is out of range"

@@ -85,6 +85,20 @@ class Deferred:
                 )
         return _decoded(envelope, lambda opened: _decode_part(opened, **wanted))
 
+    def elements(self) -> Any:
+        """Return a sequence that reads each element of a list when it is asked for; the value if it has no index."""
+        envelope = _opened(self.stored, self.asked)
+        if envelope is None or envelope.reference is None or envelope.reference.index_size is None:
+            return self.value()
+        from airflow_xcom.backend.blob_elements import Elements
+
+        reference = envelope.reference
+
+        def reading(read: Callable[[], Any]) -> Any:
+            return _decoded(envelope, lambda _: read())
+
+        return reading(lambda: Elements(reference, reading))
+
 
 @contextmanager
 def asking(  # noqa: PLR0913 - as Airflow's methods have them

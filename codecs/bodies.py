@@ -9,15 +9,17 @@ from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.arrow import file as arrow
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.formats.msgpack.container import write_blob
+from airflow_xcom.codecs.formats.msgpack.items import are_large, look_large, packed_list, write_items
 from airflow_xcom.codecs.formats.msgpack.reader import read_nodes, refuse_excess
 from airflow_xcom.codecs.formats.msgpack.writer import Writer
 from airflow_xcom.codecs.nodes import Table, Tagged, WithCells
 from airflow_xcom.codecs.plain_json import exact_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from airflow_xcom.codecs.codec import Codec
+    from airflow_xcom.codecs.formats.msgpack.items import Item
     from airflow_xcom.codecs.registry import Registry
 
 __all__ = ["TableBody", "TreeBody", "body_of", "json_of"]
@@ -36,6 +38,7 @@ class TableBody:
     """
 
     format = "arrow"
+    has_index = False
 
     def __init__(self, tagged: Tagged, tags: set[str], *, stream: bool) -> None:
         table: Table = tagged.node
@@ -71,19 +74,32 @@ class TableBody:
 
 
 class TreeBody:
-    """Any other value: a MessagePack body."""
+    """Any other value: a MessagePack body.
+
+    Args:
+        writer: has the tags and the buffers.
+        tree: packed; None for a list whose items were packed singly.
+        items: of such a list.
+    """
 
     format = "msgpack"
     is_stream = False
 
-    def __init__(self, writer: Writer, tree: bytes) -> None:
+    def __init__(self, writer: Writer, tree: bytes | None, items: Sequence[Item] = ()) -> None:
         self.tags = writer.used_tags
+        self.has_index = tree is None
         self._writer = writer
         self._tree = tree
+        self._items = items
 
     @cached_property
     def _uncompressed(self) -> list[Any]:
-        return write_blob(self._writer.tags, self._tree, self._writer.buffers)
+        return self._written(NO_COMPRESSION)
+
+    def _written(self, compression: Compression) -> list[Any]:
+        if self._tree is None:
+            return write_items(self._writer.tags, self._items, compression)
+        return write_blob(self._writer.tags, self._tree, self._writer.buffers, compression)
 
     @property
     def raw_size(self) -> int:
@@ -92,12 +108,13 @@ class TreeBody:
     least_size = raw_size
 
     def chunks(self, compression: Compression) -> Iterable[Any]:
-        if compression.algorithm == "none":
-            return self._uncompressed
-        return write_blob(self._writer.tags, self._tree, self._writer.buffers, compression)
+        return self._uncompressed if compression.algorithm == "none" else self._written(compression)
 
     def to_json(self) -> Any:
-        return json.form("blob", json.base64(b"".join(self._uncompressed)))
+        body = self._uncompressed
+        if self._tree is None:  # a row has no index
+            body = write_blob(self._writer.tags, packed_list(self._items), self._writer.buffers)
+        return json.form("blob", json.base64(b"".join(body)))
 
 
 def body_of(  # noqa: PLR0913 - all that a body is made from
@@ -130,10 +147,22 @@ def body_of(  # noqa: PLR0913 - all that a body is made from
             meta, tags = json_of(node.meta, registry, new)
             table = Tagged(codec.tag, codec.version, Table(node.table, meta, more=node.more))
             return TableBody(table, {codec.tag} | tags | writer.used_tags, stream=stream)
+    if type(value) is list and codec is None and look_large(value):
+        return _list_body(value, writer)
     tree = writer.pack(value if codec is None else Tagged(codec.tag, codec.version, node))
     writer.release()
-    refuse_excess(tree, writer)
+    refuse_excess([tree], writer)
     return TreeBody(writer, tree)
+
+
+def _list_body(value: list[Any], writer: Writer) -> TreeBody:
+    """Return the body of a list of large items, with an index of them unless they refer to each other."""
+    items = writer.pack_items(value)
+    writer.release()
+    refuse_excess([item.tree for item in items], writer)
+    if writer.items_stand_alone and are_large(items):
+        return TreeBody(writer, None, items)
+    return TreeBody(writer, packed_list(items))
 
 
 def json_of(node: Any, registry: Registry, new: Callable[..., Writer] = Writer) -> tuple[Any, set[str]]:

@@ -5,17 +5,16 @@ Of a table these are its columns and first rows; of a tree, its tags and the fir
 
 from __future__ import annotations
 
-import math
 from base64 import b64decode
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.errors import ClassNotAllowedError, CodecError, CorruptPayloadError, any_error_as_corrupt
-from airflow_xcom.codecs.formats.msgpack import extension_types as types
-from airflow_xcom.codecs.formats.msgpack.container import locate_buffer, read_header
+from airflow_xcom.codecs.formats.msgpack.container import ITEMS_VERSION, locate_buffer, read_header
+from airflow_xcom.codecs.formats.msgpack.items import ItemIndex
 from airflow_xcom.codecs.formats.msgpack.scanner import BLOCK, BUDGET, Scanner, TooFarError
 from airflow_xcom.codecs.quoting import described
-from airflow_xcom.codecs.tables.outline import list_columns, outline_file, outline_stream, shorten
+from airflow_xcom.codecs.tables.outline import list_columns, outline_file, outline_stream
+from airflow_xcom.codecs.tree_outlines import MAX_ITEMS, JsonTree, MsgpackTree, list_outline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,15 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["outline", "outline_json", "refused_classes"]
 
 _ARROW_MAGIC = b"ARROW1"
-_MAX_ITEMS = 8  # of a list or dict that are shown
-_MAX_DEPTH = 12  # levels that are shown
-_MAX_NODES = 200  # that are shown
-_MAX_TEXT = 800  # bytes of a text that are read
 _MAX_HEADER = 1 << 24  # bytes
 _MAX_SCHEMA = 1 << 16  # bytes of a table within a tree that are read for its columns
 _ARROW_MESSAGE = b"\xff\xff\xff\xff"  # how an Arrow stream begins
 _BIN_8 = 0xC4
-_UNREAD = {"type": "unread"}  # in place of what would take too much reading
 
 Outline = dict[str, Any]
 
@@ -82,7 +76,7 @@ def outline_json(value: Any, *, rows: int = 10) -> Outline:
                 memory = memoryview(b64decode(body))
                 found = outline(lambda ranges: [memory[slice(*part)] for part in ranges], len(memory))
                 return {**found, "format": "json"}
-        return {"format": "json", "tree": _JsonTree().node(value)}
+        return {"format": "json", "tree": JsonTree().node(value)}
     except (CodecError, MemoryError):
         raise
     except Exception as error:
@@ -122,118 +116,76 @@ def _damaged(error: Exception) -> CorruptPayloadError:
     return CorruptPayloadError(f"the payload is damaged: {described(error)}")
 
 
-# -- nodes of both syntaxes ----------------------------------------------------------------------------------
-
-
-class _Limit:
-    """Counts the nodes that are shown."""
-
-    def __init__(self) -> None:
-        self._remaining = _MAX_NODES
-
-    def is_reached(self, depth: int) -> bool:
-        self._remaining -= 1
-        return self._remaining < 0 or depth > _MAX_DEPTH
-
-
-def _native(value: Any) -> Outline:
-    if type(value) is str:
-        return {"type": "str", "value": shorten(value)}
-    if type(value) is float and not math.isfinite(value):
-        return {"type": "float", "value": repr(value)}
-    return {"type": "null" if value is None else type(value).__name__, "value": value}
-
-
-def _list(items: list[Outline], length: int) -> Outline:
-    return {"type": "list", "length": length, "items": items}
-
-
-def _dict(pairs: list[list[Outline]], length: int) -> Outline:
-    return {"type": "dict", "length": length, "items": pairs}
-
-
-def _tagged(tag: str, version: int, node: Outline) -> Outline:
-    return {"type": "tagged", "tag": tag, "version": version, "node": node}
-
-
-def _table(stream: bytes) -> Outline:
-    facts = outline_stream(stream, 0)
-    return {"type": "table", "bytes": len(stream), "rows": facts["rows"], "columns": facts["columns"]}
-
-
-# -- JSON ----------------------------------------------------------------------------------------------------
-
-
-class _JsonTree:
-    """Outlines a value in the JSON syntax."""
-
-    def __init__(self) -> None:
-        self._limit = _Limit()
-
-    def node(self, value: Any, depth: int = 0) -> Outline:
-        if self._limit.is_reached(depth):
-            return _UNREAD
-        if type(value) is list:
-            return _list([self.node(item, depth + 1) for item in value[:_MAX_ITEMS]], len(value))
-        if type(value) is not dict:
-            return _native(value)
-        match value:
-            case {"$": [str(tag), int(version), node], **rest} if not rest:
-                return _tagged(tag, version, self.node(node, depth + 1))
-            case {"$": [str(form), content], **rest} if not rest:
-                return self._form(form, content, depth + 1)
-        return self._dict(list(islice(value.items(), _MAX_ITEMS)), len(value), depth)
-
-    def _dict(self, pairs: Sequence[Any], length: int, depth: int) -> Outline:
-        return _dict([[self.node(key, depth + 1), self.node(item, depth + 1)] for key, item in pairs], length)
-
-    def _form(self, form: str, content: Any, depth: int) -> Outline:
-        if form == "map":
-            return self._dict(content[:_MAX_ITEMS], len(content), depth)
-        if form == "table":
-            return _table(b64decode(content[1]))
-        if form == "shared":
-            return {"type": "shared", "place": content[0], "node": self.node(content[1], depth)}
-        if form == "same":
-            return {"type": "same", "place": content}
-        if form in {"bytes", "buffer"}:
-            return {"type": form, "bytes": len(b64decode(content))}
-        return {"type": _JSON_FORMS.get(form, form), "value": shorten(str(content))}
-
-
-_JSON_FORMS = {"float": "float", "nan": "float", "int": "int", "text": "str"}
-
-
 # -- MessagePack ---------------------------------------------------------------------------------------------
 
 
 def _outline_msgpack(fetch: Fetch, size: int) -> Outline:
-    (_, version, tags, entries, tree), position = _header(fetch, size)
-    tree_facts, sizes = _sizes(tree, size), [_sizes(entry, size) for entry in entries]
-    end = position + _stored(tree_facts)
-    buffers = []
-    for facts in sizes:
-        start, end = locate_buffer(end, _stored(facts))
-        buffers.append({**facts, **_columns_at(fetch, start, facts)})
+    header, position, head = _header(fetch, size)
+    if header[1] == ITEMS_VERSION:
+        return _outline_items(fetch, size, head)
+    _, version, tags, entries, tree = header
+    sizes = [_sizes(entry, size) for entry in entries]
+    buffers, end = _buffers(fetch, position + _stored(_sizes(tree, size)), sizes)
     if end != size:
         raise CorruptPayloadError(f"the payload should have {end} bytes, and has {size}")
-    node = _MsgpackTree(_tree_scanner(fetch, position, tree_facts), tags, buffers).node(0)
+    return _facts(
+        version, tags, sizes, _sizes(tree, size)["bytes"], _tree(fetch, position, _sizes(tree, size), tags, buffers)
+    )
+
+
+def _outline_items(fetch: Fetch, size: int, head: memoryview) -> Outline:
+    """Return what a list with an index holds; of its items only the first are read."""
+    index = ItemIndex(head, size)
+    trees = [_sizes(tree, size) for _, tree, _ in index.entries]
+    sizes = [[_sizes(entry, size) for entry in entries] for entries, _, _ in index.entries]
+    nodes, buffers = [], []
+    for (start, _), tree, ours in zip(index.ranges[:MAX_ITEMS], trees, sizes, strict=False):
+        buffers += _buffers(fetch, start + _stored(tree), ours)[0]
+        nodes.append(_tree(fetch, start, tree, index.tags, buffers))
+    return _facts(
+        ITEMS_VERSION,
+        index.tags,
+        [facts for ours in sizes for facts in ours],
+        sum(tree["bytes"] for tree in trees),
+        list_outline(nodes, len(trees)),
+    )
+
+
+def _facts(version: int, tags: Any, sizes: list[Outline], tree_bytes: int, tree: Outline) -> Outline:
     return {
         "format": "msgpack",
         "version": version,
         "tags": tags,
         "buffers": sizes,
-        "tree_bytes": tree_facts["bytes"],
-        "tree": _without_numbers(node, {found["place"] for found in _nodes(node) if found.get("type") == "same"}),
+        "tree_bytes": tree_bytes,
+        "tree": tree,
     }
 
 
-def _header(fetch: Fetch, size: int) -> tuple[list[Any], int]:
-    """Return the header; read more where it is longer."""
+def _buffers(fetch: Fetch, end: int, sizes: list[Outline]) -> tuple[list[Outline], int]:
+    """Return what is known of the buffers from a position on, and where they end."""
+    buffers = []
+    for facts in sizes:
+        start, end = locate_buffer(end, _stored(facts))
+        buffers.append({**facts, **_columns_at(fetch, start, facts)})
+    return buffers, end
+
+
+def _tree(fetch: Fetch, position: int, facts: Outline, tags: Any, buffers: list[Outline]) -> Outline:
+    node = MsgpackTree(_tree_scanner(fetch, position, facts), tags, buffers).node(0)
+    outlined: Outline = _without_numbers(
+        node, {found["place"] for found in _nodes(node) if found.get("type") == "same"}
+    )
+    return outlined
+
+
+def _header(fetch: Fetch, size: int) -> tuple[list[Any], int, memoryview]:
+    """Return the header, where it ends, and the bytes that it was found in; read more where it is longer."""
     length = BLOCK
     while True:
+        head = fetch([(0, min(length, size))])[0]
         try:
-            return read_header(fetch([(0, min(length, size))])[0])
+            return *read_header(head), head
         except CorruptPayloadError:
             if length >= min(size, _MAX_HEADER):
                 raise
@@ -301,100 +253,3 @@ def _without_numbers(node: Any, used: set[Any]) -> Any:
     if node.get("type") == "shared" and node["place"] not in used:
         return _without_numbers(node["node"], used)
     return {name: _without_numbers(item, used) for name, item in node.items()}
-
-
-class _MsgpackTree:
-    """Outlines packed nodes without unpacking them; a node is known by its position."""
-
-    def __init__(self, scanner: Scanner, tags: Any, buffers: list[Outline]) -> None:
-        if not all(type(tag) is str and type(version) is int for tag, version in tags):
-            raise CorruptPayloadError("the table of tags is damaged")
-        self._scanner = scanner
-        self._tags: list[tuple[str, int]] = [(tag, version) for tag, version in tags]
-        self._buffers = buffers
-        self._limit = _Limit()
-
-    def node(self, position: int, depth: int = 0) -> Outline:
-        if self._limit.is_reached(depth):
-            return _UNREAD
-        try:
-            return self._node(position, depth)
-        except TooFarError:
-            return _UNREAD
-
-    def _node(self, position: int, depth: int) -> Outline:
-        kind, size, start = self._scanner.head(position)
-        if kind == "array":
-            return _list(self._items(start, min(size, _MAX_ITEMS), depth), size)
-        if kind == "map":
-            flat = self._items(start, 2 * min(size, _MAX_ITEMS), depth)
-            return _dict([list(pair) for pair in zip(flat[::2], flat[1::2], strict=False)], size)
-        if kind == "ext":
-            return self._extension(self._scanner.byte(start - 1), start, size, depth + 1)
-        if kind == "bytes":
-            return {"type": "bytes", "bytes": size}
-        if kind == "str":
-            text = self._scanner.read(start, start + min(size, _MAX_TEXT)).decode(errors="replace")
-            return _native(text if size <= _MAX_TEXT else text + "…")
-        return _native(self._scanner.scalar(position))
-
-    def _items(self, position: int, count: int, depth: int) -> list[Outline]:
-        nodes: list[Outline] = []
-        for number in range(count):
-            try:
-                position = self._scanner.skip(position) if number else position
-            except TooFarError:
-                break
-            nodes.append(self.node(position, depth + 1))
-        return nodes
-
-    def _extension(self, code: int, start: int, size: int, depth: int) -> Outline:
-        if code >= types.FIRST_TAG:
-            return _tagged(*self._tags[code - types.FIRST_TAG], self.node(start, depth))
-        if code == types.INLINE_BUFFER:
-            return {"type": "buffer", "bytes": size}
-        if code == types.BUFFER:
-            facts = self._buffers[self._scanner.scalar(start)]
-            return {"type": "buffer", **{name: fact for name, fact in facts.items() if name != "columns"}}
-        if code == types.SAME:
-            return {"type": "same", "place": self._scanner.scalar(start)}
-        return self._form(code, self._scanner.items(start), depth)
-
-    def _form(self, code: int, parts: list[int], depth: int) -> Outline:
-        if code == types.TABLE:
-            return self._table(parts[1])
-        if code == types.FAR_TAG:
-            return _tagged(*self._tag(parts[0]), self.node(parts[1], depth))
-        if code == types.SHARED:
-            node = _tagged(*self._tag(parts[1]), self.node(parts[2], depth))
-            return {"type": "shared", "place": self._scanner.scalar(parts[0]), "node": node}
-        if code == types.RECORDS:
-            return self._records(parts, depth)
-        if code == types.TAGGED_LIST:
-            return self._tagged_list(parts, depth)
-        raise CorruptPayloadError(f"the payload has an extension type {code}")
-
-    def _tag(self, position: int) -> tuple[str, int]:
-        tag, version = self._tags[self._scanner.scalar(position)]
-        return tag, version
-
-    def _table(self, position: int) -> Outline:
-        _, size, start = self._scanner.head(position)
-        if self._scanner.byte(start - 1) == types.BUFFER:
-            return {"type": "table", **self._buffers[self._scanner.scalar(start)]}
-        return _table(self._scanner.read(start, start + size))
-
-    def _records(self, parts: list[int], depth: int) -> Outline:
-        """Outline dicts with the same keys, as many as values in the first column."""
-        nodes = [self.node(part, depth) for part in parts]
-        facts: Outline = {"type": "records", **dict(zip(("names", "keys", "columns"), nodes, strict=False))}
-        for column in facts.get("columns", _UNREAD).get("items", [])[:1]:
-            facts["length"] = column.get("length")
-        return facts
-
-    def _tagged_list(self, parts: list[int], depth: int) -> Outline:
-        """Outline a list of nodes of one tag, and of nulls."""
-        nodes = self.node(parts[1], depth)
-        nulls = self._scanner.head(parts[2])[1] if len(parts) > 2 else 0  # noqa: PLR2004 - index, nodes, nulls
-        items = [_tagged(*self._tag(parts[0]), node) for node in nodes.get("items", [])]
-        return {**_list(items, nodes.get("length", 0) + nulls), "nulls": nulls}

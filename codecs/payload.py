@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_xcom.codecs.formats.msgpack.writer import Writer
     from airflow_xcom.codecs.registry import Registry
 
-__all__ = ["FORMATS", "Payload", "arrow_file", "decode", "decode_json", "decode_part", "encode"]
+__all__ = ["FORMATS", "Decoder", "Payload", "arrow_file", "decode", "decode_json", "decode_part", "encode"]
 
 ARROW, MSGPACK = "arrow", "msgpack"
 FORMATS = (ARROW, MSGPACK)
@@ -52,7 +52,7 @@ class _LeafBody:
     """
 
     format = MSGPACK
-    is_stream = False
+    is_stream = has_index = False
 
     def __init__(self, codec: Codec, node: Any, size: int, registry: Registry) -> None:
         self.tags = (codec.tag,)
@@ -113,6 +113,11 @@ class Payload:
         before that value changes.  Those of a stream are made as they are taken, once.
         """
         return self._body.chunks(self.compression)
+
+    @property
+    def index(self) -> Any:
+        """The header of the blob, if it has an index of the items of a list; else None."""
+        return next(iter(self.chunks)) if self._body.has_index else None
 
     @cached_property
     def size(self) -> int:
@@ -193,8 +198,7 @@ def encode(
 
         raise explained(error, value, registry, encode_part) from error.__cause__
     except RecursionError as error:
-        msg = "it is nested too deeply"
-        raise NestingError(msg) from error
+        raise NestingError("it is nested too deeply") from error
     substitutions.explain(registry, encode_part)
     return made
 
@@ -254,7 +258,7 @@ def decode(memory: Any, format: str, *, registry: Registry = registry) -> Any:  
     """
     view = memoryview(memory)
     view = view.cast("B") if not view.readonly else memoryview(bytearray(view))
-    decoder = _Decoder(registry)
+    decoder = Decoder(registry)
     if format == MSGPACK:
         return decoder.read_msgpack(view)
     if format == ARROW:
@@ -272,7 +276,7 @@ def decode_json(value: Any, *, registry: Registry = registry) -> Any:
     Raises:
         DecodeError: see :func:`decode`.
     """
-    return _Decoder(registry).read_json(value)
+    return Decoder(registry).read_json(value)
 
 
 def decode_part(  # noqa: PLR0913 - what a caller may choose of a part
@@ -307,7 +311,7 @@ def decode_part(  # noqa: PLR0913 - what a caller may choose of a part
 
     if as_ not in {None, *conversion.FAMILIES}:
         raise SelectionError(f"as_={as_!r}: give {', '.join(map(repr, conversion.FAMILIES))}, or None")
-    decoder = _Decoder(registry)
+    decoder = Decoder(registry)
     file = ArrowRanges(fetch, size)
     written = conversion.family(file.note.tag)
     request = Request(columns, rows, keeps_index=as_ in {None, written})
@@ -335,12 +339,12 @@ def arrow_file(value: Any) -> bytes | None:
     return None
 
 
-class _Decoder:
+class Decoder:
     """Reads payloads with the codecs of one registry."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._budget = Budget()
+        self.budget = Budget()
 
     def restorer(self, tag: str, version: int) -> Callable[[Any], Any]:
         """Return what turns the nodes of a tag into values."""
@@ -361,21 +365,21 @@ class _Decoder:
         return Table(table, meta, memory, unpack_cells=self._unpack_cells)
 
     def read_json(self, value: Any) -> Any:
-        return json.load(value, self.restorer, self._read_stream, self._read_body, self._budget)
+        return json.load(value, self.restorer, self.read_stream, self._read_body, self.budget)
 
     def _read_body(self, memory: memoryview) -> Any:
         from airflow_xcom.codecs.formats.msgpack.container import UNCOMPRESSED_VERSION
         from airflow_xcom.codecs.formats.msgpack.reader import read
 
         # One row may hold any number of such bodies, so none of them may be compressed.
-        return read(memory, self.restorer, self._read_stream, self._budget, newest=UNCOMPRESSED_VERSION)
+        return read(memory, self.restorer, self.read_stream, self.budget, newest=UNCOMPRESSED_VERSION)
 
     def read_msgpack(self, memory: memoryview) -> Any:
         from airflow_xcom.codecs.formats.msgpack.reader import read
 
-        return read(memory, self.restorer, self._read_stream, self._budget)
+        return read(memory, self.restorer, self.read_stream, self.budget)
 
-    def _read_stream(self, stream: memoryview, meta: Any) -> Table:
+    def read_stream(self, stream: memoryview, meta: Any) -> Table:
         from airflow_xcom.codecs.formats.arrow import file as arrow
 
         return self.table(arrow.read_stream(stream, meta).table, meta, stream)
@@ -383,5 +387,5 @@ class _Decoder:
     def _unpack_cells(self, tags: Sequence[Sequence[Any]], data: memoryview, offsets: Sequence[int]) -> list[Any]:
         from airflow_xcom.codecs.formats.msgpack.reader import read_cells
 
-        self._budget.grant(data.nbytes)
-        return read_cells((tags, data, offsets), self.restorer, self._read_stream, self._budget)
+        self.budget.grant(data.nbytes)
+        return read_cells((tags, data, offsets), self.restorer, self.read_stream, self.budget)

@@ -1,4 +1,4 @@
-"""The values behind the golden payloads that are compressed: name -> value and compression."""
+"""The values behind the golden payloads that are compressed, or have an index: name -> value and compression."""
 
 from __future__ import annotations
 
@@ -24,4 +24,17 @@ GOLDEN_COMPRESSED: dict[str, tuple[Callable[[], Any], str]] = {
     f"{name}-{compression.replace(':', '-')}": (make, compression)
     for name, make in (("tree", _tree), ("frame", _frame))
     for compression in ("lz4", "zstd:3", "auto")
+}
+
+
+def _items() -> list[Any]:
+    noise = np.random.default_rng(2)
+    frames = [_frame().iloc[start : start + 400].reset_index(drop=True) for start in range(0, 2400, 400)]
+    return [{"name": f"n{at}", "frame": frame, "raw": noise.random(600 + at)} for at, frame in enumerate(frames)]
+
+
+GOLDEN_LISTS: dict[str, tuple[Callable[[], Any], str]] = {
+    "items": (_items, "none"),
+    "items-zstd-3": (_items, "zstd:3"),
+    "texts": (lambda: ["é" * 20_000, "x" * 50_000, None, ["y" * 5000]], "none"),
 }

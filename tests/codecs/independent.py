@@ -126,12 +126,16 @@ class Body(NamedTuple):
 
 
 def open_body(data: bytes) -> Body:
-    """The parts of a body, with everything checked that section 4 says of them."""
-    (_, end), (tree_start, tree_end), *rest = objects_of(data)
+    """The parts of a body of version 1 or 2, with everything checked that section 4 says of them."""
+    (_, end), *rest = objects_of(data)
     magic, version, tags, sizes, tree_size = msgspec.msgpack.decode(data[:end])
     assert magic == "airflow_xcom"
-    packed = [entry for entry in [tree_size, *sizes] if isinstance(entry, list)]
-    assert version == (2 if packed else 1)
+    assert version == (2 if any(isinstance(entry, list) for entry in [tree_size, *sizes]) else 1)
+    return _open_parts(data, rest, tags, sizes, tree_size)
+
+
+def _open_parts(data: bytes, places: list[tuple[int, int]], tags: Any, sizes: list[Any], tree_size: Any) -> Body:
+    (tree_start, tree_end), *rest = places
     tree = data[tree_start:tree_end]
     if isinstance(tree_size, list):
         size, *how = tree_size
@@ -158,6 +162,39 @@ def open_body(data: bytes) -> Body:
     return Body([(tag, version) for tag, version in tags], tree, sizes, buffers, starts)
 
 
+def items_of(data: bytes) -> list[tuple[int, int]]:
+    """Where each item of a body of version 3 begins and ends."""
+    end = end_of(data, 0)
+    magic, version, _, items = msgspec.msgpack.decode(data[:end])
+    assert (magic, version) == ("airflow_xcom", 3)
+    places = []
+    for sizes, tree_size, digest in items:
+        start = end + -end % 64
+        assert set(data[end:start]) <= {0xC0}
+        end = start + _stored(tree_size)
+        for entry in sizes:
+            assert _stored(entry) <= 2**32 - 64, "this reader takes no larger ones"
+            end += 5 + -(end + 5) % 64 + _stored(entry)
+        assert xxhash.xxh3_128_digest(data[start:end]) == digest
+        places.append((start, end))
+    assert end == len(data)
+    return places
+
+
+def _stored(entry: Any) -> int:
+    size: int = entry[0] if isinstance(entry, list) else entry
+    return size
+
+
+def read_item(head: bytes, data: bytes, number: int) -> Any:
+    """The neutral tree of one item of a body of version 3, from the header and the bytes of the item alone."""
+    _, _, tags, items = msgspec.msgpack.decode(head)
+    sizes, tree_size, _ = items[number]
+    body = _open_parts(data, objects_of(data), tags, sizes, tree_size)
+    before = sum(len(entry[0]) for entry in items[:number])
+    return read_tree(body.tree, body.tags, [b""] * before + body.buffers)
+
+
 def inflate(frames: bytes, algorithm: str, size: int) -> bytes:
     """What a sequence of frames of LZ4 or Zstandard holds."""
     assert algorithm in ("lz4", "zstd")
@@ -168,6 +205,9 @@ def inflate(frames: bytes, algorithm: str, size: int) -> bytes:
 
 def read_msgpack(data: bytes) -> Any:
     """The neutral tree of a MessagePack body."""
+    head = data[: end_of(data, 0)]
+    if msgspec.msgpack.decode(head)[1] == 3:
+        return [read_item(head, data[start:end], number) for number, (start, end) in enumerate(items_of(data))]
     body = open_body(data)
     return read_tree(body.tree, body.tags, body.buffers)
 

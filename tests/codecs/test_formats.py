@@ -288,8 +288,8 @@ def test_damaged_messagepack_is_corrupt(name: str) -> None:
 
 
 def test_newer_bodies_are_refused_by_name() -> None:
-    with pytest.raises(NewerFormatError, match="the MessagePack body has version 3"):
-        decode(header("airflow_xcom", 3, "anything"), "msgpack")
+    with pytest.raises(NewerFormatError, match="the MessagePack body has version 4"):
+        decode(header("airflow_xcom", 4, "anything"), "msgpack")
     note = json.dumps({"version": 3}).encode()
     with pytest.raises(NewerFormatError, match="the Arrow body has version 3"):
         decode(arrow_file(note), "arrow")

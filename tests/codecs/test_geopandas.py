@@ -41,7 +41,7 @@ from airflow_xcom.codecs import (
 )
 from airflow_xcom.codecs.builtin.geo import pyproj as crs_codec
 from airflow_xcom.codecs.builtin.geo import shapely as codec
-from airflow_xcom.codecs.payload import _Decoder, decode, decode_json, encode
+from airflow_xcom.codecs.payload import Decoder, decode, decode_json, encode
 from airflow_xcom.codecs.registry import registry
 from airflow_xcom.codecs.testing import assert_identical, difference
 
@@ -354,7 +354,7 @@ def test_a_crs_that_names_a_file_is_refused_and_the_advice_helps() -> None:
     crs = CRS("+init=epsg:4326")
     with pytest.raises(EncodeError, match=r"from_json\(value\.to_json\(\)\)"):
         encode(crs)
-    assert _Decoder(registry).restorer("pyproj.CRS", 1)([crs.srs, crs.to_json()]).srs.startswith("{")
+    assert Decoder(registry).restorer("pyproj.CRS", 1)([crs.srs, crs.to_json()]).srs.startswith("{")
     crs = CRS.from_json(crs.to_json())
     assert_identical(crs, through_blob(crs))
 
@@ -394,7 +394,7 @@ FORGED = {
 @pytest.mark.parametrize("name", FORGED)
 def test_a_forged_geometry_is_refused(name: str) -> None:
     with pytest.raises(CorruptPayloadError):
-        _Decoder(registry).restorer("shapely.geometry", 1)(FORGED[name])
+        Decoder(registry).restorer("shapely.geometry", 1)(FORGED[name])
 
 
 @pytest.mark.parametrize("kind", [4, 5, 6, 7])
@@ -418,7 +418,7 @@ def test_nodes_nested_without_end_are_refused() -> None:
     for _ in range(5000):
         node = ["GeometryCollection", 0, [node]]
     with pytest.raises(CorruptPayloadError):
-        _Decoder(registry).restorer("shapely.geometry", 1)(node)
+        Decoder(registry).restorer("shapely.geometry", 1)(node)
 
 
 def test_the_depth_is_followed_past_every_type() -> None:
@@ -446,7 +446,7 @@ def test_the_depth_is_followed_past_every_type() -> None:
 )
 def test_a_forged_crs_is_refused(node: Any) -> None:
     with pytest.raises(CorruptPayloadError):
-        _Decoder(registry).restorer("pyproj.CRS", 1)(node)
+        Decoder(registry).restorer("pyproj.CRS", 1)(node)
 
 
 @pytest.mark.parametrize(
@@ -454,7 +454,7 @@ def test_a_forged_crs_is_refused(node: Any) -> None:
 )
 def test_the_definition_of_a_crs_goes_before_its_text(text: str) -> None:
     definition = CRS(4326).to_json()
-    made = _Decoder(registry).restorer("pyproj.CRS", 1)([text, definition])
+    made = Decoder(registry).restorer("pyproj.CRS", 1)([text, definition])
     assert made == CRS(4326)
     assert made.srs.startswith("{")
 
@@ -481,7 +481,7 @@ def test_a_forged_column_is_refused(kind: Any, column: Any) -> None:
     from airflow_xcom.codecs import Table
 
     with pytest.raises(CorruptPayloadError):
-        _Decoder(registry).restorer("geopandas.GeoSeries", 1)(Table(pa.table({"values": column}), {"kind": kind}))
+        Decoder(registry).restorer("geopandas.GeoSeries", 1)(Table(pa.table({"values": column}), {"kind": kind}))
 
 
 def test_a_series_of_something_else_is_refused() -> None:
@@ -489,9 +489,9 @@ def test_a_series_of_something_else_is_refused() -> None:
 
     for tag in ("geopandas.GeoSeries", "geopandas.GeometryArray"):
         with pytest.raises(CorruptPayloadError, match="in place of geometries"):
-            _Decoder(registry).restorer(tag, 1)(Table(pa.table({"values": [1]}), {}))
+            Decoder(registry).restorer(tag, 1)(Table(pa.table({"values": [1]}), {}))
     with pytest.raises(CorruptPayloadError):
-        _Decoder(registry).restorer("geopandas.GeoDataFrame", 1)(Table(pa.table({"values": [1]}), {"geometry": []}))
+        Decoder(registry).restorer("geopandas.GeoDataFrame", 1)(Table(pa.table({"values": [1]}), {"geometry": []}))
 
 
 def test_without_the_library_the_error_names_it(tmp_path: Any) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from golden_compressed import GOLDEN_COMPRESSED
+from golden_compressed import GOLDEN_COMPRESSED, GOLDEN_LISTS
 from golden_values import GOLDEN_VALUES, is_allowed
 
 from airflow_xcom.codecs import decode, registry
 from airflow_xcom.codecs.discovery import HOMES
+from airflow_xcom.codecs.elements import decode_item, read_index
 from airflow_xcom.codecs.payload import decode_json
 from airflow_xcom.codecs.testing import difference
 
@@ -50,6 +51,17 @@ def test_every_compressed_payload_is_read(name: str) -> None:
     (blob,) = GOLDEN.with_name("v2").glob(f"{name}.*")
     make, _ = GOLDEN_COMPRESSED[name]
     assert difference(make(), decode(blob.read_bytes(), blob.suffix[1:])) is None
+
+
+@pytest.mark.parametrize("name", GOLDEN_LISTS)
+def test_every_list_with_an_index_is_read(name: str) -> None:
+    (blob,) = GOLDEN.with_name("v3").glob(f"{name}.*")
+    make, _ = GOLDEN_LISTS[name]
+    memory = bytearray(blob.read_bytes())
+    index = read_index(memoryview(memory), len(memory))
+    items = [decode_item(index, at, memoryview(memory)[start:stop]) for at, (start, stop) in enumerate(index.ranges)]
+    assert difference(make(), items) is None
+    assert difference(make(), decode(memory, blob.suffix[1:])) is None
 
 
 def test_every_tag_has_a_payload() -> None:

@@ -384,11 +384,11 @@ def test_a_forged_array_is_refused_when_it_is_read(name: str, monkeypatch: pytes
     ],
 )
 def test_a_forged_node_is_refused(node: Any) -> None:
-    from airflow_xcom.codecs.payload import _Decoder
+    from airflow_xcom.codecs.payload import Decoder
 
     assert registry.for_tag("scipy.sparse.csr_array", 1)
     with pytest.raises(CorruptPayloadError):
-        _Decoder(registry).restorer("scipy.sparse.csr_array", 1)(node)
+        Decoder(registry).restorer("scipy.sparse.csr_array", 1)(node)
 
 
 @pytest.mark.parametrize(
@@ -406,10 +406,10 @@ def test_a_forged_node_is_refused(node: Any) -> None:
     ],
 )
 def test_a_forged_node_of_another_format_is_refused(tag: str, node: Any) -> None:
-    from airflow_xcom.codecs.payload import _Decoder
+    from airflow_xcom.codecs.payload import Decoder
 
     with pytest.raises(CorruptPayloadError):
-        _Decoder(registry).restorer(f"scipy.sparse.{tag}", 1)(node)
+        Decoder(registry).restorer(f"scipy.sparse.{tag}", 1)(node)
 
 
 def test_the_summary_says_how_full_it_is() -> None:

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays
 from xarray.indexes import PandasIndex
 
 from airflow_xcom.codecs import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
-from airflow_xcom.codecs.payload import _Decoder, decode, decode_json, encode
+from airflow_xcom.codecs.payload import Decoder, decode, decode_json, encode
 from airflow_xcom.codecs.registry import registry
 from airflow_xcom.codecs.testing import assert_identical, difference
 
@@ -483,7 +483,7 @@ LEVELS = pd.MultiIndex.from_arrays([[1, 2]], names=["k"])
 )
 def test_a_forged_node_is_refused(tag: str, node: Any) -> None:
     with pytest.raises(CorruptPayloadError):
-        _Decoder(registry).restorer(f"xarray.{tag}", 1)(node)
+        Decoder(registry).restorer(f"xarray.{tag}", 1)(node)
 
 
 def test_summaries() -> None:

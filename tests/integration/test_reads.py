@@ -14,6 +14,7 @@ import pytest
 from conftest import COORDINATE, Backend
 from locations import Locations
 from proxy import Fault, Proxy
+from test_elements import expanded
 
 from airflow_xcom.backend import MissingPayloadError, pull_table
 from airflow_xcom.backend.pull import _BYTES, _THREADS, _WAITING, Deferred, concurrently
@@ -180,3 +181,18 @@ def test_two_columns_of_a_hundred_are_at_most_a_twentieth_of_the_bytes(between: 
     part = pull_table(Instance(row), columns=["c7"], rows=slice(60_000, 61_000), as_="polars")
     assert part["c7"].to_list() == frame["c7"].tolist()[60_000:61_000]
     assert between.sent < 200_000
+
+
+def test_mapping_over_frames_downloads_each_once(between: Proxy, backend: Backend) -> None:
+    """100 frames of 1 MB: each mapped task, a process of its own, reads its own frame and the index."""
+    noise = np.random.default_rng(1)
+    frames = [pd.DataFrame(noise.random((12_500, 10))) for _ in range(100)]
+    row = backend.push(frames)
+    size = row["airflow_xcom"]["ref"]["size"]
+    assert size > 100_000_000
+    between.forget()
+    for index, frame in enumerate(frames):
+        pd.testing.assert_frame_equal(expanded(row, index), frame)
+    figures = f"100 tasks over {size / 1e6:.2f} MB: {between.sent / 1e6:.2f} MB in {len(between.requests)} requests"
+    print(figures)  # noqa: T201 - what docs/READING.md says
+    assert between.sent <= 1.1 * size

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_xcom.backend import table_of
+from airflow_xcom.backend import elements_of, table_of
 
 JOURNEY = Path(__file__).with_name("dags") / "reads.py"
 
@@ -110,6 +110,26 @@ def test_a_lazy_argument_is_neither_recorded_nor_logged(ran: tuple[Path, str], r
     assert "lazy(XComArg(<Task(_PythonDecoratedOperator): give_secret>))" in recorded["open_lazily"]
     assert {task for task, fields in recorded.items() if "planted" in fields} == {"take_secret"}
     assert "planted" not in logged
+
+
+def test_tasks_map_over_elements_that_are_read_singly(rows: Rows) -> None:
+    def returned(task: str, count: int) -> list[Any]:
+        assert (task, count, "return_value") not in rows
+        return [rows[task, index, "return_value"] for index in range(count)]
+
+    total = 1000 * 999 // 2
+    assert "index_digest" in rows["large", -1, "return_value"]["airflow_xcom"]["ref"]
+    assert returned("add_up", 8) == [total * number * by for number in range(4) for by in (1, 10)]
+    assert returned("is_right", 4) == returned("is_small_right", 4) == [True] * 4
+    assert returned("numbered", 3) == [-1, -1, -1]
+    assert returned("mapped", 4) == [0, 1, 2, 3]
+    assert returned("of_mapped", 3) == [1000, 1000, 1000]
+    assert returned("group.in_group", 4) == [total * number for number in range(4)]
+
+
+def test_elements_are_of_what_a_task_gives() -> None:
+    with pytest.raises(TypeError, match="not a list"):
+        elements_of([1])
 
 
 def test_a_part_as_an_argument_is_a_dependency_that_is_the_same_at_every_parse() -> None:

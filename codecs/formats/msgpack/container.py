@@ -19,14 +19,35 @@ from airflow_xcom.codecs.quoting import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["MAGIC", "UNCOMPRESSED_VERSION", "VERSION", "locate_buffer", "read_blob", "read_header", "write_blob"]
+__all__ = [
+    "ALIGNMENT",
+    "ITEMS_VERSION",
+    "MAGIC",
+    "NIL",
+    "UNCOMPRESSED_VERSION",
+    "VERSION",
+    "checked_size",
+    "decompressed",
+    "entry_of",
+    "laid_out",
+    "locate_buffer",
+    "read_blob",
+    "read_header",
+    "size_before",
+    "split",
+    "stored_size",
+    "stored_tree",
+    "write_blob",
+]
 
 MAGIC = "airflow_xcom"
-UNCOMPRESSED_VERSION, VERSION = 1, 2  # of a blob in which nothing is compressed, and of one in which something is
+# Of a blob in which nothing is compressed, of one in which something is, and of a list whose items are read singly.
+UNCOMPRESSED_VERSION, COMPRESSED_VERSION, ITEMS_VERSION = 1, 2, 3
+VERSION = ITEMS_VERSION  # the newest
 
-_ALIGNMENT = 64
-_LARGEST_BIN = 2**32 - _ALIGNMENT  # bytes; MessagePack's bin 32 holds less than 4 GiB
-_NIL = b"\xc0"
+ALIGNMENT = 64
+_LARGEST_BIN = 2**32 - ALIGNMENT  # bytes; MessagePack's bin 32 holds less than 4 GiB
+NIL = b"\xc0"
 _BIN_32 = b"\xc6"
 
 
@@ -45,13 +66,17 @@ def write_blob(
         compression: what the caller asked for; what gains too little stays as it is.
     """
     stored = [frames or raw for frames, raw in zip(compress_all(buffers, compression), buffers, strict=True)]
-    tree, tree_entry = _stored_tree(tree, compression)
-    entries = [_entry(buffer) for buffer in stored]
-    version = VERSION if list in map(type, [*entries, tree_entry]) else UNCOMPRESSED_VERSION
-    head = msgpack.packb([MAGIC, version, tags, entries, tree_entry]) + tree
+    tree, tree_entry = stored_tree(tree, compression)
+    entries = list(map(entry_of, stored))
+    version = COMPRESSED_VERSION if list in map(type, [*entries, tree_entry]) else UNCOMPRESSED_VERSION
+    return laid_out(msgpack.packb([MAGIC, version, tags, entries, tree_entry]) + tree, stored)
+
+
+def laid_out(head: bytes, buffers: Sequence[Frames | list[memoryview]]) -> list[Any]:
+    """Return the chunks of what begins with ``head``, and has buffers behind it."""
     chunks: list[Any] = [head]
     position = len(head)
-    for buffer in stored:
+    for buffer in buffers:
         parts = [memoryview(chunk) for chunk in buffer.chunks] if isinstance(buffer, Frames) else buffer
         for begin, end in _bins(sum(map(len, parts))):
             lead = _lead(position, end - begin)
@@ -61,7 +86,7 @@ def write_blob(
     return chunks
 
 
-def _stored_tree(tree: bytes, compression: Compression) -> tuple[bytes, int | list[Any]]:
+def stored_tree(tree: bytes, compression: Compression) -> tuple[bytes, int | list[Any]]:
     """Return the tree as it is stored, a ``bin`` object where it is compressed, and what the header says of it."""
     frames = compress([tree], compression)
     if frames is None or frames.stored >= _LARGEST_BIN:
@@ -70,7 +95,7 @@ def _stored_tree(tree: bytes, compression: Compression) -> tuple[bytes, int | li
     return packed, [len(packed), frames.algorithm, frames.size]
 
 
-def _entry(buffer: Frames | list[memoryview]) -> int | list[Any]:
+def entry_of(buffer: Frames | list[memoryview]) -> int | list[Any]:
     """Return what the header says of a buffer: its size, or how to decompress it."""
     if isinstance(buffer, Frames):
         return [buffer.stored, buffer.algorithm, buffer.size]
@@ -85,7 +110,7 @@ def _bins(size: int) -> Iterator[tuple[int, int]]:
 
 def _lead(position: int, size: int) -> bytes:
     """Return the padding and the ``bin 32`` head that put the next byte at a multiple of 64."""
-    return _NIL * (-(position + 5) % _ALIGNMENT) + _BIN_32 + size.to_bytes(4, "big")
+    return NIL * (-(position + 5) % ALIGNMENT) + _BIN_32 + size.to_bytes(4, "big")
 
 
 def _slice(chunks: list[memoryview], begin: int, end: int) -> Iterator[memoryview]:
@@ -137,34 +162,37 @@ def _unpack_first(memory: memoryview) -> tuple[Any, int]:
     raise CorruptPayloadError(msg)
 
 
-def read_blob(memory: memoryview, newest: int = VERSION) -> tuple[list[Any], memoryview, list[memoryview]]:
+def read_blob(memory: memoryview, header: list[Any], position: int) -> tuple[list[Any], memoryview, list[memoryview]]:
     """Return the table of tags, the packed tree and the buffers of a blob in writable memory.
+
+    Args:
+        memory: the whole blob, of version 1 or 2.
+        header: see :func:`read_header`.
+        position: where the header ends.
 
     Raises:
         CorruptPayloadError: the blob is damaged.  So may be what any other exception is raised for.
-        NewerFormatError: its version is after ``newest``.
     """
-    header, position = read_header(memory, newest)
     _, version, tags, entries, tree_entry = header
     if version == UNCOMPRESSED_VERSION:
-        return tags, *_split(memory, position, entries, tree_entry)
-    check_inflation(sum(_size_before(entry) for entry in [*entries, tree_entry]), len(memory))
-    tree, buffers = _split(memory, position, map(_stored_size, entries), _stored_size(tree_entry))
+        return tags, *split(memory, position, entries, tree_entry)
+    check_inflation(sum(size_before(entry) for entry in [*entries, tree_entry]), len(memory))
+    tree, buffers = split(memory, position, map(stored_size, entries), stored_size(tree_entry))
     if type(tree_entry) is list:
         tree = memoryview(msgpack.unpackb(tree))
-    tree, *buffers = map(_decompressed, [tree, *buffers], [tree_entry, *entries])
+    tree, *buffers = map(decompressed, [tree, *buffers], [tree_entry, *entries])
     return tags, tree, buffers
 
 
-def _split(
+def split(
     memory: memoryview, position: int, sizes: Iterable[Any], tree_size: Any
 ) -> tuple[memoryview, list[memoryview]]:
     """Return the tree and the buffers as they are stored from ``position`` on."""
-    tree = memory[position : position + _checked_size(tree_size, len(memory) - position)]
+    tree = memory[position : position + checked_size(tree_size, len(memory) - position)]
     position += tree_size
     buffers = []
     for size in sizes:
-        buffer, position = _read_bins(memory, position, _checked_size(size, len(memory) - position))
+        buffer, position = _read_bins(memory, position, checked_size(size, len(memory) - position))
         buffers.append(buffer)
     if position != len(memory):
         msg = f"the payload has {len(memory) - position} bytes too many"
@@ -186,24 +214,24 @@ def _read_bins(memory: memoryview, position: int, size: int) -> tuple[memoryview
     return (parts[0] if len(parts) == 1 else memoryview(bytearray(b"".join(parts)))), position
 
 
-def _stored_size(entry: Any) -> Any:
+def stored_size(entry: Any) -> Any:
     return entry[0] if type(entry) is list else entry
 
 
-def _size_before(entry: Any) -> int:
+def size_before(entry: Any) -> int:
     """Return the size before compression of what is compressed, else 0."""
     if type(entry) is not list:
         return 0
     _, _, size = entry
-    return _checked_size(size, sys.maxsize)
+    return checked_size(size, sys.maxsize)
 
 
-def _checked_size(size: Any, most: int) -> int:
+def checked_size(size: Any, most: int) -> int:
     if type(size) is not int or not 0 <= size <= most:
         msg = f"the size {quoted(size)} in the header is not from 0 to {most}"
         raise CorruptPayloadError(msg)
     return size
 
 
-def _decompressed(stored: memoryview, entry: Any) -> memoryview:
+def decompressed(stored: memoryview, entry: Any) -> memoryview:
     return decompress(stored, *entry[1:]) if type(entry) is list else stored

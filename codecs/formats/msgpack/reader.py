@@ -13,7 +13,7 @@ import msgpack
 
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError, any_error_as_corrupt
 from airflow_xcom.codecs.formats.msgpack.columnar import records_from_columns, repeated_nodes, with_nulls
-from airflow_xcom.codecs.formats.msgpack.container import VERSION, read_blob
+from airflow_xcom.codecs.formats.msgpack.container import ITEMS_VERSION, VERSION, read_blob, read_header
 from airflow_xcom.codecs.formats.msgpack.extension_types import (
     BUFFER,
     DEEPEST,
@@ -26,6 +26,7 @@ from airflow_xcom.codecs.formats.msgpack.extension_types import (
     TABLE,
     TAGGED_LIST,
 )
+from airflow_xcom.codecs.formats.msgpack.items import ItemIndex
 from airflow_xcom.codecs.formats.sharing import FACTOR, LEAST, TEXT, Budget, is_exceeded
 from airflow_xcom.codecs.nodes import Table, Tagged, as_text
 from airflow_xcom.codecs.quoting import quoted
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     Restorer = Callable[[str, int], Callable[[Any], Any]]
     ReadTable = Callable[[memoryview, Any], Any]
 
-__all__ = ["Reader", "count_expanded", "read", "read_cells", "read_nodes", "refuse_excess"]
+__all__ = ["Reader", "count_expanded", "read", "read_cells", "read_item", "read_nodes", "refuse_excess"]
 
 _GC_PAUSED_FROM = 1 << 20  # bytes of tree
 _CELLS_AT_ONCE = 16 << 20  # bytes, which the unpacker copies
@@ -55,6 +56,7 @@ class Reader:
         table: ``table(stream, meta)`` returns the Table of an Arrow IPC stream.
         budget: of the whole payload.
         count: returns the nodes that the further places of the whole tree stand for; without it, their bytes count.
+        first_buffer: the number of the first of these buffers in the blob.
     """
 
     _restores = True  # values, and not something in their places
@@ -68,7 +70,9 @@ class Reader:
         *,
         budget: Budget,
         count: Callable[[], int] | None = None,
+        first_buffer: int = 0,
     ) -> None:
+        self._first_buffer = first_buffer
         self._tags = [_checked_tag(entry) for entry in tags]
         self._restorers: list[Callable[[Any], Any] | None] = [None] * len(self._tags)
         self._buffers = buffers
@@ -109,7 +113,7 @@ class Reader:
             self._in_place += len(data)
             return memoryview(bytearray(data))
         if code == BUFFER:
-            return self._buffer(_checked_index(msgpack.unpackb(data), len(self._buffers)))
+            return self._buffer(_checked_index(msgpack.unpackb(data) - self._first_buffer, len(self._buffers)))
         if self._depth >= DEEPEST:
             msg = f"the payload is nested deeper than {DEEPEST} levels of tagged values"
             raise CorruptPayloadError(msg)
@@ -244,10 +248,11 @@ def _count(node: Any) -> int:
     return 1
 
 
-def count_expanded(tags: Sequence[Sequence[Any]], buffers: Sequence[Any], tree: bytes | memoryview) -> int:
-    """Return the nodes for which the further places of a packed tree stand; see docs/FORMAT.md, section 8."""
+def count_expanded(tags: Sequence[Sequence[Any]], buffers: Sequence[Any], *trees: bytes | memoryview) -> int:
+    """Return the nodes for which the further places of packed trees stand; see docs/FORMAT.md, section 8."""
     counter = _NodeCounter(tags, buffers)
-    counter.unpack(tree)
+    for tree in trees:
+        counter.unpack(tree)
     return counter._budget.spent  # noqa: SLF001 - of the same module
 
 
@@ -304,11 +309,51 @@ def read(memory: memoryview, restorer: Restorer, table: ReadTable, budget: Budge
         DecodeError: it is damaged, of a newer version, or some part of it cannot be restored.
     """
     with any_error_as_corrupt():
-        tags, tree, buffers = read_blob(memory, newest)
-        with _gc_paused(len(tree)):
-            budget.grant(len(tree))
-            count = partial(count_expanded, tags, buffers, tree)
-            return Reader(tags, buffers, restorer, table, budget=budget, count=count).unpack(tree)
+        header, end = read_header(memory, newest)
+        if header[1] == ITEMS_VERSION:
+            index = ItemIndex(memory, len(memory))
+            trees, buffers = [], []
+            for tree, more in index.open_all(memory):
+                trees.append(tree)
+                buffers += more
+            return _read_trees(index.tags, trees, buffers, restorer, table, budget)
+        tags, tree, buffers = read_blob(memory, header, end)
+        (value,) = _read_trees(tags, [tree], buffers, restorer, table, budget)
+        return value
+
+
+def read_item(  # noqa: PLR0913, PLR0917 - all that an item is read with
+    index: ItemIndex, number: int, memory: memoryview, restorer: Restorer, table: ReadTable, budget: Budget
+) -> Any:
+    """Return an item of a list, whose bytes are those of its range in the index and lie in writable memory.
+
+    Raises:
+        DecodeError: see :func:`read`.
+    """
+    with any_error_as_corrupt():
+        index.verify(memory, number)
+        tree, buffers = index.open(memory, number)
+        first = index.first_buffers[number]
+        (value,) = _read_trees(index.tags, [tree], buffers, restorer, table, budget, first_buffer=first)
+        return value
+
+
+def _read_trees(  # noqa: PLR0913, PLR0917 - all that trees are read with
+    tags: Sequence[Sequence[Any]],
+    trees: list[memoryview],
+    buffers: list[memoryview],
+    restorer: Restorer,
+    table: ReadTable,
+    budget: Budget,
+    *,
+    first_buffer: int = 0,
+) -> list[Any]:
+    size = sum(map(len, trees))
+    with _gc_paused(size):
+        budget.grant(size)
+        count = partial(count_expanded, tags, [None] * first_buffer + buffers, *trees)
+        reader = Reader(tags, buffers, restorer, table, budget=budget, count=count, first_buffer=first_buffer)
+        return [reader.unpack(tree) for tree in trees]
 
 
 def read_nodes(packed: bytes, writer: Writer) -> Any:
@@ -316,14 +361,14 @@ def read_nodes(packed: bytes, writer: Writer) -> Any:
     return _NodeReader(writer).unpack(packed)
 
 
-def refuse_excess(packed: bytes, writer: Writer) -> None:
-    """Check that readers take what ``writer`` packed.
+def refuse_excess(trees: list[bytes], writer: Writer) -> None:
+    """Check that readers take the trees that ``writer`` packed.
 
     Raises:
         UnsupportedValueError: The objects that stand in several places stand for too much.
     """
-    size = len(packed)
-    if is_exceeded(writer.expanded, size) and is_exceeded(count_expanded(writer.tags, writer.buffers, packed), size):
+    size = sum(map(len, trees))
+    if is_exceeded(writer.expanded, size) and is_exceeded(count_expanded(writer.tags, writer.buffers, *trees), size):
         msg = (
             "the objects that stand in several places of it would make a reader go through too much, "
             f"as they stand for more than {LEAST:,} nodes and for more than {FACTOR} for each byte; return each of "

@@ -40,6 +40,7 @@ from airflow_xcom.codecs.formats.msgpack.extension_types import (
     TABLE,
     TAGGED_LIST,
 )
+from airflow_xcom.codecs.formats.msgpack.items import Item
 from airflow_xcom.codecs.nodes import Buffer, Table, Tagged, WithCells
 from airflow_xcom.codecs.object_state import refuse_other_attributes
 from airflow_xcom.codecs.plain_json import is_exact_text
@@ -52,9 +53,7 @@ if TYPE_CHECKING:
 __all__ = ["Writer", "hide_natives"]
 
 _DEEPEST_NATIVES = 500  # levels of lists and dicts in each other; some packers stop at 511, and the unpacker at 1024
-_LARGE = (
-    4096  # bytes; a smaller buffer costs less in the tree than as one of the blob, and a smaller node is not shared
-)
+_LARGE = 4096  # bytes; smaller buffers cost less in the tree than in the blob, and smaller nodes are not shared
 _FEW = 16  # items of a list that is taken for small at a glance
 
 # The packer would take these for natives, and they would not come back as themselves.
@@ -93,6 +92,7 @@ class Writer:
 
     Attributes:
         buffers: the large buffers, each in one or more chunks.
+        items_stand_alone: whether no item of :meth:`pack_items` refers to an object in another one.
         expanded: the bytes, at least, that stand in the tree once and count for each place; see :mod:`..sharing`.
     """
 
@@ -116,6 +116,8 @@ class Writer:
         self._numbered: dict[int, tuple[int, Any, int]] = {}
         self._references = 0  # to numbered objects
         self._in_place = 0  # bytes of buffers in the tree, which count for nothing
+        self._first_number = 0  # of the objects in an item
+        self.items_stand_alone = True
         self.expanded = 0
         self.buffers: list[list[memoryview]] = []
 
@@ -169,6 +171,14 @@ class Writer:
         del self.buffers[buffers:]
         while len(self._numbered) > numbered:
             self._numbered.popitem()
+
+    def pack_items(self, items: list[Any]) -> list[Item]:
+        """Return each item of a list packed by itself, with its large buffers; see :meth:`pack`."""
+        packed = []
+        for item in items:
+            first, self._first_number = len(self.buffers), len(self._numbered)
+            packed.append(Item(self.pack(item), self.buffers[first:]))
+        return packed
 
     def pack_cells(self, values: Sequence[Any]) -> tuple[list[list[str | int]], bytes, list[int]]:
         """Pack each value as a document of its own; see :class:`WithCells`."""
@@ -289,6 +299,7 @@ class Writer:
 
     def _reference(self, number: int, size: int) -> msgpack.ExtType:
         self._references += 1
+        self.items_stand_alone &= number >= self._first_number
         self.expanded += size
         return _extension_type((SAME, self._pack_scalar(number)))
 

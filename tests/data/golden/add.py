@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from golden_compressed import GOLDEN_COMPRESSED
+from golden_compressed import GOLDEN_COMPRESSED, GOLDEN_LISTS
 from golden_values import GOLDEN_VALUES, is_allowed
 
 from airflow_xcom.codecs import encode, registry
@@ -23,11 +23,12 @@ def main() -> None:
             payload = encode(make())
             stem.with_suffix(f".{payload.format}").write_bytes(payload.to_bytes())
             stem.with_suffix(".json").write_text(json.dumps({"name": name, "data": payload.to_json()}) + "\n")
-    for name, (make, compression) in GOLDEN_COMPRESSED.items():
-        payload = encode(make(), compression=compression)
-        path = HERE / "v2" / f"{name}.{payload.format}"
-        if not path.exists():
-            path.write_bytes(payload.to_bytes())
+    for folder, values in (("v2", GOLDEN_COMPRESSED), ("v3", GOLDEN_LISTS)):
+        for name, (make, compression) in values.items():
+            payload = encode(make(), compression=compression)
+            path = HERE / folder / f"{name}.{payload.format}"
+            if not path.exists():
+                path.write_bytes(payload.to_bytes())
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
-from airflow.sdk import dag, get_current_context, task
+from airflow.sdk import dag, get_current_context, task, task_group
 
-from airflow_xcom.backend import lazy, pull_table, stored, table_of, takes_lazy
+from airflow_xcom.backend import elements_of, lazy, pull_table, stored, table_of, takes_lazy
 
 FRAME = pd.DataFrame({"a": np.arange(1000), "b": [f"row {row}" for row in range(1000)], "c": np.arange(1000.0)})
 
@@ -135,6 +135,38 @@ def take_secret(value: Any) -> None:
     assert value == "planted"
 
 
+@task
+def large() -> list[dict[str, Any]]:
+    return [{"number": number, "frame": FRAME * number} for number in range(4)]
+
+
+@task
+def small() -> list[dict[str, Any]]:
+    return [{"number": number, "frame": None} for number in range(4)]
+
+
+@task
+def add_up(element: Any, by: int = 1) -> int:
+    assert type(element) is dict
+    return int(element["frame"]["a"].sum()) * by
+
+
+@task
+def is_right(number: int, frame: Any) -> bool:
+    return frame is None or int(frame["a"].sum()) == number * int(FRAME["a"].sum())
+
+
+@task
+def numbered(pair: Any) -> int:
+    (element, number) = pair
+    return int(element["number"] - number)
+
+
+@task_group
+def group(element: Any) -> None:
+    add_up.override(task_id="in_group")(element)
+
+
 @dag(schedule=None, start_date=datetime(2024, 1, 1))
 def reads() -> None:
     pushed = pushes()
@@ -148,6 +180,14 @@ def reads() -> None:
     open_lazily(lazy(give_secret()))
     take_secret(give_text())
     each.partial(frame=first).expand(number=[1, 2])
+    parts = elements_of(large())
+    add_up.expand(element=parts, by=[1, 10])
+    is_right.expand_kwargs(parts)
+    is_right.override(task_id="is_small_right").expand_kwargs(elements_of(small()))
+    numbered.expand(pair=parts.zip(numbers()))
+    each.override(task_id="mapped").partial(frame=first).expand(number=parts.map(lambda element: element["number"]))
+    length.override(task_id="of_mapped").expand(pair=elements_of(products))
+    group.expand(element=parts)
 
 
 reads_dag = reads()

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 import numpy as np
 import pyarrow as pa
+import xxhash
 from trees import Extension, Pairs, Tree, harvest, mutate_bytes, mutate_tree
 
 from airflow_xcom.codecs.formats.arrow.flatbuffers import inflated_size
@@ -23,6 +24,7 @@ from airflow_xcom.codecs.formats.arrow.flatbuffers import inflated_size
 __all__ = ["MUTATORS", "corpus"]
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden" / "v1"
+_ITEMS = 3  # the version of a list with an index
 _MOST = 1 << 20  # bytes of a table that is rewritten
 _FEW = 1000  # rows that may be copied, or be a record batch each
 _BINARY = ("msgpack", "arrow")
@@ -88,31 +90,75 @@ class _Map(dict[Any, Any]):
         return self._pairs
 
 
-def _open(blob: bytes) -> tuple[list[Any], Tree, list[bytes]]:
-    """The table of tags, the tree and the buffers."""
+class _Blob(NamedTuple):
+    """A blob, taken apart; ``counts`` has the number of buffers of each item of a list with an index."""
+
+    tags: list[Any]
+    tree: Tree
+    buffers: list[bytes]
+    counts: list[int] | None = None
+
+
+def _open(blob: bytes) -> _Blob:
     unpacker = msgpack.Unpacker(max_buffer_size=1 << 24, strict_map_key=False)
     unpacker.feed(blob)
-    _, _, tags, sizes, size = unpacker.unpack()
+    _, version, tags, *entries = unpacker.unpack()
     start = unpacker.tell()
-    tree, rest = _unpack(blob[start : start + size]), blob[start + size :]
+    if version != _ITEMS:
+        tree, buffers = _open_parts(blob[start:], *entries)
+        return _Blob(tags, tree, buffers)
+    trees, buffers = [], []
+    for sizes, size, _ in entries[0]:
+        start += -start % 64
+        tree, more = _open_parts(blob[start:], sizes, size)
+        trees.append(tree)
+        buffers += more
+        start += len(_parts(_pack(tree), more))
+    return _Blob(tags, trees, buffers, [len(sizes) for sizes, *_ in entries[0]])
+
+
+def _open_parts(data: bytes, sizes: list[int], size: int) -> tuple[Tree, list[bytes]]:
+    """The tree and the buffers that ``data`` begins with."""
+    tree, rest = _unpack(data[:size]), data[size:]
     buffers = []
     for length in sizes:
         place = rest.index(b"\xc6") + 5
         buffers.append(rest[place : place + length])
         rest = rest[place + length :]
-    return tags, tree, buffers
+    return tree, buffers
 
 
-def _close(tags: list[Any], tree: Tree, buffers: list[bytes]) -> bytes:
-    packed = _pack(tree)
-    blob = msgpack.packb(["airflow_xcom", 1, tags, [len(buffer) for buffer in buffers], len(packed)]) + packed
+def _parts(head: bytes, buffers: list[bytes]) -> bytes:
     for buffer in buffers:
-        blob += b"\xc0" * (-(len(blob) + 5) % 64) + b"\xc6" + len(buffer).to_bytes(4, "big") + buffer
+        head += b"\xc0" * (-(len(head) + 5) % 64) + b"\xc6" + len(buffer).to_bytes(4, "big") + buffer
+    return head
+
+
+def _close(tags: list[Any], tree: Tree, buffers: list[bytes], counts: list[int] | None = None) -> bytes:
+    if counts is not None and isinstance(tree, list):
+        return _close_items(tags, tree, buffers, counts)
+    packed = _pack(tree)
+    head = msgpack.packb(["airflow_xcom", 1, tags, [len(buffer) for buffer in buffers], len(packed)])
+    return _parts(head + packed, buffers)
+
+
+def _close_items(tags: list[Any], trees: list[Tree], buffers: list[bytes], counts: list[int]) -> bytes:
+    """A list with an index, in which the items have as many buffers as before, and the last one has the rest."""
+    entries, items = [], []
+    for place, tree in enumerate(trees):
+        taken = len(buffers) if place == len(trees) - 1 else (counts[place] if place < len(counts) else 0)
+        ours, buffers = buffers[:taken], buffers[taken:]
+        packed = _pack(tree)
+        items.append(_parts(packed, ours))
+        entries.append([[len(buffer) for buffer in ours], len(packed), xxhash.xxh3_128_digest(items[-1])])
+    blob = msgpack.packb(["airflow_xcom", _ITEMS, tags, entries])
+    for item in items:
+        blob += b"\xc0" * (-len(blob) % 64) + item
     return blob
 
 
 def _mutate_msgpack(blob: bytes, random: Random) -> bytes:
-    tags, tree, buffers = _open(blob)
+    tags, tree, buffers, counts = _open(blob)
     choice = random.random()
     if choice < 0.15:
         known = [*map(list, _tags()), *tags]
@@ -124,7 +170,7 @@ def _mutate_msgpack(blob: bytes, random: Random) -> bytes:
         place = random.randrange(len(buffers))
         buffers[place] = _mutate_leaf(buffers[place], random) or mutate_bytes(buffers[place], random)
     elif choice < 0.5:  # a subtree of another payload, with the tags that it needs
-        other, graft, _ = random.choice(_golden_blobs())
+        other, graft, *_ = random.choice(_golden_blobs())
         shift = len(tags)
         tags = [*tags, *other]
         pool = (
@@ -135,7 +181,7 @@ def _mutate_msgpack(blob: bytes, random: Random) -> bytes:
         tree = mutate_tree(tree, random, [*pool, _shifted(graft, shift)], partial(_mutate_leaf, random=random))
     else:
         tree = mutate_tree(tree, random, [], partial(_mutate_leaf, random=random))
-    return _close(tags, tree, buffers)
+    return _close(tags, tree, buffers, counts)
 
 
 def _shifted(tree: Tree, by: int) -> Tree:
@@ -156,17 +202,15 @@ def _mutate_leaf(node: Tree, random: Random) -> Tree | None:
 
 
 @cache
-def _golden_blobs() -> list[tuple[list[Any], Tree, list[bytes]]]:
-    bombs = [
-        ([bomb[:2]], Extension(16, Pairs([["range", [0, 10**12, 1]]]) if isinstance(bomb[2], dict) else bomb[2]), [])
-        for bomb in _BOMBS[:-2]
-    ]
-    return [*(_open(path.read_bytes()) for path in sorted(GOLDEN.glob("*.msgpack"))), *bombs * 3]
+def _golden_blobs() -> list[_Blob]:
+    contents = (Pairs([["range", [0, 10**12, 1]]]) if isinstance(bomb[2], dict) else bomb[2] for bomb in _BOMBS[:-2])
+    bombs = [_Blob([bomb[:2]], Extension(16, content), []) for bomb, content in zip(_BOMBS, contents, strict=False)]
+    return [*map(_open, corpus("msgpack").values()), *bombs * 3]
 
 
 @cache
 def _tags() -> tuple[tuple[str, int], ...]:
-    return tuple(sorted({(tag, version) for tags, _, _ in _golden_blobs() for tag, version in tags}))
+    return tuple(sorted({(tag, version) for blob in _golden_blobs() for tag, version in blob.tags}))
 
 
 # -- Arrow ---------------------------------------------------------------------------------------------------
@@ -348,9 +392,19 @@ MUTATORS: dict[str, Callable[[bytes, Random], bytes]] = {
 def corpus(target: str) -> dict[str, bytes]:
     """The golden payloads as inputs of a target, by name."""
     if target in _BINARY:
-        return {path.stem: path.read_bytes() for path in sorted(GOLDEN.glob(f"*.{target}"))}
+        blobs = {path.stem: path.read_bytes() for path in sorted(GOLDEN.glob(f"*.{target}"))}
+        return blobs | (_lists(blobs) if target == "msgpack" else {})
     rows = {path.stem: json.loads(path.read_text())["data"] for path in sorted(GOLDEN.glob("*.json"))}
     return {name: _json(row) for name, row in rows.items()}
+
+
+def _lists(blobs: dict[str, bytes]) -> dict[str, bytes]:
+    """Lists with an index, which the writer makes of large items alone, of some payloads and two items more."""
+    opened = {name: _open(blob) for name, blob in list(blobs.items())[::4]}
+    return {
+        f"list of {name}": _close_items(tags, [0, tree, "x"], buffers, [0, len(buffers)])
+        for name, (tags, tree, buffers, _) in opened.items()
+    }
 
 
 def mutated(target: str, data: bytes, random: Random) -> bytes:

@@ -30,6 +30,7 @@ import atheris
 
 with atheris.instrument_imports(include=["airflow_xcom"]):
     from airflow_xcom.codecs import CodecError, EncodeError, decode, encode, registry
+    from airflow_xcom.codecs.elements import decode_item, read_index
     from airflow_xcom.codecs.formats.arrow import validation as arrow_checks
     from airflow_xcom.codecs.payload import decode_json
 
@@ -46,6 +47,7 @@ from airflow_xcom.codecs.testing import difference, register_parts
 
 ROOM = 1 << 30  # bytes of address space that one input may add
 SECONDS = 5.0  # of CPU time that one input may take
+LIST_WITH_INDEX = b"\x94\xacairflow_xcom\x03"  # how its blob begins
 LARGEST = 1 << 14  # bytes of an input
 arrow_checks._MANY = 1  # rows: so small inputs go the way of large tables, too
 CRASHES = (Exception, pl.exceptions.PanicException)  # the latter is no Exception
@@ -158,7 +160,16 @@ class Target:
 
 
 def read_msgpack(data: bytes) -> list[Callable[[], Any]]:
-    return [lambda: decode(data, "msgpack")]
+    singly = [lambda: _read_items(data)] if data.startswith(LIST_WITH_INDEX) else []
+    return [lambda: decode(data, "msgpack"), *singly]
+
+
+def _read_items(data: bytes) -> list[Any]:
+    index = read_index(memoryview(data), len(data))
+    return [
+        decode_item(index, number, memoryview(bytearray(data[start:stop])))
+        for number, (start, stop) in enumerate(index.ranges)
+    ]
 
 
 def read_arrow(data: bytes) -> list[Callable[[], Any]]:

@@ -1,0 +1,47 @@
+"""The items of a list, each read from its own bytes of a blob that has an index of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.codecs.errors import any_error_as_corrupt
+from airflow_xcom.codecs.formats.msgpack.items import ItemIndex
+from airflow_xcom.codecs.formats.msgpack.reader import read_item
+from airflow_xcom.codecs.payload import Decoder
+from airflow_xcom.codecs.registry import registry
+
+if TYPE_CHECKING:
+    from airflow_xcom.codecs.registry import Registry
+
+__all__ = ["decode_item", "read_index"]
+
+
+def read_index(head: memoryview, size: int) -> ItemIndex:
+    """Return where the items of a list are in a blob.
+
+    Args:
+        head: the header, :attr:`Payload.index`, at least.
+        size: of the blob in bytes.
+
+    Raises:
+        DecodeError: see :func:`airflow_xcom.codecs.decode`.
+    """
+    with any_error_as_corrupt():
+        return ItemIndex(head, size)
+
+
+def decode_item(index: ItemIndex, number: int, memory: memoryview, *, registry: Registry = registry) -> Any:
+    """Return an item of a list.
+
+    Args:
+        index: of the list.
+        number: of the item.
+        memory: the bytes of its range, writable, in which the item may lie.
+        registry: the codecs.
+
+    Raises:
+        CorruptPayloadError: They are not what was written.
+        DecodeError: see :func:`airflow_xcom.codecs.decode`.
+    """
+    decoder = Decoder(registry)
+    return read_item(index, number, memory, decoder.restorer, decoder.read_stream, decoder.budget)
