@@ -166,7 +166,7 @@ class Inexact:
 
     Attributes:
         count: of such parts.
-        places: of the first of them, as Python would write them.
+        places: of the first of them, as Python would write them, if the row may show cells.
     """
 
     count: int

@@ -56,7 +56,10 @@ def decide_inexactly(
         "\n%s\n[%s]",
         *(AS_AIRFLOW, substitutions.count, places, at),
     )
-    return placement, Inexact(substitutions.count, tuple(_plain(found.path) for found in substitutions.first))
+    preview = options.preview or ("rows" if placement is None or placement.in_row else "columns")
+    # A place has labels and keys of the value, which stand in the row only where its first cells may, too.
+    shown = substitutions.first if preview == "rows" else []
+    return placement, Inexact(substitutions.count, tuple(_plain(found.path) for found in shown))
 
 
 def _described(found: Substitution) -> str:

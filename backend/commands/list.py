@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from airflow_xcom.backend.database.xcom_rows import XComRow
+    from airflow_xcom.backend.envelope import Inexact
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -69,5 +70,11 @@ def _cells(row: XComRow) -> list[str]:
         return [*names, "", "unreadable", "", str(row.error)]
     summary = summary_text(row.envelope.summary, row.envelope.tag)
     if row.envelope.inexact is not None:
-        summary = f"inexact at {', '.join(row.envelope.inexact.places)}; {summary}"
+        summary = f"inexact at {_places(row.envelope.inexact)}; {summary}"
     return [*names, row.envelope.tag, store_of(row) or "", "" if size is None else human(size), summary]
+
+
+def _places(inexact: Inexact) -> str:
+    """Return the places of what is not exact, as far as the row tells them, and their number."""
+    count = f"{inexact.count} place{'s' if inexact.count > 1 else ''}"
+    return f"{count}: {', '.join(inexact.places)}" if inexact.places else count

@@ -187,7 +187,9 @@ def test_what_is_not_exact_is_listed_with_its_places(filled: Metadata, backend: 
     filled.put("odd", backend.push(stored({"a": [Text("x")]}, inexact="as_airflow"), **at))
     (found,) = lines("list", "--inexact")
     assert (found["task_id"], found["inexact"]) == ("odd", {"count": 1, "places": ['value["a"][0]']})
-    assert "  inexact at value" in run("list", "--inexact")[1]
+    assert "  inexact at 1 place: value" in run("list", "--inexact")[1]
+    filled.put("odd", backend.push(stored([Text("x"), Text("y")], inexact="as_airflow", inline=False), **at))
+    assert "  inexact at 2 places; " in run("list", "--inexact")[1]
 
 
 @pytest.mark.parametrize("page", [1, 2, 7, 100])

@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import test_refusals
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG
 from catalogue import CATALOGUE
 from conftest import Backend
 from refusals import REFUSED
@@ -94,6 +96,10 @@ def test_only_what_is_refused_is_as_airflow_has_it(name: str, threshold: int, ba
     row = json.loads(json.dumps(backend.push(value)))
     assert difference(wanted, backend.pull(row)) is None
     mark = row["airflow_xcom"]["inexact"]
+    if "ref" in row["airflow_xcom"]:
+        assert mark["places"] == []  # they have labels and keys, which go where the cells go
+        backend.options(preview="rows")
+        mark = backend.push(value)["airflow_xcom"]["inexact"]
     assert mark["places"] == (places or mark["places"])
     assert mark["count"] == (99 if name == "many" else max(1, len(mark["places"])))
     assert len(mark["places"]) <= 10
@@ -105,6 +111,19 @@ def test_the_log_says_what_is_not_exact_and_why(backend: Backend, caplog: pytest
     assert 'value["a"][0] is stored as a str: no codec handles test_inexact.Text' in said
     assert "return str(value)" in said
     assert "task=clean" in said
+
+
+def test_a_row_without_a_preview_tells_no_places(backend: Backend) -> None:
+    row = backend.push(stored({"a": [Text("x")]}, inexact="as_airflow", preview="none"))
+    assert row["airflow_xcom"]["inexact"] == {"count": 1, "places": []}
+
+
+def test_the_context_of_a_task_is_told_by_its_name(backend: Backend) -> None:
+    context = {"dag": DAG("x", schedule=None), "run_id": "r", "task": EmptyOperator(task_id="t"), "ti": object()}
+    with pytest.raises(EncodeError, match=r'^value: it is the context .*value\["run_id"\]') as caught:
+        backend.push(context)
+    assert "airflow.sdk" not in str(caught.value)
+    assert backend.pull(backend.push(context["run_id"])) == "r"
 
 
 def test_a_class_that_may_not_be_restored_here_is_left_to_the_pull(
