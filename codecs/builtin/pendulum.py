@@ -16,7 +16,7 @@ from airflow_xcom.codecs.builtin.stdlib.times import moment_node, no_such_zone, 
 from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
-from airflow_xcom.codecs.nodes import as_list, as_text
+from airflow_xcom.codecs.nodes import as_dict, as_list, as_text
 from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _shortest(item: tuple[str, Any]) -> tuple[int, str]:
 
 
 def _decode_duration(node: dict[str, Any], _version: int) -> Duration:
-    if any(type(part) is bool for part in node.values()):  # Duration would keep it, and it equals a number
+    if any(type(part) is bool for part in as_dict(node).values()):  # Duration would keep it, and it equals a number
         msg = f"a duration is made of numbers, not of {quoted(node)}"
         raise TypeError(msg)
     return Duration(**node)

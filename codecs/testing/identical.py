@@ -264,7 +264,7 @@ def _members(value: Any) -> Parts:
 
 def _order(item: Any) -> str:
     try:
-        return json.dumps(describe(item))
+        return json.dumps(describe(item), ensure_ascii=False)  # escapes of surrogates are those of one character
     except TypeError:
         return f"{name_of(type(item))} {shorten(item)}"
 

@@ -364,3 +364,13 @@ print(sorted({"hypothesis", "pytest", "polars", "scipy", "xarray", "geopandas", 
 def test_comparing_frames_imports_no_other_library() -> None:
     done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_members_that_differ_by_surrogates_are_compared_each_with_itself() -> None:
+    characters = [chr(code) for code in range(0x1F600, 0x1F640)]
+    pairs = [f"\ud83d{chr(0xDE00 + number)}" for number in range(64)]
+    members, in_other_order = {*characters, *pairs}, set(range(5000))
+    in_other_order |= members
+    in_other_order -= set(range(5000))
+    assert list(members) != list(in_other_order)
+    assert difference(members, in_other_order) is None

@@ -460,6 +460,7 @@ FORGED = {
     "path": ["zoneinfo", "../../../etc/passwd"],
     "absolute path": ["zoneinfo", "/etc/localtime"],
     "unknown part": ["pendulum.Duration", {"eons": 1}],
+    "duration of a huge index": ["pendulum.Duration", {"$": ["pandas.Index", 1, {"range": [0, 10**12, 1]}]}],
     "mixed interval": ["pendulum.Interval", [{"$": ["date", 1, "2024-01-01"]}, {"$": ["datetime", 1, "2024-01-01"]}]],
     "interval of numbers": ["pendulum.Interval", [1, 2]],
     "interval up to a range": [

@@ -103,6 +103,8 @@ def places(blocks: Any, schema: pa.Schema, rows: int, singles: int) -> list[Any]
 
 def _positions(runs: Any, size: int) -> np.ndarray:
     counted = [(first, step, range(count)) for first, step, count in map(as_list, as_list(runs))]
+    if not all(type(first) is type(step) is int for first, step, _ in counted):
+        raise TypeError("the runs of a block are not made of numbers")
     if sum(len(numbers) for _, _, numbers in counted) != size:
         raise ValueError(f"the runs of a block are not of {size} columns")
     return np.concatenate([first + step * np.arange(len(numbers), dtype=np.int64) for first, step, numbers in counted])
