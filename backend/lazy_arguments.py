@@ -31,12 +31,13 @@ class Lazy(Sequence[Any]):
     It is a sequence because Airflow maps tasks over sequences; its items are lazy, too.
     """
 
-    __slots__ = ("_name", "_rows")
+    __slots__ = ("_elements", "_name", "_rows")
 
     def __init__(self, name: str, rows: Any) -> None:
         """Take what Airflow gives for the argument within :func:`deferring`: rows in place of values."""
         self._name = name
         self._rows = rows
+        self._elements: Any = None  # of a row, once they are asked for
 
     def get(self) -> Any:
         """Return the value, which is read once.
@@ -80,8 +81,12 @@ class Lazy(Sequence[Any]):
         return operator.getitem, ([self.get()], 0)
 
     def _items(self) -> Any:
-        """Return what has items; of a mapped task, that is no value yet."""
-        return self.get() if _is_row(self._rows) else self._rows
+        """Return what has items, each read when it is asked for where that can be."""
+        if not _is_row(self._rows):
+            return self._rows
+        if self._elements is None:
+            self._elements = self._rows.elements()
+        return self._elements
 
     def _hint(self) -> str:
         return f"{self._name} is not its value yet: call .get(), or write @takes_lazy under @task"

@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk import DAG, task
 from conftest import COORDINATE, Backend
 
-from airflow_xcom.backend import CodecXComBackend, ForgedReferenceError, MissingPayloadError, elements_of
+from airflow_xcom.backend import CodecXComBackend, ForgedReferenceError, MissingPayloadError, elements_of, lazy
 from airflow_xcom.backend.blobs import copy_blob
 from airflow_xcom.backend.envelope import Coordinate, Envelope, Reference
 from airflow_xcom.backend.pull import asking
@@ -36,8 +36,8 @@ def ranges(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     return found
 
 
-def expanded(row: Any, index: int) -> Any:
-    """Return what Airflow gives a mapped task, whose argument is what the row of another one has."""
+def expanded(row: Any, index: int, argument: Any = elements_of) -> Any:
+    """Return what Airflow gives a mapped task, whose argument is made of the output of another one, with this row."""
 
     class Instance(SimpleNamespace):
         def xcom_pull(self, **_: Any) -> Any:
@@ -45,7 +45,7 @@ def expanded(row: Any, index: int) -> Any:
                 return CodecXComBackend.deserialize_value(SimpleNamespace(value=row))
 
     with DAG("mapping", schedule=None) as dag:
-        task(lambda part: part, task_id="use").expand(part=elements_of(task(lambda: None, task_id="make")()))
+        task(lambda part: part, task_id="use").expand(part=argument(task(lambda: None, task_id="make")()))
     context: Any = {"ti": Instance(map_index=index, _upstream_map_indexes={})}
     arguments, _ = dag.get_task("use")._get_specified_expand_input().resolve(context)
     return arguments["part"]
@@ -59,6 +59,12 @@ def test_an_element_is_read_with_the_index_and_nothing_else(backend: Backend, ra
         assert difference(LIST[index], expanded(row, index)) is None
         assert len(ranges) == 2
         assert sum(stop - start for start, stop in ranges) < 1.1 * size / len(LIST)
+
+
+def test_a_lazy_argument_is_read_so_too(backend: Backend, ranges: list[tuple[int, int]]) -> None:
+    row = backend.push(LIST)
+    assert difference(LIST[7], expanded(row, 7, lazy).get()) is None
+    assert len(ranges) == 2
 
 
 @pytest.mark.parametrize(
