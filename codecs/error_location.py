@@ -121,7 +121,7 @@ def _columns(frame: Any) -> Iterator[tuple[str, Any]]:
 
 def _cells(column: Any, suffix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the objects in a column; `suffix` is what follows the label of the row."""
-    if column.dtype == object:
+    if object in (column.dtype, getattr(column.dtype, "subtype", None)):
         for label, child in zip(column.index, column, strict=True):
             yield f".loc[{brief(label)}{suffix}]", child
     elif column.dtype == "category":
@@ -142,7 +142,7 @@ def _index(index: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _labels(array: Any) -> Iterator[tuple[str, Any]]:
-    if array.dtype == object:
+    if object in (array.dtype, getattr(array.dtype, "subtype", None)):  # the latter of sparse arrays
         yield from ((f"[{at}]", child) for at, child in enumerate(array))
     elif array.dtype == "category":
         yield ".categories", array.categories

@@ -106,7 +106,9 @@ def refuse_other_attributes(value: Any, names: Collection[str], *, remedy: str =
     for name in getattr(value, "__dict__", ()):
         if not _may_have(cls, name, names):
             msg = f"the {cls.__qualname__} has the attribute {name!r}, which is not a field and would be lost; {remedy}"
-            raise UnsupportedValueError(msg)
+            error = UnsupportedValueError(msg)
+            error.trail.append(value)
+            raise error
 
 
 def _may_have(cls: type, name: Any, names: Collection[str]) -> bool:

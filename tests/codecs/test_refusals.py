@@ -221,6 +221,11 @@ def _with_attrs(data: Any) -> Any:
     return data
 
 
+def _with_attribute(index: Any) -> Any:
+    index.note = 1
+    return index
+
+
 def _labels(*labels: Any) -> Any:
     return pd.Index(labels, dtype=object, tupleize_cols=False)
 
@@ -238,6 +243,9 @@ PLACES: dict[str, Callable[[], Any]] = {
     "[1][0]": lambda: collections.deque([1, [BAD]]),
     '.loc[2, "geo"]': lambda: pd.DataFrame({"geo": [1, BAD]}, index=[1, 2]),
     '.loc[1, "geo"][0]["k"]': lambda: pd.DataFrame({"geo": [1, [{"k": BAD}]]}),
+    ".index": lambda: pd.DataFrame({"a": [1]}, index=_with_attribute(pd.Index([5]))),
+    ".columns": lambda: pd.DataFrame([[1]], columns=_with_attribute(pd.Index(["a"]))),
+    '.loc[1, "s"]': lambda: pd.DataFrame({"s": pd.arrays.SparseArray([None, BAD], dtype=pd.SparseDtype(object))}),
     ".columns[1]": lambda: pd.DataFrame([[1, 2]], columns=_labels("a", BAD)),
     ".columns[0][1]": lambda: pd.DataFrame([[1]], columns=pd.MultiIndex.from_tuples([("a", BAD)])),
     ".index[1]": lambda: pd.Series([1, 2], index=_labels("a", BAD)),
