@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib.resources import files
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from urllib.parse import quote
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
@@ -22,8 +22,9 @@ from airflow_xcom.backend import errors
 from airflow_xcom.backend.envelope import Coordinate
 from airflow_xcom.backend.ui.array_view import ArrayView
 from airflow_xcom.backend.ui.column_statistics import column_statistics
+from airflow_xcom.backend.ui.comparison import comparison
 from airflow_xcom.backend.ui.downloads import DOWNLOADS, download, downloads_of
-from airflow_xcom.backend.ui.rows import list_rows
+from airflow_xcom.backend.ui.rows import history, list_rows
 from airflow_xcom.backend.ui.stored_values import StoredValue, open_value
 from airflow_xcom.backend.ui.table_view import CUT
 from airflow_xcom.backend.ui.turns import Turns
@@ -229,34 +230,34 @@ async def items(request: Request, user: GetUserDep, at: Place, path: Path = "", 
     return await _answer(request, user, lambda: _opened(at).items(_steps(path), first))
 
 
-@dataclass
-class Window:
+class Window(NamedTuple):
     """What is asked for of a table or an array: a part of it, and rows and columns of that."""
 
-    path: Path = ""
-    index: Path = ""
-    row: Number = 0
-    rows: Few = 0
-    column: Number = 0
-    columns: Few = 0
-
-    @property
-    def ranges(self) -> tuple[range, range]:
-        if self.rows * self.columns > _CELLS:
-            raise HTTPException(413, f"at most {_CELLS} cells at a time")
-        return range(self.row, self.row + self.rows), range(self.column, self.column + self.columns)
+    path: list[int]
+    plane: list[int]
+    rows: range
+    columns: range
 
 
-Asked = Annotated[Window, Depends()]
+def _window(  # noqa: PLR0913, PLR0917 - a function, since older releases of FastAPI do not resolve types of a class
+    path: Path = "", index: Path = "", row: Number = 0, rows: Few = 0, column: Number = 0, columns: Few = 0
+) -> Window:
+    if rows * columns > _CELLS:
+        raise HTTPException(413, f"at most {_CELLS} cells at a time")
+    return Window(_steps(path), _steps(index), range(row, row + rows), range(column, column + columns))
+
+
+Asked = Annotated[Window, Depends(_window)]
 
 
 @_of_dag.get(f"{_TASK}/cells")
 async def cells(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
     """Return the columns and the cells of a window of a table; one cell alone may be long."""
-    return await _answer(request, user, _cells, at, _steps(window.path), *window.ranges)
+    return await _answer(request, user, _cells, at, window)
 
 
-def _cells(at: Coordinate, path: list[int], rows: range, columns: range) -> dict[str, Any]:
+def _cells(at: Coordinate, window: Window) -> dict[str, Any]:
+    path, _, rows, columns = window
     found = _opened(at)
     found.refuse_hidden("columns")
     table = found.table(path)
@@ -272,28 +273,26 @@ def _cells(at: Coordinate, path: list[int], rows: range, columns: range) -> dict
 @_of_dag.get(f"{_TASK}/array")
 async def array(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
     """Return the cells of a window of an array."""
-    index, ranges = _steps(window.index), window.ranges
-    return await _answer(request, user, _array, at, window, lambda view: {"cells": view.texts(index, *ranges)})
+    return await _answer(request, user, _array, at, window, lambda view: {"cells": view.texts(*window[1:])})
 
 
 @_of_dag.get(f"{_TASK}/line")
 async def line(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
     """Return an array with one axis, from a row on, as a line."""
-    return await _answer(request, user, _array, at, window, lambda view: view.line(window.row))
+    return await _answer(request, user, _array, at, window, lambda view: view.line(window.rows.start))
 
 
 @_of_dag.get(f"{_TASK}/heat")
 async def heat(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
     """Return a window of an array, from a row and a column on, as levels."""
-    index = _steps(window.index)
-    rows, columns = range(window.row, window.row + _WINDOW), range(window.column, window.column + _WINDOW)
-    return await _answer(request, user, _array, at, window, lambda view: view.heat(index, rows, columns))
+    rows, columns = (range(part.start, part.start + _WINDOW) for part in (window.rows, window.columns))
+    return await _answer(request, user, _array, at, window, lambda view: view.heat(window.plane, rows, columns))
 
 
 def _array(at: Coordinate, window: Window, show: Callable[[ArrayView], dict[str, Any]]) -> dict[str, Any]:
     found = _opened(at)
     found.refuse_hidden()
-    view = ArrayView(*found.array(_steps(window.path)))
+    view = ArrayView(*found.array(window.path))
     return {**show(view), "shape": view.shape, "axes": view.axes, "read": found.read, "size": found.size}
 
 
@@ -311,6 +310,24 @@ def _statistics(at: Coordinate, path: list[int], column: int) -> Iterator[dict[s
         raise errors.HiddenValueError(str(at.dag_id), "there is no such column, or Airflow masks what has its name")
     for facts in column_statistics(lambda: found.again().table(path), column):
         yield {**facts, "read": found.read, "size": found.size}
+
+
+@_of_dag.get(f"{_TASK}/history")
+async def over_time(request: Request, user: GetUserDep, at: Place) -> Response:
+    """Return what the rows of a value say in this run and earlier ones."""
+    if at.key is None:
+        raise HTTPException(404, "the request names no key")
+    return await _answer(request, user, history, at)
+
+
+@_of_dag.get(f"{_TASK}/compare/{{other}}")
+async def compare(request: Request, user: GetUserDep, at: Place, other: str) -> Response:
+    """Return lines of JSON: how the table of another run of this Dag differs from that of this one."""
+    return await _stream(request, user, _lines(_comparison(at, replace(at, run_id=other))), "application/x-ndjson")
+
+
+def _comparison(at: Coordinate, other: Coordinate) -> Iterator[dict[str, Any]]:
+    yield from comparison(_opened(other), _opened(at))
 
 
 @_of_dag.get(f"{_TASK}/verify")

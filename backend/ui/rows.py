@@ -9,9 +9,10 @@ from typing import Any
 from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.envelope import Coordinate, Envelope
 from airflow_xcom.backend.errors import HiddenValueError
+from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError
 
-__all__ = ["checked", "hidden_tasks", "is_hidden", "list_rows", "rows_of"]
+__all__ = ["checked", "hidden_tasks", "history", "is_hidden", "list_rows", "rows_of"]
 
 _ROWS = 500  # XComs that are listed
 _HIDE = "xcom:hide"
@@ -74,14 +75,37 @@ def checked(stored: Any, at: Coordinate) -> Envelope | None:
     return envelope
 
 
-def rows_of(at: Coordinate) -> list[tuple[Coordinate, str, Any]]:
-    """Return the XComs that have the parts of a coordinate: where, when and what."""
+def history(at: Coordinate) -> dict[str, Any]:
+    """Return what the rows of an XCom say of its values in this run and in earlier ones, the newest first.
+
+    Raises:
+        HiddenValueError: A tag of the Dag hides them.
+    """
+    if is_hidden(hidden_tasks(str(at.dag_id)), str(at.task_id)):
+        raise HiddenValueError(str(at.dag_id))
+    rows = rows_of(at, earlier=True)
+    once = {where: (where, written, stored) for where, written, stored in rows}  # Airflow 3.1 repeats some
+    shows_values = settings().preview in {"", "rows"}
+    runs = [
+        {"run_id": where.run_id, "written": written, **_facts(where, stored), **_number(where, stored, shows_values)}
+        for where, written, stored in list(once.values())[:_ROWS]
+    ]
+    return {"runs": runs, "more": len(rows) > _ROWS}
+
+
+def _number(where: Coordinate, stored: Any, shows_values: bool) -> dict[str, Any]:  # noqa: FBT001 - of the options
+    is_number = type(stored) in {int, float} and shows_values and not hides_value_of(str(where.key))
+    return {"number": stored} if is_number else {}
+
+
+def rows_of(at: Coordinate, *, earlier: bool = False) -> list[tuple[Coordinate, str, Any]]:
+    """Return the XComs that have the parts of a coordinate, those of earlier runs too: where, when and what."""
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
 
     given: dict[str, Any] = {"key": at.key, "task_ids": at.task_id, "dag_ids": at.dag_id, "map_indexes": at.map_index}
     with create_session() as session:
-        select = XComModel.get_many(run_id=str(at.run_id), **given).limit(_ROWS + 1)
+        select = XComModel.get_many(run_id=str(at.run_id), include_prior_dates=earlier, **given).limit(_ROWS + 1)
         found: Any = session.scalars(select).all()
         return [
             (Coordinate(row.dag_id, row.run_id, row.task_id, row.map_index, row.key), str(row.timestamp), row.value)

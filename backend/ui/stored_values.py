@@ -25,6 +25,7 @@ from airflow_xcom.backend.ui.payload_tree import (
 )
 from airflow_xcom.backend.ui.rows import checked, hidden_tasks, is_hidden, rows_of
 from airflow_xcom.backend.ui.table_view import TableView, shown_item
+from airflow_xcom.backend.ui.wide_frames import InMemory, has_blocks, single_columns
 from airflow_xcom.codecs import SelectionError, Table, Tagged
 from airflow_xcom.codecs.quoting import cut
 
@@ -168,6 +169,11 @@ class StoredValue:
         meta = note.meta if isinstance(note.meta, dict) else {}
         if not len(file.schema):
             count = _height(meta)
+        if has_blocks(meta):
+            single = single_columns(file, meta)
+            return TableView(
+                note.tag, single.meta, single.schema, count, single.table, self._dtypes(), file.compression
+            )
         return TableView(note.tag, meta, file.schema, count, file.table, self._dtypes(), file.compression)
 
     def _dtypes(self) -> dict[str, str]:
@@ -335,15 +341,12 @@ def _nested(tag: str, memory: Memory, meta: Any, dtypes: dict[str, str]) -> Tabl
     if len(memory) > LARGEST:
         raise SelectionTooLargeError("a table within a value", len(memory), LARGEST)
     table = read_stream(memoryview(bytearray(memory.read(0, len(memory)))), None).table
-    rows = table.num_rows if table.num_columns else _height(meta)
-    return TableView(
-        tag,
-        meta,
-        table.schema,
-        rows,
-        lambda columns, rows: table.select(list(columns)).slice(rows.start, len(rows)),
-        dtypes,
-    )
+    source: Any = InMemory(table, table.num_rows if table.num_columns else _height(meta))
+    rows = source.count
+    if has_blocks(meta):
+        source = single_columns(source, meta)
+        meta = source.meta
+    return TableView(tag, meta, source.schema, rows, source.table, dtypes)
 
 
 def _height(meta: Any) -> int:

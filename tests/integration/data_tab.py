@@ -20,6 +20,7 @@ class Tab:
         cookies = {} if token is None else {"_token": token}
         self.client = httpx.Client(base_url=f"{url}/xcom-data", cookies=cookies, timeout=60)
         self._backend = backend
+        self.place = PLACE
 
     def push(self, value: Any, key: str = "return_value", place: tuple[str, str, str] = PLACE) -> None:
         """Push as a task does."""
@@ -37,8 +38,8 @@ class Tab:
         with create_session() as session:
             XComModel.set(key, row, dag_id=dag, run_id=run, task_id=task, serialize=False, session=session)
 
-    def path(self, what: str, place: tuple[str, str, str] = PLACE) -> str:
-        dag, run, task = (quote(part, safe="") for part in place)
+    def path(self, what: str) -> str:
+        dag, run, task = (quote(part, safe="") for part in self.place)
         return f"/api/dags/{dag}/runs/{run}/tasks/{task}/-1/{what}"
 
     def ask(self, what: str, key: str = "return_value", **query: Any) -> httpx.Response:

@@ -103,6 +103,32 @@ def test_many_columns_and_no_rows(tab: Tab) -> None:
     assert (answer["columns"][0]["name"], answer["cells"]) == ("é中", [])
 
 
+@pytest.mark.parametrize("threshold", [0, -1], ids=["blob", "row"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["password", *map(str, range(200))],
+        [0, "my_password", *range(1, 200)],
+        [("a", "password"), *(("b", str(number)) for number in range(200))],
+    ],
+    ids=["text", "objects", "levels"],
+)
+def test_a_wide_frame_keeps_masks(names: list[Any], threshold: int, tab: Tab, backend: Backend) -> None:
+    backend.options(threshold=threshold)
+    frame = pd.DataFrame([range(777_000, 777_000 + len(names))], columns=pd.Index(names))
+    secrets = [number for number, name in enumerate(names) if "password" in str(name)]
+    for value, path in ((frame, ""), ({"frame": frame}, "0")):
+        tab.push(value)
+        assert tab.get("value", path=path)["width"] == len(names)
+        shown = tab.get("cells", rows=1, columns=len(names), path=path)
+        expected = [["***"] if number in secrets else [str(777_000 + number)] for number in range(len(names))]
+        assert shown["cells"] == expected
+        assert f"{777_000 + secrets[0]}".encode() not in tab.ask("download/csv", path=path).content
+        assert tab.refusal("statistics", column=secrets[0], path=path) == (403, "hidden")
+    tab.push(frame)
+    assert tab.refusal("download/arrow")[0] in {403, 422}
+
+
 def test_a_cell_is_cut_and_shown_whole_alone(tab: Tab) -> None:
     tab.push(pd.DataFrame({"a": ["x" * 5000], "b": [1]}))
     assert shown(tab, rows=1)["a"] == ["x" * 200 + "…"]
@@ -297,3 +323,71 @@ def test_nothing_where_the_preview_says_none(way: str, tab: Tab, backend: Backen
     assert tab.get("value")["kind"] == "hidden"
     assert "number" not in tab.ask("value").text
     assert tab.refusal("cells", rows=1, columns=1) == (403, "hidden")
+
+
+def compared(tab: Tab, other: str) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]], dict[str, Any]]:
+    """The columns, their statistics, and the rows that differ."""
+    lines = [json.loads(line) for line in tab.ask(f"compare/{other}").text.splitlines()]
+    statistics = {line["column"]: line["statistics"] for line in lines if "column" in line}
+    return lines[0], statistics, lines[-1]["differing"]
+
+
+def test_two_runs_are_compared(tab: Tab) -> None:
+    long = "x" * 5000
+    before = pd.DataFrame(
+        {
+            "same": np.arange(70_000),
+            "number": np.arange(70_000),
+            "float": [float("nan"), 1.5] * 35_000,
+            "text": pd.Series(["a", None] * 35_000, dtype=object),
+            "long": [long] + [""] * 69_999,
+            "objects": pd.Series([b"ab"] * 70_000, dtype=object),
+            "password": "p",
+            "gone": 0,
+        }
+    )
+    after = before.drop(columns="gone").assign(new=1)
+    after["number"] = after["number"].astype("float32")
+    after.loc[[3, 40_000, 69_999], "text"] = "b"
+    after.loc[0, "long"] = long + "y"
+    after.loc[1, "objects"] = b"ac"
+    tab.push(before, place=("flights", "one", "extract"))
+    tab.push(after, place=("flights", "two", "extract"))
+    tab.place = ("flights", "two", "extract")
+    outline, statistics, differing = compared(tab, "one")
+    types = {column["name"]: column["types"] for column in outline["columns"]}
+    assert outline["rows"] == [70_000, 70_000]
+    assert types["number"] == ["int64", "float32"]
+    assert types["gone"] == ["int64", None]
+    assert types["new"] == [None, "int64"]
+    assert [facts["nulls"] for facts in statistics["text"]] == [35_000, 34_998]
+    assert "password" not in statistics
+    assert differing["counts"] == {"text": 3, "long": 1, "objects": 1}
+    assert (differing["compared"], differing["complete"]) == (70_000, True)
+    rows = {found["row"]: found["cells"] for found in differing["first"]}
+    assert rows.keys() == {0, 1, 3, 40_000, 69_999}
+    assert rows[3] == {"text": [None, "b"]}
+    assert rows[0]["long"] == ["x" * 200 + "…"] * 2
+    assert rows[40_000] == {"text": ["a", "b"]}
+
+
+def test_what_is_no_table_is_not_compared(tab: Tab) -> None:
+    for run in ("one", "two"):
+        tab.push({"a": (1,)}, place=("flights", run, "extract"))
+    assert tab.refusal("compare/two")[0] == 422
+    assert tab.refusal("compare/missing") == (404, "none")
+    tab.push(FRAME)
+    tab.push(stored(FRAME, preview="columns"), place=("flights", "two", "extract"))
+    assert tab.refusal("compare/two") == (403, "hidden")
+
+
+def test_a_value_over_time(tab: Tab, backend: Backend) -> None:
+    for number, run in enumerate(("one", "two", "three"), 1):
+        tab.push(number * 1.5, "score", place=("trains", run, "extract"))
+        tab.push(FRAME[:number], "frame", place=("trains", run, "extract"))
+    tab.place = ("trains", "two", "extract")
+    runs = tab.get("history", "score")["runs"]
+    assert [(run["run_id"], run["number"]) for run in runs] == [("two", 3.0), ("one", 1.5)]
+    assert [run["shape"] for run in tab.get("history", "frame")["runs"]] == [[2, 6], [1, 6]]
+    backend.options(preview="none")
+    assert [run.get("number") for run in tab.get("history", "score")["runs"]] == [None, None]

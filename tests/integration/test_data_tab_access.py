@@ -24,7 +24,7 @@ from airflow_xcom.backend.stores import files
 pytestmark = pytest.mark.installation
 
 FRAME = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
-NAMES = {"dag_id": "flights", "run_id": "one", "task_id": "extract", "map_index": "-1", "kind": "csv"}
+NAMES = {"dag_id": "flights", "run_id": "one", "task_id": "extract", "map_index": "-1", "kind": "csv", "other": "one"}
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ async function showValue(element, at, ofRun) {
       h("h2", { textContent: ofRun ? `${at.task} · ${at.key}` : at.key }),
       h("p", {}, h("strong", { textContent: facts.type || "" }), " ", h("span", { textContent: shape(facts) }), " ", read),
       actions(at, facts, ""),
-      body(at, facts, "", meter), where(facts));
+      body(at, facts, "", meter), overTime(at, facts), where(facts));
   } catch (error) {
     element.append(h("h2", { textContent: at.key }), problem(error));
   }
@@ -173,6 +173,96 @@ function where(facts) {
       Size: found.bytes !== undefined && found.bytes !== null ? plural(found.bytes, "byte") : "", Format: found.format,
       Digest: found.digest, Tag: facts.tag, "Written on": found.host, Codecs: codecs,
       Expires: found.expires ? new Date(found.expires * 1000).toISOString() : "" })));
+}
+
+// -- over time -----------------------------------------------------------------------------------------------
+
+function overTime(at, facts) {
+  const content = h("div");
+  const element = h("details", { ontoggle: async () => {
+    if (!element.open || content.children.length) return;
+    try {
+      content.append(...runsOf(at, facts, await ask(of(at, "history"), { key: at.key })));
+    } catch (error) {
+      content.replaceChildren(problem(error));
+    }
+  } }, h("summary", { textContent: "This and earlier runs" }), content);
+  return element;
+}
+
+function runsOf(at, facts, { runs, more }) {
+  const beside = h("section", { "aria-live": "polite", "aria-label": "Comparison" });
+  const isTable = facts.kind === "table" && facts.preview === "rows";
+  const rows = runs.map((run) => {
+    const other = isTable && run.run_id !== at.run && ["row", "store"].includes(run.state);
+    return h("tr", {}, h("td", { textContent: run.run_id }), h("td", { textContent: run.written }),
+      h("td", { textContent: Array.isArray(run.shape) ? run.shape.map(count).join(" × ") : "" }), h("td", { textContent: sizeOf(run) }),
+      h("td", { textContent: run.number ?? STATES[run.state] + (run.error ? `: ${run.error}` : "") }),
+      h("td", {}, other ? h("button", { type: "button", textContent: "Compare", "aria-label": `Compare with ${run.run_id}`,
+        onclick: () => compare(beside, at, run.run_id) }) : ""));
+  });
+  const known = runs.map((run) => run.number ?? (Array.isArray(run.shape) ? run.shape[0] : null)).reverse();
+  const isDrawn = known.filter((value) => typeof value === "number").length > 1;
+  const name = runs.some((run) => run.number !== undefined) ? "Value" : "Length";
+  return [
+    more ? h("p", { textContent: "There are more runs, which are not listed." }) : "",
+    isDrawn ? h("div", {}, h("h3", { textContent: `${name}, run by run, the oldest first` }), line(known.map((value) => (typeof value === "number" ? [value, value] : null)), 0, known.length)) : "",
+    table("Runs", ["Run", "Written", "Shape", "Size", "Value or place", ""], rows), beside];
+}
+
+async function compare(element, at, other) {
+  const note = h("p", { className: "quiet", role: "status" });
+  const title = h("h3", { textContent: `${other} → ${at.run}` });
+  element.replaceChildren(title, note);
+  element.stop?.abort();
+  const controller = element.stop = new AbortController();
+  const cells = {};
+  try {
+    await lines(of(at, `compare/${encodeURIComponent(other)}`), { key: at.key }, (found) => {
+      if (found.columns) element.append(...outlineOf(found, cells));
+      if (found.reading) note.textContent = `Reading ${found.reading}`;
+      if (found.statistics) fillStatistics(cells[found.column], found.statistics);
+      if (found.over) note.insertAdjacentElement("afterend", h("p", { className: "bad", textContent: `The time was over before ${found.over}: there are no statistics from that column on.` }));
+      if (found.of) note.textContent = `${count(found.done)} of ${plural(found.of, "row")} compared`;
+      if (found.differing) element.append(...differencesOf(found.differing));
+    }, controller.signal);
+  } catch (error) {
+    if (error.name !== "AbortError") element.append(problem(error));
+  }
+}
+
+const SIDES = [["nulls", "Nulls"], ["distinct", "Distinct"], ["min", "Least"], ["max", "Greatest"], ["mean", "Mean"]];
+
+/** Return what differs in the outline of two tables, and a row for each column, to be filled. */
+function outlineOf(found, cells) {
+  const [before, after] = found.rows;
+  const rows = found.columns.map(({ name, types }) => {
+    const type = types[0] === types[1] ? types[0] : `${types[0] ?? "missing"} → ${types[1] ?? "missing"}`;
+    cells[name] = SIDES.map(() => h("td"));
+    return h("tr", {}, h("th", { scope: "row", textContent: name }), h("td", { className: types[0] === types[1] ? "" : "bad", textContent: type }), ...cells[name]);
+  });
+  return [
+    h("p", { textContent: before === after ? plural(before, "row") : `${plural(before, "row")} → ${plural(after, "row")}` }),
+    found.left_out ? h("p", { className: "bad", textContent: `${plural(found.left_out, "column")} more are not compared.` }) : "",
+    table("Columns of both", ["Column", "Type", ...SIDES.map(([, title]) => title)], rows)];
+}
+
+function fillStatistics(cells, [before, after]) {
+  SIDES.forEach(([name], at) => {
+    const texts = [before, after].map((facts) => (name === "distinct" && facts.distinct === null ? "many" : String(facts[name] ?? "")));
+    cells[at].textContent = texts[0] === texts[1] ? texts[0] : `${texts[0] || "none"} → ${texts[1] || "none"}`;
+    cells[at].className = texts[0] === texts[1] ? "" : "bad";
+    if (!before.complete || !after.complete) cells[at].textContent += " (not of all rows)";
+  });
+}
+
+function differencesOf({ compared, complete, counts, first }) {
+  const differing = Object.entries(counts).map(([name, many]) => `${name}: ${plural(many, "row")}`).join(", ");
+  const title = `${complete ? "All" : "The time was over: only"} ${plural(compared, "row")} compared by position. `;
+  const rows = first.flatMap(({ row, cells }) => Object.entries(cells).map(([name, [before, after]]) =>
+    h("tr", {}, h("td", { textContent: count(row) }), h("td", { textContent: name }), h("td", { textContent: before ?? "null" }), h("td", { textContent: after ?? "null" }))));
+  return [h("p", { className: complete ? "" : "bad", textContent: `${title}${differing ? `They differ in ${differing}.` : "None differs in a column that both have and that is not masked."}` }),
+    rows.length ? table("First differing rows", ["Row", "Column", "Before", "After"], rows) : ""];
 }
 
 // -- tables --------------------------------------------------------------------------------------------------

@@ -1,0 +1,88 @@
+"""Frames whose columns of one dtype lie together in one Arrow column, shown column by column.
+
+Their labels are read without the codecs of what the labels are, since a payload may name any.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+import pandas as pd
+import pyarrow as pa
+
+from airflow_xcom.backend.errors import SelectionTooLargeError
+from airflow_xcom.backend.ui.payload_tree import LARGEST, inner, read_json
+from airflow_xcom.backend.ui.table_view import cells
+from airflow_xcom.codecs import CorruptPayloadError, Table
+from airflow_xcom.codecs.errors import any_error_as_corrupt
+from airflow_xcom.codecs.formats.arrow.file import read_stream
+from airflow_xcom.codecs.tables.single_columns import SingleColumns
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["InMemory", "has_blocks", "single_columns"]
+
+_PACKED = {pa.binary(), pa.large_binary()}
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """A table that is read, with what :class:`SingleColumns` asks of a file."""
+
+    whole: Any
+    count: int
+
+    @property
+    def schema(self) -> Any:
+        """Return that of the table."""
+        return self.whole.schema
+
+    def table(self, columns: Sequence[int], rows: range) -> Any:
+        """Return the columns at these positions and the rows in this range."""
+        return self.whole.select(list(columns)).slice(rows.start, len(rows))
+
+
+def has_blocks(meta: Any) -> bool:
+    """Return whether a frame has columns that lie together."""
+    return type(meta) is dict and "blocks" in meta
+
+
+def single_columns(source: Any, meta: dict[str, Any]) -> SingleColumns:
+    """Return the columns of such a frame one by one.
+
+    Raises:
+        DecodeError: The payload does not say which columns these are.
+    """
+    with any_error_as_corrupt():
+        labels = pd.Index(_labels(meta["columns"]), dtype=object)
+        return SingleColumns(source, {**meta, "columns": {"labels": labels}})
+
+
+def _labels(spec: Any) -> list[str]:
+    """Return the labels of the columns as text."""
+    if "range" in spec:
+        return [str(number) for number in range(*spec["range"])]
+    table = inner(read_json(spec["labels"]) if type(spec["labels"]) is dict else spec["labels"])
+    if isinstance(table, dict):  # an index without columns of its own
+        return _labels(table)
+    if not isinstance(table, Table):
+        raise CorruptPayloadError("the labels of a frame are no index")
+    if len(table.table) > LARGEST:
+        raise SelectionTooLargeError("the labels of this frame", len(table.table), LARGEST)
+    levels = read_stream(memoryview(bytearray(table.table.read(0, len(table.table)))), None).table
+    texts = [_texts(column) for column in levels.columns]
+    return texts[0] if len(texts) == 1 else [str(label) for label in zip(*texts, strict=True)]
+
+
+def _texts(column: Any) -> list[str]:
+    """Return labels as text; of objects, which are packed, the texts in them, for Airflow may mask such names."""
+    if column.type in _PACKED:
+        return [str(_unpacked(cell)) for cell in column.to_pylist()]
+    return ["null" if text is None else text for text in cells(column, LARGEST)]
+
+
+def _unpacked(cell: bytes) -> Any:
+    return msgpack.unpackb(cell, strict_map_key=False, ext_hook=lambda _, data: _unpacked(data))
