@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from airflow_xcom.backend.errors import SelectionTooLargeError
-from airflow_xcom.codecs import Table, Tagged
+from airflow_xcom.codecs import CorruptPayloadError, Table, Tagged
 from airflow_xcom.codecs.errors import any_error_as_corrupt
 from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.compressed_frames import check_inflation, decompress
-from airflow_xcom.codecs.formats.msgpack.container import locate_buffer, read_header
+from airflow_xcom.codecs.formats.msgpack.container import ITEMS_VERSION, locate_buffer, read_header
+from airflow_xcom.codecs.formats.msgpack.items import ItemIndex
 from airflow_xcom.codecs.formats.msgpack.reader import Reader, count_expanded
 from airflow_xcom.codecs.formats.sharing import Budget
 from airflow_xcom.codecs.quoting import cut, quoted
@@ -118,25 +119,43 @@ def read_tree(fetch: Fetch, size: int) -> Any:
         DecodeError, StoreError: The blob cannot be read.
     """
     with any_error_as_corrupt():
-        (_, _, tags, entries, tree), position = _header(fetch, size)
-        stored, *packed = tree if type(tree) is list else [tree]
-        largest = max(stored, *packed[1:]) if packed else stored
-        if largest > LARGEST:
-            raise SelectionTooLargeError("the tree of this value", largest, LARGEST)
-        data = fetch([(position, position + stored)])[0]
-        if packed:
-            check_inflation(packed[1], size)
-            data = decompress(memoryview(msgpack.unpackb(data)), *packed)
-        return _unpacked(tags, list(_buffers(fetch, position + stored, entries)), data)
+        header, position, head = _header(fetch, size)
+        if header[1] == ITEMS_VERSION:
+            index = ItemIndex(head, size)
+            parts = [
+                (start, tree, entries)
+                for (start, _), (entries, tree, _) in zip(index.ranges, index.entries, strict=True)
+            ]
+            return _unpacked(index.tags, *_read_parts(fetch, size, parts))
+        _, _, tags, entries, tree = header
+        (node,) = _unpacked(tags, *_read_parts(fetch, size, [(position, tree, entries)]))
+        return node
 
 
-def _header(fetch: Fetch, size: int) -> tuple[list[Any], int]:
-    from airflow_xcom.codecs import CorruptPayloadError
+def _read_parts(fetch: Fetch, size: int, parts: Sequence[tuple[int, Any, Any]]) -> tuple[list[Any], list[Memory]]:
+    """Return the packed trees of parts of a blob, and their buffers; a part is where it begins, and its entries."""
+    trees = [tree if type(tree) is list else [tree] for _, tree, _ in parts]
+    largest = sum(max(stored, *packed[1:]) if packed else stored for stored, *packed in trees)
+    if largest > LARGEST:
+        raise SelectionTooLargeError("the tree of this value", largest, LARGEST)
+    found = fetch([(start, start + tree[0]) for (start, _, _), tree in zip(parts, trees, strict=True)])
+    check_inflation(sum(tree[2] for tree in trees if len(tree) > 1), size)
+    unpacked = [
+        decompress(memoryview(msgpack.unpackb(data)), *packed) if packed else data
+        for data, (_, *packed) in zip(found, trees, strict=True)
+    ]
+    ends = (start + tree[0] for (start, _, _), tree in zip(parts, trees, strict=True))
+    buffers = [_buffers(fetch, end, entries) for end, (_, _, entries) in zip(ends, parts, strict=True)]
+    return unpacked, list(chain.from_iterable(buffers))
 
+
+def _header(fetch: Fetch, size: int) -> tuple[list[Any], int, memoryview]:
+    """Return the header, where it ends, and what was read; more is read where it is longer."""
     length = _HEADER
     while True:
+        head = fetch([(0, min(length, size))])[0]
         try:
-            return read_header(fetch([(0, min(length, size))])[0])
+            return *read_header(head), head
         except CorruptPayloadError:
             if length >= min(size, LARGEST):
                 raise
@@ -155,11 +174,11 @@ class _NodeReader(Reader):
     _restores = False
 
 
-def _unpacked(tags: Sequence[Any], buffers: Sequence[Any], tree: Any) -> Any:
-    budget = Budget(len(tree))
-    count = partial(count_expanded, tags, buffers, tree)
+def _unpacked(tags: Sequence[Any], trees: Sequence[Any], buffers: Sequence[Any]) -> list[Any]:
+    budget = Budget(sum(map(len, trees)))
+    count = partial(count_expanded, tags, buffers, *trees)
     reader = _NodeReader(tags, buffers, _restorer, _table, budget=budget, count=count)
-    return reader.unpack(tree)
+    return [reader.unpack(tree) for tree in trees]
 
 
 def read_json(value: Any) -> Any:

@@ -165,6 +165,18 @@ def test_a_tree_opens_level_by_level(tab: Tab) -> None:
     assert tab.get("array", path="6", rows=2, columns=3)["cells"] == [["0", "1", "2"], ["3", "4", "5"]]
 
 
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_a_list_of_large_items(compression: str, tab: Tab, backend: Backend) -> None:
+    backend.options(compression=compression)
+    frame = pd.DataFrame({"a": np.arange(9000), "password": "x"})
+    tab.push([frame, {"array": np.arange(9000), "token": "secret" * 900}, frame])
+    items = tab.get("items")["items"]
+    assert [item.get("kind") for item in items] == ["table", None, "table"]
+    assert shown(tab, rows=1, row=8999, path="0") == {"a": ["8999"], "password": ["***"]}
+    assert tab.get("array", path="1.0", rows=1, column=8998, columns=5)["cells"] == [["8998", "8999"]]
+    assert "secret" not in tab.ask("items", path="1").text
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_a_window_of_an_array(order: Any, tab: Tab) -> None:
     array = np.asarray(np.random.default_rng(1).normal(size=(3, 40, 50)).astype("f4"), order=order)
