@@ -31,8 +31,8 @@ __all__ = [
 
 ENTRY_POINT_GROUP = "airflow_xcom.codecs"
 
-_STDLIB = ("stdlib.scalars", "stdlib.containers", "stdlib.times")
-_CLASSES = ("classes.generated", "classes.pydantic")
+_STDLIB = ("stdlib.scalars", "stdlib.containers", "stdlib.times", "stdlib.objects")
+_CLASSES = ("classes.generated", "classes.pydantic", "classes.msgspec")
 _PANDAS = ("pandas.scalars", "pandas.index", "pandas.frame")
 
 # Root package of a type or tag -> the modules of airflow_xcom.codecs.builtin that may hold its codec.
@@ -45,22 +45,35 @@ HOMES: dict[str, tuple[str, ...]] = {
     "ipaddress": ("stdlib.scalars",),
     "pathlib": ("stdlib.scalars",),
     "collections": ("stdlib.containers",),
-    "datetime": ("stdlib.times",),
+    "datetime": ("stdlib.times", "stdlib.objects"),
     "zoneinfo": ("stdlib.times",),
     "pytz": ("stdlib.times",),
-    "dateutil": ("stdlib.times",),
+    "dateutil": ("stdlib.times", "dateutil"),
     "pendulum": ("pendulum",),
     "pydantic": ("pydantic",),
     "pydantic_core": ("pydantic",),
     "numpy": ("numpy.array",),
     "pandas": _PANDAS,
     "pyarrow": ("arrow.values",),
-    "polars": ("polars",),
+    "polars": ("polars", "polars_dtypes"),
     "scipy": ("scipy",),
-    "xarray": ("xarray",),
+    "xarray": ("xarray", "libraries"),
     "shapely": ("geo.shapely",),
     "pyproj": ("geo.pyproj",),
     "geopandas": ("geo.geopandas",),
+    "ml_dtypes": ("numpy.array",),
+    "networkx": ("networkx",),
+    "PIL": ("pillow",),
+    "pint": ("pint",),
+    "plotly": ("plotly",),
+    **dict.fromkeys(("email", "http", "os", "posix", "re", "sqlite3", "time"), ("stdlib.objects",)),
+    **dict.fromkeys(
+        (
+            *("bigquery", "bs4", "bson", "cftime", "google", "httpx", "markupsafe", "msgspec", "psycopg", "psycopg2"),
+            *("requests", "sortedcontainers", "sqlalchemy", "upath"),
+        ),
+        ("libraries",),
+    ),
 }
 
 

@@ -212,7 +212,7 @@ def _google_token(connection_id: str) -> Callable[[], Any]:
     def credentials() -> dict[str, Any]:
         google = hook.get_credentials()
         if not google.valid:
-            from google.auth.transport.requests import Request  # type: ignore[import-untyped]
+            from google.auth.transport.requests import Request
 
             google.refresh(Request())
         return {"token": google.token, "expires_at": google.expiry and google.expiry.replace(tzinfo=UTC)}

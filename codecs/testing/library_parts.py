@@ -281,3 +281,63 @@ PARTS |= {
     "pydantic.NameEmail": attributes("name", "email"),
     "pydantic_core.TzInfo": lambda zone: [(".utcoffset()", zone.utcoffset(None))],
 }
+
+# -- what libraries return -----------------------------------------------------------------------------------
+
+
+def _image(image: Any) -> Parts:
+    image.load()
+    palette = image.palette and [image.palette.mode, bytes(image.im.getpalette(image.palette.mode, image.palette.mode))]
+    return [*attributes("mode", "size", "info")(image), (".palette", palette), ("", image.tobytes())]
+
+
+def _rule(rule: Any) -> Parts:
+    caches = ("_cache", "_cache_complete", "_cache_gen", "_cache_lock", "_len")
+    is_cached = (".cache", rule._cache is not None)  # noqa: SLF001
+    return [is_cached, *((f".{name}", part) for name, part in sorted(vars(rule).items()) if name not in caches)]
+
+
+def _struct(value: Any) -> Parts:
+    return [*attributes(*value.__struct_fields__)(value), (".__dict__", getattr(value, "__dict__", None))]
+
+
+def _pairs(value: Any) -> Parts:
+    return [("[:]", [list(pair) for pair in value.items()]), (".key", value.key)]
+
+
+PARTS |= {
+    "PIL.Image": _image,
+    "bs4.NavigableString": lambda text: [("", str(text))],
+    "cftime.datetime": attributes(
+        *("year", "month", "day", "hour", "minute", "second", "microsecond", "calendar", "has_year_zero")
+    ),
+    "dateutil.relativedelta": lambda delta: [(".__dict__", dict(sorted(vars(delta).items())))],
+    "dateutil.rrulebase": _rule,
+    "email.Message": attributes("_headers", "_payload", "_unixfrom", "preamble", "epilogue", "_default_type"),
+    "http.HTTPMessage": attributes("_headers", "_payload", "_unixfrom", "preamble", "epilogue", "_default_type"),
+    "google.Row": attributes("_xxx_values", "_xxx_field_to_index"),
+    "httpx.Headers": attributes("_list", "_encoding"),
+    "msgspec.Struct": _struct,
+    "networkx.Graph": lambda graph: [
+        (f".{name}", getattr(graph, name, None)) for name in ("graph", "_node", "_adj", "_pred")
+    ],
+    "pint.PlainQuantity": lambda value: [(".magnitude", value._magnitude), (".units", dict(value._units))],  # noqa: SLF001
+    "pint.PlainUnit": lambda unit: [(".units", dict(unit._units))],  # noqa: SLF001
+    "plotly.BaseFigure": lambda figure: [
+        *attributes("_data", "_layout", "_grid_str", "_grid_ref")(figure),
+        (".frames", [frame._props for frame in figure.frames]),  # noqa: SLF001
+        ("._px_trendlines", vars(figure).get("_px_trendlines")),
+    ],
+    "psycopg.Range": attributes("_lower", "_upper", "_bounds"),
+    "psycopg2.Range": attributes("_lower", "_upper", "_bounds"),
+    "psycopg2.DictRow": lambda row: [("", list.copy(row)), ("._index", row._index)],  # noqa: SLF001
+    "requests.CaseInsensitiveDict": attributes("_store"),
+    "sortedcontainers.SortedDict": _pairs,
+    "sortedcontainers.SortedList": lambda items: [("", list(items)), (".key", items.key)],
+    "sortedcontainers.SortedSet": lambda items: [("", list(items)), (".key", items.key)],
+    "sqlalchemy.BaseRow": lambda row: [(".keys", [str(key) for key in row._parent.keys]), ("", tuple(row._data))],  # noqa: SLF001
+    "sqlalchemy.quoted_name": lambda name: [("", str(name)), (".quote", name.quote)],
+    "sqlite3.Row": lambda row: [(".keys()", row.keys()), ("", tuple(row))],
+    "time.struct_time": lambda record: [("", record.__reduce__())],
+    "os.stat_result": lambda record: [("", record.__reduce__())],
+}

@@ -8,6 +8,7 @@ from typing import Any
 import test_arrow
 import test_classes
 import test_geopandas
+import test_libraries
 import test_numpy
 import test_pandas
 import test_pandas_scalars
@@ -40,6 +41,7 @@ def _constant(value: Any) -> Make:
 CATALOGUE: dict[str, dict[str, Make]] = {
     "JSON natives": _makers(test_plain.PLAIN, test_plain.NOT_PLAIN),
     "Python": _makers(test_scalars.CASES),
+    "The standard library": _makers(test_libraries.STANDARD),
     "Classes": _makers(test_classes.CLASSES),
     "Times": _makers(test_times.STDLIB, test_times.LIBRARIES, test_times.PENDULUM, test_times.LOCAL),
     "NumPy": _makers(test_numpy.ARRAYS, test_numpy.SCALARS, test_numpy.MASKED, test_numpy.RECARRAYS),
@@ -56,5 +58,6 @@ CATALOGUE: dict[str, dict[str, Make]] = {
     "pydantic": _makers(test_pydantic_types.MADE),
     "xarray": _makers(test_xarray.MADE),
     "geopandas": _makers(test_geopandas.MADE),
+    "Libraries": _makers(test_libraries.LIBRARIES),
     "Mixtures": _makers(VALUES),
 }

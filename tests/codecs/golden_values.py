@@ -19,6 +19,7 @@ import pyproj
 import pytz
 import scipy.sparse
 import test_classes
+import test_libraries
 import test_pydantic_types
 import test_xarray
 from dateutil.relativedelta import MO
@@ -112,10 +113,17 @@ _MORE: dict[str, Callable[[], Any]] = {
 }
 
 
+# What is not exchanged between environments: not each of them has these libraries.
+APART = {
+    **test_libraries.STANDARD,
+    **{name: make for name, make in test_libraries.LIBRARIES.items() if name not in test_libraries.LARGE},
+    "struct of msgspec": test_libraries.struct,
+}
+_MORE |= APART
 _LARGE = {"10,000 digits", "large array", "large frame", "many bytes"}
 GOLDEN_VALUES = {name: make for name, make in (VALUES | _MORE).items() if name not in _LARGE}
 
 
 def is_allowed(name: str) -> bool:
     """Which classes the payloads name."""
-    return name.startswith("test_classes.")
+    return name.startswith(("test_classes.", "test_libraries."))

@@ -255,7 +255,6 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
     "Objects that are not data, or have no codec": {
         "an exception": lambda: ValueError("x"),
         "a traceback": _traceback,
-        "a compiled pattern": lambda: re.compile("x"),
         "a match": lambda: re.match("x", "x"),
         "a random generator": random.Random,
         "a random generator of NumPy": np.random.default_rng,

@@ -25,6 +25,7 @@ import attrs
 import dateutil.relativedelta
 import dateutil.tz
 import geopandas as gpd
+import msgspec
 import numpy as np
 import pandas as pd
 import pendulum
@@ -36,6 +37,7 @@ import pydantic_core
 import pytz
 import scipy.sparse as sp
 import shapely
+import strategies_of_libraries as libraries
 import xarray as xr
 from geopandas.array import GeometryArray, GeometryDtype
 from hypothesis import assume, reject
@@ -996,6 +998,11 @@ def models(draw: DrawFn, cells: Values) -> Flight:
     return model
 
 
+class Berth(msgspec.Struct):
+    deck: Any
+    number: Any = msgspec.UNSET
+
+
 ENUMS = st.sampled_from([*Color, *Level, *Access, *Kind, Access(0), Access.READ | Access.EXECUTE])
 
 # -- all of them ---------------------------------------------------------------------------------------------
@@ -1043,6 +1050,7 @@ _HASHABLE: dict[str, Values] = {
 
 
 _UNHASHABLE: dict[str, Values] = {
+    **libraries.LEAVES,
     "bytearray": st.binary(max_size=5).map(bytearray),
     "slice": st.builds(slice, PLACES, PLACES, PLACES),
     "pytz.timezone": PYTZ,
@@ -1113,6 +1121,7 @@ CONTAINERS: dict[str, Callable[[Values, Values], Values]] = {
     "class.dataclass": lambda values, keys: st.builds(Leg, values, values) | st.builds(Key, keys.filter(_has_equality)),
     "class.attrs": lambda values, keys: st.builds(Plane, values, values) | st.builds(Seat, keys.filter(_has_equality)),
     "class.namedtuple": lambda values, _keys: st.builds(Point, values, values),
+    "class.msgspec": lambda values, _keys: st.builds(Berth, values, values),
     "class.pydantic": lambda values, _keys: models(values),
     "numpy.ndarray": lambda values, _keys: arrays(values),
     "numpy.recarray": lambda values, _keys: recarrays(values),
@@ -1126,6 +1135,7 @@ CONTAINERS: dict[str, Callable[[Values, Values], Values]] = {
     "xarray.DataArray": lambda values, _keys: data_arrays(values),
     "xarray.Dataset": lambda values, _keys: datasets(values),
     "xarray.DataTree": lambda values, _keys: trees(values),
+    **libraries.CONTAINERS,
 }
 _HASHABLE_CONTAINERS: dict[str, Callable[[Values], Values]] = {
     "tuple": lambda keys: st.lists(keys, max_size=2).map(tuple),
@@ -1134,7 +1144,8 @@ _HASHABLE_CONTAINERS: dict[str, Callable[[Values], Values]] = {
     "class.attrs": lambda keys: st.builds(Seat, keys.filter(_has_equality)),
     "class.namedtuple": lambda keys: st.builds(Point, keys, keys),
 }
-ONCE = {"pyarrow.RecordBatchReader": READERS}  # at their end after one push, so they are not among all values
+# At their end after one push, or not to be copied, so they are not among all values.
+ONCE = {"pyarrow.RecordBatchReader": READERS, **libraries.UNCOPIED}
 
 
 def _is_hashable(value: Any) -> bool:

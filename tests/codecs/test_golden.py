@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 from golden_compressed import GOLDEN_COMPRESSED, GOLDEN_LISTS
 from golden_values import GOLDEN_VALUES, is_allowed
@@ -75,6 +77,10 @@ def _tags(data: Any) -> set[str]:
     match data:
         case {"$": [str(tag), int(), node]}:
             return {tag} | _tags(node)
+        case {"$": ["blob", str(text)]}:
+            unpacker = msgpack.Unpacker(strict_map_key=False)
+            unpacker.feed(b64decode(text))
+            return {tag for tag, _ in unpacker.unpack()[2]}
         case dict():
             return set().union(*map(_tags, data.values()))
         case list():

@@ -14,6 +14,7 @@ from typing import Any
 import matrix
 import pytest
 from environments import ENVIRONMENTS, NEWEST, ROOT, find_python, locked
+from golden_values import APART
 
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 IS_HERE = {name: environment.python == RUNNING for name, environment in ENVIRONMENTS.items()}
@@ -72,7 +73,8 @@ def test_a_value_comes_back_exactly_or_a_library_is_named(writer: str, reader: s
 @pytest.mark.parametrize(("_newest", "reader"), GOLDEN_READERS)
 def test_the_golden_payloads_are_the_same_values_everywhere(_newest: str, reader: str, outcomes: Any) -> None:
     read = outcomes(matrix.GOLDEN, reader)
-    assert len(read) == len(list((ROOT / "tests" / "data" / "golden" / "v1").glob("*.json")))
+    rows = [json.loads(path.read_text()) for path in (ROOT / "tests" / "data" / "golden" / "v1").glob("*.json")]
+    assert len(read) == len([row for row in rows if row["name"] not in APART])
     for name, outcome in read.items():
         assert matrix.kind_of(outcome) in ("exact", "refused"), f"{name}: {outcome}"
 

@@ -109,7 +109,7 @@ def _restore_namedtuple(cls: Any, state: dict[str, Any]) -> Any:
     return value
 
 
-_GENERATED = {*vars(namedtuple("_GENERATED", "")), "__orig_bases__"}  # noqa: PYI024 - what every named tuple has
+_GENERATED = {*vars(namedtuple("_GENERATED", "")), "__orig_bases__", "__slotnames__"}  # noqa: PYI024 - and what copy() notes
 
 
 def _is_made_at_run_time(cls: Any) -> bool:

@@ -1,7 +1,8 @@
 """Classes that a payload names, ``module:qualname``, as entry points do.
 
-A class is stored and restored only if the registry allows its name, and no name that is not allowed is ever imported.
-Nothing is called on the way: a name is looked up in the namespaces of a module and of its classes.
+A class is stored and restored only if the registry allows its name, or it is one of the standard library's, and no
+other name is ever imported. Nothing is called on the way: a name is looked up in the namespaces of a module and of its
+classes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,27 @@ if TYPE_CHECKING:
     CheckClass = Callable[[str], None]
 
 __all__ = ["CheckClass", "by_name", "is_found"]
+
+# Modules of the standard library whose enumerations, named tuples and other classes need nobody's leave: importing them
+# does nothing, and no class is called.
+_STANDARD = frozenset(
+    {
+        *(
+            "calendar",
+            "datetime",
+            "decimal",
+            "difflib",
+            "enum",
+            "fractions",
+            "functools",
+            "http",
+            "inspect",
+            "ipaddress",
+        ),
+        *("pathlib", "plistlib", "pstats", "re", "shutil", "signal", "socket", "ssl", "statistics", "tokenize"),
+        *("urllib.parse", "urllib.robotparser", "uuid"),
+    }
+)
 
 
 def by_name(  # noqa: PLR0913 - what tells one family of classes from another
@@ -85,7 +107,7 @@ def _name_of(cls: type, check_class: CheckClass) -> str:
         )
         raise UnsupportedTypeError(msg)
     try:
-        check_class(name)
+        _check(cls.__module__, name, check_class)
     except ClassNotAllowedError as error:
         raise UnsupportedTypeError(str(error)) from error
     return f"{cls.__module__}:{cls.__qualname__}"
@@ -101,15 +123,20 @@ def _find(name: str, check_class: CheckClass) -> type:
     """
     module, _, qualname = name.partition(":")
     dotted = f"{module}.{qualname}"
-    check_class(dotted)
+    _check(module, dotted, check_class)
     cls = _walk(_import(module, dotted), qualname)
     if cls is None:
         raise MissingClassError(dotted, f"the module {quoted(module)} has no {quoted(qualname)}")
     if not isinstance(cls, type):
         msg = f"{dotted} is not a class"
         raise CorruptPayloadError(msg)
-    check_class(_dotted(cls))  # a module that is allowed may have imported a class that is not
+    _check(cls.__module__, _dotted(cls), check_class)  # a module that is allowed may have imported a class that is not
     return cls
+
+
+def _check(module: str, dotted: str, check_class: CheckClass) -> None:
+    if module not in _STANDARD:
+        check_class(dotted)
 
 
 def _import(module: str, dotted: str) -> Any:

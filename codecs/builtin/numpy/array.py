@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from airflow_xcom.codecs.builtin.numpy.dtypes import SCALAR_TYPES, decode_dtype, encode_dtype
+from airflow_xcom.codecs.builtin.numpy.dtypes import SCALAR_TYPES, decode_dtype, encode_dtype, is_extended
 from airflow_xcom.codecs.builtin.numpy.elements import decode_elements, encode_elements
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
@@ -68,11 +68,11 @@ def _encode_scalar(scalar: Any) -> list[Any]:
     if dtype.kind == "S":
         return ["S", bytes(scalar)]
     spec = encode_dtype(dtype)
-    if dtype.kind in "biu":
+    if type(spec) is str and dtype.kind in "biu":
         return [spec, scalar.item()]
     if dtype.kind in "mM":
         return [spec, int(scalar.view(np.int64))]
-    if dtype.char in "efd" and scalar == scalar:  # noqa: PLR0124 - not NaN, whose bits a float need not keep
+    if type(spec) is str and dtype.char in "efd" and scalar == scalar:  # noqa: PLR0124 - not NaN, whose bits a float need not keep
         return [spec, scalar.item()]
     return [spec, encode_elements(np.asarray(scalar))]
 
@@ -154,7 +154,15 @@ def _summarize_dtype(dtype: Any) -> dict[str, Any]:
 
 CODECS = (
     Codec("numpy.ndarray", (np.ndarray, *_REFUSED), _encode_array, _decode_array, summarize=_summarize),
-    Codec("numpy.scalar", SCALAR_TYPES, _encode_scalar, _decode_scalar, summarize=_summarize_scalar, attributes=()),
+    Codec(
+        "numpy.scalar",
+        SCALAR_TYPES,
+        _encode_scalar,
+        _decode_scalar,
+        matches=is_extended,
+        summarize=_summarize_scalar,
+        attributes=(),
+    ),
     Codec(
         "numpy.dtype",
         (np.dtype,),

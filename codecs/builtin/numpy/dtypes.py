@@ -8,6 +8,7 @@
            | ["array", dtype, shape]               a field that is an array
            | ["string", coerce] | ["string", coerce, na_object]
            | ["meta", dtype, metadata]
+           | ["ml_dtypes", name]
 """
 
 from __future__ import annotations
@@ -18,13 +19,22 @@ from typing import Any
 
 import numpy as np
 
+from airflow_xcom.codecs.builtin.kinds import library
 from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
 from airflow_xcom.codecs.quoting import quoted
 
-__all__ = ["SCALAR_TYPES", "decode_dtype", "dtype_to_text", "encode_dtype", "mantissa_bits", "text_to_dtype"]
+__all__ = [
+    "SCALAR_TYPES",
+    "decode_dtype",
+    "dtype_to_text",
+    "encode_dtype",
+    "is_extended",
+    "mantissa_bits",
+    "text_to_dtype",
+]
 
-# The classes of NumPy's own scalars: dtypes of other libraries (ml_dtypes.bfloat16) have a class of their own.
+# The classes of NumPy's own scalars: dtypes of other libraries have a class of their own.
 SCALAR_TYPES = tuple(
     sorted({np.record, *(np.dtype(code).type for code in np.typecodes["All"] if code != "O")}, key=lambda t: t.__name__)
 )
@@ -41,6 +51,11 @@ _TEXT = re.compile(
     r"[mM]8(?:\[(?:[1-9][0-9]{0,9})?(?:Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?))"
     r"(?::(?P<code>[bBhHiIlLqQcdDgG])(?P<mantissa>[0-9]{1,3})?)?"
 )
+
+
+def is_extended(cls: type) -> bool:
+    """Return whether a class is one of the scalars of ml_dtypes."""
+    return cls.__module__ == "ml_dtypes" and issubclass(cls, np.generic)
 
 
 @cache
@@ -65,6 +80,8 @@ def encode_dtype(dtype: np.dtype[Any]) -> Any:
 def _encode_bare(dtype: Any) -> Any:
     if _STRING is not None and type(dtype) is _STRING:
         return ["string", dtype.coerce, *([dtype.na_object] if hasattr(dtype, "na_object") else [])]
+    if is_extended(dtype.type) and dtype == np.dtype(dtype.type):  # whose order of bytes is the machine's
+        return ["ml_dtypes", dtype.type.__name__]
     if dtype.type not in _OWN_TYPES:
         raise UnsupportedValueError(
             f"the dtype {dtype!r} is not one of NumPy's own; convert it (astype(np.float32), say), "
@@ -126,6 +143,11 @@ def decode_dtype(node: Any) -> np.dtype[Any]:
     if form == "array":
         base, shape = rest
         return np.dtype((_decode_part(base), tuple(as_list(shape))))
+    if form == "ml_dtypes":
+        kind = vars(library("ml_dtypes", "numpy.dtype"))[as_text(rest[0])]
+        if not (isinstance(kind, type) and is_extended(kind)):
+            raise CorruptPayloadError(f"{quoted(rest[0])} is no dtype of ml_dtypes")
+        return np.dtype(kind)
     if form == "meta":
         return np.dtype(decode_dtype(rest[0]), metadata=rest[1])
     if form in {"struct", "record"}:

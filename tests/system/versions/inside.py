@@ -36,6 +36,9 @@ EAGER = ("attrs", "dateutil.tz", "geopandas", "pendulum", "polars", "pyarrow.com
 EAGER += ("scipy.sparse", "xarray")
 
 
+FAMILIES_APART = ("The standard library", "Libraries")  # whose libraries are not here, see golden_values.APART
+
+
 class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Modules that bear anything, for what the modules of the tests import beside the libraries of their values."""
 
@@ -65,13 +68,15 @@ def catalogue() -> tuple[dict[str, Callable[[], Any]], dict[str, Callable[[], An
         importlib.import_module(name)  # they look for libraries that may be missing, and shall not find stand-ins
     sys.meta_path.append(finders[1])
     from catalogue import CATALOGUE
-    from golden_values import GOLDEN_VALUES, is_allowed
+    from golden_values import APART, GOLDEN_VALUES, is_allowed
 
     sys.meta_path[:] = [finder for finder in sys.meta_path if finder not in finders]
     registry.allow_classes(is_allowed)
-    made = {f"{family}: {name}": make for family, values in CATALOGUE.items() for name, make in values.items()}
+    families = {family: values for family, values in CATALOGUE.items() if family not in FAMILIES_APART}
+    made = {f"{family}: {name}": make for family, values in families.items() for name, make in values.items()}
     known = {name.partition(": ")[2] for name in made}
-    return made | {f"Golden: {name}": make for name, make in GOLDEN_VALUES.items() if name not in known}, GOLDEN_VALUES
+    golden = {name: make for name, make in GOLDEN_VALUES.items() if name not in APART}
+    return made | {f"Golden: {name}": make for name, make in golden.items() if name not in known}, golden
 
 
 # -- writing -------------------------------------------------------------------------------------------------
@@ -104,6 +109,8 @@ def golden(payloads: Path, folder: Path) -> None:
     entries = {}
     for source in sorted(payloads.glob("*.json")):
         row = json.loads(source.read_text())
+        if row["name"] not in values:
+            continue
         (blob,) = (path for path in payloads.glob(f"{source.stem}.*") if path.suffix in (".arrow", ".msgpack"))
         (folder / blob.name).write_bytes(blob.read_bytes())
         (folder / source.name).write_text(json.dumps(row["data"]))

@@ -1,0 +1,98 @@
+"""dateutil's relative durations and recurrence rules, as the arguments that make them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dateutil.relativedelta import relativedelta
+from dateutil.rrule import rrule, rruleset, weekday
+
+from airflow_xcom.codecs.builtin.summaries import summarize_text
+from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.errors import UnsupportedValueError
+from airflow_xcom.codecs.nodes import as_dict, as_list
+
+_CACHES = ("_cache", "_cache_complete", "_cache_gen", "_cache_lock", "_len")
+_PARTS = ("_rrule", "_rdate", "_exrule", "_exdate")
+
+
+def _same(value: Any, again: Any) -> bool:
+    left, right = (
+        {name: repr(part) for name, part in vars(one).items() if name not in _CACHES} for one in (value, again)
+    )
+    return left == right
+
+
+def _refuse(value: Any, remedy: str) -> UnsupportedValueError:
+    return UnsupportedValueError(f"dateutil makes another {type(value).__name__} from the parts of this one; {remedy}")
+
+
+def _encode_delta(value: relativedelta) -> dict[str, Any]:
+    node = {name: part for name, part in vars(value).items() if name[0] != "_" and part not in (0, None)}
+    node |= {name: 0 for name, part in vars(value).items() if part == 0 and name in _ABSOLUTE}
+    if not _same(value, relativedelta(**node)):
+        raise _refuse(value, "return its normalized()")
+    return node
+
+
+_ABSOLUTE = ("year", "month", "day", "hour", "minute", "second", "microsecond")
+
+
+def _decode_delta(node: Any, _version: int) -> relativedelta:
+    return relativedelta(**as_dict(node))
+
+
+def _encode_rule(value: Any) -> dict[str, Any]:
+    names = ("freq", "dtstart", "interval", "wkst", "count", "until")
+    node: dict[str, Any] = {name: getattr(value, f"_{name}") for name in names} | value._original_rule  # noqa: SLF001
+    node |= {"cache": value._cache is not None}  # noqa: SLF001
+    if not _same(value, rrule(**node)):
+        raise _refuse(value, "return str(value), which rrulestr() reads")
+    return node
+
+
+def _decode_rule(node: Any, _version: int) -> Any:
+    if as_dict(node).get("freq") not in range(7):
+        raise ValueError("a rule that is neither yearly nor anything down to secondly")
+    return rrule(**node)
+
+
+def _encode_set(value: Any) -> list[Any]:
+    return [value._cache is not None, *(getattr(value, name) for name in _PARTS)]  # noqa: SLF001
+
+
+def _decode_set(node: Any, _version: int) -> Any:
+    cached, *parts = node
+    made = rruleset(cache=cached)
+    for name, part in zip(_PARTS, parts, strict=True):
+        setattr(made, name, as_list(part))
+    return made
+
+
+def _decode_weekday(node: Any, _version: int) -> Any:
+    day, n = node
+    if type(day) is not int or not 0 <= day < 7 or type(n) not in (int, type(None)):  # noqa: PLR2004 - Monday is 0
+        raise ValueError("it is not a weekday")
+    return weekday(day, n)
+
+
+_RELATIVE = ("years", "months", "days", "leapdays", "hours", "minutes", "seconds", "microseconds", "weekday")
+CODECS = (
+    Codec(
+        "dateutil.relativedelta",
+        (relativedelta,),
+        _encode_delta,
+        _decode_delta,
+        summarize=summarize_text,
+        attributes=("_", *_ABSOLUTE, *_RELATIVE),
+    ),
+    Codec("dateutil.rrule", (rrule,), _encode_rule, _decode_rule, summarize=summarize_text, attributes=("_",)),
+    Codec(
+        "dateutil.rrule.weekday",
+        (weekday,),
+        lambda day: [day.weekday, day.n],
+        _decode_weekday,
+        summarize=summarize_text,
+    ),
+    Codec("dateutil.rruleset", (rruleset,), _encode_set, _decode_set, attributes=("_",)),
+)

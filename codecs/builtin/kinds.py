@@ -1,0 +1,80 @@
+"""A codec for several classes of one library, from a table: what each is made of, and how it is made again."""
+
+from __future__ import annotations
+
+import importlib
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.errors import MissingLibraryError
+from airflow_xcom.codecs.nodes import as_list, as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["Kind", "attributes_of", "codec_of", "library", "pairs_of", "unpacked"]
+
+
+class Kind(NamedTuple):
+    """One class of a library.
+
+    Attributes:
+        path: the module that defines the class, a dot, and its name.
+        take: returns the node of a value, and refuses what ``make`` could not make again.
+        make: returns the value, from its class and the node.
+    """
+
+    path: str
+    take: Callable[[Any], Any]
+    make: Callable[[Any, Any], Any]
+
+    @property
+    def name(self) -> str:
+        """The name of the class, which payloads have."""
+        return self.path.rpartition(".")[2]
+
+
+def codec_of(tag: str, kinds: Iterable[Kind], **options: Any) -> Codec[Any]:
+    """Return a codec whose node is ``[class name, node of the kind]``; it imports a library when it reads a value."""
+    by_name = {kind.name: kind for kind in kinds}
+
+    def encode(value: Any) -> list[Any]:
+        name = type(value).__qualname__
+        return [name, by_name[name].take(value)]
+
+    def decode(node: list[Any], _version: int) -> Any:
+        name, parts = as_list(node)
+        path, _, make = by_name[as_text(name)]
+        module, _, name = path.rpartition(".")
+        return make(getattr(library(module, tag), name), parts)
+
+    return Codec(tag, tuple(kind.path for kind in by_name.values()), encode, decode, **options)
+
+
+def library(name: str, tag: str) -> Any:
+    """Import a module of an optional library, which the codec of `tag` needs.
+
+    Raises:
+        MissingLibraryError: The library is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise MissingLibraryError(tag, name.partition(".")[0]) from error
+
+
+def attributes_of(*names: str) -> Callable[[Any], list[Any]]:
+    """Return what takes the attributes of a value, which are the arguments that make it."""
+    takers = [attrgetter(name) for name in names]
+    return lambda value: [take(value) for take in takers]
+
+
+def unpacked(cls: Any, parts: Any) -> Any:
+    """Call a class with the items of a list."""
+    return cls(*as_list(parts))
+
+
+def pairs_of(value: Any) -> list[list[Any]]:
+    """Return the items of a mapping."""
+    return [[key, item] for key, item in value.items()]

@@ -1,0 +1,274 @@
+"""Values that libraries return: subclasses of Python's own types, rows and headers, fixed offsets, documents, ranges.
+
+They come back as their own classes. What they only refer to does not come with them: the tree that a text of
+BeautifulSoup was parsed from, or the statement that a row of SQLAlchemy was selected by, whose columns are known by
+their names alone, as after SQLAlchemy's own serialization.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.codecs.builtin.kinds import Kind, attributes_of, codec_of, library, pairs_of, unpacked
+from airflow_xcom.codecs.builtin.summaries import summarize_text
+from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.errors import UnsupportedValueError
+from airflow_xcom.codecs.nodes import as_dict, as_list, as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# -- text, int, and mappings ---------------------------------------------------------------------------------
+
+
+def _text(cls: Any, parts: Any) -> Any:
+    return cls(as_text(parts))
+
+
+def _listed(cls: Any, parts: Any) -> Any:
+    return cls(as_list(parts))
+
+
+def _of_pairs(cls: Any, parts: Any) -> Any:
+    return cls([(key, item) for key, item in as_list(parts)])
+
+
+def _filled(cls: Any, parts: Any) -> Any:
+    """Return a dict of a class whose ``__setitem__`` converts what it gets."""
+    made = cls()
+    dict.update(made, as_dict(parts))
+    return made
+
+
+_NAVIGABLE = (
+    *("NavigableString", "Comment", "CData", "Doctype", "Declaration", "ProcessingInstruction", "Stylesheet"),
+    *("XMLProcessingInstruction", "Script", "TemplateString", "RubyTextString", "RubyParenthesisString"),
+)
+_LINKS = ("hidden", "parent", "next_element", "next_sibling", "previous_element", "previous_sibling")
+_SOUP = (
+    *(Kind(f"bs4.element.{name}", str, _text) for name in _NAVIGABLE),
+    Kind("bs4.element.AttributeValueList", list, _listed),
+    *(Kind(f"bs4.element.{name}AttributeDict", dict, _filled) for name in ("", "HTML", "XML")),
+)
+
+
+def _take_headers(value: Any) -> list[Any]:
+    return [value._encoding, [[key, item] for key, _, item in value._list]]  # noqa: SLF001 - both as they were given
+
+
+def _make_headers(cls: Any, parts: Any) -> Any:
+    encoding, items = parts
+    return cls([(bytes(key), bytes(item)) for key, item in as_list(items)], encoding=encoding)
+
+
+def _take_url(value: Any) -> str:
+    if type(value)(str(value))._uri_reference != value._uri_reference:  # noqa: SLF001
+        msg = "httpx does not make this URL again from its text; return str(value)"
+        raise UnsupportedValueError(msg)
+    return str(value)
+
+
+# -- sorted containers ---------------------------------------------------------------------------------------
+
+_BOUND = (
+    *("bisect", "bisect_key", "bisect_key_left", "bisect_key_right", "bisect_left", "bisect_right", "count", "index"),
+    *("irange", "irange_key", "isdisjoint", "islice", "issubset", "issuperset", "peekitem"),
+)
+
+
+def _unkeyed(take: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def checked(value: Any) -> Any:
+        if value.key is not None:
+            msg = f"a {type(value).__name__} sorts by a function, which is code; return list(value) or dict(value)"
+            raise UnsupportedValueError(msg)
+        return take(value)
+
+    return checked
+
+
+_SORTED = (
+    Kind("sortedcontainers.sorteddict.SortedDict", _unkeyed(pairs_of), _of_pairs),
+    *(Kind(f"sortedcontainers.{name.lower()}.{name}", _unkeyed(list), _listed) for name in ("SortedList", "SortedSet")),
+)
+
+# -- rows ----------------------------------------------------------------------------------------------------
+
+
+def _take_row(value: Any) -> list[Any]:
+    keys = [str(key) for key in value._parent.keys]  # noqa: SLF001 - what SQLAlchemy itself serializes
+    if len(set(keys)) < len(keys):
+        msg = f"several columns of the row have one name, {keys}; give them labels, or return tuple(row)"
+        raise UnsupportedValueError(msg)
+    return [keys, list(value._data)]  # noqa: SLF001
+
+
+def _make_row(cls: Any, parts: Any) -> Any:
+    keys, data = parts
+    parent = _metadata(tuple(map(as_text, as_list(keys))))
+    if len(as_list(data)) != len(keys):
+        msg = f"{len(data)} values for {len(keys)} columns"
+        raise ValueError(msg)
+    made = cls.__new__(cls)
+    style = getattr(cls, "_default_key_style", 0)  # before SQLAlchemy 2
+    made.__setstate__({"_parent": parent, "_data": tuple(data), "_key_style": style})
+    return made
+
+
+@lru_cache(maxsize=64)
+def _metadata(keys: tuple[str, ...]) -> Any:
+    return library("sqlalchemy.engine.result", "sqlalchemy.value").SimpleResultMetaData(keys)
+
+
+def _take_field_row(value: Any) -> list[Any]:
+    return [list(value.values()), dict(value._xxx_field_to_index)]  # noqa: SLF001 - keys() would lose the places
+
+
+def _make_field_row(cls: Any, parts: Any) -> Any:
+    items, places = parts
+    return cls(tuple(as_list(items)), as_dict(places))
+
+
+def _make_dict_row(cls: Any, parts: Any) -> Any:
+    items, places = parts
+    made = cls.__new__(cls)
+    list.extend(made, as_list(items))
+    made._index = OrderedDict(as_dict(places))  # noqa: SLF001
+    return made
+
+
+# -- ranges and fixed offsets --------------------------------------------------------------------------------
+
+_ENDS = attributes_of("_lower", "_upper", "_bounds")
+_OF = ("", "Int4", "Int8", "Numeric", "Date", "Timestamp", "Timestamptz")
+
+
+def _make_range(cls: Any, parts: Any) -> Any:
+    lower, upper, bounds = parts
+    return cls(empty=True) if not bounds else cls(lower, upper, as_text(bounds))
+
+
+def _take_json(value: Any) -> Any:
+    if value.dumps is not None:
+        msg = f"the {type(value).__name__} has a function dumps, which is code; return value.obj"
+        raise UnsupportedValueError(msg)
+    return value.obj
+
+
+def _take_offset(value: Any) -> list[Any]:
+    return [value.utcoffset(None), value.tzname(None)]
+
+
+# -- documents of MongoDB ------------------------------------------------------------------------------------
+
+
+def _make_bson_offset(cls: Any, parts: Any) -> Any:
+    made, utc = unpacked(cls, parts), library("bson.tz_util", "bson.value").utc
+    return utc if _take_offset(made) == _take_offset(utc) else made
+
+
+_BSON = (
+    Kind("bson.objectid.ObjectId", lambda value: value.binary, lambda cls, parts: cls(bytes(parts))),
+    Kind("bson.decimal128.Decimal128", lambda value: value.bid, lambda cls, parts: cls.from_bid(bytes(parts))),
+    Kind("bson.int64.Int64", int, lambda cls, parts: cls(parts)),
+    Kind("bson.datetime_ms.DatetimeMS", int, lambda cls, parts: cls(parts)),
+    Kind(
+        "bson.binary.Binary",
+        lambda value: [bytes(value), value.subtype],
+        lambda cls, parts: cls(bytes(parts[0]), parts[1]),
+    ),
+    Kind("bson.timestamp.Timestamp", attributes_of("time", "inc"), unpacked),
+    Kind("bson.regex.Regex", attributes_of("pattern", "flags"), unpacked),
+    Kind("bson.code.Code", lambda value: [str(value), value.scope], unpacked),
+    Kind("bson.dbref.DBRef", attributes_of("collection", "id", "database", "_DBRef__kwargs"), unpacked),
+    Kind("bson.son.SON", pairs_of, _of_pairs),
+    *(
+        Kind(f"bson.{module}.{name}", lambda _value: None, lambda cls, _parts: cls())
+        for module, name in (("min_key", "MinKey"), ("max_key", "MaxKey"))
+    ),
+    Kind("bson.tz_util.FixedOffset", _take_offset, _make_bson_offset),
+)
+
+# -- times of other calendars ----------------------------------------------------------------------------------
+
+_CLOCK = ("year", "month", "day", "hour", "minute", "second", "microsecond", "calendar", "has_year_zero")
+_CALENDARS = ("360Day", "AllLeap", "Gregorian", "Julian", "NoLeap", "ProlepticGregorian")
+
+
+def _make_moment(cls: Any, parts: Any) -> Any:
+    *clock, calendar, has_year_zero = parts
+    options = {} if cls.__name__ != "datetime" else {"calendar": as_text(calendar)}
+    return cls(*clock, has_year_zero=has_year_zero, **options)
+
+
+def _make_moments(cls: Any, parts: Any) -> Any:
+    name, moments = parts
+    return cls(library("numpy", "xarray.index").array(as_list(moments), dtype=object), name=name)
+
+
+# -- paths of fsspec -----------------------------------------------------------------------------------------
+
+
+def _is_upath(cls: type) -> bool:
+    return cls.__module__.startswith("upath.") and any(base.__name__ == "_UPathMixin" for base in cls.__mro__)
+
+
+def _take_upath(value: Any) -> list[str]:
+    node = [value.protocol, str(value)]
+    if value.storage_options:
+        msg = "the options of the path may hold credentials, which are not stored; return str(value)"
+        raise UnsupportedValueError(msg)
+    again = _make_upath(node, 1)
+    if type(again) is not type(value) or str(again) != str(value) or again.protocol != value.protocol:
+        msg = f"universal_pathlib does not make this {type(value).__name__} again from its text; return str(value)"
+        raise UnsupportedValueError(msg)
+    return node
+
+
+def _make_upath(node: Any, _version: int) -> Any:
+    protocol, text = node
+    return library("upath", "upath.UPath").UPath(as_text(text), protocol=as_text(protocol) or None)
+
+
+def _codecs() -> Iterator[Codec[Any]]:
+    quoted = Kind("sqlalchemy.sql.elements.quoted_name", lambda value: [str(value), value.quote], unpacked)
+    rows = (Kind(f"sqlalchemy.engine.row.{name}", _take_row, _make_row) for name in ("Row", "RowMapping"))
+    yield codec_of("sqlalchemy.value", [quoted, *rows])
+    yield codec_of(
+        "bigquery.Row", [Kind("google.cloud.bigquery.table.Row", _take_field_row, _make_field_row)], attributes=()
+    )
+    yield codec_of("markupsafe.Markup", [Kind("markupsafe.Markup", str, _text)], attributes=())
+    yield codec_of("bs4.value", _SOUP, attributes=_LINKS)
+    yield codec_of("sortedcontainers.value", _SORTED, attributes=("_", *_BOUND))
+    headers = Kind("requests.structures.CaseInsensitiveDict", pairs_of, _of_pairs)
+    yield codec_of("requests.headers", [headers], attributes=("_store",))
+    kinds = [Kind("httpx.Headers", _take_headers, _make_headers), Kind("httpx.URL", _take_url, _text)]
+    yield codec_of("httpx.value", kinds, attributes=("_",))
+    kinds = [Kind(f"psycopg.types.range.{name}Range", _ENDS, _make_range) for name in _OF]
+    kinds += [Kind(f"psycopg.types.multirange.{name}Multirange", list, _listed) for name in _OF]
+    kinds += [
+        Kind(f"psycopg.types.json.{name}", _take_json, lambda cls, parts: cls(parts)) for name in ("Json", "Jsonb")
+    ]
+    yield codec_of("psycopg.value", kinds, attributes=("_",))
+    names = ("NumericRange", "DateRange", "DateTimeRange", "DateTimeTZRange")
+    kinds = [Kind(f"psycopg2._range.{name}", _ENDS, _make_range) for name in names]
+    kinds += [
+        Kind("psycopg2.extras.RealDictRow", pairs_of, _of_pairs),
+        Kind("psycopg2.extras.DictRow", lambda row: [list.copy(row), dict(row._index)], _make_dict_row),  # noqa: SLF001
+        Kind("psycopg2.tz.FixedOffsetTimezone", attributes_of("_offset", "_name"), unpacked),
+    ]
+    yield codec_of("psycopg2.value", kinds, attributes=("_",))
+    yield codec_of("bson.value", _BSON, attributes=("_",))
+    unset = Kind("msgspec.UnsetType", lambda _value: None, lambda _cls, _parts: library("msgspec", "msgspec").UNSET)
+    yield codec_of("msgspec.value", [unset])
+    moments = ("datetime", *(f"Datetime{name}" for name in _CALENDARS))
+    yield codec_of(
+        "cftime.datetime", [Kind(f"cftime._cftime.{name}", attributes_of(*_CLOCK), _make_moment) for name in moments]
+    )
+    index = Kind("xarray.coding.cftimeindex.CFTimeIndex", lambda index: [index.name, list(index)], _make_moments)
+    yield codec_of("xarray.index", [index], attributes=("_",))
+    yield Codec("upath.UPath", (), _take_upath, _make_upath, matches=_is_upath, summarize=summarize_text)
+
+
+CODECS = tuple(_codecs())

@@ -1,0 +1,58 @@
+"""Pillow images: ``[mode, size, [mode of the palette, its bytes] or null, info, pixels]``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PIL import Image, ImagePalette
+
+from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
+from airflow_xcom.codecs.nodes import Buffer, as_dict, as_list, as_text
+from airflow_xcom.codecs.quoting import quoted
+
+# Bits of a pixel; a row of pixels fills whole bytes.
+_BITS = {"1": 1, "L": 8, "P": 8, "LA": 16, "PA": 16, "I;16": 16, "RGB": 24, "YCbCr": 24, "LAB": 24, "HSV": 24}
+_BITS |= dict.fromkeys(("RGBA", "RGBa", "RGBX", "CMYK", "I", "F"), 32)
+_PALETTES = ("RGB", "RGBA")
+
+
+def _encode(image: Any) -> list[Any]:
+    if getattr(image, "_exif", None) is not None:
+        raise UnsupportedValueError("the EXIF tags of the image were read, and may have been set; return value.copy()")
+    if image.mode not in _BITS:
+        raise UnsupportedValueError(f"an image of the mode {image.mode} is not stored; return value.convert('RGB')")
+    image.load()  # its palette, if that was set
+    mode = image.palette and image.palette.mode
+    colours = [mode, bytes(image.im.getpalette(mode, mode))] if mode else None
+    return [image.mode, list(image.size), colours, dict(image.info), Buffer(image.tobytes())]
+
+
+def _decode(node: Any, _version: int) -> Any:
+    mode, (width, height), colours, info, pixels = as_list(node)
+    if type(width) is not int or type(height) is not int or min(width, height) < 0:
+        raise CorruptPayloadError(f"an image of {quoted([width, height])} pixels")
+    if len(pixels) != (width * _BITS[as_text(mode)] + 7) // 8 * height:
+        raise CorruptPayloadError(f"{len(pixels)} bytes for {width} x {height} pixels of {mode}")
+    image = Image.new(mode, (width, height))
+    if width and height:
+        image.frombytes(bytes(pixels))
+    if colours is not None:
+        palette, data = colours
+        if palette not in _PALETTES:
+            raise CorruptPayloadError(f"{quoted(palette)} is not a mode of a palette")
+        image.palette = ImagePalette.raw(palette, bytes(data))
+        image.load()
+    image.info = as_dict(info)
+    return image
+
+
+def _summarize(image: Any) -> dict[str, Any]:
+    return {"mode": image.mode, "size": list(image.size)}
+
+
+CODECS = (
+    Codec(
+        "PIL.Image", (Image.Image,), _encode, _decode, summarize=_summarize, attributes=("_", "info", "palette", "im")
+    ),
+)

@@ -1,0 +1,144 @@
+"""Patterns, records that the system returns, rows of SQLite, and headers and messages of ``email``."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib
+import os
+import re
+import time
+from functools import lru_cache
+from typing import Any
+
+from airflow_xcom.codecs.builtin.kinds import Kind, codec_of
+from airflow_xcom.codecs.builtin.summaries import summarize_text
+from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.errors import UnsupportedValueError
+from airflow_xcom.codecs.nodes import as_dict, as_list, as_text
+from airflow_xcom.codecs.quoting import quoted
+
+# -- patterns ------------------------------------------------------------------------------------------------
+
+_MOST_CHARACTERS = 1 << 16
+_MOST_WIDE_SETS = 16  # each may take re five milliseconds to compile
+
+
+def _fault(pattern: Any, flags: int) -> str | None:
+    """Return why a pattern is not compiled for a payload: in no time, and without a word on standard output."""
+    text = pattern if isinstance(pattern, str) else pattern.decode("latin-1")
+    is_wide = not text.isascii() or re.search(r"\\[uUxN0-7]", text)
+    if len(text) > _MOST_CHARACTERS or (is_wide and text.count("[") > _MOST_WIDE_SETS):
+        return "is long to compile"
+    return "has the flag DEBUG" if flags & re.DEBUG else None
+
+
+def _encode_pattern(value: re.Pattern[Any]) -> list[Any]:
+    if fault := _fault(value.pattern, value.flags):
+        msg = f"the pattern {fault}; return (value.pattern, value.flags)"
+        raise UnsupportedValueError(msg)
+    return [value.pattern, value.flags]
+
+
+def _decode_pattern(node: Any, _version: int) -> re.Pattern[Any]:
+    pattern, flags = as_list(node)
+    if type(pattern) not in (str, bytes) or type(flags) is not int or _fault(pattern, flags):
+        msg = f"{quoted(node)} is not a pattern"
+        raise ValueError(msg)
+    return re.compile(pattern, flags)
+
+
+# -- records that the system returns -------------------------------------------------------------------------
+
+_RECORDS: dict[str, Any] = {
+    cls.__name__: cls
+    for cls in (
+        *(time.struct_time, os.stat_result, os.statvfs_result, os.terminal_size, os.times_result, os.uname_result),
+    )
+}
+
+
+def _encode_record(value: Any) -> list[Any]:
+    _, (items, more) = value.__reduce__()
+    return [type(value).__name__, list(items), dict(more)]
+
+
+def _decode_record(node: Any, _version: int) -> Any:
+    name, items, more = as_list(node)
+    return _RECORDS[as_text(name)](tuple(as_list(items)), as_dict(more))
+
+
+_WEEK = type(dt.date.min.isocalendar())
+
+
+def _decode_week(node: Any, _version: int) -> Any:
+    return dt.date.fromisocalendar(*as_list(node)).isocalendar()
+
+
+# -- rows of SQLite ------------------------------------------------------------------------------------------
+
+
+def _take_row(value: Any) -> list[Any]:
+    names = value.keys()
+    if _cursor(tuple(names)) is None:
+        msg = f"SQLite cannot name columns {quoted(names)} again; return tuple(value)"
+        raise UnsupportedValueError(msg)
+    return [names, list(value)]
+
+
+def _make_row(cls: Any, parts: Any) -> Any:
+    names, items = parts
+    cursor = _cursor(tuple(map(as_text, as_list(names))))
+    if cursor is None or len(as_list(items)) != len(names):
+        msg = f"{quoted(names)} are not the columns of a row"
+        raise ValueError(msg)
+    return cls(cursor, tuple(items))
+
+
+@lru_cache(maxsize=16)
+def _cursor(names: tuple[str, ...]) -> Any:
+    """Return a cursor whose columns have these names, of a database that has no table; None if there cannot be one."""
+    sqlite3 = importlib.import_module("sqlite3")
+    columns = ", ".join('1 AS "{}"'.format(name.replace('"', '""')) for name in names)
+    connection = sqlite3.connect(":memory:", check_same_thread=False)
+    try:
+        cursor = connection.execute(f"SELECT {columns}")
+    except (sqlite3.Error, ValueError):
+        return None
+    return cursor if tuple(column[0] for column in cursor.description) == names else None
+
+
+# -- messages of email, and the headers of http.client -------------------------------------------------------
+
+_MESSAGE = ("_headers", "_payload", "_unixfrom", "preamble", "epilogue", "_default_type")
+
+
+def _take_message(value: Any) -> list[Any]:
+    state = vars(value)
+    compat32 = importlib.import_module("email.policy").compat32
+    if value.policy is not compat32 or value._charset is not None or value.defects:  # noqa: SLF001
+        msg = f"the {type(value).__name__} has a policy, a charset or defects of its own; return value.as_bytes()"
+        raise UnsupportedValueError(msg)
+    return [list(map(list, state["_headers"])), *(state[name] for name in _MESSAGE[1:])]
+
+
+def _make_message(cls: Any, parts: Any) -> Any:
+    headers, *others = parts
+    made = cls()
+    pairs = [(as_text(name), as_text(text)) for name, text in as_list(headers)]
+    for name, part in zip(_MESSAGE, (pairs, *others), strict=True):
+        setattr(made, name, part)
+    return made
+
+
+CODECS = (
+    Codec("pattern", (re.Pattern,), _encode_pattern, _decode_pattern, summarize=summarize_text),
+    Codec("ellipsis", (type(...),), lambda _value: None, lambda _node, _version: ...),
+    Codec("struct_sequence", tuple(_RECORDS.values()), _encode_record, _decode_record, summarize=summarize_text),
+    Codec("iso_week", (_WEEK,), list, _decode_week, summarize=summarize_text),
+    codec_of("sqlite3_row", [Kind("sqlite3.Row", _take_row, _make_row)]),
+    codec_of(
+        "email_message",
+        [Kind(path, _take_message, _make_message) for path in ("email.message.Message", "http.client.HTTPMessage")],
+        attributes=("policy", "defects", "_charset", *_MESSAGE),
+    ),
+)
