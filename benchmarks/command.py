@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from benchmarks.results import Run
+    from benchmarks.workloads import Workload
 
 __all__ = ["main"]
 
@@ -65,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", default=[], metavar="TEXT", help="workloads whose name has one of these")
     parser.add_argument("--ways", nargs="+", default=[], metavar="WAY", help="compare with these only")
     parser.add_argument("--sizes", nargs="+", metavar="SIZE", help="of the workloads that have any, such as '1 MB'")
-    parser.add_argument("--targets", action="store_true", help="only the workloads that a target names")
+    parser.add_argument("--targets", action="store_true", help="what targets name, up to 1 GB: a quarter of an hour")
     parser.add_argument("--rounds", type=int, help="instead of those of --quick, --full or neither (3, 15, 7)")
     parser.add_argument("--list", action=_List, nargs=0, help="show the names of workloads and ways, and end")
     parser.add_argument(
@@ -100,10 +101,11 @@ class _List(argparse.Action):
 
 def _measure(options: argparse.Namespace, folder: Path) -> Run:
     from benchmarks import floors, machine
+    from benchmarks.fresh import first
     from benchmarks.measuring import Effort, forked, measure, prepare_imports
     from benchmarks.results import Run
     from benchmarks.tables import workload_table
-    from benchmarks.targets import FROM, NAMED, SLOPED
+    from benchmarks.targets import is_named, ways_of
     from benchmarks.ways import ways_named
     from benchmarks.workloads import GB, SIZES, workloads
 
@@ -114,7 +116,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> Run:
     else:
         sizes, effort = [label for label, size in SIZES.items() if size < GB], Effort(7, seconds=15, batch=0.1)
     if options.targets:
-        sizes = [label for label, size in SIZES.items() if size >= FROM]
+        sizes, effort = list(SIZES), Effort(5, seconds=2, batch=0.03)
     sizes = options.sizes or sizes
     effort = replace(effort, rounds=options.rounds or effort.rounds)
     try:
@@ -127,11 +129,12 @@ def _measure(options: argparse.Namespace, folder: Path) -> Run:
     run = Run(machine=machine.facts(folder))
     wanted = [work for work in wanted if _is_wanted(work.name, options.only)]
     if options.targets:
-        wanted = [work for work in wanted if work.name in NAMED or (work.family in SLOPED and work.label in sizes)]
+        wanted = [work for work in wanted if is_named(work, sizes)]
     began = time.monotonic()
     for place, workload in enumerate(wanted):
         tell = _progress(f"[{place + 1}/{len(wanted)}] {workload.name}")
-        result = measure(workload, ways, effort, folder, tell)
+        compared = ways_of(workload, ways) if options.targets and not options.ways else ways
+        result = measure(workload, compared, effort, folder, tell)
         tell("")
         print(workload_table(result), flush=True)
         run.results.append(result)
@@ -140,7 +143,10 @@ def _measure(options: argparse.Namespace, folder: Path) -> Run:
             print(f"Floor, {name}", flush=True)
             place = Path(tempfile.mkdtemp(dir=folder))
             run.floors[name] = forked(floors.floor, name, place, max(int(200 * min(options.scale, 1)), 3))
-        run.imports = machine.imports(options.rounds or 7)
+        repeats = options.rounds or min(effort.rounds, 7)
+        run.imports = machine.imports(repeats) | first(repeats)
+    if options.targets:
+        run.profiles = _profiles(run, wanted, folder)
     run.machine |= machine.after()
     run.did = {
         "command": f"python -m benchmarks {_without_folders(options.called)}",
@@ -149,6 +155,17 @@ def _measure(options: argparse.Namespace, folder: Path) -> Run:
         "sizes": sizes,
     }
     return run
+
+
+def _profiles(run: Run, wanted: Sequence[Workload], folder: Path) -> list[str]:
+    """Return where the time of each workload goes that misses a target."""
+    from benchmarks.measuring import forked
+    from benchmarks.profiles import LARGEST, profiled
+    from benchmarks.targets import verdicts
+
+    missed = {verdict.work.partition(":")[0] for verdict in verdicts(run) if verdict.is_met is False}
+    found = [work for work in wanted if work.name in missed and work.bytes <= LARGEST]
+    return [forked(profiled, work, Path(tempfile.mkdtemp(dir=folder))) for work in found]
 
 
 def _profile(options: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import logging
 import multiprocessing
 import os
 import shutil
@@ -64,21 +65,24 @@ class Effort:
 def prepare_imports() -> None:
     """Import once, before anything is forked, what every way needs, codecs and serializers of frames included."""
     os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
-    import logging
-
+    os.environ["AIRFLOW__CORE__ALLOWED_DESERIALIZATION_CLASSES"] = "airflow.* benchmarks.*"
     import airflow.providers.common.io.xcom.backend
     import airflow.sdk.bases.xcom
     import cloudpickle  # noqa: F401
+    import distributed.protocol.serialize  # noqa: F401
     import msgpack_numpy  # noqa: F401
     import pyarrow.feather
     import pyarrow.parquet  # noqa: F401
+    import pyfory  # noqa: F401
 
     import airflow_xcom.backend
-    from airflow_xcom.codecs import decode, encode
+    from airflow_xcom.backend.compat import allows_class
+    from airflow_xcom.codecs import decode, encode, registry
     from airflow_xcom.codecs.testing import difference
     from benchmarks.workloads import mixed_frame
 
     logging.getLogger("airflow_xcom").setLevel(logging.WARNING)
+    registry.allow_classes(allows_class)
     payload = encode(mixed_frame(SMALL))
     decode(bytearray(payload.to_bytes()), payload.format)
     stock = airflow.sdk.bases.xcom.BaseXCom
@@ -234,6 +238,7 @@ _HANGS = {"refused": f"nothing happened for {PATIENCE} seconds"}
 def _serve(connection: Connection, made: type[Way], folder: Path, value: Any, small: Any) -> None:
     """Do what the other end says, until it says None; its hanging up is not seen, because every fork shares it."""
     _be_quiet(folder)
+    logging.getLogger("airflow_xcom").setLevel(logging.INFO)  # as tasks log
     way = made(folder)
     while (asked := connection.recv()) is not None:
         try:

@@ -26,6 +26,8 @@ STYLES: dict[str, tuple[str, str, str]] = {
     "stock serde": ("#0072B2", "-", "v"),
     "object storage": ("#56B4E9", "-", "^"),
     "msgpack-numpy": ("#CC79A7", "-", "P"),
+    "distributed": ("#8C564B", "-", "h"),
+    "pyfory": ("#17BECF", "-", "p"),
     "Parquet": ("#009E73", "-", "X"),
     "Parquet, zstd": ("#009E73", "--", "X"),
     "Feather": ("#B8A900", "-", "*"),

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
     from benchmarks.workloads import Workload
 
-__all__ = ["profiled"]
+__all__ = ["LARGEST", "profiled"]
 
 REPEATS = 7
+LARGEST = 50_000_000  # bytes of a value whose profile a run of the targets adds
 MOST = 6  # functions
 SHARE = 0.02  # of the time, below which nothing is shown
 ROOT = Path(__file__).resolve().parents[1]

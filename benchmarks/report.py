@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.tables import markdown, tables
+from benchmarks.targets import verdicts
 
 if TYPE_CHECKING:
     from benchmarks.results import Run
@@ -24,7 +25,7 @@ def write(run: Run, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     run.save(folder / "results.json")
     made = tables(run)
-    (folder / "report.md").write_text("\n".join(markdown(table) for table in made))
+    (folder / "report.md").write_text("\n".join([*(markdown(table) for table in made), *run.profiles]))
     plots = {}
     for family, results in run.families().items():
         figure = plot(family, results)
@@ -35,10 +36,19 @@ def write(run: Run, folder: Path) -> None:
     print(f"The report: {folder / 'report.html'}")
 
 
+def _missed(run: Run) -> str:
+    """Return which targets are missed, and by how much."""
+    found = verdicts(run)
+    missed = [f"- {one.work}: {one.measured} ({one.target})" for one in found if one.is_met is False]
+    met = sum(one.is_met is True for one in found)
+    about = f"{met} targets are met, {len(missed)} are missed. Below is where their time goes, by part and function."
+    return "\n".join(["### What is missed", "", about, "", *missed, ""])
+
+
 def write_docs(run: Run, docs: Path = DOCS) -> None:
     """Put the tables between the two marks of the page."""
     before, rest = docs.read_text().split(BEGIN)
     _, after = rest.split(END)
     called = f"`{run.did.get('command', '')}`, {run.did.get('seconds', 0) / 60:.0f} minutes."
-    text = "\n".join(markdown(table, level=3) for table in tables(run))
+    text = "\n".join([*(markdown(table, level=3) for table in tables(run)), _missed(run), *run.profiles])
     docs.write_text(f"{before}{BEGIN}\n\n{called}\n\n{text}\n{END}{after}")

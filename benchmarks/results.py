@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["BOTH", "HOOKS", "MEMORY", "PARTS", "Measured", "Ratio", "Result", "Run", "slope"]
+__all__ = ["BOTH", "HOOKS", "MEMORY", "PARTS", "Measured", "Ratio", "Result", "Run", "fit", "slope"]
 
 PARTS = ("push", "pull", "json", "encode", "decode")
 BOTH = ("push", "pull", "json")  # of a value brought over
@@ -52,9 +52,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Ratio:
-    """The time of ours divided by that of another way: of the medians, and the least and the most in one round."""
+    """The time of ours divided by that of another way: of the medians, of the minima, the least and most of a round."""
 
     middle: float
+    minimum: float
     low: float
     high: float
     rounds: int
@@ -78,7 +79,8 @@ class Result:
             return None
         mine, theirs = zip(*zip(mine, theirs, strict=False), strict=True)
         each = [one / other for one, other in zip(mine, theirs, strict=True)]
-        return Ratio(statistics.median(mine) / statistics.median(theirs), min(each), max(each), len(each))
+        middle, minimum = statistics.median(mine) / statistics.median(theirs), min(mine) / min(theirs)
+        return Ratio(middle, minimum, min(each), max(each), len(each))
 
 
 @dataclass
@@ -91,6 +93,7 @@ class Run:
         floors: for each value the parts of its push and pull, in seconds.
         imports: seconds of each import, over and over in fresh processes.
         did: how it was called, and how long it took.
+        profiles: where the time of workloads goes that miss a target, as Markdown.
     """
 
     machine: dict[str, str] = field(default_factory=dict)
@@ -98,6 +101,7 @@ class Run:
     floors: dict[str, dict[str, float]] = field(default_factory=dict)
     imports: dict[str, list[float]] = field(default_factory=dict)
     did: dict[str, Any] = field(default_factory=dict)
+    profiles: list[str] = field(default_factory=list)
 
     def find(self, name: str) -> Result | None:
         """Return the workload of this name."""
@@ -121,6 +125,24 @@ class Run:
         for result in found["results"]:
             result["ways"] = {name: Measured(**way) for name, way in result["ways"].items()}
         return cls(**{**found, "results": [Result(**result) for result in found["results"]]})
+
+
+def fit(points: Iterable[tuple[float, float]]) -> tuple[float, float] | None:
+    """Return the floor in seconds, and the seconds that each byte adds to it; None for fewer than two sizes.
+
+    It makes the sum of the squares of the relative errors least, so that small sizes count as much as large ones.
+    """
+    known = list(points)
+    if len({size for size, _ in known}) < 2:  # noqa: PLR2004 - through one point go many lines
+        return None
+    weights = [1 / time**2 for _, time in known]
+    whole = sum(weights)
+    size = sum(weight * size for weight, (size, _) in zip(weights, known, strict=True)) / whole
+    time = sum(weight * time for weight, (_, time) in zip(weights, known, strict=True)) / whole
+    spread = sum(weight * (one - size) ** 2 for weight, (one, _) in zip(weights, known, strict=True))
+    both = sum(weight * (one - size) * (taken - time) for weight, (one, taken) in zip(weights, known, strict=True))
+    rate = both / spread
+    return time - rate * size, rate
 
 
 def slope(points: Iterable[tuple[float, float]]) -> float | None:

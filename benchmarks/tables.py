@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.results import BOTH, MEMORY, Measured
+from benchmarks.results import BOTH, MEMORY, Measured, fit
 from benchmarks.targets import slopes, verdicts
 from benchmarks.ways import NOTES
 
@@ -49,7 +49,10 @@ def tables(run: Run) -> list[Table]:
 
 def _targets(run: Run) -> Table:
     rows = [(found.work, found.target, found.measured, found.word, found.note) for found in verdicts(run)]
-    about = "Ratios of medians within this run, the least and the most of one round in parentheses."
+    about = (
+        "Judged by the least times of ours and of the other way, which other work on the machine disturbs least; then "
+        "the ratio of the medians, and the least and the most of one round. The limit: these bytes written and mapped."
+    )
     return Table("Targets", about, ("work", "target", "measured", "", "besides"), rows)
 
 
@@ -92,21 +95,28 @@ def _figure(ratio: float) -> str:
 def _slopes(run: Run) -> Table:
     found = slopes(run)
     ways = list(dict.fromkeys(way for by_way in found.values() for way in by_way))
-    floors = {family: min(seen) for family, results in run.families().items() if (seen := _medians(results))}
     rows = [
-        (family, *(f"{by_way[way]:.2f}" if way in by_way else "" for way in ways), seconds(floors.get(family)))
+        (family, *(f"{by_way[way]:.2f}" if way in by_way else "" for way in ways), *_fit(run, family))
         for family, by_way in found.items()
     ]
     about = (
         "Of the line that fits log(time) over log(size) from 1 MB to the largest size that was measured; 1 is linear. "
-        "Floor: the least time of any size, push and pull."
+        "Then floor and rate of ours in time = floor + size / rate, which fits all sizes; least times of push and pull."
     )
-    return Table("Slopes", about, ("family", *ways, "floor of ours"), rows)
+    return Table("Slopes", about, ("family", *ways, "floor of ours", "rate of ours"), rows)
 
 
-def _medians(results: Sequence[Result]) -> list[float]:
-    found = (result.ways.get("ours", Measured()).median(BOTH) for result in results)
-    return [median for median in found if median is not None]
+def _fit(run: Run, family: str) -> tuple[str, str]:
+    """Return floor and rate of a family, as text."""
+    points = [
+        (result.bytes, min(totals))
+        for result in run.families()[family]
+        if (measured := result.ways.get("ours")) and (totals := measured.totals(BOTH))
+    ]
+    found = fit(points)
+    if found is None or found[1] <= 0:
+        return "-", "-"
+    return seconds(max(found[0], 0.0)), f"{1 / found[1] / 1e9:.2g} GB/s"
 
 
 def _floors(run: Run) -> list[Table]:

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 from benchmarks.results import BOTH, HOOKS, slope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from benchmarks.results import Ratio, Result, Run
+    from benchmarks.ways import Way
+    from benchmarks.workloads import Workload
 
-__all__ = ["FROM", "NAMED", "SLOPED", "Verdict", "slopes", "verdicts"]
+__all__ = ["NAMED", "SLOPED", "Verdict", "is_named", "slopes", "verdicts", "ways_of"]
 
-SLOPED = ("numeric frame", "matrix frame", "mixed frame", "string frame", "flights", "array")
+SLOPED = ("numeric frame", "mixed frame", "array", "float block", "native tree", "dataclasses")
 STEEPEST = 1.05
 FROM = 900_000  # bytes, about 1 MB: below, the time is that of the floor
+GB = 1_000_000_000
 NOT_MEASURED = "not measured in this run"
 
 
@@ -62,19 +65,23 @@ class _Times:
         if found is None or ratio is None:
             return Verdict(self.workload, goal, NOT_MEASURED, None)
         shown = _speed(ratio) if self.is_speed else _ratio(ratio)
-        return Verdict(self.workload, goal, shown, ratio.middle <= self.most, self._note(found))
+        work = self.workload if self.parts == BOTH else f"{self.workload}: {', '.join(self.parts)}"
+        return Verdict(work, goal, shown, ratio.minimum <= self.most, self._note(found))
 
     def _note(self, found: Result) -> str:
-        fsync = found.ratio("pickle-5, fsync", self.parts) if self.base == "pickle-5" else None
-        return f"{fsync.middle:.2f} × pickle-5 with fsync, as ours" if fsync else ""
+        others = {"pickle-5, fsync": "pickle-5 with fsync, as ours", "limit": "the limit"}
+        ratios = {way: found.ratio(way, self.parts) for way in others if way != self.base}
+        return ", ".join(f"{ratio.minimum:.2g} × {others[way]}" for way, ratio in ratios.items() if ratio)
 
 
 def _ratio(ratio: Ratio) -> str:
-    return f"{ratio.middle:.2f} × ({ratio.low:.2f} to {ratio.high:.2f}, {ratio.rounds} rounds)"
+    spread = f"{ratio.low:.2f} to {ratio.high:.2f}, {ratio.rounds} rounds"
+    return f"{ratio.minimum:.2f} × (median {ratio.middle:.2f}; {spread})"
 
 
 def _speed(ratio: Ratio) -> str:
-    return f"{1 / ratio.middle:.1f} × ({1 / ratio.high:.1f} to {1 / ratio.low:.1f}, {ratio.rounds} rounds)"
+    spread = f"{1 / ratio.high:.1f} to {1 / ratio.low:.1f}, {ratio.rounds} rounds"
+    return f"{1 / ratio.minimum:.1f} × (median {1 / ratio.middle:.1f}; {spread})"
 
 
 def faster(times: float, workload: str, base: str) -> _Times:
@@ -96,13 +103,54 @@ TIMES = (
     faster(10, "records, 20,000", "stock serde"),
     _Times("small dict, 13 keys", "stock serde", 0.4, parts=HOOKS),
     _Times("wide frame, 5,000 columns", "pickle-5", 1.3),
+    _Times("datetime, alone", "stock serde", 1.0),
+    _Times("Decimal, alone", "stock serde", 2.5),
+    _Times("tuple, alone", "stock serde", 2.5),
+    _Times("UUID, alone", "stock serde", 2.5),
+    _Times("pydantic model, alone", "stock serde", 1.0),
+    _Times("dicts with a time, 100", "pickle-5", 4.0),
+    _Times("dataclasses, 100", "pickle-5", 2.5),
+    _Times("dataclasses with a time, 100", "pickle-5", 4.0),
+    _Times("mixed frame, 20 rows", "pickle-5", 3.0),
+    _Times("small frame, 20 rows", "pickle-5", 4.0),
+    _Times("mixed frame, 1,000 rows", "pickle-5, fsync", 2.5),
+    _Times("array, 1,000 floats", "pickle-5", 14),
+    _Times("float block, 1,000 columns", "pickle-5", 2.0),
+    _Times("float block, 5,000 columns", "pickle-5", 2.0),
+    _Times("float block, 20,000 columns", "pickle-5", 2.0),
+    _Times("set of texts, 200,000", "pickle-5", 2.0),
+    _Times("set of ints, 1,000,000", "pickle-5", 2.0),
+    _Times("object column, 200,000", "pickle-5", 3.0),
+    _Times("column of dicts, 200,000", "pickle-5", 1.5),
+    _Times("tuples, 200,000", "pickle-5", 1.5),
+    _Times("dataclasses, 200,000", "pickle-5", 0.7),
+    _Times("dataclasses with a time, 20,000", "pickle-5", 1.5),
+    _Times("array, 10 MB", "limit, fsync", 1.2, parts=("push",)),
+    _Times("array, 100 MB", "limit, fsync", 1.2, parts=("push",)),
     _Times("leaves of one class, 200,000", "pickle-5", 1.3),
     _Times("small arrays, 2,000", "pickle-5", 1.3),
-    _Times("distinct strings, 1,000,000", "pickle-5", 1.3),
+    _Times("distinct strings, 1,000,000", "pickle-5", 1.15),
 )
 
-NAMED = {*(target.workload for target in TIMES), "mixed frame, 20 rows", "flights, 336,776 rows", "numeric frame, 1 GB"}
-"""The workloads of targets, but for those of the slopes."""
+NAMED = {*(target.workload for target in TIMES), "flights, 336,776 rows", "numeric frame, 1 GB"}
+COMPRESSED = {"flights, 336,776 rows", "array, 100 MB"}
+LARGEST = {"numeric frame", "array"}  # families that are measured up to 1 GB
+
+
+def is_named(work: Workload, sizes: list[str]) -> bool:
+    """Return whether a target, or a slope over these sizes, names a workload."""
+    is_sized = work.family in SLOPED and work.label in sizes
+    return work.name in NAMED or (is_sized and (work.family in LARGEST or work.bytes < GB // 2))
+
+
+def ways_of(work: Workload, ways: Sequence[type[Way]]) -> tuple[type[Way], ...]:
+    """Return the ways that the targets compare a workload with: for a slope these are few."""
+    left_out = {"pickle-5, buffers", "cloudpickle", "object storage", "msgpack-numpy", "Parquet", "Feather"}
+    if work.name not in COMPRESSED:
+        left_out |= {"ours, auto", "Parquet, zstd"}
+    if work.name not in NAMED:
+        left_out |= {"stock serde", "distributed", "pyfory"}
+    return tuple(way for way in ways if way.name not in left_out)
 
 
 def verdicts(run: Run) -> list[Verdict]:
@@ -111,7 +159,8 @@ def verdicts(run: Run) -> list[Verdict]:
         *(target.verdict(run) for target in TIMES),
         *_memory(run),
         _import(run),
-        _row(run),
+        *_first(run),
+        *_rows(run),
         *_compression(run),
         *_slopes(run),
     ]
@@ -140,13 +189,41 @@ def _import(run: Run) -> Verdict:
     return Verdict(work, goal, shown, middle <= most, f"the class: {loaded * 1e3:.1f} ms more")
 
 
-def _row(run: Run) -> Verdict:
+FIRST = {  # what is measured -> the most milliseconds
+    "first push of a datetime": 4.0,
+    "first pull of a datetime": 2.5,
+    "first push of a datetime, forked": 1.5,
+    "then its pull, forked": 0.5,
+    "first push of a frame of 20 rows": 10.0,
+}
+
+
+def _first(run: Run) -> Iterator[Verdict]:
+    for work, most in FIRST.items():
+        times = run.imports.get(work)
+        if not times:
+            yield Verdict(work, f"≤ {most:g} ms", NOT_MEASURED, None)
+            continue
+        least, middle = min(times) * 1e3, statistics.median(times) * 1e3
+        stock = run.imports.get(f"{work}, stock serde")
+        note = f"stock serde: {min(stock) * 1e3:.2f} ms" if stock else ""
+        shown = f"{least:.2f} ms (median {middle:.2f}, {len(times)} processes)"
+        yield Verdict(work, f"≤ {most:g} ms", shown, least <= most, note)
+
+
+def _rows(run: Run) -> Iterator[Verdict]:
     work, goal, most = "row of a small frame: mixed, 20 rows", "≤ 0.6 × stock serde", 0.6
     found = run.find("mixed frame, 20 rows")
     ours, stock = (found.ways[way].disk if found and way in found.ways else 0 for way in ("ours", "stock serde"))
-    if not ours or not stock:
-        return Verdict(work, goal, NOT_MEASURED, None)
-    return Verdict(work, goal, f"{ours / stock:.2f} ×", ours / stock <= most, f"{ours:,} and {stock:,} bytes")
+    if ours and stock:
+        yield Verdict(work, goal, f"{ours / stock:.2f} ×", ours / stock <= most, f"{ours:,} and {stock:,} bytes")
+    else:
+        yield Verdict(work, goal, NOT_MEASURED, None)
+    work, limit = "row of 100 dicts with a time", 4096
+    found = run.find("dicts with a time, 100")
+    taken = found.ways["ours"].disk if found else 0
+    shown = f"{taken:,} bytes" if taken else NOT_MEASURED
+    yield Verdict(work, f"≤ {limit:,} bytes", shown, taken <= limit if taken else None)
 
 
 def _compression(run: Run) -> Iterator[Verdict]:

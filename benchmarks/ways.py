@@ -322,6 +322,42 @@ class MessagePackNumPy(Way):
         return msgpack.unpackb(encoded, object_hook=msgpack_numpy.decode, strict_map_key=False)
 
 
+class Distributed(Way):
+    """What Dask's workers send each other."""
+
+    name = "distributed"
+    note = "distributed.protocol's serialize_bytes and deserialize_bytes, pickle for what Dask does not know, no fsync"
+
+    def encode(self, value: Any) -> Any:
+        from distributed.protocol.serialize import serialize_bytes
+
+        return serialize_bytes(value)
+
+    def decode(self, encoded: Any) -> Any:
+        from distributed.protocol.serialize import deserialize_bytes
+
+        return deserialize_bytes(encoded)
+
+
+class Fory(Way):
+    """Apache Fory's Python."""
+
+    name = "pyfory"
+    note = "pyfory.Fory(ref=True, strict=False) to a file and back, no fsync, no check of classes"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        import pyfory
+
+        self._fory: Any = pyfory.Fory(xlang=False, ref=True, strict=False)
+
+    def encode(self, value: Any) -> Any:
+        return self._fory.serialize(value)
+
+    def decode(self, encoded: Any) -> Any:
+        return self._fory.deserialize(encoded)
+
+
 class Parquet(Way):
     """pandas' own."""
 
@@ -447,6 +483,8 @@ WAYS: tuple[type[Way], ...] = (
     Serde,
     ObjectStorage,
     MessagePackNumPy,
+    Distributed,
+    Fory,
     Parquet,
     ParquetZstd,
     Feather,

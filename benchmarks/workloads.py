@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel
 
 from airflow_xcom.codecs import codec
 
@@ -59,6 +60,31 @@ class GridCodec:
     def decode(self, node: Any, version: int) -> Grid:  # noqa: ARG002 - there is one
         """Return the grid."""
         return Grid(**node)
+
+
+@dataclass
+class Flight:
+    """A data class without a codec of its own, restored by its name."""
+
+    number: int
+    hours: float
+    carrier: str
+
+
+@dataclass
+class Departure:
+    """The same with a time."""
+
+    number: int
+    at: dt.datetime
+
+
+class Settings(BaseModel):
+    """A pydantic model."""
+
+    name: str
+    retries: int
+    rate: float
 
 
 @dataclass(frozen=True)
@@ -216,13 +242,82 @@ def small_arrays(count: int) -> list[np.ndarray]:
     return [rng.random(10) for _ in range(count)]
 
 
+def moment(number: int) -> dt.datetime:
+    """Return a time of its own."""
+    return dt.datetime(2024, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=number)
+
+
+def float_block(columns: int) -> pd.DataFrame:
+    """Return ten rows of one block of float64."""
+    return pd.DataFrame(random().random((10, columns)), columns=[f"c{place}" for place in range(columns)])
+
+
+def mixed_cells(count: int) -> pd.DataFrame:
+    """Return a column of objects of several types."""
+    kinds = (lambda number: number, lambda number: f"text {number}", lambda number: number / 2, lambda _: None)
+    cells = [kinds[number % len(kinds)](number) for number in range(count)]
+    return pd.DataFrame({"mixed": pd.Series(cells, dtype=object)})
+
+
+def dict_cells(count: int) -> pd.DataFrame:
+    """Return a column of dicts."""
+    return pd.DataFrame({"dicts": [{"id": number, "name": f"name {number}"} for number in range(count)]})
+
+
+def once(make: Callable[[int], Any], unit: float, **cases: int) -> Family:
+    """Return a family of these cases alone: label, with ``_`` for a space, and count."""
+    named = tuple((label.strip("_").replace("_", " "), count) for label, count in cases.items())
+    return Family(make, unit, cases=named, is_sized=False)
+
+
+SMALL: dict[str, Family] = {
+    "datetime": once(moment, 30, alone=1),
+    "Decimal": once(lambda count: Decimal(count) / 10, 10, alone=11),
+    "tuple": once(lambda count: (count, "a", 2.5), 10, alone=1),
+    "UUID": once(lambda count: uuid.UUID(int=count << 90), 40, alone=1),
+    "pydantic model": once(lambda count: Settings(name="a", retries=count, rate=0.5), 40, alone=1),
+    "small frame": once(lambda rows: pd.DataFrame(random().random((rows, 4)), columns=list("abcd")), 32, _20_rows=20),
+    "dicts with a time": once(
+        lambda count: [{"id": number, "name": f"n{number}", "at": moment(number)} for number in range(count)],
+        40,
+        _100=100,
+    ),
+}
+OBJECTS: dict[str, Family] = {
+    "dataclasses": Family(
+        lambda count: [Flight(number, number / 7, "UA") for number in range(count)],
+        15,
+        largest=10 * MB,
+        cases=(("100", 100), ("200,000", 200_000)),
+    ),
+    "dataclasses with a time": Family(
+        lambda count: [Departure(number, moment(number)) for number in range(count)],
+        32,
+        cases=(("100", 100), ("20,000", 20_000)),
+        is_sized=False,
+    ),
+    "tuples": Family(
+        lambda count: [(number, f"n{number}", number / 2) for number in range(count)],
+        17,
+        cases=(("200,000", 200_000),),
+        is_sized=False,
+    ),
+    "set of texts": Family(
+        lambda count: {f"text {number}" for number in range(count)}, 12, cases=(("200,000", 200_000),), is_sized=False
+    ),
+    "set of ints": Family(lambda count: set(range(count)), 8, cases=(("1,000,000", 1_000_000),), is_sized=False),
+    "object column": Family(mixed_cells, 9, cases=(("200,000", 200_000),), is_sized=False),
+    "column of dicts": Family(dict_cells, 25, cases=(("200,000", 200_000),), is_sized=False),
+}
+
+
 FAMILIES: dict[str, Family] = {
     "numeric frame": Family(numeric_frame, 80, cases=(("100 MB", 1_250_000), ("1 GB", 12_500_000))),
     "matrix frame": Family(matrix_frame, 80, cases=(("100 MB", 1_250_000),)),
-    "mixed frame": Family(mixed_frame, 50, cases=(("20 rows", 20), ("500,000 rows", 500_000))),
+    "mixed frame": Family(mixed_frame, 50, cases=(("20 rows", 20), ("1,000 rows", 1000), ("500,000 rows", 500_000))),
     "string frame": Family(string_frame, 57),
     "flights": Family(flights, 186, cases=(("336,776 rows", 336_776),)),
-    "array": Family(lambda count: random().random(count), 8, cases=(("100 MB", 12_500_000),)),
+    "array": Family(lambda count: random().random(count), 8, cases=(("1,000 floats", 1000), ("100 MB", 12_500_000))),
     "native tree": Family(
         lambda count: {f"row {number}": row(number) for number in range(count)},
         66,  # as JSON
@@ -243,6 +338,14 @@ FAMILIES: dict[str, Family] = {
         is_sized=False,
     ),
     "small arrays": Family(small_arrays, 89, cases=(("2,000", 2000),), is_sized=False),
+    "float block": Family(
+        float_block,
+        80,
+        largest=10 * MB,
+        cases=tuple((f"{columns:,} columns", columns) for columns in (1000, 5000, 20_000)),
+    ),
+    **SMALL,
+    **OBJECTS,
     "distinct strings": Family(distinct_strings, 30, cases=(("1,000,000", 1_000_000),), is_sized=False),
 }
 
