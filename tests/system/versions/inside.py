@@ -33,7 +33,7 @@ from airflow_xcom.codecs.payload import decode_json
 LIBRARIES = ("pandas", "numpy", "pyarrow", "polars", "msgpack", "scipy", "xarray", "geopandas", "shapely", "pyproj")
 
 EAGER = ("attrs", "dateutil.tz", "geopandas", "pendulum", "polars", "pyarrow.compute", "pydantic", "pytz")
-EAGER += ("scipy.sparse", "xarray")
+EAGER += ("scipy.sparse", "scipy.stats", "xarray")
 
 
 FAMILIES_APART = ("The standard library", "Libraries")  # whose libraries are not here, see golden_values.APART
