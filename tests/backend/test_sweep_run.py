@@ -16,7 +16,7 @@ from airflow_xcom.backend.database.xcom_rows import Rows
 from airflow_xcom.backend.errors import OwnerError
 from airflow_xcom.backend.maintenance.references import DatabaseRows
 from airflow_xcom.backend.maintenance.sweep import Report, sweep
-from airflow_xcom.backend.stores import files
+from airflow_xcom.backend.stores import files, open_store
 from airflow_xcom.codecs import CodecError
 
 RUN = ("Züge / 2", "manual__2024-01-01T00:00:00+00:00")
@@ -42,7 +42,8 @@ def test_exactly_the_orphans_of_the_run_go(
     metadata: Metadata,  # noqa: F811
     request: pytest.FixtureRequest,
 ) -> None:
-    backend.options(path=locations.url(kind), threshold=0)
+    url = locations.url(kind)
+    backend.options(path=url, threshold=0)
     superseded = set()
     for dag, run in [RUN, *OTHERS]:
         for number in range(3):
@@ -51,13 +52,14 @@ def test_exactly_the_orphans_of_the_run_go(
                 superseded |= {path_of(row)} if (dag, run) == RUN else set()
                 metadata.put(number, row, dag=dag, run=run)
     superseded -= metadata.paths()
-    before = contents(kind, locations.url(kind), request)
+    before = contents(kind, url, request)
     dry = swept(metadata.rows, runs=[RUN], apply=False, grace=-4000).stores["default"]
-    assert contents(kind, locations.url(kind), request) == before
+    assert contents(kind, url, request) == before
     report = swept(metadata.rows, runs=[RUN, RUN], grace=-4000)
     found = report.stores["default"]
-    assert contents(kind, locations.url(kind), request) == before - superseded
+    assert contents(kind, url, request) == before - superseded
     assert len(superseded) == 4
+    assert superseded < before
     assert found.orphans == found.deleted == dry.orphans
     assert (found.deleted.count, found.listed.count, report.references) == (4, 7, 3), "nothing else is looked at"
 
@@ -143,22 +145,31 @@ def test_a_table_that_does_not_name_the_run_is_read_whole(
     assert path_of(orphan) != path_of(row)
 
 
-def test_the_rules_of_every_sweep_hold(backend: Backend, metadata: Metadata) -> None:  # noqa: F811
-    backend.options(threshold=0)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_rules_of_every_sweep_hold(
+    kind: str,
+    backend: Backend,
+    locations: Locations,
+    metadata: Metadata,  # noqa: F811
+) -> None:
+    url = locations.url(kind)
+    backend.options(path=url, threshold=0)
     late = backend.push((1,), dag_id=RUN[0], run_id=RUN[1])
     rows = metadata.rows
-    assert swept(rows, runs=[RUN], grace=1000).stores["default"].young.count == 1
+    assert swept(rows, runs=[RUN], grace=4000).stores["default"].young.count == 1
     report = Report()
-    for _ in sweep(rows, report, runs=[RUN], grace=0, wait=0.2, apply=True):
+    for _ in sweep(rows, report, runs=[RUN], grace=-4000, wait=0.2, apply=True):
         if report.waited:
             metadata.put(0, late, dag=RUN[0], run=RUN[1])
     assert report.stores["default"].kept == 1
     with metadata.engine.begin() as connection:
         connection.execute(sqlalchemy.text("update variable set val = 'of a clone'"))
     metadata.delete("true")
-    with pytest.raises(OwnerError):
-        swept(DatabaseRows(Rows(metadata.engine)), runs=[RUN])
-    assert len(backend.blobs()) == 1
+    clone = DatabaseRows(Rows(metadata.engine))
+    for runs in ([RUN], None):
+        with pytest.raises(OwnerError):
+            swept(clone, runs=runs, grace=-4000, even_all=True)
+    assert len(open_store(url).get(path_of(late))) > 0
 
 
 def test_the_command_sweeps_runs(
