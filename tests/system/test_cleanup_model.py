@@ -3,6 +3,8 @@
 The stores are in memory; the pushes, the rows and the sweeps are the real ones, the rows in SQLite.  A sweep goes on
 by one page or batch at a time, so that everything else, another sweep included, may happen between any two of them.
 
+``CLEANUP_EXAMPLES=160`` in the environment makes it more than 20,000 steps.
+
 What a push may rely on (docs/CLEANUP.md): its row comes within ``GRACE`` of its beginning by the store's clock, or
 within ``WAIT`` whatever the clocks do.  One that takes longer is killed here.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -24,21 +27,28 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from airflow_xcom.backend import CodecXComBackend, blobs
+from airflow_xcom.backend import CodecXComBackend, blobs, pull
 from airflow_xcom.backend.database.dag_runs import Runs
 from airflow_xcom.backend.database.deployment import Deployment
 from airflow_xcom.backend.database.xcom_rows import Rows
-from airflow_xcom.backend.envelope import Coordinate, Envelope
-from airflow_xcom.backend.errors import OwnerError, RetiredPayloadError
+from airflow_xcom.backend.envelope import Envelope
+from airflow_xcom.backend.errors import (
+    ForeignReferenceError,
+    MissingPayloadError,
+    OwnerError,
+    RetiredPayloadError,
+)
 from airflow_xcom.backend.maintenance import sweep
 from airflow_xcom.backend.maintenance.ownership import OWNER
 from airflow_xcom.backend.maintenance.references import DatabaseRows
 from airflow_xcom.backend.maintenance.retain import retain
 from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError
+from airflow_xcom.backend.ui import api_server
 
-EXAMPLES, STEPS = 160, 200
+EXAMPLES, STEPS = int(os.environ.get("CLEANUP_EXAMPLES", "50")), 200
 GRACE, WAIT = 50.0, 5.0
 PLACES = st.tuples(st.sampled_from(["flights", "trains"]), st.sampled_from(["first", "second"]), st.integers(0, 2))
+RUNS = st.tuples(st.sampled_from(["flights", "trains"]), st.sampled_from(["first", "second"]))
 TABLES = """
 create table xcom (dag_run_id integer, task_id text, map_index integer, key text, dag_id text, run_id text,
     timestamp datetime, value json, primary key (dag_run_id, task_id, map_index, key));
@@ -57,6 +67,7 @@ RETIRED = {("flights", "first"), ("trains", "first")}  # by these tags
 AT = "dag_id = ? and run_id = ? and map_index = ?"
 ARCHIVE = "_airflow_deleted__xcom__1"
 
+RunKey = tuple[str, str]
 Place = tuple[str, str, int]
 
 
@@ -152,8 +163,10 @@ class Write:
 class Reading:
     """A row that a task has read, and whose payload it has not."""
 
+    place: Place
     row: Any
     begun: float
+    is_ahead: bool  # as many of a mapped task's are, however long before their payloads
 
 
 HERE = Deployment("of both", "here")
@@ -174,7 +187,8 @@ class Clone(DatabaseRows):
         assert not create
         return replace(HERE, place="elsewhere")
 
-    def candidates(self) -> Iterator[Any]:
+    def candidates(self, runs: Any = None) -> Iterator[Any]:
+        del runs
         return iter(())
 
 
@@ -202,6 +216,7 @@ class Cleanup(RuleBasedStateMachine):
         self.superseded: list[tuple[Place, Any, float]] = []  # rows that were replaced or deleted, and when
         self.archived: dict[Place, Any] = {}
         self.number = 0
+        self.pushed: dict[int, Place] = {}  # for which XCom each value was
 
     def teardown(self) -> None:
         self.sweeps.clear()
@@ -243,7 +258,7 @@ class Cleanup(RuleBasedStateMachine):
     def _pass(self, seconds: float) -> None:
         self.clocks.true += seconds
         self._kill_late_writes()
-        self.readings = [one for one in self.readings if self.clocks.true - one.begun < WAIT]
+        self.readings = [one for one in self.readings if one.is_ahead or self.clocks.true - one.begun < WAIT]
         self.superseded = [one for one in self.superseded if self.clocks.true - one[-1] < WAIT]
 
     def _kill_late_writes(self) -> None:
@@ -265,6 +280,7 @@ class Cleanup(RuleBasedStateMachine):
     @rule(place=PLACES, store=st.sampled_from(["default", "other"]))
     def a_push_begins(self, place: Place, store: str) -> None:
         self.number += 1
+        self.pushed[self.number] = place
         type(self).set_store(store)
         self.stores[store].publishes = False
         dag, run, index = place
@@ -302,20 +318,42 @@ class Cleanup(RuleBasedStateMachine):
         self.writes.pop(data.draw(st.integers(0, len(self.writes) - 1)))
 
     @precondition(lambda self: self.rows)
-    @rule(data=st.data())
-    def a_task_reads_a_row(self, data: st.DataObject) -> None:
-        self.readings.append(Reading(self.rows[self._draw_place(data)], self.clocks.true))
+    @rule(data=st.data(), is_ahead=st.booleans())
+    def a_task_reads_a_row(self, data: st.DataObject, is_ahead: bool) -> None:
+        place = self._draw_place(data)
+        self.readings.append(Reading(place, self.rows[place], self.clocks.true, is_ahead))
 
     @precondition(lambda self: self.readings)
-    @rule()
-    def a_task_reads_the_payload(self) -> None:
-        row = self.readings.pop(0).row
+    @rule(data=st.data())
+    def a_task_reads_the_payload(self, data: st.DataObject) -> None:
+        """A row that was read ahead is read again where its payload is missing, which a migration may have moved."""
+        self._read(self.readings.pop(data.draw(st.integers(0, len(self.readings) - 1))))
+
+    def _read(self, reading: Reading) -> None:
+        rows = [row for row in (reading.row, self.rows.get(reading.place)) if row is not None]
+        first = replace(self._deferred(reading.place, reading.row), again=lambda: self._read_again(reading.place))
         try:
-            (number,) = CodecXComBackend.deserialize_value(SimpleNamespace(value=row, key="return_value"))
+            (number,) = next(pull.concurrently([first], pull.Deferred.value))
+        except ForeignReferenceError:
+            assert any(is_foreign(reading.place, row) for row in rows)
         except RetiredPayloadError:
-            assert path_of(row) is None
+            assert any(path_of(row) is None for row in rows)
+        except MissingPayloadError:
+            assert reading.is_ahead, "it was read less than the time between two looks ago"
+            assert reading.place not in self.rows, "what is there now can be read"
         else:
-            assert 0 < number <= self.number
+            assert self.pushed[number] == reading.place, "no other XCom's value is read"
+
+    def _read_again(self, place: Place) -> Any:
+        if place not in self.rows:
+            raise IndexError
+        return self._deferred(place, self.rows[place])
+
+    def _deferred(self, place: Place, row: Any) -> Any:
+        dag, run, index = place
+        asked = pull.asking(dag_id=dag, run_id=run, task_id="extract", map_index=index, key="return_value")
+        with asked, pull.deferring():
+            return CodecXComBackend.deserialize_value(SimpleNamespace(value=row, key="return_value"))
 
     @precondition(lambda self: self.rows)
     @rule(data=st.data())
@@ -364,19 +402,59 @@ class Cleanup(RuleBasedStateMachine):
     @precondition(lambda self: self.rows)
     @rule(data=st.data(), place=PLACES)
     def a_row_is_copied(self, data: st.DataObject, place: Place) -> None:
-        self._put_row(place, self.rows[self._draw_place(data)])
+        """By hand, in the database, but never back to its origin: a copy in another run protects no payload there."""
+        row = self.rows[self._draw_place(data)]
+        if is_foreign(place, row):
+            self._put_row(place, row)
+
+    @precondition(lambda self: self.rows)
+    @rule(data=st.data(), place=PLACES, is_forged=st.booleans())
+    def an_envelope_is_sent_to_the_rest_api(self, data: st.DataObject, place: Place, is_forged: bool) -> None:
+        """By somebody who may edit the XComs of a Dag: that of another XCom, perhaps with its origin changed."""
+        content = self.rows[self._draw_place(data)]["airflow_xcom"]
+        dag, run, index = place
+        row = {"airflow_xcom": {**content, **({"of": origin(place)} if is_forged else {})}}
+        body = json.dumps({"value": row, "map_index": index}).encode()
+        refused = api_server._objection(body, dag, run, "extract", "return_value") is not None
+        if path_of(row) is None:
+            assert refused == is_foreign(place, row)
+        else:
+            assert refused == ((is_forged and content["of"] != origin(place)) or is_foreign(place, row))
+        if not refused and path_of(row) is None:
+            self._put_row(place, row)
 
     @precondition(lambda self: self.rows)
     @rule(data=st.data())
     def a_payload_moves_to_another_store(self, data: st.DataObject) -> None:
         """As the command migrate has it: a copy, which then replaces the reference in its row."""
+        self._begin_to_move(self._draw_place(data))
+
+    @precondition(lambda self: self.rows)
+    @rule(data=st.data())
+    def a_payload_moves_and_is_swept_after_its_row_is_read(self, data: st.DataObject) -> None:
         place = self._draw_place(data)
+        reading = Reading(place, self.rows[place], self.clocks.true, is_ahead=True)
+        moving = len(self.writes)
+        self._begin_to_move(place)
+        for write in self.writes[moving:]:
+            self._put_row(place, write.row)
+        del self.writes[moving:]
+        self._pass(2 * GRACE)
+        for _ in self._sweep():
+            pass
+        self._read(reading)
+
+    def _begin_to_move(self, place: Place) -> None:
         envelope = Envelope.from_json(self.rows[place])
         assert envelope is not None
         if envelope.reference is None:
             return
         target = "other" if envelope.reference.store == "default" else "default"
-        copy = blobs.copy_blob(envelope.reference, Coordinate(*place[:2], "extract", place[2], "return_value"), target)
+        try:
+            copy = blobs.copy_blob(envelope.reference, envelope.coordinate, target)
+        except MissingPayloadError:
+            assert is_foreign(place, self.rows[place])
+            return
         row = {"airflow_xcom": {**self.rows[place]["airflow_xcom"], "ref": copy.to_json()}}
         write = Write(place, copy.path, self.stores[target], self.clocks.true, row, replaces=self.rows[place])
         self.writes.append(write)
@@ -399,9 +477,9 @@ class Cleanup(RuleBasedStateMachine):
     # Sweeps
 
     @precondition(lambda self: len(self.sweeps) < 3)
-    @rule()
-    def a_sweep_begins(self) -> None:
-        self.sweeps.append(self._sweep())
+    @rule(runs=st.none() | st.lists(RUNS, min_size=1, max_size=2))
+    def a_sweep_begins(self, runs: list[RunKey] | None) -> None:
+        self.sweeps.append(self._sweep(runs))
 
     @precondition(lambda self: self.sweeps)
     @rule(data=st.data(), pages=st.sampled_from([1, 2, 10, 50]))
@@ -412,10 +490,10 @@ class Cleanup(RuleBasedStateMachine):
                 del self.sweeps[number]
                 break
 
-    @rule()
-    def a_sweep_goes_through(self) -> None:
+    @rule(runs=st.none() | st.lists(RUNS, min_size=1, max_size=2))
+    def a_sweep_goes_through(self, runs: list[RunKey] | None) -> None:
         """Between two steps of everything else, but for the time that it takes."""
-        for _ in self._sweep():
+        for _ in self._sweep(runs):
             pass
 
     @precondition(lambda self: self.sweeps)
@@ -433,14 +511,14 @@ class Cleanup(RuleBasedStateMachine):
         for store in self.stores.values():
             store.deletes_left = float("inf")
 
-    @rule(place=PLACES, store=st.sampled_from(["default", "other"]), pages=st.integers(0, 40))
-    def a_sweep_overtakes_a_push(self, place: Place, store: str, pages: int) -> None:
+    @rule(place=PLACES, store=st.sampled_from(["default", "other"]), pages=st.integers(0, 40), is_of_run=st.booleans())
+    def a_sweep_overtakes_a_push(self, place: Place, store: str, pages: int, is_of_run: bool) -> None:
         """For a clock jumps ahead and makes the blob an old one; the row comes while the sweep goes on."""
         self.a_push_begins(place, store)
         write = self.writes[-1]
         write.store.publish(write.path)
         self.a_clock_jumps(1000.0)
-        running = self._sweep()
+        running = self._sweep([place[:2]] if is_of_run else None)
         for _ in range(pages):
             next(running, None)
         if any(one is write for one in self.writes):
@@ -449,29 +527,38 @@ class Cleanup(RuleBasedStateMachine):
         for _ in running:
             pass
 
-    @rule()
-    def a_clone_sweeps(self) -> None:
+    @rule(runs=st.none() | st.lists(RUNS, min_size=1, max_size=2))
+    def a_clone_sweeps(self, runs: list[RunKey] | None) -> None:
         """It has the same id and configuration, and by now other rows or none."""
         before = [dict(store.whole) for store in self.stores.values()]
         clone = Clone(Rows(self.engine))
         with pytest.raises(OwnerError):
-            list(sweep.sweep(clone, sweep.Report(), grace=GRACE, wait=WAIT, apply=True, even_all=True))
+            list(sweep.sweep(clone, sweep.Report(), runs=runs, grace=GRACE, wait=WAIT, apply=True, even_all=True))
         assert [dict(store.whole) for store in self.stores.values()] == before
 
-    @rule()
-    def all_is_quiet(self) -> None:
-        """Nothing is under way any more, time passes, and one more sweep leaves exactly what is referenced."""
+    @rule(run=RUNS)
+    def all_is_quiet(self, run: RunKey) -> None:
+        """Nothing is under way any more, time passes, and two more sweeps leave exactly what is referenced.
+
+        That of a run takes what no row of the run refers to, and the other what no row does.
+        """
         self.writes.clear()
         self.sweeps.clear()
         newest = max((blob.modified for store in self.stores.values() for blob in store.scan()), default=0.0)
         self._pass(max(0.0, newest + GRACE + 1 - self.clocks.store))
+        whole = self._whole()
+        for _ in self._sweep([run]):
+            pass
+        of_run = {path for path in whole if path.startswith("/".join(run) + "/")}
+        assert whole - self._whole() == of_run - self._referenced(run)
+        whole = self._whole()
         for _ in self._sweep():
             pass
         left = {blob.path for store in self.stores.values() for blob in store.scan()}
-        assert left == self._referenced()
+        assert left == self._referenced() & whole
 
-    def _sweep(self) -> Iterator[None]:
-        return sweep.sweep(self.source, sweep.Report(), grace=GRACE, wait=WAIT, apply=True, even_all=True)
+    def _sweep(self, runs: list[RunKey] | None = None) -> Iterator[None]:
+        return sweep.sweep(self.source, sweep.Report(), runs=runs, grace=GRACE, wait=WAIT, apply=True, even_all=True)
 
     def _draw_place(self, data: st.DataObject) -> Place:
         return data.draw(st.sampled_from(sorted(self.rows)))
@@ -479,10 +566,26 @@ class Cleanup(RuleBasedStateMachine):
     @invariant()
     def every_live_value_is_there(self) -> None:
         type(self).steps += 1
-        assert self._referenced() <= {path for store in self.stores.values() for path in store.whole}
+        assert {path_of(row) for place, row in self._rows() if not is_foreign(place, row)} - {None} <= self._whole()
 
-    def _referenced(self) -> set[str | None]:
-        return {path_of(row) for rows in (self.rows, self.archived) for row in rows.values()} - {None}
+    def _whole(self) -> set[str]:
+        return {path for store in self.stores.values() for path in store.whole}
+
+    def _referenced(self, run: RunKey | None = None) -> set[str | None]:
+        return {path_of(row) for place, row in self._rows() if run in {None, place[:2]}} - {None}
+
+    def _rows(self) -> Iterator[tuple[Place, Any]]:
+        for rows in (self.rows, self.archived):
+            yield from rows.items()
+
+
+def origin(place: Place) -> list[Any]:
+    return [*place[:2], "extract", place[2], "return_value"]
+
+
+def is_foreign(place: Place, row: Any) -> bool:
+    """Whether the row is not one that the XCom's own task has written."""
+    return bool(row["airflow_xcom"]["of"] != origin(place))
 
 
 def path_of(row: Any) -> str | None:
@@ -528,7 +631,7 @@ def test_no_live_value_is_lost_and_no_orphan_stays(
             suppress_health_check=list(HealthCheck),
         ),
     )
-    assert Cleanup.steps >= 20_000, Cleanup.steps
+    assert Cleanup.steps >= EXAMPLES * STEPS / 2, Cleanup.steps
 
 
 def replaced(options: Any, name: str) -> Any:
