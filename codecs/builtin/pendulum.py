@@ -111,6 +111,9 @@ def _decode_interval(node: list[Any], _version: int) -> Interval[Any]:
         if not isinstance(moment, date):  # Interval subtracts them: arrays could take terabytes
             msg = f"a {type(moment).__qualname__} cannot start or end an interval"
             raise TypeError(msg)
+    if any(part is not True for part in absolute):  # Interval would keep another one
+        msg = "an interval is absolute or says nothing of it"
+        raise TypeError(msg)
     return Interval(start, end, *absolute)
 
 

@@ -462,6 +462,7 @@ FORGED = {
     "unknown part": ["pendulum.Duration", {"eons": 1}],
     "duration of a huge index": ["pendulum.Duration", {"$": ["pandas.Index", 1, {"range": [0, 10**12, 1]}]}],
     "mixed interval": ["pendulum.Interval", [{"$": ["date", 1, "2024-01-01"]}, {"$": ["datetime", 1, "2024-01-01"]}]],
+    "interval that is absolute by a number": ["pendulum.Interval", [*[{"$": ["date", 1, "2024-01-01"]}] * 2, 0]],
     "interval of numbers": ["pendulum.Interval", [1, 2]],
     "interval up to a range": [
         "pendulum.Interval",
