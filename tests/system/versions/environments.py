@@ -25,7 +25,7 @@ ROOT = HERE.parents[2]
 FOLDER = Path(os.environ.get("VERSIONS_FOLDER", ROOT / ".versions")).absolute()
 PACKAGES = tuple(
     "attrs geopandas msgpack numpy orjson pandas pendulum polars pyarrow pydantic pyproj python-dateutil pytz scipy "  # noqa: SIM905
-    "shapely tzdata xarray".split()
+    "shapely tzdata xarray xxhash".split()
 )
 AT_ONCE = 2  # environments that are made
 NEWEST = "new-3.11"
