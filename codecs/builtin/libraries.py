@@ -31,6 +31,10 @@ def _listed(cls: Any, parts: Any) -> Any:
     return cls(as_list(parts))
 
 
+def _bytes(node: Any) -> bytes:
+    return bytes(memoryview(node))  # bytes(n) would make n zeros
+
+
 def _of_pairs(cls: Any, parts: Any) -> Any:
     return cls([(key, item) for key, item in as_list(parts)])
 
@@ -60,7 +64,7 @@ def _take_headers(value: Any) -> list[Any]:
 
 def _make_headers(cls: Any, parts: Any) -> Any:
     encoding, items = parts
-    return cls([(bytes(key), bytes(item)) for key, item in as_list(items)], encoding=encoding)
+    return cls([(_bytes(key), _bytes(item)) for key, item in as_list(items)], encoding=encoding)
 
 
 def _take_url(value: Any) -> str:
@@ -169,14 +173,14 @@ def _make_bson_offset(cls: Any, parts: Any) -> Any:
 
 
 _BSON = (
-    Kind("bson.objectid.ObjectId", lambda value: value.binary, lambda cls, parts: cls(bytes(parts))),
-    Kind("bson.decimal128.Decimal128", lambda value: value.bid, lambda cls, parts: cls.from_bid(bytes(parts))),
+    Kind("bson.objectid.ObjectId", lambda value: value.binary, lambda cls, parts: cls(_bytes(parts))),
+    Kind("bson.decimal128.Decimal128", lambda value: value.bid, lambda cls, parts: cls.from_bid(_bytes(parts))),
     Kind("bson.int64.Int64", int, lambda cls, parts: cls(parts)),
     Kind("bson.datetime_ms.DatetimeMS", int, lambda cls, parts: cls(parts)),
     Kind(
         "bson.binary.Binary",
         lambda value: [bytes(value), value.subtype],
-        lambda cls, parts: cls(bytes(parts[0]), parts[1]),
+        lambda cls, parts: cls(_bytes(parts[0]), parts[1]),
     ),
     Kind("bson.timestamp.Timestamp", attributes_of("time", "inc"), unpacked),
     Kind("bson.regex.Regex", attributes_of("pattern", "flags"), unpacked),

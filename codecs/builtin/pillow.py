@@ -36,12 +36,12 @@ def _decode(node: Any, _version: int) -> Any:
         raise CorruptPayloadError(f"{len(pixels)} bytes for {width} x {height} pixels of {mode}")
     image = Image.new(mode, (width, height))
     if width and height:
-        image.frombytes(bytes(pixels))
+        image.frombytes(bytes(memoryview(pixels)))
     if colours is not None:
         palette, data = colours
         if palette not in _PALETTES:
             raise CorruptPayloadError(f"{quoted(palette)} is not a mode of a palette")
-        image.palette = ImagePalette.raw(palette, bytes(data))
+        image.palette = ImagePalette.raw(palette, bytes(memoryview(data)))  # bytes(n) would make n zeros
         image.load()
     image.info = as_dict(info)
     return image
