@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from airflow_xcom.codecs import UnsupportedValueError, decode, encode, registry
 from airflow_xcom.codecs.bodies import json_of
 from airflow_xcom.codecs.discovery import HOMES
-from airflow_xcom.codecs.formats.msgpack.container import read_blob
+from airflow_xcom.codecs.formats.msgpack.container import read_blob, read_header
 from airflow_xcom.codecs.formats.msgpack.extension_types import INLINE_BUFFER, SAME
 from airflow_xcom.codecs.payload import Payload, decode_json
 from airflow_xcom.codecs.testing import difference, through_jsonb
@@ -128,7 +128,8 @@ def codes(payload: Payload) -> set[int]:
             msgpack.unpackb(data, ext_hook=unpack, strict_map_key=False)
 
     if payload.format == "msgpack":
-        _, tree, _ = read_blob(memoryview(bytearray(payload.to_bytes())))
+        memory = memoryview(bytearray(payload.to_bytes()))
+        _, tree, _ = read_blob(memory, *read_header(memory))
         msgpack.unpackb(tree, ext_hook=unpack, strict_map_key=False)
     return found
 
