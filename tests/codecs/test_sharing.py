@@ -182,7 +182,7 @@ def _doubled(levels: int, wrap: Callable[[Any], Any]) -> list[Any]:
     return item
 
 
-@pytest.mark.parametrize("levels", [25, 40, 200])
+@pytest.mark.parametrize("levels", [24, 25, 40, 200])
 @pytest.mark.parametrize("wrap", [lambda item: item, lambda item: {"a": item}, lambda item: [{"a": item}] * 40])
 def test_lists_that_hold_each_other_twice_are_refused_before_they_are_written(
     levels: int, wrap: Callable[[Any], Any]
@@ -202,8 +202,15 @@ def test_lists_and_dicts_in_few_places_are_written_in_each(through: Callable[[An
         assert len({id(item) for item in back}) == len(value)
 
 
+def test_lists_that_double_22_times_come_back() -> None:
+    back = _blob(_doubled(22, lambda item: item))
+    for _ in range(21):
+        assert len(back) == 2
+        back = back[1]
+
+
 def test_a_matrix_of_one_row_is_no_excess(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columnar, "LEAST", 1000)
+    monkeypatch.setattr(columnar, "_MOST_ITEMS", 1000)
     value = [[0.0] * 300] * 300
     assert _blob(value) == value
 

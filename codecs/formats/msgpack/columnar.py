@@ -36,6 +36,7 @@ __all__ = [
 SMALLEST_BATCH = 32  # items
 _LONGEST_KEYS = 1024  # characters on average; longer ones would stand for more than a reader allows
 _MOST_PLACES = 1 << 16  # in which an item may stand on average, if they are many
+_MOST_ITEMS = 1 << 24  # in all places, however few there are once
 _CONTAINERS = frozenset({dict, list})
 _FEW_LEVELS = 16
 _NATIVES = frozenset({dict, list, str, int, float, bool, bytes, type(None)})
@@ -141,7 +142,7 @@ def are_simple(values: Sequence[Any], mistaken: frozenset[type]) -> bool:
 def _refuse_excess(value: Any) -> None:
     """Check that the lists and dicts that stand in several places can be written in each: two a level double."""
     once, written = _count_items(value)
-    if written > max(LEAST, _MOST_PLACES * once):
+    if written > max(_MOST_ITEMS, _MOST_PLACES * once):
         msg = (
             f"its lists and dicts hold each other so often that its {once:,} items would be written {_MOST_PLACES:,} "
             "times each, and more; return each of them once, beside keys or positions that refer to it"
