@@ -278,7 +278,9 @@ def test_no_place_is_what_a_library_keeps_for_itself() -> None:
     assert not [step for step, _ in error_location._children(pd.offsets.Day()) if "._" in step]
 
 
-@pytest.mark.parametrize("key", [memoryview(b"x"), msgpack.ExtType(5, b"x"), msgpack.Timestamp(1, 2)], ids=lambda key: type(key).__name__)
+@pytest.mark.parametrize(
+    "key", [memoryview(b"x"), msgpack.ExtType(5, b"x"), msgpack.Timestamp(1, 2)], ids=lambda key: type(key).__name__
+)
 def test_a_key_that_messagepack_would_change_is_refused(key: Any) -> None:
     for value in ({key: 1}, [{"a": {key: 1}}] * 2, [{key: number} for number in range(50)]):
         with pytest.raises(EncodeError):
