@@ -14,6 +14,7 @@ from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_list
 
+_LONGEST_NAME = 200  # characters
 _MORE = ("_px_trendlines",)  # what plotly.express sets
 
 
@@ -36,6 +37,7 @@ def _take_cell(cell: Any) -> Any:
 
 def _decode(node: Any, _version: int) -> Any:
     data, layout, frames, text, grid, more = as_list(node)
+    _check_names([data, layout, frames])
     figure = go.Figure({"data": as_list(data), "layout": as_dict(layout), "frames": as_list(frames)})
     if not as_dict(layout).get("template"):  # plotly takes the reader's default in its place
         figure._layout.pop("template", None)  # noqa: SLF001
@@ -44,6 +46,22 @@ def _decode(node: Any, _version: int) -> Any:
     figure._grid_ref = grid and [[_make_cell(cell) for cell in as_list(row)] for row in as_list(grid)]  # noqa: SLF001
     vars(figure).update((name, part) for name, part in as_dict(more).items() if name in _MORE)
     return figure
+
+
+def _check_names(part: Any) -> None:
+    """Check that no property has a long name: plotly compares a wrong one with all that it knows.
+
+    Raises:
+        ValueError: A name is longer than any of plotly's.
+    """
+    if isinstance(part, dict):
+        if any(len(str(name)) > _LONGEST_NAME for name in part):
+            msg = f"a property has a name of more than {_LONGEST_NAME} characters"
+            raise ValueError(msg)
+        part = list(part.values())
+    if isinstance(part, list | tuple):
+        for inner in part:
+            _check_names(inner)
 
 
 def _arrange(held: Any, wanted: Any) -> None:

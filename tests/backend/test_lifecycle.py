@@ -31,6 +31,7 @@ from airflow_xcom.backend.maintenance import sweep as sweeping
 from airflow_xcom.backend.maintenance.references import DatabaseRows
 from airflow_xcom.backend.maintenance.run_listener import RunEndListener
 from airflow_xcom.backend.ui import api_server as server
+from airflow_xcom.backend.ui.data_tab import DataTabPlugin
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 300.0  # seconds; what is waited for takes a few
@@ -138,7 +139,7 @@ def test_the_plugins_are_installed() -> None:
         name: EntryPoint(name, target, "airflow.plugins").load()
         for name, _, target in (line.partition(" = ") for line in lines)
     }
-    assert loaded == {plugin.name: plugin for plugin in (lifecycle.RetainPlugin, server.ShownPlugin)}
+    assert loaded == {plugin.name: plugin for plugin in (lifecycle.RetainPlugin, server.ShownPlugin, DataTabPlugin)}
 
 
 def handed_over(monkeypatch: pytest.MonkeyPatch, world: World, ended: dict[str, list[str]]) -> int:  # noqa: F811

@@ -466,7 +466,7 @@ def test_rows_that_hold_their_value_are_not_read_further_than_needed(
     backend.options(threshold=10_000_000)
     inline = backend.push({1: "x" * 50_000})
     either.put(0, inline)
-    either.put(1, backend.push({1: "x" * 50_000, "ref": 1}))
+    either.put(1, backend.push(("ref", "x" * 50_000)))
     asked = []
     text = Rows._text
     monkeypatch.setattr(Rows, "_text", lambda rows, *of: asked.append(of) or text(rows, *of))

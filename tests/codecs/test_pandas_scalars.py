@@ -403,19 +403,13 @@ WRITTEN = {
         pd.Timestamp(datetime(2024, 1, 1, fold=1)).as_unit("s").replace(fold=1),
         ["pandas.Timestamp", 1, [1704067200, "s", None, 1]],
     ),
-    "zone": (
-        stamp("2024-01-01", "s", PARIS),
-        ["pandas.Timestamp", 1, [1704067200, "s", {"$": ["zoneinfo", 1, "Europe/Paris"]}]],
-    ),
     "Timedelta": (pd.Timedelta(np.timedelta64(90, "ms")), ["pandas.Timedelta", 1, [90, "ms"]]),
-    "Period": (pd.Period("2024-01", "M"), ["pandas.Period", 1, [648, MONTHS]]),
     "Interval": (pd.Interval(1, 2), ["pandas.Interval", 1, [1, 2, "right"]]),
     "NaT": (pd.NaT, ["pandas.NaT", 1, None]),
     "NA": (pd.NA, ["pandas.NA", 1, None]),
     "Easter": (offsets.Easter(2), ["pandas.offsets", 1, ["Easter", 2]]),
     "offset": (offsets.Week(weekday=2), ["pandas.offsets", 1, ["Week", 1, False, {"weekday": 2}]]),
     "dtype": (pd.Int64Dtype(), ["pandas.dtype", 1, ["Int64"]]),
-    "dtype of periods": (pd.PeriodDtype("M"), ["pandas.dtype", 1, ["PeriodDtype", MONTHS]]),
 }
 
 

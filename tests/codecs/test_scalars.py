@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import uuid
-from base64 import b64decode
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from decimal import Decimal
@@ -295,6 +294,4 @@ def test_a_set_of_many_integers_comes_back(cls: Any, items: Any) -> None:
 
 def test_a_set_of_many_integers_is_one_ascending_buffer() -> None:
     value = {7**number % (2**61 - 1) for number in range(5000)}
-    node = encode(value).to_json()["$"]
-    assert node[:2] == ["set", 2]
-    assert b64decode(node[2]["$"][1]) == np.array(sorted(value), "<i8").tobytes()
+    assert np.array(sorted(value), "<i8").tobytes() in encode(value).to_bytes()
