@@ -29,6 +29,7 @@ HARMLESS = frozenset(
     }
 )
 TIME_ZONES = ("tzdata", "pytz", "dateutil", "pendulum")  # libraries that read a zone when it is first named
+TEMPLATES = Path("package_data", "templates")  # of plotly, read when one is first named
 
 
 class Guard:
@@ -43,6 +44,7 @@ class Guard:
         self._active = False
         self._stores = tuple(os.path.realpath(folder) for folder in folders)
         places = [*zoneinfo.TZPATH, *(_home(name) for name in TIME_ZONES)]
+        places += [str(Path(home) / TEMPLATES)] if (home := _home("plotly")) else []
         self._zones = tuple(os.path.realpath(place) for place in places if place)
         sys.addaudithook(self._hook)
 
@@ -70,9 +72,13 @@ class Guard:
         finally:
             self._active = True
 
-    def _is_allowed(self, event: str, args: tuple[Any, ...]) -> bool:
+    def _is_allowed(self, event: str, args: tuple[Any, ...]) -> bool:  # noqa: PLR0911 - one for each event
         if event == "import":  # zones are data in packages of tzdata
             return str(args[0]).startswith("tzdata.zoneinfo.")
+        if event in ("sqlite3.connect", "sqlite3.connect/handle"):  # a row of SQLite is of a cursor
+            return args[0] == ":memory:" or event != "sqlite3.connect"
+        if event in ("compile", "code.__new__"):  # the frames of compiled code in a traceback
+            return any(str(part).endswith(".pyx") for part in args[1:3])
         if event == "os.listdir":
             return _is_below(os.path.realpath(args[0]) + os.sep, self._zones)
         if event in ("open", "os.remove"):
