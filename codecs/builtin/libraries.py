@@ -59,7 +59,8 @@ _SOUP = (
 
 
 def _take_headers(value: Any) -> list[Any]:
-    return [value._encoding, [[key, item] for key, _, item in value._list]]  # noqa: SLF001 - both as they were given
+    # The encoding is asked for, as whatever shows the headers does, and sets it then.
+    return [value.encoding, [[key, item] for key, _, item in value._list]]  # noqa: SLF001 - as they were given
 
 
 def _make_headers(cls: Any, parts: Any) -> Any:

@@ -316,7 +316,7 @@ PARTS |= {
     "email.Message": attributes("_headers", "_payload", "_unixfrom", "preamble", "epilogue", "_default_type"),
     "http.HTTPMessage": attributes("_headers", "_payload", "_unixfrom", "preamble", "epilogue", "_default_type"),
     "google.Row": attributes("_xxx_values", "_xxx_field_to_index"),
-    "httpx.Headers": attributes("_list", "_encoding"),
+    "httpx.Headers": attributes("_list", "encoding"),
     "msgspec.Struct": _struct,
     "networkx.Graph": lambda graph: [
         (f".{name}", getattr(graph, name, None)) for name in ("graph", "_node", "_adj", "_pred")

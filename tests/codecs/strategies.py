@@ -1270,7 +1270,7 @@ def _holders(draw: DrawFn, known: Values) -> Any:
         ]
     if type(item) is xr.Dataset and {"v", "y"} <= item.variables.keys():
         kinds += [lambda: [item["v"], item["y"], item[["v"]], xr.DataTree.from_dict({"/": item, "/b": item})]]
-    return draw(st.sampled_from(kinds))()
+    return _attempt(draw(st.sampled_from(kinds)))  # xarray takes not every name of an Index
 
 
 def _row_of(data: np.ndarray) -> Any:
