@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from airflow_xcom.codecs import CodecError, CorruptPayloadError, DecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "ExpiredPayloadError",
@@ -18,6 +22,8 @@ __all__ = [
     "OtherHostError",
     "OwnerError",
     "RetiredPayloadError",
+    "SchemaChangedError",
+    "SchemaError",
     "SelectionTooLargeError",
     "SettingsError",
     "StoreDeniedError",
@@ -30,6 +36,7 @@ __all__ = [
 
 
 _QUOTED = 1000  # characters
+_DIFFERENCES = 20  # of a schema that a message names
 _HIDDEN = r"(//[^/@\s:\"']*:)[^@\s\"']*(?=@)|([?&](?!ttl=)[^=&\s\"']+=)[^&\s\"']*"
 
 
@@ -77,6 +84,30 @@ class HintError(CodecError, ValueError):
         super().__init__(f"stored(..., {hint}={value!r:.100}): {remedy}")
         self.hint = hint
         self.value = value
+
+
+class SchemaError(CodecError, ValueError):
+    """A contract of :func:`airflow_xcom.backend.publish` cannot be understood, or cannot be checked."""
+
+
+class SchemaChangedError(SchemaError):
+    """A value breaks the contract of its asset; neither a version nor an event of it is made.
+
+    Attributes:
+        asset: its name.
+        differences: all of them, in words.
+    """
+
+    def __init__(self, asset: str, against: str, differences: Sequence[str]) -> None:
+        shown = "".join(f"\n  {text}" for text in differences[:_DIFFERENCES])
+        more = f"\n  and {len(differences) - _DIFFERENCES:,} more" if len(differences) > _DIFFERENCES else ""
+        super().__init__(
+            f"the asset {asset!r} has a contract, which this value breaks; nothing was published. Against {against}:"
+            f"{shown}{more}\nCorrect the value; or, when all who read the asset are ready for it, publish it once "
+            "without schema=: later versions are then compared with it"
+        )
+        self.asset = asset
+        self.differences = list(differences)
 
 
 class StoreError(CodecError, OSError):

@@ -1,0 +1,1 @@
+"""Values of assets: versions that are published, pinned, described and kept by rules of their own."""
