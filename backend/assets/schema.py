@@ -303,7 +303,8 @@ def _described(value: Any) -> tuple[list[Column], list[Column]] | None:
     if library == "pandas":
         return _of_pandas(value)
     if library == "polars":
-        return _of_polars(value), []
+        columns = _of_polars(value)
+        return None if columns is None else (columns, [])
     if library == "pyarrow" and type(value).__name__ in {"Table", "RecordBatch", "RecordBatchReader"}:
         return [_of_arrow(each) for each in value.schema], []
     return None
@@ -318,15 +319,16 @@ def _library(value: Any) -> str | None:
 def _of_pandas(value: Any) -> tuple[list[Column], list[Column]] | None:
     import pandas as pd
 
-    if isinstance(value, pd.DataFrame):
-        columns = list(zip(value.columns, value._iter_column_arrays(), strict=True))  # noqa: SLF001 - iloc takes 20 µs
-    elif isinstance(value, pd.Series):
-        columns = [(value.name, value.array)]
-    else:
+    if not isinstance(value, pd.DataFrame | pd.Series):
         return None
+    labelled: Any = [(value.name, value.array)] if isinstance(value, pd.Series) else _arrays(value)
     index = value.index
     levels = zip(index.names, index.levels, strict=True) if isinstance(index, pd.MultiIndex) else [(index.name, index)]
-    return [_of_array(*each) for each in columns], [_of_array(name, level) for name, level in levels]
+    return [_of_array(*each) for each in labelled], [_of_array(name, level) for name, level in levels]
+
+
+def _arrays(frame: Any) -> Any:
+    return zip(frame.columns, frame._iter_column_arrays(), strict=True)  # noqa: SLF001 - iloc takes 20 µs
 
 
 def _of_array(label: Any, array: Any) -> Column:
@@ -377,7 +379,7 @@ def _facts(dtype: Any) -> _Facts:
         "zone": getattr(dtype, "tz", getattr(dtype, "time_zone", None)),
         "unit": getattr(dtype, "unit", getattr(dtype, "time_unit", None)),
     }
-    found = {name: str(fact) for name, fact in facts.items() if fact is not None}
+    found: _Facts = {name: str(fact) for name, fact in facts.items() if fact is not None}
     categories = getattr(dtype, "categories", None)
     if categories is None or type(dtype).__name__ == "Categorical":  # of polars: its values belong to the data
         return found
