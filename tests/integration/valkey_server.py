@@ -21,6 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from ports import free_ports
 from redis_proxy import read_command
 
 
@@ -28,7 +29,7 @@ class Valkey:
     """A server that keeps nothing on disk; it may be stopped and started again, on the same port."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        self.port = _free_port()
+        (self.port,) = free_ports(1)
         self._folder = folder
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
@@ -74,12 +75,6 @@ def command(port: int, folder: Path) -> list[str]:
 def valkey(folder: Path, *options: str) -> Iterator[Valkey]:
     with Valkey(folder, *options) as server:
         yield server
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_for(port: int) -> None:

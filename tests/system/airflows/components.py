@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ports import free_ports
 from releases import RELEASE
 
 STOP_TIMEOUT = 15.0  # seconds
@@ -32,7 +32,7 @@ class Components:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._port = _free_port()
+        (self._port,) = free_ports(1)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         url = f"http://127.0.0.1:{self._port}"
         self._environment = os.environ | {
@@ -104,10 +104,3 @@ class Components:
     def _tail(self, command: str) -> str:
         text = (self._folder / f"{command}.log").read_text(errors="replace")
         return "\n".join([f"--- {command} ---", *text.splitlines()[-LINES:]])
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

@@ -11,11 +11,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
+from ports import HOST
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-HOST = "127.0.0.1"
 START_TIMEOUT, RUN_TIMEOUT = 180.0, 900.0  # seconds
 _PAGE = 100  # task instances; the most that Airflow gives at once
 _ENDED = {"success", "failed", "upstream_failed", "skipped"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import secrets
 import signal
 import socket
@@ -12,19 +11,20 @@ import sys
 import time
 import urllib.request
 import warnings
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 
+from ports import HOST, free_ports
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from processes import Processes
 
-HOST = "127.0.0.1"
 BUCKET = "xcom"
 SERVERS = ("PostgreSQL", "Valkey", "S3")
 START_TIMEOUT = 180.0  # seconds
@@ -82,19 +82,6 @@ def start_services(folder: Path, processes: Processes, progress: Callable[[str],
     _start_seaweedfs(services, processes, ports[3:])
     progress("S3 (SeaweedFS) started")
     return services
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on, below those that Linux gives to connections, which come and go."""
-    with ExitStack() as stack:
-        found: list[int] = []
-        for port in random.SystemRandom().sample(range(20_000, 32_000), 1000):
-            with suppress(OSError):
-                stack.enter_context(socket.create_server((HOST, port)))
-                found.append(port)
-            if len(found) == count:
-                return found
-    raise ServiceFailedError("there are no free ports")
 
 
 def _start_postgres(services: Services, processes: Processes) -> None:

@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_api import HOST, START_TIMEOUT, AirflowApi, AirflowFailedError, environment, tail, task_logs
-from backing_services import BUCKET, Services, free_ports
+from airflow_api import START_TIMEOUT, AirflowApi, AirflowFailedError, environment, tail, task_logs
+from backing_services import BUCKET, Services
+from ports import HOST, free_ports
 
 if TYPE_CHECKING:
     import subprocess

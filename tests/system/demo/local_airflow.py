@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_api import HOST, AirflowApi, AirflowFailedError, environment, failures, tail, task_logs
+from airflow_api import AirflowApi, AirflowFailedError, environment, failures, tail, task_logs
+from ports import HOST, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ class LocalAirflow:
         self._home = home
         self._progress = progress
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._port = _free_port()
+        (self._port,) = free_ports(1)
         url = f"http://{HOST}:{self._port}"
         logs = [home / f"{component}.log" for component in COMPONENTS]
         self._api = AirflowApi(url, self._check_all, logs, progress)
@@ -112,10 +112,3 @@ class LocalAirflow:
     def _check_all(self) -> None:
         for component in COMPONENTS:
             self._check(component)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        port: int = listener.getsockname()[1]
-        return port
