@@ -202,7 +202,7 @@ _CALENDARS = ("360Day", "AllLeap", "Gregorian", "Julian", "NoLeap", "ProlepticGr
 
 
 def _make_moment(cls: Any, parts: Any) -> Any:
-    *clock, calendar, has_year_zero = parts
+    *clock, calendar, has_year_zero = as_list(parts)
     options = {} if cls.__name__ != "datetime" else {"calendar": as_text(calendar)}
     return cls(*clock, has_year_zero=has_year_zero, **options)
 
@@ -224,16 +224,26 @@ def _take_upath(value: Any) -> list[str]:
     if value.storage_options:
         msg = "the options of the path may hold credentials, which are not stored; return str(value)"
         raise UnsupportedValueError(msg)
-    again = _make_upath(node, 1)
-    if type(again) is not type(value) or str(again) != str(value) or again.protocol != value.protocol:
+    if not _comes_back(value, node):
         msg = f"universal_pathlib does not make this {type(value).__name__} again from its text; return str(value)"
         raise UnsupportedValueError(msg)
     return node
 
 
+def _comes_back(value: Any, node: list[str]) -> bool:
+    try:
+        return type(_make_upath(node, 1)) is type(value)
+    except ValueError:
+        return False
+
+
 def _make_upath(node: Any, _version: int) -> Any:
     protocol, text = node
-    return library("upath", "upath.UPath").UPath(as_text(text), protocol=as_text(protocol) or None)
+    made = library("upath", "upath.UPath").UPath(as_text(text), protocol=as_text(protocol) or None)
+    if str(made) != text or made.protocol != protocol:
+        msg = f"universal_pathlib makes {str(made)!r} of {text!r}"
+        raise ValueError(msg)
+    return made
 
 
 def _codecs() -> Iterator[Codec[Any]]:

@@ -60,7 +60,7 @@ def _decode(node: Any, _version: int) -> Any:
     graph._adj.update(zip(names, adjacent, strict=True))  # noqa: SLF001
     if graph.is_directed():
         for place, held in enumerate(as_list(before)):
-            graph._pred[names[place]] = {names[other]: edges[other, place] for other in held}  # noqa: SLF001
+            graph._pred[names[place]] = {names[other]: edges[other, place] for other in as_list(held)}  # noqa: SLF001
     _check(graph, names, edges)
     return graph
 

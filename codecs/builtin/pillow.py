@@ -14,6 +14,7 @@ from airflow_xcom.codecs.quoting import quoted
 # Bits of a pixel; a row of pixels fills whole bytes.
 _BITS = {"1": 1, "L": 8, "P": 8, "LA": 16, "PA": 16, "I;16": 16, "RGB": 24, "YCbCr": 24, "LAB": 24, "HSV": 24}
 _BITS |= dict.fromkeys(("RGBA", "RGBa", "RGBX", "CMYK", "I", "F"), 32)
+_LONGEST_EMPTY = 1_000_000  # pixels
 _PALETTES = ("RGB", "RGBA")
 
 
@@ -22,15 +23,22 @@ def _encode(image: Any) -> list[Any]:
         raise UnsupportedValueError("the EXIF tags of the image were read, and may have been set; return value.copy()")
     if image.mode not in _BITS:
         raise UnsupportedValueError(f"an image of the mode {image.mode} is not stored; return value.convert('RGB')")
+    if _is_endless(*image.size):
+        raise UnsupportedValueError(f"an image without pixels of {image.size} is not stored; return value.size")
     image.load()  # its palette, if that was set
     mode = image.palette and image.palette.mode
     colours = [mode, bytes(image.im.getpalette(mode, mode))] if mode else None
     return [image.mode, list(image.size), colours, dict(image.info), Buffer(image.tobytes())]
 
 
+def _is_endless(width: int, height: int) -> bool:
+    """Return whether an image without pixels has a side for which Pillow takes memory nevertheless."""
+    return not (width and height) and max(width, height) > _LONGEST_EMPTY
+
+
 def _decode(node: Any, _version: int) -> Any:
     mode, (width, height), colours, info, pixels = as_list(node)
-    if type(width) is not int or type(height) is not int or min(width, height) < 0:
+    if type(width) is not int or type(height) is not int or min(width, height) < 0 or _is_endless(width, height):
         raise CorruptPayloadError(f"an image of {quoted([width, height])} pixels")
     if len(pixels) != (width * _BITS[as_text(mode)] + 7) // 8 * height:
         raise CorruptPayloadError(f"{len(pixels)} bytes for {width} x {height} pixels of {mode}")

@@ -39,7 +39,7 @@ def _encode(value: Any) -> list[Any]:
 
 def _decode(node: Any, _version: int) -> Any:
     name, lazy, magnitude, units = as_list(node)
-    if name not in ("Quantity", "Unit") or isinstance(magnitude, str):  # which pint would parse
+    if as_text(name) not in ("Quantity", "Unit") or isinstance(magnitude, str):  # which pint would parse
         msg = f"{quoted(node)} is not a quantity"
         raise ValueError(msg)
     registry = _registry()

@@ -18,7 +18,8 @@ Only data in memory is stored.  Data in an open file, and chunks that are not co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,9 +37,6 @@ from airflow_xcom.codecs.errors import (
 from airflow_xcom.codecs.nodes import as_dict, as_list
 from airflow_xcom.codecs.object_state import refuse_other_attributes
 from airflow_xcom.codecs.quoting import cut, quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = ["CODECS"]
 
@@ -223,6 +221,8 @@ def _decode_named(pairs: Iterable[Any], indexes: dict[Any, Any]) -> dict[Any, An
         if isinstance(node, list):
             attrs, encoding = map(as_dict, node)
             dim = indexes[name].dim
+            # xarray takes the items of what is not text, and those of an IP network hardly end.
+            _require(type(dim) is str or not isinstance(dim, Iterable), f"{quoted(dim)} is not a dimension")
             bare = xr.Variable((dim,), np.empty(0), attrs or None, encoding or None)
             variables[name] = indexes[name].create_variables({name: bare})[name]
             if type(indexes[name]) is PandasIndex:
@@ -288,7 +288,7 @@ def _encode_tree(tree: Any) -> list[Any]:
 
 def _decode_tree(node: Any, _version: int) -> Any:
     name, pairs = as_list(node)
-    datasets = dict(as_list(pairs))
+    datasets = {path: dataset for path, dataset in as_list(pairs)}  # noqa: C416 - dict() would list each pair
     for path, dataset in datasets.items():
         _require(type(dataset) is xr.Dataset, f"{quoted(path)} is a {type(dataset).__name__}")
         parent, _, leaf = path.rpartition("/")

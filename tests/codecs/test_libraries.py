@@ -15,6 +15,7 @@ import http.client
 import importlib
 import inspect
 import io
+import ipaddress
 import os
 import re
 import signal
@@ -494,6 +495,7 @@ def test_the_ways_out_work() -> None:
 
 # -- forged payloads -----------------------------------------------------------------------------------------
 
+ENDLESS = ipaddress.ip_network("::/0")
 FORGED = [
     ("pattern", ["(", 32]),
     ("pattern", ["a", 128]),
@@ -507,6 +509,11 @@ FORGED = [
     ("sqlite3_row", ["Row", [[], []]]),
     ("sqlite3_row", ["Row", [['a" FROM x; --', "b\0"], [1, 2]]]),
     ("sqlite3_row", ["Connection", [["a"], [1]]]),
+    ("email_message", ["Message", ENDLESS]),
+    ("cftime.datetime", ["datetime", ENDLESS]),
+    ("networkx.Graph", ["DiGraph", {}, [["a", {}]], [[]], [ENDLESS]]),
+    ("PIL.Image", ["L", [0, 10**9], None, {}, b""]),
+    ("upath.UPath", ["https", "https:\0/a/b?c"]),
     ("email_message", ["Message", [[["a", 5]], None, None, None, None, "x"]]),
     ("bson.value", ["ObjectId", "no bytes"]),
     ("bson.value", ["ObjectId", 2**40]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -437,6 +438,7 @@ def test_a_coordinate_that_differs_from_its_index_only_a_little_is_kept(labels: 
 VARIABLE = xr.Variable("x", [1, 2])
 INDEX = ["PandasIndex", "x", pd.Index([1, 2], name="x"), np.dtype("i8")]
 LEVELS = pd.MultiIndex.from_arrays([[1, 2]], names=["k"])
+ENDLESS = ipaddress.ip_network("::/0")
 
 
 @pytest.mark.parametrize(
@@ -463,6 +465,7 @@ LEVELS = pd.MultiIndex.from_arrays([[1, 2]], names=["k"])
         ("DataArray", ["n", VARIABLE, [["x", [{}, {}]]], [["x", ["PandasIndex", "x", pd.Index([1, 2]), "i8"]]]]),
         ("DataArray", ["n", VARIABLE, [["x", [{}, {}]]], [["x", ["PandasIndex", "x", pd.Index([1]), np.dtype("i8")]]]]),
         ("DataArray", ["n", VARIABLE, [["y", [{}, {}]]], [["y", INDEX]]]),
+        ("DataArray", ["n", VARIABLE, [["x", [{}, {}]]], [["x", ["PandasIndex", ENDLESS, *INDEX[2:]]]]]),
         ("DataArray", ["n", VARIABLE, [["x", [{}, {}]]], [["x", 0]]]),
         ("DataArray", ["n", VARIABLE, [["x", [{}, {}]]], [["x", INDEX], ["y", -1]]]),
         ("DataArray", ["n", VARIABLE, [["x", [{}, {}]]], [["x", ["RangeIndex", "x", 0, 1]]]]),

@@ -122,7 +122,7 @@ def _take_message(value: Any) -> list[Any]:
 
 
 def _make_message(cls: Any, parts: Any) -> Any:
-    headers, *others = parts
+    headers, *others = as_list(parts)
     made = cls()
     pairs = [(as_text(name), as_text(text)) for name, text in as_list(headers)]
     for name, part in zip(_MESSAGE, (pairs, *others), strict=True):

@@ -218,13 +218,17 @@ def mutator(target: str) -> Callable[[bytes, int, int], bytes]:
 
 def warm_up(read: Callable[[bytes], list[Callable[[], Any]]], seeds: list[bytes]) -> None:
     """What libraries import late, they import now."""
+    import email.generator  # noqa: F401 - which shows a message
     import importlib.readers
     import pkgutil
 
     import tzdata.zoneinfo
+    from plotly import graph_objects
 
     for module in pkgutil.walk_packages(tzdata.zoneinfo.__path__, "tzdata.zoneinfo."):
         importlib.import_module(module.name)
+    for name in dir(graph_objects):
+        getattr(graph_objects, name)
     for seed in seeds:
         for attempt in read(seed):
             with suppress(CodecError):
