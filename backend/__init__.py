@@ -14,8 +14,12 @@ from airflow_xcom.backend.errors import (
     ForeignReferenceError,
     ForgedReferenceError,
     HintError,
+    LostPinError,
     MissingPayloadError,
+    NoVersionError,
     OtherHostError,
+    PartitionError,
+    PublishError,
     RetiredPayloadError,
     SchemaChangedError,
     SchemaError,
@@ -29,6 +33,9 @@ from airflow_xcom.backend.errors import (
 )
 
 if TYPE_CHECKING:
+    from airflow_xcom.backend.assets.latest import latest, values_of, versions
+    from airflow_xcom.backend.assets.publish import publish
+    from airflow_xcom.backend.assets.version import Version
     from airflow_xcom.backend.elements import elements_of
     from airflow_xcom.backend.hints import stored
     from airflow_xcom.backend.lazy_arguments import Lazy, lazy, takes_lazy
@@ -43,8 +50,12 @@ __all__ = [
     "ForgedReferenceError",
     "HintError",
     "Lazy",
+    "LostPinError",
     "MissingPayloadError",
+    "NoVersionError",
     "OtherHostError",
+    "PartitionError",
+    "PublishError",
     "RetiredPayloadError",
     "SchemaChangedError",
     "SchemaError",
@@ -54,16 +65,26 @@ __all__ = [
     "StoreNotFoundError",
     "StoreUnreachableError",
     "UnknownStoreError",
+    "Version",
     "XComNotFoundError",
     "elements_of",
+    "latest",
     "lazy",
+    "publish",
     "pull_table",
     "stored",
     "table_of",
     "takes_lazy",
+    "values_of",
+    "versions",
 ]
 
 _LAZY = {
+    "Version": "assets.version",
+    "versions": "assets.latest",
+    "values_of": "assets.latest",
+    "publish": "assets.publish",
+    "latest": "assets.latest",
     "CodecXComBackend": "xcom",
     "Lazy": "lazy_arguments",
     "elements_of": "elements",

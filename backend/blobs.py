@@ -20,6 +20,7 @@ from airflow_xcom.codecs.payload import Payload, decode_part
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from airflow_xcom.backend.asset_version import AssetVersion
     from airflow_xcom.backend.settings import Settings
     from airflow_xcom.backend.stores.base import Store
     from airflow_xcom.codecs.formats.msgpack.items import ItemIndex
@@ -40,20 +41,22 @@ _ALGORITHM = "xxh3-128"
 _PIECE = 1 << 20  # bytes that are still in the processor's cache when they are written after their digest
 
 
-def write_blob(payload: Payload, coordinate: Coordinate, options: Settings) -> Reference:
+def write_blob(
+    payload: Payload, coordinate: Coordinate, options: Settings, asset: AssetVersion | None = None
+) -> Reference:
     """Write a payload to the store that the options of this value name, and return the reference to it.
 
     Raises:
         StoreError: The store cannot be written to.
     """
-    path = unique_path(coordinate, _SUFFIXES[payload.format])
+    path = unique_path(coordinate, _SUFFIXES[payload.format], asset)
     reference = _put(options.name, options.path, path, payload.chunks, payload.format)
     if payload.index is None or len(payload.index) > LARGEST_INDEX:
         return reference
     return replace(reference, index_size=len(payload.index), index_digest=_digest([payload.index]))
 
 
-def copy_blob(reference: Reference, coordinate: Coordinate, name: str) -> Reference:
+def copy_blob(reference: Reference, coordinate: Coordinate, name: str, asset: AssetVersion | None = None) -> Reference:
     """Copy a blob into the store of this name, read the copy back, and return the reference to the copy.
 
     Raises:
@@ -61,7 +64,7 @@ def copy_blob(reference: Reference, coordinate: Coordinate, name: str) -> Refere
         MissingPayloadError, CorruptPayloadError, StoreError: See :func:`read_blob`.
     """
     memory = verified(reference)
-    path = unique_path(coordinate, _SUFFIXES.get(reference.format, ""))
+    path = unique_path(coordinate, _SUFFIXES.get(reference.format, ""), asset)
     copy = _put(name, settings().stores[name], path, [memory], reference.format)
     del memory
     verified(copy)

@@ -34,6 +34,7 @@ __all__ = [
     "stock_json",
     "stores_bytes",
     "write_row",
+    "xcom_class",
 ]
 
 # What migrations from Airflow 2 to 3 change anywhere in a row's text, also inside a value, and escapes for the same
@@ -57,6 +58,17 @@ def load_xcom() -> None:
         import airflow.sdk.execution_time.xcom
     except ImportError:
         import airflow.models.xcom  # noqa: F401
+
+
+def xcom_class() -> type[Any]:
+    """Return the class that this Airflow keeps XComs with."""
+    module: Any
+    try:
+        from airflow.sdk.execution_time import xcom as module
+    except ImportError:
+        from airflow.models import xcom as module
+    found: type[Any] = module.XCom
+    return found
 
 
 def stores_bytes(base: type[Any]) -> bool:

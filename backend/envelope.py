@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 from uuid import uuid4
 
+from airflow_xcom.backend.asset_version import AssetVersion
 from airflow_xcom.backend.errors import ForeignReferenceError, ForgedReferenceError
+from airflow_xcom.backend.path_segments import digest, escaped, segment
 from airflow_xcom.codecs import CorruptPayloadError, NewerFormatError
 
 if TYPE_CHECKING:
@@ -36,10 +36,11 @@ _LONGEST_SEGMENT = 160
 _LONGEST_TEXT = 4096  # characters
 _LARGEST = 1 << 63  # bytes; no file system has larger files
 LARGEST_INDEX = 1 << 28  # bytes; each element of a list takes some 40
-_LONGEST_WHOLE = 157  # longer text is cut, and then longer than this: so no two texts have one segment
 _UNIQUE = re.compile(r"[0-9a-f]{32}(\.arrow|\.msgpack)?")
 _PARTS = (str, str, str, int, str)  # types of a coordinate's
-_FACTS = frozenset({"version", "tag", "summary", "of", "from", "inexact"})  # keys of an envelope beside its payload
+_FACTS = frozenset(
+    {"version", "tag", "summary", "of", "from", "inexact", "asset"}
+)  # keys of an envelope beside its payload
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 
 
@@ -199,6 +200,7 @@ class Envelope:
         retired: when and why it is neither any more.
         suppliers: for each tag in it that is not a built-in one, the distribution or the file that had its codec.
         inexact: what of it does not come back as it was; None if all does.
+        asset: which version of an asset it is, if a task published it.
     """
 
     tag: str
@@ -209,12 +211,13 @@ class Envelope:
     suppliers: dict[str, str] = field(default_factory=dict)
     retired: Retirement | None = None
     inexact: Inexact | None = None
+    asset: AssetVersion | None = None
 
     def check_origin(self, asked: Coordinate) -> None:
         """Raise ForeignReferenceError unless the value and its blob were written for the XCom that is asked for."""
         if not self.coordinate.agrees_with(asked):
             raise ForeignReferenceError(str(asked), str(self.coordinate))
-        if self.reference is not None and not is_path_of(self.reference.path, self.coordinate):
+        if self.reference is not None and not is_path_of(self.reference.path, self.coordinate, self.asset):
             raise ForeignReferenceError(str(self.coordinate), self.reference.path)
 
     def to_json(self) -> dict[str, Any]:
@@ -225,6 +228,8 @@ class Envelope:
         optional = {"from": self.suppliers} if self.suppliers else {}
         if self.inexact is not None:
             optional["inexact"] = self.inexact.to_json()
+        if self.asset is not None:
+            optional["asset"] = self.asset.to_json()
         content = {
             "version": 1 if self.retired is None else 2,
             "tag": self.tag,
@@ -266,8 +271,10 @@ class Envelope:
         payload = content.keys() - _FACTS
         if payload == {"data"}:
             return cls(*facts, data=content["data"], suppliers=suppliers, inexact=inexact)
+        asset = None if content.get("asset") is None else AssetVersion.from_json(content["asset"])
         if payload == {"ref"}:
-            return cls(*facts, reference=Reference.from_json(content["ref"]), suppliers=suppliers, inexact=inexact)
+            reference = Reference.from_json(content["ref"])
+            return cls(*facts, reference=reference, suppliers=suppliers, inexact=inexact, asset=asset)
         if version != 1 and payload == {"retired"}:
             return cls(*facts, retired=Retirement.from_json(content["retired"]))
         return None
@@ -286,24 +293,30 @@ def _are_short(parts: Iterable[Any]) -> bool:
     return all(len(part) <= _LONGEST_TEXT for part in parts if type(part) is str)
 
 
-def unique_path(coordinate: Coordinate, suffix: str) -> str:
+def unique_path(coordinate: Coordinate, suffix: str, asset: AssetVersion | None = None) -> str:
     """Return a path that no other blob has: ``dag/run/task/map index/key.<hash>-<random>suffix``, escaped.
 
-    The hash is of the whole coordinate, so that a path tells for which XCom it was made.
+    The hash is of the whole coordinate, so that a path tells for which XCom it was made.  That of a version of an
+    asset tells for which asset, and by which task.
     """
-    return f"{_prefix(coordinate, _segment)}{_hash(json.dumps(_known(coordinate)))}-{uuid4().hex}{suffix}"
+    return f"{_whole_prefix(coordinate, asset)}{uuid4().hex}{suffix}"
 
 
 def run_prefix(dag_id: str, run_id: str) -> str:
     """Return what the paths of a run's XComs begin with."""
-    return f"{_segment(dag_id)}/{_segment(run_id)}/"
+    return f"{segment(dag_id)}/{segment(run_id)}/"
 
 
-def is_path_of(path: str, coordinate: Coordinate) -> bool:
+def is_path_of(path: str, coordinate: Coordinate, asset: AssetVersion | None = None) -> bool:
     """Return whether :func:`unique_path` made a path for this XCom; paths of 0.1.0.dev0 had no hash."""
-    digest = _hash(json.dumps(_known(coordinate)))
-    prefixes = f"{_prefix(coordinate, _segment)}{digest}-", _prefix(coordinate, _cut_segment)
+    prefixes = [_whole_prefix(coordinate, asset), *([_prefix(coordinate, _cut_segment)] if asset is None else [])]
     return any(path.startswith(prefix) and _UNIQUE.fullmatch(path, len(prefix)) for prefix in prefixes)
+
+
+def _whole_prefix(coordinate: Coordinate, asset: AssetVersion | None) -> str:
+    if asset is not None:
+        return asset.path_prefix(_known(coordinate)[:-1])
+    return f"{_prefix(coordinate, segment)}{digest(json.dumps(_known(coordinate)))}-"
 
 
 def _known(coordinate: Coordinate) -> list[Any]:
@@ -312,30 +325,12 @@ def _known(coordinate: Coordinate) -> list[Any]:
     return [dag, run, task, -1 if map_index is None else map_index, key]
 
 
-def _prefix(coordinate: Coordinate, segment: Callable[[str | None], str]) -> str:
+def _prefix(coordinate: Coordinate, named: Callable[[str | None], str]) -> str:
     dag, run, task, map_index, key = _known(coordinate)
-    return "/".join(map(segment, (dag, run, task, str(map_index), key))) + "."
-
-
-def _segment(text: str | None) -> str:
-    """Return ``text`` as one path segment; what is cut has its hash, so that no other text has the segment."""
-    escaped = _escape(text)
-    if len(escaped) <= _LONGEST_WHOLE:
-        return escaped
-    return f"{re.sub('%.?$', '', escaped[:141])}...{_hash(escaped)}"
+    return "/".join(map(named, (dag, run, task, str(map_index), key))) + "."
 
 
 def _cut_segment(text: str | None) -> str:
     """Return a segment of a path of 0.1.0.dev0, which other texts may have too."""
-    escaped = _escape(text)
-    return escaped if len(escaped) <= _LONGEST_SEGMENT else escaped[: _LONGEST_SEGMENT - 3].rstrip("%") + "..."
-
-
-def _escape(text: str | None) -> str:
-    """Return ``text`` percent-encoded, never empty or hidden."""
-    escaped = quote(text or "_", safe="", errors="surrogatepass")
-    return "%2E" + escaped[1:] if escaped.startswith(".") else escaped
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    whole = escaped(text)
+    return whole if len(whole) <= _LONGEST_SEGMENT else whole[: _LONGEST_SEGMENT - 3].rstrip("%") + "..."

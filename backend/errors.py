@@ -18,9 +18,13 @@ __all__ = [
     "ForgedReferenceError",
     "HiddenValueError",
     "HintError",
+    "LostPinError",
     "MissingPayloadError",
+    "NoVersionError",
     "OtherHostError",
     "OwnerError",
+    "PartitionError",
+    "PublishError",
     "RetiredPayloadError",
     "SchemaChangedError",
     "SchemaError",
@@ -251,6 +255,22 @@ class ForeignReferenceError(DecodeError):
             f"the row of the XCom {self.asked} holds what was written for another, {self.origin!r}, as if somebody had "
             "copied it by hand; run the task that pushes it, or copy the value with `airflow-xcom copy`"
         )
+
+
+class PublishError(CodecError, ValueError):
+    """A value cannot be published to an asset, or its event would not tell of it."""
+
+
+class NoVersionError(DecodeError, LookupError):
+    """An asset has no value, or the event that started a run has none."""
+
+
+class PartitionError(DecodeError, LookupError):
+    """An asset has partitions, and it is not known which of them is wanted."""
+
+
+class LostPinError(DecodeError, LookupError):
+    """What a run read of an asset cannot be told any more, and nothing newer is given in its place."""
 
 
 class XComNotFoundError(CodecError, LookupError):

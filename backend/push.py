@@ -7,18 +7,39 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.envelope import Coordinate, Envelope
-from airflow_xcom.backend.hints import Stored, unwrapped
+from airflow_xcom.backend.hints import Hint, Stored, unwrapped
 from airflow_xcom.backend.placement import Placement, decide, summarize
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError, EncodeError
+from airflow_xcom.codecs.refusal_advice import advise
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_xcom.backend.asset_version import AssetVersion
     from airflow_xcom.backend.envelope import Inexact
     from airflow_xcom.backend.settings import Settings
 
-__all__ = ["push"]
+__all__ = ["Written", "enclosed", "push"]
 
 log = logging.getLogger("airflow_xcom.backend")
+
+advise("airflow_xcom.backend.push.Written", "what publish() returns is the whole value of an XCom: return it alone")
+
+
+class Written(Stored):
+    """A value that is stored already, on its way to the row of an XCom; Airflow takes it for the value.
+
+    Args:
+        value: for those who look at it.
+        row: returns the JSON value for the row of an XCom.
+    """
+
+    __slots__ = ("row",)
+
+    def __init__(self, value: Any, row: Callable[[Coordinate], Any]) -> None:
+        super().__init__(value, Hint())
+        self.row = row
 
 
 def push(value: Any, *coordinate: Any) -> Any:
@@ -34,22 +55,17 @@ def push(value: Any, *coordinate: Any) -> Any:
         StoreError: The store cannot be written to.
         SettingsError: An option is wrong.
     """
+    if type(value) is Written:
+        return value.row(Coordinate(*coordinate))
     try:
         options, offload = settings(), False
         if type(value) is Stored or (Stored.any_here and type(value) is dict):
             value, hint = unwrapped(value, Coordinate(*coordinate))
             options, offload = hint.applied(options), hint.offloads
         began = time.perf_counter()
-        inexact = None
-        try:
-            placement = decide(value, options, offload=offload)
-        except EncodeError as error:
-            from airflow_xcom.backend.inexact import decide_inexactly
-
-            placement, inexact = decide_inexactly(value, Coordinate(*coordinate), options, error, offload=offload)
-        if placement is None:
+        envelope, size = enclosed(value, Coordinate(*coordinate), options, offload=offload)
+        if envelope is None:
             return value
-        envelope, size = _enclose(value, placement, Coordinate(*coordinate), options, inexact)
     except CodecError as error:
         error.context = str(Coordinate(*coordinate))
         raise
@@ -60,8 +76,33 @@ def push(value: Any, *coordinate: Any) -> Any:
     return envelope.to_json()
 
 
-def _enclose(
-    value: Any, placement: Placement, at: Coordinate, options: Settings, inexact: Inexact | None
+def enclosed(
+    value: Any, at: Coordinate, options: Settings, *, offload: bool = False, asset: AssetVersion | None = None
+) -> tuple[Envelope | None, int]:
+    """Return the envelope of a value, its blob written if it has one, and the bytes that the payload takes.
+
+    Return no envelope if the row holds the value as itself.
+
+    Raises:
+        EncodeError, StoreError: See :func:`push`.
+    """
+    inexact = None
+    try:
+        placement = decide(value, options, offload=offload)
+    except EncodeError as error:
+        from airflow_xcom.backend.inexact import decide_inexactly
+
+        placement, inexact = decide_inexactly(value, at, options, error, offload=offload)
+    return (None, 0) if placement is None else _enclose(value, placement, at, options, inexact, asset)
+
+
+def _enclose(  # noqa: PLR0913, PLR0917 - what an envelope is made of
+    value: Any,
+    placement: Placement,
+    at: Coordinate,
+    options: Settings,
+    inexact: Inexact | None,
+    asset: AssetVersion | None,
 ) -> tuple[Envelope, int]:
     """Return the envelope of a value, its blob written if it has one, and the bytes that the payload takes."""
     payload = placement.payload
@@ -72,10 +113,13 @@ def _enclose(
         return envelope, placement.size
     from airflow_xcom.backend.blobs import write_blob
 
-    reference = write_blob(payload, at, options)
+    reference = write_blob(payload, at, options, asset)
     size = reference.size if payload.is_stream else payload.raw_size
     summary = summarize(value, payload, size, options.preview or "columns") | _limits(options)
-    envelope = Envelope(payload.tag, summary, at, reference=reference, suppliers=payload.suppliers, inexact=inexact)
+    suppliers = payload.suppliers
+    envelope = Envelope(
+        payload.tag, summary, at, reference=reference, suppliers=suppliers, inexact=inexact, asset=asset
+    )
     return envelope, reference.size
 
 

@@ -18,7 +18,9 @@ from airflow_xcom.backend.settings import settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CodecXComBackend"]
+__all__ = ["PIN", "CodecXComBackend"]
+
+PIN = "xcom_codecs.pin."  # keys of the rows that name what a run reads of assets; clearing a task leaves them
 
 log = logging.getLogger("airflow_xcom.backend")
 
@@ -118,6 +120,15 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
         with asking(**where), deferring():
             rows = await super().aget_all(**where)
         return await asyncio.to_thread(pull_all, renewable(rows, partial(cls._rows, **where)))
+
+    @classmethod
+    def delete(cls, key: str, **where: Any) -> None:
+        """Do as Airflow's own method, which a task that starts again calls for each XCom of its last try.
+
+        Rows that name what a run reads of assets stay, for the task is to read the same again.
+        """
+        if not key.startswith(PIN):
+            super().delete(key=key, **where)
 
     @classmethod
     def purge(cls, xcom: Any, *args: Any) -> None:

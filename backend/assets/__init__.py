@@ -1,1 +1,1 @@
-"""Values of assets: versions that are published, pinned, described and kept by rules of their own."""
+"""Values of assets: published by one task, read by others of any Dag, in versions that a run pins."""

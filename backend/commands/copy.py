@@ -89,4 +89,4 @@ def _copied(row: XComRow, target: Coordinate) -> Any:
         reference = envelope.reference
         if reference is not None:
             reference = copy_blob(reference, target, store_name(reference))
-        return replace(envelope, coordinate=target, reference=reference).to_json()
+        return replace(envelope, coordinate=target, reference=reference, asset=None).to_json()

@@ -104,7 +104,7 @@ def _is_in(reference: Reference, name: str) -> bool:
 def _move(rows: Rows, referring: Referring, target: str, moves: Moves) -> None:
     row, envelope, reference = referring
     try:
-        copy = copy_blob(reference, envelope.coordinate, target)
+        copy = copy_blob(reference, envelope.coordinate, target, envelope.asset)
     except DecodeError as error:
         log.error("%s (%s) was not moved: %s", envelope.coordinate, row, error)  # noqa: TRY400 - the message says all
         moves.failed += 1

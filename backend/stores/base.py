@@ -86,6 +86,19 @@ class Store(ABC):
         Take the chunks once, in order, and do not join them as a whole.  Let an error of the iterable pass.
         """
 
+    def create(self, path: str, data: bytes) -> bool:
+        """Write a small blob unless there is one at this path, and return whether it was written.
+
+        Of several writers at once one succeeds, and a reader sees all of it or nothing.  Without an override, two
+        writers may both succeed; the blob is then that of the last one.
+        """
+        try:
+            self.get(path)
+        except BlobNotFoundError:
+            self.put(path, [data])
+            return True
+        return False
+
     @abstractmethod
     def get(self, path: str) -> memoryview:
         """Return the whole blob in **writable** memory that belongs to the caller.

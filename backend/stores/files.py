@@ -107,6 +107,34 @@ class FileStore(Store):
         os.fchmod(file.fileno(), self._file_mode)
         return file
 
+    def create(self, path: str, data: bytes) -> bool:
+        name = path.rpartition("/")[2]
+        temporary = f".{name}.{uuid4().hex}{_TEMPORARY}"
+        with self._errors("cannot write"), ExitStack() as opened:
+            folder, file = self._create(path, temporary, opened)
+            try:
+                with file:
+                    _write(file, [data], durable=self.durable)
+                return self._link(temporary, name, folder, data)
+            finally:
+                with suppress(OSError):
+                    os.unlink(temporary, dir_fd=folder)
+
+    def _link(self, temporary: str, name: str, folder: int, data: bytes) -> bool:
+        """Give a file its name unless that is taken; without hard links, write another one under it."""
+        try:
+            os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except FileExistsError:
+            return False
+        except OSError:
+            try:
+                with self._create_file(name, folder) as file:
+                    _write(file, [data], durable=self.durable)
+            except FileExistsError:
+                return False
+        self._flush(folder)
+        return True
+
     def get(self, path: str) -> memoryview:
         return self._read(path, _whole)
 

@@ -38,6 +38,7 @@ _LIMITS = (
     "a range may cost the transfer of more than its bytes",
     "[xcom_codecs] store_timeout does not bound requests, and no fault is met by trying again",
     "folders that have become empty stay",
+    "two tasks that pin a version of an asset at once may pin different ones",
 )
 _COPIES = "a blob gets its name by a copy, of which a reader may see a part unless the server copies at once"
 _FORGETS = "blobs are lost when the process ends, and no other process sees them"

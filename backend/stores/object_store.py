@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import obstore
-from obstore.exceptions import BaseError, GenericError
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
 
 from airflow_xcom.backend.errors import (
     StoreDeniedError,
@@ -83,6 +83,16 @@ class ObjectStore(Store):
                 return
         data = b"".join(small)
         self._ask("cannot write", path, lambda client: obstore.put(client, path, data, use_multipart=False))
+
+    def create(self, path: str, data: bytes) -> bool:
+        def create(client: Any) -> bool:
+            try:
+                obstore.put(client, path, data, mode="create", use_multipart=False)
+            except AlreadyExistsError:
+                return False
+            return True
+
+        return self._ask("cannot write", path, create)
 
     def _put_parts(self, path: str, views: _Views) -> None:
         def put(client: Any) -> None:

@@ -107,6 +107,10 @@ class RedisStore(Store):
                 self._client.try_once("UNLINK", *written)  # they go by themselves, too
             raise
 
+    def create(self, path: str, data: bytes) -> bool:
+        value = _Head(len(data), 0, time.time()).pack() + data
+        return self._client.call("cannot write", "SET", self._key(path), value, "NX", *self._life()) is not None
+
     def _publish(self, key: bytes, head: _Head, chunks: Sequence[bytes]) -> None:
         """Make the chunks last and write the head, at once.  Doing so twice, after a lost reply, does no harm."""
         last = ("PERSIST",) if self.ttl is None else ("EXPIRE", self.ttl + _READING)

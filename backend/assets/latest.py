@@ -1,0 +1,226 @@
+"""The versions of assets, for tasks: what their run is to read, and what there is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.assets.pins import Question, pinned
+from airflow_xcom.backend.assets.version import Version, distinct, versions_in
+from airflow_xcom.backend.compat_assets import (
+    AssetKey,
+    current_context,
+    key_of,
+    needed_assets,
+    newest_events,
+    triggering_events,
+)
+from airflow_xcom.backend.errors import NoVersionError, PartitionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from airflow_xcom.backend.compat_assets import Event
+
+__all__ = ["latest", "values_of", "version_of", "versions"]
+
+_FIRST_PAGE = 8  # events
+_GROWTH = 8  # how many times more are read each time that these were not enough
+
+
+def latest(  # noqa: PLR0913 - those of pull_table, and its own
+    asset: Any,
+    *,
+    partition: str | None = None,
+    columns: Sequence[Any] | None = None,
+    rows: slice | None = None,
+    as_: str | None = None,
+    refresh: bool = False,
+) -> Any:
+    """Return, in a task, the value of the asset's version that the run reads; the same to all of its tasks.
+
+    A run that the asset's events started reads the newest of these; any other reads what was the latest version when
+    its first task asked.
+
+    Args:
+        asset: an asset, an alias, or ``Asset.ref(name=…)``; it need not be among the task's ``inlets``.
+        partition: its key; without one, that of the run.
+        columns: see :func:`airflow_xcom.backend.pull_table`; so for ``rows`` and ``as_``.
+        rows: see there.
+        as_: see there.
+        refresh: find the version anew, for this and all other tasks of the run that ask from now on.
+
+    Raises:
+        NoVersionError: It has no version, or the event that started the run has no value.
+        PartitionError: It has partitions, and neither the call nor the run says which.
+        LostPinError: What the run has read cannot be told any more.
+        DecodeError: The payload is gone or damaged.
+        StoreError: A store cannot be reached.
+    """
+    version = version_of(current_context(), asset, partition, refresh=refresh)
+    return version.value(columns=columns, rows=rows, as_=as_)
+
+
+def version_of(context: Any, asset: Any, partition: str | None = None, *, refresh: bool = False) -> Version:
+    """Return the version that a run reads; see :func:`latest`."""
+    key = key_of(asset)
+    question = _question(context, key, partition, "one")
+    return pinned(question, lambda: [_found(question, key, partition, refresh=refresh)], refresh=refresh)[0]
+
+
+def values_of(asset: Any, *, refresh: bool = False) -> Any:
+    """Return, in a task, the values of all versions whose events started the run, in the order of these events.
+
+    Returns:
+        A list; if the versions have partitions, a dict of partition key and value, of each the newest one.
+
+    Raises:
+        NoVersionError: No event of the asset started the run, or one has no value.
+        LostPinError: See :func:`latest`.
+        DecodeError, StoreError: See there.
+    """
+    context, key = current_context(), key_of(asset)
+    question = _question(context, key, None, "all")
+    found = pinned(question, lambda: _triggering(question, key), refresh=refresh)
+    if all(version.partition is None for version in found):
+        return [version.value() for version in found]
+    newest = {version.partition: version for version in found}
+    return {partition: version.value() for partition, version in newest.items()}
+
+
+def versions(
+    asset: Any, *, limit: int | None = None, since: datetime | None = None, partition: str | None = None
+) -> list[Version]:
+    """Return, in a task, the versions of an asset, the newest first; nothing is pinned, and no value is read.
+
+    Events without a value are left out.
+
+    Args:
+        asset: see :func:`latest`.
+        limit: at most so many.
+        since: only those whose events are not older.
+        partition: only those with this key.
+    """
+    found: list[Version] = []
+    for version in _newest_first(key_of(asset), partition):
+        if (since is not None and version.sent < since) or (limit is not None and len(found) >= limit):
+            break
+        if partition is None or version.partition == partition:
+            found.append(version)
+    return distinct(found)
+
+
+def _question(context: Any, key: AssetKey, partition: str | None, wanted: str) -> Question:
+    return Question(context, str(key), (key.name, key.uri, key.alias, partition, wanted))
+
+
+def _found(question: Question, key: AssetKey, partition: str | None, *, refresh: bool) -> Version:
+    """Return the newest version of the events that started the run, or else, or to refresh it, the latest one."""
+    wanted = partition or getattr(question.context["dag_run"], "partition_key", None)
+    events = [] if refresh else _triggers(question, key)
+    if not events:
+        return _latest(key, wanted, partition)
+    if wanted is not None and (of_partition := [event for event in events if event.partition == wanted]):
+        events = of_partition
+    found = versions_in(events[-1])
+    if partition is not None:
+        found = [version for version in found if version.partition == partition]
+    partitions = {version.partition for event in events for version in versions_in(event)}
+    if len(partitions) > 1 and (partition is None or not found):
+        raise _which(key, partitions)
+    if not found:
+        msg = f"the events of the asset {key} that started the run have none of the partition {partition!r}"
+        raise NoVersionError(msg)
+    return found[-1]
+
+
+def _triggering(question: Question, key: AssetKey) -> list[Version]:
+    events = _triggers(question, key)
+    if not events:
+        msg = f"no event of the asset {key} started this run; latest() gives the latest version"
+        raise NoVersionError(msg)
+    return distinct([version for event in events for version in versions_in(event)])
+
+
+def _triggers(question: Question, key: AssetKey) -> list[Event]:
+    """Return the events of the asset that started the run, the oldest first.
+
+    Raises:
+        LostPinError: There were some, as the Dag's schedule tells, and they are gone.
+    """
+    events = [event for event in triggering_events(question.context) if key.matches(event)]
+    if not events and _was_triggered(question.context) and key in needed_assets(question.context):
+        raise question.lost("the events that started the run are gone, as after `airflow db clean`")
+    return events
+
+
+def _was_triggered(context: Any) -> bool:
+    kind = context["dag_run"].run_type
+    return str(getattr(kind, "value", kind)) in {"asset_triggered", "dataset_triggered"}
+
+
+def _latest(key: AssetKey, wanted: str | None, partition: str | None) -> Version:
+    """Return the latest version: the newest, unless a backfill published it and one of a later interval exists.
+
+    What is older than the newest version that no backfill published is not looked at.
+
+    Args:
+        key: which asset.
+        wanted: the partition that the call or the run says.
+        partition: the one that the call says.
+    """
+    newest: list[Version] = []
+    for version in _newest_first(key, wanted):
+        if version.partition != wanted:
+            if partition is None and (wanted is None or version.partition is None) and not newest:
+                if version.partition is not None:
+                    raise _which(key, {version.partition})
+                wanted = None  # the run has partitions, and the asset has not
+            else:
+                continue
+        newest.append(version)
+        if not version.asset.backfill or version.asset.forced:
+            break
+    if not newest:
+        which = "" if wanted is None else f" of the partition {wanted!r}"
+        msg = f"the asset {key} has no version{which} yet: let a task publish() one"
+        raise NoVersionError(msg)
+    last = max(map(_interval_end, newest))
+    return next(one for one in newest if not one.asset.backfill or one.asset.forced or _interval_end(one) >= last)
+
+
+def _interval_end(version: Version) -> float:
+    """Return the end of its data interval as Unix time; that of a version without one is before all others."""
+    interval = version.asset.interval
+    return float("-inf") if interval is None else datetime.fromisoformat(interval[1]).timestamp()
+
+
+def _newest_first(key: AssetKey, partition: str | None) -> Iterator[Version]:
+    """Yield the versions of an asset, the newest first by time and id; events without a value are left out."""
+    seen: set[str] = set()
+    limit = _FIRST_PAGE
+    while True:
+        events = newest_events(key, limit, partition)
+        for version in _sorted(events):
+            if version.id not in seen:
+                seen.add(version.id)
+                yield version
+        if len(events) != limit:
+            return
+        limit *= _GROWTH
+
+
+def _sorted(events: list[Event]) -> Iterator[Version]:
+    for event in events:
+        try:
+            yield from reversed(versions_in(event))
+        except NoVersionError:
+            continue
+
+
+def _which(key: AssetKey, partitions: set[str | None]) -> PartitionError:
+    some = ", ".join(sorted(map(repr, partitions))[:5])
+    return PartitionError(
+        f"the asset {key} has partitions, such as {some}: say which by partition=, or take those that started the run "
+        "with values_of()"
+    )

@@ -1,0 +1,213 @@
+"""Which versions of an asset a run reads: found once, by whichever task asks first, and then the same for all.
+
+A pin is an object in the store, which only the first writer makes.  Each task that asks keeps a row beside its XComs
+that names the pin and its versions: as evidence, and so that no sweep takes them.  These rows outlive the clearing of
+the task.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.assets.version import Version
+from airflow_xcom.backend.envelope import run_prefix
+from airflow_xcom.backend.errors import LostPinError, NoVersionError
+from airflow_xcom.backend.path_segments import digest
+from airflow_xcom.backend.pull import Deferred, deferring
+from airflow_xcom.backend.push import Written
+from airflow_xcom.backend.settings import settings
+from airflow_xcom.backend.stores import open_lasting
+from airflow_xcom.backend.stores.base import BlobNotFoundError
+from airflow_xcom.backend.xcom import PIN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_xcom.backend.stores.base import Store
+
+__all__ = ["PINS", "Question", "pinned"]
+
+PINS = "pins"  # the folder of a store that all pins are in
+_KEY = "airflow_xcom_pin"  # in rows
+_SKEW = timedelta(seconds=5)  # between the clocks of hosts
+_ATTEMPTS = 20  # to read a pin that another host is about to write
+
+# What the rows of tasks of this process say, by task, try and question.
+_told: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a task asks of an asset.
+
+    Attributes:
+        context: of the task.
+        asset: its name, or what else names it.
+        parts: what tells the question from others of the run: name, URI, alias, partition, and what is wanted.
+    """
+
+    context: Any
+    asset: str
+    parts: tuple[str | None, ...]
+
+    @property
+    def hash(self) -> str:
+        """Return 16 hexadecimal digits."""
+        return digest(json.dumps(self.parts))
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """Return what tells this try's question from others that a process may see."""
+        ti = self.context["ti"]
+        return ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.try_number, self.hash
+
+    def path(self, generation: int) -> str:
+        """Return where the pin is; each ``refresh`` makes one of the next generation."""
+        ti = self.context["ti"]
+        return f"{PINS}/{run_prefix(ti.dag_id, ti.run_id)}{self.hash}.{generation}"
+
+    def lost(self, why: str) -> LostPinError:
+        """Return the error for a pin that cannot be relied on."""
+        ti = self.context["ti"]
+        return LostPinError(
+            f"which version of the asset {self.asset} the run {ti.run_id!r} of the Dag {ti.dag_id!r} reads cannot be "
+            f"told any more: {why}. Nothing newer is given in its place; ask with refresh=True to have the run read "
+            "what is the latest version now"
+        )
+
+
+@dataclass(frozen=True)
+class _Pin:
+    generation: int
+    text: bytes
+
+    @property
+    def content(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def made(self) -> datetime:
+        return datetime.fromisoformat(self.content["at"])
+
+    def versions(self) -> list[Version]:
+        return [Version.from_json(one) for one in self.content["versions"]]
+
+    def evidence(self, url: str) -> dict[str, Any]:
+        """Return what a row says: its paths' ends are what a sweep looks for in the text of rows."""
+        held = [[content["asset"]["id"], _end(content["ref"]["path"])] for _, content in self.content["versions"]]
+        return {
+            "generation": self.generation,
+            "digest": digest(self.text.decode()),
+            "store": url,
+            "asset": self.content["asset"],
+            "versions": held,
+        }
+
+
+def pinned(question: Question, find: Callable[[], list[Version]], *, refresh: bool = False) -> list[Version]:
+    """Return the versions that the run reads: those of its pin, or else those found now, which are pinned then.
+
+    Args:
+        question: of a task.
+        find: returns what the run is to read if nothing is pinned.
+        refresh: whether to find and pin anew.
+
+    Raises:
+        LostPinError: The task has read versions that no pin names any more, or the pin names others.
+        NoVersionError: What was pinned cannot be read.
+        StoreError: The store cannot be read or written.
+    """
+    store = open_lasting(settings().path)
+    known = _evidence(question)
+    last = -1 if known is None else known["generation"]
+    pin = _newest(store, question, max(last, 0))
+    if not refresh:
+        _check(question, known, pin)
+    is_old = pin is not None and known is None and _is_of_earlier_run(pin, question.context["dag_run"])
+    if pin is None or refresh or is_old:
+        pin = _made(store, question, 1 + (last if pin is None else pin.generation), find())
+    evidence = pin.evidence(store.url)
+    if evidence != known:
+        question.context["ti"].xcom_push(key=PIN + question.hash, value=Written({}, lambda _: {_KEY: evidence}))
+        _told[question.identity] = evidence
+    return pin.versions()
+
+
+def _check(question: Question, known: dict[str, Any] | None, pin: _Pin | None) -> None:
+    """Raise LostPinError if what a row of the task says disagrees with the pin."""
+    if known is None:
+        return
+    if pin is None:
+        raise question.lost(f"its pin {question.path(known['generation'])!r} is gone from the store {known['store']}")
+    if pin.generation == known["generation"] and digest(pin.text.decode()) != known["digest"]:
+        raise question.lost("its pin names other versions than the task has read before")
+
+
+def _evidence(question: Question) -> dict[str, Any] | None:
+    """Return what the row of the task says, which a first try that has not asked yet does not have."""
+    ti = question.context["ti"]
+    if question.identity in _told or ti.try_number <= 1:
+        return _told.get(question.identity)
+    with deferring():
+        row = ti.xcom_pull(task_ids=ti.task_id, key=PIN + question.hash, map_indexes=ti.map_index)
+    if not isinstance(row, Deferred):
+        return None
+    match row.stored:
+        case {"airflow_xcom_pin": {"generation": int(), "digest": str(), "store": str(), "versions": list()} as known}:
+            return dict(known)
+    raise question.lost("the row of the task that names its pin is not one that this backend writes")
+
+
+def _newest(store: Store, question: Question, first: int) -> _Pin | None:
+    """Return the pin of the highest generation, looked for from ``first`` on; one of them may be gone."""
+    found, generation = None, first
+    while (pin := _read(store, question, generation)) is not None or generation == first:
+        found = pin or found
+        generation += 1
+    return found
+
+
+def _read(store: Store, question: Question, generation: int) -> _Pin | None:
+    """Return a pin; read it again while it may be half written, as in a folder without hard links."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            pin = _Pin(generation, bytes(store.get(question.path(generation))))
+        except BlobNotFoundError:
+            return None
+        try:
+            pin.evidence("")
+        except (ValueError, TypeError, KeyError, AttributeError):
+            time.sleep(0.01 * attempt)
+        else:
+            return pin
+    raise question.lost(f"its pin {question.path(generation)!r} is damaged")
+
+
+def _made(store: Store, question: Question, generation: int, versions: list[Version]) -> _Pin:
+    """Make a pin, or return the one that another task has made meanwhile."""
+    content = {
+        "at": datetime.now(UTC).isoformat(),
+        "asset": list(question.parts),
+        "versions": [version.to_json() for version in versions],
+    }
+    store.create(question.path(generation), json.dumps(content).encode())
+    pin = _newest(store, question, generation)
+    if pin is None:
+        msg = f"the pin {question.path(generation)!r} was written to the store {store.url} and is not there"
+        raise NoVersionError(msg)
+    return pin
+
+
+def _is_of_earlier_run(pin: _Pin, run: Any) -> bool:
+    """Return whether a pin is of a deleted run whose id a new one has: made before this one, never cleared, began."""
+    if run.start_date is None or run.clear_number:
+        return False
+    return bool(pin.made < run.start_date.astimezone(UTC) - _SKEW)
+
+
+def _end(path: str) -> str:
+    return path[path.rindex(".", 0, path.rindex("-")) :]

@@ -1,0 +1,202 @@
+"""Publish a value to an asset: its blob is written at once, and the asset's event refers to it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from airflow_xcom.backend.asset_version import AssetVersion, new_version_id
+from airflow_xcom.backend.assets.version import PARTITIONS
+from airflow_xcom.backend.compat import xcom_class
+from airflow_xcom.backend.compat_assets import (
+    concrete,
+    current_context,
+    emit,
+    emitted,
+    is_alias,
+    key_of,
+    outlet_for,
+    refuse_deferral,
+)
+from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate, Envelope
+from airflow_xcom.backend.errors import HintError, PublishError
+from airflow_xcom.backend.hints import unwrapped
+from airflow_xcom.backend.push import Written, enclosed
+from airflow_xcom.backend.settings import settings
+from airflow_xcom.backend.xcom import CodecXComBackend
+from airflow_xcom.codecs import CodecError
+
+if TYPE_CHECKING:
+    from airflow_xcom.backend.settings import Settings
+
+__all__ = ["INTENT", "publish"]
+
+log = logging.getLogger("airflow_xcom.backend")
+
+T = TypeVar("T")
+
+INTENT = "xcom_codecs.published."  # keys of the XComs by which a task refers to what it has published
+_MOST_PARTITIONS = 100  # of an asset in a task: each of their events tells of all of them
+_SHOWN = 300  # characters of a fact that an event tells
+
+
+def publish(value: T, asset: Any, *, partition: str | None = None, latest: bool | None = None) -> T:
+    """Write a value as a new version of an asset, which others can read once this task has succeeded.
+
+    ::
+
+        @task(outlets=[flights])
+        def extract():
+            return publish(frame, flights)
+
+    Args:
+        value: any value that an XCom can be, with a hint of :func:`airflow_xcom.backend.stored` or without.
+        asset: one of the task's ``outlets``; or one to be sent through the only alias among them.
+        partition: its key; that of the run, if the run has one.
+        latest: True makes a backfill's version the latest one, though one of a later data interval exists.
+
+    Returns:
+        What Airflow and type checkers take for the value; returned from the task, its XCom refers to the same blob.
+
+    Raises:
+        PublishError: The asset is not among the outlets, or has been published in this try already.
+        HintError: A hint on the value cannot be followed.
+        EncodeError: The value cannot be stored exactly.
+        StoreError: The store cannot be written to.
+        RuntimeError: No task runs here.
+    """
+    context = current_context()
+    outlet = _outlet(context, asset)
+    key = concrete(context, asset)
+    partition = _run_partition(context) if partition is None else partition
+    _check_first(context, outlet, asset, key.name, partition)
+    version = AssetVersion(
+        name=str(key.name),
+        uri=str(key.uri),
+        id=new_version_id(),
+        at=datetime.now(UTC).isoformat(),
+        partition=partition,
+        interval=_interval(context),
+        backfill=_is_backfill(context),
+        forced=latest is True,
+    )
+    envelope, plain = _written(value, _intent(context, version), version)
+    if plain is None:
+        written: Any = None  # of which Airflow pushes nothing
+    else:
+        written = Written(plain, lambda at: replace(envelope, coordinate=at).to_json())
+    context["ti"].xcom_push(key=_key(version), value=Written(plain, lambda _: envelope.to_json()))
+    _emit(context, outlet, asset, envelope)
+    refuse_deferral(context, f"the asset {version.name!r}")
+    log.info("published %s partition=%s version=%s [%s]", version.name, partition, version.id, envelope.coordinate)
+    return cast("T", written)
+
+
+def _outlet(context: Any, asset: Any) -> Any:
+    """Return the outlet for an asset; raise PublishError if Airflow would drop its event without a word."""
+    if not issubclass(xcom_class(), CodecXComBackend):
+        msg = "publish() needs [core] xcom_backend = airflow_xcom.backend.CodecXComBackend"
+        raise PublishError(msg)
+    if is_alias(asset):
+        msg = f"publish() takes the asset that is meant, not the alias {asset.name!r} through which its event is sent"
+        raise PublishError(msg)
+    outlet = outlet_for(context, asset)
+    if outlet is None:
+        raise PublishError(
+            f"the asset {key_of(asset)} is not among the outlets of the task {context['task'].task_id!r}, so Airflow "
+            "would drop its event: write @task(outlets=[...]) with it, or with one alias through which it is sent"
+        )
+    return outlet
+
+
+def _check_first(context: Any, outlet: Any, asset: Any, name: Any, partition: str | None) -> None:
+    """Raise PublishError if this try has published the same, or what cannot be in one event with it."""
+    before = _envelopes(context, outlet, asset)
+    if len(before) >= _MOST_PARTITIONS:
+        raise PublishError(
+            f"a task can publish {_MOST_PARTITIONS} partitions of an asset, as the event of each tells of all: publish "
+            "the others from another task, or from mapped ones"
+        )
+    for envelope in before:
+        found = cast("AssetVersion", envelope.asset)
+        if found.partition == partition:
+            what = f"the asset {name!r}" + ("" if partition is None else f" with the partition {partition!r}")
+            msg = f"this try has already published {what}, and an event tells of one version: publish once in a task"
+            raise PublishError(msg)
+        if None in {found.partition, partition}:
+            msg = f"the asset {name!r} is published both with a partition and without; give each a partition"
+            raise PublishError(msg)
+    if partition is not None and is_alias(outlet) and partition != _run_partition(context):
+        msg = f"Airflow sends no partitions through an alias: name the asset {name!r} itself among the outlets"
+        raise PublishError(msg)
+
+
+def _envelopes(context: Any, outlet: Any, asset: Any) -> list[Envelope]:
+    """Return what this try has published of an asset."""
+    extras = emitted(context, outlet, concrete(context, asset))
+    contents = [extra[ENVELOPE_KEY] for extra in extras if ENVELOPE_KEY in extra]
+    several = [one for content in contents for one in content.get(PARTITIONS, [content])]
+    return [envelope for one in several if (envelope := Envelope.from_json({ENVELOPE_KEY: one}))]
+
+
+def _emit(context: Any, outlet: Any, asset: Any, envelope: Envelope) -> None:
+    """Have the event of the asset tell of the version, beside those of other partitions."""
+    brief = replace(envelope, summary=_brief(envelope.summary))
+    contents = [one.to_json()[ENVELOPE_KEY] for one in [*_envelopes(context, outlet, asset), brief]]
+    content = contents[0] if len(contents) == 1 else {"version": contents[0]["version"], PARTITIONS: contents}
+    partition = cast("AssetVersion", envelope.asset).partition
+    emit(context, outlet, asset, {ENVELOPE_KEY: content}, [] if partition is None else [partition])
+
+
+def _brief(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return those facts that are short: every start of a task carries those of all events that triggered its run.
+
+    Columns are told by the schema and by the XCom; as keys of JSON, Airflow would mask some of them.
+    """
+    return {name: fact for name, fact in summary.items() if not isinstance(fact, dict) and len(str(fact)) < _SHOWN}
+
+
+def _written(value: Any, at: Coordinate, version: AssetVersion) -> tuple[Envelope, Any]:
+    """Return the envelope of a value whose blob is written, and the value without its hint."""
+    try:
+        plain, hint = unwrapped(value, at)
+        if hint.inline is True or hint.ttl is not None:
+            name = "ttl" if hint.inline is None else "inline"
+            raise HintError(name, getattr(hint, name), "what is published stays in a store")
+        envelope, _ = enclosed(plain, at, _options(hint.applied(settings())), offload=True, asset=version)
+    except CodecError as error:
+        error.context = str(at)
+        raise
+    return cast("Envelope", envelope), plain
+
+
+def _options(options: Settings) -> Settings:
+    """Return the options with which a value of any size goes to a blob."""
+    return replace(options, threshold=0)
+
+
+def _intent(context: Any, version: AssetVersion) -> Coordinate:
+    ti = context["ti"]
+    return Coordinate(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, _key(version))
+
+
+def _key(version: AssetVersion) -> str:
+    return INTENT + version.id
+
+
+def _run_partition(context: Any) -> str | None:
+    """Return the partition key of the run; Airflow has them from 3.2 on."""
+    return getattr(context["dag_run"], "partition_key", None)
+
+
+def _interval(context: Any) -> tuple[str, str] | None:
+    run = context["dag_run"]
+    start, end = run.data_interval_start, run.data_interval_end
+    return None if start is None or end is None else (start.isoformat(), end.isoformat())
+
+
+def _is_backfill(context: Any) -> bool:
+    kind = context["dag_run"].run_type
+    return str(getattr(kind, "value", kind)) == "backfill"

@@ -1,0 +1,183 @@
+"""Versions of assets, as the events tell of them; only those count that the event's own task published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.envelope import ENVELOPE_KEY, Envelope
+from airflow_xcom.backend.errors import NoVersionError
+from airflow_xcom.backend.pull import Deferred
+from airflow_xcom.codecs import CodecError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_xcom.backend.asset_version import AssetVersion
+    from airflow_xcom.backend.compat_assets import Event
+
+__all__ = ["PARTITIONS", "Version", "distinct", "versions_in"]
+
+PARTITIONS = "partitions"  # in the extra of an event of several
+_FROM_REST = "from_rest_api"  # as Airflow marks what its REST API was given
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of an asset; its value is read when it is asked for.
+
+    Attributes:
+        name: of the asset.
+        uri: of the asset.
+        partition: its key, or None.
+        id: 32 hexadecimal digits.
+        published: when its task published it.
+        sent: when Airflow recorded the event, which is once the task has succeeded.
+        dag_id: of the publishing task; so are the next three.
+        run_id: see there.
+        task_id: see there.
+        map_index: see there; -1 if it is not mapped.
+        summary: a few facts: its type, its bytes, and what the codec adds.
+        envelope: where its blob is.
+    """
+
+    name: str
+    uri: str
+    partition: str | None
+    id: str
+    published: datetime
+    sent: datetime
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    summary: dict[str, Any] = field(repr=False, compare=False)
+    envelope: Envelope = field(repr=False, compare=False)
+
+    def value(self, *, columns: Sequence[Any] | None = None, rows: slice | None = None, as_: str | None = None) -> Any:
+        """Return the value, or of a table some columns and rows, as :func:`airflow_xcom.backend.pull_table` does.
+
+        Raises:
+            UnknownColumnError, SelectionError, DecodeError, StoreError: See there.
+        """
+        row = Deferred(self.envelope.to_json(), None)
+        if columns is None and rows is None and as_ is None:
+            return row.value()
+        return row.part(columns=columns, rows=rows, as_=as_)
+
+    @property
+    def asset(self) -> AssetVersion:
+        """Return what the envelope tells of the version."""
+        return _asset_of(self.envelope)
+
+    def to_json(self) -> list[Any]:
+        """Return what :meth:`from_json` takes."""
+        return [self.sent.isoformat(), self.envelope.to_json()[ENVELOPE_KEY]]
+
+    @classmethod
+    def from_json(cls, value: Any) -> Version:
+        """Return the version.
+
+        Raises:
+            CodecError: It is not what :meth:`to_json` writes, or its blob is of another asset or task.
+        """
+        match value:
+            case [str(sent), content]:
+                return cls.of(_envelope_of(content), datetime.fromisoformat(sent))
+        msg = "what should be a version of an asset is not one"
+        raise NoVersionError(msg)
+
+    @classmethod
+    def of(cls, envelope: Envelope, sent: datetime) -> Version:
+        """Return the version that an envelope tells of."""
+        asset, at = _asset_of(envelope), envelope.coordinate
+        index = -1 if at.map_index is None else at.map_index
+        return cls(
+            name=asset.name,
+            uri=asset.uri,
+            partition=asset.partition,
+            id=asset.id,
+            published=datetime.fromisoformat(asset.at).astimezone(UTC),
+            sent=sent.astimezone(UTC),
+            dag_id=str(at.dag_id),
+            run_id=str(at.run_id),
+            task_id=str(at.task_id),
+            map_index=index,
+            summary=envelope.summary,
+            envelope=envelope,
+        )
+
+
+def versions_in(event: Event) -> list[Version]:
+    """Return the versions that an event tells of: one, or with partitions several.
+
+    They count if the event came from the task that published them, and neither from the REST API nor from a trigger,
+    and if their blobs are of this asset and task.
+
+    Raises:
+        NoVersionError: It tells of none that counts.
+    """
+    try:
+        found = [_trusted(content, event) for content in _contents(event.extra)]
+    except CodecError as error:
+        raise _no_version(event, str(error)) from error
+    versions = [one for one in found if event.partition in {None, one.partition}]
+    if not versions:
+        raise _no_version(event, "its task did not publish a value")
+    return versions
+
+
+def _contents(extra: Any) -> list[Any]:
+    """Return what stands in an event's extra in place of envelopes."""
+    content = extra.get(ENVELOPE_KEY) if isinstance(extra, dict) else None
+    if content is None:
+        return []
+    if _FROM_REST in extra:
+        msg = "it was sent by the REST API or in Airflow's pages"
+        raise NoVersionError(msg)
+    several = content.get(PARTITIONS) if isinstance(content, dict) else None
+    return several if isinstance(several, list) else [content]
+
+
+def _trusted(content: Any, event: Event) -> Version:
+    version = Version.of(_envelope_of(content), event.timestamp)
+    source = version.dag_id, version.run_id, version.task_id, version.map_index
+    dag, run, task, index = event.source
+    if source != (dag, run, task, -1 if index is None else index):
+        msg = f"its value was published by another task, dag={version.dag_id} run={version.run_id}"
+        raise NoVersionError(msg)
+    if (version.name, version.uri) != (event.name, event.uri):
+        msg = f"its value was published to another asset, {version.name!r}"
+        raise NoVersionError(msg)
+    return version
+
+
+def _envelope_of(content: Any) -> Envelope:
+    """Return the envelope of a version; raise CodecError if it is not one, or refers to a blob of another asset."""
+    envelope = Envelope.from_json({ENVELOPE_KEY: content})
+    if envelope is None or envelope.asset is None or None in envelope.coordinate.to_json():
+        msg = "the envelope is not that of a version of an asset"
+        raise NoVersionError(msg)
+    envelope.check_origin(envelope.coordinate)
+    return envelope
+
+
+def _asset_of(envelope: Envelope) -> AssetVersion:
+    if envelope.asset is None:
+        msg = "the envelope is not that of a version of an asset"
+        raise NoVersionError(msg)
+    return envelope.asset
+
+
+def _no_version(event: Event, why: str) -> NoVersionError:
+    dag, run, task, _ = event.source
+    return NoVersionError(
+        f"the event of the asset {event.name!r} at {event.timestamp.isoformat()} from dag={dag} run={run} task={task}, "
+        f"has no value that counts: {why}"
+    )
+
+
+def distinct(versions: list[Version]) -> list[Version]:
+    """Return the versions without those that were there before: one may have several events."""
+    return list({version.id: version for version in reversed(versions)}.values())[::-1]
