@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from dataclasses import replace
@@ -9,12 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from airflow_xcom.backend.envelope import LARGEST_INDEX, Coordinate, Reference, unique_path
-from airflow_xcom.backend.errors import ExpiredPayloadError, MissingPayloadError, OtherHostError, UnknownStoreError
+from airflow_xcom.backend.blob_paths import Kind, kind_of, tombstone_path
+from airflow_xcom.backend.envelope import LARGEST_INDEX, Coordinate, Reference, Retirement, unique_path
+from airflow_xcom.backend.errors import (
+    ExpiredPayloadError,
+    MissingPayloadError,
+    OtherHostError,
+    RetiredVersionError,
+    UnknownStoreError,
+)
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.stores.base import BlobNotFoundError
-from airflow_xcom.codecs import CorruptPayloadError, decode
+from airflow_xcom.codecs import CorruptPayloadError, DecodeError, decode
 from airflow_xcom.codecs.payload import Payload, decode_part
 
 if TYPE_CHECKING:
@@ -31,6 +39,7 @@ __all__ = [
     "read_blob",
     "read_index",
     "read_part",
+    "retirement_of",
     "store_name",
     "verified",
     "write_blob",
@@ -100,6 +109,7 @@ def read_blob(reference: Reference) -> Any:
 
     Raises:
         MissingPayloadError: The blob does not exist any more.
+        RetiredVersionError: It was that of a version of an asset, which a policy retired.
         UnknownStoreError: Its store is not configured here.
         CorruptPayloadError: Its size or digest is not that of the reference.
         DecodeError: See :func:`airflow_xcom.codecs.decode`.
@@ -194,7 +204,27 @@ def _store(reference: Reference) -> Store:
     return open_store(settings().stores[store_name(reference)])
 
 
-def _missing(store: Store, reference: Reference) -> MissingPayloadError:
+def retirement_of(store: Store, path: str) -> Retirement | None:
+    """Return when and why the version of an asset at a path was retired; None if it was not.
+
+    Raises:
+        CorruptPayloadError: Its tombstone is damaged.
+        StoreError: The store cannot be read.
+    """
+    try:
+        text = bytes(store.get(tombstone_path(path)))
+    except BlobNotFoundError:
+        return None
+    try:
+        return Retirement.from_json(json.loads(text))
+    except ValueError as error:
+        raise CorruptPayloadError(f"the tombstone of {path!r} is damaged") from error
+
+
+def _missing(store: Store, reference: Reference) -> DecodeError:
+    """Return why a blob is not there."""
+    if kind_of(reference.path) is Kind.VERSION and (retired := retirement_of(store, reference.path)) is not None:
+        return RetiredVersionError(retired.at, retired.rule)
     here = socket.gethostname()
     if reference.host not in {None, here}:
         return OtherHostError(store.url, reference.path, host=str(reference.host), here=here)

@@ -26,6 +26,7 @@ __all__ = [
     "PartitionError",
     "PublishError",
     "RetiredPayloadError",
+    "RetiredVersionError",
     "SchemaChangedError",
     "SchemaError",
     "SelectionTooLargeError",
@@ -214,6 +215,19 @@ class RetiredPayloadError(DecodeError, LookupError):
         super().__init__(
             f"the value was retired at {at} by the rule {rule!r}; to have it again, clear {task} of this run, which "
             "pushed it, together with the tasks after it"
+        )
+        self.at = at
+        self.rule = rule
+
+
+class RetiredVersionError(RetiredPayloadError):
+    """A policy retired a version of an asset."""
+
+    def __init__(self, at: str, rule: str) -> None:
+        DecodeError.__init__(
+            self,
+            f"this version of the asset was retired at {at} by the rule {rule!r}; read a newer one. To keep versions "
+            "longer, raise [xcom_codecs] keep_published or give them a tag: airflow-xcom tag ASSET VERSION NAME",
         )
         self.at = at
         self.rule = rule

@@ -136,6 +136,8 @@ def _store_lines(name: str, store: StoreReport) -> Iterator[str]:
     yield f"  left because they are young: {_amount(store.young)}"
     if store.foreign.count:
         yield f"  not written by this backend, and left: {_amount(store.foreign)}, such as {store.examples[0]!r}"
+    if store.unseen.count:
+        yield f"  of assets, and left, because not all that may refer to them is read: {_amount(store.unseen)}"
     yield f"  unreferenced: {_amount(store.orphans)}{_since(store.orphans)}"
     if store.unfinished.count:
         yield f"    of them parts that killed tasks left: {_amount(store.unfinished)}"

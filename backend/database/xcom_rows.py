@@ -10,9 +10,18 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.compat import json_bytes, metadata_engine, metadata_schema
+from airflow_xcom.backend.database.asset_events import event_extras
 from airflow_xcom.backend.database.deployment import database_deployment
 from airflow_xcom.backend.database.paging import pages, read
-from airflow_xcom.backend.database.tables import archives, is_text, of_runs, same_text, value_text, xcom_tables
+from airflow_xcom.backend.database.tables import (
+    archives,
+    is_text,
+    of_runs,
+    reflected,
+    same_text,
+    value_text,
+    xcom_tables,
+)
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate, Envelope, Reference
 from airflow_xcom.backend.errors import XComNotFoundError
 from airflow_xcom.codecs import CodecError, CorruptPayloadError
@@ -46,6 +55,7 @@ class XComRow:
         columns: what the columns of the table tell of the coordinate, if they were read.
         written: when, if that was read.
         is_result: whether Airflow shows it as the result of its run.
+        is_event: whether it is an event of an asset, with its ``extra`` as text.
     """
 
     table: str
@@ -54,6 +64,7 @@ class XComRow:
     columns: Coordinate = field(default_factory=Coordinate)
     written: datetime | None = None
     is_result: bool = False
+    is_event: bool = False
 
     def __str__(self) -> str:
         return f"{self.table} {self.identity}"
@@ -138,7 +149,8 @@ class Rows:
     def candidates(self, runs: Sequence[RunKey] | None = None, page: int = _PAGE) -> Iterator[XComRow]:
         """Yield the rows that may refer to a blob, readable or not; only those of these runs, where that can be told.
 
-        These are all rows in which our key stands, but long ones that hold their value themselves.
+        These are all rows in which our key stands, but long ones that hold their value themselves.  Without ``runs``,
+        events of assets are among them, after the XComs: a task notes as an XCom what its event will name.
         """
         for name, table in self.tables.items():
             shown = _abridged if is_text(table) else _whole
@@ -148,7 +160,22 @@ class Rows:
                 whole = _decoded(text if length <= _LONG else self._text(table, identity))
                 if ENVELOPE_KEY in whole:
                     yield XComRow(name, tuple(identity), whole)
+        if runs is None:
+            for table_name, number, extra in event_extras(self._engine, self._schema, page):
+                yield XComRow(table_name, number, extra, is_event=True)
         yield from self._archived(runs, page)
+
+    def runs_that_exist(self, runs: Sequence[RunKey], page: int = _PAGE) -> set[RunKey]:
+        """Return those of the runs that have a row."""
+        import sqlalchemy
+
+        table = reflected(self._engine, "dag_run", self._schema)
+        columns = table.c.dag_id, table.c.run_id
+        found: set[RunKey] = set()
+        for start in range(0, len(runs), page):
+            condition = sqlalchemy.tuple_(*columns).in_(runs[start : start + page])
+            found.update((dag, run) for dag, run in read(self._engine, sqlalchemy.select(*columns).where(condition)))
+        return found
 
     def _archived(self, runs: Sequence[RunKey] | None, page: int) -> Iterator[XComRow]:
         """Yield rows that may be restored; read last, so that what is archived meanwhile is not missed."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_xcom.backend.blob_paths import PUBLISHED, Kind, identities, identity, kind_of
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Envelope
 from airflow_xcom.codecs import CodecError
 
@@ -19,16 +19,9 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
     from airflow_xcom.backend.envelope import Reference
 
-__all__ = ["DatabaseRows", "References", "RowSource", "SweepError", "identity"]
+__all__ = ["DatabaseRows", "References", "RowSource", "SweepError"]
 
-# A path ends in a key, the hash of its XCom (but not in 0.1.0.dev0), 32 hexadecimal digits that no other path has, and
-# what the format or an unfinished blob adds.
-_UNIQUE = re.compile(r"\.(?:[0-9a-f]{16}-)?([0-9a-f]{32})(?![0-9a-f])")
-_OURS = re.compile(
-    r"(?:[^/]+/){3}-?\d+/(\.?)[^/#]*\.(?:[0-9a-f]{16}-)?([0-9a-f]{32})(?:\.arrow|\.msgpack)?(\.tmp)?(?:#.*)?"
-)
 _PROBLEMS = 10  # rows that the report names
-_DIGITS = 16  # of them tell a path from a million others; were two the same, a blob would stay that might be deleted
 
 
 class SweepError(CodecError, RuntimeError):
@@ -38,8 +31,18 @@ class SweepError(CodecError, RuntimeError):
 class RowSource(Protocol):
     """Where the rows with XComs are read."""
 
+    @property
+    def sees_assets(self) -> bool:
+        """Whether events of assets, archived ones and runs can be read, too; nothing of assets is deleted otherwise."""
+
     def candidates(self, runs: Sequence[RunKey] | None = None) -> Iterator[XComRow]:
-        """Yield the rows that may refer to a blob: all of these runs, perhaps more; of every run without them."""
+        """Yield the rows that may refer to a blob: all of these runs, perhaps more; of every run without them.
+
+        Without ``runs``, they include the events of assets, if these can be seen.
+        """
+
+    def runs_that_exist(self, runs: Sequence[RunKey]) -> set[RunKey]:
+        """Return those of the runs that have a row; asked only of a source that sees assets."""
 
     def deployment(self, *, create: bool = False) -> Deployment | None:
         """Return which Airflow this is; None if it has no id and none is to be made.
@@ -66,6 +69,7 @@ class DatabaseRows:
 
     rows: Rows
     page: int = 2000
+    sees_assets: bool = True
 
     def __post_init__(self) -> None:
         if not self.rows.tables:
@@ -73,6 +77,9 @@ class DatabaseRows:
 
     def candidates(self, runs: Sequence[RunKey] | None = None) -> Iterator[XComRow]:
         return self.rows.candidates(runs, self.page)
+
+    def runs_that_exist(self, runs: Sequence[RunKey]) -> set[RunKey]:
+        return self.rows.runs_that_exist(runs)
 
     def deployment(self, *, create: bool = False) -> Deployment | None:
         """Return which Airflow this is, see :class:`RowSource`."""
@@ -85,7 +92,10 @@ class DatabaseRows:
 
 @dataclass
 class References:
-    """What rows refer to: 8 bytes for each reference.
+    """What rows, pins and tags refer to: 8 bytes for each reference.
+
+    An event of an asset, and the XCom in which a task notes what it has published, refer to a version until it is
+    retired; all others keep it even then.
 
     Attributes:
         rows: that were read.
@@ -96,12 +106,16 @@ class References:
     rows: int = 0
     unreadable: int = 0
     problems: list[str] = field(default_factory=list)
-    _identities: array[int] = field(default_factory=lambda: array("Q"))
+    _numbers: array[int] = field(default_factory=lambda: array("Q"))
+    _of_events: array[int] = field(default_factory=lambda: array("Q"))
+    _retired: array[int] = field(default_factory=lambda: array("Q"))
     _sorted: Any = None
+    _named: Any = None
+    _kept: set[str] = field(default_factory=set)
     _stores: set[tuple[str, str]] = field(default_factory=set)
 
     def __len__(self) -> int:
-        return len(self._identities)
+        return len(self._numbers) + len(self._of_events)
 
     def add(self, row: XComRow) -> None:
         """Take note of whatever the text of a row names.
@@ -109,16 +123,34 @@ class References:
         It need not be a reference that can be read: text that looks like the path of one of our blobs protects it.
         """
         self.rows += 1
-        self._identities.extend([int(digits[:_DIGITS], 16) for digits in _UNIQUE.findall(row.text)])
+        numbers = identities(row.text)
+        if row.is_event:
+            self._of_events.extend(numbers)
+            return
+        value = None
         try:
             value = _loads(row.text)
             envelope = None if self._is_known(value) else Envelope.from_json(value)
             if envelope is not None and envelope.reference is not None:
                 self._check_store(envelope.reference)
         except (ValueError, TypeError, RecursionError, CodecError) as error:
-            self.unreadable += 1
-            if len(self.problems) < _PROBLEMS:
-                self.problems.append(f"{row}: {type(error).__name__}: {error}")
+            self.report(f"{row}: {type(error).__name__}: {error}")
+        (self._of_events if _is_note(value) else self._numbers).extend(numbers)
+
+    def report(self, problem: str) -> None:
+        """Count something that cannot be read."""
+        self.unreadable += 1
+        if len(self.problems) < _PROBLEMS:
+            self.problems.append(problem)
+
+    def keep(self, path: str, numbers: Iterable[int]) -> None:
+        """Take note of a pin or a tag that is to stay, and of what it names."""
+        self._kept.add(path)
+        self._numbers.extend(numbers)
+
+    def retire(self, number: int) -> None:
+        """Take note of a version that was retired."""
+        self._retired.append(number)
 
     def _is_known(self, value: Any) -> bool:
         """Return whether a row is of our version and of a store met before: all that matters, and quickly seen."""
@@ -139,27 +171,41 @@ class References:
         """Make it ready to be asked; nothing is added any more."""
         import numpy as np
 
-        self._sorted = np.sort(np.frombuffer(self._identities, np.uint64))
+        numbers, of_events, retired = (
+            np.frombuffer(each, np.uint64) for each in (self._numbers, self._of_events, self._retired)
+        )
+        self._sorted = np.sort(np.concatenate([numbers, of_events[~np.isin(of_events, retired)]]))
+        self._named = np.sort(np.concatenate([numbers, of_events])) if len(retired) else self._sorted
 
-    def contain(self, identities: list[int]) -> list[bool]:
-        """Return for each blob whether a row refers to it."""
-        import numpy as np
+    def contain(self, paths: Sequence[str]) -> list[bool]:
+        """Return for each blob whether it is referred to: a tombstone is as long as anything names its version."""
+        found = []
+        numbers = [identity(path) for path in paths]
+        by_set = [_are_in(ordered, [number or 0 for number in numbers]) for ordered in (self._sorted, self._named)]
+        for at, path in enumerate(paths):
+            if numbers[at] is None:
+                found.append(path in self._kept)
+            else:
+                found.append(by_set[kind_of(path) is Kind.RETIRED][at])
+        return found
 
-        asked = np.array(identities, np.uint64)
-        if not len(self._sorted):
-            return [False] * len(identities)
-        nearest = np.minimum(np.searchsorted(self._sorted, asked), len(self._sorted) - 1)
-        return [bool(same) for same in self._sorted[nearest] == asked]
+
+def _are_in(ordered: Any, numbers: list[int]) -> list[bool]:
+    import numpy as np
+
+    asked = np.array(numbers, np.uint64)
+    if not len(ordered):
+        return [False] * len(numbers)
+    nearest = np.minimum(np.searchsorted(ordered, asked), len(ordered) - 1)
+    return [bool(same) for same in ordered[nearest] == asked]
 
 
-def identity(path: str) -> int | None:
-    """Return what :class:`References` knows a blob by, whole or not; None if this backend makes no such path."""
-    match = _OURS.fullmatch(path)
-    if match is None or not (path.isascii() and path.isprintable()):
-        return None
-    if bool(match[1]) != bool(match[3]):  # ".….tmp", see stores/files.py
-        return None
-    return int(match[2][:_DIGITS], 16)
+def _is_note(value: Any) -> bool:
+    """Return whether a row is the one in which a task notes what it has published."""
+    try:
+        return str(value[ENVELOPE_KEY]["of"][-1]).startswith(PUBLISHED)
+    except (KeyError, TypeError, IndexError):
+        return False
 
 
 def _loads(text: str) -> Any:

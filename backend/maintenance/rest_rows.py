@@ -44,6 +44,8 @@ class RestRows:
         login: the name and password of one, in place of a token.
     """
 
+    sees_assets = False
+
     def __init__(self, url: str, token: str | None = None, login: tuple[str, str] | None = None) -> None:
         self._url = url.rstrip("/").removesuffix("/api/v2")
         self._token = token
@@ -63,6 +65,10 @@ class RestRows:
                 for at, text in zip(page, pool.map(self._text, page), strict=True):
                     if ENVELOPE_KEY in text:
                         yield XComRow("XCom", tuple(at.to_json()), text, at)
+
+    def runs_that_exist(self, runs: Sequence[RunKey]) -> set[RunKey]:
+        """Return all of them: nothing that only a run keeps is deleted by what the API shows."""
+        return set(runs)
 
     def deployment(self, *, create: bool = False) -> Deployment | None:
         """Return which Airflow this is: by the Variable with its id, and by the URL of the API.

@@ -17,10 +17,12 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from airflow_xcom.backend.blob_paths import Kind, kind_of
 from airflow_xcom.backend.envelope import Coordinate, run_prefix, unique_path
 from airflow_xcom.backend.errors import SettingsError
+from airflow_xcom.backend.maintenance.asset_objects import AssetObjects
 from airflow_xcom.backend.maintenance.ownership import OWNER, check_owner
-from airflow_xcom.backend.maintenance.references import References, SweepError, identity
+from airflow_xcom.backend.maintenance.references import References, SweepError
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.stores.base import Blob
@@ -30,11 +32,10 @@ if TYPE_CHECKING:
     from typing import IO
 
     from airflow_xcom.backend.database.tables import RunKey
-    from airflow_xcom.backend.database.xcom_rows import XComRow
     from airflow_xcom.backend.maintenance.references import RowSource
     from airflow_xcom.backend.stores.base import Store
 
-    Candidates = Callable[[], Iterator[XComRow]]
+    Read = Callable[[References], Iterator[bool]]
 
 __all__ = ["GRACE", "WAIT", "Report", "StoreReport", "Tally", "chosen_stores", "sweep"]
 
@@ -81,6 +82,7 @@ class StoreReport:
         foreign: what this backend did not write, which is left.
         examples: a few paths of these.
         young: unreferenced or not, they are left because of their age.
+        unseen: of assets, left because what refers to them cannot be seen.
         orphans: unreferenced for longer than the grace period; the sweep deletes these.
         unfinished: those of them which are parts that killed writers left.
         dags: the orphans by Dag.
@@ -94,6 +96,7 @@ class StoreReport:
     foreign: Tally = field(default_factory=Tally)
     examples: list[str] = field(default_factory=list)
     young: Tally = field(default_factory=Tally)
+    unseen: Tally = field(default_factory=Tally)
     orphans: Tally = field(default_factory=Tally)
     unfinished: Tally = field(default_factory=Tally)
     dags: dict[str, Tally] = field(default_factory=dict)
@@ -167,16 +170,16 @@ def sweep(  # noqa: PLR0913 - each is one of the command's options
         StoreError: A store cannot be listed, or refuses to delete.  Nothing more is deleted after any error.
     """
     stores, chosen = chosen_stores(store), None if runs is None else tuple(dict.fromkeys(runs))
-    candidates = partial(rows.candidates, _told_apart(chosen))
+    read = partial(_read, rows, _told_apart(chosen), AssetObjects(chosen_stores(None)))
     if apply:
         _check_owners(stores, rows)
     report.stores = {name: StoreReport(opened.url) for name, opened in stores.items()}
     with ExitStack() as files:
         old, orphans = (files.enter_context(TemporaryFile("w+", encoding="ascii")) for _ in range(2))
         for name, opened in stores.items():
-            yield from _list(opened, name, chosen, report, grace, old)
+            yield from _list(opened, name, _takes(rows, chosen), report, grace, old, chosen)
         references = References()
-        yield from _look(candidates, references, report)
+        yield from _look(read, references, report)
         yield from _compare(references, report, old, orphans)
         dags = {dag for each in report.stores.values() for dag in each.dags}
         report.hidden = rows.hidden(sorted(dags))
@@ -186,7 +189,7 @@ def sweep(  # noqa: PLR0913 - each is one of the command's options
             looked = time.monotonic()
             yield from _wait(looked + wait, report)
             _check_owners(stores, rows)
-            yield from _delete(candidates, stores, report, orphans)
+            yield from _delete(read, stores, report, orphans)
         if apply and chosen is None:
             yield from _prune(stores, report, grace)
     report.phase = "done"
@@ -209,8 +212,19 @@ def chosen_stores(name: str | None) -> dict[str, Store]:
     return {each: store for number, (each, store) in enumerate(opened.items()) if store.url not in urls[:number]}
 
 
+def _takes(rows: RowSource, runs: tuple[RunKey, ...] | None) -> frozenset[Kind]:
+    """Return the kinds of blobs that can be compared with what is read: of XComs alone, if only rows of runs are."""
+    return frozenset(Kind) if rows.sees_assets and runs is None else frozenset({Kind.XCOM})
+
+
 def _list(  # noqa: PLR0913, PLR0917 - what it lists, and where it writes that down
-    store: Store, name: str, runs: tuple[RunKey, ...] | None, report: Report, grace: float, old: IO[str]
+    store: Store,
+    name: str,
+    kinds: frozenset[Kind],
+    report: Report,
+    grace: float,
+    old: IO[str],
+    runs: tuple[RunKey, ...] | None,
 ) -> Iterator[None]:
     """Write down what is ours and older than the grace period."""
     listing = report.stores[name]
@@ -218,9 +232,12 @@ def _list(  # noqa: PLR0913, PLR0917 - what it lists, and where it writes that d
     now: float | None = None
     for number, blob in enumerate(_blobs(store, runs), start=1):
         listing.listed.add(blob)
-        if identity(blob.path) is None:
+        kind = kind_of(blob.path)
+        if kind is None:
             listing.foreign.add(blob)
             listing.examples += [blob.path] * (len(listing.examples) < _EXAMPLES)
+        elif kind not in kinds:
+            listing.unseen.add(blob)
         else:
             if now is None:
                 now = _clock(store)
@@ -257,11 +274,24 @@ def _clock(store: Store) -> float:
     return written.modified
 
 
-def _look(candidates: Candidates, references: References, report: Report) -> Iterator[None]:
-    report.phase = "reading the references"
-    for row in candidates():
+def _read(
+    rows: RowSource, runs: tuple[RunKey, ...] | None, objects: AssetObjects, references: References
+) -> Iterator[bool]:
+    """Take note of all that refers to a blob, and stop at every row; whether it was one.
+
+    What stores hold of assets comes last: a pin is made of what an event names, a tag of what any of these does.
+    """
+    for row in rows.candidates(runs):
         references.add(row)
-        if not references.rows % _PAGE:
+        yield True
+    if rows.sees_assets and runs is None:
+        yield from (False for _ in objects.add_to(references, rows))
+
+
+def _look(read: Read, references: References, report: Report) -> Iterator[None]:
+    report.phase = "reading the references"
+    for is_row in read(references):
+        if not is_row or not references.rows % _PAGE:
             _count_references(references, report)
             yield
     _count_references(references, report)
@@ -292,7 +322,10 @@ def _count_orphan(listing: StoreReport, blob: Blob) -> None:
 
 
 def _dag(blob: Blob) -> str:
-    return unquote(blob.path.partition("/")[0])
+    """Return whose a blob is: the Dag of an XCom; of an asset's, the folder."""
+    if kind_of(blob.path) is Kind.XCOM:
+        return unquote(blob.path.partition("/")[0])
+    return blob.path.rpartition("/")[0]
 
 
 def _wait(until: float, report: Report) -> Iterator[None]:
@@ -304,13 +337,13 @@ def _wait(until: float, report: Report) -> Iterator[None]:
         yield
 
 
-def _delete(candidates: Candidates, stores: dict[str, Store], report: Report, orphans: IO[str]) -> Iterator[None]:
+def _delete(read: Read, stores: dict[str, Store], report: Report, orphans: IO[str]) -> Iterator[None]:
     """Delete what is unreferenced at a look that is fresh."""
     looked: float | None = None
     for batch in _batches(orphans, _BATCH):
         if looked is None or time.monotonic() - looked > _FRESH:
             looked, references = time.monotonic(), References()
-            yield from _look(candidates, references, report)
+            yield from _look(read, references, report)
         report.phase = "deleting"
         found = zip(batch, _referenced(references, batch), strict=True)
         kept = [is_referenced or _dag(blob) in report.hidden for (_, _, blob), is_referenced in found]
@@ -346,8 +379,7 @@ def _prune(stores: dict[str, Store], report: Report, grace: float) -> Iterator[N
 
 
 def _referenced(references: References, batch: list[tuple[str, str, Blob]]) -> list[bool]:
-    identities = [identity(blob.path) for _, _, blob in batch]
-    return references.contain([each for each in identities if each is not None])
+    return references.contain([blob.path for _, _, blob in batch])
 
 
 def _batches(lines: IO[str], size: int) -> Iterator[list[tuple[str, str, Blob]]]:

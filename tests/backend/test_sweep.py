@@ -25,11 +25,10 @@ from locations import Locations
 from owners import add_variables, adopted
 from servers import BUCKET
 
-from airflow_xcom.backend import SettingsError, StoreError, cli
+from airflow_xcom.backend import SettingsError, StoreError, blob_paths, cli
 from airflow_xcom.backend.commands import terminal
 from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
 from airflow_xcom.backend.envelope import ENVELOPE_VERSION, Coordinate, unique_path
-from airflow_xcom.backend.maintenance import references
 from airflow_xcom.backend.maintenance import sweep as sweeping
 from airflow_xcom.backend.maintenance.ownership import OWNER
 from airflow_xcom.backend.maintenance.references import DatabaseRows, References, SweepError
@@ -221,7 +220,7 @@ UNIQUE = "0123456789abcdef" * 2
     ],
 )
 def test_what_this_backend_writes_is_known_by_its_path(path: str) -> None:
-    assert references.identity(path) == int(UNIQUE[:16], 16)
+    assert blob_paths.identity(path) == int(UNIQUE[:16], 16)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +242,7 @@ def test_what_this_backend_writes_is_known_by_its_path(path: str) -> None:
     ],
 )
 def test_what_it_does_not_write_is_foreign(path: str, backend: Backend, metadata: Metadata) -> None:
-    assert references.identity(path) is None
+    assert blob_paths.identity(path) is None
     backend.options(threshold=0)
     metadata.put(0, backend.push((0,)))
     file = backend.folder / path
@@ -675,8 +674,8 @@ def test_a_reference_takes_eight_bytes() -> None:
     found = References()
     for _ in range(10_000):
         found.add(XComRow("xcom", (), f'"x.{os.urandom(16).hex()}.arrow" airflow_xcom'.join("[]")))
-    assert found._identities.buffer_info()[1] * found._identities.itemsize == 80_000
-    assert references._DIGITS == 16
+    assert found._numbers.buffer_info()[1] * found._numbers.itemsize == 80_000
+    assert blob_paths._DIGITS == 16
 
 
 # The command
