@@ -10,7 +10,7 @@ from airflow_xcom.codecs.formats.arrow import file as arrow
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.formats.msgpack.container import write_blob
 from airflow_xcom.codecs.formats.msgpack.items import are_large, look_large, packed_list, write_items
-from airflow_xcom.codecs.formats.msgpack.reader import read_nodes, refuse_excess
+from airflow_xcom.codecs.formats.msgpack.packed_nodes import read_nodes, refuse_excess
 from airflow_xcom.codecs.formats.msgpack.writer import Writer
 from airflow_xcom.codecs.nodes import Table, Tagged, WithCells
 from airflow_xcom.codecs.plain_json import exact_json

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
+    from airflow_xcom.codecs.nodes import Columns
+
     T = TypeVar("T", default=Any)  # so that ``Codec`` alone is a codec of anything
 else:
     from typing import TypeVar
 
     T = TypeVar("T")
 
-__all__ = ["Codec", "CodecClass", "check_call", "check_form", "node_of", "raise_failure", "unsupported"]
+__all__ = ["Codec", "CodecClass", "ColumnCodec", "check_call", "check_form", "node_of", "raise_failure", "unsupported"]
 
 _TAG = r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)+"
 
@@ -92,6 +94,32 @@ class Codec(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<Codec {self.tag!r}, version {self.version}>"
+
+
+class ColumnCodec(Codec[T]):
+    """A codec that also takes many objects of one class at once, which saves what is the same for all of them.
+
+    Attributes:
+        take: ``take(cls, objects)`` returns the nodes that ``encode`` would; None where it must be asked for each.
+        put: ``put(columns, version)`` returns the values that ``decode`` would; None where it must be asked for each.
+    """
+
+    __slots__ = ("put", "take")
+
+    def __init__(  # noqa: PLR0913 - a codec's whole description
+        self,
+        tag: str,
+        types: Sequence[type[T] | str],
+        encode: Callable[[T], Any],
+        decode: Callable[[Any, int], T],
+        *,
+        take: Callable[[type, list[T]], Columns | None],
+        put: Callable[[Columns, int], list[T] | None],
+        **more: Any,
+    ) -> None:
+        super().__init__(tag, types, encode, decode, **more)
+        self.take = take
+        self.put = put
 
 
 def check_form(codec: Any) -> None:

@@ -7,15 +7,16 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from airflow_xcom.codecs.codec import Codec, CodecClass, check_call
+from airflow_xcom.codecs.codec import Codec, CodecClass, ColumnCodec, check_call
 from airflow_xcom.codecs.discovery import Origin
 from airflow_xcom.codecs.errors import RegistrationError
-from airflow_xcom.codecs.object_state import restore, state_of
+from airflow_xcom.codecs.object_state import put_all, restore, state_of, take_all
 from airflow_xcom.codecs.registry import registry as process_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from airflow_xcom.codecs.nodes import Columns
     from airflow_xcom.codecs.registry import Registry
 
 __all__ = ["codec"]
@@ -131,4 +132,10 @@ def _codec_of_dataclass(tag: str, version: int, cls: Any) -> Codec[Any]:
     def decode(node: dict[str, Any], _version: int) -> Any:
         return restore(cls, names, node)
 
-    return Codec(tag, (cls,), encode, decode, version=version)
+    def take(cls: type, objects: list[Any]) -> Columns | None:
+        return take_all(cls, objects, names)
+
+    def put(columns: Columns, _version: int) -> list[Any] | None:
+        return put_all(cls, names, columns) if columns.head is None else None
+
+    return ColumnCodec(tag, (cls,), encode, decode, version=version, take=take, put=put)

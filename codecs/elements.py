@@ -43,5 +43,4 @@ def decode_item(index: ItemIndex, number: int, memory: memoryview, *, registry: 
         CorruptPayloadError: They are not what was written.
         DecodeError: see :func:`airflow_xcom.codecs.decode`.
     """
-    decoder = Decoder(registry)
-    return read_item(index, number, memory, decoder.restorer, decoder.read_stream, decoder.budget)
+    return read_item(index, number, memory, Decoder(registry))

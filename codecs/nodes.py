@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     PackCells = Callable[[Sequence[Any]], tuple[Tags, bytes, list[int]]]
     UnpackCells = Callable[[Tags, memoryview, Sequence[int]], list[Any]]
 
-__all__ = ["Buffer", "Table", "Tagged", "WithCells", "as_dict", "as_list", "as_text", "with_cells"]
+__all__ = ["Buffer", "Columns", "Table", "Tagged", "WithCells", "as_dict", "as_list", "as_text", "with_cells"]
 
 
 # Plain classes, as a payload may hold a million of these, and a data class takes two milliseconds to be made.
@@ -93,6 +93,38 @@ class WithCells:
 def with_cells(encode: Callable[[Any, PackCells], Any]) -> Callable[[Any], WithCells]:
     """Return the ``encode`` of a codec that needs to pack cells: it calls ``encode(value, pack)``."""
     return lambda value: WithCells(lambda pack: encode(value, pack))
+
+
+class Columns:
+    """The nodes of many values of one kind, part by part.
+
+    Each node is a list of a value's parts; or with ``names`` a dict of them; or with ``head`` too ``[head, dict]``.
+
+    Attributes:
+        head: text that all nodes have, the name of a class say.
+        names: of the columns.
+        columns: the parts of all values in turn; at least one column, and all equally long.
+    """
+
+    __slots__ = ("columns", "head", "names")
+
+    def __init__(
+        self, columns: Sequence[list[Any]], names: Sequence[str] | None = None, head: str | None = None
+    ) -> None:
+        self.columns = columns
+        self.names = names
+        self.head = head
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def nodes(self) -> list[Any]:
+        """Return the nodes, one for each value."""
+        rows = zip(*self.columns, strict=True)
+        if self.names is None:
+            return list(map(list, rows))
+        dicts = [dict(zip(self.names, row, strict=True)) for row in rows]
+        return dicts if self.head is None else [[self.head, parts] for parts in dicts]
 
 
 class Tagged:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections import deque
 from functools import cache
 from inspect import getattr_static
+from itertools import chain, repeat
 from types import BuiltinFunctionType, FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
-from airflow_xcom.codecs.nodes import as_dict
+from airflow_xcom.codecs.nodes import Columns, as_dict
 from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
-__all__ = ["check_names", "holds", "refuse_other_attributes", "restore", "state_of"]
+__all__ = ["check_names", "holds", "put_all", "refuse_other_attributes", "restore", "state_of", "take_all"]
 
 _REGISTER = "register a codec for the class with @airflow_xcom.codecs.codec"
 
@@ -73,6 +75,45 @@ def restore(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> Any:
     for name, item in state.items():
         object.__setattr__(value, name, item)
     return value
+
+
+def take_all(cls: type, objects: Sequence[Any], names: tuple[str, ...]) -> Columns | None:
+    """Return the fields of many objects of one class, as :func:`state_of` does of one; None if that must look closer.
+
+    Raises:
+        UnsupportedTypeError: The class keeps state elsewhere.
+    """
+    _, all_in_dict = _layout(cls, names)
+    if not names or not (all_in_dict or _has_slots_alone(cls, names)):
+        return None
+    if not all_in_dict:
+        try:
+            return Columns([list(map(object.__getattribute__, objects, repeat(name))) for name in names], names)
+        except AttributeError:
+            return None
+    states = [value.__dict__ for value in objects]
+    held = list(chain.from_iterable(states))  # no dict has a name twice, so these are those of one dict after another
+    if held != list(names) * len(states) or set(map(type, held)) != {str}:  # another class may have an equal name
+        return None
+    items = list(chain.from_iterable(map(dict.values, states)))
+    return Columns([items[place :: len(names)] for place in range(len(names))], names)
+
+
+def put_all(cls: Any, names: tuple[str, ...], columns: Columns) -> list[Any] | None:
+    """Make objects of ``cls`` with exactly these fields, as :func:`restore` does one; None if that must look closer.
+
+    Attributes are set one by one: an object that was given its ``__dict__`` takes more memory.
+    """
+    try:
+        wanted, _ = _layout(cls, names)
+    except UnsupportedTypeError:
+        return None
+    if columns.names is None or wanted != set(columns.names):
+        return None
+    objects = list(map(object.__new__, repeat(cls, len(columns))))
+    for name, items in zip(columns.names, columns.columns, strict=True):
+        deque(map(object.__setattr__, objects, repeat(name), items), maxlen=0)
+    return objects
 
 
 def check_names(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> None:
@@ -141,6 +182,12 @@ def _slots(cls: type) -> tuple[str, ...]:
     return tuple(
         name for base in cls.__mro__ for name, held in vars(base).items() if isinstance(held, MemberDescriptorType)
     )
+
+
+@cache
+def _has_slots_alone(cls: type, names: tuple[str, ...]) -> bool:
+    """Return whether the fields are the slots of a class, and there is nothing else that an object may hold."""
+    return cls.__dictoffset__ == 0 and set(_slots(cls)) == set(names)
 
 
 @cache

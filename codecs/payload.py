@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.codecs.codec import node_of, unsupported
+from airflow_xcom.codecs.codec import ColumnCodec, node_of, unsupported
 from airflow_xcom.codecs.errors import (
     CodecError,
     CorruptPayloadError,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from airflow_xcom.codecs.codec import Codec
     from airflow_xcom.codecs.formats.msgpack.substitution import Substitutions
     from airflow_xcom.codecs.formats.msgpack.writer import Writer
+    from airflow_xcom.codecs.nodes import Columns
     from airflow_xcom.codecs.registry import Registry
 
 __all__ = ["FORMATS", "Decoder", "Payload", "arrow_file", "decode", "decode_json", "decode_part", "encode"]
@@ -339,6 +340,19 @@ def arrow_file(value: Any) -> bytes | None:
     return None
 
 
+def _guarded(decode: Callable[[Any, int], Any], tag: str, version: int) -> Callable[[Any], Any]:
+    def restore(node: Any) -> Any:
+        try:
+            return decode(node, version)
+        except (CodecError, MemoryError):
+            raise
+        except Exception as error:
+            msg = f"the codec {quoted(tag)} cannot read what is stored: {described(error)}"
+            raise CorruptPayloadError(msg) from error
+
+    return restore
+
+
 class Decoder:
     """Reads payloads with the codecs of one registry."""
 
@@ -348,18 +362,12 @@ class Decoder:
 
     def restorer(self, tag: str, version: int) -> Callable[[Any], Any]:
         """Return what turns the nodes of a tag into values."""
-        decode = self._registry.for_tag(tag, version).decode
+        return _guarded(self._registry.for_tag(tag, version).decode, tag, version)
 
-        def restore(node: Any) -> Any:
-            try:
-                return decode(node, version)
-            except (CodecError, MemoryError):
-                raise
-            except Exception as error:
-                msg = f"the codec {quoted(tag)} cannot read what is stored: {described(error)}"
-                raise CorruptPayloadError(msg) from error
-
-        return restore
+    def restore_all(self, tag: str, version: int, columns: Columns) -> Any:
+        """Return the list of values of many nodes of a tag; None where :meth:`restorer` must be asked for each."""
+        codec = self._registry.for_tag(tag, version)
+        return _guarded(codec.put, tag, version)(columns) if isinstance(codec, ColumnCodec) else None
 
     def table(self, table: Any, meta: Any, memory: memoryview | None) -> Table:
         return Table(table, meta, memory, unpack_cells=self._unpack_cells)
@@ -372,12 +380,12 @@ class Decoder:
         from airflow_xcom.codecs.formats.msgpack.reader import read
 
         # One row may hold any number of such bodies, so none of them may be compressed.
-        return read(memory, self.restorer, self.read_stream, self.budget, newest=UNCOMPRESSED_VERSION)
+        return read(memory, self, newest=UNCOMPRESSED_VERSION)
 
     def read_msgpack(self, memory: memoryview) -> Any:
         from airflow_xcom.codecs.formats.msgpack.reader import read
 
-        return read(memory, self.restorer, self.read_stream, self.budget)
+        return read(memory, self)
 
     def read_stream(self, stream: memoryview, meta: Any) -> Table:
         from airflow_xcom.codecs.formats.arrow import file as arrow
@@ -388,4 +396,4 @@ class Decoder:
         from airflow_xcom.codecs.formats.msgpack.reader import read_cells
 
         self.budget.grant(data.nbytes)
-        return read_cells((tags, data, offsets), self.restorer, self.read_stream, self.budget)
+        return read_cells((tags, data, offsets), self)

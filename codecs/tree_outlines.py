@@ -177,6 +177,8 @@ class MsgpackTree:
             return self._records(parts, depth)
         if code == types.TAGGED_LIST:
             return self._taggedlist_outline(parts, depth)
+        if code == types.TAGGED_COLUMNS:
+            return self._tagged_columns(parts, depth)
         raise CorruptPayloadError(f"the payload has an extension type {code}")
 
     def _tag(self, position: int) -> tuple[str, int]:
@@ -196,6 +198,22 @@ class MsgpackTree:
         for column in facts.get("columns", _UNREAD).get("items", [])[:1]:
             facts["length"] = column.get("length")
         return facts
+
+    def _tagged_columns(self, parts: list[int], depth: int) -> Outline:
+        """Outline a list of nodes that are written part by part, and of nulls, as if each was written by itself."""
+        head, names, columns = (self.node(part, depth + 2) for part in parts[1:4])
+        nulls = self._scanner.head(parts[4])[1] if len(parts) > 4 else 0  # noqa: PLR2004 - the fifth part
+        shown = [column.get("items", []) for column in columns.get("items", [])]
+        items = []
+        for row in zip(*shown, strict=False):
+            node = list_outline(list(row), columns["length"])
+            if "items" in names:
+                node = _dict([[name, item] for name, item in zip(names["items"], row, strict=False)], names["length"])
+            if head["type"] == "str":
+                node = list_outline([head, node], 2)
+            items.append(_tagged(*self._tag(parts[0]), node))
+        length = columns["items"][0].get("length", 0) if columns.get("items") else 0
+        return {**list_outline(items, length + nulls), "nulls": nulls}
 
     def _taggedlist_outline(self, parts: list[int], depth: int) -> Outline:
         """Outline a list of nodes of one tag, and of nulls."""

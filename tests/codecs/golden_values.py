@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -83,6 +84,10 @@ _MORE: dict[str, Callable[[], Any]] = {
         for number in range(40)
     ],
     "records by name": lambda: {f"r{number}": {"id": number, "point": (number, -0.0)} for number in range(40)},
+    "tuples of one length": lambda: [None if number == 3 else (number, f"n{number}", -0.0) for number in range(40)],
+    "legs": lambda: [test_classes.Leg("\u00e4", Decimal(number) / 8, (number,)) for number in range(40)],
+    "planes": lambda: [test_classes.Plane(f"HB-{number:03}") for number in range(40)],
+    "points": lambda: [test_classes.Point((number, None), [b"x"]) for number in range(40)],
     "dates and None": lambda: [None if number == 7 else dt.date(2024, 2, 1 + number % 28) for number in range(40)],
     "coordinate reference system": lambda: pyproj.CRS("+proj=laea +lat_0=45"),
     **{

@@ -229,6 +229,11 @@ def read_tree(packed: bytes, tags: list[tuple[str, int]], buffers: list[bytes]) 
             items.insert(place, None)
         return items
 
+    def by_column(index: int, head: Any, names: Any, columns: list[list[Any]], places: list[int]) -> list[Any]:
+        rows = [list(row) for row in zip(*columns, strict=True)]
+        parts = rows if names is None else [dict(zip(names, row, strict=True)) for row in rows]
+        return many(index, parts if head is None else [[head, part] for part in parts], places)
+
     def extension(code: int, data: memoryview) -> Any:
         content = bytes(data)
         if code in (0, 1):
@@ -241,8 +246,8 @@ def read_tree(packed: bytes, tags: list[tuple[str, int]], buffers: list[bytes]) 
             shared[place] = Tagged(*tags[index], node)
         if code in (3, 4):
             return shared[place if code == 3 else unpack(content)]
-        if code in (5, 6):
-            return records(*unpack(content)) if code == 5 else many(*unpack(content))
+        if code in (5, 6, 7):
+            return {5: records, 6: many, 7: by_column}[code](*unpack(content))
         if code == 15:
             index, node = unpack(content)
             return Tagged(*tags[index], node)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import json
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, NamedTuple
 from uuid import UUID
 
+import attrs
 import independent
 import msgpack
 import numpy as np
@@ -18,14 +22,25 @@ import pytest
 
 from airflow_xcom.codecs import (
     CircularReferenceError,
+    ClassNotAllowedError,
     Codec,
     CorruptPayloadError,
     EncodeError,
+    NestingError,
+    UnsupportedTypeError,
+    UnsupportedValueError,
+    codec,
     decode,
     encode,
     registry,
 )
+from airflow_xcom.codecs.bodies import body_of
+from airflow_xcom.codecs.formats.arrow.file import stream_chunks
+from airflow_xcom.codecs.formats.compression import NO_COMPRESSION
 from airflow_xcom.codecs.formats.msgpack.columnar import SMALLEST_BATCH
+from airflow_xcom.codecs.formats.msgpack.extension_types import DEEPEST, TAGGED_COLUMNS
+from airflow_xcom.codecs.formats.msgpack.writer import Writer
+from airflow_xcom.codecs.inspection import outline
 from airflow_xcom.codecs.payload import decode_json
 from airflow_xcom.codecs.testing import difference
 
@@ -42,6 +57,66 @@ class Point:
     tags: Any = None
 
 
+@dataclass
+class Leg:
+    """Stored by its name."""
+
+    number: int
+    at: dt.datetime | None = None
+    next: Any = field(default=None, repr=False)
+
+    @cached_property
+    def double(self) -> int:
+        return 2 * self.number
+
+
+@dataclass(frozen=True, slots=True)
+class Slotted:
+    """Has no dict."""
+
+    number: int
+    text: str
+
+
+@dataclass
+class Empty:
+    """Has no field."""
+
+
+@dataclass
+class Leaf:
+    """Registered by the fixture, with a codec that is made for it."""
+
+    number: int
+    text: str
+
+
+@attrs.define
+class Plane:
+    """Has slots, too."""
+
+    name: str
+    seats: int = 0
+
+
+@attrs.define(slots=False)
+class Loose:
+    """Has a dict."""
+
+    name: str
+
+
+class Pair(NamedTuple):
+    """A named tuple."""
+
+    left: Any
+    right: Any
+
+
+class Wider(Pair):
+    """May have attributes."""
+
+
 class Subtext(str):
     """Equal to its text, and another class."""
 
@@ -52,8 +127,13 @@ class Subtext(str):
 def _points() -> Iterator[None]:
     made = Codec("test.point", (Point,), lambda point: vars(point).copy(), lambda node, _version: Point(**node))
     registry.register(made, replace=True)
+    codec("test.leaf", replace=True)(Leaf)
+    before = registry._allows
+    registry.allow_classes(lambda name: name.startswith(f"{__name__}."))
     yield
+    registry.allow_classes(before)
     registry._forget(made)
+    registry._forget(registry._by_tag["test.leaf"])
     registry._cache.clear()
 
 
@@ -81,6 +161,53 @@ def _record(number: int) -> dict[str, Any]:
         "array": np.arange(number % 4),
         "nested": {"id": number, "tags": ["a"] * (number % 3)},
     }
+
+
+def _with(made: Any, **attributes: Any) -> Any:
+    for name, value in attributes.items():
+        object.__setattr__(made, name, value)
+    return made
+
+
+def _without(made: Any, name: str) -> Any:
+    object.__delattr__(made, name)
+    return made
+
+
+# What is written part by part.
+ALIKE: dict[str, Any] = {
+    "legs": [Leg(number, NOON) for number in range(MANY)],
+    "legs and None": [None, *(Leg(number) for number in range(MANY)), None],
+    "legs of legs": [Leg(number, NOON, Leg(-number, None, [number])) for number in range(MANY)],
+    "leaves": [Leaf(number, "x") for number in range(MANY)],
+    "slotted": [Slotted(number, "x") for number in range(MANY)],
+    "planes": [Plane("\u00e4", number) for number in range(MANY)],
+    "loose": [Loose(str(number)) for number in range(MANY)],
+    "pairs": [Pair(number, (number, NOON)) for number in range(MANY)],
+    "pairs by name": {"a": [Pair(number, b"x") for number in range(MANY)]},
+    "equal tuples": [(number, "x", NOON) for number in range(MANY)],
+    "tuples of tuples": [((number, 1.5), (None, (number,))) for number in range(MANY)],
+    "tuples with surrogates": [("\ud800", number) for number in range(MANY)],
+    "tuples with impostors": [(bytearray(b"x"), number) for number in range(MANY)],
+}
+# What is much like it, and is not.
+UNLIKE: dict[str, Any] = {
+    "legs in another order": [_with(object.__new__(Leg), next=number, at=None, number=1) for number in range(MANY)],
+    "a leg in another order": [*ALIKE["legs"], _with(object.__new__(Leg), at=None, number=1, next=2)],
+    "a leg with a cached value": [*ALIKE["legs"], _with(Leg(1), double=3)],
+    "two legs that take turns": [
+        _with(object.__new__(Leg), number=1, at=2, next=3),
+        *ALIKE["legs"],
+        Leg(7),
+        Point(1.0, NOON),
+    ],
+    "a leg that comes twice": [*ALIKE["legs"], *ALIKE["legs"]],
+    "objects without fields": [Empty() for _ in range(MANY)],
+    "tuples of two lengths": [(1, 2), (3,)] * MANY,
+    "empty tuples": [()] * MANY,
+    "tuples of sixteen": [tuple(range(number, number + 16)) for number in range(MANY)],
+    "wider pairs": [Wider(number, 1) for number in range(MANY)],
+}
 
 
 RECORDS = [_record(number) for number in range(MANY)]
@@ -126,6 +253,8 @@ VALUES: dict[str, Any] = {
     "a tuple of records": tuple(RECORDS),
     "a point of records": Point(1.0, NOON, tags=RECORDS),
     "an array of objects": np.array([NOON] * MANY + [None], dtype=object),
+    **ALIKE,
+    **UNLIKE,
 }
 
 
@@ -140,6 +269,83 @@ def test_other_libraries_read_the_same_from_blob_and_row(name: str) -> None:
     payload = encode(VALUES[name])
     row = independent.read_json(json.loads(json.dumps(payload.to_json(), allow_nan=False)))
     assert independent.text(independent.read_blob(payload.to_bytes(), payload.format)) == independent.text(row)
+
+
+def _codes(value: Any) -> set[int]:
+    found: set[int] = set()
+
+    def unpack(code: int, data: bytes) -> None:
+        found.add(code)
+        msgpack.unpackb(data, ext_hook=unpack, strict_map_key=False)
+
+    packed = Writer(registry.for_type, stream_chunks, inline=True).pack(value)
+    msgpack.unpackb(packed, ext_hook=unpack, strict_map_key=False)
+    return found
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_what_is_alike_is_written_part_by_part(name: str) -> None:
+    assert TAGGED_COLUMNS in _codes(ALIKE[name])
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+def test_what_is_not_alike_is_not(name: str) -> None:
+    assert TAGGED_COLUMNS not in _codes(UNLIKE[name])
+
+
+@pytest.mark.parametrize("name", ["legs", "leaves", "planes", "pairs", "equal tuples"])
+def test_the_outline_is_that_of_each_by_itself(name: str) -> None:
+    value = ALIKE[name]
+    alone = [outline_of(item) for item in value[:8]]
+    shown = outline_of(value)
+    assert shown["items"] == alone
+    assert shown["length"] == MANY
+
+
+def outline_of(value: Any) -> Any:
+    """Return the outline of a value that no row would hold."""
+    blob = memoryview(b"".join(body_of(value, None, None, registry).chunks(NO_COMPRESSION)))
+    return outline(lambda ranges: [blob[slice(*part)] for part in ranges], len(blob))["tree"]
+
+
+def test_objects_come_back_without_a_dict_of_their_own() -> None:
+    back = _blob([Leg(number) for number in range(MANY)])
+    assert all(type(child) is not dict for child in gc.get_referents(*back))
+
+
+@pytest.mark.parametrize("name", ["legs", "slotted", "planes", "loose", "pairs"])
+def test_fields_that_a_class_has_no_more_are_told(name: str) -> None:
+    value = ALIKE[name]
+    names = getattr(type(value[0]), "__annotations__", None) or type(value[0])._fields
+    blob = encode(value).to_bytes()
+    old = next(iter(names)).encode()
+    assert blob.count(old) >= 1
+    with pytest.raises(CorruptPayloadError, match="has the fields"):
+        decode(blob.replace(old, old.upper()), "msgpack")
+
+
+def test_a_class_that_is_not_allowed_is_not_restored() -> None:
+    payload = encode(ALIKE["legs"])
+    registry.allow_classes(lambda _: False)
+    with pytest.raises(ClassNotAllowedError, match="Leg"):
+        decode(payload.to_bytes(), payload.format)
+    with pytest.raises(UnsupportedTypeError, match="Leg"):
+        encode(ALIKE["legs"])
+
+
+def test_an_attribute_that_would_be_lost_is_refused() -> None:
+    for bad, message in ((_with(Leg(1), extra=2), "'extra'"), (_without(Leg(1), "number"), "'number'")):
+        with pytest.raises(UnsupportedValueError, match=message) as caught:
+            encode({"legs": [*ALIKE["legs"], bad]})
+        assert caught.value.path == f'value["legs"][{MANY}]'
+
+
+def test_a_chain_of_many_is_refused() -> None:
+    legs = [Leg(number) for number in range(2 * DEEPEST)]
+    for leg, after in pairwise(legs):
+        leg.next = after
+    with pytest.raises(NestingError):
+        encode(legs)
 
 
 def test_a_key_of_another_class_is_kept_apart() -> None:
@@ -178,6 +384,9 @@ def test_large_objects_in_batches_are_still_shared() -> None:
         (lambda bad: {str(n): {"a": bad if n == 7 else 2} for n in range(MANY)}, 'value["7"]["a"]'),
         (lambda bad: {"k": [Point(1.0, NOON, bad if n == 7 else n) for n in range(MANY)]}, 'value["k"][7].tags'),
         (lambda bad: [(n, bad if n == 7 else n) for n in range(MANY)], "value[7][1]"),
+        (lambda bad: {"k": [Leg(n, NOON, bad if n == 7 else n) for n in range(MANY)]}, 'value["k"][7].next'),
+        (lambda bad: [Slotted(n, bad if n == 7 else n) for n in range(MANY)], "value[7].text"),
+        (lambda bad: [None, *(Pair(n, bad if n == 7 else n) for n in range(MANY))], "value[8][1]"),
         (lambda bad: [None, *[bad] * MANY], "value[1]"),
     ],
 )
@@ -232,6 +441,21 @@ def _packed(code: int, *items: Any) -> bytes:
         _packed(6, 9, [[1]], []),
         _packed(6, 0, 5, []),
         _packed(6, 0),
+        _packed(7, 0, None, None, [[1]], [5]),
+        _packed(7, 0, None, None, [[1]], [0, 0]),
+        _packed(7, 9, None, None, [[1]], []),
+        _packed(7, 0, None, None, [], []),
+        _packed(7, 0, None, None, [[1], [1, 2]], []),
+        _packed(7, 0, None, None, [[1], {1: 2}], []),
+        _packed(7, 0, None, None, {}, []),
+        _packed(7, 0, "a", None, [[1]], []),
+        _packed(7, 0, 1, ["a"], [[1]], []),
+        _packed(7, 0, None, ["a"], [[1]], []),
+        _packed(7, 0, "a", ["a", "a"], [[1], [2]], []),
+        _packed(7, 0, "a", ["a"], [[1], [2]], []),
+        _packed(7, 0, "a", [1], [[1]], []),
+        _packed(7, 0, "a", "b", [[1]], []),
+        _packed(7, 0, None, None, [[1]]),
     ],
 )
 def test_a_forged_batch_is_corrupt(packed: bytes) -> None:

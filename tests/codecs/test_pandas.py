@@ -43,9 +43,8 @@ from airflow_xcom.codecs.errors import (
 from airflow_xcom.codecs.formats.arrow.file import stream_chunks, write_file
 from airflow_xcom.codecs.formats.msgpack import reader
 from airflow_xcom.codecs.formats.msgpack.writer import Writer
-from airflow_xcom.codecs.formats.sharing import Budget
 from airflow_xcom.codecs.nodes import Table
-from airflow_xcom.codecs.payload import decode, decode_json, decode_part, encode
+from airflow_xcom.codecs.payload import Decoder, decode, decode_json, decode_part, encode
 from airflow_xcom.codecs.registry import registry
 from airflow_xcom.codecs.testing import assert_identical, difference
 
@@ -981,7 +980,7 @@ def test_many_large_cells_are_read_piece_by_piece(monkeypatch: pytest.MonkeyPatc
 
 
 def test_cells_that_do_not_end_where_their_table_says_are_damage() -> None:
-    read = functools.partial(reader.read_cells, restorer=None, table=None, budget=Budget(1000))
+    read = functools.partial(reader.read_cells, decoder=Decoder(registry))
     data = memoryview(b"\x01\x92\x02\x03\xa1x")
     assert read(([], data, [0, 1, 4, 6])) == [1, [2, 3], "x"]
     assert read(([], data, [1, 4, 6])) == [[2, 3], "x"]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections import namedtuple
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from inspect import Parameter, Signature, getattr_static
+from itertools import chain
 from keyword import iskeyword
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,16 @@ from typing import TYPE_CHECKING, Any
 from airflow_xcom.codecs.builtin.classes.names import by_name, is_found
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
-from airflow_xcom.codecs.nodes import as_dict, as_list, as_text
-from airflow_xcom.codecs.object_state import check_names, holds, refuse_other_attributes, restore, state_of
+from airflow_xcom.codecs.nodes import Columns, as_dict, as_list, as_text
+from airflow_xcom.codecs.object_state import (
+    check_names,
+    holds,
+    put_all,
+    refuse_other_attributes,
+    restore,
+    state_of,
+    take_all,
+)
 from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
@@ -60,6 +69,14 @@ def _restore_dataclass(cls: Any, state: dict[str, Any]) -> Any:
     return restore(cls, _dataclass_fields(cls), state)
 
 
+def _take_dataclasses(cls: Any, objects: list[Any]) -> Columns | None:
+    return take_all(cls, objects, _dataclass_fields(cls))
+
+
+def _put_dataclasses(cls: Any, columns: Columns) -> list[Any] | None:
+    return put_all(cls, _dataclass_fields(cls), columns)
+
+
 def _is_attrs(cls: type) -> bool:
     return _declares(cls, "__attrs_attrs__")
 
@@ -78,6 +95,14 @@ def _take_attrs(value: Any) -> dict[str, Any]:
 def _restore_attrs(cls: type, state: dict[str, Any]) -> Any:
     hashed = _CACHED_HASH in as_dict(state) and state[_CACHED_HASH] is None
     return restore(cls, _attrs_fields(cls, hashed=hashed), state)
+
+
+def _take_attrs_objects(cls: Any, objects: list[Any]) -> Columns | None:
+    return take_all(cls, objects, _attrs_fields(cls, hashed=False))
+
+
+def _put_attrs_objects(cls: Any, columns: Columns) -> list[Any] | None:
+    return put_all(cls, _attrs_fields(cls, hashed=False), columns)
 
 
 def _is_namedtuple(cls: Any) -> bool:
@@ -107,6 +132,20 @@ def _restore_namedtuple(cls: Any, state: dict[str, Any]) -> Any:
     if state:
         vars(value).update(state)
     return value
+
+
+def _take_namedtuples(cls: Any, objects: list[Any]) -> Columns | None:
+    names = cls._fields
+    if cls.__dictoffset__ or not names or set(map(tuple.__len__, objects)) != {len(names)}:
+        return None
+    items = list(chain.from_iterable(map(tuple.__iter__, objects)))
+    return Columns([items[place :: len(names)] for place in range(len(names))], names)
+
+
+def _put_namedtuples(cls: Any, columns: Columns) -> list[Any] | None:
+    if columns.names is None or tuple(columns.names) != cls._fields:
+        return None
+    return list(map(partial(tuple.__new__, cls), zip(*columns.columns, strict=True)))
 
 
 _GENERATED = {*vars(namedtuple("_GENERATED", "")), "__orig_bases__", "__slotnames__"}  # noqa: PYI024 - and what copy() notes
@@ -222,14 +261,19 @@ def _restore_enum(cls: Any, state: str | int) -> Any:
 
 def codecs(check_class: CheckClass) -> tuple[Codec[Any], ...]:
     """Return the codecs of a registry that allows the classes which `check_class` lets pass."""
-    families = (
-        ("class.enum", "an enumeration", _is_enum, _take_enum, _restore_enum),
-        ("class.namedtuple", "a named tuple", _is_namedtuple, _take_namedtuple, _restore_namedtuple),
-        ("class.attrs", "an attrs class", _is_attrs, _take_attrs, _restore_attrs),
-        ("class.dataclass", "a data class", _is_dataclass, _take_dataclass, _restore_dataclass),
+    tuples, attrs, data = (
+        (_take_namedtuple, _restore_namedtuple, _take_namedtuples, _put_namedtuples),
+        (_take_attrs, _restore_attrs, _take_attrs_objects, _put_attrs_objects),
+        (_take_dataclass, _restore_dataclass, _take_dataclasses, _put_dataclasses),
+    )
+    families: tuple[tuple[str, str, Any, tuple[Any, ...]], ...] = (
+        ("class.enum", "an enumeration", _is_enum, (_take_enum, _restore_enum, None, None)),
+        ("class.namedtuple", "a named tuple", _is_namedtuple, tuples),
+        ("class.attrs", "an attrs class", _is_attrs, attrs),
+        ("class.dataclass", "a data class", _is_dataclass, data),
     )
     rebuilt = Codec("class.rebuilt", (), _take_rebuilt, _restore_rebuilt, matches=_is_made_at_run_time)
     return rebuilt, *(
-        by_name(tag, family, check_class, matches=matches, take=take, restore=restore)
-        for tag, family, matches, take, restore in families
+        by_name(tag, family, check_class, matches=matches, take=take, restore=restore, take_all=some, put_all=put)
+        for tag, family, matches, (take, restore, some, put) in families
     )

@@ -11,13 +11,14 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.codec import Codec, ColumnCodec
 from airflow_xcom.codecs.errors import (
     ClassNotAllowedError,
     CorruptPayloadError,
     MissingClassError,
     UnsupportedTypeError,
 )
+from airflow_xcom.codecs.nodes import Columns
 from airflow_xcom.codecs.quoting import described, quoted
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def by_name(  # noqa: PLR0913 - what tells one family of classes from another
     matches: Callable[[type], bool],
     take: Callable[[Any], Any],
     restore: Callable[[Any, Any], Any],
+    take_all: Callable[[type, list[Any]], Columns | None] | None = None,
+    put_all: Callable[[type, Columns], list[Any] | None] | None = None,
 ) -> Codec[Any]:
     """Return a codec for every class of one family; its node is ``[name of the class, state]``.
 
@@ -67,6 +70,8 @@ def by_name(  # noqa: PLR0913 - what tells one family of classes from another
         matches: whether a class is of this family.
         take: returns the state of an object.
         restore: makes the object of a class from its state.
+        take_all: returns the states of many objects of one class, each a dict; None where ``take`` must be asked.
+        put_all: makes the objects of a class from their states; None where ``restore`` must be asked.
     """
 
     def encode(value: Any) -> list[Any]:
@@ -74,13 +79,23 @@ def by_name(  # noqa: PLR0913 - what tells one family of classes from another
 
     def decode(node: list[Any], _version: int) -> Any:
         name, state = node
+        return restore(find(name), state)
+
+    def find(name: str) -> type:
         cls = _find(name, check_class)
         if not matches(cls):
             msg = f"{_dotted(cls)} is no longer {family}"
             raise CorruptPayloadError(msg)
-        return restore(cls, state)
+        return cls
 
-    return Codec(tag, (), encode, decode, matches=matches)
+    def encode_all(cls: type, objects: list[Any]) -> Columns | None:
+        name, states = _name_of(cls, check_class), take_all(cls, objects) if take_all else None
+        return Columns(states.columns, states.names, name) if states else None
+
+    def decode_all(columns: Columns, _version: int) -> list[Any] | None:
+        return put_all(find(columns.head), columns) if put_all and columns.head is not None else None
+
+    return ColumnCodec(tag, (), encode, decode, matches=matches, take=encode_all, put=decode_all)
 
 
 def _dotted(cls: type) -> str:

@@ -9,12 +9,13 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.codec import Codec, ColumnCodec
 from airflow_xcom.codecs.errors import UnsupportedValueError
-from airflow_xcom.codecs.nodes import Buffer, as_dict, as_list, with_cells
+from airflow_xcom.codecs.nodes import Buffer, Columns, as_dict, as_list, with_cells
 
 if TYPE_CHECKING:
     from airflow_xcom.codecs.nodes import PackCells
@@ -22,6 +23,19 @@ if TYPE_CHECKING:
 
 def _decode_tuple(node: list[Any], _version: int) -> tuple[Any, ...]:
     return tuple(as_list(node))
+
+
+def _take_tuples(_cls: type, objects: list[tuple[Any, ...]]) -> Columns | None:
+    """Return the items place by place, of short tuples that are equally long."""
+    (length, *others) = set(map(len, objects))
+    if others or not 0 < length < _LONG:
+        return None
+    items = list(chain.from_iterable(objects))
+    return Columns([items[place::length] for place in range(length)])
+
+
+def _put_tuples(columns: Columns, _version: int) -> list[tuple[Any, ...]] | None:
+    return list(zip(*columns.columns, strict=True)) if columns.names is None else None
 
 
 def _encode_set(value: set[Any] | frozenset[Any], pack: PackCells) -> list[Any] | Buffer:
@@ -47,6 +61,7 @@ def _sorted_int64s(value: set[int] | frozenset[int]) -> Buffer | None:
     return Buffer(numbers)
 
 
+_LONG = 16  # items of a tuple that may be large
 _MANY = 1024  # ints; fewer stay readable in a row
 # Classes whose values have one order, which costs far less than a key for each.
 _HAVE_ONE_ORDER = frozenset({int, str, bytes, date, timedelta})
@@ -152,7 +167,7 @@ def _length(value: Any) -> dict[str, Any]:
 
 
 CODECS = (
-    Codec("tuple", (tuple,), list, _decode_tuple, summarize=_length),
+    ColumnCodec("tuple", (tuple,), list, _decode_tuple, take=_take_tuples, put=_put_tuples, summarize=_length),
     Codec("set", (set,), with_cells(_encode_set), _decode_set, version=2, summarize=_length),
     Codec("frozenset", (frozenset,), with_cells(_encode_set), _decode_frozenset, version=2, summarize=_length),
     Codec("bytearray", (bytearray,), Buffer, _decode_bytearray, summarize=_length),

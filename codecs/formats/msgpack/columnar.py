@@ -12,22 +12,30 @@ from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from airflow_xcom.codecs.codec import ColumnCodec, raise_failure
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.formats.sharing import LEAST, TEXT
+from airflow_xcom.codecs.nodes import Columns, as_list, as_text
+from airflow_xcom.codecs.plain_json import is_exact_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from airflow_xcom.codecs.codec import Codec
 
-    EncodeAll = Callable[[type, list[Any]], tuple[Codec, list[Any]] | None]
+    EncodeAll = Callable[[type, list[Any]], tuple[Codec, list[Any] | Columns] | None]
 
 __all__ = [
     "SMALLEST_BATCH",
     "Records",
     "TaggedList",
+    "are_distinct",
     "are_simple",
+    "checked_columns",
+    "columns_of",
+    "named_records",
     "records_from_columns",
+    "repeated_by_columns",
     "repeated_nodes",
     "replace_batches",
     "with_nulls",
@@ -64,13 +72,13 @@ class TaggedList:
     Attributes:
         source: the list.
         codec: of the class.
-        nodes: what the codec made of each object.
+        nodes: what the codec made of the objects.
         nulls: the positions of None in the list.
     """
 
     source: list[Any]
     codec: Codec
-    nodes: list[Any]
+    nodes: list[Any] | Columns
     nulls: list[int]
 
 
@@ -82,7 +90,7 @@ def replace_batches(value: Any, encode_all: EncodeAll) -> tuple[Any, set[type], 
 
     Args:
         value: natives, and objects that codecs handle.
-        encode_all: ``encode_all(cls, objects)`` returns the codec of a class and the node of each object; None if the
+        encode_all: ``encode_all(cls, objects)`` returns the codec of a class and the nodes of the objects; None if the
             objects are better written singly.
 
     Returns:
@@ -192,9 +200,14 @@ def _records(source: Any, rows: list[dict[Any, Any]]) -> Records | None:
         return None
     if set(map(type, all_keys)) != {str}:  # another class may have an equal key
         return None
-    if sum(map(len, keys)) > _LONGEST_KEYS * len(keys):
+    if not _are_short(keys):
         return None
     return Records(source, keys, [list(map(itemgetter(key), rows)) for key in keys])
+
+
+def _are_short(names: Sequence[str], head: str = "") -> bool:
+    """Return whether names are short enough to be written once and stand for many."""
+    return len(head) + sum(map(len, names)) <= _LONGEST_KEYS * len(names)
 
 
 def _replaced(value: Any, batches: dict[int, Records | TaggedList]) -> Any:
@@ -225,6 +238,70 @@ def records_from_columns(keys: Sequence[str], columns: Sequence[list[Any]]) -> l
 def repeated_nodes(keys: Sequence[str], rows: int) -> int:
     """Return the nodes of dicts that :class:`Records` does not write for each: the dicts and their keys."""
     return rows * (1 + sum(1 + len(key) // TEXT for key in keys if type(key) is str))
+
+
+def columns_of(codec: ColumnCodec[Any], cls: type, objects: list[Any]) -> Columns | None:
+    """Return the nodes of objects of one class, part by part; None if they are not that alike, or one comes twice.
+
+    Raises:
+        EncodeError: The codec refuses them.
+    """
+    try:
+        columns = codec.take(cls, objects)
+    except Exception as error:  # noqa: BLE001 - raised again, with where and why
+        raise_failure(codec, objects[0], error)
+    if columns is None or not _are_writable(columns.names or ("",), columns.head or ""):
+        return None
+    return columns if are_distinct(objects) else None
+
+
+def _are_writable(names: Sequence[str], head: str) -> bool:
+    return _are_short(names, head) and all(map(is_exact_text, (*names, head)))
+
+
+def are_distinct(objects: list[Any]) -> bool:
+    """Return whether no object comes twice."""
+    return len(set(map(id, objects))) == len(objects)
+
+
+def repeated_by_columns(columns: Columns) -> int:
+    """Return the nodes of lists, dicts and text that are not written for each value; tagged ones not included."""
+    if columns.names is None:
+        return len(columns)
+    heads = 0 if columns.head is None else len(columns) * (2 + len(columns.head) // TEXT)
+    return heads + repeated_nodes(columns.names, len(columns))
+
+
+def checked_columns(head: Any, names: Any, columns: Any) -> Columns:
+    """Return what a payload has as :class:`Columns`.
+
+    Raises:
+        ValueError: The columns are not equally long, or there is not one for each name, or none at all.
+        TypeError: What should be text is not.
+    """
+    if head is not None or names is not None:
+        for text in (*as_list(names), "" if head is None else head):
+            as_text(text)
+        if len(set(names)) != len(names) or len(names) != len(columns):
+            msg = f"{len(columns)} columns for {len(names)} names, or a name comes twice"
+            raise ValueError(msg)
+    if len({len(as_list(column)) for column in as_list(columns)}) != 1:
+        msg = "columns of many values that are not equally long"
+        raise ValueError(msg)
+    return Columns(columns, names, head)
+
+
+def named_records(names: list[Any], rows: list[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+    """Return the dict of :class:`Records`.
+
+    Raises:
+        ValueError: There is not one name for each row, or one comes twice.
+    """
+    named = dict(zip(names, rows, strict=True))
+    if len(named) != len(rows):
+        msg = "a name of a record comes twice"
+        raise ValueError(msg)
+    return named
 
 
 def with_nulls(objects: list[Any], nulls: Sequence[int]) -> list[Any]:

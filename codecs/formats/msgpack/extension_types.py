@@ -10,6 +10,7 @@ code   data
 4      a tagged node that was met before: its number, packed
 5      dicts with the same keys: ``[names, keys, columns]``, packed; names is nil for a list of them
 6      a list of nodes of one tag: ``[index, nodes, positions of nil]``, packed
+7      such a list whose nodes are alike: ``[index, head, names, columns, positions of nil]``, packed
 15     a tagged node whose tag is not among the first 112: ``[index, node]``, packed
 16-127 a tagged node: the node, packed; the code less 16 is the index into the table of tags
 ====== ===========================================================================================
@@ -28,9 +29,11 @@ __all__ = [
     "SAME",
     "SHARED",
     "TABLE",
+    "TAGGED_COLUMNS",
     "TAGGED_LIST",
 ]
 
-INLINE_BUFFER, BUFFER, TABLE, SHARED, SAME, RECORDS, TAGGED_LIST, FAR_TAG, FIRST_TAG = 0, 1, 2, 3, 4, 5, 6, 15, 16
+INLINE_BUFFER, BUFFER, TABLE, SHARED, SAME, RECORDS, TAGGED_LIST, TAGGED_COLUMNS, FAR_TAG = *range(8), 15
+FIRST_TAG = 16
 NEAR_TAGS = 128 - FIRST_TAG  # tags that have a code of their own
 DEEPEST = 100  # levels of extension types within each other

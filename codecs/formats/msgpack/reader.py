@@ -7,12 +7,19 @@ from bisect import bisect_right
 from contextlib import contextmanager
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgpack
 
-from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError, any_error_as_corrupt
-from airflow_xcom.codecs.formats.msgpack.columnar import records_from_columns, repeated_nodes, with_nulls
+from airflow_xcom.codecs.errors import CorruptPayloadError, any_error_as_corrupt
+from airflow_xcom.codecs.formats.msgpack.columnar import (
+    checked_columns,
+    named_records,
+    records_from_columns,
+    repeated_by_columns,
+    repeated_nodes,
+    with_nulls,
+)
 from airflow_xcom.codecs.formats.msgpack.container import ITEMS_VERSION, VERSION, read_blob, read_header
 from airflow_xcom.codecs.formats.msgpack.extension_types import (
     BUFFER,
@@ -24,22 +31,24 @@ from airflow_xcom.codecs.formats.msgpack.extension_types import (
     SAME,
     SHARED,
     TABLE,
+    TAGGED_COLUMNS,
     TAGGED_LIST,
 )
 from airflow_xcom.codecs.formats.msgpack.items import ItemIndex
-from airflow_xcom.codecs.formats.sharing import FACTOR, LEAST, TEXT, Budget, is_exceeded
-from airflow_xcom.codecs.nodes import Table, Tagged, as_text
+from airflow_xcom.codecs.formats.sharing import TEXT, Budget
+from airflow_xcom.codecs.nodes import as_text
 from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from airflow_xcom.codecs.formats.msgpack.writer import Writer
+    from airflow_xcom.codecs.nodes import Columns
 
     Restorer = Callable[[str, int], Callable[[Any], Any]]
+    ListRestorer = Callable[[str, int, Columns], list[Any] | None]
     ReadTable = Callable[[memoryview, Any], Any]
 
-__all__ = ["Reader", "count_expanded", "read", "read_cells", "read_item", "read_nodes", "refuse_excess"]
+__all__ = ["Reader", "count_expanded", "read", "read_cells", "read_item"]
 
 _GC_PAUSED_FROM = 1 << 20  # bytes of tree
 _CELLS_AT_ONCE = 16 << 20  # bytes, which the unpacker copies
@@ -55,6 +64,8 @@ class Reader:
         restorer: ``restorer(tag, version)(node)`` returns the value of a tagged node.
         table: ``table(stream, meta)`` returns the Table of an Arrow IPC stream.
         budget: of the whole payload.
+        restore_all: ``restore_all(tag, version, columns)`` returns the values of many nodes of a tag; None where
+            ``restorer`` must be asked for each.
         count: returns the nodes that the further places of the whole tree stand for; without it, their bytes count.
         first_buffer: the number of the first of these buffers in the blob.
     """
@@ -69,6 +80,7 @@ class Reader:
         table: ReadTable,
         *,
         budget: Budget,
+        restore_all: ListRestorer | None = None,
         count: Callable[[], int] | None = None,
         first_buffer: int = 0,
     ) -> None:
@@ -77,6 +89,7 @@ class Reader:
         self._restorers: list[Callable[[Any], Any] | None] = [None] * len(self._tags)
         self._buffers = buffers
         self._restorer = restorer
+        self._restore_all = restore_all
         self._table = table
         self._budget = budget
         self._count = count
@@ -151,17 +164,27 @@ class Reader:
                     as_text(key)
             rows = records_from_columns(keys, columns)
             self._spend(repeated_nodes(keys, len(rows)))
-            return rows if names is None else _named(names, rows)
+            return rows if names is None else named_records(names, rows)
         if code == TAGGED_LIST:
             index, nodes, nulls = node
             self._spend(len(nodes))
             restore = self._restorer_of(_checked_index(index, len(self._tags)))
             return with_nulls([restore(node) for node in nodes], nulls)
+        if code == TAGGED_COLUMNS:
+            index, head, names, columns, nulls = node
+            return with_nulls(self._columns(index, checked_columns(head, names, columns)), nulls)
         if code == FAR_TAG:
             index, node = node
             return self._restore(_checked_index(index, len(self._tags)), node)
         msg = f"the payload has an extension type {code}"
         raise CorruptPayloadError(msg)
+
+    def _columns(self, index: Any, columns: Columns) -> list[Any]:
+        self._spend(len(columns) + repeated_by_columns(columns))
+        restore = self._restorer_of(_checked_index(index, len(self._tags)))
+        tag, version = self._tags[index]
+        values = self._restore_all(tag, version, columns) if self._restore_all else None
+        return values if values is not None else [restore(node) for node in columns.nodes()]
 
     def _restore(self, index: int, node: Any) -> Any:
         return self._restorer_of(index)(node)
@@ -196,15 +219,6 @@ class Reader:
                 self._budget.spent += self._count() - self._spent
                 self._spent = None
             self._budget.check()
-
-
-class _NodeReader(Reader):
-    """Returns the nodes themselves: Tagged and Table objects and buffers, of a writer that numbers no objects."""
-
-    _restores = False
-
-    def __init__(self, writer: Writer) -> None:
-        super().__init__(writer.tags, (), partial(partial, Tagged), Table, budget=Budget(inf))
 
 
 class _Nodes:
@@ -256,14 +270,6 @@ def count_expanded(tags: Sequence[Sequence[Any]], buffers: Sequence[Any], *trees
     return counter._budget.spent  # noqa: SLF001 - of the same module
 
 
-def _named(names: list[Any], rows: list[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
-    named = dict(zip(names, rows, strict=True))
-    if len(named) != len(rows):
-        msg = "a name of a record comes twice"
-        raise CorruptPayloadError(msg)
-    return named
-
-
 def _short_text(data: bytes) -> str | None:
     """Return the text, if ``data`` is a packed string of 1 to 255 bytes and nothing else, far faster than a parser."""
     size = len(data)
@@ -302,7 +308,19 @@ def _gc_paused(size: int) -> Iterator[None]:
         gc.enable()
 
 
-def read(memory: memoryview, restorer: Restorer, table: ReadTable, budget: Budget, *, newest: int = VERSION) -> Any:
+class Decoder(Protocol):
+    """What a payload is decoded with; see :class:`Reader`."""
+
+    budget: Budget
+
+    def restorer(self, tag: str, version: int) -> Callable[[Any], Any]: ...
+
+    def restore_all(self, tag: str, version: int, columns: Columns) -> list[Any] | None: ...
+
+    def read_stream(self, stream: memoryview, meta: Any) -> Any: ...
+
+
+def read(memory: memoryview, decoder: Decoder, *, newest: int = VERSION) -> Any:
     """Return the value of a blob that lies in writable memory, and whose version is at most ``newest``.
 
     Raises:
@@ -316,15 +334,13 @@ def read(memory: memoryview, restorer: Restorer, table: ReadTable, budget: Budge
             for tree, more in index.open_all(memory):
                 trees.append(tree)
                 buffers += more
-            return _read_trees(index.tags, trees, buffers, restorer, table, budget)
+            return _read_trees(index.tags, trees, buffers, decoder)
         tags, tree, buffers = read_blob(memory, header, end)
-        (value,) = _read_trees(tags, [tree], buffers, restorer, table, budget)
+        (value,) = _read_trees(tags, [tree], buffers, decoder)
         return value
 
 
-def read_item(  # noqa: PLR0913, PLR0917 - all that an item is read with
-    index: ItemIndex, number: int, memory: memoryview, restorer: Restorer, table: ReadTable, budget: Budget
-) -> Any:
+def read_item(index: ItemIndex, number: int, memory: memoryview, decoder: Decoder) -> Any:
     """Return an item of a list, whose bytes are those of its range in the index and lie in writable memory.
 
     Raises:
@@ -334,55 +350,32 @@ def read_item(  # noqa: PLR0913, PLR0917 - all that an item is read with
         index.verify(memory, number)
         tree, buffers = index.open(memory, number)
         first = index.first_buffers[number]
-        (value,) = _read_trees(index.tags, [tree], buffers, restorer, table, budget, first_buffer=first)
+        (value,) = _read_trees(index.tags, [tree], buffers, decoder, first_buffer=first)
         return value
 
 
-def _read_trees(  # noqa: PLR0913, PLR0917 - all that trees are read with
+def _read_trees(
     tags: Sequence[Sequence[Any]],
     trees: list[memoryview],
     buffers: list[memoryview],
-    restorer: Restorer,
-    table: ReadTable,
-    budget: Budget,
+    decoder: Decoder,
     *,
     first_buffer: int = 0,
 ) -> list[Any]:
     size = sum(map(len, trees))
     with _gc_paused(size):
-        budget.grant(size)
+        decoder.budget.grant(size)
         count = partial(count_expanded, tags, [None] * first_buffer + buffers, *trees)
-        reader = Reader(tags, buffers, restorer, table, budget=budget, count=count, first_buffer=first_buffer)
+        reader = _reader(tags, buffers, decoder, count=count, first_buffer=first_buffer)
         return [reader.unpack(tree) for tree in trees]
 
 
-def read_nodes(packed: bytes, writer: Writer) -> Any:
-    """Return the node that ``writer``, which numbers no objects, packed: Tagged, Table and memoryview objects in it."""
-    return _NodeReader(writer).unpack(packed)
+def _reader(tags: Sequence[Sequence[Any]], buffers: Sequence[memoryview], decoder: Decoder, **more: Any) -> Reader:
+    found = {"budget": decoder.budget, "restore_all": decoder.restore_all, **more}
+    return Reader(tags, buffers, decoder.restorer, decoder.read_stream, **found)
 
 
-def refuse_excess(trees: list[bytes], writer: Writer) -> None:
-    """Check that readers take the trees that ``writer`` packed.
-
-    Raises:
-        UnsupportedValueError: The objects that stand in several places stand for too much.
-    """
-    size = sum(map(len, trees))
-    if is_exceeded(writer.expanded, size) and is_exceeded(count_expanded(writer.tags, writer.buffers, *trees), size):
-        msg = (
-            "the objects that stand in several places of it would make a reader go through too much, "
-            f"as they stand for more than {LEAST:,} nodes and for more than {FACTOR} for each byte; return each of "
-            "them once, beside keys or positions that refer to it"
-        )
-        raise UnsupportedValueError(msg)
-
-
-def read_cells(
-    packed: tuple[Sequence[Sequence[Any]], memoryview, Sequence[int]],
-    restorer: Restorer,
-    table: ReadTable,
-    budget: Budget,
-) -> list[Any]:
+def read_cells(packed: tuple[Sequence[Sequence[Any]], memoryview, Sequence[int]], decoder: Decoder) -> list[Any]:
     """Return the values that :meth:`.writer.Writer.pack_cells` packed, as tags, bytes and offsets.
 
     Raises:
@@ -390,7 +383,7 @@ def read_cells(
     """
     tags, data, offsets = packed
     with any_error_as_corrupt(), _gc_paused(len(data)):
-        reader = Reader(tags, (), restorer, table, budget=budget)
+        reader = _reader(tags, (), decoder)
         values: list[Any] = []
         while len(values) + 1 < len(offsets):
             stop = max(bisect_right(offsets, offsets[len(values)] + _CELLS_AT_ONCE), len(values) + 2)

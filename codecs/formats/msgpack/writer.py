@@ -5,7 +5,6 @@ The packer walks natives in C and calls back for everything else, which becomes 
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable  # noqa: TC003 - a module variable is annotated with it
 from functools import partial
 from itertools import accumulate
@@ -13,17 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgpack
 
-from airflow_xcom.codecs.codec import node_of, raise_failure, unsupported
-from airflow_xcom.codecs.errors import (
-    CircularReferenceError,
-    CodecError,
-    EncodeError,
-    NestingError,
-)
+from airflow_xcom.codecs.codec import ColumnCodec, node_of, raise_failure, unsupported
+from airflow_xcom.codecs.errors import CodecError, EncodeError, NestingError
 from airflow_xcom.codecs.formats.msgpack.columnar import (
     Records,
     TaggedList,
+    are_distinct,
     are_simple,
+    columns_of,
+    repeated_by_columns,
     repeated_nodes,
     replace_batches,
 )
@@ -38,10 +35,12 @@ from airflow_xcom.codecs.formats.msgpack.extension_types import (
     SAME,
     SHARED,
     TABLE,
+    TAGGED_COLUMNS,
     TAGGED_LIST,
 )
 from airflow_xcom.codecs.formats.msgpack.items import Item
-from airflow_xcom.codecs.nodes import Buffer, Table, Tagged, WithCells
+from airflow_xcom.codecs.formats.msgpack.nesting import DEEPEST_NATIVES, too_deep
+from airflow_xcom.codecs.nodes import Buffer, Columns, Table, Tagged, WithCells
 from airflow_xcom.codecs.object_state import refuse_other_attributes
 from airflow_xcom.codecs.plain_json import is_exact_text
 
@@ -52,8 +51,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Writer", "hide_natives"]
 
-_DEEPEST_NATIVES = 500  # levels of lists and dicts in each other; some packers stop at 511, and the unpacker at 1024
 _LARGE = 4096  # bytes; smaller buffers cost less in the tree than in the blob, and smaller nodes are not shared
+_DEEPEST_COLUMNS = 8  # levels of batches in each other; a chain of many objects would be gone through at each
 _FEW = 16  # items of a list that is taken for small at a glance
 
 # The packer would take these for natives, and they would not come back as themselves.
@@ -139,8 +138,8 @@ class Writer:
         """
         if type(value) in _CONTAINERS and not (type(value) is list and _SCALARS.issuperset(set(map(type, value)))):
             value, classes, depth = replace_batches(value, self._encode_all)
-            if depth > _DEEPEST_NATIVES:
-                raise _too_deep(value)
+            if depth > DEEPEST_NATIVES:
+                raise too_deep(value)
             if not classes.isdisjoint(_NOT_NATIVE):
                 value = hide_natives(value)
         elif type(value) in _NOT_NATIVE:
@@ -155,7 +154,7 @@ class Writer:
         except ValueError as error:
             if isinstance(error, CodecError):
                 raise
-            raise _too_deep(value) from error
+            raise too_deep(value) from error
         return packed
 
     def _state(self) -> tuple[int, int, int, int]:
@@ -227,9 +226,13 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - raised again, with where and why
             raise_failure(codec, value, error)
 
-    def _encode_all(self, cls: type, objects: list[Any]) -> tuple[Codec, list[Any]] | None:
-        """Return the codec of a class and the node of each object; None if they may be large, or one comes twice."""
+    def _encode_all(self, cls: type, objects: list[Any]) -> tuple[Codec, list[Any] | Columns] | None:
+        """Return the codec of a class and the nodes of objects; None if they may be large, or one comes twice."""
         codec = self._find(cls)
+        if isinstance(codec, ColumnCodec) and self._depth < _DEEPEST_COLUMNS:
+            columns = columns_of(codec, cls, objects)
+            if columns is not None:
+                return codec, columns
         if codec is None or not _is_small(self._encode(codec, objects[0])):
             return None
         nodes: list[Any] = []
@@ -248,7 +251,7 @@ class Writer:
         if classes == {str}:
             return codec, nodes
         are_small = classes <= _SMALL_NODES or all(map(_is_small, nodes))
-        return (codec, nodes) if are_small and len(set(map(id, objects))) == len(objects) else None
+        return (codec, nodes) if are_small and are_distinct(objects) else None
 
     def _extension(self, value: Any) -> msgpack.ExtType:
         cls = type(value)
@@ -339,11 +342,20 @@ class Writer:
         index = self._index(items.codec.tag, items.codec.version)
         self.expanded += len(items.nodes)
         try:
+            if isinstance(items.nodes, Columns):
+                return self._tagged_columns(index, items.nodes, items.nulls)
             packed = b"\x93" + self._pack_scalar(index) + self.pack(items.nodes) + msgpack.packb(items.nulls)
         except EncodeError as error:
             error.trail.append(items.source)
             raise
         return msgpack.ExtType(TAGGED_LIST, packed)
+
+    def _tagged_columns(self, index: int, nodes: Columns, nulls: list[int]) -> msgpack.ExtType:
+        self.expanded += repeated_by_columns(nodes)
+        names = None if nodes.names is None else list(nodes.names)
+        columns = [self.pack(column) for column in nodes.columns]
+        head = [b"\x95", *map(msgpack.packb, (index, nodes.head, names)), self._packer.pack_array_header(len(columns))]
+        return msgpack.ExtType(TAGGED_COLUMNS, b"".join([*head, *columns, msgpack.packb(nulls)]))
 
     _FORMS: ClassVar[dict[type, Callable[[Writer, Any], msgpack.ExtType]]] = {
         Table: _table,
@@ -371,28 +383,3 @@ def hide_natives(value: Any) -> Any:
     if cls in _NOT_NATIVE or (cls is str and not is_exact_text(value.replace("\0", ""))):
         return _CalledBack(value)
     return value
-
-
-def _too_deep(value: Any) -> EncodeError:
-    if (repeated := _find_cycle(value)) is not None:
-        return CircularReferenceError(repeated)
-    return NestingError(f"its lists and dicts are nested deeper than {_DEEPEST_NATIVES} levels")
-
-
-def _find_cycle(value: Any) -> Any:
-    """Return a list or dict that contains itself through lists and dicts, or None."""
-    done: set[int] = set()
-    path: set[int] = set()
-    stack: list[tuple[Any, bool]] = [(value, False)]
-    while stack:
-        item, leaving = stack.pop()
-        if leaving:
-            path.discard(id(item))
-            done.add(id(item))
-        elif id(item) in path:
-            return item
-        elif id(item) not in done:
-            path.add(id(item))
-            stack.append((item, True))
-            stack.extend((child, False) for child in gc.get_referents(item) if type(child) in _CONTAINERS)
-    return None
