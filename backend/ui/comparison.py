@@ -23,7 +23,7 @@ _COLUMNS = 200  # that are compared
 _ROWS = 1 << 15  # of a part
 _SHOWN = 5  # rows of each column
 _SECONDS = 60
-_FACTS = ("nulls", "distinct", "min", "max", "mean", "complete")
+_FACTS = ("nulls", "nans", "distinct", "min", "max", "mean", "complete")
 
 
 def comparison(one: StoredValue, other: StoredValue) -> Iterator[dict[str, Any]]:

@@ -373,6 +373,7 @@ def test_two_runs_are_compared(tab: Tab) -> None:
     assert types["gone"] == ["int64", None]
     assert types["new"] == [None, "int64"]
     assert [facts["nulls"] for facts in statistics["text"]] == [35_000, 34_998]
+    assert [facts["nans"] for facts in statistics["float"]] == [35_000, 35_000]
     assert "password" not in statistics
     assert differing["counts"] == {"text": 3, "long": 1, "objects": 1}
     assert (differing["compared"], differing["complete"]) == (70_000, True)

@@ -45,8 +45,9 @@ async function list(at) {
   const buttons = [];
   const show = (row, button) => {
     buttons.forEach((each) => each.setAttribute("aria-current", each === button));
-    detail.replaceChildren();
-    showValue(detail, { ...at, task: row.task_id, index: row.map_index, key: row.key }, ofRun);
+    const chosen = h("div"); // what comes late of a choice before is not shown
+    detail.replaceChildren(chosen);
+    showValue(chosen, { ...at, task: row.task_id, index: row.map_index, key: row.key }, ofRun);
   };
   const rows = xcoms.map((row) => {
     const button = h("button", { type: "button", textContent: row.key, onclick: () => show(row, button) });
@@ -231,7 +232,7 @@ async function compare(element, at, other) {
   }
 }
 
-const SIDES = [["nulls", "Nulls"], ["distinct", "Distinct"], ["min", "Least"], ["max", "Greatest"], ["mean", "Mean"]];
+const SIDES = [["nulls", "Nulls"], ["nans", "Not a number"], ["distinct", "Distinct"], ["min", "Least"], ["max", "Greatest"], ["mean", "Mean"]];
 
 /** Return what differs in the outline of two tables, and a row for each column, to be filled. */
 function outlineOf(found, cells) {

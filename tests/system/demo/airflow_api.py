@@ -50,11 +50,11 @@ class AirflowApi:
         token = self._until(START_TIMEOUT, "the API server", lambda: self._call("GET", "/auth/token"))
         self._headers["Authorization"] = f"Bearer {token['access_token']}"
 
-    def run(self, dag_id: str) -> tuple[str, str]:
-        """Trigger a run, wait for its end, and return its run id and state: success or failed."""
+    def run(self, dag_id: str, **conf: Any) -> tuple[str, str]:
+        """Trigger a run with this configuration, wait for its end, and return its id and state: success or failed."""
         dag = f"/api/v2/dags/{dag_id}"
         self._until(START_TIMEOUT, f"the Dag {dag_id}", lambda: self._call("GET", dag))
-        run_id: str = self._call("POST", f"{dag}/dagRuns", {"logical_date": None})["dag_run_id"]
+        run_id: str = self._call("POST", f"{dag}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"]
         self._progress(f"run {run_id} of the Dag {dag_id} triggered")
         told: set[str] = set()
 

@@ -38,7 +38,7 @@ class LocalAirflow:
         self._progress = progress
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         (self._port,) = free_ports(1)
-        url = f"http://{HOST}:{self._port}"
+        self.url = url = f"http://{HOST}:{self._port}"
         logs = [home / f"{component}.log" for component in COMPONENTS]
         self._api = AirflowApi(url, self._check_all, logs, progress)
         self.environment = environment(home, dags, url, secrets.token_hex(32)) | {
@@ -75,13 +75,13 @@ class LocalAirflow:
                     process.wait(max(0.0, deadline - time.monotonic()))
         self._processes.clear()
 
-    def run(self, dag_id: str) -> str:
-        """Trigger a run, wait until it has succeeded, and return its run id.
+    def run(self, dag_id: str, **conf: Any) -> str:
+        """Trigger a run with this configuration, wait until it has succeeded, and return its run id.
 
         Raises:
             AirflowFailedError: a task failed, or the run took too long.
         """
-        run_id, state = self._api.run(dag_id)
+        run_id, state = self._api.run(dag_id, **conf)
         if state == "failed":
             raise AirflowFailedError("\n".join([f"the run {run_id} failed", *failures(self.task_logs(dag_id, run_id))]))
         return run_id
