@@ -12,6 +12,7 @@ from airflow_xcom.backend.errors import (
     ExpiredPayloadError,
     ExportError,
     ForeignReferenceError,
+    ForeignStateError,
     ForgedReferenceError,
     HintError,
     LostPinError,
@@ -36,6 +37,7 @@ from airflow_xcom.backend.errors import (
 if TYPE_CHECKING:
     from airflow_xcom.backend.assets.latest import latest, values_of, versions
     from airflow_xcom.backend.assets.publish import publish
+    from airflow_xcom.backend.assets.state_store import CodecStateStore
     from airflow_xcom.backend.assets.version import Version
     from airflow_xcom.backend.elements import elements_of
     from airflow_xcom.backend.hints import stored
@@ -44,10 +46,12 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.xcom import CodecXComBackend
 
 __all__ = [
+    "CodecStateStore",
     "CodecXComBackend",
     "ExpiredPayloadError",
     "ExportError",
     "ForeignReferenceError",
+    "ForeignStateError",
     "ForgedReferenceError",
     "HintError",
     "Lazy",
@@ -87,6 +91,7 @@ _LAZY = {
     "values_of": "assets.latest",
     "publish": "assets.publish",
     "latest": "assets.latest",
+    "CodecStateStore": "assets.state_store",
     "CodecXComBackend": "xcom",
     "Lazy": "lazy_arguments",
     "elements_of": "elements",

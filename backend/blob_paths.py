@@ -8,10 +8,22 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-__all__ = ["PINS", "PUBLISHED", "RETIRED", "TAGS", "Kind", "identities", "identity", "kind_of", "tombstone_path"]
+__all__ = [
+    "PINS",
+    "PUBLISHED",
+    "RETIRED",
+    "STATES",
+    "TAGS",
+    "Kind",
+    "identities",
+    "identity",
+    "kind_of",
+    "tombstone_path",
+]
 
 PUBLISHED = "xcom_codecs.published."  # what the keys begin with under which a task notes what it has published
 VERSIONS, PINS, TAGS, RETIRED = "assets/", "pins/", "tags/", "retired/"
+STATES = "state/"
 # A path ends in a key, the hash of its XCom (but not in 0.1.0.dev0), 32 hexadecimal digits that no other path has, and
 # what the format or an unfinished blob adds.
 _UNIQUE = re.compile(r"\.(?:[0-9a-f]{16}-)?([0-9a-f]{32})(?![0-9a-f])")
@@ -28,12 +40,14 @@ class Kind(Enum):
         RETIRED: the tombstone of a version.
         PIN: which version a run reads.
         TAG: a name that somebody gave a version.
+        STATE: the state of a task or an asset.
     """
 
     XCOM = re.compile(rf"(?:[^/]+/){{3}}-?\d+/{_NAME}")
     VERSION = re.compile(rf"{VERSIONS}[^/]+/{_NAME}")
     RETIRED = re.compile(rf"{RETIRED}[^/]+/{_NAME}")
     PIN = re.compile(rf"{PINS}[^/]+/[^/]+/(\.?)[^/#]+?()(\.tmp)?(?:#.*)?")
+    STATE = re.compile(rf"{STATES}[^/]+/{_NAME}")
     TAG = re.compile(rf"{TAGS}[^/]+/(\.?)[^/#]+?()(\.tmp)?(?:#.*)?")
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import re
 from functools import cache, partial
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 __all__ = [
     "CLASS_REMEDY",
+    "STATE_STORE",
     "allows_class",
+    "base_state_store",
     "base_xcom",
     "configuration",
     "connection",
@@ -31,11 +36,16 @@ __all__ = [
     "patch_lazy_sequences",
     "resolvable",
     "serde",
+    "state_accessors",
+    "state_store_name",
     "stock_json",
     "stores_bytes",
     "write_row",
     "xcom_class",
 ]
+
+STATE_STORE = ("workers", "state_store_backend")
+"""The option, and its section, that names what keeps state for workers."""
 
 # What migrations from Airflow 2 to 3 change anywhere in a row's text, also inside a value, and escapes for the same
 # text.  See airflow/migrations/versions/0049_3_0_0_remove_pickled_data_from_xcom_table.py of each release.
@@ -50,6 +60,35 @@ def base_xcom() -> type[Any]:
     except ImportError:
         from airflow.models.xcom import BaseXCom  # type: ignore[no-redef]
     return BaseXCom
+
+
+def base_state_store() -> type[Any]:
+    """Return the class that a backend of the state store must derive from.
+
+    Raises:
+        SettingsError: This Airflow has no state store.
+    """
+    try:
+        from airflow.sdk.state import BaseStoreBackend
+    except ImportError:
+        remedy = f"Airflow has a state store from 3.3 on, and this is {version('apache-airflow')}; leave the option out"
+        name = "airflow_xcom.backend.CodecStateStore"
+        raise SettingsError(STATE_STORE[1], name, remedy, section=STATE_STORE[0]) from None
+    return BaseStoreBackend
+
+
+def state_accessors() -> Any:
+    """Return Airflow's module with what tasks read and write state through, from 3.3 on."""
+    from airflow.sdk.execution_time import context
+
+    return context
+
+
+def state_store_name() -> str:
+    """Return the name of the class that keeps state for workers; empty for Airflow's own, and before 3.3."""
+    if find_spec("airflow.sdk") is None or find_spec("airflow.sdk.state") is None:
+        return ""
+    return str(configuration().get(*STATE_STORE, fallback="") or "")
 
 
 def load_xcom() -> None:

@@ -66,6 +66,15 @@ class Coordinate:
         """Return the five parts in order."""
         return [self.dag_id, self.run_id, self.task_id, self.map_index, self.key]
 
+    def prefixes(self) -> tuple[str, ...]:
+        """Return what the paths of its blobs begin with, the one of new blobs first; those of 0.1.0.dev0 had no hash.
+
+        That is ``dag/run/task/map index/key.<hash>-``, escaped.  The hash is of the whole coordinate, so that a path
+        tells for which XCom it was made.
+        """
+        known = _known(self)
+        return f"{_prefix(known, segment)}{digest(json.dumps(known))}-", _prefix(known, _cut_segment)
+
     @classmethod
     def from_json(cls, value: Any) -> Coordinate:
         """Return the coordinate that :meth:`to_json` wrote; an empty one for anything else."""
@@ -241,8 +250,12 @@ class Envelope:
         return {ENVELOPE_KEY: content}
 
     @classmethod
-    def from_json(cls, value: Any) -> Envelope | None:
+    def from_json(cls, value: Any, kind: type[Coordinate] = Coordinate) -> Envelope | None:
         """Return the envelope that a row holds, or None if it holds something else.
+
+        Args:
+            value: the JSON value of the row.
+            kind: of coordinate that an envelope in such a row has.
 
         Raises:
             CorruptPayloadError: The row has our key, and is not an envelope.
@@ -254,19 +267,19 @@ class Envelope:
         version = content.get("version") if type(content) is dict else None
         if type(version) is int and version > ENVELOPE_VERSION:
             raise NewerFormatError("the envelope in the row", version, ENVELOPE_VERSION)
-        envelope = cls._from_content(content, version) if type(version) is int and version >= 1 else None
+        envelope = cls._from_content(content, version, kind) if type(version) is int and version >= 1 else None
         if envelope is None:
             msg = f"the row has the key {ENVELOPE_KEY!r} and is not an envelope of this backend"
             raise CorruptPayloadError(msg)
         return envelope
 
     @classmethod
-    def _from_content(cls, content: dict[str, Any], version: int) -> Envelope | None:
+    def _from_content(cls, content: dict[str, Any], version: int, kind: type[Coordinate]) -> Envelope | None:
         """Return the envelope of this version, or None if the content is not one; plain look-ups, for every pull."""
         tag, summary, suppliers = content.get("tag"), content.get("summary"), content.get("from", {})
         if type(tag) is not str or type(summary) is not dict or type(suppliers) is not dict or "of" not in content:
             return None
-        facts = tag, summary, Coordinate.from_json(content["of"])
+        facts = tag, summary, kind.from_json(content["of"])
         inexact = None if content.get("inexact") is None else Inexact.from_json(content["inexact"])
         payload = content.keys() - _FACTS
         if payload == {"data"}:
@@ -294,12 +307,11 @@ def _are_short(parts: Iterable[Any]) -> bool:
 
 
 def unique_path(coordinate: Coordinate, suffix: str, asset: AssetVersion | None = None) -> str:
-    """Return a path that no other blob has: ``dag/run/task/map index/key.<hash>-<random>suffix``, escaped.
+    """Return a path that no other blob has: what those of this coordinate, or of this version, begin with, and a name.
 
-    The hash is of the whole coordinate, so that a path tells for which XCom it was made.  That of a version of an
-    asset tells for which asset, and by which task.
+    That of a version of an asset tells for which asset, and by which task.
     """
-    return f"{_whole_prefix(coordinate, asset)}{uuid4().hex}{suffix}"
+    return f"{_prefixes(coordinate, asset)[0]}{uuid4().hex}{suffix}"
 
 
 def run_prefix(dag_id: str, run_id: str) -> str:
@@ -308,15 +320,13 @@ def run_prefix(dag_id: str, run_id: str) -> str:
 
 
 def is_path_of(path: str, coordinate: Coordinate, asset: AssetVersion | None = None) -> bool:
-    """Return whether :func:`unique_path` made a path for this XCom; paths of 0.1.0.dev0 had no hash."""
-    prefixes = [_whole_prefix(coordinate, asset), *([_prefix(coordinate, _cut_segment)] if asset is None else [])]
+    """Return whether :func:`unique_path` made a path for this coordinate."""
+    prefixes = _prefixes(coordinate, asset)
     return any(path.startswith(prefix) and _UNIQUE.fullmatch(path, len(prefix)) for prefix in prefixes)
 
 
-def _whole_prefix(coordinate: Coordinate, asset: AssetVersion | None) -> str:
-    if asset is not None:
-        return asset.path_prefix(_known(coordinate)[:-1])
-    return f"{_prefix(coordinate, segment)}{digest(json.dumps(_known(coordinate)))}-"
+def _prefixes(coordinate: Coordinate, asset: AssetVersion | None) -> tuple[str, ...]:
+    return coordinate.prefixes() if asset is None else (asset.path_prefix(_known(coordinate)[:-1]),)
 
 
 def _known(coordinate: Coordinate) -> list[Any]:
@@ -325,8 +335,8 @@ def _known(coordinate: Coordinate) -> list[Any]:
     return [dag, run, task, -1 if map_index is None else map_index, key]
 
 
-def _prefix(coordinate: Coordinate, named: Callable[[str | None], str]) -> str:
-    dag, run, task, map_index, key = _known(coordinate)
+def _prefix(known: list[Any], named: Callable[[str | None], str]) -> str:
+    dag, run, task, map_index, key = known
     return "/".join(map(named, (dag, run, task, str(map_index), key))) + "."
 
 

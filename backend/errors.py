@@ -15,6 +15,7 @@ __all__ = [
     "ExpiredPayloadError",
     "ExportError",
     "ForeignReferenceError",
+    "ForeignStateError",
     "ForgedReferenceError",
     "HiddenValueError",
     "HintError",
@@ -56,16 +57,16 @@ class SelectionTooLargeError(CodecError):
 
 
 class SettingsError(CodecError, ValueError):
-    """An option of ``[xcom_codecs]`` has a value that is not allowed.
+    """An option of ``[xcom_codecs]``, or one of Airflow's that is about us, has a value that is not allowed.
 
     Attributes:
         option: its name.
         value: what it is set to, without the passwords that URLs may have.
     """
 
-    def __init__(self, option: str, value: object, remedy: str) -> None:
+    def __init__(self, option: str, value: object, remedy: str, *, section: str = "xcom_codecs") -> None:
         value = _without_passwords(value)
-        super().__init__(f"[xcom_codecs] {option} = {value!r}: {remedy}")
+        super().__init__(f"[{section}] {option} = {value!r}: {remedy}")
         self.option = option
         self.value = value
 
@@ -285,6 +286,23 @@ class PartitionError(DecodeError, LookupError):
 
 class LostPinError(DecodeError, LookupError):
     """What a run read of an asset cannot be told any more, and nothing newer is given in its place."""
+
+
+class ForeignStateError(ForeignReferenceError):
+    """A row of the state store holds a value, or refers to a blob, that was written for something else.
+
+    Attributes:
+        asked: whose state it is, as far as Airflow tells.
+        origin: what the value was written for, or the path of the blob.
+    """
+
+    def __init__(self, asked: str, origin: str) -> None:
+        super().__init__(asked, origin)
+        message = (
+            f"the {self.asked} holds what was written for something else, {self.origin!r}, as if somebody had copied "
+            "it by hand; set the key again in a task, or delete it"
+        )
+        self.args = (message,)
 
 
 class XComNotFoundError(CodecError, LookupError):

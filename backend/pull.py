@@ -33,6 +33,7 @@ __all__ = [
     "pull",
     "pull_all",
     "renewable",
+    "value_of_envelope",
 ]
 
 _CONTAINERS = frozenset({dict, list})
@@ -288,6 +289,11 @@ def _decode(envelope: Envelope) -> Any:
     from airflow_xcom.backend.blobs import read_blob
 
     return read_blob(envelope.reference)
+
+
+def value_of_envelope(envelope: Envelope) -> Any:
+    """Return the value that an envelope has, whose origin was checked."""
+    return _decoded(envelope, _decode)
 
 
 def _decode_part(envelope: Envelope, **wanted: Any) -> Any:

@@ -42,12 +42,13 @@ class Written(Stored):
         self.row = row
 
 
-def push(value: Any, *coordinate: Any) -> Any:
+def push(value: Any, *coordinate: Any, kind: type[Coordinate] = Coordinate) -> Any:
     """Return the JSON value for the row of a value, once its blob is written if it has one.
 
     Args:
         value: what a task pushes.
-        *coordinate: the parts of a :class:`~airflow_xcom.backend.envelope.Coordinate`.
+        *coordinate: the parts of a coordinate.
+        kind: of coordinate.
 
     Raises:
         EncodeError: The value cannot be stored exactly.
@@ -56,18 +57,18 @@ def push(value: Any, *coordinate: Any) -> Any:
         SettingsError: An option is wrong.
     """
     if type(value) is Written:
-        return value.row(Coordinate(*coordinate))
+        return value.row(kind(*coordinate))
     try:
         options, offload = settings(), False
         if type(value) is Stored or (Stored.any_here and type(value) is dict):
-            value, hint = unwrapped(value, Coordinate(*coordinate))
+            value, hint = unwrapped(value, kind(*coordinate))
             options, offload = hint.applied(options), hint.offloads
         began = time.perf_counter()
-        envelope, size = enclosed(value, Coordinate(*coordinate), options, offload=offload)
+        envelope, size = enclosed(value, kind(*coordinate), options, offload=offload)
         if envelope is None:
             return value
     except CodecError as error:
-        error.context = str(Coordinate(*coordinate))
+        error.context = str(kind(*coordinate))
         raise
     # At INFO, a line takes longer than the push of a small value to the row, which Airflow's pages show anyway.
     say, stored = (log.debug, "row") if envelope.reference is None else (log.info, "blob")

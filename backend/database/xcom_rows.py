@@ -13,6 +13,7 @@ from airflow_xcom.backend.compat import json_bytes, metadata_engine, metadata_sc
 from airflow_xcom.backend.database.asset_events import event_extras
 from airflow_xcom.backend.database.deployment import database_deployment
 from airflow_xcom.backend.database.paging import pages, read
+from airflow_xcom.backend.database.state_rows import StateRows
 from airflow_xcom.backend.database.tables import (
     archives,
     is_text,
@@ -150,7 +151,7 @@ class Rows:
         """Yield the rows that may refer to a blob, readable or not; only those of these runs, where that can be told.
 
         These are all rows in which our key stands, but long ones that hold their value themselves.  Without ``runs``,
-        events of assets are among them, after the XComs: a task notes as an XCom what its event will name.
+        events of assets are among them, after the XComs: a task notes as an XCom what its event will name; and state.
         """
         for name, table in self.tables.items():
             shown = _abridged if is_text(table) else _whole
@@ -163,6 +164,8 @@ class Rows:
         if runs is None:
             for table_name, number, extra in event_extras(self._engine, self._schema, page):
                 yield XComRow(table_name, number, extra, is_event=True)
+            for table_name, key, ref in StateRows(self._engine, self._schema).candidates(page):
+                yield XComRow(table_name, key, ref)
         yield from self._archived(runs, page)
 
     def runs_that_exist(self, runs: Sequence[RunKey], page: int = _PAGE) -> set[RunKey]:

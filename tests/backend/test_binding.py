@@ -15,8 +15,8 @@ import pytest
 from conftest import COORDINATE, Backend
 
 from airflow_xcom.backend import CodecXComBackend, ForeignReferenceError, MissingPayloadError, pull_table
+from airflow_xcom.backend.blob_paths import _UNIQUE, identity
 from airflow_xcom.backend.envelope import Coordinate, is_path_of, unique_path
-from airflow_xcom.backend.maintenance.references import _UNIQUE, identity
 
 ARRAY = np.arange(10_000.0)
 RETURNED = {**COORDINATE, "key": "return_value"}

@@ -17,13 +17,13 @@ PACKAGE = "airflow_xcom.backend"
 # From the ground up.  A folder stands for all of its files.
 LAYERS = (
     ("compat", "compat_assets", "errors", "provider_info", "retention_policy", "path_segments"),
-    ("settings", "envelope", "blob_paths", "asset_version"),
+    ("settings", "envelope", "blob_paths", "asset_version", "state_coordinate"),
     ("stores",),
     ("blobs", "blob_urls", "hints", "serde", "advice"),
     ("blob_elements",),
     ("placement", "pull"),
     ("inexact",),
-    ("push", "pull_table", "elements", "lazy_arguments", "lazy_sequences", "database"),
+    ("push", "pull_table", "elements", "lazy_arguments", "lazy_sequences", "state_values", "database"),
     ("maintenance",),
     ("xcom", "ui", "commands", "assets", "testing"),
     ("cli", "__init__"),

@@ -21,6 +21,7 @@ from owners import adopted
 from test_migrate import Metadata, migrated  # noqa: F401 - a fixture
 from test_retain import NOW, World, array, on_sqlite, until, world  # noqa: F401 - a fixture
 
+from airflow_xcom.backend.assets.state_plugin import StatePlugin
 from airflow_xcom.backend.database import dag_runs as runs
 from airflow_xcom.backend.database import xcom_rows
 from airflow_xcom.backend.database.dag_runs import Runs
@@ -139,7 +140,8 @@ def test_the_plugins_are_installed() -> None:
         name: EntryPoint(name, target, "airflow.plugins").load()
         for name, _, target in (line.partition(" = ") for line in lines)
     }
-    assert loaded == {plugin.name: plugin for plugin in (lifecycle.RetainPlugin, server.ShownPlugin, DataTabPlugin)}
+    plugins = lifecycle.RetainPlugin, server.ShownPlugin, DataTabPlugin, StatePlugin
+    assert loaded == {plugin.name: plugin for plugin in plugins}
 
 
 def handed_over(monkeypatch: pytest.MonkeyPatch, world: World, ended: dict[str, list[str]]) -> int:  # noqa: F811

@@ -1,0 +1,36 @@
+"""A plugin that makes the state store ready before a task or a trigger first reads or writes state.
+
+Airflow imports the backend in the midst of that first call, which it makes on the event loop if the caller is async;
+it loads plugins before.
+"""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+
+from airflow.plugins_manager import AirflowPlugin
+
+from airflow_xcom.backend.compat import state_store_name
+
+__all__ = ["StatePlugin", "prepare_state_store"]
+
+log = logging.getLogger("airflow_xcom.backend")
+
+
+def prepare_state_store() -> None:
+    """Import the state store if it is the one that Airflow's configuration names.  Never raises."""
+    try:
+        if state_store_name().startswith("airflow_xcom."):
+            import_module("airflow_xcom.backend.assets.state_store")
+    except Exception:
+        log.exception("the state store of airflow-xcom-codecs cannot be used")
+
+
+class StatePlugin(AirflowPlugin):
+    """What the entry point ``airflow.plugins`` names."""
+
+    name = "airflow_xcom_state"
+
+
+prepare_state_store()

@@ -1,0 +1,154 @@
+"""State of tasks and assets in Airflow's metadata database, from Airflow 3.3 on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.database.paging import pages
+from airflow_xcom.backend.database.tables import reflected, same_text
+from airflow_xcom.backend.envelope import ENVELOPE_KEY
+from airflow_xcom.backend.state_coordinate import ASSET, TASK, WRAPPER, StateCoordinate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["StateRow", "StateRows"]
+
+_TABLES = {"task_state_store": TASK, "asset_state_store": ASSET}
+_PAGE = 100  # rows that are held at a time with their values
+_NO_LOOP = 0  # the number of the region outside of loops
+
+
+@dataclass(frozen=True)
+class StateRow:
+    """A row whose value stands in Airflow's wrapper.
+
+    Attributes:
+        table: the name of its table.
+        identity: its primary key.
+        at: whose state it is, by the columns of the table.
+        text: its JSON.
+        ref: what is in the wrapper.
+    """
+
+    table: str
+    identity: tuple[Any, ...]
+    at: StateCoordinate
+    text: str
+    ref: Any
+
+
+class StateRows:
+    """The state in a metadata database; none where Airflow has no state store.
+
+    Args:
+        engine: SQLAlchemy's.
+        schema: that of Airflow's tables, if it is not the default one.
+    """
+
+    def __init__(self, engine: Any, schema: str | None = None) -> None:
+        import sqlalchemy
+
+        self._engine = engine
+        self._schema = schema
+        inspector = sqlalchemy.inspect(engine)
+        present = [name for name in _TABLES if inspector.has_table(name, schema)]
+        self._tables = {name: reflected(engine, name, schema) for name in present}
+
+    def candidates(self, page: int) -> Iterator[tuple[str, tuple[Any, ...], str]]:
+        """Yield the table, the primary key and the reference of all rows in which our key stands.
+
+        Archived ones, which may be restored, come last, so that what is archived meanwhile is not missed.
+        """
+        import sqlalchemy
+
+        for name, table in self._tables.items():
+            keys, text = list(table.primary_key), _text(table)
+            select = sqlalchemy.select(*keys, sqlalchemy.case((text.contains(ENVELOPE_KEY), text)))
+            for *identity, found in chain.from_iterable(pages(self._engine, select, keys, page)):
+                if found is not None:
+                    yield name, tuple(identity), _reference(found)
+        for archive in self._archives():
+            select = sqlalchemy.select(_text(archive)).where(archive.c.value.is_not(None))
+            with self._engine.connect() as connection:  # such tables have no key to page by
+                for (found,) in connection.execution_options(yield_per=page).execute(select):
+                    if ENVELOPE_KEY in found:
+                        yield archive.name, (), _reference(found)
+
+    def wrapped(self, page: int = _PAGE) -> Iterator[StateRow]:
+        """Yield the rows whose value stands in Airflow's wrapper."""
+        import sqlalchemy
+
+        for name, table in self._tables.items():
+            keys, text = list(table.primary_key), _text(table)
+            columns, source = self._whose(name)
+            select = sqlalchemy.select(*keys, *columns.values(), sqlalchemy.case((text.contains(WRAPPER), text)))
+            for row in chain.from_iterable(pages(self._engine, select.select_from(source), keys, page)):
+                value = _parsed(row[-1])
+                if type(value) is dict and value.keys() == {WRAPPER}:
+                    parts = dict(zip(columns, row[len(keys) :], strict=False))
+                    parts["region"] = _region(parts.get("region"))
+                    yield StateRow(name, tuple(row[: len(keys)]), StateCoordinate(**parts), row[-1], value[WRAPPER])
+
+    def replace(self, row: StateRow, text: str) -> bool:
+        """Put JSON in the place of a row's value, if that is still what it was, and say whether it was."""
+        import sqlalchemy
+
+        table = self._tables[row.table]
+        same = [column == part for column, part in zip(table.primary_key, row.identity, strict=True)]
+        update = sqlalchemy.update(table).where(*same, same_text(_text(table), row.text))
+        with self._engine.begin() as connection:
+            done = connection.execute(update.values(value=sqlalchemy.literal(text, sqlalchemy.Text())))
+            return bool(done.rowcount)
+
+    def _whose(self, name: str) -> tuple[dict[str, Any], Any]:
+        """Return the columns that tell whose state a row is, by the parts of a coordinate, and what has them."""
+        table = self._tables[name]
+        if _TABLES[name] == ASSET:
+            assets = reflected(self._engine, "asset", self._schema)
+            columns = {"key": table.c.key, "name": assets.c.name, "uri": assets.c.uri}
+            return columns, table.join(assets, assets.c.id == table.c.asset_id)
+        columns = {part: table.c[part] for part in ("dag_id", "run_id", "task_id", "key")}
+        columns["map_index"] = table.c.region_index if "region_index" in table.c else table.c.map_index
+        if "region_id" in table.c:  # from Airflow 3.4 on
+            columns["region"] = table.c.region_id
+        return columns, table
+
+    def _archives(self) -> Iterator[Any]:
+        """Yield the tables of archived rows; ``airflow db clean`` makes them in the schema of the connection."""
+        import sqlalchemy
+
+        inspector = sqlalchemy.inspect(self._engine)
+        for place in dict.fromkeys((self._schema, None)):
+            for name in inspector.get_table_names(place):
+                if name.startswith(tuple(f"_airflow_deleted__{table}__" for table in _TABLES)):
+                    yield reflected(self._engine, name, place)
+
+
+def _text(table: Any) -> Any:
+    import sqlalchemy
+
+    return sqlalchemy.cast(table.c.value, sqlalchemy.Text)
+
+
+def _parsed(text: str | None) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _reference(text: str) -> str:
+    """Return what a row's wrapper holds; the whole text if it is not one, since whatever it names counts."""
+    value = _parsed(text)
+    is_wrapper = type(value) is dict and value.keys() == {WRAPPER} and type(value[WRAPPER]) is str
+    return str(value[WRAPPER]) if is_wrapper else text
+
+
+def _region(stored: Any) -> str | None:
+    """Return a region as a coordinate has it, from a UUID or its hexadecimal digits."""
+    digits = "" if stored is None else str(stored).replace("-", "")
+    return digits if digits and int(digits, 16) != _NO_LOOP else None
