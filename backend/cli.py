@@ -12,7 +12,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_xcom.backend.commands import adopt, copy, export, inspect, migrate, retain, sweep, verify
+from airflow_xcom.backend.commands import adopt, copy, export, inspect, migrate, retain, state, sweep, verify
 from airflow_xcom.backend.commands import list as list_
 from airflow_xcom.backend.commands.terminal import tell, visible
 
@@ -31,6 +31,7 @@ COMMANDS: dict[str, Any] = {  # modules with HELP, add_arguments(parser) and run
     "retain": retain,
     "adopt": adopt,
     "sweep": sweep,
+    "state": state,
 }
 
 _HELP = "look after the payloads of XComs"

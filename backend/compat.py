@@ -28,6 +28,7 @@ __all__ = [
     "hides_value_of",
     "installed_entry_points",
     "json_bytes",
+    "largest_state",
     "load_xcom",
     "mappable",
     "metadata_engine",
@@ -89,6 +90,11 @@ def state_store_name() -> str:
     if find_spec("airflow.sdk") is None or find_spec("airflow.sdk.state") is None:
         return ""
     return str(configuration().get(*STATE_STORE, fallback="") or "")
+
+
+def largest_state() -> int:
+    """Return the most bytes of JSON that Airflow takes as state through its REST API; 0 for any number."""
+    return int(configuration().get("state_store", "max_value_storage_bytes", fallback="0") or 0)
 
 
 def load_xcom() -> None:

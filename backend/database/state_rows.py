@@ -29,6 +29,7 @@ class StateRow:
     Attributes:
         table: the name of its table.
         identity: its primary key.
+        kind: what it is the state of.
         at: whose state it is, by the columns of the table.
         text: its JSON.
         ref: what is in the wrapper.
@@ -36,6 +37,7 @@ class StateRow:
 
     table: str
     identity: tuple[Any, ...]
+    kind: str
     at: StateCoordinate
     text: str
     ref: Any
@@ -91,7 +93,8 @@ class StateRows:
                 if type(value) is dict and value.keys() == {WRAPPER}:
                     parts = dict(zip(columns, row[len(keys) :], strict=False))
                     parts["region"] = _region(parts.get("region"))
-                    yield StateRow(name, tuple(row[: len(keys)]), StateCoordinate(**parts), row[-1], value[WRAPPER])
+                    identity, at = tuple(row[: len(keys)]), StateCoordinate(**parts)
+                    yield StateRow(name, identity, _TABLES[name], at, row[-1], value[WRAPPER])
 
     def replace(self, row: StateRow, text: str) -> bool:
         """Put JSON in the place of a row's value, if that is still what it was, and say whether it was."""

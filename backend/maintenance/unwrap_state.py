@@ -1,0 +1,74 @@
+"""Plain JSON in place of what the state store wrote, before it is turned off."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.errors import StoreError
+from airflow_xcom.backend.state_coordinate import WRAPPER
+from airflow_xcom.backend.state_values import read
+from airflow_xcom.codecs import CodecError
+from airflow_xcom.codecs.plain_json import exact_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_xcom.backend.database.state_rows import StateRow, StateRows
+
+__all__ = ["Unwrapped", "unwrap"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unwrapped:
+    """What became of a row, or would.
+
+    Attributes:
+        row: as it was.
+        reason: why it stays as it is; empty if it does not.
+    """
+
+    row: StateRow
+    reason: str = ""
+
+
+def unwrap(rows: StateRows, *, largest: int, apply: bool = False) -> Iterator[Unwrapped]:
+    """Put the value itself in the place of each row's wrapper, if plain JSON holds it exactly; yield every row.
+
+    Blobs are left to a sweep.
+
+    Args:
+        rows: of the metadata database.
+        largest: bytes that a value may have as JSON; 0 for any number.
+        apply: do it; only tell otherwise.
+
+    Raises:
+        StoreError: A store cannot be reached; what has been changed until then stays so.
+    """
+    for row in rows.wrapped():
+        text, reason = _plain(row, largest)
+        if apply and not reason and not rows.replace(row, text):
+            reason = "it was changed meanwhile; run the command again"
+        yield Unwrapped(row, reason)
+
+
+def _plain(row: StateRow, largest: int) -> tuple[str, str]:
+    """Return the value of a row as JSON, or why it cannot be that."""
+    try:
+        value = read(row.ref, row.kind, row.at)
+    except CodecError as error:
+        if isinstance(error, StoreError):
+            raise
+        return "", f"{type(error).__name__}: {error}"
+    if value is None or exact_json(value, limit=None, ordered=False, reserved=frozenset({WRAPPER})) is None:
+        return "", f"plain JSON does not hold this {_type(value)}"
+    text = json.dumps(value)
+    if largest and len(text) > largest:
+        return "", f"it takes {len(text):,} bytes as JSON, and [state_store] max_value_storage_bytes is {largest:,}"
+    return text, ""
+
+
+def _type(value: Any) -> str:
+    cls = type(value)
+    return f"{cls.__module__}.{cls.__qualname__}".removeprefix("builtins.")
