@@ -35,6 +35,7 @@ from airflow_xcom.backend.errors import (
 )
 
 if TYPE_CHECKING:
+    from airflow_xcom.backend.assets.arguments import value_of
     from airflow_xcom.backend.assets.latest import latest, values_of, versions
     from airflow_xcom.backend.assets.publish import publish
     from airflow_xcom.backend.assets.state_store import CodecStateStore
@@ -81,6 +82,7 @@ __all__ = [
     "stored",
     "table_of",
     "takes_lazy",
+    "value_of",
     "values_of",
     "versions",
 ]
@@ -88,6 +90,7 @@ __all__ = [
 _LAZY = {
     "Version": "assets.version",
     "versions": "assets.latest",
+    "value_of": "assets.arguments",
     "values_of": "assets.latest",
     "publish": "assets.publish",
     "latest": "assets.latest",

@@ -20,6 +20,7 @@ __all__ = [
     "allows_class",
     "base_state_store",
     "base_xcom",
+    "clear_rows",
     "configuration",
     "connection",
     "filesystem",
@@ -36,6 +37,7 @@ __all__ = [
     "output_class",
     "patch_lazy_sequences",
     "resolvable",
+    "resolve_mixin",
     "serde",
     "state_accessors",
     "state_store_name",
@@ -202,6 +204,29 @@ def write_row(stored: Any, key: str, whose: dict[str, Any]) -> None:
         raise LookupError(f"there is no task instance {whose}") from error
 
 
+def clear_rows(model: Any, purge: Callable[[Any, Any], None], kept: str, session: Any, **where: Any) -> None:
+    """Delete the XComs of a task in Airflow 2, but those whose key begins with ``kept``.
+
+    Args:
+        model: of a row.
+        purge: is called for each before it goes, with the session.
+        kept: see above.
+        session: the database's; None for one of its own.
+        **where: Dag, run, task and, unless all are meant, map index.
+    """
+    from airflow.utils.session import create_session
+
+    if session is None:
+        with create_session() as own:
+            clear_rows(model, purge, kept, own, **where)
+        return
+    for row in session.query(model).filter_by(**{name: part for name, part in where.items() if part is not None}):
+        if not row.key.startswith(kept):
+            purge(row, session)
+            session.delete(row)
+    session.commit()
+
+
 def filesystem(scheme: str) -> Callable[[str | None], Any]:
     """Return what makes the fsspec file system of a scheme from the id of an Airflow connection, or from None.
 
@@ -294,19 +319,24 @@ def patch_lazy_sequences(get_item: Callable[[Any, Any, Any], Any], iterate: Call
         patched.__iter__ = lambda self: iterate(stock, self)
 
 
-def resolvable(argument: Any, name: str, resolve: Callable[[Any], Any]) -> Any:
-    """Return an argument for a task, which depends on the tasks that ``argument`` does, and is ``resolve(context)``.
-
-    Airflow stores its ``name`` in the serialized Dag, so it must be the same at every parse.
-    """
+def resolve_mixin() -> type[Any]:
+    """Return the class of arguments that a task resolves before it uses them."""
     try:
         from airflow.sdk.definitions._internal.mixins import ResolveMixin
     except ImportError:
         from airflow.utils.mixins import (  # type: ignore[import-not-found, no-redef, unused-ignore]
             ResolveMixin,
         )
+    return ResolveMixin
 
-    class Resolvable(ResolveMixin):  # type: ignore[misc, unused-ignore]
+
+def resolvable(argument: Any, name: str, resolve: Callable[[Any], Any]) -> Any:
+    """Return an argument for a task, which depends on the tasks that ``argument`` does, and is ``resolve(context)``.
+
+    Airflow stores its ``name`` in the serialized Dag, so it must be the same at every parse.
+    """
+
+    class Resolvable(resolve_mixin()):  # type: ignore[misc]
         def iter_references(self) -> Any:
             return argument.iter_references()
 

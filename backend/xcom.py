@@ -9,7 +9,7 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.backend.compat import base_xcom, from_row, json_bytes, patch_lazy_sequences, stores_bytes
+from airflow_xcom.backend.compat import base_xcom, clear_rows, from_row, json_bytes, patch_lazy_sequences, stores_bytes
 from airflow_xcom.backend.envelope import Envelope
 from airflow_xcom.backend.lazy_sequences import get_item, iterate
 from airflow_xcom.backend.pull import asking, deferring, pull, pull_all, renewable
@@ -129,6 +129,13 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
         """
         if not key.startswith(PIN):
             super().delete(key=key, **where)
+
+    if STORES_BYTES:
+
+        @classmethod
+        def clear(cls, *, session: Any = None, **where: Any) -> None:
+            """Do as Airflow 2's own method, which a task that starts again calls; see :meth:`delete`."""
+            clear_rows(BaseXCom, cls.purge, PIN, session, **where)
 
     @classmethod
     def purge(cls, xcom: Any, *args: Any) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow_xcom.backend.asset_version import AssetVersion, new_version_id
-from airflow_xcom.backend.assets.version import PARTITIONS
+from airflow_xcom.backend.assets.version import PARTITIONS, contents_of
 from airflow_xcom.backend.compat import xcom_class
 from airflow_xcom.backend.compat_assets import (
     concrete,
@@ -135,10 +136,8 @@ def _check_first(context: Any, outlet: Any, asset: Any, name: Any, partition: st
 
 def _envelopes(context: Any, outlet: Any, asset: Any) -> list[Envelope]:
     """Return what this try has published of an asset."""
-    extras = emitted(context, outlet, concrete(context, asset))
-    contents = [extra[ENVELOPE_KEY] for extra in extras if ENVELOPE_KEY in extra]
-    several = [one for content in contents for one in content.get(PARTITIONS, [content])]
-    return [envelope for one in several if (envelope := Envelope.from_json({ENVELOPE_KEY: one}))]
+    contents = [one for extra in emitted(context, outlet, concrete(context, asset)) for one in contents_of(extra)]
+    return [envelope for one in contents if (envelope := Envelope.from_json({ENVELOPE_KEY: one}))]
 
 
 def _emit(context: Any, outlet: Any, asset: Any, envelope: Envelope) -> None:
@@ -147,7 +146,9 @@ def _emit(context: Any, outlet: Any, asset: Any, envelope: Envelope) -> None:
     contents = [one.to_json()[ENVELOPE_KEY] for one in [*_envelopes(context, outlet, asset), brief]]
     content = contents[0] if len(contents) == 1 else {"version": contents[0]["version"], PARTITIONS: contents}
     partition = cast("AssetVersion", envelope.asset).partition
-    emit(context, outlet, asset, {ENVELOPE_KEY: content}, [] if partition is None else [partition])
+    # Before Airflow 3.2, what an alias sends must be hashable: it tells equal events by that.
+    told = json.dumps(content) if is_alias(outlet) else content
+    emit(context, outlet, asset, {ENVELOPE_KEY: told}, [] if partition is None else [partition])
 
 
 def _brief(summary: dict[str, Any]) -> dict[str, Any]:

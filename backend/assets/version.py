@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.asset_version import AssetVersion
     from airflow_xcom.backend.compat_assets import Event
 
-__all__ = ["PARTITIONS", "Version", "distinct", "versions_in"]
+__all__ = ["PARTITIONS", "Version", "contents_of", "distinct", "versions_in"]
 
 PARTITIONS = "partitions"  # in the extra of an event of several
 _FROM_REST = "from_rest_api"  # as Airflow marks what its REST API was given
@@ -119,7 +120,8 @@ def versions_in(event: Event) -> list[Version]:
         NoVersionError: It tells of none that counts.
     """
     try:
-        found = [_trusted(content, event) for content in _contents(event.extra)]
+        _check_writer(event.extra)
+        found = [_trusted(content, event) for content in contents_of(event.extra)]
     except CodecError as error:
         raise _no_version(event, str(error)) from error
     versions = [one for one in found if event.partition in {None, one.partition}]
@@ -128,16 +130,29 @@ def versions_in(event: Event) -> list[Version]:
     return versions
 
 
-def _contents(extra: Any) -> list[Any]:
-    """Return what stands in an event's extra in place of envelopes."""
+def contents_of(extra: Any) -> list[Any]:
+    """Return what stands in an event's extra in place of envelopes; what an alias sends is text."""
     content = extra.get(ENVELOPE_KEY) if isinstance(extra, dict) else None
+    if isinstance(content, str):
+        content = _parsed(content)
     if content is None:
         return []
-    if _FROM_REST in extra:
-        msg = "it was sent by the REST API or in Airflow's pages"
-        raise NoVersionError(msg)
     several = content.get(PARTITIONS) if isinstance(content, dict) else None
     return several if isinstance(several, list) else [content]
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        msg = "the envelope in the event is not JSON"
+        raise NoVersionError(msg) from error
+
+
+def _check_writer(extra: Any) -> None:
+    if isinstance(extra, dict) and _FROM_REST in extra:
+        msg = "it was sent by the REST API or in Airflow's pages"
+        raise NoVersionError(msg)
 
 
 def _trusted(content: Any, event: Event) -> Version:

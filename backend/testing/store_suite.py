@@ -67,6 +67,18 @@ class StoreSuite:
         assert store.get(PATH) == data
         assert [(blob.path, blob.size) for blob in store.list()] == [(PATH, size)]
 
+    def test_a_small_blob_is_created_once(self, store: Store) -> None:
+        """Of several at once the first writer wins, in stores that have a ``create`` of their own."""
+        at_once = 16 if type(store).create is not Store.create else 1
+        with ThreadPoolExecutor(at_once) as pool:
+            texts = [b"%d" % number for number in range(at_once)]
+            created = list(pool.map(lambda text: store.create(PATH, text), texts))
+        assert sum(created) == 1
+        assert store.get(PATH) == texts[created.index(True)]
+        assert not store.create(PATH, b"another")
+        assert store.get(PATH) == texts[created.index(True)]
+        assert paths(store) == {PATH}
+
     def test_ranges_are_exact_and_within_the_blob(self, store: Store) -> None:
         """A range beyond the end is an error, never fewer bytes."""
         data = random.Random(1).randbytes(LARGE)

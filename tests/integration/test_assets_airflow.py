@@ -1,0 +1,181 @@
+"""Values of assets from Dag to Dag in a real Airflow: scheduler, API server and Dag processor."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+from airflow_api import failures
+from local_airflow import LocalAirflow
+from test_retain_airflow import Site, until
+
+DAGS = Path(__file__).with_name("dags") / "assets.py"
+
+
+class Assets(Site):
+    """A running Airflow over PostgreSQL with Dags that publish and read."""
+
+    def __init__(self, home: Path, airflow: LocalAirflow, database: str) -> None:
+        super().__init__(home, airflow)
+        self.engine = sqlalchemy.create_engine(database)
+
+    def execute(self, statement: str, *values: Any) -> list[Any]:
+        names = (f":p{number}" for number in range(len(values)))
+        text = sqlalchemy.text(re.sub(r"\?", lambda _: next(names), statement))
+        with self.engine.begin() as connection:
+            found = connection.execute(text, {f"p{number}": value for number, value in enumerate(values)})
+            return [tuple(row) for row in found] if found.returns_rows else []
+
+    def trigger(self, dag_id: str, number: int = 0) -> str:
+        body = {"logical_date": None, "conf": {"number": number}}
+        run_id: str = self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"]
+        return run_id
+
+    def make(self, dag_id: str, number: int) -> str:
+        run_id = self.trigger(dag_id, number)
+        assert self.ended(dag_id, run_id) == "success", self.errors(dag_id, run_id)
+        return run_id
+
+    def runs(self, dag_id: str) -> list[str]:
+        return [run for (run,) in self.execute("select run_id from dag_run where dag_id = ? order by id", dag_id)]
+
+    def next_run(self, dag_id: str, before: list[str]) -> str:
+        """The run that an event has started since then."""
+        (run_id,) = until(f"a run of {dag_id}", lambda: self.runs(dag_id)[len(before) :])[:1]
+        return str(run_id)
+
+    def results(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """What the tasks of a run have returned, once it has succeeded."""
+        assert self.ended(dag_id, run_id) == "success", self.errors(dag_id, run_id)
+        query = "select task_id, map_index, value from xcom where dag_id=? and run_id=? and key='return_value'"
+        rows = self.execute(query, dag_id, run_id)
+        return {task if at < 0 else f"{task}[{at}]": value for task, at, value in rows}
+
+    def errors(self, dag_id: str, run_id: str) -> str:
+        return "\n".join(failures(self.airflow.task_logs(dag_id, run_id)))
+
+    def clean_events(self) -> None:
+        now = (dt.datetime.now(dt.UTC) + dt.timedelta(days=1)).isoformat()
+        command = ["db", "clean", "--tables", "asset_event", "--clean-before-timestamp", now, "--yes", "--skip-archive"]
+        environment = self.airflow.environment
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", *command], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert self.execute("select count(*) from asset_event") == [(0,)]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Assets]:
+    home, dags = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("dags")
+    (dags / "assets.py").write_text(DAGS.read_text())
+    options = {
+        "AIRFLOW__CORE__XCOM_BACKEND": "airflow_xcom.backend.CodecXComBackend",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+    }
+    with postgres() as url:
+        options["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = url
+        with LocalAirflow(home, dags, options, lambda _: None) as airflow:
+            site = Assets(home, airflow, url)
+            until("the Dags", lambda: len(site.execute("select dag_id from dag")) >= 17)
+            yield site
+            site.engine.dispose()
+
+
+def test_an_event_starts_a_run_that_reads_its_version(site: Assets) -> None:
+    before = {dag: site.runs(dag) for dag in ("on_a", "on_a_or_b", "on_reference", "on_a_and_b")}
+    site.make("make_a", 7)
+    assert site.results("on_a", site.next_run("on_a", before["on_a"])) == {"read": 7, "read_all": [7]}
+    assert site.results("on_a_or_b", site.next_run("on_a_or_b", before["on_a_or_b"])) == {"either": [7]}
+    assert site.results("on_reference", site.next_run("on_reference", before["on_reference"])) == {"read": 7}
+    site.make("make_b", 8)
+    assert site.results("on_a_and_b", site.next_run("on_a_and_b", before["on_a_and_b"])) == {"both": [7, 8]}
+    assert site.results("on_a_or_b", site.runs("on_a_or_b")[-1]) == {"either": [8]}
+
+
+def test_an_alias_leads_to_its_asset(site: Assets) -> None:
+    before = site.runs("on_alias")
+    site.make("make_c_via_alias", 3)
+    assert site.results("on_alias", site.next_run("on_alias", before)) == {"by_alias": 3, "by_asset": 3}
+
+
+def test_assets_that_are_functions_make_a_chain(site: Assets) -> None:
+    before = site.runs("on_doubled")
+    site.make("drawn", 21)
+    assert site.results("on_doubled", site.next_run("on_doubled", before)) == {"read": 42}
+
+
+def test_each_run_of_a_partition_reads_its_own(site: Assets) -> None:
+    site.make("make_regions", 5)
+    until("two runs", lambda: len(site.runs("on_regions")) == 2)
+    keys = dict(site.execute("select partition_key, run_id from dag_run where dag_id = 'on_regions'"))
+    assert site.results("on_regions", keys["north"]) == {"read": 5}
+    assert site.results("on_regions", keys["south"]) == {"read": 6}
+
+
+def test_a_mapped_task_takes_a_value_by_partial(site: Assets) -> None:
+    site.make("make_a", 30)
+    assert site.results("mapped", site.trigger("mapped")) == {"part[0]": 31, "part[1]": 32}
+
+
+def test_two_tasks_of_a_run_agree_while_a_producer_publishes(site: Assets) -> None:
+    site.make("make_a", 100)
+    run_id = site.trigger("asking")
+    until("the pause", (site.home / "paused").exists)
+    site.make("make_a", 101)
+    (site.home / "go").touch()
+    assert site.results("asking", run_id) == {"first": 100, "second": 100}
+    assert site.results("asking", site.trigger("asking")) == {"first": 101, "second": 101}
+
+
+def test_backfilled_days_are_not_the_latest(site: Assets) -> None:
+    newest = site.runs("daily")[-1]
+    assert site.ended("daily", newest) == "success"
+    (interval,) = site.execute("select data_interval_start from dag_run where run_id = ?", newest)[0]
+    last = dt.date.fromisoformat(str(interval)[:10]).toordinal()
+    first = dt.date(2024, 3, 1)
+    until_day = first + dt.timedelta(days=9)
+    body = {"dag_id": "daily", "from_date": f"{first}T00:00:00Z", "to_date": f"{until_day}T00:00:00Z"}
+    site.call("POST", "/api/v2/backfills", {**body, "max_active_runs": 2})
+    count = "select count(*) from dag_run where dag_id = 'daily' and run_type = 'backfill' and state = 'success'"
+    until("ten runs", lambda: site.execute(count) == [(10,)])
+    first_read, *every = site.results("latest_day", site.trigger("latest_day"))["which"]
+    assert first_read == last
+    assert sorted(every) == sorted([last, *(first.toordinal() + day for day in range(10))])
+
+
+def test_a_run_reads_the_same_version_for_ever(site: Assets) -> None:
+    (site.home / "hold").touch()
+    before = site.runs("on_a")
+    producer = site.make("make_a", 901)
+    run_id = site.next_run("on_a", before)
+    until("the reader", (site.home / f"reading-{run_id}").exists)
+    body = {"dry_run": False, "dag_run_id": producer, "task_ids": ["make"], "only_failed": False}
+    site.execute("update dag_run set conf = ? where run_id = ?", json.dumps({"number": 902}), producer)
+    site.call("POST", "/api/v2/dags/make_a/clearTaskInstances", body)
+    assert site.ended("make_a", producer) == "success"
+    (site.home / "hold").unlink()
+    assert site.results("on_a", run_id) == {"read": 901, "read_all": [901]}
+
+    assert site.clear("on_a", run_id, "read", "read_all") == "success"
+    assert site.results("on_a", run_id) == {"read": 901, "read_all": [901]}
+
+    until("all runs", lambda: site.execute("select 1 from dag_run where state in ('queued', 'running')") == [])
+    site.clean_events()
+    assert site.clear("on_a", run_id, "read", "read_all") == "success"
+    assert site.results("on_a", run_id) == {"read": 901, "read_all": [901]}
+
+    for pin in site.home.rglob("pins/on_a/**/*.0"):
+        pin.unlink()
+    assert site.clear("on_a", run_id, "read", "read_all") == "failed"
+    said = site.errors("on_a", run_id)
+    assert "LostPinError" in said
+    assert "refresh=True" in said
