@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy
 from airflow_api import failures
+from database import postgres
 from local_airflow import LocalAirflow
 from test_retain_airflow import Site, until
 
