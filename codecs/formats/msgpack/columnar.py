@@ -58,11 +58,13 @@ class Records:
         source: the list or dict.
         keys: of each of its dicts.
         columns: the values of each key, in the order of the dicts.
+        excess: of the value that holds the list or dict.
     """
 
     source: list[dict[str, Any]] | dict[Any, dict[str, Any]]
     keys: list[str]
     columns: list[list[Any]]
+    excess: Excess
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +84,41 @@ class TaggedList:
     nulls: list[int]
 
 
-def replace_batches(value: Any, encode_all: EncodeAll) -> tuple[Any, set[type], int]:
+class Excess:
+    """Refuses lists and dicts that stand in too many places to be written in each: two a level double.
+
+    It belongs to a whole value, columns of batches included, and counts once: when something is met again.
+    """
+
+    __slots__ = ("_met", "_value")
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+        self._met: set[int] | None = {id(value)}  # None after the count
+
+    def meet(self, found: list[Any], containers: dict[int, Any]) -> None:
+        """Check the value if one of the lists and dicts ``found`` was met before.
+
+        Raises:
+            UnsupportedValueError: The lists and dicts hold each other so often that they cannot be written out.
+        """
+        if self._met is None:
+            return
+        if len(containers) == len(found) and self._met.isdisjoint(containers):
+            self._met.update(containers)
+            return
+        self._met = None
+        once, written = _count_items(self._value)
+        if written > max(_MOST_ITEMS, _MOST_PLACES * once):
+            msg = (
+                f"its lists and dicts hold each other so often that its {once:,} items would be written "
+                f"{_MOST_PLACES:,} times each, and more; return each of them once, beside keys or positions that refer "
+                "to it"
+            )
+            raise UnsupportedValueError(msg)
+
+
+def replace_batches(value: Any, encode_all: EncodeAll, around: Excess | None = None) -> tuple[Any, set[type], int]:
     """Return ``value`` with batches in place of lists and dicts whose items are alike.
 
     Only exact lists and dicts are searched, each once, so that cycles end; and level by level with
@@ -92,6 +128,7 @@ def replace_batches(value: Any, encode_all: EncodeAll) -> tuple[Any, set[type], 
         value: natives, and objects that codecs handle.
         encode_all: ``encode_all(cls, objects)`` returns the codec of a class and the nodes of the objects; None if the
             objects are better written singly.
+        around: of the value whose column ``value`` is.
 
     Returns:
         The value, the classes of all objects outside of the batches, and the number of levels of lists and dicts.
@@ -99,16 +136,16 @@ def replace_batches(value: Any, encode_all: EncodeAll) -> tuple[Any, set[type], 
     Raises:
         UnsupportedValueError: The lists and dicts hold each other so often that they cannot be written out.
     """
+    excess = around or Excess(value)
     classes = {type(value)}
     batches: dict[int, Records | TaggedList] = {}
     level = [value] if type(value) in _CONTAINERS else []
     seen: set[int] = {id(value)}
-    are_repeated = False
     depth = 0
     while level:
         depth += 1
         for item in level:
-            if len(item) >= SMALLEST_BATCH and (batch := _batch(item, encode_all)) is not None:
+            if len(item) >= SMALLEST_BATCH and (batch := _batch(item, encode_all, excess)) is not None:
                 batches[id(item)] = batch
         if batches:
             level = [item for item in level if id(item) not in batches]
@@ -119,11 +156,9 @@ def replace_batches(value: Any, encode_all: EncodeAll) -> tuple[Any, set[type], 
             break
         found = [child for child in children if type(child) in _CONTAINERS]
         containers = dict(zip(map(id, found), found, strict=True))
-        are_repeated = are_repeated or len(containers) < len(found) or not seen.isdisjoint(containers)
+        excess.meet(found, containers)
         level = [child for key, child in containers.items() if key not in seen]
         seen.update(containers)
-    if are_repeated:
-        _refuse_excess(value)
     return (_replaced(value, batches) if batches else value), classes, depth
 
 
@@ -147,17 +182,6 @@ def are_simple(values: Sequence[Any], mistaken: frozenset[type]) -> bool:
     return False
 
 
-def _refuse_excess(value: Any) -> None:
-    """Check that the lists and dicts that stand in several places can be written in each: two a level double."""
-    once, written = _count_items(value)
-    if written > max(_MOST_ITEMS, _MOST_PLACES * once):
-        msg = (
-            f"its lists and dicts hold each other so often that its {once:,} items would be written {_MOST_PLACES:,} "
-            "times each, and more; return each of them once, beside keys or positions that refer to it"
-        )
-        raise UnsupportedValueError(msg)
-
-
 def _count_items(value: Any) -> tuple[int, int]:
     """Return the items of all lists and dicts in a value, each counted once, and in each place where it stands."""
     once = 0
@@ -176,11 +200,11 @@ def _count_items(value: Any) -> tuple[int, int]:
     return once, written[id(value)]
 
 
-def _batch(source: list[Any] | dict[Any, Any], encode_all: EncodeAll) -> Records | TaggedList | None:
+def _batch(source: list[Any] | dict[Any, Any], encode_all: EncodeAll, excess: Excess) -> Records | TaggedList | None:
     values = source if isinstance(source, list) else list(source.values())
     classes = set(map(type, values))
     if classes == {dict}:
-        return _records(source, values)
+        return _records(source, values, excess)
     classes.discard(type(None))
     if type(source) is dict or len(classes) != 1 or classes & _NATIVES:
         return None
@@ -192,7 +216,7 @@ def _batch(source: list[Any] | dict[Any, Any], encode_all: EncodeAll) -> Records
     return TaggedList(values, *encoded, nulls)
 
 
-def _records(source: Any, rows: list[dict[Any, Any]]) -> Records | None:
+def _records(source: Any, rows: list[dict[Any, Any]], excess: Excess) -> Records | None:
     keys = list(rows[0])
     all_keys = list(chain.from_iterable(rows))
     # No dict has a key twice, so the same keys over and over are those of one dict after another.
@@ -202,7 +226,7 @@ def _records(source: Any, rows: list[dict[Any, Any]]) -> Records | None:
         return None
     if not _are_short(keys):
         return None
-    return Records(source, keys, [list(map(itemgetter(key), rows)) for key in keys])
+    return Records(source, keys, [list(map(itemgetter(key), rows)) for key in keys], excess)
 
 
 def _are_short(names: Sequence[str], head: str = "") -> bool:

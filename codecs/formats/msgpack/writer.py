@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_xcom.codecs.codec import Codec
+    from airflow_xcom.codecs.formats.msgpack.columnar import Excess
 
 __all__ = ["Writer", "hide_natives"]
 
@@ -130,14 +131,18 @@ class Writer:
         """Every tag in what was packed, those in cells included."""
         return self._tags_in_cells.union(tag for tag, _ in self._indices)
 
-    def pack(self, value: Any) -> bytes:
+    def pack(self, value: Any, around: Excess | None = None) -> bytes:
         """Return the packed node of ``value``.
+
+        Args:
+            value: natives, and objects that codecs handle.
+            around: of the value whose column ``value`` is.
 
         Raises:
             EncodeError: some part of it cannot be stored exactly.
         """
         if type(value) in _CONTAINERS and not (type(value) is list and _SCALARS.issuperset(set(map(type, value)))):
-            value, classes, depth = replace_batches(value, self._encode_all)
+            value, classes, depth = replace_batches(value, self._encode_all, around)
             if depth > DEEPEST_NATIVES:
                 raise too_deep(value)
             if not classes.isdisjoint(_NOT_NATIVE):
@@ -331,7 +336,7 @@ class Writer:
         names = list(records.source) if type(records.source) is dict else None
         self.expanded += repeated_nodes(records.keys, len(records.source))
         try:
-            columns = [self.pack(column) for column in records.columns]
+            columns = [self.pack(column, records.excess) for column in records.columns]
             head = [b"\x93", self.pack(names), self.pack(records.keys), self._packer.pack_array_header(len(columns))]
             return msgpack.ExtType(RECORDS, b"".join(head + columns))
         except EncodeError as error:
