@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import sqlalchemy
+from sqlalchemy.orm import sessionmaker
 from test_migrate import Metadata, migrated  # noqa: F401 - a fixture
 from test_retain import World, array, is_tombstone, world  # noqa: F401 - a fixture
 
+from airflow_xcom.backend import cli
 from airflow_xcom.backend.envelope import Coordinate, Envelope
 
 ARCHIVE = "_airflow_deleted__xcom__20260101000000"
-COMMANDS = """
-import json, sys
-from airflow_xcom.backend import cli
-sys.exit(max(cli.main(arguments) for arguments in json.loads(sys.argv[1])))
-"""
 SWEEP = ["sweep", "--apply", "--grace", "0", "--wait", "0"]
 
 
-def run(world: World, *commands: list[str]) -> str:  # noqa: F811
-    """What commands print that run one after the other in a process that has the database configured."""
-    line = [sys.executable, "-c", COMMANDS, json.dumps(commands)]
-    done = subprocess.run(line, env={**os.environ, **world.variables}, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+@pytest.fixture
+def configured(world: World, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """Airflow's sessions lead to the database, as if its configuration named it."""
+    monkeypatch.setattr("airflow.utils.session.create_session", sessionmaker(world.engine).begin)
 
 
 @pytest.fixture
@@ -56,7 +47,7 @@ def referenced(rows: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("migrated", ["postgresql", "mariadb"], indirect=True)
-@pytest.mark.usefixtures("archived")
+@pytest.mark.usefixtures("archived", "configured")
 def test_copies_retired_values_and_sweeps(world: World) -> None:  # noqa: F811
     world.backend.options(threshold=0, keep="7d")
     for run_id, days in ("old", 30), ("new", 1):
@@ -67,7 +58,8 @@ def test_copies_retired_values_and_sweeps(world: World) -> None:  # noqa: F811
     kept = {path for path in paths(world) if path.startswith("flights/archived/")}
     assert len(kept) == 2
     source = ["copy", "--dag", "flights", "--run", "new", "--task", "clean", "--key", "Ä/'%"]
-    run(world, [*source, "--to-key", "copied"], ["adopt"], ["retain", "--apply"])
+    for command in ([*source, "--to-key", "copied"], ["adopt"], ["retain", "--apply"]):
+        assert cli.main(command) == 0
     rows = world.rows()
     assert {at for at, row in rows.items() if is_tombstone(row)} == {("old", "return_value"), ("old", "Ä/'%")}
     envelope = Envelope.from_json(rows["new", "copied"])
@@ -75,11 +67,11 @@ def test_copies_retired_values_and_sweeps(world: World) -> None:  # noqa: F811
     envelope.check_origin(Coordinate("flights", "new", "clean", -1, "copied"))
     live = referenced(rows.values())
     assert len(live) == 3
-    run(world, [*SWEEP, "--run", "flights", "new", "--run", "flights", "archived"])
+    assert cli.main([*SWEEP, "--run", "flights", "new", "--run", "flights", "archived"]) == 0
     assert {path for path in paths(world) if not path.startswith("flights/old/")} == live | kept
     assert len(paths(world)) == 3 + 2 + 4
     world.backend.purge(rows["new", "copied"])
     assert len(paths(world)) == 3 + 2 + 4, "a purge deletes nothing"
-    run(world, SWEEP)
+    assert cli.main(SWEEP) == 0
     assert paths(world) == live | kept
     assert (world.backend.pull(rows["new", "copied"], key="copied") == array()).all()

@@ -99,11 +99,12 @@ def test_a_process_that_fails_is_logged_and_never_raised(
     assert "could be retired or swept after the runs a r" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["json", "airflow_xcom", "airflow"])
 def test_the_process_imports_nothing_from_the_working_directory(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w').close()\nraise SystemExit(5)\n")
+    code = f"open({str(tmp_path / 'imported')!r}, 'w').close()\nraise SystemExit(5)\n"
+    for name in ("json", "airflow_xcom", "airflow"):
+        (tmp_path / f"{name}.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "home"))
     lifecycle._see_to({})

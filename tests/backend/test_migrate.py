@@ -28,6 +28,7 @@ from conftest import Backend
 from valkey_server import Valkey, valkey
 
 from airflow_xcom.backend import SettingsError, StoreError, blobs, cli
+from airflow_xcom.backend.database import xcom_rows
 from airflow_xcom.backend.database.xcom_rows import Rows
 from airflow_xcom.backend.envelope import Envelope
 from airflow_xcom.backend.maintenance import migrate as migration
@@ -67,6 +68,14 @@ class Metadata:
     def all(self) -> dict[int, Any]:
         with self.engine.connect() as connection:
             return dict(connection.execute(sqlalchemy.select(self._table.c.map_index, self._table.c.value)).fetchall())
+
+    def add_connection(self, name: str, parts: dict[str, Any]) -> None:
+        """Add a connection as `airflow connections add` does without a key for encryption."""
+        from airflow.models.connection import Connection
+
+        flags = {"is_encrypted": False, "is_extra_encrypted": False}
+        with self._transaction() as connection:
+            connection.execute(Connection.__table__.insert().values(conn_id=name, **parts, **flags))
 
     def clear(self) -> None:
         with self._transaction() as connection:
@@ -172,42 +181,52 @@ def stored_in(rows: dict[int, Any]) -> list[str]:
     return [rows[number]["airflow_xcom"]["ref"]["store"] for number in range(BLOBS)]
 
 
-def command(metadata: Metadata, *arguments: str) -> subprocess.Popen[str]:
-    line = [
-        sys.executable,
-        "-m",
-        "airflow_xcom.backend.cli",
-        "migrate",
-        "--from",
-        "folder",
-        "--to",
-        "cache",
-        *arguments,
-    ]
+MIGRATE = ["migrate", "--from", "folder", "--to", "cache"]
+
+
+def process(metadata: Metadata) -> subprocess.Popen[str]:
+    """The command as its users run it: Airflow's configuration names the database."""
+    line = [sys.executable, "-m", "airflow_xcom.backend.cli", *MIGRATE, "--apply"]
     return subprocess.Popen(
         line, env={**os.environ, **metadata.variables}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 
+@pytest.fixture
+def command(
+    metadata: Metadata, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """The command in this process: its exit code, and what it says on stdout and stderr."""
+    monkeypatch.setattr(xcom_rows, "metadata_rows", lambda: Rows(metadata.engine))
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        return cli.main([*MIGRATE, *arguments]), *capsys.readouterr()
+
+    return run
+
+
 @contextmanager
-def reading(backend: Backend, metadata: Metadata) -> Iterator[Callable[[], int]]:
-    """Pull everything again and again meanwhile; the function says how often all of it was pulled."""
-    stop, errors, rounds = threading.Event(), [], 0
+def reading(backend: Backend, metadata: Metadata) -> Iterator[None]:
+    """Pull everything again and again meanwhile, at least once before and once after."""
+    stop, once, errors = threading.Event(), threading.Event(), []
 
     def read() -> None:
-        nonlocal rounds
-        while not stop.is_set():
-            try:
+        try:
+            last = False
+            while not last:
+                last = stop.is_set()
                 assert_readable(backend, metadata.all())
-            except BaseException as error:  # noqa: BLE001 - raised below
-                errors.append(error)
-                return
-            rounds += 1
+                once.set()
+        except BaseException as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+            once.set()
 
     thread = threading.Thread(target=read)
     thread.start()
     try:
-        yield lambda: rounds
+        once.wait()
+        yield
     finally:
         stop.set()
         thread.join()
@@ -216,21 +235,18 @@ def reading(backend: Backend, metadata: Metadata) -> Iterator[Callable[[], int]]
 
 
 @pytest.mark.usefixtures("stores")
-def test_the_command_moves_blobs_under_the_eyes_of_readers(backend: Backend, metadata: Metadata) -> None:
+def test_the_command_moves_blobs_under_the_eyes_of_readers(
+    backend: Backend, metadata: Metadata, command: Callable[..., tuple[int, str, str]]
+) -> None:
     fill(metadata, backend)
     before = metadata.all()
-    with command(metadata) as dry:
-        assert (
-            dry.communicate()[0] == f"{BLOBS} payloads of {size(before):,} bytes would be moved; add --apply to do so\n"
-        )
-    assert dry.returncode == 0
+    dry = f"{BLOBS} payloads of {size(before):,} bytes would be moved; add --apply to do so\n"
+    assert command() == (0, dry, "")
     assert metadata.all() == before
-    with reading(backend, metadata) as rounds:
-        with command(metadata, "--apply") as moving:
-            told = moving.communicate()
-        assert moving.returncode == 0, told
-        assert rounds() > 1
-    assert told[0].endswith(f"{BLOBS} of {BLOBS} payloads moved from 'folder'; 0 changed meanwhile, 0 failed\n")
+    with reading(backend, metadata):
+        code, out, _ = command("--apply")
+    assert code == 0, out
+    assert out.endswith(f"{BLOBS} of {BLOBS} payloads moved from 'folder'; 0 changed meanwhile, 0 failed\n")
     after = metadata.all()
     assert stored_in(after) == ["cache"] * BLOBS
     assert len(backend.blobs()) == BLOBS, "the old ones are left to a sweep"
@@ -253,18 +269,20 @@ def test_connections_may_be_in_the_metadata_database(
 ) -> None:
     metadata.put(0, backend.push(value(5)))
     backend.options(stores=json.dumps({"folder": backend.folder.as_uri(), "cache": "redis://in_database@/xcom"}))
-    add = [sys.executable, "-m", "airflow", "connections", "add", "in_database", "--conn-json", server.connection()]
-    subprocess.run(add, env={**os.environ, **metadata.variables}, capture_output=True, check=True)
-    with command(metadata, "--apply") as moving:
-        assert moving.communicate()[0].startswith("1 of 1 payloads moved")
+    metadata.add_connection("in_database", json.loads(server.connection()))
+    with process(metadata) as moving:
+        out, errors = moving.communicate()
+    assert out.startswith("1 of 1 payloads moved"), errors
     monkeypatch.setenv("AIRFLOW_CONN_IN_DATABASE", server.connection())
     assert np.array_equal(backend.pull(metadata.all()[0]), value(5))
 
 
 @pytest.mark.usefixtures("stores")
-def test_a_killed_migration_is_taken_up_again(backend: Backend, metadata: Metadata) -> None:
+def test_a_killed_migration_is_taken_up_again(
+    backend: Backend, metadata: Metadata, command: Callable[..., tuple[int, str, str]]
+) -> None:
     fill(metadata, backend)
-    first = command(metadata, "--apply")
+    first = process(metadata)
     until = time.monotonic() + 60
     while "cache" not in stored_in(metadata.all()):
         assert time.monotonic() < until
@@ -274,8 +292,7 @@ def test_a_killed_migration_is_taken_up_again(backend: Backend, metadata: Metada
     halfway = metadata.all()
     assert "folder" in {blobs.store_name(reference(halfway[number])) for number in range(BLOBS)}, "it was not done"
     assert_readable(backend, halfway)
-    with command(metadata, "--apply") as second:
-        told, _ = second.communicate()
+    _, told, _ = command("--apply")
     left = stored_in(halfway).count("default")
     assert f"{left} of {left} payloads moved" in told, "only what the first one left"
     assert stored_in(metadata.all()) == ["cache"] * BLOBS
@@ -321,15 +338,20 @@ def test_a_row_that_is_replaced_meanwhile_keeps_its_new_value(
 
 
 @pytest.mark.usefixtures("stores")
-def test_a_lost_or_damaged_blob_is_told_and_its_row_left(backend: Backend, metadata: Metadata) -> None:
+def test_a_lost_or_damaged_blob_is_told_and_its_row_left(
+    backend: Backend,
+    metadata: Metadata,
+    command: Callable[..., tuple[int, str, str]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     fill(metadata, backend)
     before = metadata.all()
     lost, damaged = (backend.folder / reference(before[number]).path for number in (1, 2))
     lost.unlink()
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
-    with command(metadata, "--apply") as moving:
-        out, errors = moving.communicate()
-    assert moving.returncode == 1
+    code, out, errors = command("--apply")
+    errors += caplog.text
+    assert code == 1
     assert f"{BLOBS - 2} of {BLOBS} payloads moved" in out
     assert "2 failed" in out
     assert "gone from the store" in out + errors
@@ -341,7 +363,11 @@ def test_a_lost_or_damaged_blob_is_told_and_its_row_left(backend: Backend, metad
 
 @pytest.mark.usefixtures("stores")
 def test_a_store_that_is_away_stops_the_migration(
-    backend: Backend, metadata: Metadata, server: Valkey, monkeypatch: pytest.MonkeyPatch
+    backend: Backend,
+    metadata: Metadata,
+    server: Valkey,
+    monkeypatch: pytest.MonkeyPatch,
+    command: Callable[..., tuple[int, str, str]],
 ) -> None:
     fill(metadata, backend)
     before = metadata.all()
@@ -350,9 +376,8 @@ def test_a_store_that_is_away_stops_the_migration(
     backend.options(stores=json.dumps(names), store_timeout=1)
     with pytest.raises(StoreError, match="cannot write"):
         migrate(Rows(metadata.engine), "folder", "cache", apply=True)
-    with command(metadata, "--apply") as moving:
-        _, errors = moving.communicate()
-    assert moving.returncode == 1
+    code, _, errors = command("--apply")
+    assert code == 1
     assert "airflow-xcom: the store redis://nowhere@/xcom cannot write" in errors
     assert metadata.all() == before
     assert len(backend.blobs()) == BLOBS

@@ -31,7 +31,7 @@ def _types(values: Any) -> set[type]:
     seen: set[type] = set()
 
     @hypothesis.seed(0)
-    @settings(max_examples=1500, deadline=None, suppress_health_check=CHECKS, database=None)
+    @settings(max_examples=500, deadline=None, suppress_health_check=CHECKS, database=None)
     @given(values)
     def collect(value: Any) -> None:
         seen.update(map(type, _parts(value)))

@@ -79,7 +79,9 @@ def test_values_come_back_exact(make: Callable[[], Any], compression: str) -> No
     assert_identical(make(), back(make(), compression))
 
 
-@pytest.mark.parametrize("compression", ["lz4", "zstd:1", "auto"])
+@pytest.mark.parametrize(
+    "compression", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("lz4", "zstd:1")), "auto"]
+)
 @pytest.mark.parametrize("family", CATALOGUE)
 def test_every_value_of_the_catalogue_is_exact(family: str, compression: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However little there is of it: what would not be worth it is compressed and downcast all the same."""
@@ -501,7 +503,7 @@ print((status("VmHWM") - before) / size)
 
 
 @pytest.mark.parametrize("form", ["arrow", "msgpack"])
-@pytest.mark.parametrize("compression", ["lz4", "zstd"])
+@pytest.mark.parametrize("compression", ["lz4", pytest.param("zstd", marks=pytest.mark.slow)])
 def test_a_pull_takes_the_memory_of_the_value_and_little_more(form: str, compression: str) -> None:
     command = [sys.executable, "-c", PULL, form, compression]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -66,7 +66,7 @@ def for_all(
 
 def many(*, fixed: bool) -> int:
     """The examples of a shard."""
-    return (5000 if fixed else 500) // len(SHARDS)
+    return (5000 if fixed else 250) // len(SHARDS)
 
 
 def few(*, fixed: bool) -> int:
@@ -263,15 +263,15 @@ def test_another_process_writes_the_same_bytes(fixed: bool) -> None:
         for payload, blob in zip(payloads, blobs, strict=True)
     ]
     search = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    hashes = set()
-    for hash_seed in "1", "2":
+    hashes = {str(hash("text"))}
+    for hash_seed in ("1", "2") if fixed else ("1",):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": search}
         command = [sys.executable, "-W", "ignore", "-c", AGAIN]
         done = subprocess.run(command, input=sent, env=environment, stdout=subprocess.PIPE, check=True)
         there = [line.split() for line in done.stdout.decode().splitlines()]
         assert [digest for digest, _ in there] == here
         hashes |= {hashed for _, hashed in there}
-    assert len(hashes) == 2
+    assert len(hashes) > 1
 
 
 # -- the database --------------------------------------------------------------------------------------------
@@ -286,12 +286,12 @@ DOCUMENTS = st.recursive(
 
 
 def test_the_database_is_what_it_is_taken_for(jsonb: Callable[[Any], Any]) -> None:
-    @for_all(st.lists(DOCUMENTS, min_size=5, max_size=20), examples=100, seed=None)
+    @for_all(st.lists(DOCUMENTS, min_size=5, max_size=20), examples=50, seed=None)
     def _check(documents: list[Any]) -> None:
         assert difference(jsonb(documents), through_jsonb(documents)) is None
 
 
 def test_rows_of_any_value_are_what_they_are_taken_for(jsonb: Callable[[Any], Any]) -> None:
     rows: list[Any] = []
-    for_all(strategies.values(), examples=300, seed=None)(lambda value: rows.append(encode(value).to_json()))
+    for_all(strategies.values(), examples=100, seed=None)(lambda value: rows.append(encode(value).to_json()))
     assert difference(jsonb(rows), through_jsonb(rows)) is None

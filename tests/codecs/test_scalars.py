@@ -91,7 +91,7 @@ print(encode({*inner, (1, inner[0]), (1, inner[1])}).to_bytes().hex())
             text=True,
             check=True,
         ).stdout
-        for seed in range(1, 5)
+        for seed in (1, 2)
     }
     assert len(found) == 1
 
@@ -116,7 +116,7 @@ print(encode([{test_scalars.Holder(frozenset(text)) for text in ("abc", "abd", "
             text=True,
             check=True,
         ).stdout
-        for seed in range(1, 5)
+        for seed in (1, 2)
     }
     assert len(found) == 1
 

@@ -535,7 +535,7 @@ def _doubled(levels: int) -> Any:
 INTRUDERS = {
     "long text": "x" * 100_000,
     "a long name of a class": f"{__name__}:" + "x" * 100_000,
-    "a long list": list(range(20_000)),
+    "a long list": ["x" * 300] * 300,
     "an object with long keys": {"x" * 50_000 + str(number): number for number in range(2)},
     "bytes": {"$": ["bytes", "eHh4" * 20_000]},
     "a long integer": {"$": ["int", 1, "0x" + "f" * 100_000]},

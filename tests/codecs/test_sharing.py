@@ -193,6 +193,15 @@ def test_lists_that_hold_each_other_twice_are_refused_before_they_are_written(
         encode((_doubled(levels, wrap),))
 
 
+def test_lists_that_many_tables_hold_are_refused_before_they_are_written() -> None:
+    """Each list stands once in each table: no column of any holds one twice."""
+    below: list[Any] = [[number] for number in range(40)]
+    for _ in range(8):
+        below = [[[{"a": item} for item in below]] for _ in range(40)]
+    with pytest.raises(UnsupportedValueError, match="would be written 65,536 times each"):
+        encode(below)
+
+
 @WAYS
 def test_lists_and_dicts_in_few_places_are_written_in_each(through: Callable[[Any], Any]) -> None:
     row: list[Any] = [0.5, {"a": 1}] * 30

@@ -120,6 +120,7 @@ PUSH = """
 """
 
 
+@pytest.mark.slow
 def test_640_megabytes_take_a_few_of_memory(tmp_path: Path) -> None:
     environment: dict[str, Any] = {
         "AIRFLOW_HOME": str(tmp_path / "home"),

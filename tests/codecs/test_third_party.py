@@ -131,6 +131,7 @@ VALUES = """{
     }"""
 
 
+@pytest.mark.slow
 def test_it_is_found_when_installed_and_named_when_not(
     wheel: Path, python: Path, home: dict[str, str], tmp_path: Path
 ) -> None:
@@ -190,6 +191,7 @@ print("checked")
 """
 
 
+@pytest.mark.slow
 def test_a_small_distribution_is_installed_from_its_wheel_and_checked_by_the_kit(tmp_path: Path) -> None:
     sources = sorted(path for path in GRID.iterdir() if path.is_file())
     assert sum(len(path.read_text().splitlines()) for path in sources) < 40
