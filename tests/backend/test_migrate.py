@@ -283,7 +283,7 @@ def test_a_killed_migration_is_taken_up_again(
 ) -> None:
     fill(metadata, backend)
     first = process(metadata)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while "cache" not in stored_in(metadata.all()):
         assert time.monotonic() < until
         assert first.poll() is None

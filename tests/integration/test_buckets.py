@@ -265,7 +265,7 @@ def test_a_forked_process_is_told_rather_than_left_waiting(locations: Locations)
         assert bytes(store.get("a")) == b"x", "the parent goes on"
         raise SystemExit(status)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], timeout=240, check=False)
     assert done.returncode == 7
 
 
@@ -281,7 +281,7 @@ def test_a_process_that_was_forked_before_may_use_a_store(locations: Locations) 
             os._exit(0)
         raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], timeout=240, check=False)
     assert done.returncode == 0
     assert open_store(url).get("a") == b"x"
 

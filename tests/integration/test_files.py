@@ -54,7 +54,7 @@ def reader(folder: Path, *, is_local: bool = True) -> Iterator[subprocess.Popen[
         assert process.stdout is not None
         assert process.stdout.readline() == f"{SIZE}\n"
         yield process
-        process.communicate("\n", timeout=60)
+        process.communicate("\n", timeout=240)
 
 
 def by_mount(folder: Path, then: Callable[[FuseFile], None]) -> int:

@@ -78,7 +78,7 @@ def valkey(folder: Path, *options: str) -> Iterator[Valkey]:
 
 
 def _wait_for(port: int) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while True:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
