@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from airflow_xcom.codecs.codec import Codec
+    from airflow_xcom.codecs.formats.msgpack.columnar import Excess
     from airflow_xcom.codecs.registry import Registry
 
 __all__ = ["SubstitutingWriter", "Substitution", "Substitutions"]
@@ -133,9 +134,9 @@ class SubstitutingWriter(Writer):
         super().__init__(find, stream, inline=inline)
         self._substitutions = substitutions
 
-    def pack(self, value: Any) -> bytes:
+    def pack(self, value: Any, around: Excess | None = None) -> bytes:
         """Return the packed node of ``value``; see :meth:`Writer.pack`."""
-        return super().pack(self._prepared(value, {}) if type(value) in _CONTAINERS else value)
+        return super().pack(self._prepared(value, {}) if type(value) in _CONTAINERS else value, around)
 
     def _separate(self) -> Writer:
         return SubstitutingWriter(self._find, self._stream, inline=True, substitutions=self._substitutions)
