@@ -136,7 +136,7 @@ class Reference:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that are set."""
-        return {name: item for name, item in asdict(self).items() if item is not None}
+        return {name: item for name in self.__slots__ if (item := getattr(self, name)) is not None}
 
     @classmethod
     def from_json(cls, value: Any) -> Reference:

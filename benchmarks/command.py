@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 QUICK_SIZES = ["10 KB", "1 MB"]
+TRIPS = 300  # to each server and back
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -145,6 +146,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> Run:
             run.floors[name] = forked(floors.floor, name, place, max(int(200 * min(options.scale, 1)), 3))
         repeats = options.rounds or min(effort.rounds, 7)
         run.imports = machine.imports(repeats) | first(repeats)
+        run.remote = _remote(folder, options.scale) if options.targets else {}
     if options.targets:
         run.profiles = _profiles(run, wanted, folder)
     run.machine |= machine.after()
@@ -155,6 +157,15 @@ def _measure(options: argparse.Namespace, folder: Path) -> Run:
         "sizes": sizes,
     }
     return run
+
+
+def _remote(folder: Path, scale: float) -> dict[str, dict[str, list[float]]]:
+    """Return the times of what goes through servers."""
+    from benchmarks.measuring import forked
+    from benchmarks.remote import REMOTE, remote
+
+    trips = max(int(TRIPS * min(scale, 1)), 3)
+    return {name: forked(remote, name, Path(tempfile.mkdtemp(dir=folder)), trips) for name in REMOTE}
 
 
 def _profiles(run: Run, wanted: Sequence[Workload], folder: Path) -> list[str]:

@@ -152,10 +152,12 @@ def _outlived(main: Callable[..., None], *arguments: Any) -> None:
 def _measure(
     workload: Workload, ways: tuple[type[Way], ...], effort: Effort, base: Path, tell: Callable[..., None]
 ) -> Result:
-    value = workload.make()
     small = workload.part(SMALL)
+    before = memory.current()
+    value = workload.make()
     gc.collect()
-    result = Result(workload.name, workload.family, workload.label, workload.bytes)
+    taken = max(memory.current() - before, 0)
+    result = Result(workload.name, workload.family, workload.label, workload.bytes, memory=taken)
     helpers = []
     try:
         for place, way in enumerate(ways):

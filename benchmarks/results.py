@@ -63,13 +63,14 @@ class Ratio:
 
 @dataclass
 class Result:
-    """One workload, all ways."""
+    """One workload, all ways; ``memory`` is what making the value added to the resident bytes."""
 
     name: str
     family: str
     label: str
     bytes: int
     ways: dict[str, Measured] = field(default_factory=dict)
+    memory: int = 0
 
     def ratio(self, base: str, parts: Iterable[str] = BOTH, *, ours: str = "ours") -> Ratio | None:
         """Return ours to ``base`` in the rounds of both, in which the machine had the same load."""
@@ -92,6 +93,7 @@ class Run:
         results: by workload.
         floors: for each value the parts of its push and pull, in seconds.
         imports: seconds of each import, over and over in fresh processes.
+        remote: work -> way -> seconds of each push and pull through a server.
         did: how it was called, and how long it took.
         profiles: where the time of workloads goes that miss a target, as Markdown.
     """
@@ -100,6 +102,7 @@ class Run:
     results: list[Result] = field(default_factory=list)
     floors: dict[str, dict[str, float]] = field(default_factory=dict)
     imports: dict[str, list[float]] = field(default_factory=dict)
+    remote: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     did: dict[str, Any] = field(default_factory=dict)
     profiles: list[str] = field(default_factory=list)
 

@@ -130,6 +130,7 @@ TIMES = (
     _Times("leaves of one class, 200,000", "pickle-5", 1.3),
     _Times("small arrays, 2,000", "pickle-5", 1.3),
     _Times("distinct strings, 1,000,000", "pickle-5", 1.15),
+    _Times("distinct strings, 1,000,000", "pickle-5, fsync", 0.65),
 )
 
 NAMED = {*(target.workload for target in TIMES), "flights, 336,776 rows", "numeric frame, 1 GB"}
@@ -157,6 +158,8 @@ def verdicts(run: Run) -> list[Verdict]:
     """Return all targets, in the order of the design."""
     return [
         *(target.verdict(run) for target in TIMES),
+        *_microseconds(run),
+        *_remote(run),
         *_memory(run),
         _import(run),
         *_first(run),
@@ -166,16 +169,51 @@ def verdicts(run: Run) -> list[Verdict]:
     ]
 
 
-def _memory(run: Run) -> Iterator[Verdict]:
-    found = run.find("numeric frame, 1 GB")
-    for part, most in (("push", 0.25), ("pull", 1.1)):
-        work, goal = f"extra peak memory, 1 GB frame, {part}", f"≤ {most:g} × payload"
-        measured = found.ways["ours"] if found else None
-        if found is None or measured is None or part not in measured.extra:
+def _microseconds(run: Run) -> Iterator[Verdict]:
+    for name in ("Decimal, alone", "tuple, alone", "UUID, alone"):
+        found = run.find(name)
+        totals = found.ways["ours"].totals(BOTH) if found else []
+        shown = f"{min(totals) * 1e6:.1f} µs (median {statistics.median(totals) * 1e6:.1f})" if totals else NOT_MEASURED
+        yield Verdict(name, "≤ 30 µs", shown, min(totals) <= MOST_ALONE if totals else None)
+
+
+MOST_ALONE = 30e-6  # seconds
+MOST_REMOTE = {"S3, 1 KB": 1.2, "Valkey, 1 KB": 1.3}
+
+
+def _remote(run: Run) -> Iterator[Verdict]:
+    for work, most in MOST_REMOTE.items():
+        times, goal = run.remote.get(work), f"≤ {most:g} × bare client"
+        if not times:
             yield Verdict(work, goal, NOT_MEASURED, None)
             continue
-        share = measured.extra[part] / found.bytes
-        yield Verdict(work, goal, f"{share:.2f} ×", share <= most, f"{measured.extra[part] / 1e6:.0f} MB")
+        ours, bare = times["ours"], times["bare client"]
+        least, middle = min(ours) / min(bare), statistics.median(ours) / statistics.median(bare)
+        shown = f"{least:.2f} × (median {middle:.2f}, {len(ours)} times)"
+        yield Verdict(work, goal, shown, least <= most, f"{min(ours) * 1e6:.0f} and {min(bare) * 1e6:.0f} µs")
+
+
+# Workload, the most for push and pull, and whether that is of the memory of the value, or else of the payload.
+MEMORY = (
+    ("numeric frame, 1 GB", 0.25, 1.1, False),
+    ("native tree, 100 MB", 0.5, 1.3, True),
+    ("dataclasses, 10 MB", 1.5, 2.4, True),
+)
+
+
+def _memory(run: Run) -> Iterator[Verdict]:
+    for name, push, pull, is_of_value in MEMORY:
+        found = run.find(name)
+        whole = (found.memory if is_of_value else found.bytes) if found else 0
+        extra = found.ways["ours"].extra if found else {}
+        for part, most in (("push", push), ("pull", pull)):
+            work, goal = f"extra peak memory, {name}, {part}", f"≤ {most:g} × {'value' if is_of_value else 'payload'}"
+            if not whole or part not in extra:
+                yield Verdict(work, goal, NOT_MEASURED, None)
+                continue
+            share = extra[part] / whole
+            note = f"{extra[part] / 1e6:.0f} MB, of {whole / 1e6:.0f} MB"
+            yield Verdict(work, goal, f"{share:.2f} ×", share <= most, note)
 
 
 def _import(run: Run) -> Verdict:

@@ -341,7 +341,7 @@ FAMILIES: dict[str, Family] = {
     "float block": Family(
         float_block,
         80,
-        largest=10 * MB,
+        largest=100 * MB,
         cases=tuple((f"{columns:,} columns", columns) for columns in (1000, 5000, 20_000)),
     ),
     **SMALL,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -21,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks"
 sys.path.append(str(ROOT))
 
-from benchmarks import advice, memory, report, tables, targets, ways, workloads  # noqa: E402
+from benchmarks import advice, memory, remote, report, tables, targets, ways, workloads  # noqa: E402
 from benchmarks.results import Measured, Result, Run, fit, slope  # noqa: E402
 
 QUICK = workloads.workloads(["10 KB"])
@@ -95,9 +96,31 @@ def test_every_target_that_was_measured_has_a_verdict(found):
     verdicts = targets.verdicts(found)
     bases = ("stock serde", "fsync")
     unknown = {one.work for one in verdicts if one.is_met is None and not any(base in one.target for base in bases)}
-    assert not [
-        work for work in unknown if not re.match("extra peak|row of|slope|flights, .* auto|array, .* auto", work)
-    ]
+    others = "extra peak|row of|slope|flights, .* auto|array, .* auto|S3, 1 KB|Valkey, 1 KB"
+    assert not [work for work in unknown if not re.match(others, work)]
+
+
+@pytest.mark.parametrize("work", remote.REMOTE)
+def test_a_server_takes_and_gives_back(work, tmp_path):
+    code = (
+        "import json, sys, pathlib, benchmarks.remote as r; print(json.dumps(r.remote(sys.argv[1], pathlib.Path(), 2)))"
+    )
+    options = {"env": {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, "cwd": tmp_path}
+    done = subprocess.run([sys.executable, "-c", code, work], capture_output=True, text=True, check=True, **options)
+    times = json.loads(done.stdout.splitlines()[-1])
+    assert {way: len(seconds) for way, seconds in times.items()} == {"ours": 2, "bare client": 2}
+    verdict = next(one for one in targets.verdicts(Run(remote={work: times})) if one.work == work)
+    assert verdict.is_met is not None
+
+
+def test_peak_memory_is_told_in_the_memory_of_the_value():
+    name = "dataclasses, 10 MB"
+    measured = Measured(extra={"push": 30, "pull": 90})
+    run = Run(results=[Result(name, "dataclasses", "10 MB", 5, {"ours": measured}, memory=30)])
+    verdicts = {one.work: one for one in targets.verdicts(run) if name in one.work}
+    assert verdicts[f"extra peak memory, {name}, push"].is_met is True
+    assert verdicts[f"extra peak memory, {name}, pull"].is_met is False
+    assert verdicts[f"extra peak memory, {name}, pull"].measured.startswith("3.00")
 
 
 def test_floors_are_the_sum_of_their_parts(found):
