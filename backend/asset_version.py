@@ -18,7 +18,7 @@ __all__ = ["ASSETS", "AssetVersion", "asset_folder", "new_version_id"]
 ASSETS = "assets"  # the folder of a store that all versions are in
 _LONGEST = 4096  # characters
 _ID = re.compile(r"[0-9a-f]{32}")
-_NAMES = {"name", "uri", "id", "at", "partition", "interval", "backfill", "forced", "schema"}
+_NAMES = {"name", "uri", "id", "at", "partition", "interval", "backfill", "forced"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,6 @@ class AssetVersion:
         interval: start and end of the publishing run's data interval, in ISO 8601, or None.
         backfill: whether a backfill published it.
         forced: whether it is the latest one although a backfill published it.
-        schema: what :mod:`airflow_xcom.backend.assets.schema` tells of the value, or None.
 
     Raises:
         ForgedReferenceError: A field is not what this backend writes.
@@ -48,7 +47,6 @@ class AssetVersion:
     interval: tuple[str, str] | None = None
     backfill: bool = False
     forced: bool = False
-    schema: Any = None
 
     def __post_init__(self) -> None:
         texts = (self.name, self.uri, self.id, self.at, self.partition or "", *(self.interval or ()))

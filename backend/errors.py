@@ -36,6 +36,7 @@ __all__ = [
     "StoreError",
     "StoreNotFoundError",
     "StoreUnreachableError",
+    "TagError",
     "UnknownStoreError",
     "XComNotFoundError",
 ]
@@ -232,6 +233,10 @@ class RetiredVersionError(RetiredPayloadError):
         )
         self.at = at
         self.rule = rule
+
+
+class TagError(CodecError, ValueError):
+    """A version of an asset cannot be given a tag, or no version has it."""
 
 
 class UnknownStoreError(DecodeError, LookupError):

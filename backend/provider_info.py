@@ -123,6 +123,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": "",
         "example": "90d",
     },
+    "keep_published": {
+        "description": "How long ``airflow-xcom retain`` keeps versions of assets: ``forever``, an age such as "
+        "``30d``, or the newest of an asset or partition, such as ``10versions``; of several, separated by commas, the "
+        "one that keeps more. The same text under ``xcom:keep`` in an asset's ``extra`` goes before it.\n",
+        "type": "string",
+        "default": "forever",
+        "example": "30d, 10versions",
+    },
     "retain_when_run_ends": {
         "description": "Whether to retire what need not be kept any more of a Dag whenever a run of it ends, in a "
         "process of its own beside the scheduler.\n",

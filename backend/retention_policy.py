@@ -18,7 +18,7 @@ __all__ = ["STATES", "TAG_PREFIX", "Policy", "RetentionTagError", "Rule", "Term"
 STATES = ("success", "failed")  # of runs that have ended; no other run is ever touched
 TAG_PREFIX = "xcom:"
 
-_TERM = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>s|m|h|d|w|runs?)")
+_TERM = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>s|m|h|d|w|runs?|versions?)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _FOREVER = "forever"
 _TAG = re.compile(rf"keep(?:-(?P<state>{'|'.join(STATES)}))?=(?P<term>.*)")
@@ -35,34 +35,35 @@ class Term:
     Attributes:
         text: as it was written.
         seconds: since the run ended and the value was written.
-        runs: the newest ones, by when they ended, which keep theirs.
+        newest: so many runs, by when they ended, keep theirs; or so many versions of an asset are kept.
     """
 
     text: str
     seconds: int | None = None
-    runs: int | None = None
+    newest: int | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Term:
-        """Parse a term; raise a ValueError that says what to write instead."""
+    def parse(cls, text: str, counted: str = "runs") -> Term:
+        """Parse a term, of runs or of versions; raise a ValueError that says what to write instead."""
         if text == _FOREVER:
             return cls(text)
         match = _TERM.fullmatch(text)
-        if match is None:
+        if match is None or match["unit"] not in {*_SECONDS, counted, counted.removesuffix("s")}:
             msg = (
-                f"{text!r} is no time to keep values: give forever, an age such as 12h, 7d or 4w, or a number as 5runs"
+                f"{text!r} is no time to keep values: give forever, an age such as 12h, 7d or 4w, or a number as "
+                f"5{counted}"
             )
             raise ValueError(msg)
         count, unit = int(match["count"]), match["unit"]
         if unit in _SECONDS:
             return cls(text, seconds=count * _SECONDS[unit])
-        return cls(text, runs=count)
+        return cls(text, newest=count)
 
     def keeps(self, age: float, newer: int) -> bool:
-        """Return whether it keeps a run that ended ``age`` seconds ago, and after which ``newer`` others ended."""
+        """Return whether it keeps what is ``age`` seconds old, and after which ``newer`` others of its kind came."""
         if self.seconds is not None:
             return age < self.seconds
-        return self.runs is None or newer < self.runs
+        return self.newest is None or newer < self.newest
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class Settings:
         legacy_backend: the class of the former backend, or None.
         preserve_key_order: see the option.
         keep: state of a run to how long its values are kept; without one, as under ``""``.
+        keep_published: how long versions of assets are kept, of which nothing else says so.
         retain_when_run_ends: see the option.
         sweep_after_run: seconds, or None; see the option.
 
@@ -62,6 +63,7 @@ class Settings:
     legacy_backend: type[Any] | None = None
     preserve_key_order: bool = False
     keep: Mapping[str, tuple[Term, ...]] = field(default_factory=lambda: {"": (Term("forever"),)})
+    keep_published: tuple[Term, ...] = (Term("forever"),)
     retain_when_run_ends: bool = False
     sweep_after_run: int | None = None
 
@@ -105,6 +107,7 @@ class Settings:
             legacy_backend=_legacy_backend(_text("legacy_backend")),
             preserve_key_order=_boolean("preserve_key_order"),
             keep={"": _terms("keep")} | {state: _terms(f"keep_{state}") for state in STATES if _text(f"keep_{state}")},
+            keep_published=_terms("keep_published", "versions"),
             retain_when_run_ends=_boolean("retain_when_run_ends"),
             sweep_after_run=_age("sweep_after_run"),
         )
@@ -158,10 +161,10 @@ def _compression(text: str) -> Compression:
         raise SettingsError("compression", text, str(error)) from error
 
 
-def _terms(option: str) -> tuple[Term, ...]:
+def _terms(option: str, counted: str = "runs") -> tuple[Term, ...]:
     text = _text(option)
     try:
-        return tuple(Term.parse(part.strip()) for part in text.split(","))
+        return tuple(Term.parse(part.strip(), counted) for part in text.split(","))
     except ValueError as error:
         raise SettingsError(option, text, str(error)) from error
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.compat_assets import Event
 
-__all__ = ["latest", "values_of", "version_of", "versions"]
+__all__ = ["last_accepted", "latest", "latest_of", "settles", "values_of", "version_of", "versions"]
 
 _FIRST_PAGE = 8  # events
 _GROWTH = 8  # how many times more are read each time that these were not enough
@@ -179,14 +179,29 @@ def _latest(key: AssetKey, wanted: str | None, partition: str | None) -> Version
             else:
                 continue
         newest.append(version)
-        if not version.asset.backfill or version.asset.forced:
+        if settles(version):
             break
     if not newest:
         which = "" if wanted is None else f" of the partition {wanted!r}"
         msg = f"the asset {key} has no version{which} yet: let a task publish() one"
         raise NoVersionError(msg)
+    return latest_of(newest)
+
+
+def latest_of(newest: Sequence[Version]) -> Version:
+    """Return the latest of the newest versions of an asset or a partition: up to one that :func:`settles` it."""
     last = max(map(_interval_end, newest))
-    return next(one for one in newest if not one.asset.backfill or one.asset.forced or _interval_end(one) >= last)
+    return next(one for one in newest if settles(one) or _interval_end(one) >= last)
+
+
+def last_accepted(key: AssetKey) -> Version | None:
+    """Return the version that a contract compares with: the newest of any partition that no backfill published."""
+    return next(filter(settles, _newest_first(key, None)), None)
+
+
+def settles(version: Version) -> bool:
+    """Return whether no older version can be the latest one: unless a backfill published it."""
+    return not version.asset.backfill or version.asset.forced
 
 
 def _interval_end(version: Version) -> float:

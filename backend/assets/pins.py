@@ -191,6 +191,7 @@ def _made(store: Store, question: Question, generation: int, versions: list[Vers
     """Make a pin, or return the one that another task has made meanwhile."""
     content = {
         "at": datetime.now(UTC).isoformat(),
+        "run": [question.context["ti"].dag_id, question.context["ti"].run_id],
         "asset": list(question.parts),
         "versions": [version.to_json() for version in versions],
     }

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow_xcom.backend.asset_version import AssetVersion, new_version_id
+from airflow_xcom.backend.assets.contract import check_value
 from airflow_xcom.backend.assets.version import PARTITIONS, contents_of
 from airflow_xcom.backend.compat import xcom_class
 from airflow_xcom.backend.compat_assets import (
@@ -43,7 +44,7 @@ _MOST_PARTITIONS = 100  # of an asset in a task: each of their events tells of a
 _SHOWN = 300  # characters of a fact that an event tells
 
 
-def publish(value: T, asset: Any, *, partition: str | None = None, latest: bool | None = None) -> T:
+def publish(value: T, asset: Any, *, partition: str | None = None, schema: Any = None, latest: bool | None = None) -> T:
     """Write a value as a new version of an asset, which others can read once this task has succeeded.
 
     ::
@@ -56,6 +57,8 @@ def publish(value: T, asset: Any, *, partition: str | None = None, latest: bool 
         value: any value that an XCom can be, with a hint of :func:`airflow_xcom.backend.stored` or without.
         asset: one of the task's ``outlets``; or one to be sent through the only alias among them.
         partition: its key; that of the run, if the run has one.
+        schema: a contract: ``"same"`` or ``"compatible"``, as is the last version that no backfill published, or a
+            dict of columns and their types; see docs/ASSETS.md.
         latest: True makes a backfill's version the latest one, though one of a later data interval exists.
 
     Returns:
@@ -63,6 +66,7 @@ def publish(value: T, asset: Any, *, partition: str | None = None, latest: bool 
 
     Raises:
         PublishError: The asset is not among the outlets, or has been published in this try already.
+        SchemaChangedError: The value breaks the contract; it names all differences.
         HintError: A hint on the value cannot be followed.
         EncodeError: The value cannot be stored exactly.
         StoreError: The store cannot be written to.
@@ -73,6 +77,8 @@ def publish(value: T, asset: Any, *, partition: str | None = None, latest: bool 
     key = concrete(context, asset)
     partition = _run_partition(context) if partition is None else partition
     _check_first(context, outlet, asset, key.name, partition)
+    if schema is not None:
+        check_value(value, schema, key)
     version = AssetVersion(
         name=str(key.name),
         uri=str(key.uri),

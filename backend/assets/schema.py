@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.errors import SchemaChangedError, SchemaError
-from airflow_xcom.codecs import CorruptPayloadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["MODES", "Column", "Schema", "check", "check_contract", "compare", "undeclared"]
+__all__ = ["MODES", "SAMPLE", "Column", "Schema", "check", "check_contract", "compare", "undeclared"]
 
 MODES = ("same", "compatible")
+SAMPLE = 1000  # rows by which it is told what a column of objects holds
 _FACTS = ("type", "zone", "unit", "categories", "ordered", "crs", "nullable")  # of a column that may be declared
 _LIBRARIES = ("pandas", "polars", "pyarrow")
 _MOST_CATEGORIES = 10_000  # that are told one by one
@@ -37,7 +37,7 @@ class Column:
         name: as text; that of a label which is no text is how Python writes it.
         dtype: as its library writes it.
         facts: what more belongs to the type: ``zone``, ``unit``, ``categories``, ``ordered``, ``crs``, ``nullable``,
-            the ``items`` of a column of objects, and ``label``, the type of a label that is no text.
+            the ``items`` of the first objects of a column, and ``label``, the type of a label that is no text.
     """
 
     name: str
@@ -51,20 +51,6 @@ class Column:
 
     def __str__(self) -> str:
         return self.name if "label" in self.facts else repr(self.name)
-
-    def to_json(self) -> list[Any]:
-        """Return name, type and, if there are any, facts; a list, as Airflow masks values by the keys of dicts."""
-        return [self.name, self.dtype, *([self.facts] if self.facts else [])]
-
-    @classmethod
-    def from_json(cls, value: Any) -> Column:
-        """Return the column; raise CorruptPayloadError for anything that :meth:`to_json` does not write."""
-        match value:
-            case [str(name), str(dtype)]:
-                return cls(name, dtype)
-            case [str(name), str(dtype), dict(facts)]:
-                return cls(name, dtype, facts)
-        raise CorruptPayloadError("a column of the schema of a version is malformed")
 
 
 @dataclass(frozen=True)
@@ -88,23 +74,6 @@ class Schema:
         name = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
         described = _described(value)
         return cls(name) if described is None else cls(name, *map(tuple, described))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON natives."""
-        if self.columns is None:
-            return {"type": self.type}
-        parts = {"columns": self.columns, "index": self.index}
-        return {"type": self.type} | {name: [each.to_json() for each in part] for name, part in parts.items()}
-
-    @classmethod
-    def from_json(cls, value: Any) -> Schema:
-        """Return the schema; raise CorruptPayloadError for anything that :meth:`to_json` does not write."""
-        match value:
-            case {"type": str(name), "columns": list(columns), "index": list(index), **others} if not others:
-                return cls(name, tuple(map(Column.from_json, columns)), tuple(map(Column.from_json, index)))
-            case {"type": str(name), **others} if not others:
-                return cls(name)
-        raise CorruptPayloadError("the schema of a version is malformed")
 
 
 # -- the contract --------------------------------------------------------------------------------------------
@@ -337,7 +306,7 @@ def _of_array(label: Any, array: Any) -> Column:
 
     facts = _facts(array.dtype)
     if array.dtype == np.dtype(object):
-        facts["items"] = pd.api.types.infer_dtype(array, skipna=True)
+        facts["items"] = pd.api.types.infer_dtype(array[:SAMPLE], skipna=True)
     if (crs := getattr(array, "crs", None)) is not None and hasattr(crs, "to_string"):
         facts["crs"] = crs.to_string()
     return _labelled(label, str(array.dtype), facts)

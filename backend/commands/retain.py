@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.commands.arguments import add_apply, add_output
 from airflow_xcom.backend.commands.terminal import Progress, human, say
+from airflow_xcom.backend.commands.text_table import say_columns
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+    from airflow_xcom.backend.assets.retention import RetiredVersions
+    from airflow_xcom.backend.database.dag_runs import Runs
     from airflow_xcom.backend.maintenance.retain import Retained
 
 __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "retire values that need not be kept any more"
 _COUNTS = ("runs", "going", "due", "in_blobs", "in_rows", "retired", "changed", "failed")
+_ASSET_COUNTS = ("due", "size", "retired", "failed")
 _HEADINGS = ("RUNS", "GOING", "VALUES", "IN BLOBS", "IN ROWS", "OLDEST", "RULE")
 _DAG_WIDTH = 24
 
@@ -30,10 +34,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
         "Retire the values of runs that have ended and need not be kept any more, by the tags of their Dag "
         "(xcom:keep=7d, xcom:keep=5runs, xcom:keep-failed=30d, xcom:keep=forever), or else by [xcom_codecs] "
-        "keep_success, keep_failed and keep.  A tombstone takes the place of the row; the sweep deletes the blob.  "
-        "Without --apply, only list what would go."
+        "keep_success, keep_failed and keep.  A tombstone takes the place of the row; the sweep deletes the blob.  So "
+        "it does with versions of assets that need not be kept, by xcom:keep in the asset's extra, or else by "
+        "keep_published.  Without --apply, only list what would go."
     )
     parser.add_argument("--dag", action="append", metavar="DAG", help="only of this Dag; may be given several times")
+    text = "only versions of the asset of this name; may be given several times"
+    parser.add_argument("--asset", action="append", metavar="NAME", help=text)
     add_apply(parser)
     add_output(parser, "of the listing", "text")
 
@@ -44,11 +51,28 @@ def run(options: Namespace) -> int:
     from airflow_xcom.backend.maintenance.retain import retain
 
     tell = _tell_json if options.output == "json" else _tell
-    runs, progress = metadata_runs(), Progress()
-    dags = retain(runs, options.dag, apply=options.apply, progress=lambda done: progress(lambda: _progress(done)))
-    failed = tell(dags, apply=options.apply)
+    runs, progress, only_assets = metadata_runs(), Progress(), options.asset is not None and options.dag is None
+    dags = retain(
+        runs,
+        [] if only_assets else options.dag,
+        apply=options.apply,
+        progress=lambda done: progress(lambda: _progress(done)),
+    )
+    failed = tell(dags, _assets(runs, options), apply=options.apply)
     progress.end()
     return 1 if failed else 0
+
+
+def _assets(runs: Runs, options: Namespace) -> Iterator[RetiredVersions]:
+    """Retire versions of assets, unless only Dags are asked for."""
+    from airflow_xcom.backend.assets.retention import retire_versions
+    from airflow_xcom.backend.database.asset_versions import AssetEvents
+    from airflow_xcom.backend.database.xcom_rows import Rows
+    from airflow_xcom.backend.maintenance.references import DatabaseRows
+
+    if options.dag is None or options.asset is not None:
+        rows = DatabaseRows(Rows(*runs.database))
+        yield from retire_versions(AssetEvents(*runs.database), rows, options.asset, apply=options.apply)
 
 
 def _progress(done: Retained) -> str:
@@ -56,8 +80,8 @@ def _progress(done: Retained) -> str:
     return f"{done.dag_id}: {counts}, {done.failed:,} failed"
 
 
-def _tell(dags: Iterable[Retained], *, apply: bool) -> int:
-    """Write a line for each Dag with something to say, as soon as that is known, and the sum; return what failed."""
+def _tell(dags: Iterable[Retained], assets: Iterable[RetiredVersions], *, apply: bool) -> int:
+    """Write a line for each Dag and asset with something to say, and the sums; return what failed."""
     totals: Counter[str] = Counter()
     for done in dags:
         if (done.due or done.problems) and not totals["told"]:
@@ -81,19 +105,47 @@ def _tell(dags: Iterable[Retained], *, apply: bool) -> int:
             f"{totals['retired']:,} of {totals['due']:,} values of {totals['going']:,} runs retired; "
             f"{totals['changed']:,} changed meanwhile, {totals['failed']:,} failed"
         )
+    return totals["failed"] + _tell_assets(assets, apply=apply)
+
+
+def _tell_assets(assets: Iterable[RetiredVersions], *, apply: bool) -> int:
+    """Write a line for each asset with something to say, and the sum; return what failed."""
+    totals: Counter[str] = Counter()
+    told = [done for done in assets if done.due or done.needed or done.problems]
+    for done in told:
+        totals.update({name: getattr(done, name) for name in _ASSET_COUNTS})
+    if not told:
+        return 0
+    say("")
+    rows = [
+        [done.asset, f"{done.versions:,}", f"{done.due:,}", f"{done.needed:,}", human(done.size), done.rule]
+        for done in told
+    ]
+    say_columns(("ASSET", "VERSIONS", "DUE", "NEEDED", "SIZE", "RULE"), rows)
+    for done in told:
+        for problem in done.problems:
+            say(f"  {problem}")
+    counts = f"{totals['due']:,} versions of assets, {human(totals['size'])}"
+    outcome = f"{totals['retired']:,} retired" if apply else "would be retired"
+    say(f"{counts}, {outcome}; {totals['failed']:,} failed")
     return totals["failed"]
 
 
-def _tell_json(dags: Iterable[Retained], *, apply: bool) -> int:
-    """Write one object, a Dag at a time; return what failed."""
+def _tell_json(dags: Iterable[Retained], assets: Iterable[RetiredVersions], *, apply: bool) -> int:
+    """Write one object, a Dag or an asset at a time; return what failed."""
     totals: Counter[str] = Counter(dict.fromkeys(_COUNTS, 0))
     sys.stdout.write('{"dags": [')
     for number, done in enumerate(dags):
         _add(totals, done)
         sys.stdout.write(",\n " if number else "\n ")
         sys.stdout.write(json.dumps(asdict(done) | {"oldest": done.oldest and done.oldest.isoformat()}))
+    sys.stdout.write('\n], "assets": [')
+    failed = 0
+    for number, versions in enumerate(assets):
+        failed += versions.failed
+        sys.stdout.write((",\n " if number else "\n ") + json.dumps(asdict(versions)))
     sys.stdout.write("\n], " + json.dumps({"applied": apply, **totals})[1:] + "\n")
-    return totals["failed"]
+    return totals["failed"] + failed
 
 
 def _add(totals: Counter[str], done: Retained) -> None:

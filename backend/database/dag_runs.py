@@ -63,9 +63,15 @@ class Runs:
 
     def __init__(self, engine: Any, schema: str | None = None) -> None:
         self._engine = engine
+        self._schema = schema
         self._tables = xcom_tables(engine, schema)
         names = ("dag_run", "task_instance", "dag_tag")
         self._runs, self._tasks, self._tags = (reflected(engine, name, schema) for name in names)
+
+    @property
+    def database(self) -> tuple[Any, str | None]:
+        """Return the engine and the schema, which others of the same database are made of."""
+        return self._engine, self._schema
 
     def dags(self, page: int = _DAGS) -> Iterator[str]:
         """Yield the Dags that have runs, in the order of their ids."""

@@ -55,15 +55,26 @@ class AssetObjects:
                 if kind_of(blob.path) is Kind.RETIRED and (number := identity(blob.path)) is not None:
                     references.retire(number)
             yield
-        named = dict(self._read())
+        for path, numbers in self._kept(rows):
+            references.keep(path, numbers)
         yield
-        runs = sorted({each.run for each in named.values() if each.run is not None})
+
+    def kept(self, rows: RowSource) -> set[int]:
+        """Return the versions that tags name, and pins of runs that have a row, by what they are known by.
+
+        Raises:
+            StoreError: A store cannot be read.
+        """
+        return {number for _, numbers in self._kept(rows) for number in numbers}
+
+    def _kept(self, rows: RowSource) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """Yield the paths of these tags and pins, and what they name."""
+        self._known = dict(self._read())
+        runs = sorted({each.run for each in self._known.values() if each.run is not None})
         existing = rows.runs_that_exist(runs) if runs else set()
-        for (_, path), each in named.items():
+        for (_, path), each in self._known.items():
             if each.run is None or each.run in existing:
-                references.keep(path, each.numbers)
-        self._known = named
-        yield
+                yield path, each.numbers
 
     def _read(self) -> Iterator[tuple[tuple[str, str], _Named]]:
         """Yield the pins and tags that are there, by the names of their stores and their paths."""

@@ -21,7 +21,15 @@ from airflow_xcom.codecs.testing import difference
 pytestmark = pytest.mark.installation
 
 OPTIONS = {"path", "stores", "store_timeout", "threshold", "compression", "modules", "inexact", "legacy_backend"}
-OPTIONS |= {"preview", "preserve_key_order", "keep", "keep_success", "keep_failed", "retain_when_run_ends"}
+OPTIONS |= {
+    "preview",
+    "preserve_key_order",
+    "keep",
+    "keep_success",
+    "keep_failed",
+    "keep_published",
+    "retain_when_run_ends",
+}
 OPTIONS |= {"data_tab", "durable", "sweep_after_run"}
 
 

@@ -1,0 +1,47 @@
+"""All versions of an asset that a metadata database knows, for the command line and retention."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_xcom.backend.assets.latest import latest_of, settles
+from airflow_xcom.backend.assets.version import Version, versions_in
+from airflow_xcom.backend.errors import NoVersionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from airflow_xcom.backend.compat_assets import Event
+    from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
+
+__all__ = ["history", "latest_in", "versions_of"]
+
+
+def versions_of(events: Iterable[Event]) -> Iterator[tuple[Event, Version]]:
+    """Yield the versions of events, each with its event; events without a value that counts are left out."""
+    for event in events:
+        try:
+            versions = versions_in(event)
+        except NoVersionError:
+            continue
+        yield from ((event, version) for version in reversed(versions))
+
+
+def history(events: AssetEvents, asset: KnownAsset) -> Iterator[tuple[int, Version]]:
+    """Yield the versions of an asset with the ids of their events, the newest first, each once."""
+    seen = set[str]()
+    for event, version in versions_of(events.events(asset)):
+        if version.id not in seen:
+            seen.add(version.id)
+            yield event.id or 0, version
+
+
+def latest_in(found: Iterable[tuple[int, Version]], partition: str | None) -> tuple[int, Version] | None:
+    """Return the latest of some versions, the newest first, as tasks find it; None if there is none."""
+    newest: dict[str, tuple[int, Version]] = {}
+    for number, version in found:
+        if version.partition == partition:
+            newest[version.id] = (number, version)
+            if settles(version):
+                break
+    return newest[latest_of([version for _, version in newest.values()]).id] if newest else None

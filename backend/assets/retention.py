@@ -1,0 +1,166 @@
+"""Retire versions of assets that need not be kept any more: a tombstone says when and why, and a sweep takes the blob.
+
+Never retired are the newest version of an asset and of each of its partitions, the one that ``latest`` reads, those
+with a tag, those that a run has pinned whose row is there, and those whose events started a run that is not over, or
+are to start one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from airflow_xcom.backend.assets.history import history, versions_of
+from airflow_xcom.backend.assets.latest import latest_of, settles
+from airflow_xcom.backend.assets.tombstones import bury, retirement_of
+from airflow_xcom.backend.blob_paths import identity
+from airflow_xcom.backend.blobs import store_name
+from airflow_xcom.backend.envelope import Retirement
+from airflow_xcom.backend.maintenance.asset_objects import AssetObjects
+from airflow_xcom.backend.maintenance.sweep import chosen_stores
+from airflow_xcom.backend.retention_policy import Rule, Term
+from airflow_xcom.backend.settings import settings
+from airflow_xcom.backend.stores import open_lasting
+from airflow_xcom.codecs import CodecError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from airflow_xcom.backend.assets.version import Version
+    from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
+    from airflow_xcom.backend.maintenance.references import RowSource
+
+__all__ = ["EXTRA", "RetiredVersions", "retire_versions", "rule_for"]
+
+EXTRA = "xcom:keep"  # the key of an asset's own ``extra``
+_PROBLEMS = 10  # of an asset that the report says in words
+
+
+@dataclass
+class RetiredVersions:
+    """What has become of the versions of one asset, or would.
+
+    Attributes:
+        asset: its name.
+        rule: that holds for it.
+        versions: that it has, retired ones too.
+        due: those that the policy does not keep, and nothing else.
+        size: bytes of their blobs, which a sweep deletes.
+        needed: those that the policy does not keep, but a run, a pin, a tag, or being the newest.
+        retired: those that are retired now.
+        failed: those that could not be, and what could not be understood.
+        problems: what went wrong, in words, the first ones.
+    """
+
+    asset: str
+    rule: str = ""
+    versions: int = 0
+    due: int = 0
+    size: int = 0
+    needed: int = 0
+    retired: int = 0
+    failed: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def fail(self, problem: str) -> None:
+        """Count something that went wrong, and keep it for the report."""
+        self.failed += 1
+        if len(self.problems) < _PROBLEMS:
+            self.problems.append(problem)
+
+
+def rule_for(asset: KnownAsset) -> Rule:
+    """Return how long versions of an asset are kept: as its ``extra`` says, or else the option.
+
+    Raises:
+        ValueError: What its ``extra`` says is not understood.
+    """
+    text = asset.extra.get(EXTRA) if isinstance(asset.extra, dict) else None
+    if text is None:
+        terms = settings().keep_published
+        return Rule(f"[xcom_codecs] keep_published = {', '.join(term.text for term in terms)}", terms, "")
+    terms = tuple(Term.parse(part.strip(), counted="versions") for part in str(text).split(","))
+    return Rule(f"{EXTRA}: {text}", terms, "")
+
+
+def retire_versions(
+    events: AssetEvents, rows: RowSource, names: Iterable[str] | None = None, *, apply: bool = False
+) -> Iterator[RetiredVersions]:
+    """Retire the versions of each asset that its policy does not keep, and tell what became of each asset.
+
+    Nothing is deleted: a sweep finds the blobs of versions that only their events still name.
+
+    Args:
+        events: of the metadata database.
+        rows: that tell which runs exist.
+        names: of these assets; None for all.
+        apply: do it; only count otherwise.
+    """
+    wanted = None if names is None else set(names)
+    kept = AssetObjects(chosen_stores(None)).kept(rows)
+    for asset in events.assets():
+        if wanted is not None and asset.name not in wanted:
+            continue
+        done = RetiredVersions(asset.name)
+        try:
+            rule = rule_for(asset)
+        except ValueError as error:
+            done.rule = "kept: its extra is not understood"
+            done.fail(f"asset={asset.name}: all versions are kept, for {error}")
+        else:
+            done.rule = rule.text
+            _retire(events, asset, rule, kept, done, apply=apply)
+        yield done
+
+
+def _retire(  # noqa: PLR0913 - what decides, and where it is told
+    events: AssetEvents, asset: KnownAsset, rule: Rule, kept: set[int], done: RetiredVersions, *, apply: bool
+) -> None:
+    """Retire what the rule does not keep; versions come the newest first, each by its newest event."""
+    if rule.is_forever:
+        return
+    protected = _protected(events, asset)
+    now, newer = datetime.now(UTC), Counter[str | None]()
+    for _, version in history(events, asset):
+        done.versions += 1
+        is_kept = rule.keeps((now - version.sent).total_seconds(), {"": newer[version.partition]})
+        newer[version.partition] += 1
+        if not is_kept:
+            _retire_one(version, rule, kept, done, is_needed=version.id in protected, apply=apply)
+
+
+def _protected(events: AssetEvents, asset: KnownAsset) -> set[str]:
+    """Return the versions that runs need, the newest of the asset and of each partition, and what ``latest`` reads."""
+    needed, found = events.needed(asset), set[str]()
+    newest: dict[str | None, list[Version]] = {}
+    for event, version in versions_of(events.events(asset)):
+        if event in needed:
+            found.add(version.id)
+        of_partition = newest.setdefault(version.partition, [])
+        if not of_partition or not settles(of_partition[-1]):
+            of_partition.append(version)
+    return found | {one.id for each in newest.values() for one in (each[0], latest_of(each))}
+
+
+def _retire_one(  # noqa: PLR0913 - what decides, and where it is told
+    version: Version, rule: Rule, kept: set[int], done: RetiredVersions, *, is_needed: bool, apply: bool
+) -> None:
+    reference = version.envelope.reference
+    if reference is None:
+        return
+    try:
+        store = open_lasting(settings().stores[store_name(reference)])
+        if retirement_of(store, reference.path) is not None:
+            return
+        if is_needed or identity(reference.path) in kept:
+            done.needed += 1
+            return
+        done.due += 1
+        done.size += reference.size
+        if apply:
+            at = datetime.now(UTC).isoformat(timespec="seconds")
+            done.retired += bury(store, reference.path, Retirement(at, rule.text))
+    except CodecError as error:
+        done.fail(f"asset={version.name} version={version.id}: {error}")

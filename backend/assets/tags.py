@@ -1,0 +1,137 @@
+"""Names that people give versions: a version with a name is kept, whatever a policy or Airflow's clean-up says.
+
+A tag is an object in the store of the version, and has all that is needed to read it: the version's event may be gone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from airflow_xcom.backend.asset_version import asset_folder
+from airflow_xcom.backend.assets.version import Version
+from airflow_xcom.backend.blob_paths import TAGS, VERSIONS, Kind, kind_of
+from airflow_xcom.backend.blobs import retirement_of, store_name
+from airflow_xcom.backend.errors import RetiredVersionError, TagError
+from airflow_xcom.backend.path_segments import segment
+from airflow_xcom.backend.settings import settings
+from airflow_xcom.backend.stores import open_lasting
+from airflow_xcom.backend.stores.base import BlobNotFoundError
+from airflow_xcom.codecs import CodecError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_xcom.backend.stores.base import Store
+
+__all__ = ["Tag", "remove_tag", "set_tag", "tags_of"]
+
+_NAME = re.compile(r"(?![0-9]+$)[\w.+@-]{1,100}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A name of a version.
+
+    Attributes:
+        name: of the tag.
+        version: which has it.
+        number: of the version's event.
+        at: when it was given, in ISO 8601, in UTC.
+        store: that has the tag, and the version.
+        path: of the tag there.
+    """
+
+    name: str
+    version: Version
+    number: int
+    at: str
+    store: Store
+    path: str
+
+
+def tags_of(name: str, uri: str) -> list[Tag]:
+    """Return the tags of an asset's versions, each once, by their names.
+
+    Raises:
+        TagError: One of them cannot be read.
+        StoreError: A store cannot be read.
+    """
+    found: dict[str, Tag] = {}
+    for tag in sorted(_all(name, uri), key=lambda tag: tag.at):
+        found[tag.name] = tag
+    return [found[each] for each in sorted(found)]
+
+
+def set_tag(version: Version, number: int, name: str) -> list[Tag]:
+    """Give a version a name, and return the tags that had it: another version of the asset loses it.
+
+    Raises:
+        TagError: The name is not allowed, or the value of the version is gone.
+        RetiredVersionError: A policy has retired the version.
+        StoreError: The store cannot be read or written.
+    """
+    if not _NAME.fullmatch(name):
+        raise TagError(f"{name!r} cannot be a tag: give letters, digits, and . _ + @ -, but not a number alone")
+    reference = version.envelope.reference
+    if reference is None:
+        raise TagError(f"the version {number} of the asset {version.name!r} has no value")
+    store = open_lasting(settings().stores[store_name(reference)])
+    if (retired := retirement_of(store, reference.path)) is not None:
+        raise RetiredVersionError(retired.at, retired.rule)
+    before = [tag for tag in _all(version.name, version.uri) if tag.name == name]
+    content = {"tag": name, "number": number, "at": datetime.now(UTC).isoformat(), "version": version.to_json()}
+    path = f"{_folder(version.name, version.uri)}{segment(name)}.{uuid4().hex}"
+    store.put(path, [json.dumps(content).encode()])
+    if not any(blob.path == reference.path for blob in store.list(reference.path)):
+        store.delete(path)
+        raise TagError(
+            f"the value of the version {number} of the asset {version.name!r} is gone from the store {store.url}"
+        )
+    for tag in before:
+        tag.store.delete(tag.path)
+    return before
+
+
+def remove_tag(name: str, uri: str, tag_name: str) -> list[Tag]:
+    """Take a name from the version of an asset that has it, and return the tags that are gone.
+
+    Raises:
+        TagError: No version has it.
+    """
+    found = [tag for tag in _all(name, uri) if tag.name == tag_name]
+    if not found:
+        raise TagError(f"no version of the asset {name!r} has the tag {tag_name!r}")
+    for tag in found:
+        tag.store.delete(tag.path)
+    return found
+
+
+def _folder(name: str, uri: str) -> str:
+    return TAGS + asset_folder(name, uri, None).removeprefix(VERSIONS)
+
+
+def _all(name: str, uri: str) -> Iterator[Tag]:
+    for url in dict.fromkeys(settings().stores.values()):
+        store = open_lasting(url)
+        for blob in store.list(_folder(name, uri)):
+            if kind_of(blob.path) is Kind.TAG and (tag := _read(store, blob.path)) is not None:
+                yield tag
+
+
+def _read(store: Store, path: str) -> Tag | None:
+    """Return a tag; None if it is gone."""
+    try:
+        text = bytes(store.get(path))
+    except BlobNotFoundError:
+        return None
+    try:
+        content = json.loads(text)
+        version = Version.from_json(content["version"])
+        return Tag(str(content["tag"]), version, int(content["number"]), str(content["at"]), store, path)
+    except (ValueError, KeyError, TypeError, CodecError) as error:
+        raise TagError(f"the tag {path!r} in the store {store.url} is damaged; delete it there") from error

@@ -1,0 +1,185 @@
+"""Assets, their events, and which of these runs still need, in Airflow's metadata database.
+
+In Airflow 2, assets are datasets.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.compat import metadata_engine, metadata_schema
+from airflow_xcom.backend.compat_assets import Event
+from airflow_xcom.backend.database.paging import pages, read
+from airflow_xcom.backend.database.tables import reflected
+from airflow_xcom.backend.envelope import ENVELOPE_KEY
+from airflow_xcom.backend.retention_policy import STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["AssetEvents", "KnownAsset", "metadata_events"]
+
+_PAGE = 500
+_NAMES = (
+    {"asset": "asset", "event": "asset_event", "queue": "asset_dag_run_queue", "links": "dagrun_asset_event"},
+    {"asset": "dataset", "event": "dataset_event", "queue": "dataset_dag_run_queue", "links": "dagrun_dataset_event"},
+)
+_WAITING, _CONTRIBUTIONS = "asset_partition_dag_run", "partitioned_asset_key_log"  # from Airflow 3.2 on
+_BEGAN = ("run_after", "logical_date", "execution_date")  # what Airflow compares the times of events with
+
+
+@dataclass(frozen=True)
+class KnownAsset:
+    """An asset, whether Dags still name it or not.
+
+    Attributes:
+        id: in the database.
+        name: in Airflow 2, the URI.
+        uri: of the asset.
+        extra: what its Dag says of it.
+    """
+
+    id: int
+    name: str
+    uri: str
+    extra: Any
+
+
+class AssetEvents:
+    """The assets and events of a metadata database, whichever Airflow's it is.
+
+    Args:
+        engine: SQLAlchemy's.
+        schema: that of Airflow's tables, if it is not the default one.
+    """
+
+    def __init__(self, engine: Any, schema: str | None = None) -> None:
+        import sqlalchemy
+
+        self._engine = engine
+        self._schema = schema
+        self._has = sqlalchemy.inspect(engine).has_table
+        names: dict[str, str] = next((each for each in _NAMES if self._has(each["event"], schema)), {})
+        self._tables = {part: reflected(engine, name, schema) for part, name in names.items()}
+        self._id = f"{names.get('asset')}_id"  # the column of an event, and of the queue
+
+    def assets(self) -> list[KnownAsset]:
+        """Return all assets, by name; none where the database is not that of an Airflow with assets."""
+        import sqlalchemy
+
+        if not self._tables:
+            return []
+        table = self._tables["asset"].c
+        name = table.name if "name" in table else table.uri
+        select = sqlalchemy.select(table.id, name, table.uri, table.extra)
+        rows = read(self._engine, select.order_by(name, table.uri))
+        return [KnownAsset(number, name, uri, _loaded(extra)) for number, name, uri, extra in rows]
+
+    def events(self, asset: KnownAsset, page: int = _PAGE) -> Iterator[Event]:
+        """Yield the events of an asset that may have a value, the newest first."""
+        import sqlalchemy
+
+        table = self._tables["event"]
+        c = table.c
+        source = c.source_dag_id, c.source_run_id, c.source_task_id, c.source_map_index
+        partition = c.partition_key if "partition_key" in c else sqlalchemy.literal(None)
+        text = sqlalchemy.cast(c.extra, sqlalchemy.Text)
+        select = sqlalchemy.select(c.timestamp, c.id, *source, partition, text).where(c[self._id] == asset.id)
+        rows = pages(self._engine, select, [c.timestamp, c.id], page, descending=True)
+        for sent, number, dag, run, task, index, key, extra in chain.from_iterable(rows):
+            if extra is not None and ENVELOPE_KEY in extra:
+                of = (dag, run, task, index)
+                yield Event(asset.name, asset.uri, _loaded(extra), of, _utc(sent), partition=key, id=number)
+
+    def needed(self, asset: KnownAsset) -> Needed:
+        """Return which events of an asset started a run that is not over, or are to start one."""
+        return Needed(frozenset(self._of_runs()) | frozenset(self._of_partitions()), self._queued_since(asset))
+
+    def _of_runs(self) -> Iterator[int]:
+        """Yield the events that started a run which is not over."""
+        import sqlalchemy
+
+        links = self._tables["links"].c
+        select = sqlalchemy.select(links.event_id).where(links.dag_run_id.in_(self._going))
+        yield from (number for (number,) in read(self._engine, select))
+
+    @cached_property
+    def _runs(self) -> Any:
+        return reflected(self._engine, "dag_run", self._schema)
+
+    @property
+    def _going(self) -> Any:
+        """Return the statement that selects the ids of all runs that are not over."""
+        import sqlalchemy
+
+        state = self._runs.c.state
+        return sqlalchemy.select(self._runs.c.id).where(sqlalchemy.or_(state.is_(None), state.not_in(STATES)))
+
+    def _of_partitions(self) -> Iterator[int]:
+        """Yield the events of partitions whose run is not made yet, or not over."""
+        import sqlalchemy
+
+        if not (self._has(_WAITING, self._schema) and self._has(_CONTRIBUTIONS, self._schema)):
+            return
+        waiting, given = (reflected(self._engine, name, self._schema) for name in (_WAITING, _CONTRIBUTIONS))
+        run = waiting.c.created_dag_run_id
+        select = sqlalchemy.select(given.c.asset_event_id).select_from(
+            given.join(waiting, waiting.c.id == given.c.asset_partition_dag_run_id)
+        )
+        select = select.where(sqlalchemy.or_(run.is_(None), run.in_(self._going)))
+        yield from (number for (number,) in read(self._engine, select))
+
+    def _queued_since(self, asset: KnownAsset) -> datetime | None:
+        """Return after when events of an asset are to start runs; None if none are.
+
+        Airflow then takes all events since the last run of the Dag that events started.
+        """
+        import sqlalchemy
+
+        queue, runs = self._tables["queue"].c, self._runs.c
+        began = next(runs[name] for name in _BEGAN if name in runs)
+        select = sqlalchemy.select(queue.target_dag_id, sqlalchemy.func.max(began))
+        of_events = sqlalchemy.and_(runs.dag_id == queue.target_dag_id, runs.run_type.like("%set_triggered"))
+        joined = self._tables["queue"].outerjoin(self._runs, of_events)
+        select = select.select_from(joined).where(queue[self._id] == asset.id).group_by(queue.target_dag_id)
+        times = [last for _, last in read(self._engine, select)]
+        if not times:
+            return None
+        return datetime.min.replace(tzinfo=UTC) if None in times else min(map(_utc, times))
+
+
+@dataclass(frozen=True)
+class Needed:
+    """Which events runs still need.
+
+    Attributes:
+        events: their ids.
+        since: all after this time, if any.
+    """
+
+    events: frozenset[int]
+    since: datetime | None
+
+    def __contains__(self, event: Event) -> bool:
+        return event.id in self.events or (self.since is not None and event.timestamp > self.since)
+
+
+def metadata_events() -> AssetEvents:
+    """Return the events of the database that Airflow's own settings name."""
+    return AssetEvents(metadata_engine(), metadata_schema())
+
+
+def _loaded(extra: Any) -> Any:
+    """Return JSON that a database gives as text, or parsed."""
+    return json.loads(extra) if isinstance(extra, str | bytes) else extra
+
+
+def _utc(time: Any) -> datetime:
+    """Return a time in UTC; databases without zones hold UTC, and SQLite gives the greatest one as text."""
+    found = datetime.fromisoformat(time) if isinstance(time, str) else time
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
