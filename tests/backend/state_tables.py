@@ -16,6 +16,7 @@ import sqlalchemy
 from airflow._shared.state import AssetScope, AssetStateStoreWriterKind, TaskScope  # the API server's own copy
 from airflow.sdk import state
 from airflow.sdk.execution_time import comms, context, task_runner
+from sqlalchemy import column
 from sqlalchemy.orm import Session
 
 TI = UUID(int=1)
@@ -93,16 +94,17 @@ class Supervisor:
     def rows(self, table: str) -> list[Any]:
         """The JSON values of a table, by key."""
         with self.engine.connect() as connection:
-            found = connection.execute(sqlalchemy.text(f"select value from {table} order by key"))
-            return [json.loads(text) for (text,) in found]
+            select = sqlalchemy.select(column("value")).select_from(_columns(table)).order_by(column("key"))
+            return [json.loads(text) for (text,) in connection.execute(select)]
 
     def put(self, table: str, key: str, value: Any) -> None:
         """Change a row, as a user of the REST API may."""
         with self.session() as session:
-            session.execute(
-                sqlalchemy.text(f"update {table} set value = :value where key = :key"),
-                {"value": json.dumps(value), "key": key},
-            )
+            session.execute(_columns(table).update().where(column("key") == key).values(value=json.dumps(value)))
+
+
+def _columns(table: str) -> Any:
+    return sqlalchemy.table(table, column("key"), column("value"))
 
 
 @contextmanager
