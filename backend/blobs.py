@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "copy_blob",
+    "is_blob_of",
     "ranges_of",
     "read_blob",
     "read_index",
@@ -63,6 +64,13 @@ def write_blob(
     if payload.index is None or len(payload.index) > LARGEST_INDEX:
         return reference
     return replace(reference, index_size=len(payload.index), index_digest=_digest([payload.index]))
+
+
+def is_blob_of(reference: Reference, payload: Payload) -> bool:
+    """Return whether a payload has the size and digest of a blob."""
+    digested = _DigestedChunks(payload.chunks)
+    digested.take_all()
+    return (digested.size, digested.digest) == (reference.size, reference.digest)
 
 
 def copy_blob(reference: Reference, coordinate: Coordinate, name: str, asset: AssetVersion | None = None) -> Reference:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 ENVELOPE_KEY = "airflow_xcom"
-ENVELOPE_VERSION = 2  # the newest; 1 is written wherever there is a value
+ENVELOPE_VERSION = 3  # the newest; 1 is written wherever there is a value, of which nothing stands in other rows
 # Bytes; file systems take 255 for a name, a temporary file has a longer one, and an S3 key may have 1,024 in all.
 _LONGEST_SEGMENT = 160
 _LONGEST_TEXT = 4096  # characters
@@ -206,6 +206,7 @@ class Envelope:
         coordinate: for which XCom it was written.
         data: the value in the JSON syntax, if it is inline.
         reference: where it is otherwise.
+        items: of a dict, if each is kept by itself: their envelopes, whose keys are those of the dict.
         retired: when and why it is neither any more.
         suppliers: for each tag in it that is not a built-in one, the distribution or the file that had its codec.
         inexact: what of it does not come back as it was; None if all does.
@@ -221,6 +222,19 @@ class Envelope:
     retired: Retirement | None = None
     inexact: Inexact | None = None
     asset: AssetVersion | None = None
+    items: tuple[Envelope, ...] = ()
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """Return where its blobs are."""
+        own = () if self.reference is None else (self.reference,)
+        return (*own, *(found for item in self.items for found in item.references))
+
+    def copied(self, at: Coordinate, copy: Callable[[Reference, Coordinate], Reference]) -> Envelope:
+        """Return the envelope for an XCom, with what ``copy`` makes of each reference for that, or of its item."""
+        items = tuple(item.copied(replace(at, key=item.coordinate.key), copy) for item in self.items)
+        reference = None if self.reference is None else copy(self.reference, at)
+        return replace(self, coordinate=at, reference=reference, items=items)
 
     def check_origin(self, asked: Coordinate) -> None:
         """Raise ForeignReferenceError unless the value and its blob were written for the XCom that is asked for."""
@@ -228,19 +242,26 @@ class Envelope:
             raise ForeignReferenceError(str(asked), str(self.coordinate))
         if self.reference is not None and not is_path_of(self.reference.path, self.coordinate, self.asset):
             raise ForeignReferenceError(str(self.coordinate), self.reference.path)
+        for item in self.items:
+            at = replace(self.coordinate, key=item.coordinate.key)
+            if item.coordinate != at:
+                raise ForeignReferenceError(str(at), str(item.coordinate))
+            item.check_origin(at)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON value of the row."""
         payload = {"data": self.data} if self.reference is None else {"ref": self.reference.to_json()}
         if self.retired is not None:
             payload = {"retired": asdict(self.retired)}
+        if self.items:
+            payload = {"items": [item.to_json()[ENVELOPE_KEY] for item in self.items]}
         optional = {"from": self.suppliers} if self.suppliers else {}
         if self.inexact is not None:
             optional["inexact"] = self.inexact.to_json()
         if self.asset is not None:
             optional["asset"] = self.asset.to_json()
         content = {
-            "version": 1 if self.retired is None else 2,
+            "version": 3 if self.items else 1 if self.retired is None else 2,
             "tag": self.tag,
             "summary": self.summary,
             "of": self.coordinate.to_json(),
@@ -290,7 +311,20 @@ class Envelope:
             return cls(*facts, reference=reference, suppliers=suppliers, inexact=inexact, asset=asset)
         if version != 1 and payload == {"retired"}:
             return cls(*facts, retired=Retirement.from_json(content["retired"]))
+        if version == ENVELOPE_VERSION and payload == {"items"} and kind is Coordinate:
+            items = cls._items_of(content["items"])
+            return None if items is None else cls(*facts, items=items, suppliers=suppliers, inexact=inexact)
         return None
+
+    @classmethod
+    def _items_of(cls, contents: Any) -> tuple[Envelope, ...] | None:
+        """Return the envelopes of the items of a dict; None if they are not ones."""
+        if type(contents) is not list or any(type(each) is not dict or each.get("version") != 1 for each in contents):
+            return None
+        items = [cls._from_content(each, 1, Coordinate) for each in contents]
+        found = tuple(item for item in items if item is not None and item.asset is None)
+        keys = {item.coordinate.key for item in found} - {None}
+        return found if found and len(keys) == len(items) else None
 
 
 def _have_types(parts: list[Any]) -> bool:

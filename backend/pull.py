@@ -69,7 +69,7 @@ class Deferred:
             envelope = Envelope.from_json(self.stored)
         except CodecError:
             return 0
-        return 0 if envelope is None or envelope.reference is None else envelope.reference.size
+        return 0 if envelope is None else sum(reference.size for reference in envelope.references)
 
     def value(self) -> Any:
         """Return the value; raises what ``deserialize_value`` does."""
@@ -282,6 +282,8 @@ def _decoded(envelope: Envelope, act: Callable[[Envelope], Any]) -> Any:
 
 
 def _decode(envelope: Envelope) -> Any:
+    if envelope.items:
+        return {item.coordinate.key: _decoded(item, _decode) for item in envelope.items}
     if envelope.reference is None:
         from airflow_xcom.codecs.payload import decode_json
 

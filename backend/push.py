@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.envelope import Coordinate, Envelope
 from airflow_xcom.backend.hints import Hint, Stored, unwrapped
+from airflow_xcom.backend.multiple_outputs import RESULT, envelope_of_items, note
 from airflow_xcom.backend.placement import Placement, decide, summarize
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError, EncodeError
@@ -59,14 +60,20 @@ def push(value: Any, *coordinate: Any, kind: type[Coordinate] = Coordinate) -> A
     if type(value) is Written:
         return value.row(kind(*coordinate))
     try:
-        options, offload = settings(), False
+        options, offload, at = settings(), False, kind(*coordinate)
         if type(value) is Stored or (Stored.any_here and type(value) is dict):
-            value, hint = unwrapped(value, kind(*coordinate))
+            value, hint = unwrapped(value, at)
             options, offload = hint.applied(options), hint.offloads
         began = time.perf_counter()
-        envelope, size = enclosed(value, kind(*coordinate), options, offload=offload)
+        is_result = type(value) is dict and kind is Coordinate and at.key == RESULT and options is settings()
+        if is_result and (of_items := envelope_of_items(value, at, options)) is not None:
+            log.info("pushed %s tag=dict stored=items of %d keys", at, len(value))
+            return of_items.to_json()
+        envelope, size = enclosed(value, at, options, offload=offload)
         if envelope is None:
             return value
+        if envelope.reference is not None and kind is Coordinate and at.key != RESULT:
+            note(value, envelope, options)
     except CodecError as error:
         error.context = str(kind(*coordinate))
         raise

@@ -166,6 +166,20 @@ def as_dict(node: Any) -> dict[Any, Any]:
     return node
 
 
+def as_int(node: Any) -> int:
+    """Return ``node`` if it is an int.
+
+    Other numbers are refused: to make an int of the decimal 1E+999999999 takes hours.
+
+    Raises:
+        TypeError: `node` is not an int.
+    """
+    if type(node) is not int:
+        msg = f"a {type(node).__name__} stands where an int should"
+        raise TypeError(msg)
+    return node
+
+
 def as_text(node: Any) -> Any:
     """Return ``node`` if it is a string.
 

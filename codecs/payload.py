@@ -43,17 +43,11 @@ _NO_KEYS: frozenset[str] = frozenset()
 
 
 class _LeafBody:
-    """A value of which its codec makes few natives: nothing is packed unless it becomes a blob.
-
-    Args:
-        codec: of the value.
-        node: what it made of it.
-        size: bytes of the node as JSON.
-        registry: the codecs.
-    """
+    """A value of which its codec makes few natives, ``size`` bytes as JSON: nothing is packed unless it is a blob."""
 
     format = MSGPACK
     is_stream = has_index = False
+    objects: frozenset[int] = frozenset()
 
     def __init__(self, codec: Codec, node: Any, size: int, registry: Registry) -> None:
         self.tags = (codec.tag,)
@@ -105,6 +99,11 @@ class Payload:
     def is_stream(self) -> bool:
         """Whether the value is made while it is written, so that its size is not known before."""
         return self._body.is_stream
+
+    @property
+    def objects(self) -> frozenset[int]:
+        """The objects in the value, by :func:`id`, that are to be the same objects in all of their places."""
+        return self._body.objects
 
     @cached_property
     def chunks(self) -> Iterable[Any]:

@@ -86,7 +86,5 @@ def _copied(row: XComRow, target: Coordinate) -> Any:
         envelope.check_origin(row.columns)
         if envelope.retired is not None:
             raise RetiredPayloadError(envelope.retired.at, envelope.retired.rule, row.coordinate.task_id)
-        reference = envelope.reference
-        if reference is not None:
-            reference = copy_blob(reference, target, store_name(reference))
-        return replace(envelope, coordinate=target, reference=reference, asset=None).to_json()
+        own = replace(envelope, asset=None)
+        return own.copied(target, lambda blob, at: copy_blob(blob, at, store_name(blob))).to_json()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_xcom.backend.database.xcom_rows import XComRow
+    from airflow_xcom.backend.envelope import Envelope
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -74,14 +75,19 @@ def _of_row(options: Namespace) -> dict[str, Any]:
 
 
 def _outline(row: XComRow, rows: int) -> dict[str, Any]:
+    return {"format": "plain", "value": row.stored} if row.envelope is None else _outline_of(row.envelope, rows)
+
+
+def _outline_of(envelope: Envelope, rows: int) -> dict[str, Any]:
     from airflow_xcom.backend.blobs import ranges_of
     from airflow_xcom.codecs.inspection import outline, outline_json
 
-    if row.envelope is None:
-        return {"format": "plain", "value": row.stored}
-    reference = row.envelope.reference
+    if envelope.items:
+        items = {str(item.coordinate.key): _outline_of(item, rows) for item in envelope.items}
+        return {"format": "items", "items": items}
+    reference = envelope.reference
     if reference is None:
-        return outline_json(row.envelope.data, rows=rows)
+        return outline_json(envelope.data, rows=rows)
     return outline(ranges_of(reference), reference.size, rows=rows)
 
 
@@ -91,7 +97,8 @@ def _not_allowed(payload: dict[str, Any]) -> list[str]:
     from airflow_xcom.codecs.inspection import refused_classes
 
     registry.allow_classes(allows_class, remedy=CLASS_REMEDY)
-    return refused_classes(payload)
+    parts = payload["items"].values() if payload["format"] == "items" else [payload]
+    return [refused for part in parts for refused in refused_classes(part)]
 
 
 def _facts(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -127,6 +134,10 @@ def _time(seconds: int) -> str:
 def _say_outline(payload: dict[str, Any] | None) -> None:
     if payload is None:
         return
+    if payload["format"] == "items":
+        for key, item in payload["items"].items():
+            say(f"\n{key}: {item.get('tag', item['format'])}")
+            _say_outline(item)
     if payload["format"] == "plain":
         text = json.dumps(payload["value"], ensure_ascii=False)
         say(f"\n{text[:_PLAIN]}{'…' if len(text) > _PLAIN else ''}")

@@ -59,12 +59,12 @@ def store_of(row: XComRow) -> str | None:
     from airflow_xcom.backend.blobs import store_name
     from airflow_xcom.backend.errors import UnknownStoreError
 
-    if row.reference is None:
+    if not row.references:
         return None if row.error else "row"
     try:
-        return store_name(row.reference)
+        return ", ".join({store_name(reference): None for reference in row.references})
     except UnknownStoreError:
-        return row.reference.store
+        return row.references[0].store
 
 
 def described(row: XComRow) -> dict[str, Any]:
@@ -85,8 +85,10 @@ def described(row: XComRow) -> dict[str, Any]:
     }
     if row.envelope is not None and row.envelope.inexact is not None:
         facts["inexact"] = row.envelope.inexact.to_json()
+    if row.references:
+        facts |= {"store": store_of(row)}
     if reference is not None:
-        facts |= {"store": store_of(row), "blob": f"{reference.url}/{reference.path}"}
+        facts |= {"blob": f"{reference.url}/{reference.path}"}
         facts |= {"digest": reference.digest, "host": reference.host, "expires": reference.expires}
     return facts
 
@@ -96,14 +98,14 @@ def _place(row: XComRow) -> str:
         return "unreadable"
     if row.envelope is None:
         return "plain"
-    return "row" if row.reference is None else "blob"
+    return "blob" if row.references else "row"
 
 
 def payload_size(row: XComRow) -> int | None:
     """Return the bytes that a value takes: of its blob, or, before it was written as JSON, in its row."""
     if row.envelope is None:
         return None
-    size = row.envelope.summary.get("bytes") if row.reference is None else row.reference.size
+    size = row.blob_size if row.references else row.envelope.summary.get("bytes")
     return size if type(size) is int and 0 <= size < _LARGEST else None
 
 

@@ -86,7 +86,7 @@ def _failures(rows: Rows, options: Namespace, totals: Totals) -> Iterator[tuple[
     for row, state, why in concurrently(deferred, lambda each: _verified(rows, each.row)):
         totals.states[state] += 1
         if state == "ok":
-            totals.size += row.envelope.reference.size
+            totals.size += row.blob_size
         progress(lambda: f"{totals} so far")
         if state not in _FINE:
             progress.end()
@@ -103,9 +103,10 @@ def _verified(rows: Rows, row: XComRow) -> tuple[XComRow, str, str]:
         return row, "unreadable", str(row.error)
     try:
         row.envelope.check_origin(row.columns)
-        if row.envelope.reference is None:
+        if not row.references:
             return row, "in the row", ""
-        verified(row.envelope.reference)
+        for reference in row.references:
+            verified(reference)
     except CodecError as error:
         # A task that ran again has deleted the blob of the row that was read.
         state = _state(error) if rows.is_current(row) else "changed meanwhile"

@@ -94,6 +94,16 @@ class XComRow:
         return None if self.envelope is None else self.envelope.reference
 
     @property
+    def references(self) -> tuple[Reference, ...]:
+        """Return where its blobs are."""
+        return () if self.envelope is None else self.envelope.references
+
+    @property
+    def blob_size(self) -> int:
+        """Return the bytes of its blobs."""
+        return sum(reference.size for reference in self.references)
+
+    @property
     def error(self) -> CodecError | None:
         """Return why the value or the envelope cannot be read, if so."""
         return self._content[2]
@@ -144,7 +154,7 @@ class Rows:
         for name, table in self.tables.items():
             for *identity, text in self._scan(table, page, shown if is_text(table) else lambda text: [text]):
                 row = XComRow(name, tuple(identity), text)
-                if row.reference is not None:
+                if row.references:
                     yield row
 
     def candidates(self, runs: Sequence[RunKey] | None = None, page: int = _PAGE) -> Iterator[XComRow]:

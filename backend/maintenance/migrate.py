@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.blobs import copy_blob, store_name
@@ -12,12 +12,10 @@ from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import DecodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
-    from airflow_xcom.backend.envelope import Envelope, Reference
-
-    Referring = tuple[XComRow, Envelope, Reference]
+    from airflow_xcom.backend.envelope import Coordinate, Envelope, Reference
 
 __all__ = ["Moves", "migrate"]
 
@@ -70,11 +68,14 @@ def migrate(
     """
     _check(source, target)
     moves = Moves()
-    for referring in _of_store(rows, source):
+    for row in rows.referring():
+        going = [reference for reference in row.references if _is_in(reference, source)]
+        if not going or row.envelope is None:
+            continue
         moves.rows += 1
-        moves.size += referring[-1].size
+        moves.size += sum(reference.size for reference in going)
         if apply:
-            _move(rows, referring, target, moves)
+            _move(rows, row, row.envelope, (source, target), moves)
         progress(moves)
     return moves
 
@@ -88,12 +89,6 @@ def _check(source: str, target: str) -> None:
         raise SettingsError("stores", ", ".join(stores), f"{source!r} and {target!r} are the same store")
 
 
-def _of_store(rows: Rows, name: str) -> Iterator[Referring]:
-    for row in rows.referring():
-        if row.envelope is not None and row.reference is not None and _is_in(row.reference, name):
-            yield row, row.envelope, row.reference
-
-
 def _is_in(reference: Reference, name: str) -> bool:
     try:
         return store_name(reference) == name
@@ -101,15 +96,19 @@ def _is_in(reference: Reference, name: str) -> bool:
         return False
 
 
-def _move(rows: Rows, referring: Referring, target: str, moves: Moves) -> None:
-    row, envelope, reference = referring
+def _move(rows: Rows, row: XComRow, envelope: Envelope, stores: tuple[str, str], moves: Moves) -> None:
+    source, target = stores
+
+    def copy(reference: Reference, at: Coordinate) -> Reference:
+        return copy_blob(reference, at, target, envelope.asset) if _is_in(reference, source) else reference
+
     try:
-        copy = copy_blob(reference, envelope.coordinate, target, envelope.asset)
+        moved = envelope.copied(envelope.coordinate, copy)
     except DecodeError as error:
         log.error("%s (%s) was not moved: %s", envelope.coordinate, row, error)  # noqa: TRY400 - the message says all
         moves.failed += 1
         return
-    if rows.replace(row, replace(envelope, reference=copy)):
+    if rows.replace(row, moved):
         moves.moved += 1
     else:
         moves.changed += 1

@@ -131,8 +131,8 @@ class References:
         try:
             value = _loads(row.text)
             envelope = None if self._is_known(value) else Envelope.from_json(value)
-            if envelope is not None and envelope.reference is not None:
-                self._check_store(envelope.reference)
+            for reference in () if envelope is None else envelope.references:
+                self._check_store(reference)
         except (ValueError, TypeError, RecursionError, CodecError) as error:
             self.report(f"{row}: {type(error).__name__}: {error}")
         (self._of_events if _is_note(value) else self._numbers).extend(numbers)

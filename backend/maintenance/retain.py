@@ -142,7 +142,7 @@ class _Retirement:
             for row, _ in changes:
                 self._done.due += 1
                 self._done.in_rows += len(row.text)
-                self._done.in_blobs += 0 if row.reference is None else row.reference.size
+                self._done.in_blobs += row.blob_size
             if self._apply and changes:
                 self._retire(run, changes)
             progress(self._done)
@@ -176,8 +176,8 @@ class _Retirement:
         if row.envelope is None:
             may_go = is_large_result(row) and settings().legacy_backend is None
             return _envelope_of_natives(row) if may_go else None
-        if row.reference is not None:
-            store_name(row.reference)
+        for reference in row.references:
+            store_name(reference)
         return row.envelope
 
     def _retire(self, run: Run, changes: Sequence[tuple[XComRow, Envelope]]) -> None:

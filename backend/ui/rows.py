@@ -64,7 +64,7 @@ def _facts(where: Coordinate, stored: Any) -> dict[str, Any]:
             **facts,
             "error": f"retired {envelope.retired.at} by the rule {envelope.retired.rule}",
         }
-    return {"state": "row" if envelope.reference is None else "store", **facts}
+    return {"state": "store" if envelope.references else "row", **facts}
 
 
 def checked(stored: Any, at: Coordinate) -> Envelope | None:

@@ -156,9 +156,14 @@ class StoredValue:
         if self.envelope is None:
             return self.stored
         reference = self.envelope.reference
+        if self.envelope.items:
+            return {str(item.coordinate.key): self._of_item(item).root for item in self.envelope.items}
         if reference is None:
             return read_json(self.envelope.data)
         return self._file() if reference.format == "arrow" else read_tree(self.fetch(), reference.size)
+
+    def _of_item(self, item: Envelope) -> StoredValue:
+        return StoredValue(item.coordinate, None, item, self.most, self._reads)
 
     def _file(self) -> TableView:
         from airflow_xcom.codecs.formats.arrow.ranges import ArrowRanges
@@ -272,7 +277,14 @@ class StoredValue:
         if is_hidden:
             return {"name": name, "type": "masked", "text": MASK, "length": 0}
         if isinstance(node, TableView):
-            return {"name": name, "type": node.tag, "text": f"{node.rows:,} rows", "length": 0, "kind": "table"}
+            return {
+                "name": name,
+                "type": node.tag,
+                "text": f"{node.rows:,} rows",
+                "length": 0,
+                "kind": "table",
+                "path": list(path),
+            }
         facts = {"name": name, "type": label(node), "text": text(node), "length": len(children(node))}
         if isinstance(inner(node), Table):
             facts |= {"kind": "table", "length": 0}
@@ -284,7 +296,8 @@ class StoredValue:
     def _where(self) -> dict[str, Any]:
         envelope = self.envelope
         if envelope is None or envelope.reference is None:
-            return {"place": "the row of Airflow's database"}
+            held = envelope is not None and envelope.items
+            return {"place": "with the items, under their keys" if held else "the row of Airflow's database"}
         reference = envelope.reference
         facts = {"store": reference.store, "url": reference.url, "path": reference.path, "bytes": reference.size}
         more = {

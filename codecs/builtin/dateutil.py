@@ -35,11 +35,17 @@ def _encode_delta(value: relativedelta) -> dict[str, Any]:
     return node
 
 
+_LARGEST = 10**15
+_SHORT = (int, type(None))
 _ABSOLUTE = ("year", "month", "day", "hour", "minute", "second", "microsecond")
+_INTEGERS = ("years", "months", *_ABSOLUTE)
 
 
 def _decode_delta(node: Any, _version: int) -> relativedelta:
-    return relativedelta(**as_dict(node))
+    parts = [part for name, part in as_dict(node).items() if name in _INTEGERS and type(part) not in _SHORT]
+    if any(abs(part) > _LARGEST for part in parts):  # dateutil makes ints of them, which takes hours for 1E+999999999
+        raise ValueError("a part of it is too large")
+    return relativedelta(**node)
 
 
 def _encode_rule(value: Any) -> dict[str, Any]:
@@ -62,7 +68,7 @@ def _encode_set(value: Any) -> list[Any]:
 
 
 def _decode_set(node: Any, _version: int) -> Any:
-    cached, *parts = node
+    cached, *parts = as_list(node)
     made = rruleset(cache=cached)
     for name, part in zip(_PARTS, parts, strict=True):
         setattr(made, name, as_list(part))

@@ -15,7 +15,7 @@ from airflow_xcom.codecs.builtin.kinds import Kind, attributes_of, codec_of, lib
 from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
-from airflow_xcom.codecs.nodes import as_dict, as_list, as_text
+from airflow_xcom.codecs.nodes import as_dict, as_int, as_list, as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -176,8 +176,8 @@ def _make_bson_offset(cls: Any, parts: Any) -> Any:
 _BSON = (
     Kind("bson.objectid.ObjectId", lambda value: value.binary, lambda cls, parts: cls(_bytes(parts))),
     Kind("bson.decimal128.Decimal128", lambda value: value.bid, lambda cls, parts: cls.from_bid(_bytes(parts))),
-    Kind("bson.int64.Int64", int, lambda cls, parts: cls(parts)),
-    Kind("bson.datetime_ms.DatetimeMS", int, lambda cls, parts: cls(parts)),
+    Kind("bson.int64.Int64", int, lambda cls, parts: cls(as_int(parts))),
+    Kind("bson.datetime_ms.DatetimeMS", int, lambda cls, parts: cls(as_int(parts))),
     Kind(
         "bson.binary.Binary",
         lambda value: [bytes(value), value.subtype],
@@ -203,6 +203,7 @@ _CALENDARS = ("360Day", "AllLeap", "Gregorian", "Julian", "NoLeap", "ProlepticGr
 
 def _make_moment(cls: Any, parts: Any) -> Any:
     *clock, calendar, has_year_zero = as_list(parts)
+    clock = [as_int(part) for part in clock]
     options = {} if cls.__name__ != "datetime" else {"calendar": as_text(calendar)}
     return cls(*clock, has_year_zero=has_year_zero, **options)
 

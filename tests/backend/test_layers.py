@@ -22,7 +22,7 @@ LAYERS = (
     ("blobs", "blob_urls", "hints", "serde", "advice"),
     ("blob_elements",),
     ("placement", "pull"),
-    ("inexact",),
+    ("inexact", "multiple_outputs"),
     ("push", "pull_table", "elements", "lazy_arguments", "lazy_sequences", "state_values", "database"),
     ("maintenance",),
     ("xcom", "ui", "commands", "assets", "testing"),

@@ -181,7 +181,7 @@ def test_a_missing_library_is_named(backend: Backend, monkeypatch: pytest.Monkey
     assert_names_the_xcom(caught.value)
 
 
-@pytest.mark.parametrize(("where", "newest"), [("envelope", 2), ("tag", 1)])
+@pytest.mark.parametrize(("where", "newest"), [("envelope", 3), ("tag", 1)])
 def test_a_newer_version_is_refused_by_name(backend: Backend, where: str, newest: int) -> None:
     row = backend.push((1,))
     if where == "envelope":

@@ -496,6 +496,7 @@ def test_the_ways_out_work() -> None:
 # -- forged payloads -----------------------------------------------------------------------------------------
 
 ENDLESS = ipaddress.ip_network("::/0")
+HUGE = decimal.Decimal("1E+999999999")  # of which int() makes a number in hours
 FORGED = [
     ("pattern", ["(", 32]),
     ("pattern", ["a", 128]),
@@ -510,6 +511,13 @@ FORGED = [
     ("sqlite3_row", ["Row", [['a" FROM x; --', "b\0"], [1, 2]]]),
     ("sqlite3_row", ["Connection", [["a"], [1]]]),
     ("email_message", ["Message", ENDLESS]),
+    ("dateutil.rruleset", ENDLESS),
+    ("bson.value", ["Int64", HUGE]),
+    ("bson.value", ["DatetimeMS", HUGE]),
+    ("cftime.datetime", ["datetime", [HUGE, 1, 1, 0, 0, 0, 0, "360_day", False]]),
+    ("cftime.datetime", ["DatetimeNoLeap", [1, HUGE, 1, 0, 0, 0, 0, "noleap", False]]),
+    ("dateutil.relativedelta", {"years": HUGE}),
+    ("dateutil.relativedelta", {"month": HUGE}),
     ("cftime.datetime", ["datetime", ENDLESS]),
     ("networkx.Graph", ["DiGraph", {}, [["a", {}]], [[]], [ENDLESS]]),
     ("PIL.Image", ["L", [0, 10**9], None, {}, b""]),

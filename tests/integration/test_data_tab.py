@@ -165,6 +165,26 @@ def test_a_tree_opens_level_by_level(tab: Tab) -> None:
     assert tab.get("array", path="6", rows=2, columns=3)["cells"] == [["0", "1", "2"], ["3", "4", "5"]]
 
 
+def test_multiple_outputs_are_opened_in_their_own_payloads(tab: Tab, backend: Backend) -> None:
+    value = {"frame": FRAME, "array": np.arange(6000, dtype="i4"), "count": 3, "list": [FRAME.copy(), "x"]}
+    for key, item in value.items():
+        tab.push(item, key)
+    tab.push(value)
+    assert len(backend.blobs()) == 3
+    facts = tab.get("value")
+    assert (facts["kind"], facts["tag"]) == ("tree", "dict")
+    assert "keys" in facts["where"]["place"]
+    items = {item["name"]: item for item in tab.get("items")["items"]}
+    assert (items["frame"]["kind"], items["count"]["text"]) == ("table", "3")
+    path = ".".join(map(str, items["frame"]["path"]))
+    assert shown(tab, path=path)["carrier"] == ["AA", None, "UA"]
+    assert shown(tab, path=path)["password"] == ["***"] * 3
+    assert tab.get("array", path="1", rows=1, column=5998, columns=2)["cells"] == [["5998", "5999"]]
+    assert shown(tab, path="3.0")["carrier"] == ["AA", None, "UA"]
+    assert tab.refusal("verify")[0] == 422
+    assert pq.read_table(io.BytesIO(tab.ask("download/parquet", path=path).content)).num_rows == 3
+
+
 @pytest.mark.parametrize("compression", ["none", "zstd"])
 def test_a_list_of_large_items(compression: str, tab: Tab, backend: Backend) -> None:
     backend.options(compression=compression)

@@ -21,6 +21,7 @@ import shapely
 
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
+from airflow_xcom.codecs.nodes import as_int, as_list
 from airflow_xcom.codecs.quoting import described, quoted
 
 __all__ = ["CODECS", "decode_geometries", "encode_geometries"]
@@ -220,9 +221,9 @@ def decode_geometries(wkb: _Array, corrections: dict[str, Any]) -> _Array:
     """
     geometries: _Array = _read(wkb)
     for name, rebuild in _REBUILD.items():
-        positions = np.array(corrections.get(name, ()), np.intp)
+        positions = np.array([as_int(each) for each in as_list(corrections.get(name, []))], np.intp)
         geometries[positions] = rebuild(wkb[positions].tolist())
-    for position, node in corrections.get("others", ()):
+    for position, node in as_list(corrections.get("others", [])):
         geometries[position] = _decode(node, 1)
     return geometries
 

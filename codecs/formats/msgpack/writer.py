@@ -113,7 +113,7 @@ class Writer:
         self._indices: dict[tuple[str, int], int] = {}  # in the table of tags
         self._tags_in_cells: set[str] = set()
         # id -> number, the object, so that no other gets its id, and the bytes that it stands for
-        self._numbered: dict[int, tuple[int, Any, int]] = {}
+        self.numbered: dict[int, tuple[int, Any, int]] = {}
         self._references = 0  # to numbered objects
         self._in_place = 0  # bytes of buffers in the tree, which count for nothing
         self._first_number = 0  # of the objects in an item
@@ -163,7 +163,7 @@ class Writer:
         return packed
 
     def _state(self) -> tuple[int, int, int, int]:
-        return len(self.buffers), len(self._numbered), self.expanded, self._in_place
+        return len(self.buffers), len(self.numbered), self.expanded, self._in_place
 
     def release(self) -> None:
         """Drop the packers, which refer to this writer: it is then freed without the cyclic garbage collector."""
@@ -173,14 +173,14 @@ class Writer:
         """Go back to the state before an attempt to pack that failed."""
         self.expanded, self._in_place = expanded, in_place
         del self.buffers[buffers:]
-        while len(self._numbered) > numbered:
-            self._numbered.popitem()
+        while len(self.numbered) > numbered:
+            self.numbered.popitem()
 
     def pack_items(self, items: list[Any]) -> list[Item]:
         """Return each item of a list packed by itself, with its large buffers; see :meth:`pack`."""
         packed = []
         for item in items:
-            first, self._first_number = len(self.buffers), len(self._numbered)
+            first, self._first_number = len(self.buffers), len(self.numbered)
             packed.append(Item(self.pack(item), self.buffers[first:]))
         return packed
 
@@ -283,8 +283,8 @@ class Writer:
     def _value(self, value: Any) -> msgpack.ExtType:
         """Return the tagged node of ``value``, or the number under which it was packed before."""
         key = id(value)
-        if key in self._numbered:
-            number, _, size = self._numbered[key]
+        if key in self.numbered:
+            number, _, size = self.numbered[key]
             return self._reference(number, size)
         codec = self._codec(value)
         before = len(self.buffers), self._references
@@ -312,9 +312,9 @@ class Writer:
         return _extension_type((SAME, self._pack_scalar(number)))
 
     def _number(self, value: Any, codec: Codec, packed: bytes, beside: int) -> msgpack.ExtType:
-        number = len(self._numbered)
+        number = len(self.numbered)
         head = b"\x93" + self._pack_scalar(number) + self._pack_scalar(self._index(codec.tag, codec.version))
-        self._numbered[id(value)] = number, value, len(head) + len(packed) + beside
+        self.numbered[id(value)] = number, value, len(head) + len(packed) + beside
         return _extension_type((SHARED, head + packed))
 
     def _index(self, tag: str, version: int) -> int:

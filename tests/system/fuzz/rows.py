@@ -23,6 +23,7 @@ with atheris.instrument_imports(include=["airflow_xcom"]):
 _SECRET = "what lies outside of the store"
 _COORDINATE = Coordinate("dag", "run", "task", -1, "key")
 _PREFIX = "dag/run/task/-1/key."
+_ITEMS = 8  # of a dict whose row refers to the payloads of its keys
 _SECRETS = f"dag/link/task/-1/key.{1:032x}.msgpack", f"{_PREFIX}{'f' * 32}.msgpack"  # below a link, and a link
 
 
@@ -49,6 +50,7 @@ def target(folder: Path) -> tuple[Callable[[bytes], list[Callable[[], Any]]], di
     rows = {path.name: _row(_reference(url, name, blob)) for path, (name, blob) in named}
     for path in sorted(GOLDEN.glob("*.json")):
         rows[path.name] = _row(json.loads(path.read_text())["data"])
+    rows["items"] = json.dumps(_of_items(url, base, blobs)).encode()
     for name in (*_SECRETS, f"../outside/{within.removeprefix('dag/link/')}"):
         rows[name.replace("/", " ")] = json.dumps(_forged(url, name, secret)).encode()
 
@@ -71,6 +73,19 @@ def _row(content: Any) -> bytes:
     return json.dumps(envelope.to_json()).encode()
 
 
+def _of_items(url: str, base: Path, blobs: dict[str, bytes]) -> Any:
+    """Return a row with the references of some keys, each with a blob of its own, which is added to the blobs."""
+    items = []
+    for number, (name, blob) in enumerate(list(blobs.items())[:: len(blobs) // _ITEMS]):
+        at = Coordinate(*_COORDINATE.to_json()[:4], f"item{number}")
+        path = name.replace("/key.", f"/item{number}.")
+        (base / path).write_bytes(blob)
+        blobs[path] = blob
+        items.append(Envelope("dict", {}, at, reference=_reference(url, path, blob)))
+    items.append(Envelope("int", {}, Coordinate(*_COORDINATE.to_json()[:4], "in the row"), data=1))
+    return Envelope("dict", {}, _COORDINATE, items=tuple(items)).to_json()
+
+
 def _reference(url: str, path: str, blob: bytes) -> Reference:
     return Reference("default", url, path, len(blob), Path(path).suffix[1:], _digest(blob))
 
@@ -88,9 +103,12 @@ def _digest(blob: bytes) -> str:
 
 def _resealed(row: Any, blobs: dict[str, bytes]) -> Any:
     """The row, with the size and digest of the blob that its reference names by now."""
-    match row:
-        case {"airflow_xcom": {"ref": {"path": str(path)} as reference}} if path in blobs:
-            reference["size"], reference["digest"] = len(blobs[path]), _digest(blobs[path])
+    content = row["airflow_xcom"] if isinstance(row["airflow_xcom"], dict) else {}
+    items = content.get("items")
+    for each in (content, *(items if isinstance(items, list) else ())):
+        match each:
+            case {"ref": {"path": str(path)} as reference} if path in blobs:
+                reference["size"], reference["digest"] = len(blobs[path]), _digest(blobs[path])
     return row
 
 
