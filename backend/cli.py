@@ -12,7 +12,21 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_xcom.backend.commands import adopt, copy, export, inspect, migrate, retain, state, sweep, verify
+from airflow_xcom.backend.commands import (
+    adopt,
+    assets,
+    copy,
+    diff,
+    export,
+    inspect,
+    migrate,
+    retain,
+    state,
+    sweep,
+    tag,
+    verify,
+    versions,
+)
 from airflow_xcom.backend.commands import list as list_
 from airflow_xcom.backend.commands.terminal import tell, visible
 
@@ -27,6 +41,10 @@ COMMANDS: dict[str, Any] = {  # modules with HELP, add_arguments(parser) and run
     "verify": verify,
     "export": export,
     "copy": copy,
+    "assets": assets,
+    "versions": versions,
+    "tag": tag,
+    "diff": diff,
     "migrate": migrate,
     "retain": retain,
     "adopt": adopt,

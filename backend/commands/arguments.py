@@ -8,6 +8,7 @@ from pathlib import Path
 __all__ = [
     "TOKEN",
     "add_apply",
+    "add_asset",
     "add_coordinate",
     "add_output",
     "add_payload",
@@ -29,6 +30,16 @@ def add_coordinate(parser: ArgumentParser) -> None:
     parser.add_argument("--key", help="of this key; return_value is what a task returned")
 
 
+def add_asset(parser: ArgumentParser) -> None:
+    """Declare a version of an asset."""
+    parser.add_argument(
+        "--asset", metavar="ASSET", help="a version of this asset, by its name or URI, in place of an XCom"
+    )
+    text = "of the asset: the number that `versions` lists, or a tag (default: the latest)"
+    parser.add_argument("--version", metavar="VERSION", help=text)
+    parser.add_argument("--partition", metavar="KEY", help="of the asset: the key of a partition")
+
+
 def add_payload(parser: ArgumentParser) -> None:
     """Declare what a payload is told by."""
     parser.add_argument("--store", metavar="NAME", help="whose payload is in the store of this name; 'row' for none")
@@ -39,6 +50,7 @@ def add_source(parser: ArgumentParser) -> None:
     """Declare one XCom, or a blob."""
     parser.add_argument("blob", nargs="?", metavar="BLOB", help="a file, or a URL within a configured store")
     add_coordinate(parser)
+    add_asset(parser)
 
 
 def add_output(parser: ArgumentParser, what: str, for_people: str = "table") -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.commands.arguments import add_output, add_source
-from airflow_xcom.backend.commands.selection import only
+from airflow_xcom.backend.commands.selection import chosen
 from airflow_xcom.backend.commands.terminal import human, say
 from airflow_xcom.backend.maintenance.export import FORMATS
 
@@ -63,9 +63,7 @@ def _value(options: Namespace) -> Any:
 
         prepare()
         return read_blob_at(options.blob)
-    from airflow_xcom.backend.database.xcom_rows import metadata_rows
-
-    row = only(metadata_rows(), options)
+    row = chosen(options)
     with located(row.coordinate):
         if row.error is not None:
             raise row.error

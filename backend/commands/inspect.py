@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.commands.arguments import add_output, add_source, count
-from airflow_xcom.backend.commands.selection import described, only, summary_text
+from airflow_xcom.backend.commands.selection import chosen, described, summary_text
 from airflow_xcom.backend.commands.terminal import human, say, tell
 from airflow_xcom.backend.commands.text_table import say_columns
 
@@ -60,10 +60,9 @@ def _of_blob(options: Namespace) -> dict[str, Any]:
 
 
 def _of_row(options: Namespace) -> dict[str, Any]:
-    from airflow_xcom.backend.database.xcom_rows import metadata_rows
     from airflow_xcom.codecs import CodecError
 
-    row = only(metadata_rows(), options)
+    row = chosen(options)
     facts = {**described(row), "outline": None, "classes": []}
     if row.error is None:
         try:

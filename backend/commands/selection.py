@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
 
-__all__ = ["described", "matching", "only", "payload_size", "store_of", "summary_text"]
+__all__ = ["chosen", "described", "matching", "only", "payload_size", "store_of", "summary_text"]
 
 _SHOWN = 5  # XComs in an error
 _FACTS = 3  # of a summary
@@ -26,6 +26,17 @@ def matching(rows: Rows, options: Namespace) -> Iterator[XComRow]:
         tag = None if row.envelope is None else row.envelope.tag
         if options.tag in {None, tag} and options.store in {None, store_of(row)}:
             yield row
+
+
+def chosen(options: Namespace) -> XComRow:
+    """Return the XCom, or the version of an asset, that the options name; see :func:`only`."""
+    if options.asset is not None:
+        from airflow_xcom.backend.commands.asset_selection import row_of
+
+        return row_of(options)
+    from airflow_xcom.backend.database.xcom_rows import metadata_rows
+
+    return only(metadata_rows(), options)
 
 
 def only(rows: Rows, options: Namespace) -> XComRow:

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_xcom.backend.commands.arguments import add_coordinate, add_output, add_payload
+from airflow_xcom.backend.commands.arguments import add_asset, add_coordinate, add_output, add_payload
 from airflow_xcom.backend.commands.selection import described, matching
 from airflow_xcom.backend.commands.terminal import Progress, human, say
 
@@ -27,11 +27,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
         "Read the payloads of all XComs, or of those that the options name, and compare them with the sizes and "
         "digests in their rows.  Those that fail are listed as missing, expired, corrupt, foreign (another XCom's), "
-        "unreachable (the store, not the payload) or unreadable (the row); the exit code is then 1.  Progress "
-        "goes to standard error."
+        "unreachable (the store, not the payload) or unreadable (the row); the exit code is then 1.  With "
+        "--asset it reads all versions of the asset, or one.  Progress goes to standard error."
     )
     add_coordinate(parser)
     add_payload(parser)
+    add_asset(parser)
     add_output(parser, "json: a JSON object a line for each failure, and a last one with the totals")
 
 
@@ -74,7 +75,7 @@ class Totals:
         return f"{counts or 'there are no such XComs'}; {human(self.size)} compared"
 
 
-_FINE = ("ok", "in the row", "changed meanwhile")
+_FINE = ("ok", "in the row", "changed meanwhile", "retired")
 
 
 def _failures(rows: Rows, options: Namespace, totals: Totals) -> Iterator[tuple[XComRow, str, str]]:
@@ -82,7 +83,13 @@ def _failures(rows: Rows, options: Namespace, totals: Totals) -> Iterator[tuple[
     from airflow_xcom.backend.pull import Deferred, concurrently
 
     progress = Progress()
-    deferred = (Deferred(row.stored, row) for row in matching(rows, options))
+    if options.asset is not None:
+        from airflow_xcom.backend.commands.asset_selection import rows_of_asset
+
+        chosen = rows_of_asset(options)
+    else:
+        chosen = matching(rows, options)
+    deferred = (Deferred(row.stored, row) for row in chosen)
     for row, state, why in concurrently(deferred, lambda each: _verified(rows, each.row)):
         totals.states[state] += 1
         if state == "ok":
@@ -109,7 +116,7 @@ def _verified(rows: Rows, row: XComRow) -> tuple[XComRow, str, str]:
             verified(reference)
     except CodecError as error:
         # A task that ran again has deleted the blob of the row that was read.
-        state = _state(error) if rows.is_current(row) else "changed meanwhile"
+        state = _state(error) if row.is_event or rows.is_current(row) else "changed meanwhile"
         return row, state, str(error)
     return row, "ok", ""
 
@@ -120,11 +127,14 @@ def _state(error: Exception) -> str:
         ForeignReferenceError,
         MissingPayloadError,
         OtherHostError,
+        RetiredPayloadError,
     )
     from airflow_xcom.codecs import CorruptPayloadError
 
     if isinstance(error, ForeignReferenceError):
         return "foreign"
+    if isinstance(error, RetiredPayloadError):
+        return "retired"
     if isinstance(error, OtherHostError):
         return "unreachable"
     if isinstance(error, ExpiredPayloadError):

@@ -1,0 +1,115 @@
+"""``airflow-xcom diff``: how two versions of an asset differ."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.commands.arguments import add_output
+from airflow_xcom.backend.commands.asset_selection import asset_named, version_named
+from airflow_xcom.backend.commands.terminal import say
+from airflow_xcom.backend.commands.text_table import say_columns
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from airflow_xcom.backend.assets.version import Version
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "compare two versions of an asset: schema, rows, cells"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.description = (
+        "Compare two versions of an asset: how their schemas differ, as a contract would say it; of tables, how many "
+        "rows they have, and in which rows, by their position, the cells of a column are not the same.  Exits with 1 "
+        "if they differ."
+    )
+    parser.add_argument("--asset", required=True, metavar="ASSET", help="its name or its URI")
+    parser.add_argument("one", metavar="VERSION", help="a number or a tag")
+    parser.add_argument("other", metavar="VERSION", help="a number or a tag")
+    parser.add_argument("--partition", metavar="KEY", help="if one event tells of versions of several partitions")
+    add_output(parser, "json: one JSON object")
+
+
+def run(options: Namespace) -> int:
+    """Compare them; return 1 if they differ."""
+    from airflow_xcom.backend.assets.contract import schema_of
+    from airflow_xcom.backend.assets.schema import compare
+    from airflow_xcom.backend.database.asset_versions import metadata_events
+    from airflow_xcom.backend.pull import prepare
+
+    prepare()
+    events = metadata_events()
+    asset = asset_named(events, options.asset)
+    pair = [version_named(events, asset, which, options.partition)[1] for which in (options.one, options.other)]
+    one, other = map(schema_of, pair)
+    facts: dict[str, Any] = {"schema": compare(one, other, "same")}
+    facts |= _tables(*pair) if one.columns is not None and other.columns is not None else _values(*pair)
+    facts["differ"] = facts["differ"] or bool(facts["schema"])
+    if options.output == "json":
+        say(json.dumps(facts, indent=2))
+    else:
+        _say(facts)
+    return int(facts["differ"])
+
+
+def _values(one: Version, other: Version) -> dict[str, Any]:
+    """Compare what has no columns as a whole: by its digest."""
+    references = one.envelope.reference, other.envelope.reference
+    digests = {None if each is None else each.digest for each in references}
+    return {"differ": len(digests) > 1, "bytes": [None if each is None else each.size for each in references]}
+
+
+def _tables(one: Version, other: Version) -> dict[str, Any]:
+    """Compare the cells of two tables by their position.
+
+    Raises:
+        HiddenValueError: One of them was published with a preview that shows no cells.
+    """
+    from airflow_xcom.backend.ui.comparison import comparison
+
+    told: dict[str, Any] = {}
+    for part in comparison(_stored(one), _stored(other)):
+        told |= part
+    differing = told["differing"]
+    return {
+        "rows": told["rows"],
+        "compared": differing["compared"],
+        "complete": differing["complete"],
+        "columns": differing["counts"],
+        "first": differing["first"],
+        "differ": bool(differing["counts"]) or len(set(told["rows"])) > 1,
+    }
+
+
+def _stored(version: Version) -> Any:
+    from airflow_xcom.backend.ui.stored_values import StoredValue
+
+    return StoredValue(version.envelope.coordinate, version.envelope.to_json(), version.envelope)
+
+
+def _say(facts: dict[str, Any]) -> None:
+    for text in facts["schema"]:
+        say(f"schema: {text}")
+    if "rows" not in facts:
+        say("the payloads differ" if facts["differ"] else "the payloads are the same")
+        return
+    before, after = facts["rows"]
+    say(f"rows: {before:,}" + ("" if before == after else f", then {after:,}"))
+    columns = [[name, f"{count:,}"] for name, count in facts["columns"].items()]
+    if columns:
+        say_columns(("COLUMN", "ROWS THAT DIFFER"), columns)
+        cells = [
+            [f"{row['row']:,}", name, *("null" if text is None else text for text in pair)]
+            for row in facts["first"]
+            for name, pair in row["cells"].items()
+        ]
+        say("")
+        say_columns(("ROW", "COLUMN", "BEFORE", "AFTER"), cells)
+    else:
+        say(f"the cells of the {facts['compared']:,} first rows are the same")
+    if not facts["complete"]:
+        say(f"only the first {facts['compared']:,} rows were compared, for lack of time")

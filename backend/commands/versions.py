@@ -1,0 +1,97 @@
+"""``airflow-xcom versions``: the versions of an asset."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.commands.arguments import add_output, count
+from airflow_xcom.backend.commands.asset_selection import asset_named
+from airflow_xcom.backend.commands.selection import summary_text
+from airflow_xcom.backend.commands.terminal import human, say
+from airflow_xcom.backend.commands.text_table import say_columns
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from airflow_xcom.backend.assets.version import Version
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "list the versions of an asset"
+_HEADS = ("VERSION", "PUBLISHED", "PARTITION", "DAG", "RUN", "TASK", "MAP", "SIZE", "STATE", "SUMMARY")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.description = (
+        "List the versions of an asset that its events name, the newest first: the number of the event, by which other "
+        "commands know the version, when it was published by which task, its tags, and whether a policy retired it."
+    )
+    parser.add_argument("asset", metavar="ASSET", help="its name or its URI")
+    parser.add_argument("--partition", metavar="KEY", help="only of this partition")
+    parser.add_argument("--limit", type=count, metavar="NUMBER", help="no more than so many")
+    add_output(parser, "json: a JSON object a line")
+
+
+def run(options: Namespace) -> int:
+    """List them."""
+    from airflow_xcom.backend.assets.history import history
+    from airflow_xcom.backend.assets.tags import tags_of
+    from airflow_xcom.backend.database.asset_versions import metadata_events
+
+    events = metadata_events()
+    asset = asset_named(events, options.asset)
+    tags: dict[str, list[str]] = {}
+    for tag in tags_of(asset.name, asset.uri):
+        tags.setdefault(tag.version.id, []).append(tag.name)
+    wanted = (each for each in history(events, asset) if options.partition in {None, each[1].partition})
+    facts = (_facts(number, version, tags.get(version.id, [])) for number, version in islice(wanted, options.limit))
+    if options.output == "json":
+        for each in facts:
+            say(json.dumps(each))
+    elif not say_columns(_HEADS, map(_cells, facts)):
+        say("There are no such versions")
+    return 0
+
+
+def _facts(number: int, version: Version, tags: list[str]) -> dict[str, Any]:
+    reference = version.envelope.reference
+    return {
+        "version": number,
+        "id": version.id,
+        "published": version.published.isoformat(timespec="seconds"),
+        "partition": version.partition,
+        "dag_id": version.dag_id,
+        "run_id": version.run_id,
+        "task_id": version.task_id,
+        "map_index": version.map_index,
+        "tag": version.envelope.tag,
+        "bytes": None if reference is None else reference.size,
+        "blob": None if reference is None else f"{reference.url}/{reference.path}",
+        "tags": tags,
+        "retired": _retired(version),
+        "summary": version.summary,
+    }
+
+
+def _retired(version: Version) -> str | None:
+    """Return when and by which rule it was retired."""
+    from airflow_xcom.backend.blobs import retirement_of, store_name
+    from airflow_xcom.backend.settings import settings
+    from airflow_xcom.backend.stores import open_store
+
+    reference = version.envelope.reference
+    if reference is None:
+        return None
+    found = retirement_of(open_store(settings().stores[store_name(reference)]), reference.path)
+    return None if found is None else f"retired {found.at} by {found.rule}"
+
+
+def _cells(facts: dict[str, Any]) -> list[str]:
+    names = [str(facts["version"]), facts["published"], facts["partition"] or ""]
+    task = [facts["dag_id"], facts["run_id"], facts["task_id"], str(facts["map_index"])]
+    state = ", ".join([*facts["tags"], *([facts["retired"]] if facts["retired"] else [])])
+    size = "" if facts["bytes"] is None else human(facts["bytes"])
+    return [*names, *task, size, state, summary_text({"type": facts["tag"], **facts["summary"]}, None)]
