@@ -9,6 +9,7 @@ for a date.  Any other column holds, in each cell, a MessagePack document of its
 from __future__ import annotations
 
 import datetime as dt
+import math
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ def encode_objects(values: np.ndarray, pack: PackCells) -> tuple[Any, pa.Array]:
     classes = set(map(type, items))
     missing = classes & _NAMES.keys()
     rest = classes - missing
-    if float in classes and not _are_canonical_nan([item for item in items if type(item) is float]):
+    if float in classes and not _are_canonical_nan(items):
         rest, missing = rest | {float}, missing - {float}
     if len(rest) <= 1 and len(missing) <= 1:
         array = _native_array(items, next(iter(rest), type(None)))
@@ -60,8 +61,12 @@ def encode_objects(values: np.ndarray, pack: PackCells) -> tuple[Any, pa.Array]:
     return _encode_cells(items, pack)
 
 
-def _are_canonical_nan(floats: list[float]) -> bool:
+def _are_canonical_nan(items: list[Any]) -> bool:
     """Return whether every float is NaN with the bits of ``numpy.nan``, which is what a null comes back as."""
+    first = next(item for item in items if type(item) is float)
+    if not math.isnan(first):  # as nearly always, where there are many
+        return False
+    floats = [item for item in items if type(item) is float]
     return np.array(floats).tobytes() == _NAN_BITS * len(floats)
 
 
