@@ -10,12 +10,16 @@ import asyncio
 import json
 import logging
 import re
+import threading
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from airflow_xcom.backend.compat import has_external_views
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate, Envelope
 from airflow_xcom.backend.errors import ForeignReferenceError, ForgedReferenceError
+from airflow_xcom.backend.settings import is_data_tab_on
 from airflow_xcom.backend.ui.row_display import LARGEST_DATA, NOT_SHOWN, is_shortened, shortened
 from airflow_xcom.codecs import CodecError, NewerFormatError
 
@@ -51,7 +55,8 @@ class ShortPayloads:
     """ASGI middleware: XComs that are read are shown short; what is shown so, or is another XCom's, is not written.
 
     Any other request or response passes unchanged, also one that cannot be parsed.  What may take long is done in a
-    thread, for the server answers all others meanwhile.
+    thread, for the server answers all others meanwhile.  Once the server has started, the Data tab is imported in a
+    thread, too, so that its first user does not wait for it.
     """
 
     def __init__(self, app: App) -> None:
@@ -59,6 +64,8 @@ class ShortPayloads:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Handle one request."""
+        if scope["type"] == "lifespan":
+            send = _warming(send)
         path = _ENTRIES.fullmatch(scope["path"].removeprefix(scope.get("root_path", ""))) if _is_http(scope) else None
         if path is not None and scope["method"] == "GET":
             send = _Shortener(send).send
@@ -69,6 +76,17 @@ class ShortPayloads:
                 await _refuse(send, reason)
                 return
         await self._app(scope, receive, send)
+
+
+def _warming(send: Send) -> Send:
+    """Return what sends messages on, and imports the Data tab after the one that says that the server has started."""
+
+    async def sent(message: Message) -> None:
+        await send(message)
+        if message["type"] == "lifespan.startup.complete" and has_external_views() and is_data_tab_on():
+            threading.Thread(target=import_module, args=["airflow_xcom.backend.ui.routes"], daemon=True).start()
+
+    return sent
 
 
 def _is_http(scope: Message) -> bool:

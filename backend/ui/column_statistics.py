@@ -40,9 +40,8 @@ def column_statistics(opened: Callable[[], TableView], position: int) -> Iterato
     """
     started = time.monotonic()
     table = opened()
-    step = _ROWS if table.compression == "none" else max(table.rows, 1)  # compressed batches are read as a whole
     column = _Column(table.schema.field(position).type)
-    parts = list(batches(table.rows, step))
+    parts = list(batches(table.rows, table.step(_ROWS)))
     kept: dict[int, Any] | None = {}
     for part in parts:
         values = opened().take([position], part).column(0)

@@ -92,7 +92,7 @@ def _differences(one: StoredValue, other: StoredValue, both: dict[str, tuple[int
     counts: dict[str, int] = {}
     first: dict[int, dict[str, list[str | None]]] = {}
     done = 0
-    for part in batches(rows, rows or 1 if is_compressed else _ROWS):
+    for part in batches(rows, rows or 1 if is_compressed else min(table.step(_ROWS) for table in tables)):
         taken = [value.again().table() for value in (one, other)]
         for name, positions in both.items():
             pair = [table.take([at], part).column(0) for table, at in zip(taken, positions, strict=True)]

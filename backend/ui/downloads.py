@@ -70,8 +70,7 @@ def _tables(value: StoredValue, path: Sequence[int]) -> Iterator[tuple[TableView
     if value.size > _CONVERTED:
         raise SelectionTooLargeError("this value", value.size, _CONVERTED)
     table = value.table(path)
-    step = _ROWS if table.compression == "none" else max(table.rows, 1)
-    for rows in batches(table.rows, step):
+    for rows in batches(table.rows, table.step(_ROWS)):
         yield value.again(_CONVERTED).table(path), rows
 
 

@@ -58,6 +58,7 @@ def _facts(where: Coordinate, stored: Any) -> dict[str, Any]:
     facts = {"type": str(envelope.summary.get("type", envelope.tag))[:200], "bytes": envelope.summary.get("bytes")}
     shape = envelope.summary.get("shape")
     facts |= {"shape": shape} if isinstance(shape, list) else {}
+    facts |= {"inexact": envelope.inexact.count} if envelope.inexact is not None else {}
     if envelope.retired is not None:
         return {
             "state": "retired",

@@ -25,7 +25,7 @@ from airflow_xcom.backend.ui.payload_tree import (
 )
 from airflow_xcom.backend.ui.rows import checked, hidden_tasks, is_hidden, rows_of
 from airflow_xcom.backend.ui.table_view import TableView, shown_item
-from airflow_xcom.backend.ui.wide_frames import InMemory, has_blocks, single_columns
+from airflow_xcom.backend.ui.wide_frames import InMemory, has_blocks, single_columns, widest_row
 from airflow_xcom.codecs import SelectionError, Table, Tagged
 from airflow_xcom.codecs.quoting import cut
 
@@ -177,7 +177,14 @@ class StoredValue:
         if has_blocks(meta):
             single = single_columns(file, meta)
             return TableView(
-                note.tag, single.meta, single.schema, count, single.table, self._dtypes(), file.compression
+                note.tag,
+                single.meta,
+                single.schema,
+                count,
+                single.table,
+                self._dtypes(),
+                file.compression,
+                widest_row(file.schema),
             )
         return TableView(note.tag, meta, file.schema, count, file.table, self._dtypes(), file.compression)
 
@@ -235,6 +242,7 @@ class StoredValue:
         if self.envelope is not None:
             summary = self.envelope.summary
             facts |= {"type": str(summary.get("type", self.envelope.tag))[:200], "tag": self.envelope.tag[:200]}
+            facts |= self._inexact(self.envelope)
         if self.preview == "none":
             return {**facts, "kind": "hidden"}
         if self.envelope is None:
@@ -242,6 +250,13 @@ class StoredValue:
         if path:
             self.refuse_hidden()
         return {**facts, **self._kind(self.node(path), path)}
+
+    def _inexact(self, envelope: Envelope) -> dict[str, Any]:
+        """Return how many parts are not what was pushed, and where the first of them are, if rows may be shown."""
+        if envelope.inexact is None:
+            return {}
+        places = [cut(place) for place in envelope.inexact.places] if self.preview == "rows" else []
+        return {"inexact": {"count": envelope.inexact.count, "places": places}}
 
     def _plain(self) -> dict[str, Any]:
         if self.preview != "rows":

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["CUT", "TableView", "batches", "cells", "shown_item"]
 
 CUT = 200  # characters of a cell
+_AT_ONCE = 16 << 20  # bytes
 _PANDAS = ("pandas.", "geopandas.")
 _BINARY = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
 
@@ -40,6 +41,7 @@ class TableView:
         take: reads columns, by their positions, and rows.
         dtypes: by the name of a column, what the writer called its type.
         compression: of its batches.
+        row_bytes: that must be read for a cell, in a frame whose columns lie together; 0 in others.
     """
 
     tag: str
@@ -49,6 +51,13 @@ class TableView:
     take: Take
     dtypes: dict[str, str] = field(default_factory=dict)
     compression: str = "none"
+    row_bytes: int = 0
+
+    def step(self, most: int) -> int:
+        """Return how many rows are read at a time, up to ``most``; all if compressed, as batches are read whole."""
+        if self.compression != "none":
+            return max(self.rows, 1)
+        return max(1, min(most, _AT_ONCE // self.row_bytes)) if self.row_bytes else most
 
     @cached_property
     def names(self) -> list[str]:

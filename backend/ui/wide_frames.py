@@ -23,7 +23,7 @@ from airflow_xcom.codecs.tables.single_columns import SingleColumns
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["InMemory", "has_blocks", "single_columns"]
+__all__ = ["InMemory", "has_blocks", "single_columns", "widest_row"]
 
 _PACKED = {pa.binary(), pa.large_binary()}
 
@@ -48,6 +48,13 @@ class InMemory:
 def has_blocks(meta: Any) -> bool:
     """Return whether a frame has columns that lie together."""
     return type(meta) is dict and "blocks" in meta
+
+
+def widest_row(schema: pa.Schema) -> int:
+    """Return the bytes of a row of the widest block."""
+    lists = [each.type for each in schema if pa.types.is_fixed_size_list(each.type)]
+    blocks = [each for each in lists if pa.types.is_primitive(each.value_type)]
+    return max((each.list_size * each.value_type.bit_width // 8 for each in blocks), default=0)
 
 
 def single_columns(source: Any, meta: dict[str, Any]) -> SingleColumns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import queue
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ import pytest
 from airflow_xcom.backend.ui import api_server as server
 
 
-def asked(path: str, *sent: dict[str, Any], method: str = "GET", root: str = "") -> list[dict[str, Any]]:
+def asked(
+    path: str, *sent: dict[str, Any], method: str = "GET", root: str = "", kind: str = "http"
+) -> list[dict[str, Any]]:
     """What comes of messages that an application sends."""
     out: list[dict[str, Any]] = []
 
@@ -25,7 +28,7 @@ def asked(path: str, *sent: dict[str, Any], method: str = "GET", root: str = "")
     async def receive() -> Any:
         return {"type": "http.request", "body": b"{}"}
 
-    scope = {"type": "http", "path": path, "method": method, "root_path": root}
+    scope = {"type": kind, "path": path, "method": method, "root_path": root}
     asyncio.run(server.ShortPayloads(app)(scope, receive, send))
     return out
 
@@ -89,3 +92,15 @@ def test_a_huge_text_is_cut() -> None:
     _, found = asked(ENTRY, START, body({"value": text}))
     assert json.loads(found["body"])["value"].endswith(f"... {len(text)} characters, which are not all shown")
     assert len(found["body"]) < 3000
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_the_data_tab_is_imported_once_the_server_has_started(is_on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    imported: queue.Queue[str] = queue.Queue()
+    monkeypatch.setattr(server, "import_module", imported.put)
+    monkeypatch.setenv("AIRFLOW__XCOM_CODECS__DATA_TAB", str(is_on))
+    sent = [{"type": "lifespan.startup.complete"}, {"type": "lifespan.shutdown.complete"}]
+    assert asked("", *sent, kind="lifespan") == sent
+    if is_on:
+        assert imported.get(timeout=60) == "airflow_xcom.backend.ui.routes"
+    assert imported.empty()

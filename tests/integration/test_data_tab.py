@@ -270,6 +270,31 @@ def test_statistics_tell_progress_and_bytes(tab: Tab) -> None:
     assert 600_000 * 8 < lines[-1]["read"] < 1.2 * 600_000 * 8
 
 
+def test_columns_that_lie_together_are_read_in_parts(tab: Tab) -> None:
+    frame = pd.DataFrame(np.arange(8_700_000.0).reshape(2900, 3000))
+    tab.push(frame)
+    window = tab.get("cells", row=2890, rows=50, column=2990, columns=10)
+    assert window["cells"][9][-1] == "8699999"
+    assert window["read"] < 0.02 * window["size"]
+    lines = [json.loads(line) for line in tab.ask("statistics", column=7).text.splitlines()]
+    assert (lines[-1]["min"], lines[-1]["max"], lines[-1]["complete"]) == ("7", "8697007", True)
+    assert lines[-1]["read"] > 64 << 20
+
+
+def test_what_is_not_exact_is_marked(tab: Tab, backend: Backend) -> None:
+    class Text(str):
+        __slots__ = ()
+
+    backend.options(inexact="as_airflow", preview="rows")
+    tab.push({"a": (Text("x"), Text("y"))})
+    assert tab.get("value")["inexact"]["count"] == 2
+    assert len(tab.get("value")["inexact"]["places"]) == 2
+    listed = {row["key"]: row for row in tab.client.get(tab.path("xcoms")).json()["xcoms"]}
+    assert listed["return_value"]["inexact"] == 2
+    backend.options(preview="none")
+    assert tab.get("value")["inexact"] == {"count": 2, "places": []}
+
+
 def test_downloads(tab: Tab, backend: Backend) -> None:
     frame = FRAME.drop(columns="password")
     tab.push(frame)

@@ -325,6 +325,19 @@ def test_of_two_quick_choices_the_last_is_shown(served: Any, new_page: Callable[
     assert page.get_by_role("heading", level=2).all_inner_texts() == [last]
 
 
+def test_a_text_is_searched(served: Any, new_page: Callable[..., Any]) -> None:
+    page = new_page()
+    plain(served, page)
+    page.get_by_label("Search").fill("DOG")
+    page.get_by_text("1 of 40 places").wait_for()
+    assert page.locator("mark").all_inner_texts() == ["dog"] * 40
+    page.get_by_label("Search").press("Enter")
+    page.get_by_text("2 of 40 places").wait_for()
+    page.get_by_label("Search").fill("<b>")
+    page.get_by_text("0 places").wait_for()
+    assert '"baseline"' in page.locator("pre").first.inner_text()
+
+
 def test_what_attacks_a_page_is_text(served: Any, new_page: Callable[..., Any]) -> None:
     from gallery import ATTACK
 

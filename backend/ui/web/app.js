@@ -4,6 +4,8 @@ import { heat, histogram, line } from "./charts.js";
 import { ask, bytes, count, h, lines, plural, problem, url } from "./dom.js";
 import { Grid } from "./grid.js";
 
+const MOST_MARKS = 1000; // places that are marked in a text
+
 const main = document.getElementById("main");
 
 /** Return the ids in the address; `{MAP_INDEX}` stays as it is where a task is not mapped. */
@@ -54,7 +56,7 @@ async function list(at) {
     buttons.push(button);
     const where = ofRun ? [row.task_id + (row.map_index < 0 ? "" : ` [${row.map_index}]`)] : [];
     const facts = [row.type || "", Array.isArray(row.shape) ? row.shape.map(count).join(" × ") : "", sizeOf(row)];
-    const state = STATES[row.state] + (row.error ? `: ${row.error}` : "");
+    const state = STATES[row.state] + (row.error ? `: ${row.error}` : "") + (row.inexact ? ", not exact" : "");
     return h("tr", {}, ...where.map((text) => h("td", { textContent: text })), h("td", {}, button),
       ...facts.map((text) => h("td", { textContent: text })), h("td", { textContent: state }));
   });
@@ -83,11 +85,17 @@ async function showValue(element, at, ofRun) {
     element.append(
       h("h2", { textContent: ofRun ? `${at.task} · ${at.key}` : at.key }),
       h("p", {}, h("strong", { textContent: facts.type || "" }), " ", h("span", { textContent: shape(facts) }), " ", read),
+      facts.inexact ? inexact(facts.inexact) : "",
       actions(at, facts, ""),
       body(at, facts, "", meter), overTime(at, facts), where(facts));
   } catch (error) {
     element.append(h("h2", { textContent: at.key }), problem(error));
   }
+}
+
+function inexact({ count: many, places }) {
+  const where = places.length ? ` They are at ${places.join(", ")}${many > places.length ? ", …" : ""}.` : "";
+  return h("p", { className: "problem", textContent: `${plural(many, "part")} of this value came back as Airflow itself would store them, not as the task returned them.${where}` });
 }
 
 function shape(facts) {
@@ -103,9 +111,45 @@ function body(at, facts, path, meter) {
   if (facts.kind === "json") {
     const cut = facts.length > facts.text.length ? `The first ${count(facts.text.length)} of ${count(facts.length)} characters. ` : "";
     return h("div", {}, cut && h("p", { textContent: `${cut}Download it to see all.` }),
-      h("pre", { tabIndex: 0, textContent: facts.text }));
+      searched(facts.text));
   }
   return h("p", { textContent: "Its content is not shown: the option or hint preview says so." });
+}
+
+/** Return a text with a field that finds words in it. */
+function searched(text) {
+  const content = h("pre", { tabIndex: 0, textContent: text });
+  const status = h("span", { role: "status", className: "quiet" });
+  let marks = [];
+  let current = -1;
+  const find = () => {
+    const wanted = field.value.toLowerCase();
+    const low = text.toLowerCase();
+    const parts = [];
+    let from = 0;
+    marks = [];
+    // Letters whose lower case is longer would shift positions; such a text is searched as it is.
+    const where = low.length === text.length ? low : text;
+    for (let at = wanted ? where.indexOf(wanted) : -1; at >= 0 && marks.length < MOST_MARKS; at = where.indexOf(wanted, from)) {
+      marks.push(h("mark", { textContent: text.slice(at, at + wanted.length) }));
+      parts.push(text.slice(from, at), marks[marks.length - 1]);
+      from = at + wanted.length;
+    }
+    content.replaceChildren(...parts, text.slice(from));
+    current = -1;
+    status.textContent = wanted ? `${marks.length === MOST_MARKS ? "The first " : ""}${plural(marks.length, "place")}` : "";
+    if (marks.length) next();
+  };
+  const next = () => {
+    marks[current]?.classList.remove("current");
+    current = (current + 1) % marks.length;
+    marks[current].classList.add("current");
+    marks[current].scrollIntoView({ block: "nearest" });
+    status.textContent = `${count(current + 1)} of ${status.textContent.replace(/^.* of /, "")}`;
+  };
+  const field = h("input", { type: "search", id: "search", className: "text", oninput: find,
+    onkeydown: (event) => event.key === "Enter" && marks.length && next() });
+  return h("div", {}, h("div", { className: "actions" }, h("label", { htmlFor: "search", textContent: "Search" }), field, status), content);
 }
 
 // -- what can be done with a value ---------------------------------------------------------------------------

@@ -74,6 +74,9 @@ class _Layout:
 
     def ranges(self, rows: range, memory: memoryview) -> Iterator[list[Range]]:
         """Yield what must be read for some rows: of text, the offsets first, which say where the text is."""
+        if len(rows) != self.length and _has_plain_items(self.type):
+            yield from self._ranges_of_items(rows, memory)
+            return
         width = _bit_width(self.type)
         if len(rows) == self.length or width is None:
             yield list(self._all())
@@ -92,6 +95,14 @@ class _Layout:
         if not 0 <= first <= last <= stop - start:
             raise ValueError("text lies outside its buffer")
         yield [(start + first, start + last)]
+
+    def _ranges_of_items(self, rows: range, memory: memoryview) -> Iterator[list[Range]]:
+        """Yield what must be read for some rows of lists of one length, as blocks of columns are."""
+        size, (items,) = self.type.list_size, self.children
+        if items.length < self.length * size:
+            raise ValueError("lists have fewer items than their length says")
+        yield [_items(self.buffers[0], 1, rows.start, rows.stop)]
+        yield from items.ranges(range(rows.start * size, rows.stop * size), memory)
 
 
 def _layout(data_type: Any, lengths: Iterator[int], buffers: Iterator[Range], view_buffers: Iterator[int]) -> _Layout:
@@ -132,6 +143,11 @@ def _bit_width(data_type: Any) -> int | None:
     if types.is_primitive(data_type) or types.is_decimal(data_type) or types.is_fixed_size_binary(data_type):
         return int(data_type.bit_width)
     return _offset_width(data_type)
+
+
+def _has_plain_items(data_type: Any) -> bool:
+    """Return whether a type is a list of one length, of items of one width: any bytes in place of others are valid."""
+    return bool(types.is_fixed_size_list(data_type) and types.is_primitive(data_type.value_type))
 
 
 def _items(buffer: Range, width: int, first: int, last: int) -> Range:
