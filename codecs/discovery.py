@@ -66,6 +66,10 @@ HOMES: dict[str, tuple[str, ...]] = {
     "PIL": ("pillow",),
     "pint": ("pint",),
     "plotly": ("plotly",),
+    "sklearn": ("models.sklearn",),
+    "lightgbm": ("models.lightgbm",),
+    "xgboost": ("models.xgboost",),
+    "onnx": ("models.onnx",),
     **dict.fromkeys(("email", "http", "os", "posix", "re", "sqlite3", "time"), ("stdlib.objects",)),
     **dict.fromkeys(
         (

@@ -146,8 +146,6 @@ _ADVICE = {
     "random.Random": "return value.getstate()",
     "torch.Tensor": _TENSOR,
     "torch.nn.modules.module.Module": _MODEL,
-    "sklearn.base.BaseEstimator": _MODEL,
-    "xgboost.core.Booster": _MODEL,
     "matplotlib.figure.Figure": _PICTURE,
     "PIL.Image.Image": "it belongs to a file; return value.copy(), an image of its own",
     "pydantic.types._SecretBase": _HIDDEN,

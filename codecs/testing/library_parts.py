@@ -306,6 +306,13 @@ def _pairs(value: Any) -> Parts:
 
 
 PARTS |= {
+    "lightgbm.Booster": lambda booster: [
+        ("", booster.model_to_string(num_iteration=-1)),
+        *((f".{name}", part) for name, part in vars(booster).items() if name != "_handle"),
+    ],
+    "numpy.RandomState": lambda random: [("", random.get_state(legacy=False))],
+    "onnx.ModelProto": lambda model: [("", model.SerializeToString(deterministic=True))],
+    "xgboost.Booster": lambda booster: [("", bytes(booster.save_raw("ubj"))), ("", booster.save_config())],
     "PIL.Image": _image,
     "bs4.NavigableString": lambda text: [("", str(text))],
     "cftime.datetime": attributes(

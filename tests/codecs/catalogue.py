@@ -9,6 +9,7 @@ import test_arrow
 import test_classes
 import test_geopandas
 import test_libraries
+import test_models
 import test_numpy
 import test_pandas
 import test_pandas_scalars
@@ -59,5 +60,6 @@ CATALOGUE: dict[str, dict[str, Make]] = {
     "xarray": _makers(test_xarray.MADE),
     "geopandas": _makers(test_geopandas.MADE),
     "Libraries": _makers(test_libraries.LIBRARIES),
+    "Models": _makers(test_models.MADE),
     "Mixtures": _makers(VALUES),
 }

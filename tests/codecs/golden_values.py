@@ -21,6 +21,7 @@ import pytz
 import scipy.sparse
 import test_classes
 import test_libraries
+import test_models
 import test_pydantic_types
 import test_xarray
 from dateutil.relativedelta import MO
@@ -123,7 +124,13 @@ APART = {
     **test_libraries.STANDARD,
     **{name: make for name, make in test_libraries.LIBRARIES.items() if name not in test_libraries.LARGE},
     "struct of msgspec": test_libraries.struct,
+    "pipeline of scikit-learn": test_models.MADE["a pipeline"],
+    "booster of LightGBM": test_models.lightgbm_booster,
+    "booster of XGBoost": test_models.xgboost_booster,
+    "ONNX model": test_models.onnx_model,
 }
+# What only the release of the library that wrote it reads.
+ONE_RELEASE = {"pipeline of scikit-learn": ("scikit-learn", "1.9.1")}
 _MORE |= APART
 _LARGE = {"10,000 digits", "large array", "large frame", "many bytes"}
 GOLDEN_VALUES = {name: make for name, make in (VALUES | _MORE).items() if name not in _LARGE}
@@ -131,4 +138,4 @@ GOLDEN_VALUES = {name: make for name, make in (VALUES | _MORE).items() if name n
 
 def is_allowed(name: str) -> bool:
     """Which classes the payloads name."""
-    return name.startswith(("test_classes.", "test_libraries."))
+    return name.startswith(("test_classes.", "test_libraries.")) or name in test_models.BOOSTERS

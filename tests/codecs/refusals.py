@@ -48,6 +48,7 @@ import pydantic
 import requests
 import scipy.stats
 import sqlalchemy
+import test_models
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, task
 from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
@@ -279,6 +280,8 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a subclass of str": lambda: type("Text", (str,), {})("x"),
         "a subclass of dict": lambda: type("Fields", (dict,), {})(a=1),
         "a subclass of datetime": lambda: type("At", (dt.datetime,), {})(2024, 1, 1),
+        "a forest of scikit-learn": test_models.NAMING["a forest"][0],
+        "a booster of LightGBM": test_models.lightgbm_booster,
         "a secret of pydantic": lambda: pydantic.SecretStr("x"),
         "a subclass of list": lambda: Listed([1]),
         "a list of a class of its own with such an item": lambda: Listed([Listed([1])]),  # type: ignore[list-item]

@@ -80,7 +80,7 @@ DEPTH = 6
 
 def is_allowed(name: str) -> bool:
     """Which classes the payloads name."""
-    return name.startswith("strategies.")
+    return name.startswith("strategies.") or name in libraries.test_models.BOOSTERS
 
 
 # -- natives and scalars -------------------------------------------------------------------------------------

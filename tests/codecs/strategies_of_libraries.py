@@ -19,6 +19,7 @@ import httpx
 import markupsafe
 import msgspec
 import networkx as nx
+import numpy as np
 import PIL.Image
 import pint
 import plotly.graph_objects as go
@@ -31,6 +32,7 @@ import psycopg2.tz
 import requests.structures
 import sortedcontainers
 import sqlalchemy.sql
+import test_models
 import upath
 from dateutil import relativedelta, rrule
 from google.cloud.bigquery import Row
@@ -213,7 +215,24 @@ CONTAINERS: dict[str, Callable[[Values, Values], Values]] = {
         values,
     ),
 }
-# What cannot be copied, as xarray copies what stands in attrs: Google's row looks for an attribute without end.
+
+
+def _scaler(rows: list[int], name: str, as_list: bool) -> Any:
+    scaler = test_models._sk("preprocessing", "StandardScaler")
+    model = test_models._pipeline(scaler, test_models._sk("dummy", "DummyRegressor"))
+    model.set_params(memory=name or None, transform_input=[name] if as_list else None)
+    return model.fit(np.array(rows, float).reshape(-1, 1), rows)
+
+
+MODELS = {
+    "sklearn.estimator": st.builds(_scaler, st.lists(SMALL, min_size=1, max_size=ROWS), TEXT, st.booleans()),
+    "lightgbm.Booster": st.builds(test_models.lightgbm_booster),
+    "xgboost.Booster": st.builds(test_models.xgboost_booster),
+    "onnx.ModelProto": st.builds(test_models.onnx_model),
+}
+# What cannot be copied, as xarray copies what stands in attrs: Google's row looks for an attribute without end, and the
+# copy of a booster lacks attributes.
 UNCOPIED = {
+    **MODELS,
     "bigquery.Row": st.builds(lambda item, name: Row((item, 1), {name: 0, "n": 1}), ANY_TEXT, LETTERS),
 }

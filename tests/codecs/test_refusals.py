@@ -94,6 +94,8 @@ DONE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "an object": ("register one with @airflow_xcom.codecs.codec", _register),
     "a sentinel": ("register one with @airflow_xcom.codecs.codec", _register),
     "a dataclass": ("add it to Airflow's configuration", lambda value: value),
+    "a forest of scikit-learn": ("allowed_deserialization_classes = sklearn.tree._tree.Tree ", lambda value: value),
+    "a booster of LightGBM": ("allowed_deserialization_classes = lightgbm.basic.Booster ", lambda value: value),
     "a data class with another": ("allowed_deserialization_classes = refusals.Unregistered", lambda value: value),
     "a data class with an object": ("return a type that has one; then", lambda _: refusals.Unregistered(2)),
     "a list of a class of its own with such an item": ("list(value)[0] is to be replaced", _without_inner_codec),

@@ -27,6 +27,7 @@ PACKAGES = tuple(
     "attrs geopandas msgpack numpy orjson pandas pendulum polars pyarrow pydantic pyproj python-dateutil pytz scipy "  # noqa: SIM905
     "shapely tzdata xarray xxhash".split()
 )
+MODELS = ("scikit-learn", "skops")  # in the newest environments
 AT_ONCE = 2  # environments that are made
 NEWEST = "new-3.11"
 
@@ -41,11 +42,17 @@ class Environment:
     name: str
     python: str
     constraints: Path
+    more: tuple[str, ...] = ()
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What is installed."""
+        return (*PACKAGES, *self.more)
 
     @property
     def folder(self) -> Path:
         """Where it is, or will be."""
-        lines = [self.python, *PACKAGES, self.constraints.read_text()]
+        lines = [self.python, *self.packages, self.constraints.read_text()]
         return FOLDER / f"{self.name}-{hashlib.sha256(''.join(lines).encode()).hexdigest()[:16]}"
 
     def run(self, *command: str | Path) -> str:
@@ -63,8 +70,8 @@ ENVIRONMENTS = {
     for environment in (
         Environment("oldest-3.12", "3.12", HERE / "oldest-3.12.txt"),
         Environment("old-3.11", "3.11", HERE / "old-3.11.txt"),
-        Environment("new-3.11", "3.11", ROOT / "constraints" / "python-3.11.txt"),
-        Environment("new-3.13", "3.13", ROOT / "constraints" / "python-3.13.txt"),
+        Environment("new-3.11", "3.11", ROOT / "constraints" / "python-3.11.txt", MODELS),
+        Environment("new-3.13", "3.13", ROOT / "constraints" / "python-3.13.txt", MODELS),
     )
 }
 
@@ -91,7 +98,7 @@ def _build(environment: Environment) -> None:
             "--no-compile",
             "-c",
             environment.constraints,
-            *PACKAGES,
+            *environment.packages,
         )
         stamp.touch()
 

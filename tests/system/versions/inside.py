@@ -36,7 +36,11 @@ EAGER = ("attrs", "dateutil.tz", "geopandas", "pendulum", "polars", "pyarrow.com
 EAGER += ("scipy.sparse", "scipy.stats", "xarray")
 
 
-FAMILIES_APART = ("The standard library", "Libraries")  # whose libraries are not here, see golden_values.APART
+FAMILIES_APART = (
+    "The standard library",
+    "Libraries",
+    "Models",
+)  # whose libraries are not here, see golden_values.APART
 
 
 class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):

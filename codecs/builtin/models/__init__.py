@@ -1,0 +1,1 @@
+"""Trained models: none of these codecs uses pickle."""

@@ -1,0 +1,72 @@
+"""Boosters of LightGBM: ``[version, text of the model, {attribute: value}]``.
+
+The version is LightGBM's, which reads what older releases wrote. It reads the text unchecked, in native code, so the
+class needs to be allowed, as the trees of scikit-learn do.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from typing import TYPE_CHECKING, Any
+
+import lightgbm
+
+from airflow_xcom.codecs.builtin.models.comparison import difference
+from airflow_xcom.codecs.builtin.models.versions import check_not_older
+from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.errors import ClassNotAllowedError, UnsupportedTypeError, UnsupportedValueError
+from airflow_xcom.codecs.nodes import as_dict, as_list, as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CLASS = "lightgbm.basic.Booster"
+_REMEDY = "return lightgbm.Booster(model_str=value.model_to_string())"
+
+
+def _take(booster: Any) -> list[Any]:
+    if getattr(booster, "train_set", None) is not None:
+        msg = f"the booster holds its training data, which would be lost; {_REMEDY}"
+        raise UnsupportedValueError(msg)
+    attributes = {name: item for name, item in vars(booster).items() if name != "_handle"}
+    if type(booster.best_score) is defaultdict:
+        attributes["best_score"] = [[name, list(scores.items())] for name, scores in booster.best_score.items()]
+    text = booster.model_to_string(num_iteration=-1)  # without it, up to the best iteration
+    return [lightgbm.__version__, text, attributes]
+
+
+def _make(node: Any) -> Any:
+    version, text, attributes = as_list(node)
+    check_not_older("lightgbm", lightgbm.__version__, version)
+    made = lightgbm.Booster(model_str=as_text(text))
+    handle = made._handle  # noqa: SLF001
+    vars(made).clear()
+    vars(made).update({**as_dict(attributes), "_handle": handle})
+    if type(scores := attributes["best_score"]) is list:  # as training makes it
+        made.best_score = defaultdict(OrderedDict, {name: OrderedDict(held) for name, held in scores})
+    return made
+
+
+def _summarize(booster: Any) -> dict[str, Any]:
+    return {"trees": booster.num_trees(), "features": booster.num_feature()}
+
+
+def codecs(check_class: Callable[[str], None]) -> tuple[Codec[Any], ...]:
+    """Return the codec of a registry that allows the class if `check_class` lets its name pass."""
+
+    def encode(booster: Any) -> list[Any]:
+        node = _take(booster)
+        try:
+            made = decode(node, 1)
+        except ClassNotAllowedError as error:
+            raise UnsupportedTypeError(str(error)) from error
+        if difference(node, _take(made)) is not None:
+            msg = f"LightGBM makes another booster of the text that it writes; {_REMEDY}"
+            raise UnsupportedValueError(msg)
+        return node
+
+    def decode(node: Any, _version: int) -> Any:
+        check_class(_CLASS)
+        return _make(node)
+
+    return (Codec("lightgbm.Booster", (lightgbm.Booster,), encode, decode, summarize=_summarize),)

@@ -1,0 +1,59 @@
+"""Boosters of XGBoost: ``[version, model as UBJSON, configuration as JSON]``.
+
+The version is XGBoost's, which reads what older releases wrote. It reads the bytes unchecked, in native code, so the
+class needs to be allowed, as the trees of scikit-learn do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import xgboost
+
+from airflow_xcom.codecs.builtin.models.versions import check_not_older
+from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.errors import ClassNotAllowedError, UnsupportedTypeError, UnsupportedValueError
+from airflow_xcom.codecs.nodes import Buffer, as_list, as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CLASS = "xgboost.core.Booster"
+
+
+def _take(booster: Any) -> list[Any]:
+    return [xgboost.__version__, Buffer(booster.save_raw("ubj")), booster.save_config()]
+
+
+def _make(node: Any) -> Any:
+    version, model, configuration = as_list(node)
+    check_not_older("xgboost", xgboost.__version__, version)
+    made = xgboost.Booster()
+    made.load_model(bytearray(memoryview(model)))
+    made.load_config(as_text(configuration))
+    return made
+
+
+def _summarize(booster: Any) -> dict[str, Any]:
+    return {"rounds": booster.num_boosted_rounds(), "features": booster.num_features()}
+
+
+def codecs(check_class: Callable[[str], None]) -> tuple[Codec[Any], ...]:
+    """Return the codec of a registry that allows the class if `check_class` lets its name pass."""
+
+    def encode(booster: Any) -> list[Any]:
+        version, model, configuration = node = _take(booster)
+        try:
+            made = _take(decode([version, model.data, configuration], 1))
+        except ClassNotAllowedError as error:
+            raise UnsupportedTypeError(str(error)) from error
+        if made[1].data != model.data or made[2] != configuration:
+            msg = "XGBoost makes another model of what it writes; return value.save_raw('ubj')"
+            raise UnsupportedValueError(msg)
+        return node
+
+    def decode(node: Any, _version: int) -> Any:
+        check_class(_CLASS)
+        return _make(node)
+
+    return (Codec("xgboost.Booster", (xgboost.Booster,), encode, decode, summarize=_summarize, attributes=("handle",)),)
