@@ -40,6 +40,12 @@ def test_a_reader_comes_back_as_a_reader(backend: Backend, batches: int, rows: i
     assert back.read_all().equals(expected, check_metadata=True)
 
 
+def test_many_readers_are_each_pushed_once() -> None:
+    payload = encode([_reader(2, 3) for _ in range(40)])
+    back = decode(payload.to_bytes(), payload.format)
+    assert [reader.read_all() for reader in back] == [_reader(2, 3).read_all()] * 40
+
+
 def test_the_row_says_how_much_was_written(backend: Backend) -> None:
     row = backend.push(_reader(5))["airflow_xcom"]
     (blob,) = backend.folder.rglob("*.arrow")

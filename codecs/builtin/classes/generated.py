@@ -7,6 +7,7 @@ what comes back.  Members of an enumeration come back as the very members.
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import enum
 from collections import namedtuple
 from functools import cache, lru_cache, partial
@@ -14,7 +15,7 @@ from inspect import Parameter, Signature, getattr_static
 from itertools import chain
 from keyword import iskeyword
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, get_args
 
 from airflow_xcom.codecs.builtin.classes.names import by_name, is_found
 from airflow_xcom.codecs.codec import Codec
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
 _CACHED_HASH = "_attrs_cached_hash"  # of attrs' cache_hash=True; a hash of text is of no use to another process
 
 
+_MADE_BY = "__orig_class__"  # the attribute of an object that Box[int](5) made
+_BUILTIN = (bool, bytes, complex, dict, float, frozenset, int, list, object, set, str, tuple, type(None))
+_PARAMETERS = {kind.__name__: kind for kind in (*_BUILTIN, dt.date, dt.datetime, dt.time, dt.timedelta)}
+
 # What a class of flags may define to make a combination, which is code that a payload must not run.
 _HOOKS = ("_missing_", "_iter_member_by_value_", "_iter_member_by_def_")
 
@@ -62,11 +67,35 @@ def _dataclass_fields(cls: Any) -> tuple[str, ...]:
 
 def _take_dataclass(value: Any) -> dict[str, Any]:
     cls: Any = type(value)
-    return state_of(value, _dataclass_fields(cls))
+    state = state_of(value, _dataclass_fields(cls), beside=(_MADE_BY,))
+    if (alias := getattr(value, "__dict__", {}).get(_MADE_BY)) is not None:
+        names = [getattr(part, "__name__", None) for part in get_args(alias)]
+        if not all(map(_PARAMETERS.__contains__, names)) or _with_parameters(cls, names) != alias:
+            msg = f"the parameters of {alias} are not stored; return dataclasses.replace(value), which has none"
+            raise UnsupportedValueError(msg)
+        state[_MADE_BY] = names
+    return state
 
 
 def _restore_dataclass(cls: Any, state: dict[str, Any]) -> Any:
-    return restore(cls, _dataclass_fields(cls), state)
+    names = as_dict(state).pop(_MADE_BY, None)
+    value = restore(cls, _dataclass_fields(cls), state)
+    if names is not None:
+        object.__setattr__(value, _MADE_BY, _with_parameters(cls, as_list(names)))
+    return value
+
+
+def _with_parameters(cls: Any, names: list[Any]) -> Any:
+    """Return a generic class with its parameters, as ``Box[int]``; no code of the class is run.
+
+    Raises:
+        ValueError: The class is not generic, or makes such classes itself.
+    """
+    held = [base for base in cls.__mro__ if "__class_getitem__" in vars(base)]
+    if held != [Generic]:
+        msg = f"{cls.__qualname__} has no parameters"
+        raise ValueError(msg)
+    return cls[tuple(_PARAMETERS[as_text(name)] for name in names)]
 
 
 def _take_dataclasses(cls: Any, objects: list[Any]) -> Columns | None:

@@ -61,6 +61,7 @@ _NOT_NATIVE = frozenset({bytearray, memoryview, msgpack.ExtType, msgpack.Timesta
 _CONTAINERS = frozenset({dict, list})
 _MEMORY = frozenset({Buffer, Table})
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
+_ONCE = frozenset({"pyarrow.RecordBatchReader"})  # the tags of what is at its end when it was encoded
 _SMALL_NODES = _SCALARS | {dict}
 
 # As ExtType(), without its checks, which cost more than the packing of what most tagged values hold.
@@ -238,7 +239,7 @@ class Writer:
             columns = columns_of(codec, cls, objects)
             if columns is not None:
                 return codec, columns
-        if codec is None or not _is_small(self._encode(codec, objects[0])):
+        if codec is None or codec.tag in _ONCE or not _is_small(self._encode(codec, objects[0])):
             return None
         nodes: list[Any] = []
         encode, append = codec.encode, nodes.append

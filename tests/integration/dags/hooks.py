@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import bson
 import hook_models
 import numpy as np
 import pandas as pd
@@ -60,6 +61,21 @@ def _with(result: Any, name: str) -> dict[str, Any]:
     return {**dict(zip(result._fields, result, strict=True)), name: getattr(result, name)}
 
 
+def _of_mongo() -> Any:
+    """Documents as pymongo decodes them from what a server sends."""
+    options = bson.CodecOptions(tz_aware=True)
+    sent = {
+        "_id": bson.ObjectId("65a000000000000000000001"),
+        "at": datetime(2024, 7, 1, 12, tzinfo=UTC),
+        "price": bson.Decimal128("1.10"),
+        "count": bson.Int64(5),
+        "raw": bson.Binary(b"x", 128),
+        "when": bson.Timestamp(1, 2),
+        "lines": [{"n": 2**40, "pattern": bson.Regex("a+", "i"), "end": bson.MaxKey()}, None],
+    }
+    return [bson.decode(bson.encode(sent), options), bson.decode(bson.encode({"_id": 2}), options)]
+
+
 RETURNS: dict[str, Callable[[], Any]] = {
     "databricks": _of_databricks,
     "s3": lambda: _aws("s3", "list_objects_v2", Bucket="b"),
@@ -68,6 +84,7 @@ RETURNS: dict[str, Callable[[], Any]] = {
     "glue": lambda: _aws("glue", "get_table", DatabaseName="d", Name="t"),
     "model": lambda: hook_models.Order.model_validate_json(ORDER),
     "dump": lambda: hook_models.Order.model_validate_json(ORDER).model_dump(),
+    "mongo": _of_mongo,
     "itertuples": lambda: list(pd.DataFrame({"a": [1, 2], "b c": ["x", None]}).itertuples(name="Line")),
     "describe": lambda: stats.describe(_sample(0)),
     "ttest": lambda: _with(stats.ttest_ind(_sample(0), _sample(1)), "df"),
