@@ -173,6 +173,14 @@ def _checked_lengths(column: Any) -> Any:
     return column
 
 
+def _without_offsets(table: Any) -> Any:
+    """Return the table as a stream has it, without what slices left out: polars refuses slices of arrays with nulls."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return pa.ipc.open_stream(sink.getvalue()).read_all()
+
+
 def _from_arrow(table: Any) -> list[Any]:
     """Return the columns of a table as polars reads them, without heed to what metadata say of them.
 
@@ -185,7 +193,11 @@ def _from_arrow(table: Any) -> list[Any]:
             raise CorruptPayloadError(f"{table.num_rows} nulls that take no bytes")
     unnamed = pa.Table.from_arrays(table.columns, names=[str(position) for position in range(table.num_columns)])
     try:
-        return list(pl.DataFrame(pl.from_arrow(unnamed)).get_columns())
+        try:
+            frame = pl.DataFrame(pl.from_arrow(unnamed))
+        except pl.exceptions.ComputeError:
+            frame = pl.DataFrame(pl.from_arrow(_without_offsets(unnamed)))
+        return list(frame.get_columns())
     except pl.exceptions.PanicException as error:
         raise CorruptPayloadError(f"polars cannot read a column: {described(error)}") from error
 

@@ -217,4 +217,4 @@ def test_the_first_hint_of_a_process_is_seen(
     outputs = {"a": make(before)}
     rows = {key: backend.push(item, key=key) for key, item in outputs.items()}
     assert reference(rows["a"]) is not None
-    assert backend.push(outputs) == {"a": [1]}
+    assert backend.pull(backend.push(outputs)) == {"a": [1]}

@@ -319,8 +319,8 @@ def test_a_row_that_is_replaced_meanwhile_keeps_its_new_value(
     fill(metadata, backend)
     copy = migration.copy_blob
 
-    def slowly(old: Any, coordinate: Any, name: str) -> Any:
-        made = copy(old, coordinate, name)
+    def slowly(old: Any, coordinate: Any, *others: Any) -> Any:
+        made = copy(old, coordinate, *others)
         if coordinate.map_index in {3, 5}:  # a task that runs again
             backend.purge(metadata.all()[coordinate.map_index])
             if coordinate.map_index == 3:

@@ -555,7 +555,7 @@ def test_readers_before_tombstones_refuse_them_as_newer_and_forgeries_are_refuse
         return {"airflow_xcom": {**row["airflow_xcom"], **fields}}
 
     with pytest.raises(NewerFormatError):
-        Envelope.from_json(changed(version=3))
+        Envelope.from_json(changed(version=4))
     for fields in ({"version": 1}, {"retired": None}, {"retired": {"at": "now"}}, {"data": 1}):
         with pytest.raises(CorruptPayloadError):
             Envelope.from_json(changed(**fields))

@@ -75,7 +75,9 @@ def expected(full: Any, places: list[int] | None, rows: slice | None) -> Any:
         return table.to_reader()
     if isinstance(full, pd.DataFrame):
         found = full if places is None else full[[full.columns[place] for place in places]]
-        return found if rows is None else found.iloc[rows]
+        found = found if rows is None else found.iloc[rows]
+        found.attrs = full.attrs  # pandas copied them deeply, and copies of its times have no fold
+        return found
     found = full
     if places is not None:
         names = full.columns if isinstance(full, pl.DataFrame) else full.schema.names
@@ -132,6 +134,15 @@ def check(blob: Blob, places: list[int] | None, rows: slice | None, full: Any) -
             blob.part(columns, rows)
         return
     assert difference(wanted, blob.part(columns, rows)) is None, (places, rows)
+
+
+@pytest.mark.parametrize("rows", [slice(0, 1), slice(1, 3), slice(2, 3)])
+@pytest.mark.parametrize("dtype", [pl.Array(pl.Int8, 2), pl.Struct({"field": pl.Array(pl.Int8, 2)})])
+def test_rows_of_arrays_that_are_null(rows: slice, dtype: Any) -> None:
+    array = [None, None, [1, 2]]
+    cells = [{"field": one} for one in array] if dtype == pl.Struct else array
+    blob = Blob.of(pl.DataFrame({"a": pl.Series(cells, dtype=dtype)}))
+    check(blob, None, rows, whole(blob))
 
 
 @pytest.mark.filterwarnings("ignore")

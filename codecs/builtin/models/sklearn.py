@@ -122,7 +122,7 @@ def _rename(schema: Any, repeated: set[int], files: dict[str, str]) -> None:
 
 def _part(name: str, data: bytes) -> Any:
     if name.endswith(".npy"):
-        return np.load(io.BytesIO(data), allow_pickle=False)
+        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     return scipy.sparse.load_npz(io.BytesIO(data)) if name.endswith(".npz") else data
 
 
