@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 import zipfile
 from collections import Counter
 from importlib import import_module
@@ -25,9 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse
 import sklearn
-import skops.io
 from sklearn.base import BaseEstimator
-from skops.io._protocol import PROTOCOL
 
 from airflow_xcom.codecs.builtin.models.comparison import difference
 from airflow_xcom.codecs.codec import Codec
@@ -40,6 +39,11 @@ from airflow_xcom.codecs.errors import (
 )
 from airflow_xcom.codecs.nodes import as_list, as_text
 from airflow_xcom.codecs.quoting import cut, described, quoted
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # skops looks for SciPy's functions in every module, some of which warn of that
+    import skops.io
+    from skops.io._protocol import PROTOCOL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
