@@ -61,7 +61,8 @@ def test(*arguments: str) -> None:
     install("test")
     tier = () if "--all" in arguments else ("-m", "not slow")
     rest = (argument for argument in arguments if argument != "--all")
-    become(VENV / "bin" / "pytest", "-n", "2", "--dist", "worksteal", *tier, *rest)
+    pytest = (VENV / "bin" / "pytest", "-n", "2", "--dist", "worksteal")
+    become(*pytest, *tier, *rest, PYTHONDONTWRITEBYTECODE="")  # compiled once, not in each of hundreds of processes
 
 
 def docs(*names: str) -> None:
