@@ -19,7 +19,6 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
-from airflow_xcom.backend.compat import CLASS_REMEDY
 from airflow_xcom.codecs import CodecError, EncodeError, LibraryVersionError, UnsupportedTypeError, decode, encode
 from airflow_xcom.codecs.errors import ClassNotAllowedError
 from airflow_xcom.codecs.payload import decode_json
@@ -160,6 +159,8 @@ def function_of_a_task(values: Any) -> Any:
 def allow() -> Iterator[Callable[[list[str]], None]]:
     """Allow exactly these names."""
     before, remedy = registry._allows, registry._remedy
+    from airflow_xcom.backend.compat import CLASS_REMEDY
+
     registry.allow_classes(lambda _name: False, remedy=CLASS_REMEDY)
     yield lambda names: registry.allow_classes(names.__contains__)
     registry.allow_classes(before, remedy=remedy)
