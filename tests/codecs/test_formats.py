@@ -331,3 +331,11 @@ def test_read_only_memory_is_copied_and_writable_memory_is_used() -> None:
     memory = bytearray(data)
     decode(memory, payload.format)[0] = 5
     assert memory != data
+
+
+@pytest.mark.parametrize("bits", ["7ff800000000002a", "fff8000000000000"])
+def test_the_json_beside_a_table_keeps_the_bits_of_every_nan(bits: str) -> None:
+    frame = pd.DataFrame({"a": [1]})
+    (frame.attrs["nan"],) = struct.unpack(">d", bytes.fromhex(bits))
+    payload = encode(frame)
+    assert struct.pack(">d", decode(payload.to_bytes(), payload.format).attrs["nan"]).hex() == bits
