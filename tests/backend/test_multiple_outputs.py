@@ -196,6 +196,17 @@ def test_an_item_of_another_task_instance_is_refused_everywhere(part: int, backe
     assert api_server._objection(body, "salaries", *HERE.to_json()[1:3], "return_value") is not None
 
 
+def test_an_item_that_is_of_no_task_instance_is_refused(backend: Backend) -> None:
+    own = push_all(backend, {"a": ARRAY, "b": ARRAY + 1})["return_value"]
+    nobodys = backend.push(ARRAY - 1, key="a", dag_id=None, run_id=None, task_id=None, map_index=None)["airflow_xcom"]
+
+    def replace(content: Any) -> None:
+        content["items"][0] = nobodys
+
+    with pytest.raises(ForeignReferenceError):
+        backend.pull(forged(own, replace))
+
+
 def test_an_item_has_the_payload_of_its_own_key(backend: Backend) -> None:
     own = push_all(backend, {"a": ARRAY, "b": ARRAY + 1})["return_value"]
 
