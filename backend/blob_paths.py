@@ -10,7 +10,6 @@ from enum import Enum
 
 __all__ = [
     "PINS",
-    "PUBLISHED",
     "RETIRED",
     "STATES",
     "TAGS",
@@ -21,7 +20,6 @@ __all__ = [
     "tombstone_path",
 ]
 
-PUBLISHED = "xcom_codecs.published."  # what the keys begin with under which a task notes what it has published
 VERSIONS, PINS, TAGS, RETIRED = "assets/", "pins/", "tags/", "retired/"
 STATES = "state/"
 # A path ends in a key, the hash of its XCom (but not in 0.1.0.dev0), 32 hexadecimal digits that no other path has, and

@@ -20,6 +20,8 @@ __all__ = [
     "ENVELOPE_KEY",
     "ENVELOPE_VERSION",
     "LARGEST_INDEX",
+    "PINNED",
+    "PUBLISHED",
     "Coordinate",
     "Envelope",
     "Inexact",
@@ -30,6 +32,9 @@ __all__ = [
 ]
 
 ENVELOPE_KEY = "airflow_xcom"
+# What the keys of a task's notes begin with: of versions that it has published, and of those that its run reads, which
+# stay when the task is cleared.
+PUBLISHED, PINNED = "xcom_codecs.published.", "xcom_codecs.pin."
 ENVELOPE_VERSION = 3  # the newest; 1 is written wherever there is a value, of which nothing stands in other rows
 # Bytes; file systems take 255 for a name, a temporary file has a longer one, and an S3 key may have 1,024 in all.
 _LONGEST_SEGMENT = 160

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.compat import base_xcom, clear_rows, from_row, json_bytes, patch_lazy_sequences, stores_bytes
-from airflow_xcom.backend.envelope import Envelope
+from airflow_xcom.backend.envelope import PINNED, Envelope
 from airflow_xcom.backend.lazy_sequences import get_item, iterate
 from airflow_xcom.backend.pull import asking, deferring, pull, pull_all, renewable
 from airflow_xcom.backend.settings import settings
@@ -18,9 +18,7 @@ from airflow_xcom.backend.settings import settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PIN", "CodecXComBackend"]
-
-PIN = "xcom_codecs.pin."  # keys of the rows that name what a run reads of assets; clearing a task leaves them
+__all__ = ["CodecXComBackend"]
 
 log = logging.getLogger("airflow_xcom.backend")
 
@@ -127,7 +125,7 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
 
         Rows that name what a run reads of assets stay, for the task is to read the same again.
         """
-        if not key.startswith(PIN):
+        if not key.startswith(PINNED):
             super().delete(key=key, **where)
 
     if STORES_BYTES:
@@ -135,7 +133,7 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
         @classmethod
         def clear(cls, *, session: Any = None, **where: Any) -> None:
             """Do as Airflow 2's own method, which a task that starts again calls; see :meth:`delete`."""
-            clear_rows(BaseXCom, cls.purge, PIN, session, **where)
+            clear_rows(BaseXCom, cls.purge, PINNED, session, **where)
 
     @classmethod
     def purge(cls, xcom: Any, *args: Any) -> None:

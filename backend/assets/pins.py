@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.assets.version import Version
-from airflow_xcom.backend.envelope import run_prefix
+from airflow_xcom.backend.blob_paths import PINS
+from airflow_xcom.backend.envelope import PINNED, run_prefix
 from airflow_xcom.backend.errors import LostPinError, NoVersionError
 from airflow_xcom.backend.path_segments import digest
 from airflow_xcom.backend.pull import Deferred, deferring
@@ -22,16 +23,14 @@ from airflow_xcom.backend.push import Written
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_lasting
 from airflow_xcom.backend.stores.base import BlobNotFoundError
-from airflow_xcom.backend.xcom import PIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_xcom.backend.stores.base import Store
 
-__all__ = ["PINS", "Question", "pinned"]
+__all__ = ["Question", "pinned"]
 
-PINS = "pins"  # the folder of a store that all pins are in
 _KEY = "airflow_xcom_pin"  # in rows
 _SKEW = timedelta(seconds=5)  # between the clocks of hosts
 _ATTEMPTS = 20  # to read a pin that another host is about to write
@@ -68,7 +67,7 @@ class Question:
     def path(self, generation: int) -> str:
         """Return where the pin is; each ``refresh`` makes one of the next generation."""
         ti = self.context["ti"]
-        return f"{PINS}/{run_prefix(ti.dag_id, ti.run_id)}{self.hash}.{generation}"
+        return f"{PINS}{run_prefix(ti.dag_id, ti.run_id)}{self.hash}.{generation}"
 
     def lost(self, why: str) -> LostPinError:
         """Return the error for a pin that cannot be relied on."""
@@ -132,7 +131,7 @@ def pinned(question: Question, find: Callable[[], list[Version]], *, refresh: bo
         pin = _made(store, question, 1 + (last if pin is None else pin.generation), find())
     evidence = pin.evidence(store.url)
     if evidence != known:
-        question.context["ti"].xcom_push(key=PIN + question.hash, value=Written({}, lambda _: {_KEY: evidence}))
+        question.context["ti"].xcom_push(key=PINNED + question.hash, value=Written({}, lambda _: {_KEY: evidence}))
         _told[question.identity] = evidence
     return pin.versions()
 
@@ -153,7 +152,7 @@ def _evidence(question: Question) -> dict[str, Any] | None:
     if question.identity in _told or ti.try_number <= 1:
         return _told.get(question.identity)
     with deferring():
-        row = ti.xcom_pull(task_ids=ti.task_id, key=PIN + question.hash, map_indexes=ti.map_index)
+        row = ti.xcom_pull(task_ids=ti.task_id, key=PINNED + question.hash, map_indexes=ti.map_index)
     if not isinstance(row, Deferred):
         return None
     match row.stored:

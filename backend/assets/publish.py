@@ -22,24 +22,22 @@ from airflow_xcom.backend.compat_assets import (
     outlet_for,
     refuse_deferral,
 )
-from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate, Envelope
+from airflow_xcom.backend.envelope import ENVELOPE_KEY, PUBLISHED, Coordinate, Envelope
 from airflow_xcom.backend.errors import HintError, PublishError
 from airflow_xcom.backend.hints import unwrapped
 from airflow_xcom.backend.push import Written, enclosed
 from airflow_xcom.backend.settings import settings
-from airflow_xcom.backend.xcom import CodecXComBackend
 from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
     from airflow_xcom.backend.settings import Settings
 
-__all__ = ["INTENT", "publish"]
+__all__ = ["publish"]
 
 log = logging.getLogger("airflow_xcom.backend")
 
 T = TypeVar("T")
 
-INTENT = "xcom_codecs.published."  # keys of the XComs by which a task refers to what it has published
 _MOST_PARTITIONS = 100  # of an asset in a task: each of their events tells of all of them
 _SHOWN = 300  # characters of a fact that an event tells
 
@@ -103,7 +101,10 @@ def publish(value: T, asset: Any, *, partition: str | None = None, schema: Any =
 
 def _outlet(context: Any, asset: Any) -> Any:
     """Return the outlet for an asset; raise PublishError if Airflow would drop its event without a word."""
-    if not issubclass(xcom_class(), CodecXComBackend):
+    configured = xcom_class()  # loaded before ours, which it imports in the midst of Airflow's own otherwise
+    from airflow_xcom.backend.xcom import CodecXComBackend
+
+    if not issubclass(configured, CodecXComBackend):
         msg = "publish() needs [core] xcom_backend = airflow_xcom.backend.CodecXComBackend"
         raise PublishError(msg)
     if is_alias(asset):
@@ -190,7 +191,7 @@ def _intent(context: Any, version: AssetVersion) -> Coordinate:
 
 
 def _key(version: AssetVersion) -> str:
-    return INTENT + version.id
+    return PUBLISHED + version.id
 
 
 def _run_partition(context: Any) -> str | None:

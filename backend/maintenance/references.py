@@ -7,8 +7,8 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_xcom.backend.blob_paths import PUBLISHED, Kind, identities, identity, kind_of
-from airflow_xcom.backend.envelope import ENVELOPE_KEY, Envelope
+from airflow_xcom.backend.blob_paths import Kind, identities, identity, kind_of
+from airflow_xcom.backend.envelope import ENVELOPE_KEY, PUBLISHED, Envelope
 from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
