@@ -53,6 +53,8 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, task
 from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from croniter import croniter
+from packaging.version import Version
 
 from airflow_xcom.backend.compat import CLASS_REMEDY
 from airflow_xcom.backend.pull import prepare
@@ -211,6 +213,7 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a chain": lambda: itertools.chain([1]),
         "a csv reader": lambda: csv.reader([]),
         "an endless iterator": lambda: itertools.cycle([1]),
+        "times of croniter": lambda: croniter("*/5 * * * *"),
         "a result of SQLAlchemy": lambda: sqlalchemy.create_engine("sqlite://").connect().execute(_STATEMENT),
         "a coroutine": _closed_coroutine,
         "an asynchronous generator": _async_generator,
@@ -258,6 +261,7 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a traceback": _traceback,
         "a match": lambda: re.match("x", "x"),
         "a random generator": random.Random,
+        "a version of a package": lambda: Version("1.2.post1"),
         "a random generator of NumPy": np.random.default_rng,
         "a simple namespace": lambda: types.SimpleNamespace(a=1),
         "an array of the standard library": lambda: array.array("d", [1.0]),
