@@ -137,7 +137,7 @@ def test_every_option_is_documented_with_its_default():
 
 def test_the_readme_runs(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         (tmp_path / "readme.py").write_text(block)
         subprocess.run([sys.executable, str(tmp_path / "readme.py")], check=True)
