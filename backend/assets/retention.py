@@ -19,6 +19,7 @@ from airflow_xcom.backend.blob_paths import identity
 from airflow_xcom.backend.blobs import store_name
 from airflow_xcom.backend.envelope import Retirement
 from airflow_xcom.backend.maintenance.asset_objects import AssetObjects
+from airflow_xcom.backend.maintenance.ownership import check_owner
 from airflow_xcom.backend.maintenance.sweep import chosen_stores
 from airflow_xcom.backend.retention_policy import Rule, Term
 from airflow_xcom.backend.settings import settings
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.assets.version import Version
     from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
+    from airflow_xcom.backend.database.deployment import Deployment
     from airflow_xcom.backend.maintenance.references import RowSource
 
 __all__ = ["EXTRA", "RetiredVersions", "retire_versions", "rule_for"]
@@ -90,7 +92,8 @@ def retire_versions(
 ) -> Iterator[RetiredVersions]:
     """Retire the versions of each asset that its policy does not keep, and tell what became of each asset.
 
-    Nothing is deleted: a sweep finds the blobs of versions that only their events still name.
+    Nothing is deleted: a sweep finds the blobs of versions that only their events still name.  It may be the sweep of
+    another Airflow, so that only the owner of a store retires what is in it: elsewhere each version counts as failed.
 
     Args:
         events: of the metadata database.
@@ -100,6 +103,7 @@ def retire_versions(
     """
     wanted = None if names is None else set(names)
     kept = AssetObjects(chosen_stores(None)).kept(rows)
+    deployment = rows.deployment() if apply else None
     for asset in events.assets():
         if wanted is not None and asset.name not in wanted:
             continue
@@ -111,12 +115,19 @@ def retire_versions(
             done.fail(f"asset={asset.name}: all versions are kept, for {error}")
         else:
             done.rule = rule.text
-            _retire(events, asset, rule, kept, done, apply=apply)
+            _retire(events, asset, rule, kept, done, deployment=deployment, apply=apply)
         yield done
 
 
 def _retire(  # noqa: PLR0913 - what decides, and where it is told
-    events: AssetEvents, asset: KnownAsset, rule: Rule, kept: set[int], done: RetiredVersions, *, apply: bool
+    events: AssetEvents,
+    asset: KnownAsset,
+    rule: Rule,
+    kept: set[int],
+    done: RetiredVersions,
+    *,
+    deployment: Deployment | None,
+    apply: bool,
 ) -> None:
     """Retire what the rule does not keep; versions come the newest first, each by its newest event."""
     if rule.is_forever:
@@ -128,7 +139,8 @@ def _retire(  # noqa: PLR0913 - what decides, and where it is told
         is_kept = rule.keeps((now - version.sent).total_seconds(), {"": newer[version.partition]})
         newer[version.partition] += 1
         if not is_kept:
-            _retire_one(version, rule, kept, done, is_needed=version.id in protected, apply=apply)
+            is_needed = version.id in protected
+            _retire_one(version, rule, kept, done, deployment=deployment, is_needed=is_needed, apply=apply)
 
 
 def _protected(events: AssetEvents, asset: KnownAsset) -> set[str]:
@@ -145,7 +157,14 @@ def _protected(events: AssetEvents, asset: KnownAsset) -> set[str]:
 
 
 def _retire_one(  # noqa: PLR0913 - what decides, and where it is told
-    version: Version, rule: Rule, kept: set[int], done: RetiredVersions, *, is_needed: bool, apply: bool
+    version: Version,
+    rule: Rule,
+    kept: set[int],
+    done: RetiredVersions,
+    *,
+    deployment: Deployment | None,
+    is_needed: bool,
+    apply: bool,
 ) -> None:
     reference = version.envelope.reference
     if reference is None:
@@ -160,6 +179,7 @@ def _retire_one(  # noqa: PLR0913 - what decides, and where it is told
         done.due += 1
         done.size += reference.size
         if apply:
+            check_owner(store, deployment)
             at = datetime.now(UTC).isoformat(timespec="seconds")
             done.retired += bury(store, reference.path, Retirement(at, rule.text))
     except CodecError as error:

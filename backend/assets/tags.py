@@ -17,6 +17,7 @@ from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.blob_paths import TAGS, VERSIONS, Kind, kind_of
 from airflow_xcom.backend.blobs import retirement_of, store_name
 from airflow_xcom.backend.errors import RetiredVersionError, TagError
+from airflow_xcom.backend.maintenance.ownership import check_owner
 from airflow_xcom.backend.path_segments import segment
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_lasting
@@ -26,6 +27,7 @@ from airflow_xcom.codecs import CodecError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_xcom.backend.database.deployment import Deployment
     from airflow_xcom.backend.stores.base import Store
 
 __all__ = ["Tag", "remove_tag", "set_tag", "tags_of"]
@@ -67,12 +69,13 @@ def tags_of(name: str, uri: str) -> list[Tag]:
     return [found[each] for each in sorted(found)]
 
 
-def set_tag(version: Version, number: int, name: str) -> list[Tag]:
+def set_tag(version: Version, number: int, name: str, deployment: Deployment | None) -> list[Tag]:
     """Give a version a name, and return the tags that had it: another version of the asset loses it.
 
     Raises:
         TagError: The name is not allowed, or the value of the version is gone.
         RetiredVersionError: A policy has retired the version.
+        OwnerError: Another version loses it, and its store does not belong to this Airflow.
         StoreError: The store cannot be read or written.
     """
     if not _NAME.fullmatch(name):
@@ -84,6 +87,7 @@ def set_tag(version: Version, number: int, name: str) -> list[Tag]:
     if (retired := retirement_of(store, reference.path)) is not None:
         raise RetiredVersionError(retired.at, retired.rule)
     before = [tag for tag in _all(version.name, version.uri) if tag.name == name]
+    _check_owners(before, deployment)
     content = {"tag": name, "number": number, "at": datetime.now(UTC).isoformat(), "version": version.to_json()}
     path = f"{_folder(version.name, version.uri)}{segment(name)}.{uuid4().hex}"
     store.put(path, [json.dumps(content).encode()])
@@ -97,18 +101,26 @@ def set_tag(version: Version, number: int, name: str) -> list[Tag]:
     return before
 
 
-def remove_tag(name: str, uri: str, tag_name: str) -> list[Tag]:
+def remove_tag(name: str, uri: str, tag_name: str, deployment: Deployment | None) -> list[Tag]:
     """Take a name from the version of an asset that has it, and return the tags that are gone.
 
     Raises:
         TagError: No version has it.
+        OwnerError: Its store does not belong to this Airflow, whose sweep it keeps from the version.
     """
     found = [tag for tag in _all(name, uri) if tag.name == tag_name]
     if not found:
         raise TagError(f"no version of the asset {name!r} has the tag {tag_name!r}")
+    _check_owners(found, deployment)
     for tag in found:
         tag.store.delete(tag.path)
     return found
+
+
+def _check_owners(tags: list[Tag], deployment: Deployment | None) -> None:
+    """Raise OwnerError if a tag that is to go keeps a version of another Airflow."""
+    for store in {tag.store.url: tag.store for tag in tags}.values():
+        check_owner(store, deployment)
 
 
 def _folder(name: str, uri: str) -> str:

@@ -36,9 +36,10 @@ def run(options: Namespace) -> int:
     from airflow_xcom.backend.errors import TagError
 
     events = metadata_events()
+    deployment = events.deployment()
     asset = asset_named(events, options.asset)
     if options.remove:
-        (tag, *_) = remove_tag(asset.name, asset.uri, options.name)
+        (tag, *_) = remove_tag(asset.name, asset.uri, options.name, deployment)
         say(f"{asset.name}: version {tag.number} is not {options.name} any more")
         return 0
     if options.version is None:
@@ -46,7 +47,7 @@ def run(options: Namespace) -> int:
             f"say which version of {asset.name!r} is to be {options.name!r}: airflow-xcom tag ASSET VERSION NAME"
         )
     number, version = version_named(events, asset, options.version, options.partition)
-    before = set_tag(version, number, options.name)
+    before = set_tag(version, number, options.name, deployment)
     moved = f", and version {before[0].number} is not any more" if before and before[0].number != number else ""
     say(f"{asset.name}: version {number} is {options.name}{moved}")
     return 0

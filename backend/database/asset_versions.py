@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.compat import metadata_engine, metadata_schema
 from airflow_xcom.backend.compat_assets import Event
+from airflow_xcom.backend.database.deployment import database_deployment
 from airflow_xcom.backend.database.paging import pages, read
 from airflow_xcom.backend.database.tables import reflected
 from airflow_xcom.backend.envelope import ENVELOPE_KEY
@@ -21,6 +22,8 @@ from airflow_xcom.backend.retention_policy import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from airflow_xcom.backend.database.deployment import Deployment
 
 __all__ = ["AssetEvents", "KnownAsset", "metadata_events"]
 
@@ -67,6 +70,10 @@ class AssetEvents:
         names: dict[str, str] = next((each for each in _NAMES if self._has(each["event"], schema)), {})
         self._tables = {part: reflected(engine, name, schema) for part, name in names.items()}
         self._id = f"{names.get('asset')}_id"  # the column of an event, and of the queue
+
+    def deployment(self) -> Deployment | None:
+        """Return which Airflow's they are; None if its database has no id."""
+        return database_deployment(self._engine, self._schema, create=False)
 
     def assets(self) -> list[KnownAsset]:
         """Return all assets, by name; none where the database is not that of an Airflow with assets."""

@@ -13,10 +13,12 @@ from conftest import Backend
 from owners import adopted
 
 from airflow_xcom.backend import RetiredVersionError, SettingsError, latest, publish
+from airflow_xcom.backend.assets import tags as tags_module
 from airflow_xcom.backend.assets.history import history
 from airflow_xcom.backend.assets.retention import RetiredVersions, retire_versions
-from airflow_xcom.backend.assets.tags import remove_tag, set_tag, tags_of
-from airflow_xcom.backend.errors import MissingPayloadError, TagError
+from airflow_xcom.backend.assets.tags import Tag, tags_of
+from airflow_xcom.backend.database.deployment import Deployment
+from airflow_xcom.backend.errors import MissingPayloadError, OwnerError, TagError
 from airflow_xcom.backend.maintenance.sweep import Report, sweep
 
 
@@ -24,6 +26,7 @@ from airflow_xcom.backend.maintenance.sweep import Report, sweep
 def world(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     made = World(monkeypatch)
     backend.options(keep_published="1versions")
+    adopted(made.rows)
     yield made
     made.engine.dispose()
 
@@ -31,6 +34,14 @@ def world(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 def retire(world: World, *names: str, apply: bool = True) -> dict[str, RetiredVersions]:
     done = retire_versions(world.events, world.rows, names or None, apply=apply)
     return {each.asset: each for each in done}
+
+
+def set_tag(world: World, version: Any, number: int, name: str) -> list[Tag]:
+    return tags_module.set_tag(version, number, name, world.events.deployment())
+
+
+def remove_tag(world: World, name: str) -> list[Tag]:
+    return tags_module.remove_tag(F.name, F.uri, name, world.events.deployment())
 
 
 def swept(world: World) -> None:
@@ -247,7 +258,7 @@ def test_after_db_clean_versions_go_with_the_archive(world: World, backend: Back
 
 def test_a_tag_keeps_a_version_also_after_its_event_is_gone(world: World) -> None:
     numbers = [world.make(number, f"run {number}") for number in range(3)]
-    assert set_tag(versions(world)[numbers[0]], numbers[0], "golden") == []
+    assert set_tag(world, versions(world)[numbers[0]], numbers[0], "golden") == []
     retire(world)
     assert readable(world) == [numbers[0], numbers[2]]
     world.delete(EVENT, id=numbers[0])
@@ -255,7 +266,7 @@ def test_a_tag_keeps_a_version_also_after_its_event_is_gone(world: World) -> Non
     swept(world)
     (tag,) = tags_of(F.name, F.uri)
     assert (tag.name, tag.number, tag.version.value()) == ("golden", numbers[0], 0)
-    assert remove_tag(F.name, F.uri, "golden") == [tag]
+    assert remove_tag(world, "golden") == [tag]
     swept(world)
     with pytest.raises(MissingPayloadError):
         tag.version.value()
@@ -264,9 +275,9 @@ def test_a_tag_keeps_a_version_also_after_its_event_is_gone(world: World) -> Non
 def test_a_tag_moves(world: World) -> None:
     numbers = [world.make(number, f"run {number}") for number in range(2)]
     found = versions(world)
-    set_tag(found[numbers[0]], numbers[0], "golden")
-    set_tag(found[numbers[0]], numbers[0], "v1.0")
-    assert [tag.number for tag in set_tag(found[numbers[1]], numbers[1], "golden")] == [numbers[0]]
+    set_tag(world, found[numbers[0]], numbers[0], "golden")
+    set_tag(world, found[numbers[0]], numbers[0], "v1.0")
+    assert [tag.number for tag in set_tag(world, found[numbers[1]], numbers[1], "golden")] == [numbers[0]]
     assert [(tag.name, tag.number) for tag in tags_of(F.name, F.uri)] == [("golden", numbers[1]), ("v1.0", numbers[0])]
     assert tags_of(G.name, G.uri) == []
 
@@ -274,7 +285,7 @@ def test_a_tag_moves(world: World) -> None:
 def test_a_tag_of_a_partition_is_one_of_the_asset(world: World) -> None:
     numbers = [world.make(part, f"run {part}", partition=part) for part in ("a", "b")]
     for number, version in versions(world).items():
-        set_tag(version, number, f"of-{version.partition}")
+        set_tag(world, version, number, f"of-{version.partition}")
     assert [(tag.name, tag.number) for tag in tags_of(F.name, F.uri)] == [("of-a", numbers[0]), ("of-b", numbers[1])]
 
 
@@ -282,7 +293,7 @@ def test_a_tag_of_a_partition_is_one_of_the_asset(world: World) -> None:
 def test_what_cannot_be_a_tag_is_refused(world: World, name: str) -> None:
     number = world.make(1, "run")
     with pytest.raises(TagError, match="cannot be a tag"):
-        set_tag(versions(world)[number], number, name)
+        set_tag(world, versions(world)[number], number, name)
 
 
 def test_a_version_that_is_gone_gets_no_tag(world: World, backend: Backend) -> None:
@@ -293,21 +304,39 @@ def test_a_version_that_is_gone_gets_no_tag(world: World, backend: Backend) -> N
     swept(world)
     before = backend.blobs()
     with pytest.raises(RetiredVersionError):
-        set_tag(found[numbers[0]], numbers[0], "golden")
+        set_tag(world, found[numbers[0]], numbers[0], "golden")
     with pytest.raises(TagError, match="is gone from the store"):
-        set_tag(found[numbers[1]], numbers[1], "golden")
+        set_tag(world, found[numbers[1]], numbers[1], "golden")
     assert backend.blobs() == before
+
+
+def test_a_clone_retires_nothing_and_takes_no_tag_from_a_version(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = [world.make(number, f"run {number}") for number in range(3)]
+    set_tag(world, versions(world)[numbers[0]], numbers[0], "golden")
+    clone = Deployment("another", "elsewhere")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(world.rows), "deployment", lambda *_, **__: clone)
+        patch.setattr(type(world.events), "deployment", lambda _: clone)
+        done = retire(world)["flights"]
+        assert (done.due, done.retired, done.failed) == (1, 0, 1)
+        assert "belongs to another Airflow" in done.problems[0]
+        with pytest.raises(OwnerError):
+            remove_tag(world, "golden")
+        with pytest.raises(OwnerError):
+            set_tag(world, versions(world)[numbers[2]], numbers[2], "golden")
+    assert [(tag.name, tag.number) for tag in tags_of(F.name, F.uri)] == [("golden", numbers[0])]
+    assert readable(world) == numbers
 
 
 def test_a_tag_that_no_version_has_is_told(world: World) -> None:
     world.make(1, "run")
     with pytest.raises(TagError, match="no version of the asset 'flights' has the tag 'golden'"):
-        remove_tag(F.name, F.uri, "golden")
+        remove_tag(world, "golden")
 
 
 def test_damage_of_a_tag_is_told(world: World, backend: Backend) -> None:
     number = world.make(1, "run")
-    set_tag(versions(world)[number], number, "golden")
+    set_tag(world, versions(world)[number], number, "golden")
     (path,) = (path for path in backend.blobs() if "golden" in path.name)
     path.write_text("{")
     with pytest.raises(TagError, match="is damaged"):
