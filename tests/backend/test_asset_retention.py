@@ -231,7 +231,7 @@ def test_events_without_a_value_count_for_nothing(world: World) -> None:
 
 def test_a_note_of_a_task_that_still_works_keeps_what_is_published(world: World) -> None:
     world.make("first", "run 0")
-    world.start("long", "producer", "make", outlets=(F,))
+    world.start("long", "make", dag_id="producer", outlets=(F,))
     publish("second", F)
     retire(world)
     swept(world)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from airflow.sdk import Asset, AssetAlias, AssetAll, AssetAny
-from airflow.sdk.execution_time.context import OutletEventAccessors
+from asset_world import F, G, Lake
 
 from airflow_xcom.backend import (
     CodecXComBackend,
@@ -33,123 +32,15 @@ from airflow_xcom.backend import (
 )
 from airflow_xcom.backend.assets import latest as latest_module
 from airflow_xcom.backend.assets import pins
-from airflow_xcom.backend.assets import publish as publish_module
-from airflow_xcom.backend.compat_assets import AssetKey, Event
+from airflow_xcom.backend.compat_assets import Event
 from airflow_xcom.backend.errors import HintError
 from airflow_xcom.codecs.testing import assert_identical
 
 if TYPE_CHECKING:
     from conftest import Backend
 
-F, G = Asset("flights", uri="file:///lake/flights"), Asset("trains", uri="file:///lake/trains")
 VIA = AssetAlias("via")
 FRAME = pd.DataFrame({"a": [1, 2, 3], "when": pd.to_datetime(["2024"] * 3, utc=True)})
-T0 = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
-
-
-class Ti:
-    """A task instance whose XComs go through the backend to rows that outlive it."""
-
-    def __init__(self, rows: dict[Any, Any], where: tuple[str, str, str, int], try_number: int) -> None:
-        self.rows = rows
-        self.dag_id, self.run_id, self.task_id, self.map_index = where
-        self.try_number = try_number
-
-    def _where(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        row = CodecXComBackend.serialize_value(value, key=key, **self._where())
-        self.rows[*self._where().values(), key] = json.loads(json.dumps(row))
-
-    def xcom_pull(self, task_ids: str, *, key: str, map_indexes: int) -> Any:
-        where = self.dag_id, self.run_id, task_ids, map_indexes, key
-        found = SimpleNamespace(value=self.rows[where], key=key) if where in self.rows else None
-        return None if found is None else CodecXComBackend.deserialize_value(found)
-
-
-class Lake:
-    """What Airflow keeps: events, and the rows of XComs."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.events: list[Event] = []
-        self.rows: dict[Any, Any] = {}
-        self.clock = (T0 + dt.timedelta(minutes=number) for number in itertools.count())
-        self.asked: list[int] = []
-        for module in (publish_module, latest_module):
-            monkeypatch.setattr(module, "current_context", lambda: self.context)
-        monkeypatch.setattr(latest_module, "newest_events", self._newest)
-        monkeypatch.setattr(latest_module, "triggering_events", lambda context: context["triggers"])
-        monkeypatch.setattr(publish_module, "xcom_class", lambda: CodecXComBackend)
-        self.context: Any = None
-
-    def _newest(self, key: AssetKey, limit: int, _partition: str | None) -> list[Event]:
-        self.asked.append(limit)
-        return [event for event in reversed(self.events) if key.matches(event)][:limit]
-
-    def start(  # noqa: PLR0913 - each is told by Airflow
-        self,
-        run_id: str = "run",
-        task_id: str = "task",
-        *,
-        dag_id: str = "dag",
-        outlets: tuple[Any, ...] = (),
-        kind: str = "manual",
-        day: int | None = None,
-        triggers: tuple[Event, ...] = (),
-        schedule: Any = None,
-        partition: str | None = None,
-        try_number: int = 1,
-        cleared: int = 0,
-        began: dt.datetime = T0,
-    ) -> Ti:
-        """Begin a task, as which everything that follows is done."""
-        begin = None if day is None else T0 + dt.timedelta(days=day)
-        run = SimpleNamespace(
-            run_type=kind,
-            data_interval_start=begin,
-            data_interval_end=begin and begin + dt.timedelta(days=1),
-            partition_key=partition,
-            clear_number=cleared,
-            start_date=began,
-        )
-        ti = Ti(self.rows, (dag_id, run_id, task_id, -1), try_number)
-        self.context = {
-            "ti": ti,
-            "dag_run": run,
-            "task": SimpleNamespace(task_id=task_id, outlets=list(outlets)),
-            "outlet_events": OutletEventAccessors(),
-            "triggers": list(triggers),
-            "dag": SimpleNamespace(timetable=SimpleNamespace(asset_condition=schedule)),
-        }
-        return ti
-
-    def succeed(self) -> list[Event]:
-        """End the task, by which its events are recorded as Airflow does, and return them."""
-        ti, sent = self.context["ti"], []
-        for key, accessor in self.context["outlet_events"]._dict.items():
-            ways: list[tuple[Any, Any, Any, frozenset[str]]] = [
-                (event.dest_asset_key, event.extra, None, frozenset({key.name}))
-                for event in accessor.asset_alias_events
-            ]
-            if hasattr(key, "uri"):
-                ways += [(key, accessor.extra, one, frozenset()) for one in sorted(accessor.partition_keys) or [None]]
-            for asset, extra, partition, aliases in ways:
-                source = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
-                text = json.loads(json.dumps(extra))
-                event = Event(
-                    asset.name, asset.uri, text, source, next(self.clock), partition, aliases, len(self.events)
-                )
-                sent.append(event)
-                self.events.append(event)
-        return sent
-
-    def make(self, value: Any, run_id: str, asset: Any = F, **options: Any) -> Event:
-        """Publish in a run of its own."""
-        published = {name: options.pop(name) for name in ("latest", "partition") if name in options}
-        self.start(run_id, "make", dag_id="producer", outlets=(asset,), **options)
-        publish(value, asset, **published)
-        return self.succeed()[0]
 
 
 @pytest.fixture
@@ -161,16 +52,16 @@ def lake(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
 
 @pytest.mark.parametrize("value", [FRAME, 7, "text", None, {"a": (1, FRAME)}, np.arange(100_000), float("nan")])
 def test_a_published_value_comes_back_exactly(lake: Lake, value: Any) -> None:
-    lake.make(value, "one")
+    lake.publish(value, "one")
     lake.start()
     assert_identical(latest(F), value)
 
 
 def test_an_event_has_a_reference_and_no_value(lake: Lake) -> None:
-    event = lake.make("a secret", "one")
+    event = lake.publish("a secret", "one")
     assert "a secret" not in json.dumps(event.extra)
     wide = pd.DataFrame({f"column {number}": [number] for number in range(1000)})
-    assert len(json.dumps(lake.make(wide, "two").extra)) < 1024
+    assert len(json.dumps(lake.publish(wide, "two").extra)) < 1024
 
 
 def test_what_publish_returns_is_one_blob_with_the_version(lake: Lake, backend: Backend) -> None:
@@ -192,7 +83,7 @@ def test_the_blob_is_referred_to_before_the_task_ends(lake: Lake, backend: Backe
 
 
 def test_columns_and_rows_are_taken(lake: Lake) -> None:
-    lake.make(FRAME, "one")
+    lake.publish(FRAME, "one")
     lake.start()
     assert_identical(latest(F, columns=["a"], rows=slice(1, 3)), FRAME[["a"]][1:3])
     assert latest(F, as_="pyarrow").num_rows == len(FRAME)
@@ -232,7 +123,7 @@ def test_hints_that_would_take_the_value_away_are_refused(lake: Lake, hint: dict
 
 def test_versions_are_in_order_and_bounded(lake: Lake) -> None:
     for number in range(30):
-        lake.make(number, f"run {number}")
+        lake.publish(number, f"run {number}")
     lake.start()
     assert [version.value() for version in versions(F)] == list(range(30))[::-1]
     assert [version.value() for version in versions(F, limit=3)] == [29, 28, 27]
@@ -269,23 +160,23 @@ def test_an_alias_is_not_what_is_published(lake: Lake) -> None:
 
 
 def test_a_backfill_is_not_the_latest_while_a_later_interval_exists(lake: Lake) -> None:
-    lake.make("day 10", "scheduled 10", kind="scheduled", day=10)
+    lake.publish("day 10", "scheduled 10", kind="scheduled", day=10)
     for day in range(9):
-        lake.make(f"day {day}", f"backfill {day}", kind="backfill", day=day)
+        lake.publish(f"day {day}", f"backfill {day}", kind="backfill", day=day)
     lake.start("reader")
     assert latest(F) == "day 10"
-    lake.make("day 12", "backfill 12", kind="backfill", day=12)
-    lake.make("day 11", "backfill 11", kind="backfill", day=11)
+    lake.publish("day 12", "backfill 12", kind="backfill", day=12)
+    lake.publish("day 11", "backfill 11", kind="backfill", day=11)
     lake.start("another reader")
     assert latest(F) == "day 12"
-    lake.make("day 3 again", "backfill 3 again", kind="backfill", day=3, latest=True)
+    lake.publish("day 3 again", "backfill 3 again", kind="backfill", day=3, latest=True)
     lake.start("a third reader")
     assert latest(F) == "day 3 again"
 
 
 def test_of_backfills_alone_the_last_interval_is_the_latest(lake: Lake) -> None:
     for day in (3, 5, 4, 1, 2):
-        lake.make(day, f"backfill {day}", kind="backfill", day=day)
+        lake.publish(day, f"backfill {day}", kind="backfill", day=day)
     lake.start()
     assert latest(F) == 5
 
@@ -317,11 +208,11 @@ def test_partitions_of_one_task_have_each_their_version(lake: Lake) -> None:
 
 
 def test_a_run_of_a_partition_publishes_and_reads_it(lake: Lake) -> None:
-    lake.make(1, "one", partition="north")
-    lake.make(2, "two", partition="south")
+    lake.publish(1, "one", partition="north")
+    lake.publish(2, "two", partition="south")
     lake.start("reader", partition="north")
     assert latest(F) == 1
-    lake.make("whole", "three", asset=G)
+    lake.publish("whole", "three", asset=G)
     lake.start("another", partition="north")
     assert latest(G) == "whole", "an asset without partitions is read whole"
 
@@ -339,10 +230,10 @@ def test_partitions_are_bounded(lake: Lake, backend: Backend) -> None:
 
 
 def test_all_tasks_of_a_run_read_the_same(lake: Lake) -> None:
-    lake.make(1, "one")
+    lake.publish(1, "one")
     lake.start("reader", "first")
     assert latest(F) == 1
-    lake.make(2, "two")
+    lake.publish(2, "two")
     lake.start("reader", "second")
     assert latest(F) == 1
     lake.start("reader", "first", try_number=2, cleared=1)
@@ -352,7 +243,7 @@ def test_all_tasks_of_a_run_read_the_same(lake: Lake) -> None:
 
 
 def test_a_triggered_run_reads_the_versions_of_its_events(lake: Lake) -> None:
-    events = [lake.make(number, f"run {number}") for number in range(4)]
+    events = [lake.publish(number, f"run {number}") for number in range(4)]
     lake.start("reader", kind="asset_triggered", triggers=(events[1], events[2]), schedule=F)
     assert latest(F) == 2
     assert values_of(F) == [1, 2]
@@ -363,7 +254,7 @@ def test_a_triggered_run_reads_the_versions_of_its_events(lake: Lake) -> None:
 
 @pytest.mark.parametrize("schedule", [F, AssetAll(F, G), AssetAny(F, AssetAll(F, G))])
 def test_events_that_are_gone_before_anyone_asked_are_not_replaced(lake: Lake, schedule: Any) -> None:
-    lake.make(1, "one")
+    lake.publish(1, "one")
     lake.start("reader", kind="asset_triggered", schedule=schedule)
     with pytest.raises(LostPinError, match="the events that started the run are gone"):
         latest(F)
@@ -372,7 +263,7 @@ def test_events_that_are_gone_before_anyone_asked_are_not_replaced(lake: Lake, s
 
 @pytest.mark.parametrize("schedule", [G, AssetAny(F, G), Asset.ref(name="flights"), None])
 def test_an_asset_that_did_not_start_the_run_is_read_as_it_is_now(lake: Lake, schedule: Any) -> None:
-    lake.make(1, "one")
+    lake.publish(1, "one")
     lake.start("reader", kind="asset_triggered", schedule=schedule)
     assert latest(F) == 1
 
@@ -382,10 +273,10 @@ def pin_files(backend: Backend) -> list[Any]:
 
 
 def test_a_pin_that_is_gone_is_refused(lake: Lake, backend: Backend) -> None:
-    lake.make(1, "one")
+    lake.publish(1, "one")
     lake.start("reader")
     assert latest(F) == 1
-    lake.make(2, "two")
+    lake.publish(2, "two")
     (pin,) = pin_files(backend)
     kept = pin.read_bytes()
     pin.unlink()
@@ -402,10 +293,10 @@ def test_a_pin_that_is_gone_is_refused(lake: Lake, backend: Backend) -> None:
 
 
 def test_refreshing_is_for_all_tasks_from_then_on(lake: Lake) -> None:
-    lake.make(1, "one")
+    lake.publish(1, "one")
     lake.start("reader", "first")
     assert latest(F) == 1
-    lake.make(2, "two")
+    lake.publish(2, "two")
     lake.start("reader", "second")
     assert latest(F, refresh=True) == 2
     lake.start("reader", "first", try_number=2, cleared=1)
@@ -413,14 +304,14 @@ def test_refreshing_is_for_all_tasks_from_then_on(lake: Lake) -> None:
 
 
 def test_the_first_of_two_tasks_that_ask_at_once_wins(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    lake.make(1, "one")
+    lake.publish(1, "one")
     found = latest_module._latest
 
     def slow(*where: Any) -> Any:
         """While this task looks for the latest version, another publishes, and a third asks and pins."""
         monkeypatch.setattr(latest_module, "_latest", found)
         mine, version = lake.context, found(*where)
-        lake.make(2, "two")
+        lake.publish(2, "two")
         lake.start("reader", "quicker")
         assert latest(F) == 2
         lake.context = mine
@@ -432,11 +323,11 @@ def test_the_first_of_two_tasks_that_ask_at_once_wins(lake: Lake, monkeypatch: p
 
 
 def test_a_pin_of_a_deleted_run_is_not_that_of_a_new_one(lake: Lake) -> None:
-    lake.make(1, "one")
+    lake.publish(1, "one")
     lake.start("reader")
     assert latest(F) == 1
     lake.rows.clear()
-    lake.make(2, "two")
+    lake.publish(2, "two")
     lake.start("reader", "task of the new run", began=dt.datetime.now(dt.UTC) + dt.timedelta(hours=1))
     assert latest(F) == 2
     lake.start("reader", "of it too", began=dt.datetime.now(dt.UTC) - dt.timedelta(hours=1))
@@ -444,7 +335,7 @@ def test_a_pin_of_a_deleted_run_is_not_that_of_a_new_one(lake: Lake) -> None:
 
 
 def test_what_a_run_reads_is_referred_to_by_its_tasks(lake: Lake, backend: Backend) -> None:
-    lake.make(1, "one")
+    lake.publish(1, "one")
     (blob,) = backend.blobs()
     lake.rows.clear()
     lake.start("reader")
@@ -455,11 +346,11 @@ def test_what_a_run_reads_is_referred_to_by_its_tasks(lake: Lake, backend: Backe
 def test_clearing_a_task_leaves_what_it_read(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     deleted: list[str] = []
     monkeypatch.setattr(CodecXComBackend.__base__, "delete", classmethod(lambda _, key, **__: deleted.append(key)))
-    lake.make(1, "one")
+    lake.publish(1, "one")
     lake.start("reader")
     latest(F)
     for key in [*(row[-1] for row in lake.rows), "return_value"]:
-        CodecXComBackend.delete(key, task_id="task", dag_id="dag", run_id="reader", map_index=-1)
+        CodecXComBackend.delete(key, task_id="task", dag_id="consumer", run_id="reader", map_index=-1)
     assert [key.rpartition(".")[0] for key in deleted] == ["xcom_codecs.published", ""]
 
 
@@ -524,10 +415,10 @@ DISTRUSTED = [
 def test_an_event_that_does_not_count_is_left_out_of_the_latest_and_refused_as_a_trigger(
     lake: Lake, forge: Callable[[Event], Event]
 ) -> None:
-    good, bad = lake.make(1, "one"), lake.make(2, "two")
+    good, bad = lake.publish(1, "one"), lake.publish(2, "two")
     forged = forge(bad)
     asset = Asset(forged.name, uri=forged.uri)
-    lake.events[:] = [good if forged.name == "flights" else lake.make(1, "trains", G), forged]
+    lake.events[:] = [good if forged.name == "flights" else lake.publish(1, "trains", G), forged]
     lake.start("reader")
     assert latest(asset) == 1
     assert len(versions(asset)) == 1
@@ -541,21 +432,21 @@ def test_an_event_that_does_not_count_is_left_out_of_the_latest_and_refused_as_a
 def test_a_row_with_the_blob_of_a_version_is_bound_to_its_task(lake: Lake) -> None:
     ti = lake.start("one", "make", outlets=(F,))
     ti.xcom_push("return_value", publish(7, F))
-    row = ti.rows["dag", "one", "make", -1, "return_value"]
-    other = lake.start("two", "thief")
+    row = lake.rows["consumer", "one", "make", -1, "return_value"]
+    thief = lake.start("two", "thief")
     row["airflow_xcom"]["of"][1:3] = ["two", "thief"]
-    other.rows["dag", "two", "thief", -1, "return_value"] = row
+    lake.rows["consumer", "two", "thief", -1, "return_value"] = row
     from airflow_xcom.backend import ForeignReferenceError
 
     with pytest.raises(ForeignReferenceError):
-        other.xcom_pull(task_ids="thief", key="return_value", map_indexes=-1)
+        thief.xcom_pull(task_ids="thief", key="return_value", map_indexes=-1)
 
 
 # --- Arguments ---
 
 
 def test_an_argument_is_the_value_where_the_task_runs(lake: Lake) -> None:
-    lake.make(FRAME, "one")
+    lake.publish(FRAME, "one")
     lake.start("reader")
     argument = value_of(F, columns=["a"])
     assert repr(argument) == "value_of('flights', columns=['a'])"
