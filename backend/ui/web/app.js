@@ -3,6 +3,7 @@
 import { heat, histogram, line } from "./charts.js";
 import { ask, bytes, count, h, lines, plural, problem, url } from "./dom.js";
 import { Grid } from "./grid.js";
+import { arrangement } from "./loaded.js";
 
 const MOST_MARKS = 1000; // places that are marked in a text
 
@@ -330,11 +331,11 @@ function tableOf(at, facts, path, meter) {
     },
     onProblem: (error) => problems.replaceChildren(problem(error)),
   });
-  const jump = h("input", { type: "number", min: 0, max: facts.rows - 1, id: "row", onchange: () => grid.activate(Number(jump.value), grid.active.column) });
+  const jump = h("input", { type: "number", min: 0, max: facts.rows - 1, id: "row", onchange: () => grid.activate(grid.order ? grid.order.indexOf(Number(jump.value)) : Number(jump.value), grid.active.column) });
   return h("div", {}, problems, grid.element,
     h("div", { className: "actions" }, h("label", { htmlFor: "row", textContent: "Go to row" }), jump,
       h("span", { className: "quiet", textContent: "Choose a column's name for its statistics, a cell twice for all of it." })),
-    beside);
+    facts.preview === "rows" ? arrangement(grid) : "", beside);
 }
 
 async function statistics(element, at, path, column, meter) {

@@ -18,7 +18,10 @@ const MOST_BLOCKS = 400; // that are kept
  */
 export class Grid {
   constructor({ rows, width, index, label, fetch, onColumn, onCell, onProblem }) {
-    Object.assign(this, { rows, index, fetch, onColumn, onCell, onProblem });
+    Object.assign(this, { index, fetch, onColumn, onCell, onProblem });
+    this.all = rows;
+    this.order = null; // the rows that are shown, unless all are
+    this.sorted = null; // by which column, and 1 or -1
     this.width = width;
     this.data = width - index;
     this.row = 0;
@@ -30,16 +33,46 @@ export class Grid {
     this.spacer = h("div", { role: "presentation" }, this.layer);
     this.element = h("div", {
       className: "grid", role: "grid", tabIndex: 0, "aria-label": label,
-      "aria-rowcount": rows + 1, "aria-colcount": this.data + 1, "aria-readonly": "true",
+      "aria-colcount": this.data + 1, "aria-readonly": "true",
       onscroll: () => this.scrolled(), onkeydown: (event) => this.pressed(event),
       onwheel: (event) => this.turned(event), onclick: (event) => this.clicked(event),
-      ondblclick: (event) => this.opened(event),
     }, this.spacer);
-    this.spacer.style.height = `${Math.min(rows * HEIGHT + HEAD, LONGEST)}px`;
     this.spacer.style.width = `${Math.min((this.data + 1) * WIDTH, LONGEST)}px`;
     this.element.style.height = `${Math.min(rows * HEIGHT + HEAD + 20, 480)}px`;
+    this.stretch();
     this.observer = new ResizeObserver(() => this.draw());
     this.observer.observe(this.element);
+  }
+
+  get rows() {
+    return this.order ? this.order.length : this.all;
+  }
+
+  stretch() {
+    this.spacer.style.height = `${Math.min(this.rows * HEIGHT + HEAD, LONGEST)}px`;
+    this.element.setAttribute("aria-rowcount", this.rows + 1);
+  }
+
+  /** Show some rows in this order, `sorted` by a column; null for all as they are. */
+  arrange(order, sorted) {
+    Object.assign(this, { order, sorted });
+    this.active = { row: -1, column: this.active.column };
+    this.stretch();
+    this.show(0, this.column);
+  }
+
+  /** Return what is loaded: of each row, its cells by their columns. */
+  loaded() {
+    const rows = new Map();
+    for (const [key, { columns, cells }] of this.blocks) {
+      const [top, left] = key.split(":").map(Number);
+      columns.forEach((_, at) => (cells[at] || []).forEach((text, number) => {
+        const row = top * BLOCK_ROWS + number;
+        if (!rows.has(row)) rows.set(row, new Map());
+        rows.get(row).set(left * BLOCK_COLUMNS + at, text);
+      }));
+    }
+    return new Map([...rows].sort(([one], [other]) => one - other));
   }
 
   get visibleRows() {
@@ -126,19 +159,20 @@ export class Grid {
     const cell = event.target.closest("[data-column]");
     if (!cell) return;
     const [row, column] = [Number(cell.dataset.row), Number(cell.dataset.column)];
+    const isAgain = this.active.row === row && this.active.column === column;
     this.activate(row, column);
-    if (row < 0) this.use(row, column);
-  }
-
-  opened(event) {
-    const cell = event.target.closest("[data-column]");
-    if (cell && Number(cell.dataset.row) >= 0) this.use(Number(cell.dataset.row), Number(cell.dataset.column));
+    if (row < 0 || isAgain) this.use(row, column);
   }
 
   use(row, column) {
     const facts = this.columnFacts(column);
     if (row < 0 && facts && this.onColumn) this.onColumn(facts);
-    if (row >= 0 && facts && this.onCell) this.onCell(row, facts);
+    if (row >= 0 && facts && this.onCell) this.onCell(this.place(row), facts);
+  }
+
+  /** Return the row of the table at a row of the grid. */
+  place(row) {
+    return this.order ? this.order[row] : row;
   }
 
   columnFacts(column) {
@@ -160,16 +194,18 @@ export class Grid {
       return this.blocks.get(key);
     };
     const head = this.line("columnheader", -1, "", columns, (column) => {
-      const facts = (block(this.row, column) || { columns: [] }).columns[column % BLOCK_COLUMNS];
+      const found = this.order?.length === 0 ? null : block(this.place(this.row), column);
+      const facts = found?.columns[column % BLOCK_COLUMNS] || this.columnFacts(column);
       if (!facts) return [];
       return [h("span", { className: "name", textContent: facts.name }), h("span", { className: "type", textContent: facts.type })];
     });
     const body = [];
     for (let row = this.row; row < this.row + rows; row++) {
-      body.push(this.line("gridcell", row, this.rowName(row, block), columns, (column) => {
-        const found = block(row, column);
+      const place = this.place(row);
+      body.push(this.line("gridcell", row, this.rowName(place, block), columns, (column) => {
+        const found = block(place, column);
         if (!found) return ["…"];
-        const cell = (found.cells[column % BLOCK_COLUMNS] || [])[row % BLOCK_ROWS];
+        const cell = (found.cells[column % BLOCK_COLUMNS] || [])[place % BLOCK_ROWS];
         return cell === null ? [h("span", { className: "null", textContent: "null" })] : [cell ?? ""];
       }));
     }
@@ -207,7 +243,8 @@ export class Grid {
       const isNumber = facts && row >= 0 && /^(u?int|float|double|half|decimal|U?Int|Float)/.test(facts.type);
       const cell = h("div", {
         className: `cell${isActive ? " active" : ""}${isNumber ? " number" : ""}`, role, id: `cell-${row}-${column}`,
-        "aria-colindex": column + 2, "data-row": row, "data-column": column,
+        "aria-colindex": column + 2, "aria-sort": row < 0 && this.sorted?.column === column ? (this.sorted.order > 0 ? "ascending" : "descending") : undefined,
+        "data-row": row, "data-column": column,
         title: row < 0 && facts ? `${facts.name}: ${facts.arrow}` : undefined,
       }, ...content(column));
       line.append(cell);

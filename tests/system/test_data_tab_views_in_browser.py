@@ -1,0 +1,146 @@
+"""Views of the Data tab in a real browser, of an API server in this process, whose values are pushed by each test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from typing import Any
+from urllib.parse import quote
+
+import chromium
+import pandas as pd
+import pytest
+from api_server import add_dags
+from conftest import Backend
+from data_tab import Tab
+
+AXE = metadata.distribution("axe-playwright-python").locate_file("axe_playwright_python/axe.min.js")
+LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+WAIT = 60_000  # milliseconds; of a busy machine
+
+
+@pytest.fixture
+def tab(airflow: str, token: str, backend: Backend) -> Tab:
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        add_dags(session)
+    backend.options(threshold=0)
+    return Tab(airflow, token, backend)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium.started() as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser: Any, airflow: str, token: str) -> Iterator[Any]:
+    """A page of a user who is logged in; at the end it has had no error, and loaded nothing that its policy forbids."""
+    problems: list[str] = []
+    with browser.new_context(viewport={"width": 1280, "height": 800}) as context:
+        context.add_cookies([{"name": "_token", "value": token, "url": airflow}])
+        context.set_default_timeout(WAIT)
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and problems.append(message.text))
+        yield page
+    assert problems == []
+
+
+@pytest.fixture
+def show(page: Any, tab: Tab, airflow: str) -> Callable[..., None]:
+    """Pushes a value and opens its page."""
+
+    def shown(value: Any) -> None:
+        tab.push(value)
+        dag, run, task = (quote(part, safe="") for part in tab.place)
+        page.goto(f"{airflow}/xcom-data/page/dags/{dag}/runs/{run}/tasks/{task}/-1")
+        page.get_by_role("heading", name="In Python").wait_for()
+
+    return shown
+
+
+def assert_accessible(page: Any) -> None:
+    """Fail where axe finds a violation, in light and dark and at two widths."""
+    page.evaluate(AXE.read_text())
+    for scheme, width in (("light", 1280), ("dark", 1280), ("light", 400)):
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": 800})
+        found = page.evaluate("levels => axe.run({ runOnly: levels })", LEVELS)
+        assert len(found["passes"]) > 5
+        assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]] == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def cell(page: Any, row: int, column: int) -> Any:
+    return page.locator(f'[id="cell-{row}-{column}"]')
+
+
+def column_of(page: Any, column: int, rows: int) -> list[str]:
+    return [cell(page, row, column).inner_text() for row in range(rows)]
+
+
+# -- rows that are loaded ------------------------------------------------------------------------------------
+
+
+def test_loaded_rows_are_sorted_and_filtered(page: Any, show: Callable[..., None]) -> None:
+    zone = "Europe/Berlin"
+    times = ["2024-10-27 00:30", None, "2024-10-27 01:30", "2024-10-26 12:00", "2024-01-01 00:00"]
+    frame = pd.DataFrame(
+        {
+            "big": pd.array([2**62 + 1, 2**62, None, -5, 9], "Int64"),
+            "float": [10.0, float("inf"), float("nan"), -2.5e300, 9.0],
+            "time": pd.to_datetime(times, utc=True).tz_convert(zone),
+            "text": ["b", "a", "<b>", None, "10"],
+        }
+    )
+    show(frame)
+    expected = {
+        0: ["-5", "9", str(2**62), str(2**62 + 1), "null"],
+        1: ["-2.5e+300", "9", "10", "inf", "nan"],
+        3: ["10", "<b>", "a", "b", "null"],
+    }
+    for column, texts in expected.items():
+        cell(page, 0, column).click()
+        page.get_by_role("button", name="Sort by this column").click()
+        page.get_by_text(f"sorted by {frame.columns[column]}").wait_for()
+        assert column_of(page, column, 5) == texts
+        assert cell(page, -1, column).get_attribute("aria-sort") == "ascending"
+    cell(page, 0, 2).click()
+    page.get_by_role("button", name="Sort downwards").click()
+    page.get_by_text("sorted by time").wait_for()
+    assert [text[:22] + text[-5:] for text in column_of(page, 2, 2)] == [
+        "2024-10-27 02:30:00.00+0100",
+        "2024-10-27 02:30:00.00+0200",
+    ]
+    assert cell(page, -1, 2).get_attribute("aria-sort") == "descending"
+    assert_accessible(page)
+    page.get_by_role("button", name="All rows").click()
+    assert column_of(page, 3, 5) == ["b", "a", "<b>", "null", "10"]
+    field = page.get_by_label("Filter loaded rows")
+    for wanted, column, rows in (
+        ("B>", 3, ["<b>"]),
+        (f"> {2**62}", 0, [str(2**62 + 1)]),
+        ("inf", 1, ["inf"]),
+        ("zzz", 0, []),
+    ):
+        field.fill("")
+        cell(page, 0, column).click()
+        field.fill(wanted)
+        page.get_by_text(f"{len(rows)} of the 5 rows that are loaded").wait_for()
+        assert column_of(page, column, len(rows)) == rows
+        assert cell(page, len(rows), 0).count() == 0
+
+
+def test_a_sorted_row_is_shown_whole_and_as_the_row_that_it_is(page: Any, show: Callable[..., None]) -> None:
+    show(pd.DataFrame({"number": range(400), "text": [f"{number:03}" * 100 for number in range(400)]}))
+    cell(page, 0, 0).filter(has_text="0").click()
+    page.get_by_role("button", name="Sort downwards").click()
+    page.get_by_text("sorted by number").wait_for()
+    assert column_of(page, 0, 2) == ["49", "48"]
+    cell(page, 0, 1).dblclick()
+    page.get_by_role("heading", name="text, row 49").wait_for()
+    page.get_by_text("049" * 100, exact=True).wait_for()
