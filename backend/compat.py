@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib.metadata import entry_points, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -262,6 +262,7 @@ def has_external_views() -> bool:
     return hasattr(AirflowPlugin, "external_views")
 
 
+@lru_cache(maxsize=1024)  # names of facts and columns recur in every push
 def hides_value_of(name: str) -> bool:
     """Return whether Airflow masks what has this name: ``[core] sensitive_var_conn_names`` and its own list."""
     return bool(_masker().should_hide_value_for_key(name))

@@ -22,6 +22,7 @@ __all__ = [
     "LARGEST_INDEX",
     "PINNED",
     "PUBLISHED",
+    "RESULT",
     "Coordinate",
     "Envelope",
     "Inexact",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 ENVELOPE_KEY = "airflow_xcom"
+RESULT = "return_value"  # Airflow's XCOM_RETURN_KEY
 # What the keys of a task's notes begin with: of versions that it has published, and of those that its run reads, which
 # stay when the task is cleared.
 PUBLISHED, PINNED = "xcom_codecs.published.", "xcom_codecs.pin."
@@ -64,8 +66,10 @@ class Coordinate:
 
     def agrees_with(self, other: Coordinate) -> bool:
         """Return whether no part that both know differs."""
-        pairs = zip(self.to_json(), other.to_json(), strict=True)
-        return all(part is None or known is None or part == known for part, known in pairs)
+        for part, known in zip(self.to_json(), other.to_json(), strict=True):
+            if part is not None and known is not None and part != known:
+                return False
+        return True
 
     def to_json(self) -> list[Any]:
         """Return the five parts in order."""
@@ -83,9 +87,12 @@ class Coordinate:
     @classmethod
     def from_json(cls, value: Any) -> Coordinate:
         """Return the coordinate that :meth:`to_json` wrote; an empty one for anything else."""
-        if type(value) is list and len(value) == len(_PARTS) and _are_short(value) and _have_types(value):
-            return cls(*value)
-        return cls()
+        if type(value) is not list or len(value) != len(_PARTS):
+            return cls()
+        for part, kind in zip(value, _PARTS, strict=True):
+            if part is not None and (type(part) is not kind or (kind is str and len(part) > _LONGEST_TEXT)):
+                return cls()
+        return cls(*value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +208,7 @@ class Inexact:
         raise CorruptPayloadError(msg)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which makes it in three times the time at every push and pull
 class Envelope:
     """A value that is not stored as itself, as the row holds it.
 
@@ -330,10 +337,6 @@ class Envelope:
         found = tuple(item for item in items if item is not None and item.asset is None)
         keys = {item.coordinate.key for item in found} - {None}
         return found if found and len(keys) == len(items) else None
-
-
-def _have_types(parts: list[Any]) -> bool:
-    return all(part is None or type(part) is kind for part, kind in zip(parts, _PARTS, strict=True))
 
 
 def _are_texts(parts: list[Any]) -> bool:

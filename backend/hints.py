@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from airflow_xcom.backend.errors import HintError
 from airflow_xcom.backend.settings import INEXACT, PREVIEWS
-from airflow_xcom.backend.stores import with_ttl
+from airflow_xcom.codecs.errors import advise
 from airflow_xcom.codecs.formats.compression import Compression
-from airflow_xcom.codecs.refusal_advice import advise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,10 +89,16 @@ class Hint:
         name = settings.name if self.store is None else self.store
         if name not in settings.stores:
             raise HintError("store", name, f"[xcom_codecs] stores and path name {', '.join(sorted(settings.stores))}")
-        url = settings.stores[name] if self.ttl is None else with_ttl(settings.stores[name], self.ttl)
+        url = settings.stores[name] if self.ttl is None else _expiring(settings.stores[name], self.ttl)
         if url is None:
             raise HintError("ttl", self.ttl, f"the store {name!r} keeps values for good; only Redis lets them go")
         return replace(settings, threshold=_OFFLOADED, name=name, path=url, stores={**settings.stores, name: url})
+
+
+def _expiring(url: str, ttl: int) -> str | None:
+    from airflow_xcom.backend.stores import with_ttl
+
+    return with_ttl(url, ttl)
 
 
 def _parsed(compression: str) -> Compression:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.envelope import Coordinate, Envelope
 from airflow_xcom.backend.placement import decide
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.settings import Settings
     from airflow_xcom.codecs.payload import Payload
 
-__all__ = ["RESULT", "envelope_of_items", "note"]
+__all__ = ["envelope_of_items", "note"]
 
-RESULT = "return_value"  # Airflow's XCOM_RETURN_KEY
 _MOST = 64  # items of a dict whose row has their references
 _IN_ROW = 2048  # bytes of JSON of the items that are in the row themselves, as many as Airflow's pages show
 # Seconds since a payload was begun, far below the grace period of a sweep: were the row of its key gone by now, nothing
@@ -30,11 +29,12 @@ _FRESH = 3600.0
 _NATIVES = frozenset({dict, list, str, bytes, float, int, bool, type(None)})  # equal ones need not be the same objects
 
 
-class _Pushed(NamedTuple):
-    identity: int  # of the value, by id(): it may be another's by now, which has another digest
-    envelope: Envelope
-    options: Settings
-    at: float
+class _Pushed:
+    def __init__(self, value: Any, envelope: Envelope, options: Settings) -> None:
+        self.identity = id(value)  # it may be another's by now, which has another digest
+        self.envelope = envelope
+        self.options = options
+        self.at = time.monotonic()
 
 
 class _Outputs(threading.local):
@@ -61,7 +61,7 @@ def note(value: Any, envelope: Envelope, options: Settings) -> None:
         _outputs.of, _outputs.by_key = of, {}
     _outputs.by_key.pop(envelope.coordinate.key, None)
     if len(_outputs.by_key) < _MOST:
-        _outputs.by_key[envelope.coordinate.key] = _Pushed(id(value), envelope, options, time.monotonic())
+        _outputs.by_key[envelope.coordinate.key] = _Pushed(value, envelope, options)
 
 
 def envelope_of_items(value: dict[Any, Any], at: Coordinate, options: Settings) -> Envelope | None:

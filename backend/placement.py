@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.envelope import ENVELOPE_KEY
 from airflow_xcom.backend.pull import prepare
 from airflow_xcom.codecs.plain_json import exact_json
@@ -107,8 +108,6 @@ def _shown(summary: dict[str, Any], preview: str) -> dict[str, Any]:
     """Return what people may see of what a codec tells."""
     if preview == "none" or not summary:
         return {}
-    from airflow_xcom.backend.compat import hides_value_of
-
     shown = {name: _MASK if hides_value_of(name) else fact for name, fact in summary.items()}
     if preview == "columns":
         return {name: fact for name, fact in shown.items() if name not in _CELLS}

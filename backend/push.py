@@ -6,13 +6,12 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.backend.envelope import Coordinate, Envelope
+from airflow_xcom.backend.envelope import RESULT, Coordinate, Envelope
 from airflow_xcom.backend.hints import Hint, Stored, unwrapped
-from airflow_xcom.backend.multiple_outputs import RESULT, envelope_of_items, note
 from airflow_xcom.backend.placement import Placement, decide, summarize
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError, EncodeError
-from airflow_xcom.codecs.refusal_advice import advise
+from airflow_xcom.codecs.errors import advise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,14 +64,18 @@ def push(value: Any, *coordinate: Any, kind: type[Coordinate] = Coordinate) -> A
             value, hint = unwrapped(value, at)
             options, offload = hint.applied(options), hint.offloads
         began = time.perf_counter()
-        is_result = type(value) is dict and kind is Coordinate and at.key == RESULT and options is settings()
-        if is_result and (of_items := envelope_of_items(value, at, options)) is not None:
-            log.info("pushed %s tag=dict stored=items of %d keys", at, len(value))
-            return of_items.to_json()
+        if type(value) is dict and kind is Coordinate and at.key == RESULT and options is settings():
+            from airflow_xcom.backend.multiple_outputs import envelope_of_items
+
+            if (of_items := envelope_of_items(value, at, options)) is not None:
+                log.info("pushed %s tag=dict stored=items of %d keys", at, len(value))
+                return of_items.to_json()
         envelope, size = enclosed(value, at, options, offload=offload)
         if envelope is None:
             return value
         if envelope.reference is not None and kind is Coordinate and at.key != RESULT:
+            from airflow_xcom.backend.multiple_outputs import note
+
             note(value, envelope, options)
     except CodecError as error:
         error.context = str(kind(*coordinate))

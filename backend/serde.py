@@ -7,7 +7,6 @@ from typing import Any
 
 from airflow_xcom.backend.compat import serde
 from airflow_xcom.codecs import Codec, UnsupportedValueError, registry
-from airflow_xcom.codecs.refusal_advice import is_advised
 
 __all__ = ["SERDE_CODEC", "SERDE_TAG"]
 
@@ -23,6 +22,8 @@ def _matches(cls: type) -> bool:
     name = f"{cls.__module__}.{cls.__qualname__}"
     if name in serde()._serializers:  # noqa: SLF001 - serde has no public way to ask
         return True
+    from airflow_xcom.codecs.refusal_advice import is_advised
+
     if is_advised(cls):
         return False
     if hasattr(cls, "serialize") and hasattr(cls, "deserialize"):

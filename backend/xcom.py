@@ -159,8 +159,10 @@ def _push() -> Callable[..., Any]:
 @cache
 def _preload() -> None:
     """Import what the first push or pull of a process needs, before it is forked: its children then have it."""
-    import_module("airflow_xcom.backend.push")
+    for module in ("push", "multiple_outputs", "advice", "serde"):
+        import_module(f"airflow_xcom.backend.{module}")
     import_module("airflow_xcom.codecs.payload")
+    import_module("orjson")
     for family in ("scalars", "containers", "times"):
         import_module(f"airflow_xcom.codecs.builtin.stdlib.{family}")
 

@@ -6,15 +6,15 @@ so that a caller can act on it without parsing the message.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow_xcom.codecs.quoting import cut, described, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
+    "NO_VALUES",
     "CircularReferenceError",
     "ClassNotAllowedError",
     "CodecError",
@@ -33,10 +33,12 @@ __all__ = [
     "UnsupportedTypeError",
     "UnsupportedValueError",
     "UnusableLibraryError",
+    "advise",
     "any_error_as_corrupt",
 ]
 
 
+NO_VALUES: dict[str, str] = {}  # classes whose objects are never values -> what to return in their place
 _SHOWN = 100  # labels in a message
 _LONGEST = 2000  # characters of a message about a payload
 
@@ -55,6 +57,16 @@ class CodecError(Exception):
 
     def _message(self) -> str:
         return super().__str__()
+
+
+def advise(name: str, advice: str) -> None:
+    """Set what the refusal of a class, and of its subclasses, tells people to do, even where a codec handles it.
+
+    Args:
+        name: of the class, as ``"package.module.Class"``.
+        advice: what to return in its place.
+    """
+    NO_VALUES[name] = advice
 
 
 class RegistrationError(CodecError, ValueError):
@@ -275,12 +287,18 @@ class MissingClassError(DecodeError, LookupError):
         self.name = name
 
 
-@contextmanager
-def any_error_as_corrupt(what: str = "the payload is damaged", remedy: str = "") -> Iterator[None]:
+class any_error_as_corrupt:  # noqa: N801 - as contextlib's; every pull enters one, and a generator takes twice as long
     """Turn whatever a parser raises over damaged bytes into a CorruptPayloadError that says ``what``."""
-    try:
-        yield
-    except (CodecError, MemoryError):
-        raise
-    except Exception as error:
-        raise CorruptPayloadError(f"{what}: {described(error)}{remedy}") from error
+
+    __slots__ = ("_remedy", "_what")
+
+    def __init__(self, what: str = "the payload is damaged", remedy: str = "") -> None:
+        self._what = what
+        self._remedy = remedy
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, (CodecError, MemoryError)):
+            raise CorruptPayloadError(f"{self._what}: {described(error)}{self._remedy}") from error

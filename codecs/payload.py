@@ -230,8 +230,7 @@ def _body(
 
 
 def _suppliers(tags: Iterable[str], registry: Registry) -> dict[str, str]:
-    suppliers = ((tag, registry.supplier(tag)) for tag in sorted(tags))
-    return {tag: supplier for tag, supplier in suppliers if supplier is not None}
+    return {tag: supplier for tag in sorted(tags) if (supplier := registry.supplier(tag)) is not None}
 
 
 def _summary(codec: Codec | None, value: Any) -> dict[str, Any]:

@@ -7,15 +7,13 @@ import re
 from itertools import pairwise
 from typing import Any
 
-import orjson
-
 __all__ = ["exact_json", "in_jsonb_order", "is_exact_float", "is_exact_int", "is_exact_text"]
 
 _CONTAINERS = frozenset({dict, list})
 _TEXT = {str}
 _EXPONENT = 1e16
 _INT64 = 2**63
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # in JSON text; behind an odd number of backslashes "u0000" is just text
+_NUL = rb"(?<!\\)(?:\\\\)*\\u0000"  # in JSON text; behind an odd number of backslashes "u0000" is just text
 _MOST = 1 << 24  # items, where there is no limit: what is shared within itself may be endless as JSON
 _DEEPEST = 64  # the JSON parser of the API server gives up at 200 levels, and an envelope adds its own
 
@@ -104,11 +102,13 @@ def exact_json(  # noqa: C901, PLR0911, PLR0912 - one loop, in which every call 
 
 
 def _text(value: Any, limit: int | None) -> bytes | None:
+    import orjson  # not at the top: a first pull does without
+
     try:
         text = orjson.dumps(value)
     except TypeError:  # a lone surrogate, or a key that is not exactly a str
         return None
-    if b"\\u0000" in text and _NUL.search(text):
+    if b"\\u0000" in text and re.search(_NUL, text):
         return None
     return None if limit is not None and len(text) > limit else text
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.error_location import cycle, locate
 from airflow_xcom.codecs.errors import (
+    NO_VALUES,
     CircularReferenceError,
     ClassNotAllowedError,
     EncodeError,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     Refusal = Callable[[Any], EncodeError | None]
 
-__all__ = ["advise", "explain", "explained", "is_advised"]
+__all__ = ["explain", "explained", "is_advised"]
 
 _CODE = "code is not stored; return what it computes, or a name that the next task looks it up by"
 _ONCE = "it can be gone through only once; return list(value)"
@@ -215,22 +216,11 @@ _AS_BASE = {
     "pandas.Series": "pandas.Series(value)",
 }
 _REGISTER = "register one with @airflow_xcom.codecs.codec, or return a type that has one"
-_NO_VALUES: dict[str, str] = {}  # classes whose objects are never values
-
-
-def advise(name: str, advice: str) -> None:
-    """Set what the refusal of a class, and of its subclasses, tells people to do, even where a codec handles it.
-
-    Args:
-        name: of the class, as ``"package.module.Class"``.
-        advice: what to return in its place.
-    """
-    _NO_VALUES[name] = advice
 
 
 def is_advised(cls: type) -> bool:
     """Return whether there is advice what to return in place of objects of a class."""
-    return any(_name(base) in _ADVICE or _name(base) in _NO_VALUES for base in cls.__mro__)
+    return any(_name(base) in _ADVICE or _name(base) in NO_VALUES for base in cls.__mro__)
 
 
 def explained(error: EncodeError, value: Any, registry: Registry, encode: Callable[[Any], Any]) -> EncodeError:
@@ -280,7 +270,7 @@ def _explain_no_value(error: EncodeError, value: Any) -> bool:
     """Let an error tell of the outermost object on the way to it that is no value, if there is one."""
     for depth, item in enumerate([value, *reversed(error.trail)]):
         names = map(_name, type(item).__mro__)
-        if (advice := next((_NO_VALUES[name] for name in names if name in _NO_VALUES), None)) is not None:
+        if (advice := next((NO_VALUES[name] for name in names if name in NO_VALUES), None)) is not None:
             error.trail = error.trail[len(error.trail) - depth :] if depth else []
             error.step, error.reason = "", f"no codec handles {_name(type(item))}; {advice}"
             return True

@@ -198,6 +198,17 @@ print("msgpack" in there_and_back([(1, 2)]))
 """) == ["[] [] []", "True"]
 
 
+def test_a_first_pull_writes_no_json_and_a_first_push_looks_for_no_advice() -> None:
+    assert run("""
+from airflow_xcom.backend.envelope import Coordinate, Envelope
+row = Envelope("datetime", {}, Coordinate(), data={"$": ["datetime", 1, "2024-01-01T00:00:00"]}).to_json()
+assert backend.deserialize_value(SimpleNamespace(value=row)) == datetime.datetime(2024, 1, 1)
+print("airflow_xcom.codecs.builtin.stdlib.times" in sys.modules, "orjson" in sys.modules)
+there_and_back(datetime.datetime(2024, 1, 1))
+print("orjson" in sys.modules, "airflow_xcom.codecs.refusal_advice" in sys.modules)
+""") == ["True False", "True False"]
+
+
 def test_a_fork_finds_what_its_first_push_needs() -> None:
     assert run("""
 before = set(sys.modules)
@@ -205,7 +216,7 @@ if os.fork() == 0:
     forked = set(sys.modules)
     there_and_back(datetime.datetime(2024, 1, 1))
     print(sorted(name for name in forked - before if name == "airflow_xcom.backend.push"))
-    print(sorted(name for name in set(sys.modules) - forked if name.startswith("airflow_xcom.codecs")), flush=True)
+    print(sorted(name for name in set(sys.modules) - forked if name.startswith(("airflow_xcom", "orjson"))), flush=True)
     os._exit(0)
 os.wait()
 """) == ["['airflow_xcom.backend.push']", "[]"]

@@ -221,7 +221,11 @@ _DATEUTIL_ZONES = (
     "dateutil.tz.tz.tzstr",
 )
 # What a payload may ask gettz for: a key, never a path or a POSIX TZ rule.
-_KEY = re.compile(r"[A-Za-z][\w+-]*(/[\w+-]+)*", re.ASCII)
+_KEY = r"[A-Za-z][\w+-]*(/[\w+-]+)*"
+
+
+def _is_key(name: str) -> bool:
+    return re.fullmatch(_KEY, name, re.ASCII) is not None
 
 
 def _encode_dateutil(value: Any) -> list[Any]:
@@ -232,7 +236,7 @@ def _encode_dateutil(value: Any) -> list[Any]:
         return [value.tzname(None), *_encode_timedelta(value.utcoffset(None))]
     if class_name == "tzfile":
         for key in _keys_of(value):
-            if _KEY.fullmatch(key) and _library("dateutil.tz", "dateutil.tz").gettz(key) is value:
+            if _is_key(key) and _library("dateutil.tz", "dateutil.tz").gettz(key) is value:
                 return [key]
     msg = (
         f"{value!r} depends on this machine, or has no key in the time zone database; use zoneinfo.ZoneInfo(name) or "
@@ -318,7 +322,7 @@ def _decode_dateutil(node: list[Any], _version: int) -> Any:
     name, *offset = as_list(node)
     if offset:
         return tz.tzoffset(name, _decode_timedelta(offset, 1))
-    zone = tz.gettz(name) if _KEY.fullmatch(name) else None
+    zone = tz.gettz(name) if _is_key(name) else None
     if not isinstance(zone, tz.tzfile):
         raise no_such_zone(name, "install or upgrade tzdata")
     return zone
