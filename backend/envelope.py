@@ -90,7 +90,7 @@ class Coordinate:
         if type(value) is not list or len(value) != len(_PARTS):
             return cls()
         for part, kind in zip(value, _PARTS, strict=True):
-            if part is not None and (type(part) is not kind or (kind is str and len(part) > _LONGEST_TEXT)):
+            if part is not None and (type(part) is not kind or (type(part) is str and len(part) > _LONGEST_TEXT)):
                 return cls()
         return cls(*value)
 
