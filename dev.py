@@ -40,6 +40,7 @@ DOCUMENTS = {
     "COMMANDS": "tests/backend/commands.py",
     "FIDELITY": "tests/codecs/fidelity.py",
     "REFUSED": "tests/codecs/refusals.py",
+    "STATE": "tests/backend/state_figures.py",
     "VERSIONS": "tests/system/versions/matrix.py",
 }
 

@@ -16,6 +16,7 @@ __all__ = [
     "Event",
     "concrete",
     "current_context",
+    "defined_asset",
     "emit",
     "emitted",
     "is_alias",
@@ -123,6 +124,16 @@ def _classes() -> tuple[type[Any], type[Any], tuple[type[Any], ...]]:
 
         return datasets.Dataset, datasets.DatasetAlias, ()  # noqa: AIR311 - Airflow 2's
     return Asset, AssetAlias, (AssetRef,)
+
+
+def defined_asset(task: Any) -> Any:
+    """Return the asset that a function with ``@asset`` defines; None if the task is not made by such a function."""
+    try:
+        from airflow.sdk.definitions.asset.decorators import AssetDefinition, _AssetMainOperator
+    except ImportError:
+        return None
+    is_one = isinstance(task, _AssetMainOperator) and len(task.outlets) == 1
+    return task.outlets[0] if is_one and isinstance(task.outlets[0], AssetDefinition) else None
 
 
 def outlet_for(context: Any, asset: Any) -> Any:

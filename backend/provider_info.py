@@ -131,6 +131,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": "forever",
         "example": "30d, 10versions",
     },
+    "publish_assets": {
+        "description": "Whether functions with ``@asset`` publish what they return as a version of their asset, as "
+        "``return publish(value, self)`` does.\n",
+        "type": "boolean",
+        "default": "False",
+        "example": "True",
+    },
     "retain_when_run_ends": {
         "description": "Whether to retire what need not be kept any more of a Dag whenever a run of it ends, in a "
         "process of its own beside the scheduler.\n",

@@ -43,6 +43,7 @@ class Settings:
         preserve_key_order: see the option.
         keep: state of a run to how long its values are kept; without one, as under ``""``.
         keep_published: how long versions of assets are kept, of which nothing else says so.
+        publish_assets: see the option.
         retain_when_run_ends: see the option.
         sweep_after_run: seconds, or None; see the option.
 
@@ -64,6 +65,7 @@ class Settings:
     preserve_key_order: bool = False
     keep: Mapping[str, tuple[Term, ...]] = field(default_factory=lambda: {"": (Term("forever"),)})
     keep_published: tuple[Term, ...] = (Term("forever"),)
+    publish_assets: bool = False
     retain_when_run_ends: bool = False
     sweep_after_run: int | None = None
 
@@ -108,6 +110,7 @@ class Settings:
             preserve_key_order=_boolean("preserve_key_order"),
             keep={"": _terms("keep")} | {state: _terms(f"keep_{state}") for state in STATES if _text(f"keep_{state}")},
             keep_published=_terms("keep_published", "versions"),
+            publish_assets=_boolean("publish_assets"),
             retain_when_run_ends=_boolean("retain_when_run_ends"),
             sweep_after_run=_age("sweep_after_run"),
         )

@@ -27,10 +27,16 @@ def versions_of(events: Iterable[Event]) -> Iterator[tuple[Event, Version]]:
         yield from ((event, version) for version in reversed(versions))
 
 
-def history(events: AssetEvents, asset: KnownAsset) -> Iterator[tuple[int, Version]]:
-    """Yield the versions of an asset with the ids of their events, the newest first, each once."""
+def history(events: AssetEvents, asset: KnownAsset, **which: int) -> Iterator[tuple[int, Version]]:
+    """Yield the versions of an asset with the ids of their events, the newest first, each once.
+
+    Args:
+        events: of the database.
+        asset: which.
+        **which: see :meth:`AssetEvents.events`.
+    """
     seen = set[str]()
-    for event, version in versions_of(events.events(asset)):
+    for event, version in versions_of(events.events(asset, **which)):
         if version.id not in seen:
             seen.add(version.id)
             yield event.id or 0, version

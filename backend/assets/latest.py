@@ -65,7 +65,12 @@ def version_of(context: Any, asset: Any, partition: str | None = None, *, refres
     """Return the version that a run reads; see :func:`latest`."""
     key = key_of(asset)
     question = _question(context, key, partition, "one")
-    return pinned(question, lambda: [_found(question, key, partition, refresh=refresh)], refresh=refresh)[0]
+    found = pinned(question, lambda: [_found(question, key, partition, refresh=refresh)], refresh=refresh)
+    known = AssetKey(found[0].name, found[0].uri)
+    if known == key:
+        return found[0]
+    # The asset of an alias or a reference, of which other tasks of the run may ask by name and URI.
+    return pinned(_question(context, known, partition, "one"), lambda: found, refresh=refresh)[0]
 
 
 def values_of(asset: Any, *, refresh: bool = False) -> Any:

@@ -1,16 +1,18 @@
-"""A plugin that makes the state store ready before a task or a trigger first reads or writes state.
+"""A plugin for tasks: it publishes what asset functions return, and makes the state store ready.
 
-Airflow imports the backend in the midst of that first call, which it makes on the event loop if the caller is async;
-it loads plugins before.
+Airflow imports the state store in the midst of the first call of a task or trigger, which it makes on the event loop if
+the caller is async; it loads plugins before.
 """
 
 from __future__ import annotations
 
 import logging
 from importlib import import_module
+from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
+from airflow_xcom.backend.assets.asset_functions import AssetFunctionListener
 from airflow_xcom.backend.compat import state_store_name
 
 __all__ = ["StatePlugin", "prepare_state_store"]
@@ -31,6 +33,7 @@ class StatePlugin(AirflowPlugin):
     """What the entry point ``airflow.plugins`` names."""
 
     name = "airflow_xcom_state"
+    listeners: ClassVar[list[Any]] = [AssetFunctionListener()]
 
 
 prepare_state_store()

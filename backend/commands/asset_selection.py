@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["asset_named", "row_of", "rows_of_asset", "version_named"]
 
 _SHOWN = 5
+_LARGEST = (1 << 31) - 1  # number of an event
 
 
 def asset_named(events: AssetEvents, name: str) -> KnownAsset:
@@ -65,7 +66,7 @@ def version_named(
         if not tagged:
             raise NoVersionError(f"no version of the asset {asset.name!r} has the tag {wanted!r}")
         return tagged[0].number, tagged[0].version
-    numbered = [each for each in history(events, asset) if each[0] == int(wanted)]
+    numbered = history(events, asset, number=min(int(wanted), _LARGEST))
     of_partition = [each for each in numbered if partition in {None, each[1].partition}]
     if len(of_partition) == 1:
         return of_partition[0]

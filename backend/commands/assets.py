@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "list the assets that have values"
-_HEADS = ("ASSET", "URI", "VERSIONS", "SIZE", "LATEST", "TAGS", "KEPT")
+_HEADS = ("ASSET", "URI", "EVENTS", "NEWEST", "SIZE", "TAGS", "KEPT")
+_PAGE = 8  # events that are read, for one is enough
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.description = (
-        "List the assets to which a task has published a value, with the number and the sizes of the versions that "
-        "their events name, the time of the newest one, tags, and how long versions are kept.  No payload is read."
+        "List the assets to which a task has published a value: how many of their events have one, the time and the "
+        "size of the newest version, tags, and how long versions are kept.  No payload is read."
     )
     add_output(parser, "json: a JSON object a line")
 
@@ -34,8 +35,9 @@ def run(options: Namespace) -> int:
     from airflow_xcom.backend.database.asset_versions import metadata_events
 
     events = metadata_events()
-    found = (_facts(events, asset) for asset in events.assets())
-    facts = [each for each in found if each["versions"] or each["tags"]]
+    counts = events.counts()
+    found = (_facts(events, asset, counts.get(asset.id, 0)) for asset in events.assets())
+    facts = [each for each in found if each["newest"] or each["tags"]]
     if options.output == "json":
         for each in facts:
             say(json.dumps(each))
@@ -44,25 +46,23 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _facts(events: AssetEvents, asset: KnownAsset) -> dict[str, Any]:
+def _facts(events: AssetEvents, asset: KnownAsset, count: int) -> dict[str, Any]:
     from airflow_xcom.backend.assets.history import history
     from airflow_xcom.backend.assets.retention import rule_for
     from airflow_xcom.backend.assets.tags import tags_of
 
-    count, size, newest = 0, 0, None
-    for _, version in history(events, asset):
-        reference = version.envelope.reference
-        count, size = count + 1, size + (0 if reference is None else reference.size)
-        newest = newest or version.sent.isoformat(timespec="seconds")
+    newest = next((version for _, version in history(events, asset, page=_PAGE)), None) if count else None
+    reference = None if newest is None else newest.envelope.reference
     try:
         rule = rule_for(asset).text
     except ValueError as error:
         rule = f"kept: {error}"
     tags = [tag.name for tag in tags_of(asset.name, asset.uri)]
-    facts = {"asset": asset.name, "uri": asset.uri, "versions": count, "bytes": size}
-    return {**facts, "latest": newest, "tags": tags, "kept": rule}
+    sent = None if newest is None else newest.sent.isoformat(timespec="seconds")
+    facts = {"asset": asset.name, "uri": asset.uri, "events": count, "newest": sent}
+    return {**facts, "bytes": 0 if reference is None else reference.size, "tags": tags, "kept": rule}
 
 
 def _cells(facts: dict[str, Any]) -> list[str]:
-    names = [facts["asset"], facts["uri"], f"{facts['versions']:,}", human(facts["bytes"])]
-    return [*names, facts["latest"] or "", ", ".join(facts["tags"]), facts["kept"]]
+    names = [facts["asset"], facts["uri"], f"{facts['events']:,}", facts["newest"] or "", human(facts["bytes"])]
+    return [*names, ", ".join(facts["tags"]), facts["kept"]]

@@ -87,8 +87,20 @@ class AssetEvents:
         rows = read(self._engine, select.order_by(name, table.uri))
         return [KnownAsset(number, name, uri, _loaded(extra)) for number, name, uri, extra in rows]
 
-    def events(self, asset: KnownAsset, page: int = _PAGE) -> Iterator[Event]:
-        """Yield the events of an asset that may have a value, the newest first."""
+    def counts(self) -> dict[int, int]:
+        """Return, by the ids of assets, how many of their events may have a value; the database counts them."""
+        import sqlalchemy
+
+        if not self._tables:
+            return {}
+        table = self._tables["event"]
+        has_value = sqlalchemy.cast(table.c.extra, sqlalchemy.Text).contains(ENVELOPE_KEY, autoescape=True)
+        asset = table.c[self._id]
+        select = sqlalchemy.select(asset, sqlalchemy.func.count()).where(has_value).group_by(asset)
+        return dict(map(tuple, read(self._engine, select)))
+
+    def events(self, asset: KnownAsset, page: int = _PAGE, number: int | None = None) -> Iterator[Event]:
+        """Yield the events of an asset that may have a value, or the one with this id; the newest first."""
         import sqlalchemy
 
         table = self._tables["event"]
@@ -96,12 +108,13 @@ class AssetEvents:
         source = c.source_dag_id, c.source_run_id, c.source_task_id, c.source_map_index
         partition = c.partition_key if "partition_key" in c else sqlalchemy.literal(None)
         text = sqlalchemy.cast(c.extra, sqlalchemy.Text)
-        select = sqlalchemy.select(c.timestamp, c.id, *source, partition, text).where(c[self._id] == asset.id)
+        of_asset = c[self._id] == asset.id, *([] if number is None else [c.id == number])
+        select = sqlalchemy.select(c.timestamp, c.id, *source, partition, text).where(*of_asset)
         rows = pages(self._engine, select, [c.timestamp, c.id], page, descending=True)
-        for sent, number, dag, run, task, index, key, extra in chain.from_iterable(rows):
+        for sent, event, dag, run, task, index, key, extra in chain.from_iterable(rows):
             if extra is not None and ENVELOPE_KEY in extra:
                 of = (dag, run, task, index)
-                yield Event(asset.name, asset.uri, _loaded(extra), of, _utc(sent), partition=key, id=number)
+                yield Event(asset.name, asset.uri, _loaded(extra), of, _utc(sent), partition=key, id=event)
 
     def needed(self, asset: KnownAsset) -> Needed:
         """Return which events of an asset started a run that is not over, or are to start one."""

@@ -15,7 +15,9 @@ from conftest import Backend
 from owners import adopted
 
 from airflow_xcom.backend import cli
+from airflow_xcom.backend.database import paging
 from airflow_xcom.backend.database.dag_runs import Runs
+from airflow_xcom.backend.database.paging import read
 from airflow_xcom.backend.maintenance.sweep import Report, sweep
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -57,13 +59,32 @@ def test_assets_lists_those_with_values(world: World, run: Cli, numbers: list[in
     code, out, _ = run("assets", "--output", "json")
     flights, trains = map(json.loads, out.splitlines())
     assert code == 0
-    assert (flights["asset"], flights["uri"], flights["versions"], flights["tags"]) == (F.name, F.uri, 3, ["golden"])
-    assert (trains["asset"], trains["versions"], trains["kept"]) == (
+    assert (flights["asset"], flights["uri"], flights["events"], flights["tags"]) == (F.name, F.uri, 3, ["golden"])
+    assert (trains["asset"], trains["events"], trains["kept"]) == (
         G.name,
         1,
         "[xcom_codecs] keep_published = forever",
     )
     assert "golden" in run("assets")[1]
+
+
+def test_assets_reads_few_of_many_events(world: World, run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [world.make(ONE, f"run {number}") for number in range(20)]
+    sizes = []
+
+    def counted(*arguments: Any) -> Any:
+        found = read(*arguments)
+        sizes.append(len(found))
+        return found
+
+    monkeypatch.setattr(paging, "read", counted)
+    facts = json.loads(run("assets", "--output", "json")[1])
+    assert facts["events"] == len(made)
+    assert 0 < max(sizes) < len(made)
+    sizes.clear()
+    assert run("inspect", "--asset", "flights", "--version", made[0])[0] == 0
+    assert max(sizes) == 1
+    assert run("inspect", "--asset", "flights", "--version", 10**30)[0] == 1
 
 
 def test_without_values_there_is_nothing_to_list(world: World, run: Cli) -> None:

@@ -242,6 +242,27 @@ def test_all_tasks_of_a_run_read_the_same(lake: Lake) -> None:
     assert latest(F) == 2
 
 
+NAMES = [F, VIA, Asset.ref(name="flights"), Asset.ref(uri="file:///lake/flights")]
+
+
+@pytest.mark.parametrize("first", NAMES, ids=str)
+def test_all_tasks_of_a_run_read_the_same_however_they_name_the_asset(lake: Lake, first: Any) -> None:
+    def publish_via(number: int) -> None:
+        lake.start(f"run {number}", "make", dag_id="producer", outlets=(VIA,))
+        publish(number, F)
+        lake.succeed()
+
+    publish_via(1)
+    lake.start("reader", "first")
+    assert latest(first) == 1
+    publish_via(2)
+    lake.start("reader", "second")
+    assert [latest(name) for name in NAMES] == [1] * 4
+    assert latest(first, refresh=True) == 2
+    lake.start("reader", "first", try_number=2, cleared=1)
+    assert [latest(name) for name in NAMES] == [2] * 4
+
+
 def test_a_triggered_run_reads_the_versions_of_its_events(lake: Lake) -> None:
     events = [lake.publish(number, f"run {number}") for number in range(4)]
     lake.start("reader", kind="asset_triggered", triggers=(events[1], events[2]), schedule=F)

@@ -28,6 +28,7 @@ OPTIONS |= {
     "keep_success",
     "keep_failed",
     "keep_published",
+    "publish_assets",
     "retain_when_run_ends",
 }
 OPTIONS |= {"data_tab", "durable", "sweep_after_run"}

@@ -81,12 +81,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Assets]:
     options = {
         "AIRFLOW__CORE__XCOM_BACKEND": "airflow_xcom.backend.CodecXComBackend",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__XCOM_CODECS__PUBLISH_ASSETS": "True",
     }
     with postgres() as url:
         options["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = url
         with LocalAirflow(home, dags, options, lambda _: None) as airflow:
             site = Assets(home, airflow, url)
-            until("the Dags", lambda: len(site.execute("select dag_id from dag")) >= 17)
+            until("the Dags", lambda: len(site.execute("select dag_id from dag")) >= 19)
             yield site
             site.engine.dispose()
 
@@ -112,6 +113,33 @@ def test_assets_that_are_functions_make_a_chain(site: Assets) -> None:
     before = site.runs("on_doubled")
     site.make("drawn", 21)
     assert site.results("on_doubled", site.next_run("on_doubled", before)) == {"read": 42}
+
+
+def test_what_an_asset_function_returns_is_published_once(site: Assets) -> None:
+    """Functions that publish themselves, as those of the chain, publish no second version."""
+    before = site.runs("on_returned")
+    run_id = site.make("returned", 17)
+    assert site.results("on_returned", site.next_run("on_returned", before)) == {"read": 17}
+    (row,) = site.execute("select value from xcom where run_id = ? and key = 'return_value'", run_id)
+    (event,) = site.execute("select extra from asset_event where source_run_id = ?", run_id)
+    assert row[0]["airflow_xcom"]["ref"]["path"] == event[0]["airflow_xcom"]["ref"]["path"]
+
+
+def test_an_event_forged_from_an_honest_one_is_not_read(site: Assets) -> None:
+    """Its extra is that of a version, word for word; a run that it starts refuses, and others read the honest one."""
+    for number in 40, 41:
+        before = site.runs("on_a")
+        site.make("make_a", number)
+        site.next_run("on_a", before)
+    query = "select e.extra, e.asset_id from asset_event e join asset a on a.id = e.asset_id where a.name = 'a'"
+    honest, asset_id = site.execute(f"{query} order by e.id")[-2]
+    before = site.runs("on_a")
+    told = site.call("POST", "/api/v2/assets/events", {"asset_id": asset_id, "extra": honest})
+    assert told["extra"]["airflow_xcom"] == honest["airflow_xcom"]
+    run_id = site.next_run("on_a", before)
+    assert site.ended("on_a", run_id) == "failed"
+    assert "NoVersionError" in site.errors("on_a", run_id)
+    assert site.results("mapped", site.trigger("mapped")) == {"part[0]": 42, "part[1]": 43}
 
 
 def test_each_run_of_a_partition_reads_its_own(site: Assets) -> None:

@@ -188,6 +188,17 @@ def doubled(self: Any, drawn: Any) -> None:
     publish(frame(2 * number_of(latest(drawn))), self)
 
 
+@asset(schedule=None, uri="file:///lake/returned")
+def returned() -> Any:
+    """Its value is published by [xcom_codecs] publish_assets."""
+    return frame(asked())
+
+
+@dag(schedule=returned)
+def on_returned() -> None:
+    read(value_of(returned))
+
+
 @dag(schedule=doubled)
 def on_doubled() -> None:
     read(value_of(doubled))
@@ -209,5 +220,6 @@ for made in (
     make_regions,
     on_regions,
     on_doubled,
+    on_returned,
 ):
     made()

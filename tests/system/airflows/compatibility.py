@@ -20,9 +20,18 @@ from installations import AT_ONCE, ROOT, VERSIONS, Installation, build
 HERE = Path(__file__).resolve().parent
 PROGRAM = HERE / "inside.py"
 DOCUMENT = ROOT / "docs" / "AIRFLOWS.md"
-BY_THE_SCHEDULER = {"branches", "short_circuits", "cleared", "triggered"}  # alone
+BY_THE_SCHEDULER = {  # alone
+    "branches",
+    "short_circuits",
+    "cleared",
+    "triggered",
+    "values_of_events",
+    "pins",
+    "aliases",
+    "partitions",
+}
 IN_TESTS = ("2.11.2", "3.4.0b2")  # which are the furthest from the one that every other test runs in
-MISSING = {"async_tasks": "3.3", "loops": "3.4"}  # what came with a later release
+MISSING = {"async_tasks": "3.3", "loops": "3.4", "partitions": "3.3", "state": "3.3"}  # what came with a later release
 WAYS = {
     "flights": "The demo: every XCom of `flights` exact",
     "frames": "The demo: `frames`",
@@ -53,6 +62,13 @@ WAYS = {
     "other_dags": "Pulls from another Dag",
     "assets": "The frame of the run that an asset's event names",
     "triggered": "Dags that an asset's event starts, and that read the producer's frame (by the scheduler)",
+    "published": "Values of assets: `publish`, `value_of`, `latest` and `versions`",
+    "contracts": "Contracts for schemas: what they refuse and let pass",
+    "values_of_events": "`values_of` and `value_of` in runs that events start (by the scheduler)",
+    "pins": "The same version, once the producer has run again and the reader is cleared (by the scheduler)",
+    "aliases": "Values of assets through an alias (by the scheduler)",
+    "partitions": "Two partitions from a task, and a run for each (by the scheduler)",
+    "state": "State of tasks and assets: a frame, a tuple, NaN",
     "async_tasks": "`axcom_push` and `axcom_pull` in async tasks",
     "loops": "Loops (by the scheduler, too)",
     "pages": "REST and UI: plain values, and summaries of 4 KiB at most, without a store",

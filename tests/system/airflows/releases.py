@@ -9,10 +9,13 @@ from typing import Any
 __all__ = [
     "HAS_ASYNC_XCOMS",
     "HAS_LOOPS",
+    "HAS_PARTITIONS",
     "HAS_SLASHES_IN_KEYS",
+    "HAS_STATE",
     "RELEASE",
     "SKIPS_IN_MAPPED_GROUPS",
     "Asset",
+    "AssetAlias",
     "BaseOperator",
     "BaseTrigger",
     "TriggerEvent",
@@ -31,13 +34,15 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 RELEASE = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 HAS_ASYNC_XCOMS = RELEASE >= (3, 3)
 HAS_LOOPS = RELEASE >= (3, 4)
+HAS_PARTITIONS = HAS_STATE = RELEASE >= (3, 3)
 HAS_SLASHES_IN_KEYS = RELEASE != (3, 0)  # there the API does not find the row
 SKIPS_IN_MAPPED_GROUPS = RELEASE not in {(3, 2), (3, 3)}  # with Airflow's own backend, too
 
 if RELEASE >= (3, 0):
-    from airflow.sdk import Asset, BaseOperator, XComArg, dag, get_current_context, task, task_group
+    from airflow.sdk import Asset, AssetAlias, BaseOperator, XComArg, dag, get_current_context, task, task_group
 else:
     from airflow.datasets import Dataset as Asset
+    from airflow.datasets import DatasetAlias as AssetAlias
     from airflow.decorators import dag, task, task_group
     from airflow.models.baseoperator import BaseOperator
     from airflow.models.xcom_arg import XComArg

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from releases import dag, get_current_context, task
-from ways import INLINE, KEYS, LARGE, MILD, MIXED, NAME, PLAIN, START, STOCK, doubled, frame, options, same
+from ways import INLINE, KEYS, LARGE, MILD, MIXED, NAME, PLAIN, PUBLISHED, START, STOCK, doubled, frame, options, same
+
+from airflow_xcom.backend import latest, versions
 
 LEGACY = "airflow.providers.common.io.xcom.backend.XComObjectStorageBackend"
 
@@ -47,10 +49,16 @@ def of_object_storage() -> None:
         same(MILD, pulled("rows_of_object_storage.push", "small"))
 
 
+@task
+def of_assets() -> None:
+    same(frame(8), latest(PUBLISHED))
+    same([("published", "give")], [(one.dag_id, one.task_id) for one in versions(PUBLISHED)])
+
+
 @dag(schedule=None, start_date=START, catchup=False)
 def later() -> None:
     """After an upgrade."""
-    [ours(), of_stock(), of_object_storage()]
+    [ours(), of_stock(), of_object_storage(), of_assets()]
 
 
 DAG = later()

@@ -20,6 +20,7 @@ from releases import (
     HAS_ASYNC_XCOMS,
     HAS_LOOPS,
     HAS_SLASHES_IN_KEYS,
+    HAS_STATE,
     SKIPS_IN_MAPPED_GROUPS,
     Asset,
     BaseOperator,
@@ -34,7 +35,19 @@ from releases import (
     task_group,
 )
 
-from airflow_xcom.backend import SettingsError, StoreError, lazy, pull_table, table_of, takes_lazy
+from airflow_xcom.backend import (
+    SchemaChangedError,
+    SettingsError,
+    StoreError,
+    latest,
+    lazy,
+    publish,
+    pull_table,
+    table_of,
+    takes_lazy,
+    value_of,
+    versions,
+)
 from airflow_xcom.backend.compat import base_xcom
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError, NewerFormatError, UnsupportedTypeError
@@ -845,6 +858,85 @@ def assets() -> None:
     pull()
 
 
-DAGS = {
-    found.dag_id: found for found in (ways(), native_templates(), prior_dates(), producer(), other_dags(), assets())
-}
+PUBLISHED, CONTRACTED = Asset("memory://shop/published"), Asset("memory://shop/contracted")
+
+
+@dag(schedule=None, start_date=START, catchup=False)
+def published() -> None:
+    """A version is read by the tasks after its publisher: in whole, in parts, and among all versions."""
+
+    @task(outlets=[PUBLISHED])
+    def give() -> Any:
+        return publish(frame(8), PUBLISHED)
+
+    @task
+    def take(whole: Any, part: Any, given: Any) -> None:
+        same(frame(8), whole["whole"])
+        same(frame(8)[["x"]].iloc[:3], part)
+        same(frame(8), given)
+
+    @task
+    def ask() -> None:
+        same(frame(8), latest(PUBLISHED))
+        (version,) = versions(PUBLISHED, limit=5)
+        same(("published", "give"), (version.dag_id, version.task_id))
+        same(frame(8), version.value())
+
+    given = give()
+    given >> take({"whole": value_of(PUBLISHED)}, value_of(PUBLISHED, columns=["x"], rows=slice(3)), given) >> ask()
+
+
+@dag(schedule=None, start_date=START, catchup=False)
+def contracts() -> None:
+    @task(outlets=[CONTRACTED])
+    def give() -> None:
+        publish(frame(), CONTRACTED, schema={"n": "Int64", "x": {"nullable": False}})
+
+    @task(outlets=[CONTRACTED])
+    def give_others() -> None:
+        broken = {
+            "n": frame().drop(columns="n"),
+            "x": frame().astype({"x": "float32"}),
+            "kind": frame().assign(kind=frame()["kind"].cat.remove_categories("b")),
+            "UTC": frame().tz_convert("UTC"),
+        }
+        for name, value in broken.items():
+            try:
+                publish(value, CONTRACTED, schema="compatible")
+            except SchemaChangedError as error:
+                same(True, name in str(error))
+            else:
+                raise AssertionError(f"{name} was not refused")
+        publish(frame().assign(more=1), CONTRACTED, schema="compatible")
+
+    @task
+    def take(found: Any) -> None:
+        same(frame().assign(more=1), found)
+
+    give() >> give_others() >> take(value_of(CONTRACTED))
+
+
+@dag(schedule=None, start_date=START, catchup=False)
+def state() -> None:
+    values = {"frame": frame(), "pair": (1, 2), "nan": float("nan"), "plain": PLAIN}
+
+    @task(inlets=[PUBLISHED])
+    def put() -> None:
+        context: Any = get_current_context()
+        for store in context["task_state_store"], context["asset_state_store"][PUBLISHED]:
+            for key, value in values.items():
+                store.set(key, value)
+                same(value, store.get(key))
+
+    @task(inlets=[PUBLISHED])
+    def get() -> None:
+        store = get_current_context()["asset_state_store"][PUBLISHED]
+        for key, value in values.items():
+            same(value, store.get(key))
+        same(None, get_current_context()["task_state_store"].get("frame"))
+
+    put() >> get()
+
+
+ALL = [ways, native_templates, prior_dates, producer, other_dags, assets, published, contracts]
+DAGS = {found.dag_id: found for found in (make() for make in [*ALL, *([state] if HAS_STATE else [])])}

@@ -1,0 +1,41 @@
+"""A listener that publishes what functions with ``@asset`` return, if ``[xcom_codecs] publish_assets`` says so."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pluggy import HookimplMarker
+
+from airflow_xcom.backend.compat_assets import current_context, defined_asset, emitted, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["AssetFunctionListener"]
+
+hookimpl = HookimplMarker("airflow")
+
+
+class AssetFunctionListener:
+    """Has the task that an ``@asset`` function makes publish its result, while it still has its context."""
+
+    @hookimpl
+    def on_task_instance_running(self, task_instance: Any) -> None:
+        """Wrap what Airflow is about to call."""
+        from airflow_xcom.backend.settings import settings
+
+        task = task_instance.task
+        asset = defined_asset(task)
+        if asset is not None and settings().publish_assets:
+            task.execute = partial(_publish_result, task.execute, asset)
+
+
+def _publish_result(execute: Callable[..., Any], asset: Any, context: Any) -> Any:
+    """Return the result of a task, published unless it is None, or the function has published a value itself."""
+    from airflow_xcom.backend.assets.publish import publish
+    from airflow_xcom.backend.assets.version import contents_of
+
+    result = execute(context=context)
+    extras = emitted(current_context(), asset, key_of(asset))
+    return result if result is None or any(map(contents_of, extras)) else publish(result, asset)
