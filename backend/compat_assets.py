@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AssetKey",
     "Event",
+    "chooses_events",
     "concrete",
     "current_context",
     "defined_asset",
@@ -218,22 +219,33 @@ def triggering_events(context: Any) -> list[Event]:
     return sorted(events, key=_age)
 
 
-def newest_events(key: AssetKey, limit: int, partition: str | None) -> list[Event]:
+def chooses_events() -> bool:
+    """Return whether Airflow gives some of an asset's events: not from 3.0 until tasks can say which."""
+    try:
+        from airflow.sdk.execution_time.context import InletEventsAccessor
+    except ImportError:
+        return True
+    return hasattr(InletEventsAccessor, "limit")
+
+
+def newest_events(key: AssetKey, limit: int, partition: str | None, since: datetime | None = None) -> list[Event]:
     """Return the newest events of an asset or alias, the newest first; at least ``limit``, if there are so many.
 
     Args:
         key: which.
-        limit: how many; all come before Airflow 3.2, which cannot choose.
+        limit: how many; all come where Airflow does not choose.
         partition: leave out events of other partitions, where Airflow can.
+        since: leave out older ones, where Airflow chooses.
     """
     try:
         from airflow.sdk.execution_time.context import InletEventsAccessors
     except ImportError:
-        return _queried(key, limit)
+        return _queried(key, limit, since)
     asset = _object_of(key)
     accessor: Any = InletEventsAccessors([asset])[asset]
     if hasattr(accessor, "limit"):
         accessor = accessor.ascending(ascending=False).limit(limit)
+        accessor = accessor if since is None else accessor.after(since)
     if partition is not None and hasattr(accessor, "partition_key"):
         accessor = accessor.partition_key(partition)
     return sorted(map(_event, accessor), key=_age, reverse=True)
@@ -249,7 +261,7 @@ def _object_of(key: AssetKey) -> Any:
     return Asset.ref(uri=str(key.uri)) if key.name is None else Asset.ref(name=key.name)
 
 
-def _queried(key: AssetKey, limit: int) -> list[Event]:
+def _queried(key: AssetKey, limit: int, since: datetime | None) -> list[Event]:
     """Return the newest events in Airflow 2, whose tasks have the database."""
     from airflow.models import dataset as models  # type: ignore[attr-defined,unused-ignore]
     from airflow.utils.session import create_session
@@ -261,6 +273,7 @@ def _queried(key: AssetKey, limit: int) -> list[Event]:
     order = models.DatasetEvent.timestamp.desc(), models.DatasetEvent.id.desc()
     with create_session() as session:
         query = select(models.DatasetEvent).join(join).where(where).order_by(*order).limit(limit)
+        query = query if since is None else query.where(models.DatasetEvent.timestamp >= since)
         return [_event(event) for event in session.scalars(query)]
 
 

@@ -12,7 +12,7 @@ from airflow_xcom.backend.compat_assets import current_context, defined_asset, e
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["AssetFunctionListener"]
+__all__ = ["AssetFunctionListener", "task_listeners"]
 
 hookimpl = HookimplMarker("airflow")
 
@@ -29,6 +29,11 @@ class AssetFunctionListener:
         asset = defined_asset(task)
         if asset is not None and settings().publish_assets:
             task.execute = partial(_publish_result, task.execute, asset)
+
+
+def task_listeners() -> list[Any]:
+    """Return what a plugin lists."""
+    return [AssetFunctionListener()]
 
 
 def _publish_result(execute: Callable[..., Any], asset: Any, context: Any) -> Any:

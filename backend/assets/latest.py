@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.assets.pins import Question, pinned
 from airflow_xcom.backend.assets.version import Version, distinct, versions_in
 from airflow_xcom.backend.compat_assets import (
     AssetKey,
+    chooses_events,
     current_context,
     key_of,
     needed_assets,
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["last_accepted", "latest", "latest_of", "settles", "values_of", "version_of", "versions"]
 
-_FIRST_PAGE = 8  # events
-_GROWTH = 8  # how many times more are read each time that these were not enough
+_GROWTH = 8  # how many times more events are read each time that these were not enough
+# Where the newest event is looked for first: to find the newest of all, a database would sort those of an asset.
+_RECENT = timedelta(days=1)
 
 
 def latest(  # noqa: PLR0913 - those of pull_table, and its own
@@ -107,7 +109,7 @@ def versions(
         partition: only those with this key.
     """
     found: list[Version] = []
-    for version in _newest_first(key_of(asset), partition):
+    for version in _newest_first(key_of(asset), partition, limit or _GROWTH):
         if (since is not None and version.sent < since) or (limit is not None and len(found) >= limit):
             break
         if partition is None or version.partition == partition:
@@ -215,19 +217,32 @@ def _interval_end(version: Version) -> float:
     return float("-inf") if interval is None else datetime.fromisoformat(interval[1]).timestamp()
 
 
-def _newest_first(key: AssetKey, partition: str | None) -> Iterator[Version]:
-    """Yield the versions of an asset, the newest first by time and id; events without a value are left out."""
+def _newest_first(key: AssetKey, partition: str | None, first: int = 1) -> Iterator[Version]:
+    """Yield the versions of an asset, the newest first by time and id; events without a value are left out.
+
+    Args:
+        key: which asset.
+        partition: leave out others, where Airflow can.
+        first: how many events to read at first; each costs the API server a query.
+    """
     seen: set[str] = set()
-    limit = _FIRST_PAGE
-    while True:
-        events = newest_events(key, limit, partition)
+    for events in _pages(key, partition, first):
         for version in _sorted(events):
             if version.id not in seen:
                 seen.add(version.id)
                 yield version
-        if len(events) != limit:
-            return
-        limit *= _GROWTH
+
+
+def _pages(key: AssetKey, partition: str | None, limit: int) -> Iterator[list[Event]]:
+    """Yield the newest events of an asset, and each time more of them, until all have come."""
+    recent = [datetime.now(UTC) - _RECENT] if chooses_events() else []
+    for since in [*recent, None]:
+        while True:
+            events = newest_events(key, limit, partition, since)
+            yield events
+            if len(events) != limit:
+                break
+            limit *= _GROWTH
 
 
 def _sorted(events: list[Event]) -> Iterator[Version]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import logging
 from importlib import import_module
-from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
-from airflow_xcom.backend.assets.asset_functions import AssetFunctionListener
+from airflow_xcom.backend.assets.asset_functions import task_listeners
 from airflow_xcom.backend.compat import state_store_name
 
 __all__ = ["StatePlugin", "prepare_state_store"]
@@ -33,7 +32,7 @@ class StatePlugin(AirflowPlugin):
     """What the entry point ``airflow.plugins`` names."""
 
     name = "airflow_xcom_state"
-    listeners: ClassVar[list[Any]] = [AssetFunctionListener()]
+    listeners = task_listeners()
 
 
 prepare_state_store()

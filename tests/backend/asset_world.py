@@ -117,7 +117,9 @@ class Airflow(ABC):
         monkeypatch.setattr(publish_module, "xcom_class", lambda: CodecXComBackend)
 
     @abstractmethod
-    def newest(self, key: AssetKey, limit: int, _partition: str | None) -> list[Event]:
+    def newest(
+        self, key: AssetKey, limit: int, _partition: str | None, since: dt.datetime | None = None
+    ) -> list[Event]:
         """Return the newest events of an asset or an alias."""
 
     @abstractmethod
@@ -212,11 +214,14 @@ class Lake(Airflow):
         super().__init__(monkeypatch)
         self.events: list[Event] = []
         self.rows: dict[Where, Any] = {}
-        self.asked: list[int] = []  # how many events
+        self.asked: list[tuple[int, bool]] = []  # how many events, and whether only recent ones
 
-    def newest(self, key: AssetKey, limit: int, _partition: str | None) -> list[Event]:
-        self.asked.append(limit)
-        return [event for event in reversed(self.events) if key.matches(event)][:limit]
+    def newest(
+        self, key: AssetKey, limit: int, _partition: str | None, since: dt.datetime | None = None
+    ) -> list[Event]:
+        self.asked.append((limit, since is not None))
+        found = (event for event in reversed(self.events) if key.matches(event))
+        return [event for event in found if since is None or event.timestamp >= since][:limit]
 
     def row(self, where: Where) -> Any:
         return self.rows.get(where)
@@ -302,6 +307,9 @@ class World(Airflow):
         )
         return replace(event, id=number)
 
-    def newest(self, key: AssetKey, limit: int, _partition: str | None) -> list[Event]:
+    def newest(
+        self, key: AssetKey, limit: int, _partition: str | None, since: dt.datetime | None = None
+    ) -> list[Event]:
         assets = [asset for asset in self.events.assets() if key.name in {None, asset.name}]
-        return [event for asset in assets for event in self.events.events(asset)][:limit]
+        events = (event for asset in assets for event in self.events.events(asset))
+        return [event for event in events if since is None or event.timestamp >= since][:limit]

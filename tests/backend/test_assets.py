@@ -131,7 +131,23 @@ def test_versions_are_in_order_and_bounded(lake: Lake) -> None:
     assert [version.value() for version in versions(F, since=since)] == [29, 28]
     lake.asked.clear()
     assert latest(F) == 29
-    assert lake.asked == [8], "the newest is found without reading all"
+    assert lake.asked == [(1, True), (1, False)], "the newest is found without reading all, and first among recent ones"
+
+
+def test_the_newest_is_looked_for_among_recent_events(lake: Lake) -> None:
+    lake.now = dt.datetime.now(dt.UTC) - dt.timedelta(days=2)
+    for number in range(3):
+        lake.publish(number, f"run {number}")
+    lake.now += dt.timedelta(days=2)
+    for number in range(3, 12):
+        lake.publish(number, f"run {number}")
+    lake.start()
+    lake.asked.clear()
+    assert latest(F) == 11
+    assert lake.asked == [(1, True)]
+    lake.asked.clear()
+    assert [version.value() for version in versions(F)] == list(range(12))[::-1]
+    assert lake.asked == [(8, True), (64, True), (64, False)]
 
 
 def test_an_alias_leads_to_the_versions_of_its_assets(lake: Lake) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,8 @@ from typing import Self
 from ports import free_ports
 from releases import RELEASE
 
-STOP_TIMEOUT = 15.0  # seconds
+START_TIMEOUT = 300.0  # seconds
+STOP_TIMEOUT = 15.0
 LINES = 40  # of a log, in an error
 
 
@@ -55,6 +57,7 @@ class Components:
         try:
             if RELEASE >= (3, 0):
                 self._start("api-server", "--host", "127.0.0.1", "--port", str(self._port), "--workers", "1")
+                self.wait("listening", self._listens, START_TIMEOUT)  # tasks that start before fail
                 self._start("dag-processor")
             self._start("scheduler", "--skip-serve-logs")
             self._start("triggerer", "--skip-serve-logs")
@@ -88,6 +91,11 @@ class Components:
                 why = f"{', '.join(ended)} ended" if ended else f"not {what} after {seconds:.0f} s"
                 raise RuntimeError("\n".join([why, *map(self._tail, self._processes)]))
             time.sleep(1)
+
+    def _listens(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), timeout=5):
+            return True
+        return False
 
     def _start(self, command: str, *arguments: str) -> None:
         with (self._folder / f"{command}.log").open("wb") as log:
