@@ -14,10 +14,10 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from benchmarks.results import Run
     from benchmarks.workloads import Workload
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         with tempfile.TemporaryDirectory(prefix="airflow-xcom-bench-", dir=options.folder) as folder:
             run = _measure(options, Path(folder))
-        if not run.results:
+        if not run.results and not run.failed:
             sys.exit("no workload has such a name; --list shows them")
     write(run, options.report)
     if options.write_docs:
@@ -54,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     faults = [result.name for result in run.results if result.ways["ours"].refused or result.ways["ours"].differs]
     if faults:
         print("ours refused or changed:", *faults, sep="\n  ")
-    return 1 if faults else 0
+    if run.failed:
+        print("not measured, because it failed:", *run.failed, sep="\n  ")
+    return 1 if faults or run.failed else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", default=[], metavar="TEXT", help="workloads whose name has one of these")
     parser.add_argument("--ways", nargs="+", default=[], metavar="WAY", help="compare with these only")
     parser.add_argument("--sizes", nargs="+", metavar="SIZE", help="of the workloads that have any, such as '1 MB'")
-    parser.add_argument("--targets", action="store_true", help="what targets name, up to 1 GB: a quarter of an hour")
+    parser.add_argument("--targets", action="store_true", help="what targets name, up to 1 GB: twenty minutes")
     parser.add_argument("--rounds", type=int, help="instead of those of --quick, --full or neither (3, 15, 7)")
     parser.add_argument("--list", action=_List, nargs=0, help="show the names of workloads and ways, and end")
     parser.add_argument(
@@ -101,9 +103,8 @@ class _List(argparse.Action):
 
 
 def _measure(options: argparse.Namespace, folder: Path) -> Run:
-    from benchmarks import floors, machine
-    from benchmarks.fresh import first
-    from benchmarks.measuring import Effort, forked, measure, prepare_imports
+    from benchmarks import machine
+    from benchmarks.measuring import Effort, measure, prepare_imports
     from benchmarks.results import Run
     from benchmarks.tables import workload_table
     from benchmarks.targets import is_named, ways_of
@@ -117,7 +118,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> Run:
     else:
         sizes, effort = [label for label, size in SIZES.items() if size < GB], Effort(7, seconds=15, batch=0.1)
     if options.targets:
-        sizes, effort = list(SIZES), Effort(5, seconds=2, batch=0.03)
+        sizes, effort = list(SIZES), Effort(7, seconds=2, batch=0.03)
     sizes = options.sizes or sizes
     effort = replace(effort, rounds=options.rounds or effort.rounds)
     try:
@@ -127,56 +128,90 @@ def _measure(options: argparse.Namespace, folder: Path) -> Run:
         sys.exit(str(error))
     os.environ["AIRFLOW_HOME"] = str(folder / "airflow")
     prepare_imports()
-    run = Run(machine=machine.facts(folder))
     wanted = [work for work in wanted if _is_wanted(work.name, options.only)]
     if options.targets:
         wanted = [work for work in wanted if is_named(work, sizes)]
-    began = time.monotonic()
+    did = {"command": f"python -m benchmarks {_without_folders(options.called)}", "rounds": effort.rounds}
+    run = Run(machine=machine.facts(folder), did={**did, "sizes": sizes})
+    attempt = _Attempts(run, options.report / "results.json")
     for place, workload in enumerate(wanted):
         tell = _progress(f"[{place + 1}/{len(wanted)}] {workload.name}")
         compared = ways_of(workload, ways) if options.targets and not options.ways else ways
-        result = measure(workload, compared, effort, folder, tell)
-        tell("")
-        print(workload_table(result), flush=True)
-        run.results.append(result)
+        for result in attempt(workload.name, measure, workload, compared, effort, folder, tell):
+            tell("")
+            print(workload_table(result), flush=True)
+            run.results.append(result)
     if not options.only:
-        for name in floors.FLOORS:
-            print(f"Floor, {name}", flush=True)
-            place = Path(tempfile.mkdtemp(dir=folder))
-            run.floors[name] = forked(floors.floor, name, place, max(int(200 * min(options.scale, 1)), 3))
-        repeats = options.rounds or min(effort.rounds, 7)
-        run.imports = machine.imports(repeats) | first(repeats)
-        run.remote = _remote(folder, options.scale) if options.targets else {}
+        _measure_rest(options, run, attempt, folder, options.rounds or min(effort.rounds, 7))
     if options.targets:
-        run.profiles = _profiles(run, wanted, folder)
+        _profile_missed(run, attempt, wanted, folder)
     run.machine |= machine.after()
-    run.did = {
-        "command": f"python -m benchmarks {_without_folders(options.called)}",
-        "seconds": round(time.monotonic() - began),
-        "rounds": effort.rounds,
-        "sizes": sizes,
-    }
     return run
 
 
-def _remote(folder: Path, scale: float) -> dict[str, dict[str, list[float]]]:
-    """Return the times of what goes through servers."""
+class _Attempts:
+    """Measures one thing after another; one that fails is noted, and what was measured is in a file at once."""
+
+    def __init__(self, run: Run, file: Path) -> None:
+        self._run = run
+        self._file = file
+        self._began = time.monotonic()
+        file.parent.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, work: str, act: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
+        """Yield what ``act`` returns; nothing if it fails."""
+        try:
+            found = act(*arguments)
+        except Exception as error:  # noqa: BLE001 - whatever happened, the rest of the run is not lost
+            self._run.failed[work] = f"{type(error).__name__}: {error}{getattr(error, 'stderr', None) or ''}"
+            print(f"{work} failed: {self._run.failed[work]}", flush=True)
+        else:
+            yield found
+        self._run.did["seconds"] = round(time.monotonic() - self._began)
+        self._run.save(self._file)
+
+
+def _measure_rest(options: argparse.Namespace, run: Run, attempt: _Attempts, folder: Path, repeats: int) -> None:
+    """Measure floors, imports, first pushes, and for targets what goes through servers."""
+    from benchmarks import floors, machine
+    from benchmarks.fresh import first
     from benchmarks.measuring import forked
     from benchmarks.remote import REMOTE, remote
 
-    trips = max(int(TRIPS * min(scale, 1)), 3)
-    return {name: forked(remote, name, Path(tempfile.mkdtemp(dir=folder)), trips) for name in REMOTE}
+    for name in floors.FLOORS:
+        print(f"Floor, {name}", flush=True)
+        place = Path(tempfile.mkdtemp(dir=folder))
+        times = max(int(200 * min(options.scale, 1)), 3)
+        for floor in attempt(f"floor, {name}", forked, floors.floor, name, place, times):
+            run.floors[name] = floor
+    for measure in (machine.imports, first):
+        print(f"{measure.__module__}", flush=True)
+        for found in attempt(measure.__module__, measure, repeats):
+            run.imports |= found
+    for name in REMOTE if options.targets else ():
+        print(name, flush=True)
+        trips = max(int(TRIPS * min(options.scale, 1)), 3)
+        for times in attempt(name, forked, remote, name, Path(tempfile.mkdtemp(dir=folder)), trips):
+            run.remote[name] = times
 
 
-def _profiles(run: Run, wanted: Sequence[Workload], folder: Path) -> list[str]:
-    """Return where the time of each workload goes that misses a target."""
+def _profile_missed(run: Run, attempt: _Attempts, wanted: Sequence[Workload], folder: Path) -> None:
+    """Note where the time of each workload goes that misses a target."""
+    from benchmarks import fresh, profiles, remote
     from benchmarks.measuring import forked
-    from benchmarks.profiles import LARGEST, profiled
     from benchmarks.targets import verdicts
 
     missed = {verdict.work.partition(":")[0] for verdict in verdicts(run) if verdict.is_met is False}
-    found = [work for work in wanted if work.name in missed and work.bytes <= LARGEST]
-    return [forked(profiled, work, Path(tempfile.mkdtemp(dir=folder))) for work in found]
+    acts: list[tuple[str, Callable[..., str], tuple[Any, ...]]] = [
+        *((work.name, profiles.profiled, (work,)) for work in wanted if work.bytes <= profiles.LARGEST),
+        *((work, fresh.profiled, (work,)) for work in (*fresh.FIRST, *fresh.FORKED)),
+        *((work, remote.profiled, (work,)) for work in remote.REMOTE),
+    ]
+    for work, act, arguments in acts:
+        if work in missed:
+            print(f"Profile: {work}", flush=True)
+            place = Path(tempfile.mkdtemp(dir=folder))
+            run.profiles += attempt(f"profile, {work}", forked, act, *arguments, place)
 
 
 def _profile(options: argparse.Namespace) -> int:

@@ -7,18 +7,22 @@ import os
 import subprocess
 import sys
 import tempfile
+from typing import TYPE_CHECKING
 
-__all__ = ["FIRST", "first"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["FIRST", "FORKED", "first", "profiled"]
 
 CODE = """
-import datetime as dt, json, os, sys, time
+import datetime as dt, importlib, json, os, sys, time
 from types import SimpleNamespace
 import airflow.sdk.execution_time.task_runner
 from airflow.sdk._shared.module_loading import entry_points_with_dist
 from airflow.sdk.bases.xcom import BaseXCom
 from airflow_xcom.backend import CodecXComBackend
 list(entry_points_with_dist("airflow.plugins"))  # as the task runner does when it looks for plugins
-what, whose, part, rows = sys.argv[1:]
+what, whose, part, rows, profiles = (*sys.argv[1:], "", "")[:5]
 value = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 if what == "frame":
     import numpy as np, pandas as pd
@@ -33,6 +37,23 @@ def timed(act):
     began = time.perf_counter()
     act()
     return time.perf_counter() - began
+own, inner, load = {}, [0.0], importlib._bootstrap._find_and_load
+def noted(name, import_):
+    inner.append(0.0)
+    began = time.perf_counter()
+    try:
+        return load(name, import_)
+    finally:
+        took = time.perf_counter() - began
+        own[name] = took - inner.pop()
+        inner[-1] += took
+def profiled(act, timed=timed):
+    importlib._bootstrap._find_and_load = noted
+    took = timed(act)
+    importlib._bootstrap._find_and_load = load
+    return {"all but imports": took - inner[0], **own}
+if profiles:
+    timed = profiled
 if part == "row":
     print(json.dumps(push()))
     sys.exit()
@@ -40,10 +61,13 @@ row = json.loads(rows or "null")
 if part == "fork":
     read, write = os.pipe()
     if os.fork() == 0:
-        os.write(write, json.dumps([timed(push), timed(pull)]).encode())
+        pushed = timed(push)
+        own.clear()
+        inner[:] = [0.0]
+        os.write(write, json.dumps([pushed, timed(pull)]).encode())
         os._exit(0)
     os.wait()
-    print(os.read(read, 1000).decode())
+    print(os.read(read, 65536).decode())
 else:
     print(json.dumps([timed(push if part == "push" else pull)]))
 """
@@ -55,6 +79,7 @@ FIRST = {  # what is measured -> its arguments
     "first push of a frame of 20 rows": ("frame", "ours", "push"),
     "first push of a frame of 20 rows, stock serde": ("frame", "stock", "push"),
 }
+MOST = 8  # modules
 FORKED = ("first push of a datetime, forked", "then its pull, forked")
 
 
@@ -62,7 +87,7 @@ def first(repeats: int) -> dict[str, list[float]]:
     """Return the seconds of each first push and pull, each time in a fresh process; the first may write bytecode."""
     found: dict[str, list[float]] = {name: [] for name in (*FIRST, *FORKED)}
     with tempfile.TemporaryDirectory() as folder:
-        rows = {whose: _run(folder, "datetime", whose, "row", "") for whose in ("ours", "stock")}
+        rows = {whose: _run(folder, "datetime", whose, "row") for whose in ("ours", "stock")}
         for _ in range(repeats):
             for name, (what, whose, part) in FIRST.items():
                 found[name] += json.loads(_run(folder, what, whose, part, rows[whose]))
@@ -70,6 +95,22 @@ def first(repeats: int) -> dict[str, list[float]]:
             for name, seconds in zip(FORKED, forked, strict=True):
                 found[name].append(seconds)
     return found
+
+
+def profiled(work: str, folder: Path) -> str:
+    """Return a Markdown table of what a first push or pull imports, and the milliseconds of each without others in it.
+
+    The process loads nothing that it would not load in a task, so that there is no profiler in it.
+    """
+    row = _run(str(folder), "datetime", "ours", "row")
+    if work in FORKED:
+        own = json.loads(_run(str(folder), "datetime", "ours", "fork", row, "profile"))[FORKED.index(work)]
+    else:
+        own = json.loads(_run(str(folder), *FIRST[work], row, "profile"))[0]
+    most = sorted(own.items(), key=lambda one: -one[1])[:MOST]
+    lines = [f"| {name} | {seconds * 1e3:.2f} |" for name, seconds in most]
+    about = f"{len(own) - 1} modules are imported, in {(sum(own.values()) - own['all but imports']) * 1e3:.2f} ms."
+    return "\n".join([f"### {work}", "", about, "", "| own time of | ms |", "| --- | --: |", *lines, ""])
 
 
 def _run(folder: str, *arguments: str) -> str:

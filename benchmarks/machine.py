@@ -11,7 +11,7 @@ from pathlib import Path
 
 __all__ = ["after", "facts", "imports"]
 
-LIBRARIES = ("apache-airflow", "numpy", "pandas", "pyarrow", "msgpack", "cloudpickle", "msgpack-numpy")
+LIBRARIES = ("apache-airflow", "numpy", "pandas", "pyarrow", "msgpack", "distributed", "pyfory")
 IMPORT = """
 import importlib, time
 find_and_load, total, depth = importlib._bootstrap._find_and_load, 0.0, 0

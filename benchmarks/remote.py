@@ -5,30 +5,29 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.profiles import functions
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     Trip = Callable[[bytes], Any]
 
-__all__ = ["REMOTE", "remote"]
+__all__ = ["REMOTE", "profiled", "remote"]
 
 REMOTE = {"S3, 1 KB": ("seaweedfs", "obstore"), "Valkey, 1 KB": ("valkey", "redis")}  # -> server, bare client
 SIZE = 1000  # bytes
+PROFILED = 100  # times
 BUCKET = "xcom"
 
 
 def remote(work: str, folder: Path, rounds: int) -> dict[str, list[float]]:
     """Return way -> the seconds of each push and pull of :data:`REMOTE`, after one that connects."""
-    from servers import running
-
-    kind, _ = REMOTE[work]
-    with running(kind, folder) as server:
-        url, bare = (_obstore if kind == "seaweedfs" else _redis)(server)
-        ways = {"ours": _ours(url), "bare client": bare}
+    with _connected(work, folder) as ways:
         found: dict[str, list[float]] = {way: [] for way in ways}
         for number in range(rounds + 1):
             data = os.urandom(SIZE)
@@ -40,6 +39,27 @@ def remote(work: str, folder: Path, rounds: int) -> dict[str, list[float]]:
                     raise RuntimeError(f"{way} gave other bytes back")
                 found[way] += [seconds] if number else []
     return found
+
+
+def profiled(work: str, folder: Path) -> str:
+    """Return a Markdown table of the functions of ours that take the most time, those that wait among them."""
+    data = os.urandom(SIZE)
+    with _connected(work, folder) as ways:
+        trip = ways["ours"]
+        trip(data)
+        lines = functions("push and pull", lambda: [trip(data) for _ in range(PROFILED)])
+    return "\n".join([f"### {work}", "", *lines, ""])
+
+
+@contextmanager
+def _connected(work: str, folder: Path) -> Iterator[dict[str, Trip]]:
+    """Run the server, and yield way -> what goes to it and back."""
+    from servers import running
+
+    kind, _ = REMOTE[work]
+    with running(kind, folder) as server:
+        url, bare = (_obstore if kind == "seaweedfs" else _redis)(server)
+        yield {"ours": _ours(url), "bare client": bare}
 
 
 def _ours(url: str) -> Trip:

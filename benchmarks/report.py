@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.tables import markdown, tables
 from benchmarks.targets import verdicts
+from benchmarks.tried import TRIED
 
 if TYPE_CHECKING:
     from benchmarks.results import Run
@@ -25,7 +26,7 @@ def write(run: Run, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     run.save(folder / "results.json")
     made = tables(run)
-    (folder / "report.md").write_text("\n".join([*(markdown(table) for table in made), *run.profiles]))
+    (folder / "report.md").write_text("\n".join([*(markdown(table) for table in made), _missed(run), *run.profiles]))
     plots = {}
     for family, results in run.families().items():
         figure = plot(family, results)
@@ -39,9 +40,16 @@ def write(run: Run, folder: Path) -> None:
 def _missed(run: Run) -> str:
     """Return which targets are missed, and by how much."""
     found = verdicts(run)
-    missed = [f"- {one.work}: {one.measured} ({one.target})" for one in found if one.is_met is False]
+    missed = [
+        f"- {one.work}: {one.measured} ({one.target}). {TRIED.get(one.work.partition(':')[0], '')}".rstrip()
+        for one in found
+        if one.is_met is False
+    ]
     met = sum(one.is_met is True for one in found)
-    about = f"{met} targets are met, {len(missed)} are missed. Below is where their time goes, by part and function."
+    about = (
+        f"{met} targets are met, {len(missed)} are missed. Behind each stands what was tried, and below is where the "
+        "time goes, by part and function."
+    )
     return "\n".join(["### What is missed", "", about, "", *missed, ""])
 
 

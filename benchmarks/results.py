@@ -96,6 +96,7 @@ class Run:
         remote: work -> way -> seconds of each push and pull through a server.
         did: how it was called, and how long it took.
         profiles: where the time of workloads goes that miss a target, as Markdown.
+        failed: what could not be measured -> why.
     """
 
     machine: dict[str, str] = field(default_factory=dict)
@@ -105,6 +106,7 @@ class Run:
     remote: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     did: dict[str, Any] = field(default_factory=dict)
     profiles: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
 
     def find(self, name: str) -> Result | None:
         """Return the workload of this name."""

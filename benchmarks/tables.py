@@ -42,7 +42,8 @@ def tables(run: Run) -> list[Table]:
         _memory(run),
         _disk(run),
         _inexact(run),
-        _ways(),
+        *_failed(run),
+        _ways(run),
         Table("Machine", "", ("", ""), list(run.machine.items())),
     ]
 
@@ -103,22 +104,27 @@ def _slopes(run: Run) -> Table:
     ]
     about = (
         "Of the line that fits log(time) over log(size) from 1 MB to the largest size that was measured; 1 is linear. "
-        "Then floor and rate of ours in time = floor + size / rate, which fits all sizes; least times of push and pull."
+        "Then for ours time = floor + size / rate, fitted to the least times of push and pull over all sizes of the "
+        "range, each of the same weight, and how far off it is at most. The sizes are those of the payload; of trees, "
+        "objects and wide frames no larger ones are measured than the memory and the time of a run allow."
     )
-    return Table("Slopes", about, ("family", *ways, "floor of ours", "rate of ours"), rows)
+    return Table("Slopes", about, ("family", *ways, "range", "floor", "rate", "off by"), rows)
 
 
-def _fit(run: Run, family: str) -> tuple[str, str]:
-    """Return floor and rate of a family, as text."""
+def _fit(run: Run, family: str) -> tuple[str, str, str, str]:
+    """Return range, floor, rate and largest error of the fit of a family, as text."""
     points = [
         (result.bytes, min(totals))
         for result in run.families()[family]
         if (measured := result.ways.get("ours")) and (totals := measured.totals(BOTH))
     ]
+    extent = f"{size(points[0][0])} to {size(points[-1][0])}" if points else "-"
     found = fit(points)
     if found is None or found[1] <= 0:
-        return "-", "-"
-    return seconds(max(found[0], 0.0)), f"{1 / found[1] / 1e9:.2g} GB/s"
+        return extent, "-", "-", "-"
+    floor, rate = found
+    off = max(abs(taken / (floor + rate * count) - 1) for count, taken in points)
+    return extent, seconds(max(floor, 0.0)), f"{1 / rate / 1e9:.2g} GB/s", f"{off:.0%}"
 
 
 def _floors(run: Run) -> list[Table]:
@@ -154,16 +160,17 @@ def _disk(run: Run) -> Table:
 
 
 def _each(run: Run, title: str, about: str, cell: Callable[[Result, Measured], str], *, least: int = 0) -> Table:
+    ways = [way for way in NOTES if any(way in result.ways for result in run.results)]
     rows = []
     for results in run.families().values():
         for result in results:
             if result.bytes >= least:
                 cells = (
                     cell(result, result.ways[way]) if way in result.ways and result.ways[way].refused is None else ""
-                    for way in NOTES
+                    for way in ways
                 )
                 rows.append((result.name, *cells))
-    return Table(title, about, ("workload", *NOTES), rows)
+    return Table(title, about, ("workload", *ways), rows)
 
 
 def _inexact(run: Run) -> Table:
@@ -178,6 +185,11 @@ def _inexact(run: Run) -> Table:
     return Table("What is not exact", about, ("way", "", "family", "first"), rows)
 
 
+def _failed(run: Run) -> list[Table]:
+    rows = [(work, " ".join(why.split())[-200:]) for work, why in run.failed.items()]
+    return [Table("What failed", "The end of what was said.", ("work", "why"), rows)] if rows else []
+
+
 def _families(run: Run, way: str, fault: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for family, results in run.families().items():
@@ -188,8 +200,10 @@ def _families(run: Run, way: str, fault: str) -> dict[str, str]:
     return found
 
 
-def _ways() -> Table:
-    return Table("What is compared", "", ("way", "how"), list(NOTES.items()))
+def _ways(run: Run) -> Table:
+    measured = {way for result in run.results for way in result.ways}
+    rows = [(way, note) for way, note in NOTES.items() if way in measured]
+    return Table("What is compared", "", ("way", "how"), rows)
 
 
 def workload_table(result: Result) -> str:

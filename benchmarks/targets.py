@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMED", "SLOPED", "Verdict", "is_named", "slopes", "verdicts", "ways_of"]
 
+# Frames, arrays, wide frames, trees and objects.
 SLOPED = ("numeric frame", "mixed frame", "array", "float block", "native tree", "dataclasses")
 STEEPEST = 1.05
 FROM = 900_000  # bytes, about 1 MB: below, the time is that of the floor
@@ -60,12 +61,12 @@ class _Times:
 
     def verdict(self, run: Run) -> Verdict:
         goal = f"≥ {1 / self.most:g} × faster than {self.base}" if self.is_speed else f"≤ {self.most:g} × {self.base}"
+        work = self.workload if self.parts == BOTH else f"{self.workload}: {', '.join(self.parts)}"
         found = run.find(self.workload)
         ratio = found.ratio(self.base, self.parts) if found else None
         if found is None or ratio is None:
-            return Verdict(self.workload, goal, NOT_MEASURED, None)
+            return Verdict(work, goal, NOT_MEASURED, None)
         shown = _speed(ratio) if self.is_speed else _ratio(ratio)
-        work = self.workload if self.parts == BOTH else f"{self.workload}: {', '.join(self.parts)}"
         return Verdict(work, goal, shown, ratio.minimum <= self.most, self._note(found))
 
     def _note(self, found: Result) -> str:
@@ -89,20 +90,7 @@ def faster(times: float, workload: str, base: str) -> _Times:
     return _Times(workload, base, 1 / times, is_speed=True)
 
 
-TIMES = (
-    _Times("numeric frame, 100 MB", "pickle-5", 0.8),
-    _Times("matrix frame, 100 MB", "pickle-5", 0.8),
-    faster(30, "numeric frame, 100 MB", "stock serde"),
-    faster(30, "matrix frame, 100 MB", "stock serde"),
-    _Times("mixed frame, 500,000 rows", "pickle-5", 1.0),
-    faster(8, "mixed frame, 500,000 rows", "stock serde"),
-    _Times("array, 100 MB", "pickle-5", 0.6),
-    _Times("native tree, 100,000 row dicts", "pickle-5", 1.0),
-    faster(8, "native tree, 100,000 row dicts", "stock serde"),
-    _Times("records, 20,000", "pickle-5", 1.0),
-    faster(10, "records, 20,000", "stock serde"),
-    _Times("small dict, 13 keys", "stock serde", 0.4, parts=HOOKS),
-    _Times("wide frame, 5,000 columns", "pickle-5", 1.3),
+FELT = (  # where users feel it
     _Times("datetime, alone", "stock serde", 1.0),
     _Times("Decimal, alone", "stock serde", 2.5),
     _Times("tuple, alone", "stock serde", 2.5),
@@ -118,6 +106,9 @@ TIMES = (
     _Times("float block, 1,000 columns", "pickle-5", 2.0),
     _Times("float block, 5,000 columns", "pickle-5", 2.0),
     _Times("float block, 20,000 columns", "pickle-5", 2.0),
+    _Times("float block, 1,000 columns", "pickle-5, fsync", 2.0),
+    _Times("float block, 5,000 columns", "pickle-5, fsync", 2.0),
+    _Times("float block, 20,000 columns", "pickle-5, fsync", 2.0),
     _Times("set of texts, 200,000", "pickle-5", 2.0),
     _Times("set of ints, 1,000,000", "pickle-5", 2.0),
     _Times("object column, 200,000", "pickle-5", 3.0),
@@ -125,17 +116,35 @@ TIMES = (
     _Times("tuples, 200,000", "pickle-5", 1.5),
     _Times("dataclasses, 200,000", "pickle-5", 0.7),
     _Times("dataclasses with a time, 20,000", "pickle-5", 1.5),
-    _Times("array, 10 MB", "limit, fsync", 1.2, parts=("push",)),
-    _Times("array, 100 MB", "limit, fsync", 1.2, parts=("push",)),
-    _Times("leaves of one class, 200,000", "pickle-5", 1.3),
-    _Times("small arrays, 2,000", "pickle-5", 1.3),
+    _Times("mixed frame, 500,000 rows", "pickle-5", 1.0),
     _Times("distinct strings, 1,000,000", "pickle-5", 1.15),
     _Times("distinct strings, 1,000,000", "pickle-5, fsync", 0.65),
+    _Times("array, 10 MB", "limit, fsync", 1.2, parts=("push",)),
+    _Times("array, 100 MB", "limit, fsync", 1.2, parts=("push",)),
 )
+EARLIER = (
+    _Times("numeric frame, 100 MB", "pickle-5", 0.8),
+    _Times("matrix frame, 100 MB", "pickle-5", 0.8),
+    faster(30, "numeric frame, 100 MB", "stock serde"),
+    faster(30, "matrix frame, 100 MB", "stock serde"),
+    faster(8, "mixed frame, 500,000 rows", "stock serde"),
+    _Times("array, 100 MB", "pickle-5", 0.6),
+    _Times("native tree, 100,000 row dicts", "pickle-5", 1.0),
+    faster(8, "native tree, 100,000 row dicts", "stock serde"),
+    _Times("records, 20,000", "pickle-5", 1.0),
+    faster(10, "records, 20,000", "stock serde"),
+    _Times("small dict, 13 keys", "stock serde", 0.4, parts=HOOKS),
+    _Times("wide frame, 5,000 columns", "pickle-5", 1.3),
+    _Times("leaves of one class, 200,000", "pickle-5", 1.3),
+    _Times("small arrays, 2,000", "pickle-5", 1.3),
+)
+TIMES = FELT + EARLIER
+ROW = "mixed frame, 20 rows"  # of which the size in the row is compared
 
-NAMED = {*(target.workload for target in TIMES), "flights, 336,776 rows", "numeric frame, 1 GB"}
+NAMED = {*(target.workload for target in TIMES), "flights, 336,776 rows"}
 COMPRESSED = {"flights, 336,776 rows", "array, 100 MB"}
-LARGEST = {"numeric frame", "array"}  # families that are measured up to 1 GB
+LARGEST = {"numeric frame", "mixed frame", "array"}  # families that are measured up to 1 GB
+OBJECTS = {"native tree", "dataclasses", "float block"}  # of which a byte takes ten times as long
 
 
 def is_named(work: Workload, sizes: list[str]) -> bool:
@@ -146,26 +155,31 @@ def is_named(work: Workload, sizes: list[str]) -> bool:
 
 def ways_of(work: Workload, ways: Sequence[type[Way]]) -> tuple[type[Way], ...]:
     """Return the ways that the targets compare a workload with: for a slope these are few."""
-    left_out = {"pickle-5, buffers", "cloudpickle", "object storage", "msgpack-numpy", "Parquet", "Feather"}
-    if work.name not in COMPRESSED:
-        left_out |= {"ours, auto", "Parquet, zstd"}
-    if work.name not in NAMED:
-        left_out |= {"stock serde", "distributed", "pyfory"}
-    return tuple(way for way in ways if way.name not in left_out)
+    wanted = {"ours", "pickle-5"}
+    if work.bytes < (GB // 20 if work.family in OBJECTS else GB // 2):
+        wanted |= {"pickle-5, fsync", "limit", "limit, fsync"}
+    if work.name in NAMED:
+        wanted |= {"distributed", "pyfory", *(target.base for target in TIMES if target.workload == work.name)}
+    if work.name in COMPRESSED:
+        wanted |= {"ours, auto", "Parquet, zstd"}
+    if work.name == ROW:
+        wanted.add("stock serde")
+    return tuple(way for way in ways if way.name in wanted)
 
 
 def verdicts(run: Run) -> list[Verdict]:
-    """Return all targets, in the order of the design."""
+    """Return all targets."""
     return [
-        *(target.verdict(run) for target in TIMES),
         *_microseconds(run),
+        *(target.verdict(run) for target in FELT),
+        *_rows(run),
+        *_first(run),
         *_remote(run),
+        *_slopes(run),
         *_memory(run),
         _import(run),
-        *_first(run),
-        *_rows(run),
+        *(target.verdict(run) for target in EARLIER),
         *_compression(run),
-        *_slopes(run),
     ]
 
 
@@ -195,7 +209,7 @@ def _remote(run: Run) -> Iterator[Verdict]:
 
 # Workload, the most for push and pull, and whether that is of the memory of the value, or else of the payload.
 MEMORY = (
-    ("numeric frame, 1 GB", 0.25, 1.1, False),
+    ("numeric frame, 1 GB", 0.05, 1.05, False),
     ("native tree, 100 MB", 0.5, 1.3, True),
     ("dataclasses, 10 MB", 1.5, 2.4, True),
 )
@@ -251,7 +265,7 @@ def _first(run: Run) -> Iterator[Verdict]:
 
 def _rows(run: Run) -> Iterator[Verdict]:
     work, goal, most = "row of a small frame: mixed, 20 rows", "≤ 0.6 × stock serde", 0.6
-    found = run.find("mixed frame, 20 rows")
+    found = run.find(ROW)
     ours, stock = (found.ways[way].disk if found and way in found.ways else 0 for way in ("ours", "stock serde"))
     if ours and stock:
         yield Verdict(work, goal, f"{ours / stock:.2f} ×", ours / stock <= most, f"{ours:,} and {stock:,} bytes")
@@ -295,10 +309,10 @@ def slopes(run: Run) -> dict[str, dict[str, float]]:
 def _slopes(run: Run) -> Iterator[Verdict]:
     found = slopes(run)
     for family in SLOPED:
-        largest = max((result.bytes for result in run.results if result.family == family), default=0)
+        sizes = [result.bytes for result in run.results if result.family == family and result.bytes >= FROM]
         work, goal = f"slope, {family}, from 1 MB on", f"≤ {STEEPEST}"
         steep = found.get(family, {}).get("ours")
         if steep is None:
             yield Verdict(work, goal, NOT_MEASURED, None)
         else:
-            yield Verdict(work, goal, f"{steep:.2f}", steep <= STEEPEST, f"up to {largest / 1e6:,.0f} MB")
+            yield Verdict(work, goal, f"{steep:.2f}", steep <= STEEPEST, f"up to {max(sizes) / 1e6:,.0f} MB")

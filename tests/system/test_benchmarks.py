@@ -22,8 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks"
 sys.path.append(str(ROOT))
 
-from benchmarks import advice, memory, remote, report, tables, targets, ways, workloads  # noqa: E402
+from benchmarks import advice, command, fresh, memory, remote, report, tables, targets, ways, workloads  # noqa: E402
 from benchmarks.results import Measured, Result, Run, fit, slope  # noqa: E402
+from benchmarks.tried import TRIED  # noqa: E402
 
 QUICK = workloads.workloads(["10 KB"])
 
@@ -285,6 +286,41 @@ def test_what_is_missed_is_said_with_its_profile(tmp_path):
     written = copy.read_text()
     assert "- array, 100 MB: 2.00" in written
     assert written.index("### What is missed") < written.index("### array, 100 MB")
+
+
+def test_what_was_tried_stands_beside_what_is_missed(tmp_path):
+    works = {verdict.work.partition(":")[0] for verdict in targets.verdicts(Run())}
+    assert works >= TRIED.keys()
+    copy = tmp_path / "BENCHMARKS.md"
+    copy.write_text(f"{report.BEGIN}{report.END}")
+    report.write_docs(Run(results=[result("array, 100 MB", [2.0], [1.0])]), copy)
+    assert f"(≤ 0.6 × pickle-5). {TRIED['array, 100 MB']}\n" in copy.read_text()  # noqa: RUF001
+
+
+def test_what_fails_loses_nothing_else(tmp_path):
+    found = Run()
+    attempt = command._Attempts(found, tmp_path / "report" / "results.json")
+
+    def fail(why: str) -> str:
+        raise subprocess.CalledProcessError(1, "program", stderr=why)
+
+    for word in attempt("one", str, "measured"):
+        found.profiles.append(word)
+    assert list(attempt("two", fail, "its last words")) == []
+    assert Run.load(tmp_path / "report" / "results.json") == found
+    assert found.profiles == ["measured"]
+    assert found.failed.keys() == {"two"}
+    assert "its last words" in next(table for table in tables.tables(found) if table.title == "What failed").rows[0][1]
+    told = run("--results", tmp_path / "report" / "results.json", "--report", tmp_path, code=1)
+    assert "not measured, because it failed:\n  two" in told
+
+
+def test_the_profile_of_a_first_push_is_of_its_imports(tmp_path):
+    profile = fresh.profiled("first push of a datetime", tmp_path)
+    count = int(re.search(r"(\d+) modules are imported", profile).group(1))
+    assert count > 5
+    assert "| airflow_xcom." in profile
+    assert "0 modules are imported" in fresh.profiled(fresh.FORKED[1], tmp_path)
 
 
 def test_the_targets_are_compared_with_what_they_name():
