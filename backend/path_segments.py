@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from urllib.parse import quote
 
 __all__ = ["digest", "escaped", "segment"]
@@ -19,6 +20,7 @@ def segment(text: str | None) -> str:
     return f"{re.sub('%.?$', '', whole[:141])}...{digest(whole)}"
 
 
+@lru_cache(maxsize=1024)  # a task, and a page of rows, ask for the same names again and again
 def escaped(text: str | None) -> str:
     """Return ``text`` percent-encoded, never empty or hidden."""
     quoted = quote(text or "_", safe="", errors="surrogatepass")

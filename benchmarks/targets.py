@@ -159,7 +159,8 @@ def ways_of(work: Workload, ways: Sequence[type[Way]]) -> tuple[type[Way], ...]:
     if work.bytes < (GB // 20 if work.family in OBJECTS else GB // 2):
         wanted |= {"pickle-5, fsync", "limit", "limit, fsync"}
     if work.name in NAMED:
-        wanted |= {"distributed", "pyfory", *(target.base for target in TIMES if target.workload == work.name)}
+        wanted |= {target.base for target in TIMES if target.workload == work.name}
+        wanted |= {"distributed", "pyfory"} if work.bytes < GB // 20 else set()
     if work.name in COMPRESSED:
         wanted |= {"ours, auto", "Parquet, zstd"}
     if work.name == ROW:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     Tags = Sequence[Sequence[str | int]]  # [tag, version] of each
-    PackCells = Callable[[Sequence[Any]], tuple[Tags, bytes, list[int]]]
-    UnpackCells = Callable[[Tags, memoryview, Sequence[int]], list[Any]]
+    PackCells = Callable[[Sequence[Any], set[type]], tuple[Tags, list[bytes]]]
+    UnpackCells = Callable[[Tags, memoryview, Any], list[Any]]
 
 __all__ = ["Buffer", "Columns", "Table", "Tagged", "WithCells", "as_dict", "as_list", "as_text", "with_cells"]
 
@@ -80,8 +80,8 @@ class Table:
 class WithCells:
     """A node that holds objects as packed bytes, such as the cells of a column; the writer calls ``make`` for it.
 
-    ``make(pack)`` returns the node.  ``pack(values)`` packs each value as a MessagePack document of its own; it returns
-    the table of tags that they share, their bytes end to end, and the ``len(values) + 1`` offsets of these.
+    ``make(pack)`` returns the node.  ``pack(values, classes)`` packs each value, of one of these classes, as a
+    MessagePack document of its own; it returns the table of tags that they share, and the bytes of each.
     """
 
     __slots__ = ("make",)

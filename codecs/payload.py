@@ -390,7 +390,7 @@ class Decoder:
 
         return self.table(arrow.read_stream(stream, meta).table, meta, stream)
 
-    def _unpack_cells(self, tags: Sequence[Sequence[Any]], data: memoryview, offsets: Sequence[int]) -> list[Any]:
+    def _unpack_cells(self, tags: Sequence[Sequence[Any]], data: memoryview, offsets: Any) -> list[Any]:
         from airflow_xcom.codecs.formats.msgpack.reader import read_cells
 
         self.budget.grant(data.nbytes)

@@ -42,6 +42,7 @@ from airflow_xcom.codecs.errors import (
 )
 from airflow_xcom.codecs.formats.arrow.file import stream_chunks, write_file
 from airflow_xcom.codecs.formats.msgpack import reader
+from airflow_xcom.codecs.formats.msgpack.cells import read_scalars
 from airflow_xcom.codecs.formats.msgpack.writer import Writer
 from airflow_xcom.codecs.nodes import Table
 from airflow_xcom.codecs.payload import Decoder, decode, decode_json, decode_part, encode
@@ -968,7 +969,7 @@ def test_blocks_without_rows_stand_for_no_more_columns_than_a_reader_can_pay() -
 )
 def test_cells_are_packed_together_as_they_are_alone(cells: list[Any]) -> None:
     writer, alone = (Writer(registry.for_type, stream_chunks, inline=True) for _ in range(2))
-    assert writer.pack_cells(cells)[1] == b"".join(alone.pack(cell) for cell in cells)
+    assert writer.pack_cells(cells, set(map(type, cells)))[1] == [alone.pack(cell) for cell in cells]
     data = pd.Series([*cells, *cells], dtype=object)
     assert_identical(data, through_blob(data))
 
@@ -982,11 +983,39 @@ def test_many_large_cells_are_read_piece_by_piece(monkeypatch: pytest.MonkeyPatc
 def test_cells_that_do_not_end_where_their_table_says_are_damage() -> None:
     read = functools.partial(reader.read_cells, decoder=Decoder(registry))
     data = memoryview(b"\x01\x92\x02\x03\xa1x")
-    assert read(([], data, [0, 1, 4, 6])) == [1, [2, 3], "x"]
-    assert read(([], data, [1, 4, 6])) == [[2, 3], "x"]
+    assert read(([], data, np.array([0, 1, 4, 6]))) == [1, [2, 3], "x"]
+    assert read(([], data, np.array([1, 4, 6]))) == [[2, 3], "x"]
     for offsets in ([0, 1, 3, 6], [0, 2, 4, 6], [0, 1, 4, 5], [0, 0, 1], [0, 1, 2]):
         with pytest.raises(CorruptPayloadError):
-            read(([], data, offsets))
+            read(([], data, np.array(offsets)))
+
+
+SCALARS = [
+    *(number + more for number in (0, 2**7, 2**8, 2**15, 2**16, 2**31, 2**32, 2**63 - 1) for more in (-1, 0)),
+    *(-number - more for number in (1, 2**5, 2**7, 2**15, 2**31, 2**63 - 1) for more in (0, 1)),
+    *(2**64 - 1, 1.5, float("inf"), None, True, False),
+    *("é" * size for size in (0, 1, 15, 16, 127)),
+    *("x" * size for size in (31, 32, 255)),
+]
+
+
+def test_cells_that_are_scalars_are_read_at_once_as_they_are_alone() -> None:
+    packed = [Writer(registry.for_type, stream_chunks).pack(value) for value in SCALARS]
+    offsets = np.cumsum([2, *map(len, packed)])
+    data = memoryview(b"\xc1\xc1" + b"".join(packed) + b"\xc1")
+    assert_identical(read_scalars(data, offsets), SCALARS)
+    assert read_scalars(data, offsets[:1]) is None
+    for number in range(1, len(offsets)):
+        moved = offsets + (np.arange(len(offsets)) == number)
+        assert read_scalars(data, moved) is None, SCALARS[number - 1]
+
+
+@pytest.mark.parametrize("value", ["x" * 256, [], [1], {}, {"a": 1}, b"", b"x", Decimal(1)])
+def test_cells_that_are_not_scalars_are_left_to_the_reader(value: Any) -> None:
+    packed = Writer(registry.for_type, stream_chunks).pack(value)
+    assert read_scalars(memoryview(b"\x01" + packed), np.array([0, 1, 1 + len(packed)])) is None
+    data = pd.Series([1, value, "x"], dtype=object)
+    assert_identical(data, through_blob(data))
 
 
 @pytest.mark.parametrize("texts", [["a", "b", "a"], ["a", None, "b"]])

@@ -58,7 +58,7 @@ def encode_objects(values: np.ndarray, pack: PackCells) -> tuple[Any, pa.Array]:
         if array is not None:
             name = "".join(_NAMES[kind] for kind in missing)
             return (["object", name] if name not in ("", "None") else "object"), array
-    return _encode_cells(items, pack)
+    return _encode_cells(items, classes, pack)
 
 
 def _are_canonical_nan(items: list[Any]) -> bool:
@@ -119,9 +119,11 @@ def as_objects(items: Sequence[Any]) -> np.ndarray:
     return np.fromiter(items, dtype=object, count=len(items))
 
 
-def _encode_cells(items: list[Any], pack: PackCells) -> tuple[Any, pa.Array]:
-    tags, data, offsets = pack(items)
-    buffers = [None, pa.py_buffer(np.asarray(offsets, np.int64)), pa.py_buffer(data)]
+def _encode_cells(items: list[Any], classes: set[type], pack: PackCells) -> tuple[Any, pa.Array]:
+    tags, cells = pack(items, classes)
+    offsets = np.zeros(len(cells) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, cells), np.int64, len(cells)), out=offsets[1:])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(cells))]
     return ["cells", tags], pa.Array.from_buffers(pa.large_binary(), len(items), buffers, null_count=0)
 
 
@@ -131,4 +133,4 @@ def decode_cells(array: pa.Array, tags: Sequence[Sequence[Any]], unpack: UnpackC
         raise ValueError(f"cells are in a column of {array.type} with {array.null_count} nulls")
     _, offsets, data = array.buffers()
     starts = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
-    return as_objects(unpack(tags, memoryview(data), starts.tolist()))
+    return as_objects(unpack(tags, memoryview(data), starts))

@@ -80,7 +80,7 @@ def _sort_key(pack: PackCells, item: Any) -> tuple[str, str, list[Any], bytes]:
         return cls.__qualname__, "", [_sort_key(pack, part) for part in item], b""
     if cls is frozenset:
         return cls.__qualname__, "", sorted(_sort_key(pack, part) for part in item), b""
-    tags, packed, _ = pack([item])
+    tags, (packed,) = pack([item], {cls})
     return cls.__qualname__, repr(tags), [], packed
 
 

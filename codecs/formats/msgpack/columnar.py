@@ -162,14 +162,14 @@ def replace_batches(value: Any, encode_all: EncodeAll, around: Excess | None = N
     return (_replaced(value, batches) if batches else value), classes, depth
 
 
-def are_simple(values: Sequence[Any], mistaken: frozenset[type]) -> bool:
+def are_simple(values: Sequence[Any], classes: set[type], mistaken: frozenset[type]) -> bool:
     """Return whether each value can be packed as it stands: it needs no look at its lists and dicts of its own.
 
-    These are then too short for batches, of few levels, and hold no object of the classes ``mistaken``.
+    These are then too short for batches, of few levels, and hold no object of the classes ``mistaken``; ``classes`` are
+    those of the values.
     """
     level = values
     for _ in range(_FEW_LEVELS):
-        classes = set(map(type, level))
         if not classes.isdisjoint(mistaken):
             return False
         if classes.isdisjoint(_CONTAINERS):
@@ -179,6 +179,7 @@ def are_simple(values: Sequence[Any], mistaken: frozenset[type]) -> bool:
         if max(sizes) >= SMALLEST_BATCH or sum(sizes) > max(LEAST, SMALLEST_BATCH * len(values)):
             return False
         level = gc.get_referents(*containers)
+        classes = set(map(type, level))
     return False
 
 

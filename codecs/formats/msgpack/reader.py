@@ -375,17 +375,20 @@ def _reader(tags: Sequence[Sequence[Any]], buffers: Sequence[memoryview], decode
     return Reader(tags, buffers, decoder.restorer, decoder.read_stream, **found)
 
 
-def read_cells(packed: tuple[Sequence[Sequence[Any]], memoryview, Sequence[int]], decoder: Decoder) -> list[Any]:
-    """Return the values that :meth:`.writer.Writer.pack_cells` packed, as tags, bytes and offsets.
+def read_cells(packed: tuple[Sequence[Sequence[Any]], memoryview, Any], decoder: Decoder) -> list[Any]:
+    """Return the values that :meth:`.writer.Writer.pack_cells` packed: tags, bytes, and an int64 array of offsets.
 
     Raises:
         DecodeError: see :func:`read`.
     """
+    from airflow_xcom.codecs.formats.msgpack.cells import read_scalars
+
     tags, data, offsets = packed
     with any_error_as_corrupt(), _gc_paused(len(data)):
         reader = _reader(tags, (), decoder)
         values: list[Any] = []
         while len(values) + 1 < len(offsets):
             stop = max(bisect_right(offsets, offsets[len(values)] + _CELLS_AT_ONCE), len(values) + 2)
-            values += reader.unpack_each(data, offsets[len(values) : stop])
+            some = offsets[len(values) : stop]
+            values += read_scalars(data, some) or reader.unpack_each(data, some.tolist())
         return values

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable  # noqa: TC003 - a module variable is annotated with it
 from functools import partial
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgpack
@@ -185,21 +184,21 @@ class Writer:
             packed.append(Item(self.pack(item), self.buffers[first:]))
         return packed
 
-    def pack_cells(self, values: Sequence[Any]) -> tuple[list[list[str | int]], bytes, list[int]]:
+    def pack_cells(self, values: Sequence[Any], classes: set[type]) -> tuple[list[list[str | int]], list[bytes]]:
         """Pack each value as a document of its own; see :class:`WithCells`."""
         writer = self._separate()
-        cells = writer.pack_each(values)
+        cells = writer.pack_each(values, classes)
         writer.release()
         self._tags_in_cells |= writer.used_tags
-        return writer.tags, b"".join(cells), [0, *accumulate(map(len, cells))]
+        return writer.tags, cells
 
-    def pack_each(self, values: Sequence[Any]) -> list[bytes]:
+    def pack_each(self, values: Sequence[Any], classes: set[type]) -> list[bytes]:
         """Return the packed node of each value, in one packer if they are simple.
 
         Raises:
             EncodeError: see :meth:`pack`.
         """
-        if are_simple(values, _NOT_NATIVE):
+        if are_simple(values, classes, _NOT_NATIVE):
             try:
                 return list(map(self._level_packer().pack, values))
             except ValueError as error:  # text that is no Unicode
