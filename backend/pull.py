@@ -146,8 +146,11 @@ def asked_of(row: Any) -> Coordinate:
 
     The index -1 counts as unknown: Airflow 3.4 asks so for a task in a loop, too, whatever the iteration.
     """
-    parts = zip(Coordinate.__slots__, _asked.get().to_json(), strict=True)
-    dag, run, task, index, key = [getattr(row, name, None) if part is None else part for name, part in parts]
+    parts = _asked.get().to_json()
+    if None in parts:
+        named = zip(Coordinate.__slots__, parts, strict=True)
+        parts = [getattr(row, name, None) if part is None else part for name, part in named]
+    dag, run, task, index, key = parts
     return Coordinate(dag, run, task, None if index == _UNMAPPED else index, key)
 
 

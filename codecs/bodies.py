@@ -10,7 +10,6 @@ from airflow_xcom.codecs.formats.arrow import file as arrow
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.formats.msgpack.container import write_blob
 from airflow_xcom.codecs.formats.msgpack.items import are_large, look_large, packed_list, write_items
-from airflow_xcom.codecs.formats.msgpack.packed_nodes import read_nodes, refuse_excess
 from airflow_xcom.codecs.formats.msgpack.writer import Writer
 from airflow_xcom.codecs.nodes import Table, Tagged, WithCells
 from airflow_xcom.codecs.plain_json import exact_json
@@ -151,6 +150,8 @@ def body_of(  # noqa: PLR0913 - all that a body is made from
             return TableBody(table, {codec.tag} | tags | writer.used_tags, stream=stream)
     if type(value) is list and codec is None and look_large(value):
         return _list_body(value, writer)
+    from airflow_xcom.codecs.formats.msgpack.packed_nodes import refuse_excess
+
     tree = writer.pack(value if codec is None else Tagged(codec.tag, codec.version, node))
     writer.release()
     refuse_excess([tree], writer)
@@ -159,6 +160,8 @@ def body_of(  # noqa: PLR0913 - all that a body is made from
 
 def _list_body(value: list[Any], writer: Writer) -> TreeBody:
     """Return the body of a list of large items, with an index of them unless they refer to each other."""
+    from airflow_xcom.codecs.formats.msgpack.packed_nodes import refuse_excess
+
     items = writer.pack_items(value)
     writer.release()
     refuse_excess([item.tree for item in items], writer)
@@ -176,6 +179,8 @@ def json_of(node: Any, registry: Registry, new: Callable[..., Writer] = Writer) 
     text = exact_json(node, limit=None, ordered=True, reserved=_NO_KEYS)
     if text is not None and not any(beginning in text for beginning in _BEGINNINGS):
         return node, set()
+    from airflow_xcom.codecs.formats.msgpack.packed_nodes import read_nodes
+
     writer = new(registry.for_type, arrow.stream_chunks, inline=True)
     tree = writer.pack(node)
     writer.release()

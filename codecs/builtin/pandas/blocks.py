@@ -16,7 +16,6 @@ import pyarrow as pa
 from airflow_xcom.codecs.builtin.pandas.columns import decode_array, encode_array
 from airflow_xcom.codecs.builtin.pandas.number_columns import NUMBERS, TableMemory, find_numbers
 from airflow_xcom.codecs.builtin.pandas.wide_blocks import decode_wide, encode_wide, is_wide, runs_of
-from airflow_xcom.codecs.error_location import brief, short_repr
 from airflow_xcom.codecs.errors import EncodeError
 
 if TYPE_CHECKING:
@@ -90,6 +89,8 @@ def encode_columns(frame: Any, pack: PackCells) -> EncodedColumns:
             columns |= zip(positions.tolist(), _encode_block(_in_rows(values), pack), strict=True)
         except EncodeError as error:
             label = frame.columns[next(position for position in positions if position not in columns)]
+            from airflow_xcom.codecs.error_location import brief, short_repr
+
             error.reason = f"column {short_repr(label)}: {error.reason}"
             error.at(f"[{brief(label)}]")
             raise

@@ -34,7 +34,6 @@ from airflow_xcom.codecs.builtin.pandas.summary import summarize_array, summariz
 from airflow_xcom.codecs.builtin.pandas.wide_blocks import places
 from airflow_xcom.codecs.builtin.summaries import unique
 from airflow_xcom.codecs.codec import Codec
-from airflow_xcom.codecs.error_location import short_repr
 from airflow_xcom.codecs.errors import EncodeError, LibraryVersionError
 from airflow_xcom.codecs.nodes import Table, as_list, with_cells
 from airflow_xcom.codecs.object_state import refuse_other_attributes
@@ -121,6 +120,8 @@ def encode_series(series: Any, pack: PackCells) -> Table:
         kind, array = encode_array(values, pack)
     except EncodeError as error:
         if series.name is not None:
+            from airflow_xcom.codecs.error_location import short_repr
+
             error.reason = f"column {short_repr(series.name)}: {error.reason}"
         raise
     arrays = [array]

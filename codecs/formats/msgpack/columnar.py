@@ -7,7 +7,6 @@ so, they take a fraction of the time and of the room, because a key or a tag is 
 from __future__ import annotations
 
 import gc
-from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -50,7 +49,6 @@ _FEW_LEVELS = 16
 _NATIVES = frozenset({dict, list, str, int, float, bool, bytes, type(None)})
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Records:
     """A list, or the values of a dict, of dicts with the same keys in the same order.
 
@@ -61,13 +59,21 @@ class Records:
         excess: of the value that holds the list or dict.
     """
 
-    source: list[dict[str, Any]] | dict[Any, dict[str, Any]]
-    keys: list[str]
-    columns: list[list[Any]]
-    excess: Excess
+    __slots__ = ("columns", "excess", "keys", "source")
+
+    def __init__(
+        self,
+        source: list[dict[str, Any]] | dict[Any, dict[str, Any]],
+        keys: list[str],
+        columns: list[list[Any]],
+        excess: Excess,
+    ) -> None:
+        self.source = source
+        self.keys = keys
+        self.columns = columns
+        self.excess = excess
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class TaggedList:
     """A list of objects of one class that a codec handles, and of None.
 
@@ -78,10 +84,13 @@ class TaggedList:
         nulls: the positions of None in the list.
     """
 
-    source: list[Any]
-    codec: Codec
-    nodes: list[Any] | Columns
-    nulls: list[int]
+    __slots__ = ("codec", "nodes", "nulls", "source")
+
+    def __init__(self, source: list[Any], codec: Codec, nodes: list[Any] | Columns, nulls: list[int]) -> None:
+        self.source = source
+        self.codec = codec
+        self.nodes = nodes
+        self.nulls = nulls
 
 
 class Excess:

@@ -6,7 +6,6 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
-import xxhash
 
 from airflow_xcom.codecs.errors import CorruptPayloadError
 from airflow_xcom.codecs.formats.compressed_frames import check_inflation, compress_all
@@ -120,6 +119,8 @@ def _padding(position: int) -> bytes:
 
 
 def _digest(chunks: Iterable[Any]) -> bytes:
+    import xxhash  # not at the top: few lists have an index
+
     digest = xxhash.xxh3_128()
     for chunk in chunks:
         digest.update(chunk)

@@ -131,11 +131,12 @@ class Reader:
             msg = f"the payload is nested deeper than {DEEPEST} levels of tagged values"
             raise CorruptPayloadError(msg)
         self._depth += 1
-        before = self._budget.spent - self._in_place
         try:
-            node: Any = _short_text(data) or self.unpack(data)
             if code >= FIRST_TAG:
-                return self._restore(code - FIRST_TAG, node)
+                restore = self._restorers[code - FIRST_TAG] or self._restorer_of(code - FIRST_TAG)
+                return restore(_short_text(data) or self.unpack(data))
+            before = self._budget.spent - self._in_place
+            node: Any = self.unpack(data)
             if code == SHARED:
                 number, index, node = node
                 return self._keep(number, index, node, len(data) + self._budget.spent - self._in_place - before)
