@@ -6,7 +6,17 @@ __all__ = ["TRIED"]
 
 _LEAF = (
     "The few natives that the codec makes go into the row as they are: nothing is packed. Left are the envelope with "
-    "the place, the summary and the checks of a reader, which stock serde does not have."
+    "the place, the summary and the checks of a reader, which stock serde does not have, and JSON of a row that takes "
+    "1.7 times as long to write and read. Tried without gain: coordinates that are not frozen save 1 µs of 28."
+)
+_FIRST = (
+    "The parent of a fork imports what the first push needs; advice for refusals, writers of JSON and of trees are "
+    "imported by those who use them. Left are nine small modules, a fifth of the time for orjson's library, and an "
+    "eighth for reading the options."
+)
+_FIRST_FRAME = (
+    "Trees, digests and advice are imported by those who use them. Left are the modules of frames, of Arrow's format "
+    "and of the packer of cells, and what pandas and pyarrow do when they are first called."
 )
 _FRAME = (
     "The row takes an Arrow stream, and what Arrow cannot say as JSON; decoders skip what pandas would check again. "
@@ -43,6 +53,8 @@ TRIED = {  # work of a verdict -> what was tried
     **dict.fromkeys(
         ("datetime, alone", "Decimal, alone", "tuple, alone", "UUID, alone", "pydantic model, alone"), _LEAF
     ),
+    **dict.fromkeys(("first push of a datetime", "first pull of a datetime"), _FIRST),
+    "first push of a frame of 20 rows": _FIRST_FRAME,
     **dict.fromkeys(("mixed frame, 20 rows", "small frame, 20 rows", "mixed frame, 1,000 rows"), _FRAME),
     **{f"float block, {columns} columns": _WIDE for columns in ("1,000", "5,000", "20,000")},
     **dict.fromkeys(
