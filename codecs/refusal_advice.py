@@ -44,6 +44,8 @@ _RESPONSE = "a response belongs to its connection; return value.json(), value.te
 _TABLE = _QUERY.format("to_table()")
 _PICTURE = "save it to a file or bytes, and return those"
 
+_REFERENCES = ("dataset.DatasetReference", "table.TableReference", "table._TableBase")
+
 # A class, or one of its bases, by its full name.
 _ADVICE = {
     "builtins.function": _CODE,
@@ -178,6 +180,21 @@ _ADVICE = {
     "weakref.WeakValueDictionary": "return dict(value)",
     "os._Environ": "it may hold secrets; return the variables that the next task needs, by their names",
     "array.array": "return numpy.array(value), or value.tolist()",
+    **dict.fromkeys(("builtins.Proxy", "_wrappers.ObjectProxy", "builtins.ObjectProxy"), "return value.__wrapped__"),
+    "sqlalchemy.engine.result.RMKeyView": _VIEW,
+    "slack_sdk.web.slack_response.SlackResponse": "return value.data",
+    "elastic_transport.ApiResponse": "return value.body",
+    **dict.fromkeys(("pyspark.sql.types.Row", "databricks.sql.types.Row"), "return value.asDict()"),
+    **dict.fromkeys(("cassandra.util.OrderedMap", "urllib3._collections.HTTPHeaderDict"), "return dict(value)"),
+    **dict.fromkeys(("cassandra.util.SortedSet", "google._upb._message.RepeatedScalarContainer"), "return list(value)"),
+    "cassandra.util.Date": "return value.date()",
+    "cassandra.util.Time": "return value.time()",
+    "google.api_core.datetime_helpers.DatetimeWithNanoseconds": "return value.rfc3339(), which has the nanoseconds",
+    "google.protobuf.message.Message": "return google.protobuf.json_format.MessageToDict(value)",
+    "proto.message.Message": "return type(value).to_dict(value)",
+    "google.cloud.bigquery.schema.SchemaField": "return value.to_api_repr()",
+    **dict.fromkeys((f"google.cloud.bigquery.{name}" for name in _REFERENCES), "return value.to_api_repr()"),
+    "statsmodels.base.wrapper.ResultsWrapper": _MODEL,
 }
 # How a value of a subclass becomes one of the class that is stored.
 _AS_BASE = {

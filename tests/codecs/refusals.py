@@ -39,6 +39,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import duckdb
+import lazy_object_proxy
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -49,11 +50,13 @@ import requests
 import scipy.stats
 import sqlalchemy
 import test_models
+import urllib3
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, task
 from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from croniter import croniter
+from google.protobuf import struct_pb2
 from packaging.version import Version
 
 from airflow_xcom.backend.compat import CLASS_REMEDY
@@ -236,6 +239,8 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a group of polars": lambda: pl.DataFrame({"a": [1]}).group_by("a"),
         "an Arrow data set": lambda: pyarrow.dataset.dataset(pa.table({"a": [1]})),
         "a statement of SQLAlchemy": lambda: _STATEMENT,
+        "the keys of a result": lambda: sqlalchemy.create_engine("sqlite://").connect().execute(_STATEMENT).keys(),
+        "a lazy object": lambda: lazy_object_proxy.Proxy(lambda: {"a": 1}),
     },
     "What belongs to one process or host": {
         "an open file": lambda: open(__file__, encoding="utf-8"),  # noqa: SIM115, PTH123
@@ -269,6 +274,8 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a user dict": lambda: UserDict({}),
         "a namespace of arguments": lambda: argparse.Namespace(a=1),
         "a finished process": lambda: subprocess.CompletedProcess(["true"], 0),
+        "a message of Protocol Buffers": lambda: struct_pb2.Struct(fields={"a": struct_pb2.Value(number_value=1)}),
+        "headers of urllib3": lambda: urllib3.HTTPHeaderDict(a="b"),
         "an element of XML": lambda: ET.fromstring("<a/>"),
         "a message": email.message.EmailMessage,
         "a parser of INI files": configparser.ConfigParser,

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import google.protobuf.json_format
 import msgpack
 import numpy as np
 import pandas as pd
@@ -131,6 +132,7 @@ NAMES = {
     "numpy": np,
     "pandas": pd,
     "datetime": datetime,
+    "google": google,
 }
 
 
@@ -183,6 +185,36 @@ def test_the_backend_refuses_it_wherever_it_would_go(make: Callable[[], Any], ba
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_page_lists_them_all() -> None:
     assert DOCUMENT.read_text(encoding="utf-8") == document()
+
+
+# Of libraries that tests do not have: the class, what it derives from, and what it is told, tried with each library.
+ELSEWHERE: dict[str, tuple[type, str]] = {
+    "slack_sdk.web.slack_response.SlackResponse": (object, "return value.data"),
+    "elastic_transport.ApiResponse": (object, "return value.body"),
+    "pyspark.sql.types.Row": (tuple, "return value.asDict()"),
+    "databricks.sql.types.Row": (tuple, "return value.asDict()"),
+    "cassandra.util.OrderedMap": (collections.abc.Mapping, "return dict(value)"),
+    "cassandra.util.SortedSet": (object, "return list(value)"),
+    "cassandra.util.Date": (object, "return value.date()"),
+    "cassandra.util.Time": (object, "return value.time()"),
+    "google.api_core.datetime_helpers.DatetimeWithNanoseconds": (datetime.datetime, "return value.rfc3339()"),
+    "proto.message.Message": (object, "return type(value).to_dict(value)"),
+    "google.cloud.bigquery.schema.SchemaField": (object, "return value.to_api_repr()"),
+    "google.cloud.bigquery.table._TableBase": (object, "return value.to_api_repr()"),
+    "statsmodels.base.wrapper.ResultsWrapper": (object, "save it with its own library"),
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_objects_of_client_libraries_say_how_they_become_data(name: str) -> None:
+    base, remedy = ELSEWHERE[name]
+    module, _, class_name = name.rpartition(".")
+    methods = {"__module__": module, "__iter__": None, "__next__": None, "__getitem__": None, "__len__": None}
+    made = type(class_name, (base,), methods if base is not datetime.datetime else {"__module__": module})
+    derived = type("Derived", (made,), {"__module__": module})
+    arguments = (2024, 1, 1) if base is datetime.datetime else ()
+    for kind in (made, derived):
+        assert remedy in refusal(lambda kind=kind: kind(*arguments)).reason  # type: ignore[misc]
 
 
 def test_places_are_found_in_every_kind_of_container() -> None:
