@@ -93,6 +93,10 @@ scheduler in {some}.
 a mapped task group skips nothing, with Airflow's own backend too; values that are pushed and pulled in such groups
 are exact. One of the keys has a slash and a percent sign, except in 3.0.6, whose API does not find such rows.
 
+The row on `lazy` reads Rendered Templates and the logs of all tasks for a secret that the arguments have. The row on
+mistakes stores what is refused by `inexact = as_airflow`, too: the log tells of it, its row is marked, and the next
+task gets what it would get from Airflow's own backend.
+
 The rows on REST and UI query each release's own web server while no store can be reached. It shows plain values as
 they are, and the envelope of others, with a payload of at most 2 KiB. In 2.11.2 the backend limits the payload, in
 later releases our plugin of the API server does; without the plugin, the payload of an inline value is shown whole.

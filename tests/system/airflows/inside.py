@@ -16,7 +16,8 @@ import sys
 import traceback
 from base64 import urlsafe_b64encode
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -28,10 +29,11 @@ DEMO = HERE.parent / "demo"
 DEMOS = ("flights", "frames", "mapped_frames", "mixed_dict", "custom_codec")
 LONGEST_PAGE = 4096  # characters
 FIRST = datetime(2024, 1, 1, tzinfo=timezone.utc)  # noqa: UP017
+RETURNED = "Returned value was"  # in the log of every task that does not switch it off
 PATIENCE = 600.0  # seconds for what the scheduler is left to do; it takes one or two minutes
 
 
-def prepare(folder: Path, database: str, data: Path) -> None:
+def prepare(folder: Path, database: str, data: Path, *, level: str = "WARNING") -> None:
     """An Airflow in the folder, with the Dags, over a database; blobs are in ``data``; before Airflow is imported."""
     dags = folder / "dags"
     dags.mkdir(parents=True)
@@ -60,7 +62,7 @@ def prepare(folder: Path, database: str, data: Path) -> None:
             "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_THRESHOLD": "1000",
             "AIRFLOW__XCOM_CODECS__PATH": (data / "xcom").as_uri(),
             "AIRFLOW__WORKERS__STATE_STORE_BACKEND": "airflow_xcom.backend.CodecStateStore",
-            "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": level,
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         }
     )
@@ -124,27 +126,64 @@ def states(found: Any) -> list[tuple[str, str, int, str]]:
 
 def ways(folder: Path, database: str) -> None:
     """Run everything, and write what became of each way."""
-    prepare(folder, database, folder)
+    prepare(folder, database, folder, level="INFO")
     import ways as module
 
     results: dict[str, str] = {}
     second = FIRST.replace(day=2)
-    for name, dates in (
-        {name: [FIRST] for name in module.DAGS} | {"prior_dates": [FIRST, second], "other_dags": [second]}
-    ).items():
-        for date in dates:
-            for group, said in judged(states(run(module.DAGS[name], date, run_ids()))).items():
-                results[group] = said if results.get(group, "yes") == "yes" else results[group]
+    with written(folder / "log.txt"):
+        for name, dates in (
+            {name: [FIRST] for name in module.DAGS} | {"prior_dates": [FIRST, second], "other_dags": [second]}
+        ).items():
+            for date in dates:
+                for group, said in judged(states(run(module.DAGS[name], date, run_ids()))).items():
+                    results[group] = said if results.get(group, "yes") == "yes" else results[group]
     results["assets"] = results["assets"] if (first := results.pop("producer")) == "yes" else first
     if results["lazy_arguments"] == "yes":
-        results["lazy_arguments"] = reported(unshown)
+        results["lazy_arguments"] = reported(unshown, folder)
+    inexact = results.pop("inexact_values")
+    if results["mistakes"] == "yes":
+        results["mistakes"] = inexact if inexact != "yes" else reported(marked)
     results |= demos(folder)
     results["pages"] = reported(pages, folder)
     (folder / "ways.json").write_text(json.dumps(results, indent=1))
 
 
-def unshown() -> str:
-    """Whether the arguments of ``lazy_arguments`` are recorded by their names alone."""
+@contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Write to a file what this process prints, the logs of its tasks among it, and print it at the end."""
+    outputs = {1: os.dup(1), 2: os.dup(2)}
+    with path.open("wb") as file:
+        for output in outputs:
+            os.dup2(file.fileno(), output)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for output, former in outputs.items():
+            os.dup2(former, output)
+            os.close(former)
+        print(path.read_text(errors="replace"), file=sys.stderr)
+
+
+def marked() -> str:
+    """Whether the rows of ``inexact_values`` say which of their values are not exact."""
+    found = {
+        key: json.loads(text)["airflow_xcom"].get("inexact")
+        for task, key, text in stored("ways")
+        if task == "inexact_values.push" and key in {"hint", "option", "exact"}
+    }
+    expected = {
+        "hint": {"count": 1, "places": ['value["note"]']},
+        "option": {"count": 1, "places": ['value[0]["note"]']},
+        "exact": None,
+    }
+    return "yes" if found == expected else f"marked as {found}"
+
+
+def unshown(folder: Path) -> str:
+    """Whether the arguments of ``lazy_arguments`` are recorded and logged by their names alone."""
     from ways import PLANTED
 
     table = "rendered_task_instance_fields r"
@@ -157,6 +196,10 @@ def unshown() -> str:
     taking = [place for place in recorded if "take" in place[0] or "get" in place[0]]
     wrong = [place for place in recorded if PLANTED in place[1]]
     wrong += [place for place in taking if "lazy(" not in place[1]]
+    logged = (folder / "log.txt").read_text(errors="replace")
+    lines = [line for line in logged.splitlines() if PLANTED in line]
+    wrong += [("log", line) for line in lines if "msg=SetXCom(" not in line]  # what the producer pushes, in 3.0
+    wrong += [] if RETURNED in logged else [("log", "has no lines of tasks")]
     return "yes" if taking and not wrong else f"recorded as {wrong}"
 
 

@@ -6,6 +6,7 @@ Written for every Airflow from 2.11 on; what a release does not have is left out
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ from airflow_xcom.backend import (
     lazy,
     publish,
     pull_table,
+    stored,
     table_of,
     takes_lazy,
     value_of,
@@ -683,6 +685,52 @@ def turned_off() -> None:
     [returns(PLAIN, "plain"), returns(frame(), "large")] >> pull()
 
 
+class Text(str):
+    """A subclass of str, which Airflow itself stores as a str."""
+
+    __slots__ = ()
+
+
+@task_group
+def inexact_values() -> None:
+    """What is refused, stored as Airflow itself stores it; its rows are marked: see ``marked`` in inside.py."""
+
+    @task
+    def push() -> None:
+        ti, value = get_current_context()["ti"], {"note": Text("x"), "table": frame(0, 4)}
+        with warnings() as lines:
+            ti.xcom_push(key="hint", value=stored(value, inexact="as_airflow"))
+            with options(inexact="as_airflow"):
+                ti.xcom_push(key="option", value=[value])
+                ti.xcom_push(key="exact", value=frame(0, 4))
+        places = ['value["note"] is stored as a str', 'value[0]["note"] is stored as a str']
+        same([True, True], [place in line for place, line in zip(places, lines, strict=True)])
+        refused(UnsupportedTypeError, 'value["note"]', "str(value)", value=value)
+
+    @task
+    def pull() -> None:
+        ti, given = get_current_context()["ti"], {"note": "x", "table": frame(0, 4)}
+        same(given, ti.xcom_pull(task_ids="inexact_values.push", key="hint"))
+        same([given], ti.xcom_pull(task_ids="inexact_values.push", key="option"))
+        same(frame(0, 4), ti.xcom_pull(task_ids="inexact_values.push", key="exact"))
+
+    push() >> pull()
+
+
+@contextmanager
+def warnings() -> Iterator[list[str]]:
+    """What the backend warns of, as a task's log has it."""
+    lines: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("airflow_xcom.backend")
+    logger.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)
+
+
 class Unregistered:
     """A class that no codec knows."""
 
@@ -782,6 +830,7 @@ def ways() -> None:
     rows_of_stock()
     rows_of_object_storage()
     turned_off()
+    inexact_values()
     mistakes()
     if HAS_ASYNC_XCOMS:
         async_tasks(results)
