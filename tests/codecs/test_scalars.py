@@ -280,8 +280,9 @@ def test_long_integers_are_kept_in_sets_and_keys() -> None:
         [*range(2000), 2**63],
         [*range(2, 2000), True],
         [*range(2000), 0.5],
+        [*range(9000), 8000.5],  # not among the first that are looked at together
     ],
-    ids=["few", "consecutive", "of all 64 bits", "of more", "and a boolean", "and a float"],
+    ids=["few", "consecutive", "of all 64 bits", "of more", "and a boolean", "and a float", "and a later float"],
 )
 def test_a_set_of_many_integers_comes_back(cls: Any, items: Any) -> None:
     value, reverse = cls(items), cls(sorted(items, reverse=True))

@@ -9,7 +9,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -40,22 +40,30 @@ def _put_tuples(columns: Columns, _version: int) -> list[tuple[Any, ...]] | None
 
 def _encode_set(value: set[Any] | frozenset[Any], pack: PackCells) -> list[Any] | Buffer:
     """Return the elements in a fixed order, so that equal sets have equal payloads."""
-    classes = set(map(type, value))
-    if classes == {int} and len(value) >= _MANY and (numbers := _sorted_int64s(value)) is not None:
+    if len(value) >= _MANY and type(next(iter(value))) is int and (numbers := _sorted_int64s(value)) is not None:
         return numbers
+    classes = set(map(type, value))
     if len(classes) == 1 and classes <= _HAVE_ONE_ORDER:
         return sorted(value)
     return sorted(value, key=partial(_sort_key, pack)) if len(value) > 1 else list(value)
 
 
 def _sorted_int64s(value: set[int] | frozenset[int]) -> Buffer | None:
-    """Return the ints in ascending order as memory, far faster than one by one; None if one has more than 64 bits."""
+    """Return the ints in ascending order as memory, far faster than one by one; None if one is no int of 64 bits.
+
+    The class of each is looked at while it is in the processor's cache: a large set lies about in memory.
+    """
     import numpy as np
 
-    try:
-        numbers = np.fromiter(value, np.dtype("<i8"), len(value))
-    except OverflowError:
-        return None
+    items, pieces = iter(value), list[Any]()
+    while piece := list(islice(items, _PIECE)):
+        if set(map(type, piece)) != {int}:
+            return None
+        try:
+            pieces.append(np.fromiter(piece, np.dtype("<i8"), len(piece)))
+        except OverflowError:
+            return None
+    numbers = np.concatenate(pieces)
     if (numbers[1:] < numbers[:-1]).any():  # a set of consecutive ints has them in order
         numbers.sort()
     return Buffer(numbers)
@@ -63,6 +71,7 @@ def _sorted_int64s(value: set[int] | frozenset[int]) -> Buffer | None:
 
 _LONG = 16  # items of a tuple that may be large
 _MANY = 1024  # ints; fewer stay readable in a row
+_PIECE = 4096  # ints
 # Classes whose values have one order, which costs far less than a key for each.
 _HAVE_ONE_ORDER = frozenset({int, str, bytes, date, timedelta})
 # Classes whose repr tells all values apart, and is the same in every process (that of a set is not).
