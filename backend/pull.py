@@ -278,19 +278,24 @@ def _decoded(envelope: Envelope, act: Callable[[Envelope], Any]) -> Any:
         try:
             return act(envelope)
         except UnknownTagError as error:
-            error.supplier = envelope.suppliers.get(error.tag)
+            supplier = envelope.suppliers.get(error.tag)
+            error.supplier = supplier if type(supplier) is str else None
             if "." in error.tag:
                 error.hint += "; or name that module in [xcom_codecs] modules"
             raise
 
 
-def _decode(envelope: Envelope) -> Any:
-    if envelope.items:
-        return {item.coordinate.key: _decoded(item, _decode) for item in envelope.items}
+def _decode(envelope: Envelope, read_json: Callable[[Any], Any] | None = None) -> Any:
+    """Return the value of an envelope; ``read_json`` is what all items of a dict that stand in its row are read by."""
     if envelope.reference is None:
-        from airflow_xcom.codecs.payload import decode_json
+        from airflow_xcom.codecs import registry
+        from airflow_xcom.codecs.payload import Decoder
 
-        return decode_json(envelope.data)
+        read_json = read_json or Decoder(registry).read_json
+        if envelope.items:
+            item_value = partial(_decode, read_json=read_json)
+            return {item.coordinate.key: _decoded(item, item_value) for item in envelope.items}
+        return read_json(envelope.data)
     from airflow_xcom.backend.blobs import read_blob
 
     return read_blob(envelope.reference)

@@ -74,7 +74,10 @@ def _of_row(options: Namespace) -> dict[str, Any]:
 
 
 def _outline(row: XComRow, rows: int) -> dict[str, Any]:
-    return {"format": "plain", "value": row.stored} if row.envelope is None else _outline_of(row.envelope, rows)
+    if row.envelope is None:
+        return {"format": "plain", "value": row.stored}
+    row.envelope.check_origin(row.columns)
+    return _outline_of(row.envelope, rows)
 
 
 def _outline_of(envelope: Envelope, rows: int) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Moves:
         size: bytes of these blobs.
         moved: rows that refer to a copy in the new store now.
         changed: rows that a task replaced or removed before they could be.
-        failed: rows that were left as they are because their blob is gone or damaged.
+        failed: rows that were left as they are because their blob is gone, damaged, or that of another XCom.
     """
 
     rows: int = 0
@@ -103,6 +103,7 @@ def _move(rows: Rows, row: XComRow, envelope: Envelope, stores: tuple[str, str],
         return copy_blob(reference, at, target, envelope.asset) if _is_in(reference, source) else reference
 
     try:
+        envelope.check_origin(row.columns)  # or another XCom's payload would become this one's
         moved = envelope.copied(envelope.coordinate, copy)
     except DecodeError as error:
         log.error("%s (%s) was not moved: %s", envelope.coordinate, row, error)  # noqa: TRY400 - the message says all

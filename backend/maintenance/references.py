@@ -203,9 +203,10 @@ def _are_in(ordered: Any, numbers: list[int]) -> list[bool]:
 def _is_note(value: Any) -> bool:
     """Return whether a row is the one in which a task notes what it has published."""
     try:
-        return str(value[ENVELOPE_KEY]["of"][-1]).startswith(PUBLISHED)
+        key = value[ENVELOPE_KEY]["of"][-1]
     except (KeyError, TypeError, IndexError):
         return False
+    return type(key) is str and key.startswith(PUBLISHED)
 
 
 def _loads(text: str) -> Any:

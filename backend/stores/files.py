@@ -282,6 +282,8 @@ class FileStore(Store):
     def _errors(self, what: str) -> Iterator[None]:
         try:
             yield
+        except StoreError:
+            raise
         except PermissionError as error:
             raise StoreDeniedError(self.url, f"{what}: {error}{_SHARED}") from error
         except OSError as error:

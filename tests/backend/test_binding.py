@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import copy
 import hashlib
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ from locations import Locations
 from airflow_xcom.backend import CodecXComBackend, ForeignReferenceError, MissingPayloadError, pull_table
 from airflow_xcom.backend.blob_paths import identities, identity
 from airflow_xcom.backend.envelope import Coordinate, is_path_of, unique_path
+from airflow_xcom.backend.maintenance.ownership import OWNER
+from airflow_xcom.codecs import CorruptPayloadError
 
 ARRAY = np.arange(10_000.0)
 RETURNED = {**COORDINATE, "key": "return_value"}
@@ -174,6 +178,58 @@ def test_a_blob_of_another_xcom_is_refused_even_where_airflow_tells_nothing(othe
             CodecXComBackend.load_value(forged)
 
 
+SPELLINGS: dict[str, Callable[[str, str], str]] = {
+    "theirs": lambda theirs, _ours: theirs,
+    "below ours": lambda theirs, ours: f"{ours.rpartition('/')[0]}/../../../../{theirs}",
+    "after ours": lambda theirs, ours: f"{ours}/../../../../../{theirs}",
+    "from here": lambda theirs, _ours: f"./{theirs}",
+    "from the root": lambda theirs, _ours: f"/{theirs}",
+    "with empty segments": lambda theirs, _ours: theirs.replace("/", "//"),
+    "with dots": lambda theirs, _ours: theirs.replace("/", "/./"),
+    "with encoded slashes": lambda theirs, _ours: theirs.replace("/", "%2F"),
+    "encoded once more": lambda theirs, _ours: theirs.replace("%", "%25"),
+    "decoded": lambda theirs, _ours: unquote(theirs),
+    "with encoded dots": lambda theirs, ours: f"{ours.rpartition('/')[0]}/%2E%2E/%2E%2E/%2E%2E/%2E%2E/{theirs}",
+    "with backslashes": lambda theirs, _ours: theirs.replace("/", "\\"),
+    "decomposed": lambda theirs, _ours: unicodedata.normalize("NFD", unquote(theirs)),
+    "encoded when decomposed": lambda theirs, _ours: quote(unicodedata.normalize("NFD", unquote(theirs)), safe="/."),
+    "in wide letters": lambda theirs, _ours: theirs.replace("s", "\uff53"),
+    "in small digits": lambda theirs, _ours: theirs.replace("%C3", "%c3"),
+    "with an end": lambda theirs, _ours: f"{theirs}\0",
+    "with a query": lambda theirs, ours: f"{ours}?/../{theirs}",
+    "with a fragment": lambda theirs, ours: f"{ours}#{theirs}",
+    "of an owner": lambda _theirs, _ours: OWNER,
+    "of state": lambda theirs, _ours: f"state/{theirs.partition('/')[2]}",
+    "of an asset": lambda theirs, _ours: f"assets/{theirs.rpartition('/')[2]}",
+    "of a pin": lambda theirs, _ours: f"pins/{theirs}",
+    "longer than any": lambda theirs, ours: f"{ours.rpartition('/')[0]}/{'../' * 2000}{theirs}",
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_no_spelling_of_another_path_is_read(spelling: str, stored_in: Backend, supervisor: Supervisor) -> None:
+    backend = stored_in
+    backend.options(threshold=0)
+    theirs = backend.push(ARRAY, dag_id="sålaries")
+    ours = backend.push((1,))
+    before = backend.blobs()
+    paths = (row["airflow_xcom"]["ref"]["path"] for row in (theirs, ours))
+    forged = copy.deepcopy(theirs)
+    forged["airflow_xcom"]["ref"]["path"] = SPELLINGS[spelling](*paths)
+    assets = [None, {"name": "sålaries", "uri": "s", "id": "0" * 32, "at": "2026-01-01T00:00:00+00:00"}]
+    for of in (ours["airflow_xcom"]["of"], theirs["airflow_xcom"]["of"], [None] * 5):
+        for asset in assets:
+            row = {"airflow_xcom": {**forged["airflow_xcom"], "of": of, **({"asset": asset} if asset else {})}}
+            item = {**row["airflow_xcom"], "of": [*of[:4], "item"]}
+            content = {"version": 3, "tag": "dict", "summary": {}, "of": of, "items": [item]}
+            for supervisor.row in (row, {"airflow_xcom": content}):
+                with pytest.raises((ForeignReferenceError, CorruptPayloadError)):
+                    CodecXComBackend.get_value(ti_key=key(), key="return_value")
+                CodecXComBackend.delete(**RETURNED)
+    assert (backend.pull(theirs) == ARRAY).all(), "nothing was deleted"
+    assert backend.blobs() == before
+
+
 TEXTS = [
     "a",
     "",
@@ -202,6 +258,14 @@ def test_no_two_xcoms_share_a_path_nor_a_folder() -> None:
             owners = [other for other in texts if is_path_of(path, Coordinate(**{**RETURNED, part: other}))]
             assert owners == [text]
             assert all(len(segment) <= 216 for segment in path.split("/"))
+
+
+@pytest.mark.parametrize("part", ["dag_id", "run_id", "task_id", "key"])
+def test_names_that_share_a_folder_have_paths_of_their_own(part: str) -> None:
+    names = [None, "", "_"]
+    for name in names:
+        path = unique_path(Coordinate(**{**RETURNED, part: name}), ".arrow")
+        assert [other for other in names if is_path_of(path, Coordinate(**{**RETURNED, part: other}))] == [name]
 
 
 def former(coordinate: Coordinate) -> str:

@@ -10,7 +10,14 @@ import pytest
 from airflow.sdk import DAG, task
 from conftest import COORDINATE, Backend
 
-from airflow_xcom.backend import CodecXComBackend, ForgedReferenceError, MissingPayloadError, elements_of, lazy
+from airflow_xcom.backend import (
+    CodecXComBackend,
+    ForgedReferenceError,
+    MissingPayloadError,
+    StoreError,
+    elements_of,
+    lazy,
+)
 from airflow_xcom.backend.blobs import copy_blob
 from airflow_xcom.backend.envelope import Coordinate, Envelope, Reference
 from airflow_xcom.backend.pull import asking
@@ -117,6 +124,14 @@ def test_a_forged_size_of_an_index_is_refused(backend: Backend, size: Any) -> No
     row["airflow_xcom"]["ref"]["index_size"] = size
     with pytest.raises(ForgedReferenceError):
         expanded(row, 0)
+
+
+def test_an_index_larger_than_its_blob_is_refused_once(backend: Backend) -> None:
+    row = backend.push(LIST)
+    row["airflow_xcom"]["ref"] |= {"size": 2**40, "index_size": 2**28}
+    with pytest.raises(StoreError, match=r"has no bytes 0 to 268435456") as caught:
+        expanded(row, 0)
+    assert str(caught.value).count("cannot read") == 1
 
 
 def test_an_index_cut_short_is_corrupt(backend: Backend) -> None:

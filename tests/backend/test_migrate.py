@@ -27,7 +27,7 @@ import sqlalchemy
 from conftest import Backend
 from valkey_server import Valkey, valkey
 
-from airflow_xcom.backend import SettingsError, StoreError, blobs, cli
+from airflow_xcom.backend import ForeignReferenceError, SettingsError, StoreError, blobs, cli
 from airflow_xcom.backend.database import xcom_rows
 from airflow_xcom.backend.database.xcom_rows import Rows
 from airflow_xcom.backend.envelope import Envelope
@@ -359,6 +359,21 @@ def test_a_lost_or_damaged_blob_is_told_and_its_row_left(
     assert "map_index=2" in out + errors
     after = metadata.all()
     assert (after[1], after[2]) == (before[1], before[2])
+
+
+@pytest.mark.usefixtures("stores")
+def test_the_payload_of_another_xcom_does_not_become_that_of_a_forged_row(
+    backend: Backend, metadata: Metadata, caplog: pytest.LogCaptureFixture
+) -> None:
+    forged, theirs = backend.push(value(1), map_index=1), backend.push(value(2), dag_id="salaries")
+    forged["airflow_xcom"]["ref"] = theirs["airflow_xcom"]["ref"]
+    metadata.put(1, forged)
+    moves = migrate(Rows(metadata.engine), "folder", "cache", apply=True)
+    assert (moves.rows, moves.moved, moves.failed) == (1, 0, 1)
+    assert metadata.all()[1] == forged
+    assert "salaries" in caplog.text
+    with pytest.raises(ForeignReferenceError):
+        backend.pull(forged)
 
 
 @pytest.mark.usefixtures("stores")

@@ -24,7 +24,7 @@ from airflow_xcom.backend.envelope import Coordinate, Envelope
 from airflow_xcom.backend.maintenance.references import DatabaseRows
 from airflow_xcom.backend.maintenance.sweep import Report, sweep
 from airflow_xcom.backend.ui import api_server
-from airflow_xcom.codecs import CorruptPayloadError, NewerFormatError
+from airflow_xcom.codecs import CorruptPayloadError, NewerFormatError, encode
 from airflow_xcom.codecs.testing import difference
 
 FRAME = pd.DataFrame({"city": ["Oslo", "Rome"], "delay": [1.5, math.nan]})
@@ -216,6 +216,22 @@ def test_an_item_has_the_payload_of_its_own_key(backend: Backend) -> None:
 
     with pytest.raises(ForeignReferenceError):
         backend.pull(forged(own, exchange))
+
+
+def test_what_items_in_the_row_share_is_bounded_together(backend: Backend) -> None:
+    """Each of a thousand could cost as much as a whole payload may."""
+    shared: Any = (1,)
+    for _ in range(18):
+        shared = (shared, shared)
+    data, of = encode(shared).to_json(), HERE.to_json()
+    items = [
+        {"version": 1, "tag": "tuple", "summary": {}, "of": [*of[:4], f"{number}"], "data": data}
+        for number in range(40)
+    ]
+    content = {"version": 3, "tag": "dict", "summary": {}, "of": of, "items": items[:1]}
+    assert len(backend.pull({"airflow_xcom": content})) == 1
+    with pytest.raises(CorruptPayloadError, match="shares stands for more"):
+        backend.pull({"airflow_xcom": {**content, "items": items}})
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,10 @@ def test_an_unknown_tag_names_the_remedy(backend: Backend) -> None:
         backend.pull(row)
     assert caught.value.tag == "test.unheard"
     assert_names_the_xcom(caught.value)
+    row["airflow_xcom"]["from"] = {"test.unheard": json.loads("[" * 900 + "]" * 900)}
+    with pytest.raises(UnknownTagError) as caught:
+        backend.pull(row)
+    assert "which [" not in str(caught.value)
 
 
 def test_a_missing_library_is_named(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:

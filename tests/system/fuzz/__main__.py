@@ -38,10 +38,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=80_000, help="for each target (default: %(default)s)")
     parser.add_argument("--targets", nargs="+", choices=TARGETS, default=TARGETS)
+    parser.add_argument("--payloads", default="*", metavar="PATTERN", help='mutate only these, such as "*model*"')
     parser.add_argument("--seed", type=int, default=1, help="of the mutations (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time (default: %(default)s)")
     parser.add_argument("--folder", type=Path, help="keep corpora, logs and findings here")
     options = parser.parse_args()
+    os.environ["FUZZ_PAYLOADS"] = options.payloads
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         with ThreadPoolExecutor(options.jobs) as pool:

@@ -6,8 +6,10 @@ A mutant whose header is broken is refused at once; these reach the codecs.
 from __future__ import annotations
 
 import json
+import os
 from base64 import b64decode, b64encode
 from collections.abc import Callable
+from fnmatch import fnmatch
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from random import Random
@@ -16,14 +18,17 @@ from typing import Any, NamedTuple
 import msgpack
 import numpy as np
 import pyarrow as pa
+import test_models
 import xxhash
 from trees import Extension, Pairs, Tree, harvest, mutate_bytes, mutate_tree
 
+from airflow_xcom.codecs import encode
 from airflow_xcom.codecs.formats.arrow.flatbuffers import inflated_size
 
-__all__ = ["MUTATORS", "corpus"]
+__all__ = ["MUTATORS", "all_payloads", "corpus"]
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden" / "v1"
+CHOSEN = os.environ.get("FUZZ_PAYLOADS", "*")  # of their names
 _ITEMS = 3  # the version of a list with an index
 _MOST = 1 << 20  # bytes of a table that is rewritten
 _FEW = 1000  # rows that may be copied, or be a record batch each
@@ -195,10 +200,27 @@ def _shifted(tree: Tree, by: int) -> Tree:
 
 
 def _mutate_leaf(node: Tree, random: Random) -> Tree | None:
-    """A change to bytes that knows what is in them: a table, or an array of numbers."""
+    """A change to bytes or text that knows what is in them: a table, or JSON."""
     if isinstance(node, bytes) and node[:4] == b"\xff" * 4:
         return _mutate_table(node, random)
-    return None
+    return _mutate_json_text(node, random)
+
+
+def _mutate_json_text(node: Tree, random: Random) -> Tree | None:
+    """A change within JSON that stands as text, as the schema of a model does, with parts of other such texts."""
+    if not isinstance(node, str) or node[:1] != "{":
+        return None
+    try:
+        tree = json.loads(node)
+    except ValueError:
+        return None
+    return json.dumps(mutate_tree(tree, random, _golden_schemas(), lambda _node: None))
+
+
+@cache
+def _golden_schemas() -> list[Tree]:
+    texts = [part for blob in _golden_blobs() for part in harvest(blob.tree) if isinstance(part, str)]
+    return [part for text in texts if text[:2] == '{"' for part in harvest(json.loads(text))]
 
 
 @cache
@@ -344,7 +366,7 @@ def _mutate_json_leaf(node: Tree, random: Random) -> Tree | None:
             return {"$": ["blob", _again(text, random, _mutate_msgpack)]}
         case {"$": ["bytes" | "buffer" as form, str(text)]}:
             return {"$": [form, _again(text, random, mutate_bytes)]}
-    return None
+    return _mutate_json_text(node, random)
 
 
 def _again(text: str, random: Random, mutate: Callable[[bytes, Random], bytes]) -> str:
@@ -390,12 +412,26 @@ MUTATORS: dict[str, Callable[[bytes, Random], bytes]] = {
 
 @cache
 def corpus(target: str) -> dict[str, bytes]:
-    """The golden payloads as inputs of a target, by name."""
+    """The golden payloads, and models, as inputs of a target, by name; those that ``FUZZ_PAYLOADS`` chooses."""
+    found = {name: data for name, data in all_payloads(target).items() if fnmatch(name, CHOSEN)}
+    if not found:
+        raise ValueError(f"no payload of {target} is called {CHOSEN}")
+    return found
+
+
+def all_payloads(target: str) -> dict[str, bytes]:
     if target in _BINARY:
         blobs = {path.stem: path.read_bytes() for path in sorted(GOLDEN.glob(f"*.{target}"))}
-        return blobs | (_lists(blobs) if target == "msgpack" else {})
+        models = {name: payload.to_bytes() for name, payload in _models().items() if payload.format == target}
+        return blobs | models | (_lists(blobs) if target == "msgpack" else {})
     rows = {path.stem: json.loads(path.read_text())["data"] for path in sorted(GOLDEN.glob("*.json"))}
-    return {name: _json(row) for name, row in rows.items()}
+    return {name: _json(row) for name, row in (rows | {n: p.to_json() for n, p in _models().items()}).items()}
+
+
+@cache
+def _models() -> dict[str, Any]:
+    """Models, of which the golden payloads have one for each codec."""
+    return {f"model {name}": encode(make()) for name, make in test_models.MADE.items()}
 
 
 def _lists(blobs: dict[str, bytes]) -> dict[str, bytes]:

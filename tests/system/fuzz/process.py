@@ -40,7 +40,7 @@ import polars as pl
 import pyarrow as pa
 import test_classes
 from guard import Guard
-from payloads import corpus, mutated
+from payloads import all_payloads, corpus, mutated
 
 from airflow_xcom.codecs.nodes import Table
 from airflow_xcom.codecs.testing import difference, register_parts
@@ -247,11 +247,13 @@ def main() -> None:
     seeds.mkdir(exist_ok=True)
     if name == "envelope":
         read, inputs, guard = backend_target(folder)
+        known = inputs
     else:
         read, inputs, guard = TARGETS[name], corpus(name), Guard()
+        known = all_payloads(name)
     for title, data in inputs.items():
         (seeds / title).write_bytes(data)
-    warm_up(read, list(inputs.values()))
+    warm_up(read, list(known.values()))
     found = folder / "corpus"
     found.mkdir(exist_ok=True)
     limit_memory()
