@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent / "docs"
 BEGIN, END = "<!-- figures: written by benchmarks/assets.py -->", "<!-- end of the figures -->"
 DAGS = 5
-_PATIENCE = 300.0  # seconds
+_PATIENCE = 1200.0  # seconds
 _COLUMNS = "asset_id, extra, source_dag_id, source_run_id, source_task_id, source_map_index, timestamp"
 _NEWEST = f"""
 select asset_event.id, {_COLUMNS.replace("extra", "asset_event.extra")}

@@ -49,6 +49,7 @@ def prepare(folder: Path, database: str, data: Path, *, level: str = "WARNING") 
         {
             "PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")]),
             "AIRFLOW_HOME": str(folder),
+            "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",  # seconds; of a busy machine
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__FERNET_KEY": urlsafe_b64encode(bytes(32)).decode(),  # the same in every process
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
