@@ -14,6 +14,7 @@ from pyarrow import types
 from airflow_xcom.backend.errors import HiddenValueError, SelectionTooLargeError
 from airflow_xcom.backend.ui.array_view import ArrayView
 from airflow_xcom.backend.ui.payload_tree import Memory
+from airflow_xcom.backend.ui.pictures import png
 from airflow_xcom.backend.ui.table_view import batches, shown_item
 from airflow_xcom.codecs import SelectionError
 from airflow_xcom.codecs.quoting import described
@@ -37,7 +38,7 @@ def downloads_of(value: StoredValue, kind: str, path: Sequence[int] = ()) -> lis
     if kind == "table":
         raw = not path and value.is_arrow and not any(value.table().masked)
         return [*(["arrow"] if raw else []), "parquet", "csv"]
-    return {"array": ["npy"], "json": ["json"]}.get(kind, [])
+    return {"array": ["npy"], "json": ["json"], "picture": ["png"]}.get(kind, [])
 
 
 def download(value: StoredValue, format_: str, path: Sequence[int]) -> Iterator[bytes]:
@@ -164,10 +165,15 @@ def _npy(value: StoredValue, path: Sequence[int]) -> Iterator[bytes]:
         yield bytes(elements.read(start, stop) if isinstance(elements, Memory) else elements[start:stop])
 
 
+def _png(value: StoredValue, path: Sequence[int]) -> Iterator[bytes]:
+    yield png(value.pixels(path))
+
+
 DOWNLOADS: dict[str, Callable[[StoredValue, Sequence[int]], Iterator[bytes]]] = {
     "arrow": _arrow,
     "csv": _csv,
     "json": _json,
     "npy": _npy,
     "parquet": _parquet,
+    "png": _png,
 }

@@ -7,24 +7,25 @@ which requires that the user may read the XComs of the Dag in the path, and noth
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from urllib.parse import quote
 
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import GetUserDep, get_user, requires_access_dag
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
+from airflow.api_fastapi.core_api.security import GetUserDep, get_user
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 
 from airflow_xcom.backend import errors
-from airflow_xcom.backend.envelope import Coordinate
+from airflow_xcom.backend.ui.access import RIGHTS, Few, Number, Path, Place
 from airflow_xcom.backend.ui.array_view import ArrayView
 from airflow_xcom.backend.ui.column_statistics import column_statistics
 from airflow_xcom.backend.ui.comparison import comparison
 from airflow_xcom.backend.ui.downloads import DOWNLOADS, download, downloads_of
+from airflow_xcom.backend.ui.lines import line_of_column
+from airflow_xcom.backend.ui.pictures import picture as small_picture
 from airflow_xcom.backend.ui.rows import history, list_rows
+from airflow_xcom.backend.ui.shapes import drawn
 from airflow_xcom.backend.ui.stored_values import StoredValue, open_value
 from airflow_xcom.backend.ui.table_view import CUT
 from airflow_xcom.backend.ui.turns import Turns
@@ -34,14 +35,14 @@ from airflow_xcom.codecs import CodecError, CorruptPayloadError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping
 
+    from airflow_xcom.backend.envelope import Coordinate
+
     Message = MutableMapping[str, Any]
 
 __all__ = ["create_app"]
 
 _CELLS = 6000  # of a response
 _LONG = 1 << 16  # characters of one cell that is asked for alone
-_KEY = 512  # characters that Airflow's database takes
-_INDEX = re.compile(r"-1|\d{1,9}", re.ASCII)
 _WINDOW = 200  # rows and columns of a heat map
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -111,49 +112,11 @@ def _json(content: Any, status: int = 200) -> Response:
     return Response(json.dumps(content), status, media_type="application/json")
 
 
-# -- who may read what ---------------------------------------------------------------------------------------
+# -- answers ------------------------------------------------------------------------------------------------
 
-
-def _dag(request: Request) -> str:
-    """Return the Dag that the path names, and refuse whatever else might be taken for it."""
-    dag_id = str(request.path_params["dag_id"])
-    if dag_id == "~" or "dag_id" in request.query_params or not dag_id.isprintable():
-        raise HTTPException(404, "there is no such Dag")
-    return dag_id
-
-
-def _known(dag_id: Annotated[str, Depends(_dag)]) -> None:
-    """Refuse a Dag that Airflow does not know: for such ones its auth managers may allow everything."""
-    from airflow.models.dag import DagModel
-    from airflow.utils.session import create_session
-
-    with create_session() as session:
-        if session.get(DagModel, dag_id) is None:
-            raise HTTPException(404, "there is no such Dag")
-
-
-def _place(request: Request, dag_id: Annotated[str, Depends(_dag)]) -> Coordinate:
-    """Return the XCom, task instance or run that the path and the key name."""
-    told = request.path_params
-    key = request.query_params.get("key")
-    if any(not str(part).isprintable() for part in told.values()) or (key is not None and not 0 < len(key) <= _KEY):
-        raise HTTPException(404, "there is no such XCom")
-    if "\0" in (key or "") or not _INDEX.fullmatch(told.get("map_index", "0")):
-        raise HTTPException(404, "there is no such XCom")
-    index = int(told["map_index"]) if "map_index" in told else None
-    return Coordinate(dag_id, told["run_id"], told.get("task_id"), index, key)
-
-
-Place = Annotated[Coordinate, Depends(_place)]
-Path = Annotated[str, Query(pattern=r"^(\d{1,9}(\.\d{1,9}){0,98})?$")]
-Number = Annotated[int, Query(ge=0, lt=1 << 60)]
-Few = Annotated[int, Query(ge=0, le=2000)]
 
 _open = APIRouter()
-_of_dag = APIRouter(
-    prefix="/api/dags/{dag_id}",
-    dependencies=[Depends(_dag), Depends(requires_access_dag("GET", DagAccessEntity.XCOM)), Depends(_known)],
-)
+_of_dag = APIRouter(prefix="/api/dags/{dag_id}", dependencies=RIGHTS)
 _TASK = "/runs/{run_id}/tasks/{task_id}/{map_index}"
 
 
@@ -278,8 +241,43 @@ async def array(request: Request, user: GetUserDep, at: Place, window: Asked) ->
 
 @_of_dag.get(f"{_TASK}/line")
 async def line(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
-    """Return an array with one axis, from a row on, as a line."""
-    return await _answer(request, user, _array, at, window, lambda view: view.line(window.rows.start))
+    """Return an array with one axis, or a column of a table, from a row on, as a line."""
+    return await _answer(request, user, _line, at, window)
+
+
+def _line(at: Coordinate, window: Window) -> dict[str, Any]:
+    found = _opened(at)
+    found.refuse_hidden()
+    if found.is_array(window.path):
+        return _array(at, window, lambda view: view.line(window.rows.start))
+    facts = line_of_column(found.table(window.path), window.columns.start, window.rows.start)
+    return {**facts, "read": found.read, "size": found.size}
+
+
+@_of_dag.get(f"{_TASK}/picture")
+async def picture(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
+    """Return an image, or one of an array of images, as a PNG file in JSON."""
+    return await _answer(request, user, _picture, at, window)
+
+
+def _picture(at: Coordinate, window: Window) -> dict[str, Any]:
+    found = _opened(at)
+    found.refuse_hidden()
+    shown = small_picture(found.pixels(window.path, next(iter(window.plane), 0)))
+    return {**shown, "read": found.read, "size": found.size}
+
+
+@_of_dag.get(f"{_TASK}/shapes")
+async def shapes(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
+    """Return a geometry, or those of some rows of a column, as paths on a plane."""
+    return await _answer(request, user, _shapes, at, window)
+
+
+def _shapes(at: Coordinate, window: Window) -> dict[str, Any]:
+    found = _opened(at)
+    found.refuse_hidden()
+    shown = drawn(found.geometries(window.path, window.columns.start, window.rows))
+    return {**shown, "read": found.read, "size": found.size}
 
 
 @_of_dag.get(f"{_TASK}/heat")

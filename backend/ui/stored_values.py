@@ -11,10 +11,9 @@ from airflow_xcom.backend.blobs import ranges_of
 from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.errors import HiddenValueError, RetiredPayloadError, SelectionTooLargeError, XComNotFoundError
 from airflow_xcom.backend.settings import PREVIEWS, settings
+from airflow_xcom.backend.ui.lines import is_series
 from airflow_xcom.backend.ui.payload_tree import (
-    LARGEST,
     MASK,
-    Memory,
     children,
     inner,
     is_pair,
@@ -23,14 +22,23 @@ from airflow_xcom.backend.ui.payload_tree import (
     read_tree,
     text,
 )
+from airflow_xcom.backend.ui.pictures import (
+    image_text,
+    is_array_of_images,
+    is_image,
+    pixels_of_array,
+    pixels_of_image,
+)
+from airflow_xcom.backend.ui.provenance import python, where
 from airflow_xcom.backend.ui.rows import checked, hidden_tasks, is_hidden, rows_of
+from airflow_xcom.backend.ui.shapes import is_geometry, wkb_of
 from airflow_xcom.backend.ui.table_view import TableView, shown_item
-from airflow_xcom.backend.ui.wide_frames import InMemory, has_blocks, single_columns, widest_row
+from airflow_xcom.backend.ui.wide_frames import has_blocks, height, nested_table, single_columns, widest_row
 from airflow_xcom.codecs import SelectionError, Table, Tagged
 from airflow_xcom.codecs.quoting import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from airflow_xcom.backend.envelope import Coordinate, Envelope
 
@@ -41,7 +49,6 @@ __all__ = ["CountedFetch", "StoredValue", "open_value"]
 _MOST = 64 << 20  # bytes that one request reads of a blob
 _ITEMS = 100  # of a list or dict that are shown at a time
 _PLAIN = 1 << 18  # characters of a plain value that are shown
-_UNMAPPED = -1
 _ARRAYS = {"numpy.ndarray", "numpy.recarray"}
 
 
@@ -173,7 +180,7 @@ class StoredValue:
         note, count = file.note, file.count
         meta = note.meta if isinstance(note.meta, dict) else {}
         if not len(file.schema):
-            count = _height(meta)
+            count = height(meta)
         if has_blocks(meta):
             single = single_columns(file, meta)
             return TableView(
@@ -221,7 +228,7 @@ class StoredValue:
         found = inner(node)
         if not isinstance(found, Table):
             raise SelectionError(f"the value at {list(path)[:20]} is not a table")
-        return _nested(tag, found.table, inner(found.meta), {} if path else self._dtypes())
+        return nested_table(tag, found.table, inner(found.meta), {} if path else self._dtypes())
 
     def array(self, path: Sequence[int] = ()) -> tuple[Any, list[int], Any, str]:
         """Return the dtype, the shape, the elements and the order of the array at a path.
@@ -236,9 +243,45 @@ class StoredValue:
         dtype, shape, elements, *order = parts
         return dtype, shape, elements, "F" if order else "C"
 
+    def is_array(self, path: Sequence[int]) -> bool:
+        """Return whether there is an array of numbers at a path."""
+        return _is_array(self.node(path))
+
+    def pixels(self, path: Sequence[int], number: int = 0) -> Any:
+        """Return the pixels of the image at a path, or of one of the images in an array.
+
+        Raises:
+            SelectionError: There is none.
+        """
+        node = self.node(path)
+        if is_image(node):
+            return pixels_of_image(node)
+        dtype, shape, elements, order = self.array(path)
+        if not is_array_of_images(dtype, shape):
+            raise SelectionError(f"an array of {shape} {dtype} is no image")
+        return pixels_of_array(shape, elements, order, number)
+
+    def geometries(self, path: Sequence[int], column: int, rows: range) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """Yield rows and the WKB of their geometries.
+
+        Raises:
+            SelectionError: There are none.
+        """
+        node = self.node(path)
+        if is_geometry(node):
+            yield 0, wkb_of(node)
+            return
+        table = self.table(path)
+        if column not in table.geometries:
+            raise SelectionError("the table has no such column of geometries, or Airflow masks what has its name")
+        shown = range(table.rows)[rows.start : rows.stop]
+        for row, data in zip(shown, table.take([column], shown).column(0).to_pylist(), strict=True):
+            if data is not None:
+                yield row, iter([data])
+
     def describe(self, path: Sequence[int] = ()) -> dict[str, Any]:
         """Return what the value, or a part of it, is, and how it is best looked at."""
-        facts = {"preview": self.preview, "where": self._where(), "python": self._python()}
+        facts = {"preview": self.preview, "where": where(self.envelope), "python": python(self.at, self.envelope)}
         if self.envelope is not None:
             summary = self.envelope.summary
             facts |= {"type": str(summary.get("type", self.envelope.tag))[:200], "tag": self.envelope.tag[:200]}
@@ -267,11 +310,17 @@ class StoredValue:
     def _kind(self, node: Any, path: Sequence[int]) -> dict[str, Any]:
         if isinstance(node, TableView) or isinstance(inner(node), Table):
             table = self.table(path)
-            return {"kind": "table", "rows": table.rows, "width": len(table.schema), "index_width": table.index}
+            facts: dict[str, Any] = {"rows": table.rows, "width": len(table.schema), "index_width": table.index}
+            return {"kind": "table", **facts, "line": is_series(table), "shapes": table.geometries[:1]}
         if _is_array(node):
             dtype, shape, _, order = self.array(path)
-            return {"kind": "array", "dtype": dtype, "shape": shape, "order": order}
-        return {"kind": "tree" if self.preview == "rows" else "hidden"}
+            facts = {"dtype": dtype, "shape": shape, "order": order}
+            return {"kind": "array", **facts, "picture": is_array_of_images(dtype, shape)}
+        if self.preview != "rows":
+            return {"kind": "hidden"}
+        if is_image(node):
+            return {"kind": "picture", "text": image_text(node)}
+        return {"kind": "shape" if is_geometry(node) else "tree"}
 
     def items(self, path: Sequence[int], first: int) -> dict[str, Any]:
         """Return what stands at a path, and some of its items.
@@ -306,36 +355,11 @@ class StoredValue:
         elif _is_array(node):
             dtype, shape, *_ = inner(node)
             facts |= {"kind": "array", "length": 0, "text": f"{tuple(shape)} of {dtype}"}
+        elif is_image(node):
+            facts |= {"kind": "picture", "length": 0, "text": image_text(node)}
+        elif is_geometry(node):
+            facts |= {"kind": "shape", "length": 0}
         return {**facts, "path": list(path)}
-
-    def _where(self) -> dict[str, Any]:
-        envelope = self.envelope
-        if envelope is None or envelope.reference is None:
-            held = envelope is not None and envelope.items
-            return {"place": "with the items, under their keys" if held else "the row of Airflow's database"}
-        reference = envelope.reference
-        facts = {"store": reference.store, "url": reference.url, "path": reference.path, "bytes": reference.size}
-        more = {
-            "format": reference.format,
-            "digest": reference.digest,
-            "host": reference.host,
-            "expires": reference.expires,
-        }
-        return {
-            **facts,
-            **{name: fact for name, fact in more.items() if fact is not None},
-            "codecs": envelope.suppliers,
-        }
-
-    def _python(self) -> list[str]:
-        given: dict[str, Any] = {"dag_id": self.at.dag_id, "run_id": self.at.run_id, "key": self.at.key}
-        given |= {} if self.at.map_index == _UNMAPPED else {"map_indexes": self.at.map_index}
-        more = ", ".join(f"{name}={value!r}" for name, value in given.items())
-        lines = [f"ti.xcom_pull({self.at.task_id!r}, {more})"]
-        reference = self.envelope.reference if self.envelope is not None else None
-        if reference is not None and reference.format == "arrow":
-            lines.append(f"pull_table(ti, {self.at.task_id!r}, columns=[...], rows=slice(0, 100), {more})")
-        return lines
 
 
 def _items(node: Any) -> list[tuple[str, Any]]:
@@ -360,28 +384,3 @@ def _is_array(node: Any) -> bool:
     dtype, shape, *_ = found
     is_shape = type(shape) is list and all(type(length) is int and length >= 0 for length in shape)
     return type(dtype) is str and dtype[1:2] in set("biufcmM") and ":" not in dtype and is_shape
-
-
-def _nested(tag: str, memory: Memory, meta: Any, dtypes: dict[str, str]) -> TableView:
-    """Return a table that is a part of a value, which is read as a whole."""
-    from airflow_xcom.codecs.formats.arrow.file import read_stream
-
-    if len(memory) > LARGEST:
-        raise SelectionTooLargeError("a table within a value", len(memory), LARGEST)
-    table = read_stream(memoryview(bytearray(memory.read(0, len(memory)))), None).table
-    source: Any = InMemory(table, table.num_rows if table.num_columns else _height(meta))
-    rows = source.count
-    if has_blocks(meta):
-        source = single_columns(source, meta)
-        meta = source.meta
-    return TableView(tag, meta, source.schema, rows, source.table, dtypes)
-
-
-def _height(meta: Any) -> int:
-    """Return the rows of a table without columns."""
-    match meta:
-        case {"height": int(height)} | {"rows": int(height)}:
-            return height
-        case {"index": {"range": [int(start), int(stop), int(step)]}} if step:
-            return len(range(start, stop, step))
-    return 0

@@ -62,7 +62,7 @@ class TableView:
     @cached_property
     def names(self) -> list[str]:
         """Return the name of each column."""
-        names = self.meta.get("names") if isinstance(self.meta, dict) else None
+        names = self._meta.get("names")
         fits = isinstance(names, list) and len(names) == len(self.schema) and all(type(name) is str for name in names)
         return names if fits and names else list(self.schema.names)
 
@@ -70,14 +70,18 @@ class TableView:
     def index(self) -> int:
         """Return how many of the columns, the last ones, are the index of a frame."""
         spec = self._index
-        if not self.tag.startswith(_PANDAS) or "range" in spec or not spec:
+        if not self.tag.startswith(_PANDAS) or "range" in spec or not isinstance(self._meta.get("index"), dict):
             return 0
         levels = spec.get("levels")
         return min(len(levels) if isinstance(levels, list) else 1, len(self.schema))
 
     @property
+    def _meta(self) -> dict[str, Any]:
+        return self.meta if isinstance(self.meta, dict) else {}
+
+    @property
     def _index(self) -> dict[str, Any]:
-        spec = self.meta.get("index") if isinstance(self.meta, dict) else None
+        spec = self._meta.get("index")
         return spec if isinstance(spec, dict) else {}
 
     @cached_property
@@ -94,6 +98,22 @@ class TableView:
         return [
             hides_value_of(name) or _hides_part(each.type) for name, each in zip(self.names, self.schema, strict=True)
         ]
+
+    @property
+    def geometries(self) -> list[int]:
+        """Return the positions of the columns of geometries that are not masked."""
+        kinds = self._meta.get("kinds")
+        found = {int(position) for position in kinds if position.isdecimal()} if isinstance(kinds, dict) else {0}
+        places = [place for place in sorted(found) if place < len(self.schema) and self._is_geometry(place)]
+        return [place for place in places if not self.masked[place]]
+
+    def _is_geometry(self, position: int) -> bool:
+        kind = self._kind(position)
+        return (
+            isinstance(kind, list)
+            and kind[:1] == ["geometry"]
+            and types.is_large_binary(self.schema.field(position).type)
+        )
 
     def columns(self, positions: Sequence[int]) -> list[dict[str, Any]]:
         """Return what is told of some columns."""
@@ -140,8 +160,9 @@ class TableView:
         return str(arrow) if kind is None else _kind_text(kind, arrow)
 
     def _kind(self, position: int) -> Any:
-        kinds = self.meta.get("kinds") if isinstance(self.meta, dict) else None
-        return kinds.get(str(position)) if isinstance(kinds, dict) else None
+        kinds = self._meta.get("kinds")
+        alone = self._meta.get("kind") if position == 0 else None  # of a series
+        return kinds.get(str(position)) if isinstance(kinds, dict) else alone
 
 
 def _kind_text(kind: Any, arrow: Any) -> str:

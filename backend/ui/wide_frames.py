@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from airflow_xcom.backend.errors import SelectionTooLargeError
 from airflow_xcom.backend.ui.payload_tree import LARGEST, inner, read_json
-from airflow_xcom.backend.ui.table_view import cells
+from airflow_xcom.backend.ui.table_view import TableView, cells
 from airflow_xcom.codecs import CorruptPayloadError, Table
 from airflow_xcom.codecs.errors import any_error_as_corrupt
 from airflow_xcom.codecs.formats.arrow.file import read_stream
@@ -23,7 +23,9 @@ from airflow_xcom.codecs.tables.single_columns import SingleColumns
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["InMemory", "has_blocks", "single_columns", "widest_row"]
+    from airflow_xcom.backend.ui.payload_tree import Memory
+
+__all__ = ["has_blocks", "height", "nested_table", "single_columns", "widest_row"]
 
 _PACKED = {pa.binary(), pa.large_binary()}
 
@@ -93,3 +95,26 @@ def _texts(column: Any) -> list[str]:
 
 def _unpacked(cell: bytes) -> Any:
     return msgpack.unpackb(cell, strict_map_key=False, ext_hook=lambda _, data: _unpacked(data))
+
+
+def nested_table(tag: str, memory: Memory, meta: Any, dtypes: dict[str, str]) -> TableView:
+    """Return a table that is a part of a value, which is read as a whole."""
+    if len(memory) > LARGEST:
+        raise SelectionTooLargeError("a table within a value", len(memory), LARGEST)
+    table = read_stream(memoryview(bytearray(memory.read(0, len(memory)))), None).table
+    source: Any = InMemory(table, table.num_rows if table.num_columns else height(meta))
+    rows = source.count
+    if has_blocks(meta):
+        source = single_columns(source, meta)
+        meta = source.meta
+    return TableView(tag, meta, source.schema, rows, source.table, dtypes)
+
+
+def height(meta: Any) -> int:
+    """Return the rows of a table without columns."""
+    match meta:
+        case {"height": int(height)} | {"rows": int(height)}:
+            return height
+        case {"index": {"range": [int(start), int(stop), int(step)]}} if step:
+            return len(range(start, stop, step))
+    return 0

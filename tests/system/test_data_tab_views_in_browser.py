@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from typing import Any
 from urllib.parse import quote
 
 import chromium
+import geopandas as gpd
+import numpy as np
 import pandas as pd
 import pytest
+import shapely
 from api_server import add_dags
 from conftest import Backend
 from data_tab import Tab
+from PIL import Image
 
 AXE = metadata.distribution("axe-playwright-python").locate_file("axe_playwright_python/axe.min.js")
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -144,3 +149,79 @@ def test_a_sorted_row_is_shown_whole_and_as_the_row_that_it_is(page: Any, show: 
     cell(page, 0, 1).dblclick()
     page.get_by_role("heading", name="text, row 49").wait_for()
     page.get_by_text("049" * 100, exact=True).wait_for()
+
+
+# -- pictures, lines and shapes ------------------------------------------------------------------------------
+
+
+def pixels_of(page: Any) -> Any:
+    """What stands in the first picture."""
+    data = page.evaluate(
+        "() => { const c = document.querySelector('canvas.picture');"
+        " return [c.width, c.height, ...c.getContext('2d').getImageData(0, 0, c.width, c.height).data] }"
+    )
+    return np.array(data[2:], np.uint8).reshape(data[1], data[0], 4)
+
+
+def test_an_image_is_a_picture(page: Any, show: Callable[..., None]) -> None:
+    pixels = np.random.default_rng(17).integers(0, 256, (30, 40, 3), np.uint8)
+    show(Image.fromarray(pixels))
+    page.get_by_role("img", name=re.compile("Picture of 40 . 30 pixels")).wait_for()
+    np.testing.assert_array_equal(pixels_of(page)[:, :, :3], pixels)
+    assert_accessible(page)
+
+
+def test_an_array_of_images_has_them_one_by_one(page: Any, show: Callable[..., None]) -> None:
+    pixels = np.random.default_rng(17).integers(0, 256, (3, 6, 5, 3), np.uint8)
+    show(pixels)
+    picture = page.get_by_role("img", name=re.compile("Picture of 5 . 6 pixels"))
+    picture.wait_for()
+    np.testing.assert_array_equal(pixels_of(page)[:, :, :3], pixels[0])
+    shown = picture.element_handle()
+    page.get_by_label("Image of 3").fill("2")
+    page.get_by_label("Image of 3").press("Enter")
+    page.wait_for_function("shown => !shown.isConnected", arg=shown)
+    np.testing.assert_array_equal(pixels_of(page)[:, :, :3], pixels[2])
+    assert_accessible(page)
+
+
+def test_a_series_is_a_line_over_its_times(page: Any, show: Callable[..., None]) -> None:
+    show(pd.Series(np.arange(500.0), pd.date_range("2024-01-01", periods=500, freq="h")))
+    page.get_by_role("img", name="Line of 500 values from 2024-01-01").wait_for()
+    assert cell(page, 0, 0).inner_text() == "0"
+    assert page.get_by_role("rowheader").first.inner_text().startswith("2024-01-01 00:00")
+    assert_accessible(page)
+    cell(page, -1, 0).click()
+    page.get_by_role("button", name="Draw it row by row").click()
+    page.get_by_role("img", name="Line of 500 values from 2024-01-01").nth(1).wait_for()
+
+
+def test_geometries_are_shapes(page: Any, show: Callable[..., None]) -> None:
+    squares = [shapely.box(at, 0, at + 1, 1) for at in range(9)]
+    show(gpd.GeoDataFrame({"n": range(10)}, geometry=[*squares, shapely.Point(4, 2)]))
+    page.get_by_role("img", name="Shapes of rows 0 to 9 of 10, x from 0 to 9, y from 0 to 2").wait_for()
+    assert page.locator("svg.plane path.areas").count() == 9
+    boxes = [path.bounding_box() for path in page.locator("svg.plane path.areas").all()]
+    assert [box["x"] for box in boxes] == sorted(box["x"] for box in boxes)
+    assert page.locator("svg.plane path.points").bounding_box()["y"] < boxes[0]["y"]
+    assert_accessible(page)
+
+
+def test_parts_open_inside_the_tree(page: Any, show: Callable[..., None]) -> None:
+    frame = pd.DataFrame({"epoch": [1, 2], "loss": [0.7, None]})
+    picture = Image.fromarray(np.zeros((4, 5), np.uint8))
+    show({"frame": frame, "picture": picture, "shape": shapely.box(0, 0, 1, 1), "n": (1,)})
+    page.get_by_role("button", name="Open frame").click()
+    inside = page.locator("ul.tree li", has_text="frame:").get_by_role("grid")
+    inside.get_by_text("0.7").wait_for()
+    assert_accessible(page)
+    page.get_by_role("button", name="Open picture").click()
+    page.get_by_role("img", name=re.compile("Picture of 5 . 4 pixels")).wait_for()
+    assert page.get_by_role("grid").count() == 0
+    page.get_by_role("button", name="Open shape").click()
+    page.get_by_role("img", name="Shape, x from 0 to 1").wait_for()
+    page.get_by_role("button", name="Close shape").click()
+    assert page.get_by_role("img").count() == 0
+    page.get_by_role("button", name="Open frame").focus()
+    page.keyboard.press("Enter")
+    inside.get_by_text("0.7").wait_for()

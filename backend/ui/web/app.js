@@ -4,6 +4,7 @@ import { heat, histogram, line } from "./charts.js";
 import { ask, bytes, count, h, lines, plural, problem, url } from "./dom.js";
 import { Grid } from "./grid.js";
 import { arrangement } from "./loaded.js";
+import { pictureOf, shapesOf } from "./pictures.js";
 
 const MOST_MARKS = 1000; // places that are marked in a text
 
@@ -102,6 +103,7 @@ function inexact({ count: many, places }) {
 function shape(facts) {
   if (facts.kind === "table") return `${plural(facts.rows, "row")} × ${plural(facts.width - facts.index_width, "column")}`;
   if (facts.kind === "array") return `${facts.shape.map(count).join(" × ") || "no axes"} of ${facts.dtype}`;
+  if (facts.kind === "picture") return facts.text;
   return "";
 }
 
@@ -109,6 +111,8 @@ function body(at, facts, path, meter) {
   if (facts.kind === "table") return tableOf(at, facts, path, meter);
   if (facts.kind === "array") return arrayOf(at, facts, path, meter);
   if (facts.kind === "tree") return treeOf(at, path, meter);
+  if (facts.kind === "picture") return pictureOf((index) => ask(of(at, "picture"), { key: at.key, path, index }), 1, meter);
+  if (facts.kind === "shape") return shapesOf((row) => ask(of(at, "shapes"), { key: at.key, path, row, rows: 1 }), 1, meter);
   if (facts.kind === "json") {
     const cut = facts.length > facts.text.length ? `The first ${count(facts.text.length)} of ${count(facts.length)} characters. ` : "";
     return h("div", {}, cut && h("p", { textContent: `${cut}Download it to see all.` }),
@@ -323,7 +327,7 @@ function tableOf(at, facts, path, meter) {
       meter.add(found);
       return found;
     },
-    onColumn: (column) => !column.masked && facts.preview === "rows" && statistics(beside, at, path, column, meter),
+    onColumn: (column) => !column.masked && facts.preview === "rows" && statistics(beside, at, path, column, meter, facts.rows),
     onCell: async (row, column) => {
       const found = await ask(of(at, "cells"), { key: at.key, path, row, rows: 1, column: column.position, columns: 1 });
       beside.replaceChildren(h("h3", { textContent: `${column.name}, row ${count(row)}` }),
@@ -331,14 +335,35 @@ function tableOf(at, facts, path, meter) {
     },
     onProblem: (error) => problems.replaceChildren(problem(error)),
   });
-  const jump = h("input", { type: "number", min: 0, max: facts.rows - 1, id: "row", onchange: () => grid.activate(grid.order ? grid.order.indexOf(Number(jump.value)) : Number(jump.value), grid.active.column) });
+  const jump = h("input", { type: "number", min: 0, max: facts.rows - 1, onchange: () => grid.activate(grid.order ? grid.order.indexOf(Number(jump.value)) : Number(jump.value), grid.active.column) });
   return h("div", {}, problems, grid.element,
-    h("div", { className: "actions" }, h("label", { htmlFor: "row", textContent: "Go to row" }), jump,
+    h("div", { className: "actions" }, h("label", {}, "Go to row ", jump),
       h("span", { className: "quiet", textContent: "Choose a column's name for its statistics, a cell twice for all of it." })),
-    facts.preview === "rows" ? arrangement(grid) : "", beside);
+    facts.preview === "rows" ? arrangement(grid) : "", beside,
+    facts.preview === "rows" && facts.line ? lineOf(at, path, 0, facts.rows, meter) : "",
+    ...(facts.preview === "rows" ? facts.shapes.map((column) => shapesOf((row, rows) => ask(of(at, "shapes"), { key: at.key, path, column, row, rows }), facts.rows, meter)) : []));
 }
 
-async function statistics(element, at, path, column, meter) {
+/** Return a column as a line, part by part. */
+function lineOf(at, path, column, rows, meter) {
+  const element = h("div");
+  const show = async (row) => {
+    try {
+      const found = await ask(of(at, "line"), { key: at.key, path, row, column });
+      meter.add(found);
+      const before = h("button", { type: "button", textContent: "Earlier rows", onclick: () => show(Math.max(0, row - found.count)) });
+      const after = h("button", { type: "button", textContent: "Later rows", onclick: () => show(row + found.count) });
+      element.replaceChildren(line(found.bins, found.first, found.count, found),
+        h("div", { className: "actions" }, row ? before : "", row + found.count < rows ? after : ""));
+    } catch (error) {
+      element.replaceChildren(problem(error));
+    }
+  };
+  if (rows) show(0);
+  return element;
+}
+
+async function statistics(element, at, path, column, meter, rows) {
   const bar = h("progress", { max: 1, value: 0, "aria-label": `Progress of the statistics of ${column.name}` });
   const note = h("span", { className: "quiet" });
   element.replaceChildren(h("h3", { textContent: `Column ${column.name}` }), h("p", {}, bar, " ", note));
@@ -353,6 +378,10 @@ async function statistics(element, at, path, column, meter) {
     }, controller.signal);
     meter.add(found);
     element.replaceChildren(...statisticsOf(column, found));
+    if (found.histogram) {
+      const button = h("button", { type: "button", textContent: "Draw it row by row", onclick: () => button.replaceWith(lineOf(at, path, column.position, rows, meter)) });
+      element.append(button);
+    }
   } catch (error) {
     if (error.name !== "AbortError") element.replaceChildren(h("h3", { textContent: `Column ${column.name}` }), problem(error));
   }
@@ -386,15 +415,17 @@ function arrayOf(at, facts, path, meter) {
   const index = others.map(() => 0);
   const content = h("div");
   const draw = () => content.replaceChildren(plane(at, facts, path, meter, axes, index), drawing(at, facts, path, meter, axes, index));
+  const images = facts.shape.length === 4 ? facts.shape[0] : 1;
+  const shownAs = facts.picture ? pictureOf((number) => ask(of(at, "picture"), { key: at.key, path, index: number }), images, meter) : "";
   const inputs = others.map((axis, number) => {
-    const input = h("input", { type: "number", min: 0, max: facts.shape[axis] - 1, value: 0, id: `axis-${axis}`, onchange: () => {
+    const input = h("input", { type: "number", min: 0, max: facts.shape[axis] - 1, value: 0, onchange: () => {
       index[number] = Math.max(0, Math.min(facts.shape[axis] - 1, Number(input.value)));
       draw();
     } });
-    return [h("label", { htmlFor: `axis-${axis}`, textContent: `Axis ${axis} of ${count(facts.shape[axis])}` }), input];
+    return h("label", {}, `Axis ${axis} of ${count(facts.shape[axis])} `, input);
   });
   draw();
-  return h("div", {}, inputs.length ? h("div", { className: "actions" }, ...inputs.flat()) : "", content);
+  return h("div", {}, shownAs, inputs.length ? h("div", { className: "actions" }, ...inputs) : "", content);
 }
 
 /** Return the cells of two axes; an array with one axis is a column. */
@@ -449,22 +480,21 @@ function picture(found, row, column, facts, axes) {
 // -- trees ---------------------------------------------------------------------------------------------------
 
 function treeOf(at, path, meter) {
-  const beside = h("section", { "aria-live": "polite", "aria-label": "Part of the value" });
   const element = h("ul", { className: "tree" });
-  fill(element, at, path, 0, meter, beside);
-  return h("div", {}, element, beside);
+  fill(element, at, path, 0, meter);
+  return element;
 }
 
-async function fill(element, at, path, first, meter, beside) {
+async function fill(element, at, path, first, meter) {
   try {
     const found = await ask(of(at, "items"), { key: at.key, path, first });
     if (!found.length && !path) element.append(h("li", {}, leaf(found)));
-    element.append(...found.items.map((item) => branch(item, at, meter, beside)));
+    element.append(...found.items.map((item) => branch(item, at, meter)));
     const rest = found.length - first - found.items.length;
     if (rest > 0) {
       const more = h("li", {}, h("button", { type: "button", textContent: `${count(rest)} more`, onclick: () => {
         more.remove();
-        fill(element, at, path, first + found.items.length, meter, beside);
+        fill(element, at, path, first + found.items.length, meter);
       } }));
       element.append(more);
     }
@@ -478,27 +508,41 @@ function leaf(item) {
     h("span", { className: "type", textContent: item.type }));
 }
 
-function branch(item, at, meter, beside) {
+function branch(item, at, meter) {
   const element = h("li");
   const path = (item.path || []).join(".");
   if (item.kind) {
-    element.append(h("button", { type: "button", textContent: "Open", "aria-label": `Open ${item.name}`, onclick: async () => {
-      beside.replaceChildren(h("h3", { textContent: item.name }));
+    const inside = h("section", { className: "inside", "aria-live": "polite", "aria-label": item.name || item.type });
+    const button = h("button", { type: "button", onclick: () => (inside.isConnected ? show(false) : open()) });
+    const show = (isOpen) => {
+      button.textContent = isOpen ? "Close" : "Open";
+      button.setAttribute("aria-label", `${button.textContent} ${item.name}`);
+      button.setAttribute("aria-expanded", String(isOpen));
+      inside.remove();
+    };
+    const open = async () => {
+      meter.close?.(); // one part at a time
+      show(true);
+      meter.close = () => show(false);
+      inside.replaceChildren();
+      element.append(inside);
       try {
         const facts = await ask(of(at, "value"), { key: at.key, path });
         meter.add(facts);
-        beside.append(h("p", { textContent: `${item.type}, ${shape(facts)}` }), actions(at, { ...facts, where: null }, path), body(at, facts, path, meter));
+        inside.append(h("p", { textContent: `${item.type}, ${shape(facts)}` }), actions(at, { ...facts, where: null }, path), body(at, facts, path, meter));
       } catch (error) {
-        beside.append(problem(error));
+        inside.append(problem(error));
       }
-    } }), leaf(item));
+    };
+    show(false);
+    element.append(button, leaf(item));
   } else if (item.length) {
     const below = h("ul", { className: "tree", hidden: true });
     const button = h("button", { type: "button", textContent: "+", "aria-expanded": "false", "aria-label": `${item.name || item.type}`, onclick: () => {
       below.hidden = !below.hidden;
       button.textContent = below.hidden ? "+" : "−";
       button.setAttribute("aria-expanded", String(!below.hidden));
-      if (!below.hidden && !below.children.length) fill(below, at, path, 0, meter, beside);
+      if (!below.hidden && !below.children.length) fill(below, at, path, 0, meter);
     } });
     element.append(button, leaf(item), below);
   } else {

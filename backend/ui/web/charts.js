@@ -23,18 +23,19 @@ export function histogram(counts, low, high) {
     h("figcaption", { className: "ends" }, h("span", { textContent: low }), h("span", { textContent: high })));
 }
 
-/** Return a line through bins, each of them the least and the greatest value of some. */
-export function line(bins, first, many) {
+/** Return a line through bins, each of them the least and the greatest value of some; `at` says where between 0 and 1. */
+export function line(bins, first, many, { at: places, over } = {}) {
   const known = bins.filter((bin) => bin);
   if (!known.length) return h("p", { textContent: "There are no finite numbers to draw." });
   const low = Math.min(...known.map((bin) => bin[0]));
   const high = Math.max(...known.map((bin) => bin[1]));
-  const x = (at) => ((at + 0.5) / bins.length) * WIDTH;
+  const x = (at) => (places ? places[at] : (at + 0.5) / bins.length) * WIDTH;
   const y = (value) => HEIGHT - 2 - ((value / 2 - low / 2) / (high / 2 - low / 2 || 1)) * (HEIGHT - 4);
   const strokes = bins.map((bin, at) => bin && `${x(at)},${y(bin[1])} ${x(at)},${y(bin[0]) + 0.5}`);
   const parts = strokes.map((stroke) => stroke || "|").join(" ").split("|").filter((part) => part.trim());
   const lines = parts.map((part) => h("svg:polyline", { points: part.trim(), class: "stroke" }));
-  const label = `Line of ${count(many)} values from position ${count(first)} on, between ${low} and ${high}`;
+  const where = over ? `from ${over[0]} to ${over[1]}` : `from position ${count(first)} on`;
+  const label = `Line of ${count(many)} values ${where}, between ${low} and ${high}`;
   return h("figure", {}, svg(label, ...lines),
     h("figcaption", { textContent: `${label}.` }));
 }

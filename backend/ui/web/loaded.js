@@ -78,14 +78,14 @@ export function arrangement(grid) {
     order = direction;
     apply();
   };
-  const field = h("input", { type: "search", id: "filter", className: "text", placeholder: "text, or > 100",
+  const field = h("input", { type: "search", className: "text", placeholder: "text, or > 100",
     oninput: () => {
       if (!order) column = grid.active.column;
       apply();
     } });
   const button = (name, act) => h("button", { type: "button", textContent: name, onclick: act });
   return h("div", { className: "actions", role: "group", "aria-label": "Loaded rows" },
-    h("label", { htmlFor: "filter", textContent: "Filter loaded rows" }), field,
+    h("label", {}, "Filter loaded rows ", field),
     button("Sort by this column", () => sort(1)), button("Sort downwards", () => sort(-1)),
     button("All rows", () => {
       field.value = "";

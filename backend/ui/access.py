@@ -1,0 +1,55 @@
+"""Who may read what: the XComs of the Dag that a path names, and nothing else names one."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import requires_access_dag
+from fastapi import Depends, HTTPException, Query, Request
+
+from airflow_xcom.backend.envelope import Coordinate
+
+__all__ = ["RIGHTS", "Few", "Number", "Path", "Place"]
+
+_KEY = 512  # characters that Airflow's database takes
+_INDEX = re.compile(r"-1|\d{1,9}", re.ASCII)
+
+
+def dag_of(request: Request) -> str:
+    """Return the Dag that the path names, and refuse whatever else might be taken for it."""
+    dag_id = str(request.path_params["dag_id"])
+    if dag_id == "~" or "dag_id" in request.query_params or not dag_id.isprintable():
+        raise HTTPException(404, "there is no such Dag")
+    return dag_id
+
+
+def _known(dag_id: Annotated[str, Depends(dag_of)]) -> None:
+    """Refuse a Dag that Airflow does not know: for such ones its auth managers may allow everything."""
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        if session.get(DagModel, dag_id) is None:
+            raise HTTPException(404, "there is no such Dag")
+
+
+def _place(request: Request, dag_id: Annotated[str, Depends(dag_of)]) -> Coordinate:
+    """Return the XCom, task instance or run that the path and the key name."""
+    told = request.path_params
+    key = request.query_params.get("key")
+    if any(not str(part).isprintable() for part in told.values()) or (key is not None and not 0 < len(key) <= _KEY):
+        raise HTTPException(404, "there is no such XCom")
+    if "\0" in (key or "") or not _INDEX.fullmatch(told.get("map_index", "0")):
+        raise HTTPException(404, "there is no such XCom")
+    index = int(told["map_index"]) if "map_index" in told else None
+    return Coordinate(dag_id, told["run_id"], told.get("task_id"), index, key)
+
+
+Place = Annotated[Coordinate, Depends(_place)]
+Path = Annotated[str, Query(pattern=r"^(\d{1,9}(\.\d{1,9}){0,98})?$")]
+Number = Annotated[int, Query(ge=0, lt=1 << 60)]
+Few = Annotated[int, Query(ge=0, le=2000)]
+
+RIGHTS = [Depends(dag_of), Depends(requires_access_dag("GET", DagAccessEntity.XCOM)), Depends(_known)]

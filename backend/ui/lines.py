@@ -1,0 +1,84 @@
+"""A column of a table as a line: over the times or numbers of its index if these rise, else over its rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import types
+
+from airflow_xcom.backend.errors import HiddenValueError
+from airflow_xcom.backend.ui.table_view import cells
+from airflow_xcom.codecs import SelectionError
+
+if TYPE_CHECKING:
+    from airflow_xcom.backend.ui.table_view import TableView
+
+__all__ = ["is_drawn", "is_series", "line_of_column"]
+
+_POINTS = 1 << 18  # rows of a line
+_BINS = 600  # that are drawn
+_CHECKS = (types.is_integer, types.is_floating, types.is_decimal, types.is_temporal)
+_SERIES = {"pandas.Series", "pandas.Index", "pandas.array", "polars.Series", "pyarrow.Array", "pyarrow.ChunkedArray"}
+
+
+def is_drawn(table: TableView, column: int) -> bool:
+    """Return whether a column has numbers or times that may be shown."""
+    data_type = table.schema.field(column).type
+    return any(check(data_type) for check in _CHECKS) and not table.masked[column]
+
+
+def is_series(table: TableView) -> bool:
+    """Return whether a table is one column that is best looked at as a line."""
+    return table.tag in _SERIES and len(table.schema) > table.index and is_drawn(table, 0)
+
+
+def line_of_column(table: TableView, column: int, first: int) -> dict[str, Any]:
+    """Return the least and the greatest value in each of some parts of a column, from a row on.
+
+    Returns:
+        ``bins``, None where all values are missing; ``at``, the place of each between 0 and 1; ``first`` and ``count``
+        of the rows; ``over``, the first and the last label of the index if the line is drawn over it.
+
+    Raises:
+        HiddenValueError: Airflow masks the column.
+        SelectionError: It has no numbers.
+    """
+    if column >= len(table.schema) or not is_drawn(table, column):
+        if column < len(table.schema) and table.masked[column]:
+            raise HiddenValueError("", "Airflow masks what has the name of this column")
+        raise SelectionError("the table has no such column of numbers or times")
+    rows = range(table.rows)[first : first + min(_POINTS, table.step(_POINTS))]
+    label = len(table.schema) - 1
+    has_labels = table.index == 1 and label != column and is_drawn(table, label)
+    found = table.take([column, label] if has_labels else [column], rows)
+    values = _numbers(found.column(0))
+    facts: dict[str, Any] = {"first": rows.start, "count": len(rows)}
+    places = np.arange(len(values), dtype="f8")
+    if has_labels and len(values) > 1:
+        labels = _numbers(found.column(1))
+        if np.isfinite(labels).all() and (np.diff(labels) >= 0).all() and labels[-1] > labels[0]:
+            places = labels
+            ends = found.column(1).take(pa.array([0, len(values) - 1]))
+            facts["over"] = cells(ends)
+    return {**facts, **_binned(places, values)}
+
+
+def _numbers(column: Any) -> Any:
+    """Return values as floats, NaN for nulls; of times the ticks."""
+    if types.is_temporal(column.type):
+        column = column.cast(pa.int32() if column.type.bit_width == 32 else pa.int64())  # noqa: PLR2004
+    return column.cast(pa.float64(), safe=False).to_numpy()
+
+
+def _binned(places: Any, values: Any) -> dict[str, Any]:
+    if not len(values):
+        return {"bins": [], "at": []}
+    low, high = places[0], places[-1]
+    share = (places / 2 - low / 2) / max(high / 2 - low / 2, 5e-324)
+    number = np.minimum((share * _BINS).astype(int), _BINS - 1)
+    starts = np.flatnonzero(np.diff(number, prepend=-1))
+    parts = [part[np.isfinite(part)] for part in np.split(values, starts[1:])]
+    bins = [[float(part.min()), float(part.max())] if len(part) else None for part in parts]
+    return {"bins": bins, "at": share[starts].round(4).tolist()}

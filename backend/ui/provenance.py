@@ -1,0 +1,41 @@
+"""Where a value is, what wrote it, and the Python that pulls it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_xcom.backend.envelope import Coordinate, Envelope
+
+__all__ = ["python", "where"]
+
+_UNMAPPED = -1
+
+
+def where(envelope: Envelope | None) -> dict[str, Any]:
+    """Return where a value is, as its row tells it."""
+    if envelope is None or envelope.reference is None:
+        held = envelope is not None and envelope.items
+        return {"place": "with the items, under their keys" if held else "the row of Airflow's database"}
+    reference = envelope.reference
+    facts = {"store": reference.store, "url": reference.url, "path": reference.path, "bytes": reference.size}
+    more = {
+        "format": reference.format,
+        "digest": reference.digest,
+        "host": reference.host,
+        "expires": reference.expires,
+    }
+    known = {name: fact for name, fact in more.items() if fact is not None}
+    return {**facts, **known, "codecs": envelope.suppliers}
+
+
+def python(at: Coordinate, envelope: Envelope | None) -> list[str]:
+    """Return the lines that pull a value in a task."""
+    given: dict[str, Any] = {"dag_id": at.dag_id, "run_id": at.run_id, "key": at.key}
+    given |= {} if at.map_index == _UNMAPPED else {"map_indexes": at.map_index}
+    more = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    lines = [f"ti.xcom_pull({at.task_id!r}, {more})"]
+    reference = envelope.reference if envelope is not None else None
+    if reference is not None and reference.format == "arrow":
+        lines.append(f"pull_table(ti, {at.task_id!r}, columns=[...], rows=slice(0, 100), {more})")
+    return lines
