@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from airflow_xcom.backend.ui.table_view import batches, cells
+from airflow_xcom.backend.ui.table_view import batches, cells, without_dictionary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_xcom.backend.ui.table_view import TableView
 
-__all__ = ["column_statistics"]
+__all__ = ["ColumnFacts", "column_statistics"]
 
 _ROWS = 1 << 18  # of a part
 _SECONDS = 30  # after which what is missing is told
@@ -40,7 +40,7 @@ def column_statistics(opened: Callable[[], TableView], position: int) -> Iterato
     """
     started = time.monotonic()
     table = opened()
-    column = _Column(table.schema.field(position).type)
+    column = ColumnFacts(table.schema.field(position).type)
     parts = list(batches(table.rows, table.step(_ROWS)))
     kept: dict[int, Any] | None = {}
     for part in parts:
@@ -68,7 +68,7 @@ def _kept(kept: dict[int, Any] | None, start: int, values: Any) -> dict[int, Any
     return {**kept, start: values}
 
 
-class _Column:
+class ColumnFacts:
     """What is known of a column so far."""
 
     def __init__(self, data_type: Any) -> None:
@@ -100,9 +100,18 @@ class _Column:
 
     def _add_values(self, column: Any) -> None:
         assert self._values is not None  # noqa: S101 - for the type checker
-        texts = pa.array(cells(column), pa.large_string())
-        for pair in pc.value_counts(texts).to_pylist()[: _DISTINCT + 1]:
-            self._values[pair["values"]] = self._values.get(pair["values"], 0) + pair["counts"]
+        column = without_dictionary(column) if types.is_dictionary(column.type) else column
+        try:
+            counted = pc.value_counts(column)
+        except pa.ArrowException:  # lists and structs
+            counted = pc.value_counts(pa.array(cells(column), pa.large_string()))
+        if len(counted) > _DISTINCT:
+            self._values = None
+            return
+        values, counts = counted.flatten()
+        for text, many in zip(cells(pa.chunked_array([values])), counts.to_pylist(), strict=True):
+            assert text is not None  # noqa: S101 - nulls were dropped
+            self._values[text] = self._values.get(text, 0) + many
         if len(self._values) > _DISTINCT:
             self._values = None
 

@@ -6,13 +6,16 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import types
 
-from airflow_xcom.backend.ui.column_statistics import column_statistics
-from airflow_xcom.backend.ui.table_view import batches, cells
+from airflow_xcom.backend.ui.column_statistics import ColumnFacts
+from airflow_xcom.backend.ui.table_view import batches, cells, without_dictionary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from airflow_xcom.backend.ui.stored_values import StoredValue
     from airflow_xcom.backend.ui.table_view import TableView
@@ -21,20 +24,25 @@ __all__ = ["comparison"]
 
 _COLUMNS = 200  # that are compared
 _ROWS = 1 << 15  # of a part
+_AT_ONCE = 16 << 20  # bytes of a part
+_CELL = 32  # bytes that a cell of no fixed width is taken to have
 _SHOWN = 5  # rows of each column
 _SECONDS = 60
-_FACTS = ("nulls", "nans", "distinct", "min", "max", "mean", "complete")
+_FACTS = ("nulls", "nans", "distinct", "min", "max", "mean")
+_BITS: dict[Any, Any] = {pa.float16(): pa.int16(), pa.float32(): pa.int32(), pa.float64(): pa.int64()}
 
 
 def comparison(one: StoredValue, other: StoredValue) -> Iterator[dict[str, Any]]:
-    """Yield what two tables are, the statistics of each column that both have, and which rows differ.
+    """Yield what two tables are, the progress, the statistics of each column that both have, and which rows differ.
+
+    Both are read once, some rows of all compared columns at a time; compressed ones column by column.
 
     Yields:
         First ``rows`` of both and ``columns``, a list of ``name`` and the two ``types`` (None where there is none) in
-        the order of the first table, and how many are ``left_out``.  Then of each column ``column`` and ``statistics``;
-        ``over`` names the first column for which there was no time.  Between them, ``reading`` and ``done`` say how far
-        it is.  Last ``differing``: how many rows were ``compared`` by their position, and whether these are all; by
-        column, in how many of them the cells are not the same; and the ``first`` of these with the cells of both.
+        the order of the first table, and how many are ``left_out``.  Then ``done``, and ``of`` how much there is to do.
+        Then of each column ``column`` and ``statistics``, which are ``complete`` if they are of all rows.  Last
+        ``differing``: how many rows were ``compared`` by their position, and whether these are all; by column, in how
+        many of them the cells are not the same; and the ``first`` of these with the cells of both.
 
     Raises:
         SelectionError: One of the values is not a table.
@@ -42,7 +50,6 @@ def comparison(one: StoredValue, other: StoredValue) -> Iterator[dict[str, Any]]
     """
     for value in (one, other):
         value.refuse_hidden()
-    started = time.monotonic()
     tables = one.table(), other.table()
     columns = [_named(table) for table in tables]
     names = list(dict.fromkeys([*tables[0].names, *tables[1].names]))
@@ -55,19 +62,11 @@ def comparison(one: StoredValue, other: StoredValue) -> Iterator[dict[str, Any]]
     }
     both = {name: (columns[0][name], columns[1][name]) for name in shown if name in columns[0] and name in columns[1]}
     both = {name: (a, b) for name, (a, b) in both.items() if not tables[0].masked[a] and not tables[1].masked[b]}
-    for name, positions in both.items():
-        if time.monotonic() - started > _SECONDS:
-            yield {"over": name}
-            break
-        found: list[dict[str, Any]] = []
-        for value, position in zip((one, other), positions, strict=True):
-            latest: dict[str, Any] = {}
-            for facts in _statistics(value, position):
-                latest = facts
-                yield {"reading": name}
-            found.append({fact: latest[fact] for fact in _FACTS if fact in latest})
-        yield {"column": name, "statistics": found}
-    yield from _differences(one, other, both)
+    pairs = [_Pair(name, positions, tables) for name, positions in both.items()]
+    yield from _read((one, other), tables, pairs)
+    for pair in pairs:
+        yield {"column": pair.name, "statistics": pair.statistics(tables)}
+    yield {"differing": _differing(pairs, min(table.rows for table in tables))}
 
 
 def _named(table: TableView) -> dict[str, int]:
@@ -79,45 +78,123 @@ def _type(table: TableView, known: dict[str, int], name: str) -> str | None:
     return table.columns([known[name]])[0]["type"] if name in known else None
 
 
-def _statistics(value: StoredValue, position: int) -> Iterator[dict[str, Any]]:
-    return column_statistics(lambda: value.again().table(), position)
+class _Pair:
+    """A column of both tables, as far as it is read."""
+
+    def __init__(self, name: str, positions: tuple[int, int], tables: tuple[TableView, TableView]) -> None:
+        self.name = name
+        self.positions = positions
+        self.facts = [ColumnFacts(table.schema.field(at).type) for table, at in zip(tables, positions, strict=True)]
+        self.compared = self.differing = 0
+        self.first: dict[int, list[str | None]] = {}
+
+    def add(self, start: int, columns: Sequence[Any]) -> None:
+        """Add what both have from a row on; where one has fewer rows, these are compared."""
+        for facts, column in zip(self.facts, columns, strict=True):
+            facts.add(column)
+        rows = min(map(len, columns))
+        one, other = (column.slice(0, rows) for column in columns)
+        found = _unequal(one, other)
+        self.compared += rows
+        self.differing += len(found)
+        for row in found[: _SHOWN - len(self.first)].tolist():
+            self.first[start + row] = cells(one.slice(row, 1)) + cells(other.slice(row, 1))
+
+    def statistics(self, tables: tuple[TableView, TableView]) -> list[dict[str, Any]]:
+        pairs = zip(self.facts, tables, strict=True)
+        return [
+            {
+                **{name: fact for name, fact in facts.found().items() if name in _FACTS},
+                "complete": facts.rows == table.rows,
+            }
+            for facts, table in pairs
+        ]
 
 
-def _differences(one: StoredValue, other: StoredValue, both: dict[str, tuple[int, int]]) -> Iterator[dict[str, Any]]:
-    """Yield the progress of comparing rows by their position, and at last what differs."""
-    started = time.monotonic()
-    tables = one.table(), other.table()
-    rows = min(table.rows for table in tables)
+def _read(
+    values: tuple[StoredValue, StoredValue], tables: tuple[TableView, TableView], pairs: list[_Pair]
+) -> Iterator[dict[str, Any]]:
+    """Read both tables, and yield the progress; stop when the time is over."""
+    until = time.monotonic() + _SECONDS
+    rows = max(table.rows for table in tables)
     is_compressed = any(table.compression != "none" for table in tables)
-    counts: dict[str, int] = {}
+    groups = [[pair] for pair in pairs] if is_compressed else [pairs] if pairs else []
+    for number, group in enumerate(groups):
+        for part in batches(rows, max(rows, 1) if is_compressed else _step(tables, group)):
+            taken = [_taken(value, side, part, group) for side, value in enumerate(values)]
+            for at, pair in enumerate(group):
+                pair.add(part.start, [columns[at] for columns in taken])
+            yield {"done": number * rows + part.stop, "of": len(groups) * rows}
+            if time.monotonic() > until:
+                return
+
+
+def _step(tables: tuple[TableView, TableView], pairs: list[_Pair]) -> int:
+    widths = [_width(facts.type) for pair in pairs for facts in pair.facts]
+    return min(table.step(max(1, min(_ROWS, _AT_ONCE // sum(widths)))) for table in tables)
+
+
+def _width(data_type: Any) -> int:
+    try:
+        return max(1, int(data_type.bit_width) // 8)
+    except ValueError:
+        return _CELL
+
+
+def _taken(value: StoredValue, side: int, part: range, pairs: list[_Pair]) -> list[Any]:
+    """Return the columns of a part of a table, which is opened anew to let go of the memory of those before."""
+    table = value.again().table()
+    rows = range(table.rows)[part.start : part.stop]
+    found = table.take([pair.positions[side] for pair in pairs], rows)
+    return [found.column(at) for at in range(len(pairs))]
+
+
+def _differing(pairs: list[_Pair], rows: int) -> dict[str, Any]:
     first: dict[int, dict[str, list[str | None]]] = {}
-    done = 0
-    for part in batches(rows, rows or 1 if is_compressed else min(table.step(_ROWS) for table in tables)):
-        taken = [value.again().table() for value in (one, other)]
-        for name, positions in both.items():
-            pair = [table.take([at], part).column(0) for table, at in zip(taken, positions, strict=True)]
-            for row, texts in _unequal(*pair):
-                counts[name] = counts.get(name, 0) + 1
-                if counts[name] <= _SHOWN:
-                    first.setdefault(part.start + row, {})[name] = texts
-        done = part.stop
-        yield {"done": done, "of": rows}
-        if time.monotonic() - started > _SECONDS:
-            break
-    found = [{"row": row, "cells": texts} for row, texts in sorted(first.items())]
-    yield {"differing": {"compared": done, "complete": done == rows, "counts": counts, "first": found}}
+    for pair in pairs:
+        for row, texts in pair.first.items():
+            first.setdefault(row, {})[pair.name] = texts
+    compared = min((pair.compared for pair in pairs), default=rows)
+    counts = {pair.name: pair.differing for pair in pairs if pair.differing}
+    shown = [{"row": row, "cells": texts} for row, texts in sorted(first.items())]
+    return {"compared": compared, "complete": compared == rows, "counts": counts, "first": shown}
 
 
-def _unequal(one: Any, other: Any) -> Iterator[tuple[int, list[str | None]]]:
-    """Yield the positions where two columns differ, and both texts; NaN is the same as NaN."""
-    if one.type == other.type and one.equals(other):
-        return
-    for row, (before, after) in enumerate(zip(_exact(one), _exact(other), strict=True)):
-        if before != after:
-            yield row, cells(one.slice(row, 1)) + cells(other.slice(row, 1))
+def _unequal(one: Any, other: Any) -> Any:
+    """Return the positions where two columns differ; NaN is the same as NaN, and 0 is not -0."""
+    one, other = _plain(one), _plain(other)
+    if one.type != other.type:
+        one, other = _texts(one), _texts(other)
+    is_nan = np.zeros(len(one), bool)
+    bits = _BITS.get(one.type)
+    if bits is not None:
+        numbers = [column.cast(pa.float64()) for column in (one, other)]
+        is_nan = np.logical_and(*(_truths(pc.is_nan(column)) for column in numbers))
+        one, other = one.view(bits), other.view(bits)
+    try:
+        differ = pc.not_equal(one, other)
+    except pa.ArrowNotImplementedError:  # lists, structs, views
+        differ = pc.not_equal(_texts(one), _texts(other))
+    are_null = [column.is_null().to_numpy(zero_copy_only=False) for column in (one, other)]
+    return np.flatnonzero((_truths(differ) & ~is_nan) | (are_null[0] != are_null[1]))
 
 
-def _exact(column: Any) -> list[Any]:
+def _plain(column: Any) -> Any:
+    """Return one array, without dictionary or extension."""
+    column = without_dictionary(column) if types.is_dictionary(column.type) else column
+    found = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    while isinstance(found.type, pa.BaseExtensionType):
+        found = found.storage
+    return found
+
+
+def _truths(column: Any) -> Any:
+    return column.fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003 - the value
+
+
+def _texts(column: Any) -> Any:
     """Return what tells values apart: all of their text, or their bytes."""
     binary = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
-    return column.to_pylist() if any(check(column.type) for check in binary) else cells(column, sys.maxsize)
+    if any(check(column.type) for check in binary):
+        return pa.array([None if item is None else item.hex() for item in column.to_pylist()], pa.large_string())
+    return pa.array(cells(pa.chunked_array([column]), sys.maxsize), pa.large_string())

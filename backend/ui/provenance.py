@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_xcom.codecs import Tagged
+from airflow_xcom.codecs.quoting import cut
+
 if TYPE_CHECKING:
     from airflow_xcom.backend.envelope import Coordinate, Envelope
 
-__all__ = ["python", "where"]
+__all__ = ["python", "where", "writer"]
 
 _UNMAPPED = -1
+# Libraries whose models begin with the version that wrote them, by the tag.
+_WRITERS = {"lightgbm.Booster": "LightGBM", "sklearn.estimator": "scikit-learn", "xgboost.Booster": "XGBoost"}
 
 
 def where(envelope: Envelope | None) -> dict[str, Any]:
@@ -39,3 +44,11 @@ def python(at: Coordinate, envelope: Envelope | None) -> list[str]:
     if reference is not None and reference.format == "arrow":
         lines.append(f"pull_table(ti, {at.task_id!r}, columns=[...], rows=slice(0, 100), {more})")
     return lines
+
+
+def writer(node: Any) -> str | None:
+    """Return the library that wrote a node and its version, where the payload has it."""
+    match node:
+        case Tagged(node=[str(version), *_]) if node.tag in _WRITERS:
+            return f"{_WRITERS[node.tag]} {cut(version)}"
+    return None

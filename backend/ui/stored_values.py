@@ -29,7 +29,7 @@ from airflow_xcom.backend.ui.pictures import (
     pixels_of_array,
     pixels_of_image,
 )
-from airflow_xcom.backend.ui.provenance import python, where
+from airflow_xcom.backend.ui.provenance import python, where, writer
 from airflow_xcom.backend.ui.rows import checked, hidden_tasks, is_hidden, rows_of
 from airflow_xcom.backend.ui.shapes import is_geometry, wkb_of
 from airflow_xcom.backend.ui.table_view import TableView, shown_item
@@ -320,7 +320,7 @@ class StoredValue:
             return {"kind": "hidden"}
         if is_image(node):
             return {"kind": "picture", "text": image_text(node)}
-        return {"kind": "shape" if is_geometry(node) else "tree"}
+        return {"kind": "shape" if is_geometry(node) else "tree", "writer": writer(node)}
 
     def items(self, path: Sequence[int], first: int) -> dict[str, Any]:
         """Return what stands at a path, and some of its items.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Take = Callable[[Sequence[int], range], pa.Table]
 
-__all__ = ["CUT", "TableView", "batches", "cells", "shown_item"]
+__all__ = ["CUT", "TableView", "batches", "cells", "shown_item", "without_dictionary"]
 
 CUT = 200  # characters of a cell
 _AT_ONCE = 16 << 20  # bytes
@@ -189,7 +189,7 @@ def cells(column: Any, most: int = CUT) -> list[str | None]:
     while isinstance(column.type, pa.BaseExtensionType):
         column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
     if types.is_dictionary(column.type):
-        column = _without_dictionary(column)
+        column = without_dictionary(column)
     if any(check(column.type) for check in _BINARY):
         return [None if size is None else f"<{size:,} bytes>" for size in _sizes(column)]
     if not column.type.num_fields:
@@ -206,7 +206,8 @@ def _sizes(column: Any) -> list[int | None]:
     return [None if value is None else len(value) for value in column.to_pylist()]
 
 
-def _without_dictionary(column: Any) -> Any:
+def without_dictionary(column: Any) -> Any:
+    """Return the values of a column with a dictionary."""
     taken = [pc.take(chunk.dictionary, chunk.indices) for chunk in column.chunks]
     return pa.chunked_array(taken, column.type.value_type)
 

@@ -20,6 +20,7 @@ from conftest import Backend
 from data_tab import Tab
 
 from airflow_xcom.backend import stored
+from airflow_xcom.backend.stores import files
 
 pytestmark = pytest.mark.installation
 
@@ -427,6 +428,85 @@ def test_two_runs_are_compared(tab: Tab) -> None:
     assert rows[3] == {"text": [None, "b"]}
     assert rows[0]["long"] == ["x" * 200 + "…"] * 2
     assert rows[40_000] == {"text": ["a", "b"]}
+
+
+def test_frames_that_are_compared_are_read_once(tab: Tab) -> None:
+    before = pd.DataFrame(np.random.default_rng(1).normal(size=(900, 3000)))
+    after = before.copy()
+    after.iloc[[5, 899], 7] = [99.0, np.nan]
+    size = 0
+    for frame, run in ((before, "one"), (after, "two")):
+        tab.push(frame, place=("flights", run, "extract"))
+        size += tab.get("value")["size"]
+        tab.place = ("flights", "two", "extract")
+    read: list[int] = []
+    stock = files.FileStore.read
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            files.FileStore,
+            "read",
+            lambda self, path, ranges: (
+                read.append(sum(stop - start for start, stop in ranges)) or stock(self, path, ranges)
+            ),
+        )
+        outline, statistics, differing = compared(tab, "one")
+    assert outline["left_out"] == 2800
+    assert 0 < sum(read) < 1.2 * size
+    assert len(statistics) == 200
+    assert all(facts["complete"] for pair in statistics.values() for facts in pair)
+    assert [pair["nans"] for pair in statistics["7"]] == [0, 1]
+    assert differing["counts"] == {"7": 2}
+    assert [found["row"] for found in differing["first"]] == [5, 899]
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_what_is_equal_and_what_is_not(compression: str, tab: Tab, backend: Backend) -> None:
+    backend.options(compression=compression)
+    zone = "Europe/Berlin"
+    pairs: dict[str, tuple[list[Any], list[Any], int]] = {
+        "zero": ([0.0, 1.0, float("nan")], [-0.0, 1.0, float("nan")], 1),
+        "half": (np.array([1, 2, np.nan], "f2"), np.array([1, 3, np.nan], "f2"), 1),
+        "category": (pd.Categorical(["a", "b", None]), pd.Categorical(["a", None, None], ["b", "a"]), 1),
+        "time": (pd.date_range("2024", periods=3, tz=zone), pd.date_range("2024", periods=3, tz="UTC"), 3),
+        "list": ([[1], [2], None], [[1], [2, 3], None], 1),
+        "decimal": ([Decimal("1.0"), None, Decimal(2)], [Decimal("1.0"), Decimal(1), Decimal(2)], 1),
+        "bool": ([True, False, True], [True, True, True], 1),
+        "wider": (np.array([1, 2, 3], "i4"), np.array([1, 2, 4], "i8"), 1),
+        "bytes": ([b"a", b"", None], [b"a", None, None], 1),
+        "same": (["x", None, "z"], ["x", None, "z"], 0),
+    }
+    for at, run in enumerate(("one", "two")):
+        tab.push(pd.DataFrame({name: pair[at] for name, pair in pairs.items()}), place=("flights", run, "extract"))
+    tab.place = ("flights", "two", "extract")
+    _, statistics, differing = compared(tab, "one")
+    assert differing["counts"] == {name: count for name, (_, _, count) in pairs.items() if count}
+    assert differing["complete"]
+    assert statistics.keys() == pairs.keys()
+    assert [facts["distinct"] for facts in statistics["category"]] == [2, 1]
+    assert [facts["distinct"] for facts in statistics["half"]] == [2, 2]
+
+
+def test_tables_of_other_lengths_are_compared_as_far_as_both_go(tab: Tab) -> None:
+    for run, rows in (("one", 40_000), ("two", 70_000), ("three", 0)):
+        tab.push(pd.DataFrame({"a": np.arange(rows, dtype="i8")}), place=("flights", run, "extract"))
+    tab.place = ("flights", "two", "extract")
+    outline, statistics, differing = compared(tab, "one")
+    assert outline["rows"] == [40_000, 70_000]
+    assert [(facts["max"], facts["complete"]) for facts in statistics["a"]] == [("39999", True), ("69999", True)]
+    assert differing == {"compared": 40_000, "complete": True, "counts": {}, "first": []}
+    _, statistics, differing = compared(tab, "three")
+    assert [facts["complete"] for facts in statistics["a"]] == [True, True]
+    assert (differing["compared"], differing["complete"]) == (0, True)
+
+
+def test_the_version_that_wrote_a_model_is_told(tab: Tab) -> None:
+    import sklearn
+    from sklearn.linear_model import LinearRegression
+
+    tab.push(LinearRegression().fit([[0.0], [1.0]], [0.0, 2.0]))
+    assert tab.get("value")["writer"] == f"scikit-learn {sklearn.__version__}"
+    tab.push({"a": (1,)})
+    assert tab.get("value")["writer"] is None
 
 
 def test_what_is_no_table_is_not_compared(tab: Tab) -> None:

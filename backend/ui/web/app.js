@@ -221,7 +221,7 @@ function where(facts) {
     h("details", {}, h("summary", { textContent: "Where it is" }), definitions({
       Place: found.place, Store: found.store && `${found.store} (${found.url})`, Path: found.path,
       Size: found.bytes !== undefined && found.bytes !== null ? plural(found.bytes, "byte") : "", Format: found.format,
-      Digest: found.digest, Tag: facts.tag, "Written on": found.host, Codecs: codecs,
+      Digest: found.digest, Tag: facts.tag, "Written by": facts.writer, "Written on": found.host, Codecs: codecs,
       Expires: found.expires ? new Date(found.expires * 1000).toISOString() : "" })));
 }
 
@@ -270,10 +270,8 @@ async function compare(element, at, other) {
   try {
     await lines(of(at, `compare/${encodeURIComponent(other)}`), { key: at.key }, (found) => {
       if (found.columns) element.append(...outlineOf(found, cells));
-      if (found.reading) note.textContent = `Reading ${found.reading}`;
       if (found.statistics) fillStatistics(cells[found.column], found.statistics);
-      if (found.over) note.insertAdjacentElement("afterend", h("p", { className: "bad", textContent: `The time was over before ${found.over}: there are no statistics from that column on.` }));
-      if (found.of) note.textContent = `${count(found.done)} of ${plural(found.of, "row")} compared`;
+      if (found.of) note.textContent = `${Math.floor((100 * found.done) / found.of)} % compared`;
       if (found.differing) element.append(...differencesOf(found.differing));
     }, controller.signal);
   } catch (error) {
