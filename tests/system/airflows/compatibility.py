@@ -31,7 +31,8 @@ BY_THE_SCHEDULER = {  # alone
     "partitions",
 }
 IN_TESTS = ("2.11.2", "3.4.0b2")  # which are the furthest from the one that every other test runs in
-MISSING = {"async_tasks": "3.3", "loops": "3.4", "partitions": "3.3", "state": "3.3"}  # what came with a later release
+# What came with a later release.
+MISSING = {"async_tasks": "3.3", "data_tab": "3.1", "loops": "3.4", "partitions": "3.3", "state": "3.3"}
 WAYS = {
     "flights": "The demo: every XCom of `flights` exact",
     "frames": "The demo: `frames`",
@@ -72,6 +73,7 @@ WAYS = {
     "async_tasks": "`axcom_push` and `axcom_pull` in async tasks",
     "loops": "Loops (by the scheduler, too)",
     "pages": "REST and UI: plain values, and summaries of 4 KiB at most, without a store",
+    "data_tab": "The Data tab of a real API server: page and rows, and nothing without a login",
     "rows_of_stock": "Rows of Airflow's own backend",
     "rows_of_object_storage": "Rows of the object storage backend",
     "turned_off": "Our plain rows, read by Airflow's own backend",

@@ -26,6 +26,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parents[2] / "example_dags"
 DEMO = HERE.parent / "demo"
+INTEGRATION = HERE.parents[1] / "integration"
 DEMOS = ("flights", "frames", "mapped_frames", "mixed_dict", "custom_codec")
 LONGEST_PAGE = 4096  # characters
 FIRST = datetime(2024, 1, 1, tzinfo=timezone.utc)  # noqa: UP017
@@ -146,6 +147,13 @@ def ways(folder: Path, database: str) -> None:
     if results["mistakes"] == "yes":
         results["mistakes"] = inexact if inexact != "yes" else reported(marked)
     results |= demos(folder)
+    from releases import RELEASE
+
+    if RELEASE >= (3, 1):
+        sys.path.append(str(INTEGRATION))
+        import data_tab_pages
+
+        results["data_tab"] = reported(data_tab_pages.check, folder, run_ids()["flights"])
     results["pages"] = reported(pages, folder)
     (folder / "ways.json").write_text(json.dumps(results, indent=1))
 
