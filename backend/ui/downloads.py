@@ -16,7 +16,7 @@ from airflow_xcom.backend.ui.array_view import ArrayView
 from airflow_xcom.backend.ui.payload_tree import Memory
 from airflow_xcom.backend.ui.pictures import png
 from airflow_xcom.backend.ui.table_view import batches, shown_item
-from airflow_xcom.codecs import SelectionError
+from airflow_xcom.codecs import CodecError, SelectionError
 from airflow_xcom.codecs.quoting import described
 
 if TYPE_CHECKING:
@@ -112,7 +112,9 @@ def _parquet(value: StoredValue, path: Sequence[int]) -> Iterator[bytes]:
             yield sink.take()
         writer.close()
         yield sink.take()
-    except pa.ArrowException as error:
+    except CodecError:  # of stores some are an OSError, too
+        raise
+    except (pa.ArrowException, OSError) as error:
         raise SelectionError(f"this table cannot be saved as Parquet: {described(error)}") from error
 
 

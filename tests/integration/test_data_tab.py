@@ -326,6 +326,11 @@ def test_no_cell_of_a_csv_is_a_formula(start: str, tab: Tab) -> None:
     assert row == [f"'{formula}"] * 3 + ["-1.5"]
 
 
+def test_what_parquet_lacks_is_refused(tab: Tab) -> None:
+    tab.push(pa.table({"a": pa.array([b""], pa.binary(0))}))
+    assert tab.refusal("download/parquet") == (422, "unreadable")
+
+
 def test_downloads_keep_masks(tab: Tab) -> None:
     tab.push(FRAME)
     assert tab.get("value")["downloads"] == ["parquet", "csv"]

@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -21,10 +20,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from local_airflow import LocalAirflow
+from data_tab_airflow import ROOT, serving
 
-ROOT = Path(__file__).resolve().parents[2]
-DAGS = (ROOT / "example_dags" / "flights.py", ROOT / "tests" / "system" / "dags" / "gallery.py")
 IMAGES = ROOT / "docs" / "images"
 AXE = metadata.distribution("axe-playwright-python").locate_file("axe_playwright_python/axe.min.js")
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -36,19 +33,8 @@ WINDOW = {"width": 1280, "height": 800}
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Airflow's URL, its folder of blobs, and the runs: of flights one, of the gallery two."""
-    home = tmp_path_factory.mktemp("airflow")
-    dags = tmp_path_factory.mktemp("dags")
-    for path in DAGS:
-        (dags / path.name).symlink_to(path)
-    options = {
-        "AIRFLOW__CORE__XCOM_BACKEND": "airflow_xcom.backend.CodecXComBackend",
-        "AIRFLOW__XCOM_CODECS__PATH": (home / "xcom").as_uri(),
-        "PYTHONPATH": os.pathsep.join([str(dags), os.environ["PYTHONPATH"]]),
-    }
-    with LocalAirflow(home, dags, options, print) as airflow:
-        runs = {"flights": airflow.run("flights"), "before": airflow.run("gallery")}
-        runs["gallery"] = airflow.run("gallery", changed=True)
-        yield SimpleNamespace(url=airflow.url, blobs=home / "xcom", runs=runs)
+    with serving(tmp_path_factory.mktemp("airflow")) as found:
+        yield found
 
 
 def cleaned() -> pd.DataFrame:

@@ -31,10 +31,19 @@ class LocalAirflow:
         dags: the Dag folder.
         options: further ``AIRFLOW__SECTION__OPTION`` variables.
         progress: told in a few words what has just been done.
+        python: the interpreter with the Airflow that runs.
     """
 
-    def __init__(self, home: Path, dags: Path, options: dict[str, str], progress: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        dags: Path,
+        options: dict[str, str],
+        progress: Callable[[str], None],
+        python: str | Path = sys.executable,
+    ) -> None:
         self._home = home
+        self._python = python
         self._progress = progress
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         (self._port,) = free_ports(1)
@@ -93,7 +102,7 @@ class LocalAirflow:
     def _start(self, command: str, *arguments: str) -> subprocess.Popen[bytes]:
         with (self._home / f"{command}.log").open("wb") as log:
             self._processes[command] = subprocess.Popen(
-                [sys.executable, "-m", "airflow", command, *arguments],
+                [self._python, "-m", "airflow", command, *arguments],
                 env=self.environment,
                 cwd=self._home,  # "-m" puts the working folder on the import path: not the repository's
                 stdin=subprocess.DEVNULL,

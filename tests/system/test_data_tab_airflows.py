@@ -1,0 +1,91 @@
+"""The Data tab in the pages of other releases of Airflow, each in an environment of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from data_tab_airflow import serving
+from installations import Installation, build, distribution
+from test_data_tab_browser import browser, cleaned, new_page, session  # noqa: F401 - fixtures
+
+pytestmark = pytest.mark.other_airflows
+
+VERSIONS = ("3.1.8", "3.2.2")  # test_data_tab_browser.py has a later one
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    version = str(request.param)
+    build([version])
+    options = {"PYTHONPATH": str(distribution())}
+    with serving(tmp_path_factory.mktemp("airflow"), options, Installation(version).python) as found:
+        yield found
+
+
+@pytest.fixture
+def opened(served: Any, new_page: Callable[..., Any]) -> Callable[[str, str], tuple[Any, Any]]:  # noqa: F811
+    """Opens the page of a task instance in Airflow, clicks the tab, and gives the page and the frame in it."""
+
+    def click(dag: str, task: str) -> tuple[Any, Any]:
+        page = new_page(viewport={"width": 1400, "height": 1000})
+        page.goto(f"{served.url}/dags/{dag}/runs/{quote(served.runs[dag], safe='')}/tasks/{task}")
+        page.get_by_role("link", name="Data", exact=True).click()
+        return page, page.frame_locator("iframe")
+
+    return click
+
+
+def test_a_frame_is_seen_from_its_first_row_to_its_last(opened: Callable[[str, str], tuple[Any, Any]]) -> None:
+    page, frame = opened("flights", "clean")
+    frame.locator('[id="cell-0-3"]', has_text="517").wait_for()
+    frame.locator('[id="cell--1-5"]', has_text="dep_delay").click()
+    frame.get_by_role("img", name="Histogram from -43 to 1301").wait_for()
+    expected = cleaned()
+    counts, _ = np.histogram(expected["dep_delay"].dropna().astype("float64"), 24)
+    shown = frame.locator("svg.chart rect").all_text_contents()
+    assert [int(text.replace(",", "")) for text in shown] == counts.tolist()
+    frame.locator('[id="cell-0-3"]').click()
+    page.keyboard.press("Control+End")
+    last = frame.locator(f'[id="cell-{len(expected) - 1}-18"]')
+    last.filter(has_text=str(expected["time_hour"].iloc[-1])[:13]).wait_for()
+
+
+def test_an_array_is_a_heat_map_and_a_dict_a_tree(opened: Callable[[str, str], tuple[Any, Any]]) -> None:
+    _, frame = opened("flights", "summarise")
+    frame.get_by_role("button", name="delay_by_month_and_hour", exact=True).click()
+    frame.get_by_role("img", name="Heat map of rows 0 to 11").wait_for()
+    _, frame = opened("gallery", "show")
+    frame.get_by_role("button", name="return_value", exact=True).click()
+    frame.get_by_role("button", name="levels").click()
+    frame.get_by_role("button", name="0", exact=True).click()
+    frame.get_by_text("first").wait_for()
+
+
+def test_downloads_are_what_was_stored(served: Any, opened: Callable[[str, str], tuple[Any, Any]]) -> None:
+    import gallery
+
+    page, frame = opened("flights", "clean")
+
+    def saved(name: str) -> bytes:
+        with page.expect_download() as download:
+            frame.get_by_role("link", name=f"Download {name}").click()
+        return Path(download.value.path()).read_bytes()
+
+    blobs = {hashlib.sha256(path.read_bytes()).digest() for path in served.blobs.rglob("*.arrow")}
+    assert hashlib.sha256(saved("ARROW")).digest() in blobs
+    expected = cleaned()
+    csv = pd.read_csv(io.BytesIO(saved("CSV")), dtype="str", keep_default_na=False)
+    assert csv["tailnum"].tolist() == expected["tailnum"].fillna("").tolist()
+    assert pq.read_table(io.BytesIO(saved("PARQUET")))["distance"].to_pylist() == expected["distance"].tolist()
+    page, frame = opened("gallery", "show")
+    frame.get_by_role("button", name="line", exact=True).click()
+    assert np.load(io.BytesIO(saved("NPY"))).tobytes() == gallery.values()["line"].tobytes()
