@@ -117,8 +117,7 @@ class ColumnFacts:
 
     def _add_numbers(self, column: Any) -> None:
         column = column.cast(pa.float64()) if types.is_float16(self.type) else column
-        found = pc.min_max(column)
-        low, high = found["min"], found["max"]
+        low, high = _ends(column)
         self.low = low if self.low is None or _before(low, self.low) else self.low
         self.high = high if self.high is None or _before(self.high, high) else self.high
         if not types.is_temporal(self.type):
@@ -129,9 +128,7 @@ class ColumnFacts:
     def count(self, column: Any) -> None:
         """Add values to the histogram."""
         numbers = _floats(column.drop_null())
-        ends = [
-            float(_floats(pa.chunked_array([pa.array([end.as_py()], end.type)]))[0]) for end in (self.low, self.high)
-        ]
+        ends = [float(_floats(pa.repeat(end, 1))[0]) for end in (self.low, self.high)]
         if not np.isfinite(ends).all() or not np.isfinite(ends[1] - ends[0]):
             return
         found, _ = np.histogram(numbers[np.isfinite(numbers)], _BINS, (ends[0], ends[1]))
@@ -149,6 +146,14 @@ class ColumnFacts:
         if self._count:
             facts["mean"] = repr(self._sum / self._count)
         return facts if self.counts is None else {**facts, "histogram": [int(count) for count in self.counts]}
+
+
+def _ends(column: Any) -> tuple[Any, Any]:
+    """Return the least and the greatest value; of durations, for which Arrow has no function, by their ticks."""
+    is_duration = types.is_duration(column.type)
+    found = pc.min_max(column.cast(pa.int64()) if is_duration else column)
+    low, high = found["min"], found["max"]
+    return (low.cast(column.type), high.cast(column.type)) if is_duration else (low, high)
 
 
 def _before(one: Any, other: Any) -> bool:

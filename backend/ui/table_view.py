@@ -172,7 +172,7 @@ def _kind_text(kind: Any, arrow: Any) -> str:
     if name == "masked" and arrow in NUMBERS:
         text = str(NUMBERS[arrow])
         return text.replace("uint", "UInt").replace("int", "Int") if "int" in text else text.capitalize()
-    return str(arrow) if name in {"tz", "arrow"} else "object" if name == "cells" else str(name)[:CUT]
+    return str(arrow) if name in ("tz", "arrow") else "object" if name == "cells" else str(name)[:CUT]
 
 
 def _hides_part(data_type: Any) -> bool:

@@ -264,6 +264,22 @@ def test_statistics_of_a_column(tab: Tab) -> None:
     assert tab.refusal("statistics", column=3) == (403, "hidden")
 
 
+@pytest.mark.parametrize("unit", ["s", "ns"])
+def test_statistics_of_durations(unit: str, tab: Tab) -> None:
+    tab.push(pd.DataFrame({"d": pd.to_timedelta([3, None, -5], unit="s").as_unit(unit)}))
+    found = tab.last("statistics", column=0)
+    ticks = {"s": 1, "ns": 10**9}[unit]
+    assert (found["nulls"], found["distinct"], found["complete"]) == (1, 2, True)
+    assert (found["min"].split()[0], found["max"].split()[0]) == (str(-5 * ticks), str(3 * ticks))
+    assert (found["histogram"][0], found["histogram"][-1]) == (1, 1)
+
+
+def test_a_forged_kind_of_a_column_is_text() -> None:
+    from airflow_xcom.backend.ui.table_view import _kind_text
+
+    assert _kind_text([["x"]], pa.int64()) == "['x']"
+
+
 def test_statistics_tell_progress_and_bytes(tab: Tab) -> None:
     tab.push(pd.DataFrame({"n": np.arange(600_000), "other": 0.0}))
     lines = [json.loads(line) for line in tab.ask("statistics", column=0).text.splitlines()]
