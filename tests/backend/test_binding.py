@@ -172,7 +172,7 @@ def test_a_blob_of_another_xcom_is_refused_even_where_airflow_tells_nothing(othe
     with pytest.raises(ForeignReferenceError, match=r"return_value") as caught:
         CodecXComBackend.load_value(forged)
     assert caught.value.origin == path
-    for of in ([None] * 5, "nonsense"):
+    for of in ([None] * 5, "nonsense", [7, [], {}, "x", 1.5]):
         forged["airflow_xcom"]["of"] = of
         with pytest.raises(ForeignReferenceError):
             CodecXComBackend.load_value(forged)
