@@ -45,6 +45,11 @@ class Assets(Site):
         assert self.ended(dag_id, run_id) == "success", self.errors(dag_id, run_id)
         return run_id
 
+    def repeat(self, dag_id: str, run_id: str, number: int) -> None:
+        """Run a producer again, which then makes another version in the same run."""
+        self.execute("update dag_run set conf = ? where run_id = ?", json.dumps({"number": number}), run_id)
+        assert self.clear(dag_id, run_id, "make") == "success"
+
     def runs(self, dag_id: str) -> list[str]:
         return [run for (run,) in self.execute("select run_id from dag_run where dag_id = ? order by id", dag_id)]
 
@@ -87,7 +92,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Assets]:
         options["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = url
         with LocalAirflow(home, dags, options, lambda _: None) as airflow:
             site = Assets(home, airflow, url)
-            until("the Dags", lambda: len(site.execute("select dag_id from dag")) >= 19)
+            until("the Dags", lambda: len(site.execute("select dag_id from dag")) >= 22)
             yield site
             site.engine.dispose()
 
@@ -165,20 +170,47 @@ def test_two_tasks_of_a_run_agree_while_a_producer_publishes(site: Assets) -> No
     assert site.results("asking", site.trigger("asking")) == {"first": 101, "second": 101}
 
 
-def test_backfilled_days_are_not_the_latest(site: Assets) -> None:
-    newest = site.runs("daily")[-1]
-    assert site.ended("daily", newest) == "success"
-    (interval,) = site.execute("select data_interval_start from dag_run where run_id = ?", newest)[0]
-    last = interval.astimezone(dt.UTC).toordinal()
+@pytest.fixture(scope="module")
+def days(site: Assets) -> list[int]:
+    """The days that a backfill has published, one by one, after the newest run was over."""
+    assert site.ended("daily", site.runs("daily")[-1]) == "success"
     first = dt.date(2024, 3, 1)
-    until_day = first + dt.timedelta(days=9)
-    body = {"dag_id": "daily", "from_date": f"{first}T00:00:00Z", "to_date": f"{until_day}T00:00:00Z"}
-    site.call("POST", "/api/v2/backfills", {**body, "max_active_runs": 2})
+    last = first + dt.timedelta(days=9)
+    body = {"dag_id": "daily", "from_date": f"{first}T00:00:00Z", "to_date": f"{last}T00:00:00Z"}
+    site.call("POST", "/api/v2/backfills", {**body, "max_active_runs": 1})
     count = "select count(*) from dag_run where dag_id = 'daily' and run_type = 'backfill' and state = 'success'"
-    until("ten runs", lambda: site.execute(count) == [(10,)])
+    for number in range(1, 11):
+        until(f"{number} runs", lambda least=number: site.execute(count)[0][0] >= least)
+    return [first.toordinal() + day for day in range(10)]
+
+
+def test_backfilled_days_are_not_the_latest(site: Assets, days: list[int]) -> None:
+    (newest,) = site.execute(
+        "select data_interval_start from dag_run where dag_id = 'daily' and run_type = 'scheduled'"
+    )
+    last = newest[0].astimezone(dt.UTC).toordinal()
     first_read, *every = site.results("latest_day", site.trigger("latest_day"))["which"]
     assert first_read == last
-    assert sorted(every) == sorted([last, *(first.toordinal() + day for day in range(10))])
+    assert sorted(every) == sorted([last, *days])
+
+
+def test_each_run_that_a_backfill_starts_reads_the_versions_of_its_events(site: Assets, days: list[int]) -> None:
+    """One event or, where the scheduler came late, several."""
+    query = """
+        select consumer.run_id, producer.data_interval_start
+        from dagrun_asset_event link
+        join dag_run consumer on consumer.id = link.dag_run_id
+        join asset_event event on event.id = link.event_id
+        join dag_run producer on producer.dag_id = event.source_dag_id and producer.run_id = event.source_run_id
+        where consumer.dag_id = 'on_days' and producer.run_type = 'backfill'
+        order by event.timestamp, event.id"""
+    until("a run for each day", lambda: len(site.execute(query)) == len(days))
+    linked: dict[str, list[int]] = {}
+    for run_id, interval in site.execute(query):
+        linked.setdefault(run_id, []).append(interval.astimezone(dt.UTC).toordinal())
+    assert sorted(day for each in linked.values() for day in each) == days
+    for run_id, of_run in linked.items():
+        assert site.results("on_days", run_id) == {"read": of_run[-1], "read_all": of_run}
 
 
 def test_a_run_reads_the_same_version_for_ever(site: Assets) -> None:
@@ -187,10 +219,7 @@ def test_a_run_reads_the_same_version_for_ever(site: Assets) -> None:
     producer = site.make("make_a", 901)
     run_id = site.next_run("on_a", before)
     until("the reader", (site.home / f"reading-{run_id}").exists)
-    body = {"dry_run": False, "dag_run_id": producer, "task_ids": ["make"], "only_failed": False}
-    site.execute("update dag_run set conf = ? where run_id = ?", json.dumps({"number": 902}), producer)
-    site.call("POST", "/api/v2/dags/make_a/clearTaskInstances", body)
-    assert site.ended("make_a", producer) == "success"
+    site.repeat("make_a", producer, 902)
     (site.home / "hold").unlink()
     assert site.results("on_a", run_id) == {"read": 901, "read_all": [901]}
 
@@ -208,3 +237,30 @@ def test_a_run_reads_the_same_version_for_ever(site: Assets) -> None:
     said = site.errors("on_a", run_id)
     assert "LostPinError" in said
     assert "refresh=True" in said
+
+
+def test_a_queued_run_reads_the_version_of_its_own_event_for_ever(site: Assets) -> None:
+    """Its tasks wait for the one slot of a pool, which another run has, while the producer is repeated."""
+    site.call("POST", "/api/v2/pools", {"name": "narrow", "slots": 1, "include_deferred": False})
+    (site.home / "hold").touch()
+    site.make("make_d", 1)
+    first = site.next_run("on_d_in_a_pool", [])
+    until("the reader", (site.home / f"reading-{first}").exists)
+    producer = site.make("make_d", 2)
+    queued = site.next_run("on_d_in_a_pool", [first])
+    site.repeat("make_d", producer, 3)
+    last = site.next_run("on_d_in_a_pool", [first, queued])
+    tasks = "select count(*), count(start_date) from task_instance where run_id = ?"
+    assert site.execute(tasks, queued) == [(2, 0)]
+    (site.home / "hold").unlink()
+    read = {"read": 2, "read_all": [2]}
+    assert site.results("on_d_in_a_pool", queued) == read
+    assert site.results("on_d_in_a_pool", last) == {"read": 3, "read_all": [3]}
+
+    assert site.clear("on_d_in_a_pool", queued, "read", "read_all") == "success"
+    assert site.results("on_d_in_a_pool", queued) == read
+
+    until("all runs", lambda: site.execute("select 1 from dag_run where state in ('queued', 'running')") == [])
+    site.clean_events()
+    assert site.clear("on_d_in_a_pool", queued, "read", "read_all") == "success"
+    assert site.results("on_d_in_a_pool", queued) == read

@@ -4,7 +4,7 @@ And in the end none stays that nothing names.  Publishing, pins, tags, state, re
 the rows in SQLite, the stores in memory.  A sweep goes on by one page or batch at a time; all else may happen between,
 and within a publish and a read, too.  What must be there is known from what was done, not from what is there.
 
-``ASSET_EXAMPLES=120`` in the environment makes it more than 20,000 steps.
+``ASSET_EXAMPLES=120`` in the environment makes it about 20,000 steps.
 """
 
 from __future__ import annotations

@@ -16,7 +16,9 @@ from airflow_xcom.codecs.testing import assert_identical
 
 START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 FOLDER = Path(os.environ["AIRFLOW_HOME"])
-A, B, C, DAYS, REGIONS = (Asset(name, uri=f"file:///lake/{name}") for name in ("a", "b", "c", "days", "regions"))
+A, B, C, D, DAYS, REGIONS = (
+    Asset(name, uri=f"file:///lake/{name}") for name in ("a", "b", "c", "d", "days", "regions")
+)
 VIA = AssetAlias("via")
 
 
@@ -78,15 +80,39 @@ def read(value: Any, folder: str = str(FOLDER)) -> int:
     return number_of(value)
 
 
-@task
-def read_all() -> list[int]:
-    return [number_of(value) for value in values_of(A)]
+def read_all(asset: Asset, pool: str = "default_pool") -> None:
+    @task(task_id="read_all", pool=pool)
+    def read_them() -> list[int]:
+        return [number_of(value) for value in values_of(asset)]
+
+    read_them()
 
 
 @dag(schedule=[A])
 def on_a() -> None:
     read(value_of(A))
-    read_all()
+    read_all(A)
+
+
+@dag(schedule=None)
+def make_d() -> None:
+    @task(outlets=[D])
+    def make() -> None:
+        publish(frame(asked()), D)
+
+    make()
+
+
+@dag(schedule=[D])
+def on_d_in_a_pool() -> None:
+    read.override(pool="narrow")(value_of(D))
+    read_all(D, pool="narrow")
+
+
+@dag(schedule=[DAYS])
+def on_days() -> None:
+    read(value_of(DAYS))
+    read_all(DAYS)
 
 
 @dag(schedule=A & B)
@@ -209,6 +235,9 @@ for made in (
     make_b,
     make_c_via_alias,
     on_a,
+    make_d,
+    on_d_in_a_pool,
+    on_days,
     on_a_and_b,
     on_a_or_b,
     on_alias,
