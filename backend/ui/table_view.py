@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["CUT", "TableView", "batches", "cells", "shown_item", "without_dictionary"]
 
 CUT = 200  # characters of a cell
+_DIGITS = 9  # of the position of a column
 _AT_ONCE = 16 << 20  # bytes
 _PANDAS = ("pandas.", "geopandas.")
 _BINARY = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
@@ -103,7 +104,8 @@ class TableView:
     def geometries(self) -> list[int]:
         """Return the positions of the columns of geometries that are not masked."""
         kinds = self._meta.get("kinds")
-        found = {int(position) for position in kinds if position.isdecimal()} if isinstance(kinds, dict) else {0}
+        told = [position for position in kinds if type(position) is str] if isinstance(kinds, dict) else ["0"]
+        found = {int(position) for position in told if position.isdecimal() and len(position) <= _DIGITS}
         places = [place for place in sorted(found) if place < len(self.schema) and self._is_geometry(place)]
         return [place for place in places if not self.masked[place]]
 

@@ -11,6 +11,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import shapely
 from api_server import add_dags
@@ -235,3 +236,12 @@ def test_nothing_is_drawn_of_what_may_not_be_shown(tab: Tab, backend: Backend) -
         assert tab.refusal(what, rows=1) == (403, "hidden")
         assert tab.refusal("download/png", rows=1)[0] == 403
         backend.options(preview="rows")
+
+
+def test_forged_positions_of_geometries_are_passed_over() -> None:
+    from airflow_xcom.backend.ui.table_view import TableView
+
+    kinds = {"9" * 5000: ["geometry"], 0: ["geometry"], "x": ["geometry"], "7": ["geometry"], "1": ["geometry"], "0": 3}
+    schema = pa.schema([("a", pa.large_binary()), ("b", pa.large_binary())])
+    view = TableView("geopandas.GeoDataFrame", {"kinds": kinds}, schema, 0, lambda _columns, _rows: None)
+    assert view.geometries == [1]
