@@ -77,6 +77,7 @@ WAYS = {
     "rows_of_stock": "Rows of Airflow's own backend",
     "rows_of_object_storage": "Rows of the object storage backend",
     "turned_off": "Our plain rows, read by Airflow's own backend",
+    "inexact_values": "`inexact = as_airflow`, also by `stored`: as Airflow itself stores it, logged and marked",
     "mistakes": "Mistakes of authors and operators: errors that say what to do",
 }
 
@@ -95,9 +96,7 @@ scheduler in {some}.
 a mapped task group skips nothing, with Airflow's own backend too; values that are pushed and pulled in such groups
 are exact. One of the keys has a slash and a percent sign, except in 3.0.6, whose API does not find such rows.
 
-The row on `lazy` reads Rendered Templates and the logs of all tasks for a secret that the arguments have. The row on
-mistakes stores what is refused by `inexact = as_airflow`, too: the log tells of it, its row is marked, and the next
-task gets what it would get from Airflow's own backend.
+The row on `lazy` reads Rendered Templates and the logs of all tasks for a secret that the arguments have.
 
 The rows on REST and UI query each release's own web server while no store can be reached. It shows plain values as
 they are, and the envelope of others, with a payload of at most 2 KiB. In 2.11.2 the backend limits the payload, in

@@ -143,9 +143,8 @@ def ways(folder: Path, database: str) -> None:
     results["assets"] = results["assets"] if (first := results.pop("producer")) == "yes" else first
     if results["lazy_arguments"] == "yes":
         results["lazy_arguments"] = reported(unshown, folder)
-    inexact = results.pop("inexact_values")
-    if results["mistakes"] == "yes":
-        results["mistakes"] = inexact if inexact != "yes" else reported(marked)
+    if results["inexact_values"] == "yes":
+        results["inexact_values"] = reported(marked)
     results |= demos(folder)
     from releases import RELEASE
 
