@@ -40,6 +40,7 @@ from airflow_xcom.backend import (
     SchemaChangedError,
     SettingsError,
     StoreError,
+    elements_of,
     latest,
     lazy,
     publish,
@@ -51,6 +52,7 @@ from airflow_xcom.backend import (
     versions,
 )
 from airflow_xcom.backend.compat import base_xcom
+from airflow_xcom.backend.pull import deferring
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError, NewerFormatError, UnsupportedTypeError
 from airflow_xcom.codecs.testing import difference
@@ -218,9 +220,32 @@ def mapped_over_frames() -> Any:
         same(3, len(found))
         same([doubled(number) for number in range(3)], list(found))
 
+    @task
+    def take_own(one: Any) -> None:
+        same(frame(get_current_context()["ti"].map_index), one)
+
+    @task
+    def take_pair(pair: Any) -> None:
+        take_own.function(pair[0])
+        take_own.function(pair[1])
+
+    @task
+    def take_length(length: int) -> None:
+        same(ROWS, length)
+
+    @task
+    def is_read_singly() -> None:
+        with deferring():
+            row = get_current_context()["ti"].xcom_pull(task_ids="mapped_over_frames.frames")
+        assert "index_digest" in row.stored["airflow_xcom"]["ref"]
+
     source = frames()
     results = double.expand(frame=source)
     gather(results)
+    parts = elements_of(source)
+    take_own.expand(one=parts) >> is_read_singly()
+    take_pair.expand(pair=parts.zip(source))
+    take_length.expand(length=parts.map(lambda one: len(one)))  # noqa: PLW0108 - Airflow 3.4 takes no builtin
     return source, results
 
 
@@ -250,7 +275,9 @@ def mapped_over_dicts() -> None:
         same(["a", "b"], list(keys))
         same([0, 1], list(numbers))
 
-    check(take.expand(pair=give()), take_two.expand_kwargs(arguments()))
+    given = arguments()
+    check(take.expand(pair=give()), take_two.expand_kwargs(given))
+    take_two.override(task_id="take_elements").expand_kwargs(elements_of(given))
 
 
 @task_group
