@@ -123,10 +123,10 @@ def measure(site: Site, rounds: int, many: int, triggering: int) -> dict[str, li
     """Return the rows of each page's table."""
     wrote, read = site.run("large", "write", "read")
     size = site.rows("select max((value #>> '{airflow_xcom,ref,size}')::bigint) from xcom")[0][0]
-    both = [sum(pair) for pair in zip(wrote["push"], read["pull"], strict=True)]
-    ours = [sum(pair) for pair in zip(wrote["publish"], read["latest"], strict=True)]
-    ratio = f"{min(ours) / min(both):.2f} times as long (at most 1.1)"
-    rows = [[f"`publish` and `latest` of {size / 1e6:.0f} MB", _ms(ours), "push and pull", _ms(both), ratio]]
+    ours, both = ((wrote[one], read[other]) for one, other in (("publish", "latest"), ("push", "pull")))
+    ratio = f"{sum(map(min, ours)) / sum(map(min, both)):.2f} times as long (at most 1.1)"
+    what = f"`publish` and `latest` of {size / 1e6:.0f} MB"
+    rows = [[what, " + ".join(map(_ms, ours)), "push and pull", " + ".join(map(_ms, both)), ratio]]
 
     events = site.add_events("many", many, with_values=True)
     found = site.run("many", "read")[0]
