@@ -52,6 +52,7 @@ STATE_STORE = ("workers", "state_store_backend")
 
 # What migrations from Airflow 2 to 3 change anywhere in a row's text, also inside a value, and escapes for the same
 # text.  See airflow/migrations/versions/0049_3_0_0_remove_pickled_data_from_xcom_table.py of each release.
+_NAME = 256  # characters of a name that is remembered
 _REWRITTEN = {"NaN": r"\u004eaN", "Infinity": r"\u0049nfinity", r"\\u0000": r"\\\u00750000"}
 _REWRITTEN_OR_ESCAPE = re.compile(r"NaN|Infinity|\\\\u0000|\\.")
 
@@ -262,9 +263,13 @@ def has_external_views() -> bool:
     return hasattr(AirflowPlugin, "external_views")
 
 
-@lru_cache(maxsize=1024)  # names of facts and columns recur in every push
 def hides_value_of(name: str) -> bool:
     """Return whether Airflow masks what has this name: ``[core] sensitive_var_conn_names`` and its own list."""
+    return _hides(name) if len(name) <= _NAME else bool(_masker().should_hide_value_for_key(name))
+
+
+@lru_cache(maxsize=1024)  # names of facts and columns recur in every push
+def _hides(name: str) -> bool:
     return bool(_masker().should_hide_value_for_key(name))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -129,12 +130,11 @@ def _classes() -> tuple[type[Any], type[Any], tuple[type[Any], ...]]:
 
 def defined_asset(task: Any) -> Any:
     """Return the asset that a function with ``@asset`` defines; None if the task is not made by such a function."""
-    try:
-        from airflow.sdk.definitions.asset.decorators import AssetDefinition, _AssetMainOperator
-    except ImportError:
+    module = sys.modules.get("airflow.sdk.definitions.asset.decorators")  # who wrote @asset has loaded it
+    if module is None:
         return None
-    is_one = isinstance(task, _AssetMainOperator) and len(task.outlets) == 1
-    return task.outlets[0] if is_one and isinstance(task.outlets[0], AssetDefinition) else None
+    is_one = isinstance(task, module._AssetMainOperator) and len(task.outlets) == 1  # noqa: SLF001 - no public name
+    return task.outlets[0] if is_one and isinstance(task.outlets[0], module.AssetDefinition) else None
 
 
 def outlet_for(context: Any, asset: Any) -> Any:

@@ -126,11 +126,14 @@ def _in_row(item: Any, at: Coordinate, options: Settings) -> tuple[Envelope, Pay
     from airflow_xcom.backend.compat import hides_value_of
     from airflow_xcom.codecs import encode
     from airflow_xcom.codecs.formats import json
+    from airflow_xcom.codecs.formats.sharing import LEAST
 
     placement = decide(item, options)
     if (placement is not None and not placement.in_row) or hides_value_of(str(at.key)):
         raise _NotByItemsError
     payload = encode(item) if placement is None else placement.payload
+    if payload.expanded > LEAST // _MOST:  # a reader bounds what all items in a row stand for together
+        raise _NotByItemsError
     data = json.dump(item) if placement is None else placement.data
     facts = {"type": payload.tag, "bytes": len(orjson.dumps(data))}
     return Envelope(payload.tag, facts, at, data=data, suppliers=payload.suppliers), payload

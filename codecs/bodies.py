@@ -39,6 +39,7 @@ class TableBody:
     format = "arrow"
     has_index = False
     objects: frozenset[int] = frozenset()  # those in cells have one place
+    expanded = 0
 
     def __init__(self, tagged: Tagged, tags: set[str], *, stream: bool) -> None:
         table: Table = tagged.node
@@ -88,6 +89,7 @@ class TreeBody:
     def __init__(self, writer: Writer, tree: bytes | None, items: Sequence[Item] = ()) -> None:
         self.tags = writer.used_tags
         self.objects = frozenset(writer.numbered)
+        self.expanded = writer.expanded
         self.has_index = tree is None
         self._writer = writer
         self._tree = tree

@@ -48,6 +48,7 @@ class _LeafBody:
     format = MSGPACK
     is_stream = has_index = False
     objects: frozenset[int] = frozenset()
+    expanded = 0
 
     def __init__(self, codec: Codec, node: Any, size: int, registry: Registry) -> None:
         self.tags = (codec.tag,)
@@ -104,6 +105,11 @@ class Payload:
     def objects(self) -> frozenset[int]:
         """The objects in the value, by :func:`id`, that are to be the same objects in all of their places."""
         return self._body.objects
+
+    @property
+    def expanded(self) -> int:
+        """The nodes, or more, that what is written once stands for in its other places; see :mod:`.formats.sharing`."""
+        return self._body.expanded
 
     @cached_property
     def chunks(self) -> Iterable[Any]:

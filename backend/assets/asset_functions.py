@@ -20,7 +20,7 @@ hookimpl = HookimplMarker("airflow")
 class AssetFunctionListener:
     """Has the task that an ``@asset`` function makes publish its result, while it still has its context."""
 
-    @hookimpl
+    @hookimpl(tryfirst=True)  # a listener that raises keeps Airflow from calling those after it
     def on_task_instance_running(self, task_instance: Any) -> None:
         """Wrap what Airflow is about to call."""
         from airflow_xcom.backend.settings import settings

@@ -109,7 +109,7 @@ def versions(
         partition: only those with this key.
     """
     found: list[Version] = []
-    for version in _newest_first(key_of(asset), partition, limit or _GROWTH):
+    for version in _newest_first(key_of(asset), partition, max(limit or _GROWTH, 1)):
         if (since is not None and version.sent < since) or (limit is not None and len(found) >= limit):
             break
         if partition is None or version.partition == partition:

@@ -24,7 +24,7 @@ _PAGE = 8  # events that are read, for one is enough
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.description = (
-        "List the assets to which a task has published a value: how many of their events have one, the time and the "
+        "List the assets to which a task has published a value: the number of their events, the time and the "
         "size of the newest version, tags, and how long versions are kept.  No payload is read."
     )
     add_output(parser, "json: a JSON object a line")

@@ -103,7 +103,7 @@ def _move(rows: Rows, row: XComRow, envelope: Envelope, stores: tuple[str, str],
         return copy_blob(reference, at, target, envelope.asset) if _is_in(reference, source) else reference
 
     try:
-        envelope.check_origin(row.columns)  # or another XCom's payload would become this one's
+        envelope.check_origin(row.columns)  # that the blob is the envelope's; whose row it is, each pull checks
         moved = envelope.copied(envelope.coordinate, copy)
     except DecodeError as error:
         log.error("%s (%s) was not moved: %s", envelope.coordinate, row, error)  # noqa: TRY400 - the message says all

@@ -44,7 +44,7 @@ def _brief(value: Any) -> str:
     """Return a few characters for people; never raise."""
     try:
         text = str(value) if type(value) in _SHORT else _text_maker(value)(value)
-        if len(text) <= _CHARACTERS and text.isascii() and "\0" not in text:  # as nearly all are
+        if type(text) is str and len(text) <= _CHARACTERS and text.isascii() and "\0" not in text:  # as nearly all are
             return text
     except Exception:  # noqa: BLE001 - an object of the user's may raise anything
         text = f"<{type(value).__qualname__}>"

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from api_server import add_dags
 from commands import run
@@ -24,7 +25,7 @@ from airflow_xcom.backend.envelope import Coordinate, Envelope
 from airflow_xcom.backend.maintenance.references import DatabaseRows
 from airflow_xcom.backend.maintenance.sweep import Report, sweep
 from airflow_xcom.backend.ui import api_server
-from airflow_xcom.codecs import CorruptPayloadError, NewerFormatError, encode
+from airflow_xcom.codecs import CorruptPayloadError, NewerFormatError, UnsupportedValueError, encode
 from airflow_xcom.codecs.testing import difference
 
 FRAME = pd.DataFrame({"city": ["Oslo", "Rome"], "delay": [1.5, math.nan]})
@@ -216,6 +217,19 @@ def test_an_item_has_the_payload_of_its_own_key(backend: Backend) -> None:
 
     with pytest.raises(ForeignReferenceError):
         backend.pull(forged(own, exchange))
+
+
+def test_a_dict_whose_items_share_more_than_a_reader_takes_is_refused_when_it_is_pushed(backend: Backend) -> None:
+    def doubled(levels: int) -> Any:
+        found: Any = pa.table({"a": [1]})
+        for _ in range(levels):
+            found = (found, found)
+        return found
+
+    with pytest.raises(UnsupportedValueError, match="several places"):
+        push_all(backend, {"one": doubled(19), "other": doubled(19), "large": ARRAY.copy()})
+    pulled = backend.pull(push_all(backend, {"one": doubled(17), "large": ARRAY.copy()})["return_value"])
+    assert pulled["one"][0][0] is pulled["one"][1][1]
 
 
 def test_what_items_in_the_row_share_is_bounded_together(backend: Backend) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from decimal import Decimal
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ import pyarrow as pa
 import pytest
 from conftest import Backend
 
-from airflow_xcom.backend import HintError, SettingsError, stored
+from airflow_xcom.backend import HintError, SettingsError, compat, stored
+from airflow_xcom.codecs.builtin.summaries import summarize_columns
 
 CELLS = {"user": ["alice"], "password": ["hunter2"], "ssn": ["123-45-6789"]}
 TABLES: dict[str, Callable[[Any], Any]] = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}
@@ -75,6 +77,29 @@ def test_a_sensitive_name_is_known_however_it_is_written(backend: Backend) -> No
     assert backend.push(frame)["airflow_xcom"]["summary"]["head"] == [["***", "***", "***", "1", "1"]]
     series = backend.push(pd.Series(["1"], name="passphrase"))["airflow_xcom"]["summary"]
     assert series["head"] == [["***"]]
+
+
+def test_a_column_whose_name_says_itself_in_a_text_of_its_own_keeps_the_summary() -> None:
+    class Text(str):
+        __slots__ = ()
+
+    class Label(IntEnum):
+        PORT = 22
+
+        def __str__(self) -> str:
+            return Text("port")
+
+    label = Label.PORT
+    summary = summarize_columns([1, 1], [(label, "int64", [label])])
+    assert type(summary["head"][0][0]) is type(next(iter(summary["dtypes"]))) is str
+
+
+def test_names_of_any_length_are_looked_at_and_only_short_ones_remembered() -> None:
+    compat._hides.cache_clear()
+    assert compat.hides_value_of("x" * 10_000 + "_password")
+    assert not compat._hides.cache_info().currsize
+    assert compat.hides_value_of("password")
+    assert compat._hides.cache_info().currsize == 1
 
 
 def test_a_fact_of_a_codec_with_a_sensitive_name_is_masked() -> None:
