@@ -133,9 +133,9 @@ class Reader:
         self._depth += 1
         try:
             if code >= FIRST_TAG:
-                node = _short_text(data) or self.unpack(data)
+                inner = _short_text(data) or self.unpack(data)
                 restore = self._restorers[code - FIRST_TAG] or self._restorer_of(code - FIRST_TAG)
-                return restore(node)
+                return restore(inner)
             before = self._budget.spent - self._in_place
             node: Any = self.unpack(data)
             if code == SHARED:
