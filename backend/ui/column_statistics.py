@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from airflow_xcom.backend.ui.table_view import batches, cells, without_dictionary
+from airflow_xcom.backend.ui.plain_columns import is_number, plain, plain_type
+from airflow_xcom.backend.ui.table_view import batches, cells, identities
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +27,7 @@ _KEPT = 16 << 20  # bytes
 _DISTINCT = 10_000  # values that are told apart
 _BINS = 24
 _TOP = 10
+_NARROW = 1e-300  # NumPy makes no bins of less
 
 
 def column_statistics(opened: Callable[[], TableView], position: int) -> Iterator[dict[str, Any]]:
@@ -73,19 +76,20 @@ class ColumnFacts:
 
     def __init__(self, data_type: Any) -> None:
         self.rows = self.nulls = self.nans = 0
-        self.type = data_type
+        self.told = data_type
+        self.type = plain_type(data_type)
         self.low: Any = None  # Arrow scalars
         self.high: Any = None
         self.counts: Any = None
         self._sum, self._count = 0.0, 0
-        self._values: dict[str, int] | None = {}
+        self._values: dict[bytes, tuple[str | None, int]] | None = {}  # by a digest: what is shown is cut
 
     @property
     def is_number(self) -> bool:
-        checks = (types.is_integer, types.is_floating, types.is_decimal, types.is_temporal)
-        return any(check(self.type) for check in checks)
+        return is_number(self.type)
 
     def add(self, column: Any) -> None:
+        column = plain(column)
         self.rows += len(column)
         self.nulls += column.null_count
         column = column.drop_null()
@@ -100,18 +104,14 @@ class ColumnFacts:
 
     def _add_values(self, column: Any) -> None:
         assert self._values is not None  # noqa: S101 - for the type checker
-        column = without_dictionary(column) if types.is_dictionary(column.type) else column
-        try:
-            counted = pc.value_counts(column)
-        except pa.ArrowException:  # lists and structs
-            counted = pc.value_counts(pa.array(cells(column), pa.large_string()))
-        if len(counted) > _DISTINCT:
+        values, counts = _counted(column)
+        if len(counts) > _DISTINCT:
             self._values = None
             return
-        values, counts = counted.flatten()
-        for text, many in zip(cells(pa.chunked_array([values])), counts.to_pylist(), strict=True):
-            assert text is not None  # noqa: S101 - nulls were dropped
-            self._values[text] = self._values.get(text, 0) + many
+        whole = identities(values).cast(pa.large_binary()).to_pylist()
+        for text, value, many in zip(cells(values), whole, counts.tolist(), strict=True):
+            key = blake2b(value, digest_size=16).digest()
+            self._values[key] = (text, self._values.get(key, ("", 0))[1] + many)
         if len(self._values) > _DISTINCT:
             self._values = None
 
@@ -122,22 +122,26 @@ class ColumnFacts:
         self.high = high if self.high is None or _before(self.high, high) else self.high
         if not types.is_temporal(self.type):
             numbers = _floats(column)
-            self._sum += float(numbers.sum())
+            with np.errstate(invalid="ignore"):  # the sum of two infinities is no number
+                self._sum += float(numbers.sum())
             self._count += len(numbers)
 
     def count(self, column: Any) -> None:
         """Add values to the histogram."""
-        numbers = _floats(column.drop_null())
+        numbers = _floats(plain(column).drop_null())
         ends = [float(_floats(pa.repeat(end, 1))[0]) for end in (self.low, self.high)]
         if not np.isfinite(ends).all() or not np.isfinite(ends[1] - ends[0]):
             return
-        found, _ = np.histogram(numbers[np.isfinite(numbers)], _BINS, (ends[0], ends[1]))
+        span = ends[1] - ends[0]
+        if 0 < span < _NARROW:
+            return
+        found, _ = np.histogram(numbers[np.isfinite(numbers)] - ends[0], _BINS, (0, span))
         self.counts = found if self.counts is None else self.counts + found
 
     def found(self) -> dict[str, Any]:
-        facts: dict[str, Any] = {"nulls": self.nulls, "nans": self.nans, "type": str(self.type)}
+        facts: dict[str, Any] = {"nulls": self.nulls, "nans": self.nans, "type": str(self.told)}
         if self._values is not None:
-            top = sorted(self._values.items(), key=lambda pair: -pair[1])[:_TOP]
+            top = sorted(self._values.values(), key=lambda pair: -pair[1])[:_TOP]
             facts |= {"distinct": len(self._values), "top": [[value, count] for value, count in top]}
         else:
             facts |= {"distinct": None, "more_than": _DISTINCT}
@@ -146,6 +150,18 @@ class ColumnFacts:
         if self._count:
             facts["mean"] = repr(self._sum / self._count)
         return facts if self.counts is None else {**facts, "histogram": [int(count) for count in self.counts]}
+
+
+def _counted(column: Any) -> tuple[Any, Any]:
+    """Return the values that differ of a column without nulls, and how often there is each."""
+    try:
+        values, counts = pc.value_counts(column).flatten()
+    except pa.ArrowException:  # lists and structs
+        codes = identities(column).dictionary_encode().indices
+        _, rows, counts = np.unique(codes.to_numpy(), return_index=True, return_counts=True)
+        parts = [chunk for row in rows[: _DISTINCT + 1].tolist() for chunk in column.slice(row, 1).chunks]
+        return pa.chunked_array(parts, column.type), counts
+    return pa.chunked_array([values]), counts.to_numpy()
 
 
 def _ends(column: Any) -> tuple[Any, Any]:

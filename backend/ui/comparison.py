@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,8 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from airflow_xcom.backend.ui.column_statistics import ColumnFacts
-from airflow_xcom.backend.ui.table_view import batches, cells, without_dictionary
+from airflow_xcom.backend.ui.plain_columns import plain
+from airflow_xcom.backend.ui.table_view import batches, cells, identities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +28,7 @@ _AT_ONCE = 16 << 20  # bytes of a part
 _CELL = 32  # bytes that a cell of no fixed width is taken to have
 _SHOWN = 5  # rows of each column
 _SECONDS = 60
+_UNITS = ("s", "ms", "us", "ns")
 _FACTS = ("nulls", "nans", "distinct", "min", "max", "mean")
 _BITS: dict[Any, Any] = {pa.float16(): pa.int16(), pa.float32(): pa.int32(), pa.float64(): pa.int64()}
 
@@ -39,7 +40,8 @@ def comparison(one: StoredValue, other: StoredValue) -> Iterator[dict[str, Any]]
 
     Yields:
         First ``rows`` of both and ``columns``, a list of ``name`` and the two ``types`` (None where there is none) in
-        the order of the first table, and how many are ``left_out``.  Then ``done``, and ``of`` how much there is to do.
+        the order of the first table, how many are ``left_out``, and how many have a name that is ``repeated``, of which
+        only the first is compared.  Then ``done``, and ``of`` how much there is to do.
         Then of each column ``column`` and ``statistics``, which are ``complete`` if they are of all rows.  Last
         ``differing``: how many rows were ``compared`` by their position, and whether these are all; by column, in how
         many of them the cells are not the same; and the ``first`` of these with the cells of both.
@@ -59,6 +61,7 @@ def comparison(one: StoredValue, other: StoredValue) -> Iterator[dict[str, Any]]
         "rows": [table.rows for table in tables],
         "columns": [{"name": name, "types": pair} for name, pair in named.items()],
         "left_out": len(names) - len(shown),
+        "repeated": sum(len(table.names) - len(set(table.names)) for table in tables),
     }
     both = {name: (columns[0][name], columns[1][name]) for name in shown if name in columns[0] and name in columns[1]}
     both = {name: (a, b) for name, (a, b) in both.items() if not tables[0].masked[a] and not tables[1].masked[b]}
@@ -162,7 +165,7 @@ def _differing(pairs: list[_Pair], rows: int) -> dict[str, Any]:
 
 def _unequal(one: Any, other: Any) -> Any:
     """Return the positions where two columns differ; NaN is the same as NaN, and 0 is not -0."""
-    one, other = _plain(one), _plain(other)
+    one, other = _alike(_whole(one), _whole(other))
     if one.type != other.type:
         one, other = _texts(one), _texts(other)
     is_nan = np.zeros(len(one), bool)
@@ -179,13 +182,28 @@ def _unequal(one: Any, other: Any) -> Any:
     return np.flatnonzero((_truths(differ) & ~is_nan) | (are_null[0] != are_null[1]))
 
 
-def _plain(column: Any) -> Any:
-    """Return one array, without dictionary or extension."""
-    column = without_dictionary(column) if types.is_dictionary(column.type) else column
-    found = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-    while isinstance(found.type, pa.BaseExtensionType):
-        found = found.storage
-    return found
+def _whole(column: Any) -> Any:
+    """Return one array."""
+    column = plain(column)
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def _alike(one: Any, other: Any) -> tuple[Any, Any]:
+    """Return two columns in a type that has the values of both, if there is one that is exact."""
+    kind = _common(one.type, other.type)
+    try:
+        return (one, other) if kind is None else (one.cast(kind), other.cast(kind))
+    except pa.ArrowException:  # a number or a time that the type has not
+        return one, other
+
+
+def _common(one: Any, other: Any) -> Any:
+    if {types.is_integer(one), types.is_integer(other)} == {True, False} and any(map(types.is_floating, (one, other))):
+        return pa.float64()
+    are_times = all(map(types.is_timestamp, (one, other))) and one.tz == other.tz
+    if are_times or all(map(types.is_duration, (one, other))):
+        return max(one, other, key=lambda kind: _UNITS.index(kind.unit))
+    return None
 
 
 def _truths(column: Any) -> Any:
@@ -193,8 +211,4 @@ def _truths(column: Any) -> Any:
 
 
 def _texts(column: Any) -> Any:
-    """Return what tells values apart: all of their text, or their bytes."""
-    binary = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
-    if any(check(column.type) for check in binary):
-        return pa.array([None if item is None else item.hex() for item in column.to_pylist()], pa.large_string())
-    return pa.array(cells(pa.chunked_array([column]), sys.maxsize), pa.large_string())
+    return identities(pa.chunked_array([column]))

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyarrow import types
 
 from airflow_xcom.backend.errors import HiddenValueError
+from airflow_xcom.backend.ui.plain_columns import is_number, plain
 from airflow_xcom.backend.ui.table_view import cells
 from airflow_xcom.codecs import SelectionError
 
@@ -19,14 +20,12 @@ __all__ = ["is_drawn", "is_series", "line_of_column"]
 
 _POINTS = 1 << 18  # rows of a line
 _BINS = 600  # that are drawn
-_CHECKS = (types.is_integer, types.is_floating, types.is_decimal, types.is_temporal)
 _SERIES = {"pandas.Series", "pandas.Index", "pandas.array", "polars.Series", "pyarrow.Array", "pyarrow.ChunkedArray"}
 
 
 def is_drawn(table: TableView, column: int) -> bool:
     """Return whether a column has numbers or times that may be shown."""
-    data_type = table.schema.field(column).type
-    return any(check(data_type) for check in _CHECKS) and not table.masked[column]
+    return is_number(table.schema.field(column).type) and not table.masked[column]
 
 
 def is_series(table: TableView) -> bool:
@@ -67,6 +66,7 @@ def line_of_column(table: TableView, column: int, first: int) -> dict[str, Any]:
 
 def _numbers(column: Any) -> Any:
     """Return values as floats, NaN for nulls; of times the ticks."""
+    column = plain(column)
     if types.is_temporal(column.type):
         column = column.cast(pa.int32() if column.type.bit_width == 32 else pa.int64())  # noqa: PLR2004
     return column.cast(pa.float64(), safe=False).to_numpy()

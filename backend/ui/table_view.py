@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import types
 
 from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.ui.payload_tree import MASK
+from airflow_xcom.backend.ui.plain_columns import exact, plain
 from airflow_xcom.codecs.builtin.pandas.number_columns import NUMBERS
 from airflow_xcom.codecs.quoting import cut
 
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
 
     Take = Callable[[Sequence[int], range], pa.Table]
 
-__all__ = ["CUT", "TableView", "batches", "cells", "shown_item", "without_dictionary"]
+__all__ = ["CUT", "TableView", "batches", "cells", "identities", "shown_item"]
 
 CUT = 200  # characters of a cell
 _DIGITS = 9  # of the position of a column
 _AT_ONCE = 16 << 20  # bytes
+_UNSHOWN = "…"  # the cell of a value that Python has not
 _PANDAS = ("pandas.", "geopandas.")
 _BINARY = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
 
@@ -188,10 +190,7 @@ def _hides_part(data_type: Any) -> bool:
 
 def cells(column: Any, most: int = CUT) -> list[str | None]:
     """Return each value of a column as text, exact unless it is longer than ``most``; None for nulls."""
-    while isinstance(column.type, pa.BaseExtensionType):
-        column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
-    if types.is_dictionary(column.type):
-        column = without_dictionary(column)
+    column = plain(column)
     if any(check(column.type) for check in _BINARY):
         return [None if size is None else f"<{size:,} bytes>" for size in _sizes(column)]
     if not column.type.num_fields:
@@ -208,10 +207,17 @@ def _sizes(column: Any) -> list[int | None]:
     return [None if value is None else len(value) for value in column.to_pylist()]
 
 
-def without_dictionary(column: Any) -> Any:
-    """Return the values of a column with a dictionary."""
-    taken = [pc.take(chunk.dictionary, chunk.indices) for chunk in column.chunks]
-    return pa.chunked_array(taken, column.type.value_type)
+def identities(column: Any) -> Any:
+    """Return a text for each value that no other value has: all of it, in hexadecimal if it is bytes."""
+    column = plain(column)
+    if types.is_string(column.type) or types.is_large_string(column.type):
+        return pa.concat_arrays(column.cast(pa.large_string()).chunks or [pa.array([], pa.large_string())])
+    if any(check(column.type) for check in _BINARY):
+        texts = [None if item is None else item.hex() for item in column.to_pylist()]
+    else:
+        found = zip(cells(column, sys.maxsize), column, strict=True)
+        texts = [repr(exact(value)) if text == _UNSHOWN else text for text, value in found]
+    return pa.array(texts, pa.large_string())
 
 
 def _cut(text: str | None, most: int) -> str | None:
@@ -224,7 +230,7 @@ def _text(value: Any) -> str:
     try:
         return json.dumps(shown_item(value.as_py()), ensure_ascii=False, default=str)
     except Exception:  # noqa: BLE001 - a time or a zone that Python has not, say
-        return "…"
+        return _UNSHOWN
 
 
 def shown_item(value: Any) -> Any:

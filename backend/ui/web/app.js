@@ -292,6 +292,7 @@ function outlineOf(found, cells) {
   return [
     h("p", { textContent: before === after ? plural(before, "row") : `${plural(before, "row")} → ${plural(after, "row")}` }),
     found.left_out ? h("p", { className: "bad", textContent: `${plural(found.left_out, "column")} more are not compared.` }) : "",
+    found.repeated ? h("p", { className: "bad", textContent: `${plural(found.repeated, "column")} ${found.repeated === 1 ? "has" : "have"} a name that another column has before; of each name, only the first column is compared.` }) : "",
     table("Columns of both", ["Column", "Type", ...SIDES.map(([, title]) => title)], rows)];
 }
 
