@@ -6,13 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.codec import ColumnCodec, node_of, unsupported
-from airflow_xcom.codecs.errors import (
-    CodecError,
-    CorruptPayloadError,
-    EncodeError,
-    NestingError,
-    SelectionError,
-)
+from airflow_xcom.codecs.errors import CodecError, CorruptPayloadError, EncodeError, NestingError, SelectionError
 from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.formats.sharing import Budget
