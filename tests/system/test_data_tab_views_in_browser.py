@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +23,8 @@ from PIL import Image
 
 AXE = metadata.distribution("axe-playwright-python").locate_file("axe_playwright_python/axe.min.js")
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+WINDOW = {"width": 1280, "height": 800}
 WAIT = 60_000  # milliseconds; of a busy machine
 
 
@@ -44,7 +48,7 @@ def browser() -> Iterator[Any]:
 def page(browser: Any, airflow: str, token: str) -> Iterator[Any]:
     """A page of a user who is logged in; at the end it has had no error, and loaded nothing that its policy forbids."""
     problems: list[str] = []
-    with browser.new_context(viewport={"width": 1280, "height": 800}) as context:
+    with browser.new_context(viewport=WINDOW) as context:
         context.add_cookies([{"name": "_token", "value": token, "url": airflow}])
         context.set_default_timeout(WAIT)
         page = context.new_page()
@@ -67,17 +71,22 @@ def show(page: Any, tab: Tab, airflow: str) -> Callable[..., None]:
     return shown
 
 
-def assert_accessible(page: Any) -> None:
-    """Fail where axe finds a violation, in light and dark and at two widths."""
+def assert_accessible(page: Any, picture: str | None = None) -> None:
+    """Fail where axe finds a violation, in light and dark and at two widths.
+
+    With the variable DATA_TAB_IMAGES=1, a page that has a name becomes a picture of docs/DATA_TAB.md, too.
+    """
     page.evaluate(AXE.read_text())
-    for scheme, width in (("light", 1280), ("dark", 1280), ("light", 400)):
+    for scheme, width in (("light", WINDOW["width"]), ("dark", WINDOW["width"]), ("light", 400)):
         page.emulate_media(color_scheme=scheme)
-        page.set_viewport_size({"width": width, "height": 800})
+        page.set_viewport_size({**WINDOW, "width": width})
         found = page.evaluate("levels => axe.run({ runOnly: levels })", LEVELS)
         assert len(found["passes"]) > 5
         assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]] == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.set_viewport_size({"width": 1280, "height": 800})
+        if picture is not None and width == WINDOW["width"] and os.environ.get("DATA_TAB_IMAGES"):
+            page.screenshot(path=IMAGES / f"data-tab-{picture}-{scheme}.png", full_page=True)
+    page.set_viewport_size(WINDOW)
 
 
 def cell(page: Any, row: int, column: int) -> Any:
@@ -164,11 +173,14 @@ def pixels_of(page: Any) -> Any:
 
 
 def test_an_image_is_a_picture(page: Any, show: Callable[..., None]) -> None:
-    pixels = np.random.default_rng(17).integers(0, 256, (30, 40, 3), np.uint8)
+    ramp = np.linspace(0, 255, 240).astype(np.uint8)
+    pixels = np.stack(
+        [np.tile(ramp, (160, 1)), np.tile(ramp[:160, None], (1, 240)), np.full((160, 240), 90, np.uint8)], axis=2
+    )
     show(Image.fromarray(pixels))
-    page.get_by_role("img", name=re.compile("Picture of 40 . 30 pixels")).wait_for()
+    page.get_by_role("img", name=re.compile("Picture of 240 . 160 pixels")).wait_for()
     np.testing.assert_array_equal(pixels_of(page)[:, :, :3], pixels)
-    assert_accessible(page)
+    assert_accessible(page, "picture")
 
 
 def test_an_array_of_images_has_them_one_by_one(page: Any, show: Callable[..., None]) -> None:
@@ -190,7 +202,7 @@ def test_a_series_is_a_line_over_its_times(page: Any, show: Callable[..., None])
     page.get_by_role("img", name="Line of 500 values from 2024-01-01").wait_for()
     assert cell(page, 0, 0).inner_text() == "0"
     assert page.get_by_role("rowheader").first.inner_text().startswith("2024-01-01 00:00")
-    assert_accessible(page)
+    assert_accessible(page, "series")
     cell(page, -1, 0).click()
     page.get_by_role("button", name="Draw it row by row").click()
     page.get_by_role("img", name="Line of 500 values from 2024-01-01").nth(1).wait_for()
@@ -204,7 +216,7 @@ def test_geometries_are_shapes(page: Any, show: Callable[..., None]) -> None:
     boxes = [path.bounding_box() for path in page.locator("svg.plane path.areas").all()]
     assert [box["x"] for box in boxes] == sorted(box["x"] for box in boxes)
     assert page.locator("svg.plane path.points").bounding_box()["y"] < boxes[0]["y"]
-    assert_accessible(page)
+    assert_accessible(page, "shapes")
 
 
 def test_parts_open_inside_the_tree(page: Any, show: Callable[..., None]) -> None:
