@@ -72,7 +72,10 @@ def _tables(value: StoredValue, path: Sequence[int]) -> Iterator[tuple[TableView
     if value.size > _CONVERTED:
         raise SelectionTooLargeError("this value", value.size, _CONVERTED)
     table = value.table(path)
-    for rows in batches(table.rows, table.step(_ROWS)):
+    count = table.rows if len(table.schema) else 0  # rows without columns take no bytes however many they are
+    if count > _CONVERTED:  # nor do nulls
+        raise SelectionError(f"a table of {count:,} rows is not converted here; pull it in a task")
+    for rows in batches(count, table.step(_ROWS)):
         yield value.again(_CONVERTED).table(path), rows
 
 

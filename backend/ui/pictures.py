@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from airflow_xcom.backend.errors import SelectionTooLargeError
 from airflow_xcom.backend.ui.payload_tree import Memory, inner
-from airflow_xcom.codecs import SelectionError, Tagged
+from airflow_xcom.codecs import CorruptPayloadError, SelectionError, Tagged
 from airflow_xcom.codecs.errors import any_error_as_corrupt
+from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +22,11 @@ __all__ = ["image_text", "is_array_of_images", "is_image", "picture", "pixels_of
 
 _SIDE = 1024  # pixels of a picture that is shown
 _COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # of PNG, by the channels
+_PALETTES = ("RGB", "RGBA")
 _CHANNELS = {"1": 1, "L": 1, "P": 1, "LA": 2, "PA": 2, "RGB": 3, "RGBA": 4, "RGBX": 4, "CMYK": 4}  # by Pillow's mode
 _OPAQUE = 255
+_LONGEST = 1 << 31  # pixels of a side
+_DRAWN = 256 << 20  # bytes of all channels
 
 
 def is_image(node: Any) -> bool:
@@ -30,7 +35,7 @@ def is_image(node: Any) -> bool:
     if not isinstance(node, Tagged) or node.tag != "PIL.Image" or type(found) is not list or len(found) != 5:  # noqa: PLR2004
         return False
     mode, size, *_ = found
-    is_size = type(size) is list and len(size) == 2 and all(type(side) is int and side > 0 for side in size)  # noqa: PLR2004
+    is_size = type(size) is list and len(size) == 2 and all(type(side) is int and 0 < side < _LONGEST for side in size)  # noqa: PLR2004
     return type(mode) is str and mode in _CHANNELS and is_size
 
 
@@ -47,6 +52,8 @@ def is_array_of_images(dtype: str, shape: Sequence[int]) -> bool:
 
 
 def _bytes(data: Any) -> Any:
+    if not isinstance(data, bytes | memoryview | Memory):  # bytes(n) would make n zeros
+        raise CorruptPayloadError("the pixels of an image are not bytes")
     return np.frombuffer(bytes(data.read(0, len(data)) if isinstance(data, Memory) else data), np.uint8)
 
 
@@ -76,16 +83,21 @@ def pixels_of_image(node: Any) -> Any:
     """
     mode, (width, height), colours, _, data = inner(node)
     found = _bytes(data)
+    if width * height * 4 > _DRAWN:
+        raise SelectionTooLargeError("this image", width * height * 4, _DRAWN)
     with any_error_as_corrupt():
         if mode == "1":
-            return np.unpackbits(found.reshape(height, -1), axis=1)[:, :width, None] * np.uint8(_OPAQUE)
+            return np.unpackbits(found.reshape(height, (width + 7) // 8), axis=1)[:, :width, None] * np.uint8(_OPAQUE)
         pixels = found.reshape(height, width, _CHANNELS[mode])
         if mode in {"P", "PA"}:
             name, palette = colours
+            if name not in _PALETTES:
+                raise CorruptPayloadError(f"{quoted(name)} is not a mode of a palette")
             known = _bytes(palette)[: 256 * len(name)].reshape(-1, len(name))
             table = np.zeros((256, len(name)), np.uint8)
             table[: len(known)] = known
-            return np.concatenate([table[pixels[:, :, 0]][:, :, :3], pixels[:, :, 1:]], axis=2)
+            coloured = table[pixels[:, :, 0]]
+            return coloured if mode == "P" else np.concatenate([coloured[:, :, :3], pixels[:, :, 1:]], axis=2)
     if mode == "CMYK":
         light = _OPAQUE - pixels.astype(np.uint16)
         return (light[:, :, :3] * light[:, :, 3:] // _OPAQUE).astype(np.uint8)

@@ -109,7 +109,15 @@ def _state(error: BaseException) -> tuple[int, str]:
 
 def _json(content: Any, status: int = 200) -> Response:
     """Return JSON in ASCII: what is shown may have characters that UTF-8 has not."""
-    return Response(json.dumps(content), status, media_type="application/json")
+    return Response(_written(content), status, media_type="application/json")
+
+
+def _written(content: Any) -> str:
+    """Return JSON as browsers read it, who know no NaN and no infinity: these are null."""
+    try:
+        return json.dumps(content, allow_nan=False)
+    except ValueError:
+        return json.dumps(json.loads(json.dumps(content), parse_constant=lambda _: None))
 
 
 # -- answers ------------------------------------------------------------------------------------------------
@@ -230,7 +238,13 @@ def _cells(at: Coordinate, window: Window) -> dict[str, Any]:
     shown: list[list[str | None]] = []
     if found.preview == "rows" and len(numbers) and len(positions):
         shown = table.cells(positions, numbers, _LONG if len(numbers) * len(positions) == 1 else CUT)
-    return {**facts, "cells": shown, "numbers": list(labels), "read": found.read, "size": found.size}
+    return {
+        **facts,
+        "cells": shown,
+        "numbers": [str(label) for label in labels],
+        "read": found.read,
+        "size": found.size,
+    }
 
 
 @_of_dag.get(f"{_TASK}/array")
@@ -343,7 +357,7 @@ def _lines(parts: Iterator[dict[str, Any]]) -> Iterator[bytes]:
     started = False
     try:
         for part in parts:
-            yield json.dumps(part).encode() + b"\n"
+            yield _written(part).encode() + b"\n"
             started = True
     except (CodecError, MemoryError) as error:
         if not started:

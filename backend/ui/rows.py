@@ -55,9 +55,12 @@ def _facts(where: Coordinate, stored: Any) -> dict[str, Any]:
     if envelope is None:
         size = len(json.dumps(stored))
         return {"state": "row", "type": type(stored).__name__, "bytes": size, "plain": True}
-    facts = {"type": str(envelope.summary.get("type", envelope.tag))[:200], "bytes": envelope.summary.get("bytes")}
+    facts = {
+        "type": str(envelope.summary.get("type", envelope.tag))[:200],
+        "bytes": _count(envelope.summary.get("bytes")),
+    }
     shape = envelope.summary.get("shape")
-    facts |= {"shape": shape} if isinstance(shape, list) else {}
+    facts |= {"shape": [_count(length) for length in shape]} if isinstance(shape, list) else {}
     facts |= {"inexact": envelope.inexact.count} if envelope.inexact is not None else {}
     if envelope.retired is not None:
         return {
@@ -66,6 +69,10 @@ def _facts(where: Coordinate, stored: Any) -> dict[str, Any]:
             "error": f"retired {envelope.retired.at} by the rule {envelope.retired.rule}",
         }
     return {"state": "store" if envelope.references else "row", **facts}
+
+
+def _count(told: Any) -> int | None:
+    return told if type(told) is int and 0 <= told < 1 << 63 else None
 
 
 def checked(stored: Any, at: Coordinate) -> Envelope | None:
@@ -96,7 +103,7 @@ def history(at: Coordinate) -> dict[str, Any]:
 
 def _number(where: Coordinate, stored: Any, shows_values: bool) -> dict[str, Any]:  # noqa: FBT001 - of the options
     is_number = type(stored) in {int, float} and shows_values and not hides_value_of(str(where.key))
-    return {"number": stored} if is_number else {}
+    return {"number": stored, "text": json.dumps(stored)} if is_number else {}
 
 
 def rows_of(at: Coordinate, *, earlier: bool = False) -> list[tuple[Coordinate, str, Any]]:

@@ -50,6 +50,8 @@ _MOST = 64 << 20  # bytes that one request reads of a blob
 _ITEMS = 100  # of a list or dict that are shown at a time
 _PLAIN = 1 << 18  # characters of a plain value that are shown
 _ARRAYS = {"numpy.ndarray", "numpy.recarray"}
+_AXES, _LENGTH = 64, 1 << 63  # NumPy's bounds of a shape
+_DTYPE = 100  # characters
 
 
 class CountedFetch:
@@ -382,5 +384,10 @@ def _is_array(node: Any) -> bool:
     if not isinstance(node, Tagged) or node.tag not in _ARRAYS or type(found) is not list or len(found) not in {3, 4}:
         return False
     dtype, shape, *_ = found
-    is_shape = type(shape) is list and all(type(length) is int and length >= 0 for length in shape)
-    return type(dtype) is str and dtype[1:2] in set("biufcmM") and ":" not in dtype and is_shape
+    is_shape = type(shape) is list and len(shape) <= _AXES and all(map(_is_length, shape))
+    is_dtype = type(dtype) is str and len(dtype) <= _DTYPE and dtype[1:2] in set("biufcmM") and ":" not in dtype
+    return is_dtype and is_shape
+
+
+def _is_length(length: Any) -> bool:
+    return type(length) is int and 0 <= length < _LENGTH

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Take = Callable[[Sequence[int], range], pa.Table]
 
-__all__ = ["CUT", "TableView", "batches", "cells", "identities", "shown_item"]
+__all__ = ["CUT", "TableView", "batches", "cells", "identities", "length", "shown_item"]
 
 CUT = 200  # characters of a cell
 _DIGITS = 9  # of the position of a column
@@ -91,7 +91,7 @@ class TableView:
     def numbers(self) -> range:
         """Return the labels of the rows where these are numbers."""
         match self._index:
-            case {"range": [int(start), int(stop), int(step)]} if step and len(range(start, stop, step)) == self.rows:
+            case {"range": [int(start), int(stop), int(step)]} if step and length(start, stop, step) == self.rows:
                 return range(start, stop, step)
         return range(self.rows)
 
@@ -242,6 +242,11 @@ def shown_item(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [shown_item(item) for item in value]
     return value
+
+
+def length(start: int, stop: int, step: int) -> int:
+    """Return how many numbers a range has, which may be too many for ``len``."""
+    return max(0, -((start - stop) // step))
 
 
 def batches(rows: int, size: int) -> Iterator[range]:

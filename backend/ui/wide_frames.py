@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from airflow_xcom.backend.errors import SelectionTooLargeError
 from airflow_xcom.backend.ui.payload_tree import LARGEST, inner, read_json
-from airflow_xcom.backend.ui.table_view import TableView, cells
-from airflow_xcom.codecs import CorruptPayloadError, Table
+from airflow_xcom.backend.ui.table_view import TableView, cells, length
+from airflow_xcom.codecs import CorruptPayloadError, SelectionError, Table
 from airflow_xcom.codecs.errors import any_error_as_corrupt
 from airflow_xcom.codecs.formats.arrow.file import read_stream
 from airflow_xcom.codecs.tables.single_columns import SingleColumns
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["has_blocks", "height", "nested_table", "single_columns", "widest_row"]
 
 _PACKED = {pa.binary(), pa.large_binary()}
+_COLUMNS = 1_000_000  # of a frame
+_LABEL = 1 << 64
+_ROWS = 1 << 60
 
 
 @dataclass(frozen=True)
@@ -64,19 +67,27 @@ def single_columns(source: Any, meta: dict[str, Any]) -> SingleColumns:
 
     Raises:
         DecodeError: The payload does not say which columns these are.
+        SelectionError: There are too many.
     """
     with any_error_as_corrupt():
-        labels = pd.Index(_labels(meta["columns"]), dtype=object)
+        blocks = [each.type for each in list(source.schema)[: len(meta["blocks"])]]
+        count = sum(each.list_size for each in blocks if pa.types.is_fixed_size_list(each))
+        if count > _COLUMNS:  # which take no bytes where there are no rows
+            raise SelectionError(f"the frame has {count:,} columns, and the Data tab shows up to {_COLUMNS:,}")
+        labels = pd.Index(_labels(meta["columns"], count + len(source.schema)), dtype=object)
         return SingleColumns(source, {**meta, "columns": {"labels": labels}})
 
 
-def _labels(spec: Any) -> list[str]:
-    """Return the labels of the columns as text."""
+def _labels(spec: Any, most: int) -> list[str]:
+    """Return the labels of the columns, of which there are no more than ``most``, as text."""
     if "range" in spec:
-        return [str(number) for number in range(*spec["range"])]
+        start, stop, step = spec["range"]
+        if length(start, stop, step) > most or max(abs(start), abs(stop)) >= _LABEL:
+            raise CorruptPayloadError("the labels of a frame are more than its columns, or no numbers of 64 bits")
+        return [str(number) for number in range(start, stop, step)]
     table = inner(read_json(spec["labels"]) if type(spec["labels"]) is dict else spec["labels"])
     if isinstance(table, dict):  # an index without columns of its own
-        return _labels(table)
+        return _labels(table, most)
     if not isinstance(table, Table):
         raise CorruptPayloadError("the labels of a frame are no index")
     if len(table.table) > LARGEST:
@@ -111,10 +122,17 @@ def nested_table(tag: str, memory: Memory, meta: Any, dtypes: dict[str, str]) ->
 
 
 def height(meta: Any) -> int:
-    """Return the rows of a table without columns."""
+    """Return the rows of a table without columns.
+
+    Raises:
+        CorruptPayloadError: No table has so many.
+    """
+    rows = 0
     match meta:
-        case {"height": int(height)} | {"rows": int(height)}:
-            return height
+        case {"height": int(told)} | {"rows": int(told)}:
+            rows = told
         case {"index": {"range": [int(start), int(stop), int(step)]}} if step:
-            return len(range(start, stop, step))
-    return 0
+            rows = length(start, stop, step)
+    if not 0 <= rows <= _ROWS:
+        raise CorruptPayloadError("a table without columns has no such number of rows")
+    return rows

@@ -59,6 +59,17 @@ def test_an_image_is_drawn_pixel_by_pixel(mode: str, tab: Tab) -> None:
     np.testing.assert_array_equal(np.asarray(saved), expected)
 
 
+def test_an_image_keeps_the_alpha_of_its_palette(tab: Tab) -> None:
+    value = Image.new("P", (2, 1))
+    value.putdata([0, 1])
+    value.putpalette([10, 20, 30, 40, 50, 60, 70, 80], "RGBA")
+    tab.push(value)
+    expected = [[[10, 20, 30, 40], [50, 60, 70, 80]]]
+    assert shown(tab).tolist() == expected
+    saved = Image.open(io.BytesIO(tab.ask("download/png").content))
+    assert np.asarray(saved).tolist() == expected
+
+
 def test_an_image_of_inks_is_drawn(tab: Tab) -> None:
     value = image("CMYK")
     tab.push(value)
@@ -204,6 +215,35 @@ def test_what_is_too_much_to_draw_is_told(tab: Tab) -> None:
     assert 20 < len(found["shapes"]) < 30
     tab.push(gpd.GeoSeries([shapely.Point(1e308, -1e308), shapely.Point(-1e308, 1e308), shapely.Point(np.nan, 1)]))
     assert [shape.get("points") for shape in tab.get("shapes", rows=9)["shapes"]] == ["M1000,1000h0", "M0,0h0", None]
+
+
+def test_no_more_of_a_geometry_is_parsed_than_is_drawn(tab: Tab) -> None:
+    points = shapely.MultiPoint(np.arange(120_000.0).reshape(-1, 2))
+    tab.push(gpd.GeoSeries([shapely.Point(), points, shapely.Point(1, 1)]))
+    found = tab.get("shapes", rows=3)
+    assert (found["shapes"], found["full"]) == ([{"row": 0}], True)
+    found = tab.get("shapes", row=1, rows=2)
+    (shape,) = found["shapes"]
+    assert shape["row"] == 1
+    assert 49_000 < shape["points"].count("h0") <= 50_000
+    assert (found["thinned"], found["full"]) == (True, True)
+    assert tab.get("shapes", row=2, rows=1)["shapes"] == [{"row": 2, "points": "M0,0h0"}]
+
+
+@pytest.mark.parametrize(
+    "wkb",
+    [
+        b"\x01\x03\0\0\0" + (200_000).to_bytes(4, "little") + bytes(4 * 200_000),  # rings
+        b"\x01\x07\0\0\0" + (60_000).to_bytes(4, "little") + b"\x01\x07\0\0\0\0\0\0\0" * 60_000,  # collections
+        b"\x01\x06\0\0\0" + (60_000).to_bytes(4, "little") + b"\x01\x03\0\0\0\0\0\0\0" * 60_000,  # polygons
+    ],
+    ids=["rings", "collections", "polygons"],
+)
+def test_parts_without_vertices_are_counted(wkb: bytes) -> None:
+    from airflow_xcom.backend.ui.shapes import drawn
+
+    found = drawn([(0, [wkb]), (1, [wkb])])
+    assert (found["shapes"], found["thinned"], found["full"]) == ([{"row": 0}], True, True)
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,8 @@ export function shapesOf(fetch, rows, meter) {
       meter.add(found);
       const last = found.full ? found.shapes[found.shapes.length - 1].row + 1 : Math.min(rows, row + SHAPES);
       const label = rows > 1 ? `Shapes of rows ${count(row)} to ${count(last - 1)} of ${count(rows)}` : "Shape";
-      const ends = found.shapes.length ? `, x from ${found.low[0]} to ${found.high[0]}, y from ${found.low[1]} to ${found.high[1]}` : ": there is nothing to draw";
-      const thinned = found.thinned ? " Of long lines, some vertices are left out." : "";
+      const ends = found.low ? `, x from ${found.low[0]} to ${found.high[0]}, y from ${found.low[1]} to ${found.high[1]}` : ": there is nothing to draw";
+      const thinned = found.thinned ? " Some vertices are left out." : "";
       const margin = 12;
       const paths = found.shapes.flatMap((shape) => ["areas", "lines", "points"].filter((kind) => shape[kind]).map((kind) =>
         h("svg:path", { d: shape[kind], class: kind }, h("svg:title", {}, `row ${count(shape.row)}`))));

@@ -1,0 +1,174 @@
+"""Numbers in forged payloads from which the Data tab would make something large, or fail in a way that says nothing."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from base64 import b64encode
+from contextlib import nullcontext
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from api_server import add_dags
+from conftest import Backend
+from data_tab import Tab
+
+from airflow_xcom.backend.ui import wide_frames
+from airflow_xcom.backend.ui.downloads import _tables
+from airflow_xcom.backend.ui.table_view import TableView
+from airflow_xcom.codecs import CorruptPayloadError, SelectionError
+
+pytestmark = pytest.mark.installation
+
+
+@pytest.fixture
+def tab(airflow: str, token: str, backend: Backend) -> Tab:
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        add_dags(session)
+    return Tab(airflow, token, backend)
+
+
+def write(tab: Tab, data: Any, **summary: Any) -> None:
+    """Write the row of a value with this payload."""
+    tab.write_row({"airflow_xcom": {"version": 1, "tag": "x", "summary": summary, "of": [None] * 5, "data": data}})
+
+
+def tagged(tag: str, node: Any) -> Any:
+    return {"$": [tag, 1, node]}
+
+
+def content(data: bytes) -> Any:
+    return {"$": ["buffer", b64encode(data).decode()]}
+
+
+def table(meta: Any, columns: pa.Table) -> Any:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, columns.schema) as writer:
+        writer.write_table(columns)
+    return tagged("pandas.DataFrame", {"$": ["table", [meta, b64encode(sink.getvalue()).decode()]]})
+
+
+def block(columns: int, item: Any = pa.int8()) -> Any:  # noqa: B008 - a type
+    kind = pa.list_(item, columns)
+    return wide_frames.InMemory(pa.table({"0": pa.array([], kind)}), 0)
+
+
+@pytest.mark.parametrize("numbers", [[0, 10**6, 1], [10**4000, 10**4000 + 3, 1], [0, 10**30, 1], [0, 3, 0], [0, 3]])
+def test_labels_that_are_no_columns_are_not_made(numbers: list[int]) -> None:
+    meta = {"blocks": [[[0, 1, 3]]], "index": {"range": [0, 0, 1]}, "columns": {"range": numbers}}
+    tracemalloc.start()
+    try:
+        with pytest.raises(CorruptPayloadError):
+            wide_frames.single_columns(block(3), meta)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_columns_that_take_no_bytes_are_not_made() -> None:
+    source = wide_frames.InMemory(pa.table({"0": pa.array([], pa.list_(pa.null(), 2**30))}), 1)
+    meta = {"blocks": [[[0, 1, 2**30]]], "index": {"range": [0, 1, 1]}, "columns": {"range": [0, 2**30, 1]}}
+    with pytest.raises(SelectionError):
+        wide_frames.single_columns(source, meta)
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"index": {"range": [-(2**63), 2**63 - 1, 1]}},
+        {"rows": 2**70},
+        {"height": -1},
+    ],
+    ids=json.dumps,
+)
+@pytest.mark.parametrize("columns", [{}, {"a": [1]}], ids=["none", "one"])
+def test_heights_of_no_table_are_refused(columns: Any, meta: Any, tab: Tab) -> None:
+    write(tab, table(meta, pa.table(columns)))
+    for what in ("value", "cells", "download/csv", "statistics", "line"):
+        assert tab.ask(what, rows=2, columns=2, column=0).status_code == (200 if columns else 422), what
+
+
+@pytest.mark.parametrize("columns", [{}, {"a": pa.array([], pa.null())}], ids=["none", "nulls"])
+def test_rows_that_take_no_bytes_are_not_downloaded_one_by_one(columns: Any) -> None:
+    view = TableView("x", {}, pa.table(columns).schema, 2**60, lambda _columns, _rows: None)
+
+    class Value:
+        size = 1
+
+        def table(self, _path: Any) -> TableView:
+            return view
+
+        def again(self, _most: int) -> Value:
+            return self
+
+    value: Any = Value()
+    with pytest.raises(SelectionError) if columns else nullcontext():
+        assert len(list(islice(_tables(value, ()), 3))) == 1
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    ["abc", None, -1, 6, 2**40, [999], content(b"123")],
+    ids=["text", "null", "less", "number", "huge", "list", "short"],
+)
+def test_pixels_that_are_no_bytes_are_refused(pixels: Any, tab: Tab) -> None:
+    image = tagged("PIL.Image", ["L", [2, 3], None, {}, pixels])
+    for data in (image, tagged("numpy.ndarray", ["|u1", [3, 2], pixels])):
+        write(tab, data)
+        assert tab.refusal("picture")[0] == 422
+    write(tab, image)
+    assert tab.refusal("download/png")[0] == 422
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "colours"),
+    [
+        ("1", [1, 10**7], None),
+        ("1", [1, 10**12], None),
+        ("L", [10**5000, 1], None),
+        ("P", [2, 2], ["x" * 5000, content(bytes(5000))]),
+        ("P", [2, 2], [["R", "G", "B"], content(b"123")]),
+        ("P", [2, 2], None),
+    ],
+    ids=["no bits", "no memory", "digits", "palette", "list", "none"],
+)
+def test_images_that_are_larger_than_their_bytes_are_refused(mode: str, size: Any, colours: Any, tab: Tab) -> None:
+    size = [side if side < 2**63 else {"$": ["int", "1" + "0" * 4000]} for side in size]
+    write(tab, tagged("PIL.Image", [mode, size, colours, {}, content(bytes(4 if mode == "P" else 0))]))
+    for what in ("picture", "download/png"):
+        assert tab.refusal(what)[0] in {413, 422}
+    assert tab.ask("value").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape"), [("|u1", [1] * 30_000), ("<f8" + "x" * 100_000, [1]), ("|u1", [{"$": ["int", "9" * 4000]}])]
+)
+def test_arrays_that_numpy_has_not_are_trees(dtype: str, shape: Any, tab: Tab) -> None:
+    write(tab, [tagged("numpy.ndarray", [dtype, shape, content(b"1")])])
+    (item,) = tab.get("items")["items"]
+    assert "kind" not in item
+    assert len(json.dumps(item)) < 1000
+    for what in ("array", "download/npy", "picture", "line", "heat"):
+        assert tab.refusal(what, path="0", rows=1, columns=1)[0] == 422
+
+
+def strict(text: str) -> Any:
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_numbers_that_json_has_not_leave_a_list_readable(tab: Tab) -> None:
+    write(tab, 1, bytes=float("inf"), shape=[float("nan"), 2])
+    (row,) = strict(tab.ask("xcoms").text)["xcoms"]
+    assert (row["bytes"], row["shape"]) == (None, [None, 2])
+    for number, text in ((float("inf"), "Infinity"), (2**53 + 1, "9007199254740993")):
+        tab.write_row(number)
+        (run,) = strict(tab.ask("history").text)["runs"]
+        assert (run["number"], run["text"]) == (None if text == "Infinity" else number, text)
+        strict(tab.ask("value").text)
