@@ -37,9 +37,13 @@ _FORMULA = (*"=+-@\t\r\n\0", *"\uff1d\uff0b\uff0d\uff20")
 def downloads_of(value: StoredValue, kind: str, path: Sequence[int] = ()) -> list[str]:
     """Return the formats that a value can be saved in."""
     if kind == "table":
-        raw = not path and value.is_arrow and not any(value.table().masked)
+        raw = not path and value.is_arrow and not _is_masked(value.table())
         return [*(["arrow"] if raw else []), "parquet", "csv"]
     return {"array": ["npy"], "json": ["json"], "picture": ["png"]}.get(kind, [])
+
+
+def _is_masked(table: TableView) -> bool:
+    return any(table.masked) or any(table.covered)
 
 
 def download(value: StoredValue, format_: str, path: Sequence[int]) -> Iterator[bytes]:
@@ -58,8 +62,9 @@ def _arrow(value: StoredValue, path: Sequence[int]) -> Iterator[bytes]:
     """Yield the blob as it is."""
     if path or not value.is_arrow:
         raise SelectionError("only a table that is a whole value is stored as an Arrow file; save it as Parquet")
-    if any(value.table().masked):
-        raise HiddenValueError(str(value.at.dag_id), "it has columns that Airflow masks; save it as Parquet or CSV")
+    if _is_masked(value.table()):
+        reason = "it has columns that Airflow masks, or maps or objects within which it may; save it as Parquet or CSV"
+        raise HiddenValueError(str(value.at.dag_id), reason)
     value.most = sys.maxsize
     size = value.size
     fetch = value.fetch()

@@ -13,7 +13,7 @@ from pyarrow import types
 
 from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.ui.payload_tree import MASK
-from airflow_xcom.backend.ui.plain_columns import exact, plain
+from airflow_xcom.backend.ui.plain_columns import exact, plain, plain_type
 from airflow_xcom.codecs.builtin.pandas.number_columns import NUMBERS
 from airflow_xcom.codecs.quoting import cut
 
@@ -29,6 +29,7 @@ _DIGITS = 9  # of the position of a column
 _AT_ONCE = 16 << 20  # bytes
 _UNSHOWN = "…"  # the cell of a value that Python has not
 _PANDAS = ("pandas.", "geopandas.")
+_BYTES = ("geometry", "object", "arrow", "numpy")  # kinds of columns of bytes that are not packed objects
 _BINARY = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
 
 
@@ -102,6 +103,17 @@ class TableView:
             hides_value_of(name) or _hides_part(each.type) for name, each in zip(self.names, self.schema, strict=True)
         ]
 
+    @cached_property
+    def covered(self) -> list[bool]:
+        """Return of each column whether only its cells are masked: it has maps with keys of text, or packed objects."""
+        return [_has_keys(each.type) or self._is_packed(position) for position, each in enumerate(self.schema)]
+
+    def _is_packed(self, position: int) -> bool:
+        kind = self._kind(position)
+        name = kind[0] if isinstance(kind, list) and kind else kind
+        is_binary = any(check(plain_type(self.schema.field(position).type)) for check in _BINARY)
+        return is_binary and self.tag.startswith(_PANDAS) and name not in _BYTES
+
     @property
     def geometries(self) -> list[int]:
         """Return the positions of the columns of geometries that are not masked."""
@@ -141,14 +153,18 @@ class TableView:
         return [[MASK] * len(rows) if self.masked[position] else next(found) for position in positions]
 
     def taken(self, rows: range) -> pa.Table:
-        """Return all columns for a file, those that are masked as text."""
+        """Return all columns for a file, those that are masked, or whose cells are, as text."""
         open_columns = [position for position, masked in enumerate(self.masked) if not masked]
         table = self.take(open_columns, rows)
         count = len(rows)
         found = iter(table.columns)
         arrays = [
-            pa.chunked_array([pa.repeat(pa.scalar(MASK, pa.string()), count)]) if masked else next(found)
-            for masked in self.masked
+            pa.chunked_array([pa.repeat(pa.scalar(MASK, pa.string()), count)])
+            if masked
+            else _texts(next(found))
+            if covered
+            else next(found)
+            for masked, covered in zip(self.masked, self.covered, strict=True)
         ]
         return pa.table(arrays, names=list(self.schema.names)) if arrays else pa.table({})
 
@@ -181,8 +197,22 @@ def _kind_text(kind: Any, arrow: Any) -> str:
 
 def _hides_part(data_type: Any) -> bool:
     """Return whether a field within a nested type has a name that Airflow masks."""
+    data_type = plain_type(data_type)
     fields = [data_type.field(position) for position in range(data_type.num_fields)]
     return any((types.is_struct(data_type) and hides_value_of(each.name)) or _hides_part(each.type) for each in fields)
+
+
+def _has_keys(data_type: Any) -> bool:
+    """Return whether there are maps within a type whose keys are text, which may be names that Airflow masks."""
+    data_type = plain_type(data_type)
+    if types.is_map(data_type):
+        key = plain_type(data_type.key_type)
+        return types.is_string(key) or types.is_large_string(key) or _has_keys(data_type.item_type)
+    return any(_has_keys(data_type.field(position).type) for position in range(data_type.num_fields))
+
+
+def _texts(column: Any) -> Any:
+    return pa.chunked_array([pa.array(cells(column, sys.maxsize), pa.large_string())])
 
 
 # -- cells ---------------------------------------------------------------------------------------------------

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from api_server import add_dags
 from conftest import Backend
@@ -67,7 +70,7 @@ def test_columns_of_every_type_are_shown_summed_up_and_compared(length: int, tab
     cells = tab.get("cells", rows=length, columns=len(arrays))["cells"]
     assert [column.count(None) for column in cells] == (list(nulls.values()) if length else [])
     assert {tab.ask("line", column=at).status_code for at in range(len(arrays))} <= {200, 422}
-    assert {tab.ask(f"download/{kind}").status_code for kind in ("csv", "parquet", "arrow")} <= {200, 422}
+    assert {tab.ask(f"download/{kind}").status_code for kind in ("csv", "parquet", "arrow")} <= {200, 403, 422}
     _, statistics, differing = compared(tab)
     assert (differing["compared"], differing["complete"], differing["counts"]) == (length, True, {})
     assert {name: [facts["distinct"] for facts in pair] for name, pair in statistics.items()} == {
@@ -130,3 +133,44 @@ def test_columns_whose_name_is_repeated_are_told(tab: Tab) -> None:
     push_two(tab, pa.table([[1], [2]], names=["a", "a"]), pa.table([[1], [3]], names=["a", "a"]))
     outline, _, differing = compared(tab)
     assert (outline["repeated"], differing["counts"]) == (2, {})
+
+
+SECRET = "s3cret"
+PAIRS = pa.array([[("password", SECRET), ("user", "me")], None], pa.map_(pa.string(), pa.string()))
+STRUCT = pa.array([{"password": SECRET}, {"password": SECRET}])
+WITH_SECRETS: dict[str, Any] = {
+    "map": pa.table({"a": PAIRS, "n": [1, 2]}),
+    "list of maps": pa.table({"a": pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), PAIRS), "n": [1, 2]}),
+    "map with a dictionary of keys": pa.table(
+        {
+            "a": pa.MapArray.from_arrays(
+                pa.array([0, 1, 1], pa.int32()), pa.array(["password"]).dictionary_encode(), pa.array([SECRET])
+            ),
+            "n": [1, 2],
+        }
+    ),
+    "dictionary of structs": pa.table(
+        {"a": pa.DictionaryArray.from_arrays(pa.array([0, 1]), STRUCT), "n": [1, 2]},
+    ),
+    "objects": pd.DataFrame({"a": [{"password": SECRET, "b": (1,)}, (2,)], "n": [1, 2]}),
+}
+
+
+@pytest.mark.parametrize("name", WITH_SECRETS)
+def test_no_download_has_what_is_masked_within_a_column(name: str, tab: Tab) -> None:
+    tab.push(WITH_SECRETS[name])
+    assert tab.get("value")["downloads"] == ["parquet", "csv"]
+    assert tab.refusal("download/arrow") == (403, "hidden")
+    csv = tab.ask("download/csv").content.decode()
+    saved = pq.read_table(io.BytesIO(tab.ask("download/parquet").content))
+    assert saved["n"].to_pylist() == [1, 2]
+    assert SECRET not in csv + str(saved.to_pylist()) + str(tab.get("cells", rows=2, columns=2)["cells"])
+    assert ("me" in csv) is ("me" in str(saved["a"].to_pylist()))
+
+
+def test_bytes_and_maps_of_numbers_are_saved_as_they_are(tab: Tab) -> None:
+    tab.push(pd.DataFrame({"a": [b"ab", None]}))
+    assert tab.get("value")["downloads"][0] == "arrow"
+    assert pq.read_table(io.BytesIO(tab.ask("download/parquet").content))["a"].to_pylist() == [b"ab", None]
+    tab.push(pa.table({"a": pa.array([[(1, "x")]], pa.map_(pa.int8(), pa.string()))}))
+    assert tab.get("value")["downloads"][0] == "arrow"

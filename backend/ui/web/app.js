@@ -247,7 +247,7 @@ function runsOf(at, facts, { runs, more }) {
     const other = isTable && run.run_id !== at.run && ["row", "store"].includes(run.state);
     return h("tr", {}, h("td", { textContent: run.run_id }), h("td", { textContent: run.written }),
       h("td", { textContent: Array.isArray(run.shape) ? run.shape.map(count).join(" × ") : "" }), h("td", { textContent: sizeOf(run) }),
-      h("td", { textContent: run.number ?? STATES[run.state] + (run.error ? `: ${run.error}` : "") }),
+      h("td", { textContent: run.text ?? run.number ?? STATES[run.state] + (run.error ? `: ${run.error}` : "") }),
       h("td", {}, other ? h("button", { type: "button", textContent: "Compare", "aria-label": `Compare with ${run.run_id}`,
         onclick: () => compare(beside, at, run.run_id) }) : ""));
   });

@@ -22,6 +22,7 @@ function texts(one, other) {
 
 /** Return what compares two cells of a column, by the type of the writer's values. */
 export function comparison(arrow) {
+  arrow = arrow.replace(/^dictionary<values=/, "");
   if (/^(u?int|float|double|halffloat|decimal|duration)/.test(arrow)) {
     const number = (text) => SPECIAL[text] ?? parseFloat(text);
     return (one, other) => {
@@ -64,14 +65,18 @@ export function arrangement(grid) {
     const facts = grid.columnFacts(column);
     const compare = comparison(facts ? facts.arrow : "");
     const loaded = grid.loaded();
+    if (order || COMPARED.test(wanted)) {
+      for (const [row, cells] of loaded) if (!cells.has(column)) loaded.delete(row);
+    }
     const found = [...loaded].filter(([, cells]) => !wanted || passes(wanted, [...cells.values()], cells.get(column), compare));
     const missing = ([, cells]) => (cells.get(column) ?? null) === null;
     if (order) {
       found.sort((one, other) => missing(one) - missing(other) || (missing(one) ? 0 : order * compare(one[1].get(column), other[1].get(column))) || one[0] - other[0]);
     }
     grid.arrange(found.map(([row]) => row), order && { column, order });
+    const searched = wanted && !COMPARED.test(wanted) ? ", in the columns that are loaded, the first 200 characters of a cell" : "";
     const by = order ? `, sorted by ${facts ? facts.name : "a column"}` : "";
-    status.textContent = `${count(found.length)} of the ${plural(loaded.size, "row")} that ${loaded.size === 1 ? "is" : "are"} loaded${by}`;
+    status.textContent = `${count(found.length)} of the ${plural(loaded.size, "row")} that ${loaded.size === 1 ? "is" : "are"} loaded${by}${searched}`;
   };
   const sort = (direction) => {
     column = grid.active.column;
