@@ -18,6 +18,7 @@ from fastapi.responses import StreamingResponse
 
 from airflow_xcom.backend import errors
 from airflow_xcom.backend.ui.access import RIGHTS, Few, Number, Path, Place
+from airflow_xcom.backend.ui.answers import any_error_typed, typed, written
 from airflow_xcom.backend.ui.array_view import ArrayView
 from airflow_xcom.backend.ui.column_statistics import column_statistics
 from airflow_xcom.backend.ui.comparison import comparison
@@ -109,15 +110,7 @@ def _state(error: BaseException) -> tuple[int, str]:
 
 def _json(content: Any, status: int = 200) -> Response:
     """Return JSON in ASCII: what is shown may have characters that UTF-8 has not."""
-    return Response(_written(content), status, media_type="application/json")
-
-
-def _written(content: Any) -> str:
-    """Return JSON as browsers read it, who know no NaN and no infinity: these are null."""
-    try:
-        return json.dumps(content, allow_nan=False)
-    except ValueError:
-        return json.dumps(json.loads(json.dumps(content), parse_constant=lambda _: None))
+    return Response(written(content), status, media_type="application/json")
 
 
 # -- answers ------------------------------------------------------------------------------------------------
@@ -129,7 +122,7 @@ _TASK = "/runs/{run_id}/tasks/{task_id}/{map_index}"
 
 
 async def _answer(request: Request, user: Any, act: Callable[..., Any], *arguments: Any) -> Response:
-    return _json(await request.app.state.turns.run(user.get_id(), act, *arguments))
+    return _json(await request.app.state.turns.run(user.get_id(), typed, act, *arguments))
 
 
 async def _stream(request: Request, user: Any, parts: Iterator[Any], kind: str, name: str | None = None) -> Response:
@@ -356,9 +349,10 @@ def _lines(parts: Iterator[dict[str, Any]]) -> Iterator[bytes]:
     """Yield a line of JSON for each part; an error after the first is the last line."""
     started = False
     try:
-        for part in parts:
-            yield _written(part).encode() + b"\n"
-            started = True
+        with any_error_typed():
+            for part in parts:
+                yield written(part).encode() + b"\n"
+                started = True
     except (CodecError, MemoryError) as error:
         if not started:
             raise
@@ -375,7 +369,8 @@ async def save(request: Request, user: GetUserDep, at: Place, kind: str, path: P
 
 
 def _saved(at: Coordinate, kind: str, path: list[int]) -> Iterator[bytes]:
-    yield from download(_opened(at), kind, path)
+    with any_error_typed():
+        yield from download(_opened(at), kind, path)
 
 
 def _opened(at: Coordinate) -> StoredValue:

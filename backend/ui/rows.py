@@ -55,7 +55,7 @@ def _facts(where: Coordinate, stored: Any) -> dict[str, Any]:
     if envelope is None:
         size = len(json.dumps(stored))
         return {"state": "row", "type": type(stored).__name__, "bytes": size, "plain": True}
-    facts = {
+    facts: dict[str, Any] = {
         "type": str(envelope.summary.get("type", envelope.tag))[:200],
         "bytes": _count(envelope.summary.get("bytes")),
     }

@@ -172,3 +172,31 @@ def test_numbers_that_json_has_not_leave_a_list_readable(tab: Tab) -> None:
         (run,) = strict(tab.ask("history").text)["runs"]
         assert (run["number"], run["text"]) == (None if text == "Infinity" else number, text)
         strict(tab.ask("value").text)
+
+
+def test_an_error_that_nobody_foresaw_is_told(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sqlalchemy.exc import OperationalError
+
+    from airflow_xcom.backend.ui import routes
+
+    def fail(*_arguments: Any) -> Any:
+        raise KeyError("unforeseen")
+
+    def fail_later(*_arguments: Any) -> Any:
+        yield {"done": 1}
+        fail()
+
+    def fail_to_ask(*_arguments: Any) -> Any:
+        raise OperationalError("select", {}, Exception("the database is away"))
+
+    write(tab, table({}, pa.table({"a": [1]})))
+    monkeypatch.setattr(routes, "line_of_column", fail)
+    monkeypatch.setattr(routes, "download", fail)
+    monkeypatch.setattr(routes, "column_statistics", fail_later)
+    monkeypatch.setattr(routes, "list_rows", fail_to_ask)
+    for what in ("line", "download/csv"):
+        assert tab.refusal(what, column=0) == (422, "unreadable")
+    last = tab.last("statistics", column=0)
+    assert last["state"] == "unreadable"
+    assert "unforeseen" in last["detail"]
+    assert tab.ask("xcoms").status_code == 500
