@@ -19,7 +19,7 @@ from test_data_tab_browser import browser, cleaned, new_page, session  # noqa: F
 
 pytestmark = pytest.mark.other_airflows
 
-VERSIONS = ("3.1.8", "3.2.2")  # test_data_tab_browser.py has a later one
+VERSIONS = ("3.1.8", "3.2.2", "3.4.0b2")
 
 
 @pytest.fixture(scope="module", params=VERSIONS)

@@ -57,7 +57,7 @@ def session(served: Any, browser: Any) -> Any:
     with browser.new_context() as context:
         page = context.new_page()
         page.goto(served.url)
-        page.get_by_role("link", name="Dags", exact=True).first.wait_for(timeout=WAIT)
+        page.get_by_text("Dags", exact=True).first.wait_for(timeout=WAIT)
         return context.storage_state()
 
 
