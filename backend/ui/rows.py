@@ -60,7 +60,8 @@ def _facts(where: Coordinate, stored: Any) -> dict[str, Any]:
         "bytes": _count(envelope.summary.get("bytes")),
     }
     shape = envelope.summary.get("shape")
-    facts |= {"shape": [_count(length) for length in shape]} if isinstance(shape, list) else {}
+    if isinstance(shape, list):
+        facts["shape"] = [_count(length) for length in shape]
     facts |= {"inexact": envelope.inexact.count} if envelope.inexact is not None else {}
     if envelope.retired is not None:
         return {
