@@ -8,8 +8,10 @@ import time
 import urllib.request
 from collections import Counter
 from contextlib import suppress
+from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 from ports import HOST
 
@@ -54,7 +56,9 @@ class AirflowApi:
         """Trigger a run with this configuration, wait for its end, and return its id and state: success or failed."""
         dag = f"/api/v2/dags/{dag_id}"
         self._until(START_TIMEOUT, f"the Dag {dag_id}", lambda: self._call("GET", dag))
-        run_id: str = self._call("POST", f"{dag}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"]
+        run_id = f"manual__{datetime.now(UTC).isoformat()}"
+        wanted = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        self._until(START_TIMEOUT, f"the run {run_id}", lambda: self._make(f"{dag}/dagRuns", wanted))
         self._progress(f"run {run_id} of the Dag {dag_id} triggered")
         told: set[str] = set()
 
@@ -64,7 +68,8 @@ class AirflowApi:
             return found if found in {"success", "failed"} else None
 
         ended: str = self._until(RUN_TIMEOUT, f"the run {run_id}", state)
-        self._tell_ended(self.task_instances(dag_id, run_id), told)
+        last = self._until(START_TIMEOUT, "its tasks", lambda: self.task_instances(dag_id, run_id))
+        self._tell_ended(last, told)
         return run_id, ended
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
@@ -101,6 +106,16 @@ class AirflowApi:
         logs = "\n".join(map(tail, self._logs))
         msg = f"{what} was not ready after {timeout:.0f} seconds\n{logs}"
         raise AirflowFailedError(msg)
+
+    def _make(self, path: str, body: Any) -> bool:
+        """Make what may be there already, as the server may fail after it, such as by a database that is locked."""
+        try:
+            self._call("POST", path, body)
+        except HTTPError as error:
+            if error.code < HTTPStatus.INTERNAL_SERVER_ERROR and error.code != HTTPStatus.CONFLICT:
+                raise AirflowFailedError(error.read().decode(errors="replace")) from error
+            return error.code == HTTPStatus.CONFLICT
+        return True
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
