@@ -192,14 +192,16 @@ def _stream_messages(memory: memoryview) -> Iterator[Message]:
         start = message.body[1]
 
 
-def inflated_size(memory: memoryview) -> int:
+def inflated_size(memory: memoryview, *, is_file: bool) -> int:
     """Return how many bytes the columns of an IPC file or stream take once they are decompressed.
+
+    Which of the two it is says who reads it: pyarrow looks for no mark where a file begins.
 
     Raises:
         ValueError, struct.error: the metadata are damaged, or parts of the file stand for more than one column or
             batch: a few bytes could become any number, or one column change with another after both were checked.
     """
-    messages = _file_messages(memory) if memory[: len(MAGIC)] == MAGIC else _stream_messages(memory)
+    messages = _file_messages(memory) if is_file else _stream_messages(memory)
     read = inflated = 0
     parts: list[Range] = []
     for message in messages:

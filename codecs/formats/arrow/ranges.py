@@ -121,7 +121,7 @@ class ArrowRanges:
         wanted = (self._batches[number].ranges(needed, part, self.memory) for number, part in parts)
         for ranges in in_rounds([iter([self._dictionary_ranges(needed)]), *wanted]):
             self._read(ranges)
-        check_inflation(inflated_size(self.memory), self._size)
+        check_inflation(inflated_size(self.memory, is_file=True), self._size)
         # Arrow copies what it is told to include, and must be told where it would decompress everything.
         is_compressed = any(batch.compression != "none" for batch in self._batches)
         options = pa.ipc.IpcReadOptions(included_fields=needed if is_compressed else None)

@@ -277,8 +277,9 @@ def _columns(count: int) -> list[Any]:
 
 
 def _read_table(data: bytes) -> Any:
-    open_table = pa.ipc.open_file if data[:6] == b"ARROW1" else pa.ipc.open_stream
-    if inflated_size(memoryview(data)) > _MOST:
+    is_file = data[:6] == b"ARROW1"
+    open_table = pa.ipc.open_file if is_file else pa.ipc.open_stream
+    if inflated_size(memoryview(data), is_file=is_file) > _MOST:
         raise ValueError("a mutant of a bomb would take the mutator's own memory")
     table = open_table(data).read_all()
     table.validate(full=True)
