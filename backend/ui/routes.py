@@ -243,62 +243,58 @@ def _cells(at: Coordinate, window: Window) -> dict[str, Any]:
 @_of_dag.get(f"{_TASK}/array")
 async def array(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
     """Return the cells of a window of an array."""
-    return await _answer(request, user, _array, at, window, lambda view: {"cells": view.texts(*window[1:])})
+    show = _of_array(lambda view: {"cells": view.texts(*window[1:])}, window.path)
+    return await _answer(request, user, _shown, at, show)
 
 
 @_of_dag.get(f"{_TASK}/line")
 async def line(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
     """Return an array with one axis, or a column of a table, from a row on, as a line."""
-    return await _answer(request, user, _line, at, window)
+    path, first = window.path, window.rows.start
 
+    def act(found: StoredValue) -> dict[str, Any]:
+        if found.is_array(path):
+            return _of_array(lambda view: view.line(first), path)(found)
+        return line_of_column(found.table(path), window.columns.start, first)
 
-def _line(at: Coordinate, window: Window) -> dict[str, Any]:
-    found = _opened(at)
-    found.refuse_hidden()
-    if found.is_array(window.path):
-        return _array(at, window, lambda view: view.line(window.rows.start))
-    facts = line_of_column(found.table(window.path), window.columns.start, window.rows.start)
-    return {**facts, "read": found.read, "size": found.size}
+    return await _answer(request, user, _shown, at, act)
 
 
 @_of_dag.get(f"{_TASK}/picture")
 async def picture(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
     """Return an image, or one of an array of images, as a PNG file in JSON."""
-    return await _answer(request, user, _picture, at, window)
-
-
-def _picture(at: Coordinate, window: Window) -> dict[str, Any]:
-    found = _opened(at)
-    found.refuse_hidden()
-    shown = small_picture(found.pixels(window.path, next(iter(window.plane), 0)))
-    return {**shown, "read": found.read, "size": found.size}
+    number = next(iter(window.plane), 0)
+    return await _answer(request, user, _shown, at, lambda found: small_picture(found.pixels(window.path, number)))
 
 
 @_of_dag.get(f"{_TASK}/shapes")
 async def shapes(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
     """Return a geometry, or those of some rows of a column, as paths on a plane."""
-    return await _answer(request, user, _shapes, at, window)
-
-
-def _shapes(at: Coordinate, window: Window) -> dict[str, Any]:
-    found = _opened(at)
-    found.refuse_hidden()
-    shown = drawn(found.geometries(window.path, window.columns.start, window.rows))
-    return {**shown, "read": found.read, "size": found.size}
+    place = window.path, window.columns.start, window.rows
+    return await _answer(request, user, _shown, at, lambda found: drawn(found.geometries(*place)))
 
 
 @_of_dag.get(f"{_TASK}/heat")
 async def heat(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
     """Return a window of an array, from a row and a column on, as levels."""
     rows, columns = (range(part.start, part.start + _WINDOW) for part in (window.rows, window.columns))
-    return await _answer(request, user, _array, at, window, lambda view: view.heat(window.plane, rows, columns))
+    show = _of_array(lambda view: view.heat(window.plane, rows, columns), window.path)
+    return await _answer(request, user, _shown, at, show)
 
 
-def _array(at: Coordinate, window: Window, show: Callable[[ArrayView], dict[str, Any]]) -> dict[str, Any]:
+def _shown(at: Coordinate, show: Callable[[StoredValue], dict[str, Any]]) -> dict[str, Any]:
+    """Return what is shown of a value that may be, and how much of it was read."""
     found = _opened(at)
     found.refuse_hidden()
-    view = ArrayView(*found.array(window.path))
-    return {**show(view), "shape": view.shape, "axes": view.axes, "read": found.read, "size": found.size}
+    return {**show(found), "read": found.read, "size": found.size}
+
+
+def _of_array(show: Callable[[ArrayView], dict[str, Any]], path: list[int]) -> Callable[[StoredValue], dict[str, Any]]:
+    def act(found: StoredValue) -> dict[str, Any]:
+        view = ArrayView(*found.array(path))
+        return {**show(view), "shape": view.shape, "axes": view.axes}
+
+    return act
 
 
 @_of_dag.get(f"{_TASK}/statistics")

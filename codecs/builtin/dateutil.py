@@ -7,6 +7,7 @@ from typing import Any
 from dateutil.relativedelta import relativedelta
 from dateutil.rrule import rrule, rruleset, weekday
 
+from airflow_xcom.codecs.builtin.stdlib.times import encode_weekday, weekday_of
 from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
@@ -76,10 +77,7 @@ def _decode_set(node: Any, _version: int) -> Any:
 
 
 def _decode_weekday(node: Any, _version: int) -> Any:
-    day, n = node
-    if type(day) is not int or not 0 <= day < 7 or type(n) not in (int, type(None)):  # noqa: PLR2004 - Monday is 0
-        raise ValueError("it is not a weekday")
-    return weekday(day, n)
+    return weekday(*weekday_of(node))
 
 
 _RELATIVE = ("years", "months", "days", "leapdays", "hours", "minutes", "seconds", "microseconds", "weekday")
@@ -96,7 +94,7 @@ CODECS = (
     Codec(
         "dateutil.rrule.weekday",
         (weekday,),
-        lambda day: [day.weekday, day.n],
+        encode_weekday,
         _decode_weekday,
         summarize=summarize_text,
     ),

@@ -34,7 +34,15 @@ import pytest
 import xarray as xr
 from dateutil import relativedelta, rrule
 
-from airflow_xcom.codecs import CodecError, EncodeError, UnsupportedTypeError, decode, encode, registry
+from airflow_xcom.codecs import (
+    CodecError,
+    EncodeError,
+    UnsupportedTypeError,
+    UnsupportedValueError,
+    decode,
+    encode,
+    registry,
+)
 from airflow_xcom.codecs.payload import decode_json
 from airflow_xcom.codecs.testing import assert_identical, check_codec
 
@@ -563,6 +571,13 @@ FORGED = [
     ("numpy.dtype", ["ml_dtypes", "nothing"]),
     ("httpx.value", ["URL", 5]),
 ]
+
+
+@pytest.mark.parametrize("module", [relativedelta, rrule])
+@pytest.mark.parametrize("parts", [(99, None), (-1, None), (True, None), (1, 2.5)])
+def test_a_weekday_that_is_none_is_refused_when_it_is_pushed(module: Any, parts: tuple[Any, Any]) -> None:
+    with pytest.raises(UnsupportedValueError, match="0 to 6"):
+        encode([module.weekday(*parts)])
 
 
 @pytest.mark.parametrize("place", range(len(FORGED)))

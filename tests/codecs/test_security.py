@@ -211,7 +211,7 @@ import base64, json, os, random, resource, struct, sys
 from functools import partial, reduce
 import msgpack, numpy as np, pandas as pd, pyarrow as pa
 from airflow_xcom.codecs import CodecError, decode, encode, registry
-from airflow_xcom.codecs.payload import decode_json
+from airflow_xcom.codecs.payload import decode_json, decode_part
 
 list(registry)  # import every codec
 pa.set_cpu_count(1)
@@ -259,6 +259,16 @@ def forged_table(table, **options):
     with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
         writer.write_table(table)
     return partial(decode, sink.getvalue().to_pybytes(), "arrow")
+
+
+def without_mark(forged):
+    # pyarrow reads a file from its end, whatever it begins with.
+    return bytes(8) + forged.args[0][8:]
+
+
+def part_without_mark(forged):
+    data = without_mark(forged)
+    return partial(decode_part, lambda ranges: [memoryview(bytearray(data[a:b])) for a, b in ranges], len(data))
 
 
 def of_table(tag, table, meta):
@@ -431,6 +441,10 @@ REFUSED = {
     "a field that ends before its element does, in 32 bits": "of('numpy.ndarray', "
     "[['struct', 12, False, [['a', '<i4', 0], ['b', '<f8', 2**31 - 1]]], [1], bytes(12)])",
     "a decompression bomb": "forged_table(pa.table({'a': np.zeros(10**8)}), compression='zstd')",
+    "a decompression bomb that does not begin as a file": "partial(decode, without_mark("
+    "forged_table(pa.table({'a': np.zeros(10**8)}), compression='zstd')), 'arrow')",
+    "a part of a decompression bomb that does not begin as a file": "part_without_mark("
+    "forged_table(pa.table({'a': np.zeros(10**8)}), compression='zstd'))",
     "a decompression bomb in a row": "partial(decode_json, {'$': ['pyarrow.Table', 1, {'$': ['table', [{}, "
     "base64.b64encode(bomb()).decode()]]}]})",
     "a large batch that is listed 10,000 times": "partial(decode, batch_again(), 'arrow')",

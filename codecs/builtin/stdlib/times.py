@@ -328,16 +328,33 @@ def _decode_dateutil(node: list[Any], _version: int) -> Any:
     return zone
 
 
-def _encode_weekday(value: Any) -> list[int | None]:
-    return [value.weekday, value.n]
+def encode_weekday(value: Any) -> list[int | None]:
+    """Return the day and the number of one of dateutil's weekdays, whose classes take anything as these."""
+    node = [value.weekday, value.n]
+    if not _is_weekday(node):
+        raise UnsupportedValueError("the day of a weekday is an int from 0 to 6, and n an int or None; return these")
+    return node
+
+
+def weekday_of(node: Any) -> Any:
+    """Return the day and the number of a weekday.
+
+    Raises:
+        ValueError: They are of none.
+    """
+    if not _is_weekday(node):
+        msg = f"{quoted(node)} is not a weekday"
+        raise ValueError(msg)
+    return node
+
+
+def _is_weekday(node: Any) -> bool:
+    day, n = node
+    return type(day) is int and 0 <= day < 7 and type(n) in (int, type(None))  # noqa: PLR2004 - Monday is 0
 
 
 def _decode_weekday(node: list[int | None], _version: int) -> Any:
-    day, n = node
-    if type(day) is not int or not 0 <= day < 7 or type(n) not in (int, type(None)):  # noqa: PLR2004 - Monday is 0
-        msg = f"{quoted(node)} is not a weekday"
-        raise ValueError(msg)
-    return _library("dateutil.relativedelta", "dateutil.weekday").weekday(day, n)
+    return _library("dateutil.relativedelta", "dateutil.weekday").weekday(*weekday_of(node))
 
 
 CODECS = (
@@ -372,7 +389,5 @@ CODECS = (
         summarize=summarize_text,
         attributes=("_",),
     ),
-    Codec(
-        "dateutil.weekday", ("dateutil._common.weekday",), _encode_weekday, _decode_weekday, summarize=summarize_text
-    ),
+    Codec("dateutil.weekday", ("dateutil._common.weekday",), encode_weekday, _decode_weekday, summarize=summarize_text),
 )

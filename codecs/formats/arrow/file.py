@@ -13,7 +13,7 @@ from airflow_xcom.codecs.errors import (
     LibraryVersionError,
     UnusableLibraryError,
 )
-from airflow_xcom.codecs.formats.arrow.flatbuffers import MAGIC, inflated_size
+from airflow_xcom.codecs.formats.arrow.flatbuffers import inflated_size
 from airflow_xcom.codecs.formats.arrow.schema_metadata import Note, read_note
 from airflow_xcom.codecs.formats.arrow.validation import check_values
 from airflow_xcom.codecs.formats.compressed_frames import (
@@ -195,8 +195,6 @@ def read_file(memory: memoryview) -> tuple[Note, pa.Table]:
     """
     pa = _pyarrow()
     try:
-        if memory[: len(MAGIC)] != MAGIC:  # pyarrow looks at the end alone, and would read what was not checked
-            raise ValueError("it does not begin as an Arrow file")  # noqa: TRY301 - caught as damage
         check_inflation(inflated_size(memory, is_file=True), len(memory))
         table = pa.ipc.open_file(pa.py_buffer(memory)).read_all()
         check_values(table)
@@ -221,9 +219,8 @@ def read_stream(memory: memoryview, meta: Any) -> Table:
     """
     pa = _pyarrow()
     try:
-        if inflated_size(memory, is_file=False) > len(
-            memory
-        ):  # it may be one of many, in a buffer that was decompressed itself
+        # It may be one of many, in a buffer that was decompressed itself.
+        if inflated_size(memory, is_file=False) > len(memory):
             raise ValueError("it is compressed, as no table within a value is")  # noqa: TRY301 - caught as damage
         table = pa.ipc.open_stream(pa.py_buffer(memory)).read_all()
         check_values(table)
