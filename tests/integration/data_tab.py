@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx
+import pytest
 from airflow_rows import set_row
-from api_server import put
-from conftest import Backend
+from api_server import add_dags, put
+
+if TYPE_CHECKING:
+    from conftest import Backend
 
 PLACE = ("flights", "one", "extract")
 
@@ -60,3 +63,14 @@ class Tab:
         answer = self.ask(what, key, **query)
         assert answer.status_code == 200, answer.text
         return json.loads(answer.text.splitlines()[-1])
+
+
+@pytest.fixture
+def tab(airflow: str, token: str, backend: Backend) -> Tab:
+    """The XComs of a task; each that is pushed goes to the store."""
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        add_dags(session)
+    backend.options(threshold=0)
+    return Tab(airflow, token, backend)

@@ -16,7 +16,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from api_server import add_dags
 from conftest import Backend
 from data_tab import Tab
 
@@ -38,16 +37,6 @@ FRAME = pd.DataFrame(
     },
     index=pd.Index(["r1", "r2", "r3"], name="row"),
 )
-
-
-@pytest.fixture
-def tab(airflow: str, token: str, backend: Backend) -> Tab:
-    from airflow.utils.session import create_session
-
-    with create_session() as session:
-        add_dags(session)
-    backend.options(threshold=0)
-    return Tab(airflow, token, backend)
 
 
 def shown(tab: Tab, rows: int = 3, columns: int = 20, **query: Any) -> dict[str, Any]:

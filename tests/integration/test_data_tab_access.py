@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
-from api_server import add_dags, token_of
+from api_server import token_of
 from conftest import Backend
 from data_tab import Tab
 
@@ -28,15 +28,10 @@ NAMES = {"dag_id": "flights", "run_id": "one", "task_id": "extract", "map_index"
 
 
 @pytest.fixture
-def tab(airflow: str, token: str, backend: Backend) -> Tab:
-    from airflow.utils.session import create_session
-
-    with create_session() as session:
-        add_dags(session)
-    backend.options(threshold=0)
-    made = Tab(airflow, token, backend)
-    made.push(FRAME)
-    return made
+def tab(tab: Tab) -> Tab:
+    """One that has a frame."""
+    tab.push(FRAME)
+    return tab
 
 
 @pytest.fixture

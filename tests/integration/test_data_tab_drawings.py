@@ -14,22 +14,11 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import shapely
-from api_server import add_dags
 from conftest import Backend
 from data_tab import Tab
 from PIL import Image
 
 pytestmark = pytest.mark.installation
-
-
-@pytest.fixture
-def tab(airflow: str, token: str, backend: Backend) -> Tab:
-    from airflow.utils.session import create_session
-
-    with create_session() as session:
-        add_dags(session)
-    backend.options(threshold=0)
-    return Tab(airflow, token, backend)
 
 
 def image(mode: str) -> Any:

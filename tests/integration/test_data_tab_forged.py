@@ -11,8 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from api_server import add_dags
-from conftest import Backend
 from data_tab import Tab
 
 from airflow_xcom.backend.ui import wide_frames
@@ -21,15 +19,6 @@ from airflow_xcom.backend.ui.table_view import TableView
 from airflow_xcom.codecs import CorruptPayloadError, SelectionError
 
 pytestmark = pytest.mark.installation
-
-
-@pytest.fixture
-def tab(airflow: str, token: str, backend: Backend) -> Tab:
-    from airflow.utils.session import create_session
-
-    with create_session() as session:
-        add_dags(session)
-    return Tab(airflow, token, backend)
 
 
 def write(tab: Tab, data: Any, **summary: Any) -> None:

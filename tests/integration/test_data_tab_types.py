@@ -10,8 +10,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from api_server import add_dags
-from conftest import Backend
 from data_tab import Tab
 from test_arrow import COLUMNS
 
@@ -34,16 +32,6 @@ MORE: dict[str, Any] = {
     "dictionary_of_numbers": pa.DictionaryArray.from_arrays(pa.array([0, 1, 2, None]), pa.array([10, None, 9])),
 }
 ARRAYS = {**{name: make() for name, make in COLUMNS.items()}, **MORE}
-
-
-@pytest.fixture
-def tab(airflow: str, token: str, backend: Backend) -> Tab:
-    from airflow.utils.session import create_session
-
-    with create_session() as session:
-        add_dags(session)
-    backend.options(threshold=0)
-    return Tab(airflow, token, backend)
 
 
 def push_two(tab: Tab, before: Any, after: Any) -> None:
