@@ -109,8 +109,7 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     """Import what is not needed where Dags are only parsed when it is first asked for (PEP 562)."""
     if name not in _LAZY:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
     if name == "CodecXComBackend":

@@ -52,8 +52,7 @@ class AssetVersion:
         texts = (self.name, self.uri, self.id, self.at, self.partition or "", *(self.interval or ()))
         are_short = all(type(text) is str and len(text) <= _LONGEST for text in texts)
         if not are_short or not _ID.fullmatch(self.id) or not all(map(_is_time, (self.at, *(self.interval or ())))):
-            msg = "the version of an asset in the envelope is malformed"
-            raise ForgedReferenceError(msg)
+            raise ForgedReferenceError("the version of an asset in the envelope is malformed")
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that are set."""
@@ -72,8 +71,7 @@ class AssetVersion:
                         return cls(**{**value, "interval": None})
                     case [str(start), str(end)]:
                         return cls(**{**value, "interval": (start, end)})
-        msg = "the version of an asset in the envelope is malformed"
-        raise ForgedReferenceError(msg)
+        raise ForgedReferenceError("the version of an asset in the envelope is malformed")
 
     def path_prefix(self, publisher: list[Any]) -> str:
         """Return what the paths of blobs of this version begin with, published by this task.

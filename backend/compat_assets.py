@@ -113,8 +113,7 @@ def key_of(asset: Any) -> AssetKey:
         return AssetKey(getattr(asset, "name", asset.uri), asset.uri)
     if isinstance(asset, references):
         return AssetKey(getattr(asset, "name", None), getattr(asset, "uri", None))
-    msg = f"an asset is wanted, not a {type(asset).__name__}; give Asset(...), an alias, or Asset.ref(...)"
-    raise TypeError(msg)
+    raise TypeError(f"an asset is wanted, not a {type(asset).__name__}; give Asset(...), an alias, or Asset.ref(...)")
 
 
 def _classes() -> tuple[type[Any], type[Any], tuple[type[Any], ...]]:

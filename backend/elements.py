@@ -26,8 +26,7 @@ def elements_of(argument: Any) -> Any:
         TypeError: ``argument`` is something else.
     """
     if not hasattr(argument, "iter_references") or not hasattr(argument, "operator"):
-        msg = f"elements_of() takes what a task gives where the Dag is made, not a {type(argument).__name__}"
-        raise TypeError(msg)
+        raise TypeError(f"elements_of() takes what a task gives where the Dag is made, not a {type(argument).__name__}")
     return mappable(argument, _resolved)
 
 

@@ -131,17 +131,13 @@ class Reference:
         numbers = (self.size, *(0 if number is None else number for number in (self.expires, self.index_size)))
         is_number = [type(number) is int and 0 <= number < _LARGEST for number in numbers]
         if not all(is_number) or not all(type(text) is str for text in texts) or not _are_short(texts):
-            msg = "the reference in the row is malformed"
-            raise ForgedReferenceError(msg)
+            raise ForgedReferenceError("the reference in the row is malformed")
         if self.index_size is not None and self.index_size > min(self.size, LARGEST_INDEX):
-            msg = "the index in the row's reference is larger than one that this backend writes"
-            raise ForgedReferenceError(msg)
+            raise ForgedReferenceError("the index in the row's reference is larger than one that this backend writes")
         if self.expires is not None and self.expires > _LAST_SECOND:
-            msg = "the expiry in the row's reference is out of range"
-            raise ForgedReferenceError(msg)
+            raise ForgedReferenceError("the expiry in the row's reference is out of range")
         if any(part in {"", ".", ".."} for part in self.path.split("/")) or not self.path.isprintable():
-            msg = f"the path {self.path!r} in the row's reference leaves the store"
-            raise ForgedReferenceError(msg)
+            raise ForgedReferenceError(f"the path {self.path!r} in the row's reference leaves the store")
         if "\\" in self.path:
             msg = f"the path {self.path!r} in the row's reference is not one that this backend writes"
             raise ForgedReferenceError(msg)
@@ -156,8 +152,7 @@ class Reference:
         try:
             return cls(**value)
         except TypeError as error:
-            msg = "the reference in the row is malformed"
-            raise ForgedReferenceError(msg) from error
+            raise ForgedReferenceError("the reference in the row is malformed") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +173,7 @@ class Retirement:
         match value:
             case {"at": str(at), "rule": str(rule), **payload} if not payload and _are_short((at, rule)):
                 return cls(at, rule)
-        msg = "the row says that its value was retired, but not when and by which rule"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError("the row says that its value was retired, but not when and by which rule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +198,7 @@ class Inexact:
         match value:
             case {"count": int(count), "places": list(places), **others} if not others and _are_texts(places):
                 return cls(count, tuple(places))
-        msg = "the row says that its value is not exact, but not where"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError("the row says that its value is not exact, but not where")
 
 
 @dataclass(slots=True)  # not frozen, which makes it in three times the time at every push and pull
@@ -302,8 +295,7 @@ class Envelope:
             raise NewerFormatError("the envelope in the row", version, ENVELOPE_VERSION)
         envelope = cls._from_content(content, version, kind) if type(version) is int and version >= 1 else None
         if envelope is None:
-            msg = f"the row has the key {ENVELOPE_KEY!r} and is not an envelope of this backend"
-            raise CorruptPayloadError(msg)
+            raise CorruptPayloadError(f"the row has the key {ENVELOPE_KEY!r} and is not an envelope of this backend")
         return envelope
 
     @classmethod

@@ -106,8 +106,7 @@ def lazy(argument: Any) -> Any:
         TypeError: ``argument`` is something else.
     """
     if not hasattr(argument, "iter_references") or not hasattr(argument, "resolve"):
-        msg = f"lazy() takes what a task gives where the Dag is made, not a {type(argument).__name__}"
-        raise TypeError(msg)
+        raise TypeError(f"lazy() takes what a task gives where the Dag is made, not a {type(argument).__name__}")
     if isinstance(argument, output_class()):
         return _lazy_output()(argument.operator, argument.key)
     name = f"lazy({argument!r})"

@@ -346,8 +346,7 @@ def _import_codecs(name: str) -> None:
     try:
         import_module(name)
     except Exception as error:
-        msg = f"cannot import {name!r}, which [xcom_codecs] modules names: {error}"
-        raise RegistrationError(msg) from error
+        raise RegistrationError(f"cannot import {name!r}, which [xcom_codecs] modules names: {error}") from error
 
 
 class located:  # noqa: N801 - as contextlib's; every pull enters two, and a generator takes twice as long

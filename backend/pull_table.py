@@ -61,8 +61,7 @@ def table_of(
         TypeError: ``argument`` is something else.
     """
     if not hasattr(argument, "iter_references") or not hasattr(argument, "operator"):
-        msg = f"table_of() takes what a task gives where the Dag is made, not a {type(argument).__name__}"
-        raise TypeError(msg)
+        raise TypeError(f"table_of() takes what a task gives where the Dag is made, not a {type(argument).__name__}")
     name = f"table_of({argument!r}, columns={columns!r}, rows={rows!r}, as_={as_!r})"
     return resolvable(argument, name, _resolved(argument, _part_of(columns, rows, as_)))
 

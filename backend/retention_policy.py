@@ -49,11 +49,10 @@ class Term:
             return cls(text)
         match = _TERM.fullmatch(text)
         if match is None or match["unit"] not in {*_SECONDS, counted, counted.removesuffix("s")}:
-            msg = (
+            raise ValueError(
                 f"{text!r} is no time to keep values: give forever, an age such as 12h, 7d or 4w, or a number as "
                 f"5{counted}"
             )
-            raise ValueError(msg)
         count, unit = int(match["count"]), match["unit"]
         if unit in _SECONDS:
             return cls(text, seconds=count * _SECONDS[unit])
@@ -127,13 +126,11 @@ class Policy:
 def _read_tag(tag: str) -> tuple[str, Term]:
     match = _TAG.fullmatch(tag.removeprefix(TAG_PREFIX))
     if match is None:
-        msg = f"the tag {tag!r} is not understood: write xcom:keep=7d, or xcom:keep-failed=7d"
-        raise RetentionTagError(msg)
+        raise RetentionTagError(f"the tag {tag!r} is not understood: write xcom:keep=7d, or xcom:keep-failed=7d")
     try:
         return match["state"] or "", Term.parse(match["term"])
     except ValueError as error:
-        msg = f"the tag {tag!r} is not understood: {error}"
-        raise RetentionTagError(msg) from error
+        raise RetentionTagError(f"the tag {tag!r} is not understood: {error}") from error
 
 
 def _rule(state: str, tagged: Mapping[str, list[Term]], options: Mapping[str, tuple[Term, ...]]) -> Rule:

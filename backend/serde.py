@@ -42,11 +42,10 @@ def _encode(value: Any) -> Any:
         back = serde().deserialize(stored)
         again = serde().serialize(back)
     except Exception as error:
-        msg = (
+        raise UnsupportedValueError(
             f"Airflow's serializer cannot bring back {name}: {error}; add {name} to [core] "
             "allowed_deserialization_classes, or register a codec for it with @airflow_xcom.codecs.codec"
-        )
-        raise UnsupportedValueError(msg) from error
+        ) from error
     if type(back) is not cls or again != stored:
         msg = f"Airflow's serializer changes {name}; register a codec for it with @airflow_xcom.codecs.codec"
         raise UnsupportedValueError(msg)

@@ -468,8 +468,7 @@ def _only_frames(value: Any) -> Any:
     import pandas as pd
 
     if not isinstance(value, pd.DataFrame):
-        msg = f"{type(value).__name__} is not a frame"
-        raise TypeError(msg)
+        raise TypeError(f"{type(value).__name__} is not a frame")
     return value
 
 
@@ -501,6 +500,5 @@ def ways_named(names: list[str]) -> tuple[type[Way], ...]:
         ValueError: A name is not that of a way.
     """
     if unknown := set(names) - set(NOTES):
-        msg = f"there is no way {', '.join(sorted(unknown))}; there are {', '.join(NOTES)}"
-        raise ValueError(msg)
+        raise ValueError(f"there is no way {', '.join(sorted(unknown))}; there are {', '.join(NOTES)}")
     return tuple(way for way in WAYS if not names or way is Ours or way.name in names)

@@ -359,8 +359,7 @@ def workloads(sizes: list[str], *, scale: float = 1.0) -> list[Workload]:
         ValueError: A label is not that of a size.
     """
     if unknown := set(sizes) - set(SIZES):
-        msg = f"there is no size {', '.join(sorted(unknown))}; there are {', '.join(SIZES)}"
-        raise ValueError(msg)
+        raise ValueError(f"there is no size {', '.join(sorted(unknown))}; there are {', '.join(SIZES)}")
     found: dict[str, Workload] = {}
     for name, family in FAMILIES.items():
         sized = [(label, SIZES[label]) for label in sizes if family.is_sized and SIZES[label] <= family.largest]

@@ -72,8 +72,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import what encodes and decodes, and with it third-party libraries, when it is first asked for (PEP 562)."""
     if name not in {"decode", "encode"}:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from airflow_xcom.codecs import payload
 
     value = globals()[name] = getattr(payload, name)

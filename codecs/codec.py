@@ -129,17 +129,14 @@ def check_form(codec: Any) -> None:
         RegistrationError: `codec` is not a Codec, or its tag, version, types or functions cannot work.
     """
     if not isinstance(codec, Codec):
-        msg = f"{codec!r} is not a Codec; pass airflow_xcom.codecs.Codec(tag, types, encode, decode)"
-        raise RegistrationError(msg)
+        raise RegistrationError(f"{codec!r} is not a Codec; pass airflow_xcom.codecs.Codec(tag, types, encode, decode)")
     if not re.fullmatch(_TAG, codec.tag):
-        msg = (
+        raise RegistrationError(
             f"{codec.tag!r} is not a tag for a codec of your own: give it a namespace, such as 'acme.point' "
             "(letters, digits, '_' and '-', with at least one dot)"
         )
-        raise RegistrationError(msg)
     if not isinstance(codec.version, int) or codec.version < 1:
-        msg = f"the version of {codec.tag!r} is {codec.version!r}; it must be a whole number from 1"
-        raise RegistrationError(msg)
+        raise RegistrationError(f"the version of {codec.tag!r} is {codec.version!r}; it must be a whole number from 1")
     _check_types(codec)
     _check_parameters(codec)
 
@@ -150,12 +147,11 @@ def _check_types(codec: Codec[Any]) -> None:
         raise RegistrationError(msg)
     for handled in codec.types:
         if not isinstance(handled, type) and not _is_lazy_name(handled):
-            msg = (
+            raise RegistrationError(
                 f"{codec.tag!r} cannot handle {handled!r}, which is neither a class nor its lazy name; write the "
                 "module that defines the class, a dot and the class, such as 'pandas.core.frame.DataFrame': its "
                 "__module__ and __qualname__"
             )
-            raise RegistrationError(msg)
 
 
 def _is_lazy_name(name: Any) -> bool:
@@ -189,11 +185,10 @@ def check_call(tag: str, function: Any, wanted: tuple[str, ...], *, first: str =
     except TypeError as error:
         called = getattr(function, "__qualname__", repr(function))
         shown = ", ".join((first, *wanted) if inspect.ismethod(function) else wanted)
-        msg = (
+        raise RegistrationError(
             f"the codec {tag!r} cannot call {called} with ({', '.join(wanted)}): {error}; declare its parameters as "
             f"({shown})"
-        )
-        raise RegistrationError(msg) from error
+        ) from error
 
 
 def node_of(codec: Codec[Any], value: Any) -> Any:

@@ -108,11 +108,10 @@ def _codec_of_type(tag: str, version: int, cls: Any, *, subclasses: bool) -> Cod
         return Codec(tag, (cls,), cls.to_node, cls.from_node, version=version)
     if dataclasses.is_dataclass(cls):
         return _codec_of_dataclass(tag, version, cls)
-    msg = (
+    raise RegistrationError(
         f"{cls.__qualname__} is neither a dataclass nor a class with to_node(self) and from_node(cls, node, version); "
         "to register a codec class for another type, pass handles="
     )
-    raise RegistrationError(msg)
 
 
 def _check_methods(tag: str, cls: Any) -> None:

@@ -147,8 +147,7 @@ def as_list(node: Any) -> list[Any]:
         TypeError: `node` is not a list.
     """
     if type(node) is not list:
-        msg = f"a {type(node).__name__} stands where a list should"
-        raise TypeError(msg)
+        raise TypeError(f"a {type(node).__name__} stands where a list should")
     return node
 
 
@@ -161,8 +160,7 @@ def as_dict(node: Any) -> dict[Any, Any]:
         TypeError: `node` is not a dict.
     """
     if type(node) is not dict:
-        msg = f"a {type(node).__name__} stands where a dict should"
-        raise TypeError(msg)
+        raise TypeError(f"a {type(node).__name__} stands where a dict should")
     return node
 
 
@@ -175,8 +173,7 @@ def as_int(node: Any) -> int:
         TypeError: `node` is not an int.
     """
     if type(node) is not int:
-        msg = f"a {type(node).__name__} stands where an int should"
-        raise TypeError(msg)
+        raise TypeError(f"a {type(node).__name__} stands where an int should")
     return node
 
 
@@ -189,6 +186,5 @@ def as_text(node: Any) -> Any:
         TypeError: `node` is not a string.
     """
     if type(node) is not str:
-        msg = f"a {type(node).__name__} stands where text should"
-        raise TypeError(msg)
+        raise TypeError(f"a {type(node).__name__} stands where text should")
     return node

@@ -43,8 +43,7 @@ def state_of(value: Any, names: tuple[str, ...], *, beside: Collection[str] = ()
     refuse_other_attributes(value, (*names, *beside), remedy=f"make it a field, or {_REGISTER}")
     for name in names:
         if not holds(value, name):
-            msg = f"the field {name!r} of the {cls.__qualname__} has no value"
-            raise UnsupportedValueError(msg)
+            raise UnsupportedValueError(f"the field {name!r} of the {cls.__qualname__} has no value")
     cached = [name for name in (*own, *_slots(cls)) if name not in beside and holds(value, name)]
     ordered = dict.fromkeys((*cached, *names))
     return {name: object.__getattribute__(value, name) for name in ordered}
@@ -124,12 +123,11 @@ def check_names(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> None
     """
     others = as_dict(state).keys() - set(names)
     if not state.keys() >= set(names) or not all(_may_have(cls, name, ()) for name in others):
-        msg = (
+        raise CorruptPayloadError(
             f"{cls.__qualname__} has the fields {list(names)}, and the payload has {quoted(list(state))}; to read "
             "older payloads, register the class with @airflow_xcom.codecs.codec and give it a "
             "from_node(cls, node, version)"
         )
-        raise CorruptPayloadError(msg)
 
 
 def refuse_other_attributes(value: Any, names: Collection[str], *, remedy: str = "return it beside the value") -> None:
@@ -206,11 +204,10 @@ def _layout(cls: type, names: tuple[str, ...]) -> tuple[frozenset[str], bool]:
 def _check_layout(cls: type, names: tuple[str, ...]) -> None:
     for base in cls.__mro__[:-1]:
         if isinstance(vars(base).get("__new__"), BuiltinFunctionType):  # how classes written in C are made
-            msg = (
+            raise UnsupportedTypeError(
                 f"{cls.__module__}.{cls.__qualname__} derives from {base.__qualname__}, whose own content is no field "
                 f"and would be lost; {_REGISTER}"
             )
-            raise UnsupportedTypeError(msg)
     for name in names:
         held = getattr_static(cls, name, None)
         if hasattr(type(held), "__set__") and not isinstance(held, MemberDescriptorType):

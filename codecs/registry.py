@@ -116,8 +116,7 @@ class Registry:
 
     def _refuse_taken(self, codec: Codec[Any], *, tag_is_free: bool) -> None:
         if not tag_is_free:
-            msg = f"the tag {codec.tag!r} is registered already; pass replace=True to replace it"
-            raise RegistrationError(msg)
+            raise RegistrationError(f"the tag {codec.tag!r} is registered already; pass replace=True to replace it")
         for handled in codec.types:
             holder = self._by_name.get(handled) if isinstance(handled, str) else self._by_type.get(handled)
             if holder is not None and holder.tag != codec.tag:
@@ -248,8 +247,7 @@ class Registry:
         if version > codec.version:
             raise NewerFormatError(f"the payload of {quoted(tag)}", version, codec.version)
         if version < 1:
-            msg = f"the payload of {quoted(tag)} has version {quoted(version)}"
-            raise CorruptPayloadError(msg)
+            raise CorruptPayloadError(f"the payload of {quoted(tag)} has version {quoted(version)}")
         return codec
 
     def _find_tag(self, tag: str) -> Codec[Any]:

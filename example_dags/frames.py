@@ -22,8 +22,7 @@ def readings() -> pd.DataFrame:
 def daily(frame: pd.DataFrame) -> pd.DataFrame:
     """Return columns in two levels, and a row for each day."""
     if frame.index.freq != "h":
-        msg = f"the frequency of the index was lost: {frame.index.freq!r}"
-        raise ValueError(msg)
+        raise ValueError(f"the frequency of the index was lost: {frame.index.freq!r}")
     days = frame.resample("D").agg(["min", "max"])
     return days.set_axis(days.index.tz_localize(None).to_period("D"))
 

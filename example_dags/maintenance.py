@@ -29,8 +29,7 @@ def run_command(context: Any, *arguments: str) -> None:
     """Run ``airflow-xcom`` as on the scheduler; its output is in the log, and the task fails if it fails."""
     url = Connection.get(CONNECTION).password
     if not url or not is_here(url, context["dag_run"]):
-        msg = f"the connection {CONNECTION} does not lead to the metadata database of this Airflow"
-        raise ValueError(msg)
+        raise ValueError(f"the connection {CONNECTION} does not lead to the metadata database of this Airflow")
     settings = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url, "_AIRFLOW_PROCESS_CONTEXT": "server"}
     # What Airflow sets for tasks, in the name that this option had before 2.3.
     inherited = {name: value for name, value in os.environ.items() if name != "AIRFLOW__CORE__SQL_ALCHEMY_CONN"}

@@ -81,8 +81,7 @@ def _class() -> type[Any]:
         __lshift__ = __rrshift__ = __rlshift__ = __rshift__
 
         def _refuse(self, why: str) -> NoReturn:
-            msg = f"{self._text}: {why}"
-            raise TypeError(msg)
+            raise TypeError(f"{self._text}: {why}")
 
     ValueOf.__name__ = _NAME
     return ValueOf

@@ -144,8 +144,7 @@ def _found(question: Question, key: AssetKey, partition: str | None, *, refresh:
 def _triggering(question: Question, key: AssetKey) -> list[Version]:
     events = _triggers(question, key)
     if not events:
-        msg = f"no event of the asset {key} started this run; latest() gives the latest version"
-        raise NoVersionError(msg)
+        raise NoVersionError(f"no event of the asset {key} started this run; latest() gives the latest version")
     return distinct([version for event in events for version in versions_in(event)])
 
 
@@ -190,8 +189,7 @@ def _latest(key: AssetKey, wanted: str | None, partition: str | None) -> Version
             break
     if not newest:
         which = "" if wanted is None else f" of the partition {wanted!r}"
-        msg = f"the asset {key} has no version{which} yet: let a task publish() one"
-        raise NoVersionError(msg)
+        raise NoVersionError(f"the asset {key} has no version{which} yet: let a task publish() one")
     return latest_of(newest)
 
 

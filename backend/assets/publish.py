@@ -105,8 +105,7 @@ def _outlet(context: Any, asset: Any) -> Any:
     from airflow_xcom.backend.xcom import CodecXComBackend
 
     if not issubclass(configured, CodecXComBackend):
-        msg = "publish() needs [core] xcom_backend = airflow_xcom.backend.CodecXComBackend"
-        raise PublishError(msg)
+        raise PublishError("publish() needs [core] xcom_backend = airflow_xcom.backend.CodecXComBackend")
     if is_alias(asset):
         msg = f"publish() takes the asset that is meant, not the alias {asset.name!r} through which its event is sent"
         raise PublishError(msg)

@@ -86,8 +86,7 @@ class Version:
         match value:
             case [str(sent), content]:
                 return cls.of(_envelope_of(content), datetime.fromisoformat(sent))
-        msg = "what should be a version of an asset is not one"
-        raise NoVersionError(msg)
+        raise NoVersionError("what should be a version of an asset is not one")
 
     @classmethod
     def of(cls, envelope: Envelope, sent: datetime) -> Version:
@@ -145,14 +144,12 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        msg = "the envelope in the event is not JSON"
-        raise NoVersionError(msg) from error
+        raise NoVersionError("the envelope in the event is not JSON") from error
 
 
 def _check_writer(extra: Any) -> None:
     if isinstance(extra, dict) and _FROM_REST in extra:
-        msg = "it was sent by the REST API or in Airflow's pages"
-        raise NoVersionError(msg)
+        raise NoVersionError("it was sent by the REST API or in Airflow's pages")
 
 
 def _trusted(content: Any, event: Event) -> Version:
@@ -160,11 +157,9 @@ def _trusted(content: Any, event: Event) -> Version:
     source = version.dag_id, version.run_id, version.task_id, version.map_index
     dag, run, task, index = event.source
     if source != (dag, run, task, -1 if index is None else index):
-        msg = f"its value was published by another task, dag={version.dag_id} run={version.run_id}"
-        raise NoVersionError(msg)
+        raise NoVersionError(f"its value was published by another task, dag={version.dag_id} run={version.run_id}")
     if (version.name, version.uri) != (event.name, event.uri):
-        msg = f"its value was published to another asset, {version.name!r}"
-        raise NoVersionError(msg)
+        raise NoVersionError(f"its value was published to another asset, {version.name!r}")
     return version
 
 
@@ -172,16 +167,14 @@ def _envelope_of(content: Any) -> Envelope:
     """Return the envelope of a version; raise CodecError if it is not one, or refers to a blob of another asset."""
     envelope = Envelope.from_json({ENVELOPE_KEY: content})
     if envelope is None or envelope.asset is None or None in envelope.coordinate.to_json():
-        msg = "the envelope is not that of a version of an asset"
-        raise NoVersionError(msg)
+        raise NoVersionError("the envelope is not that of a version of an asset")
     envelope.check_origin(envelope.coordinate)
     return envelope
 
 
 def _asset_of(envelope: Envelope) -> AssetVersion:
     if envelope.asset is None:
-        msg = "the envelope is not that of a version of an asset"
-        raise NoVersionError(msg)
+        raise NoVersionError("the envelope is not that of a version of an asset")
     return envelope.asset
 
 

@@ -54,8 +54,7 @@ class _Head:
         if not value:
             raise BlobNotFoundError(path)
         if len(value) < cls.BYTES or not value.startswith(cls._MAGIC):
-            msg = f"the key of the payload {path!r} holds something else"
-            raise CorruptPayloadError(msg)
+            raise CorruptPayloadError(f"the key of the payload {path!r} holds something else")
         return cls(*cls._LAYOUT.unpack_from(value)[1:])
 
     @property

@@ -70,8 +70,7 @@ def _make_headers(cls: Any, parts: Any) -> Any:
 
 def _take_url(value: Any) -> str:
     if type(value)(str(value))._uri_reference != value._uri_reference:  # noqa: SLF001
-        msg = "httpx does not make this URL again from its text; return str(value)"
-        raise UnsupportedValueError(msg)
+        raise UnsupportedValueError("httpx does not make this URL again from its text; return str(value)")
     return str(value)
 
 
@@ -113,8 +112,7 @@ def _make_row(cls: Any, parts: Any) -> Any:
     keys, data = parts
     parent = _metadata(tuple(map(as_text, as_list(keys))))
     if len(as_list(data)) != len(keys):
-        msg = f"{len(data)} values for {len(keys)} columns"
-        raise ValueError(msg)
+        raise ValueError(f"{len(data)} values for {len(keys)} columns")
     made = cls.__new__(cls)
     style = getattr(cls, "_default_key_style", 0)  # before SQLAlchemy 2
     made.__setstate__({"_parent": parent, "_data": tuple(data), "_key_style": style})
@@ -156,8 +154,7 @@ def _make_range(cls: Any, parts: Any) -> Any:
 
 def _take_json(value: Any) -> Any:
     if value.dumps is not None:
-        msg = f"the {type(value).__name__} has a function dumps, which is code; return value.obj"
-        raise UnsupportedValueError(msg)
+        raise UnsupportedValueError(f"the {type(value).__name__} has a function dumps, which is code; return value.obj")
     return value.obj
 
 
@@ -242,8 +239,7 @@ def _make_upath(node: Any, _version: int) -> Any:
     protocol, text = node
     made = library("upath", "upath.UPath").UPath(as_text(text), protocol=as_text(protocol) or None)
     if str(made) != text or made.protocol != protocol:
-        msg = f"universal_pathlib makes {str(made)!r} of {text!r}"
-        raise ValueError(msg)
+        raise ValueError(f"universal_pathlib makes {str(made)!r} of {text!r}")
     return made
 
 

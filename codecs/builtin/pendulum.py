@@ -79,8 +79,7 @@ def _shortest(item: tuple[str, Any]) -> tuple[int, str]:
 
 def _decode_duration(node: dict[str, Any], _version: int) -> Duration:
     if any(type(part) is bool for part in as_dict(node).values()):  # Duration would keep it, and it equals a number
-        msg = f"a duration is made of numbers, not of {quoted(node)}"
-        raise TypeError(msg)
+        raise TypeError(f"a duration is made of numbers, not of {quoted(node)}")
     return Duration(**node)
 
 
@@ -109,21 +108,18 @@ def _decode_interval(node: list[Any], _version: int) -> Interval[Any]:
     start, end, *absolute = as_list(node)
     for moment in (start, end):
         if not isinstance(moment, date):  # Interval subtracts them: arrays could take terabytes
-            msg = f"a {type(moment).__qualname__} cannot start or end an interval"
-            raise TypeError(msg)
+            raise TypeError(f"a {type(moment).__qualname__} cannot start or end an interval")
     if any(part is not True for part in absolute):  # Interval would keep another one
-        msg = "an interval is absolute or says nothing of it"
-        raise TypeError(msg)
+        raise TypeError("an interval is absolute or says nothing of it")
     return Interval(start, end, *absolute)
 
 
 def _check(value: Any, rebuilt: Any) -> None:
     if _state(rebuilt) != _state(value) or not timedelta.__eq__(rebuilt, value):
-        msg = (
+        raise UnsupportedValueError(
             f"pendulum makes another {type(value).__name__} from the parts of this one; return its as_timedelta(), or "
             "make it from whole numbers"
         )
-        raise UnsupportedValueError(msg)
 
 
 def _state(value: Any) -> dict[str, Any]:

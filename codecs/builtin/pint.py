@@ -30,18 +30,16 @@ def _encode(value: Any) -> list[Any]:
         if type(value) is _class(name, lazy=lazy) and value._REGISTRY is _registry().get():  # noqa: SLF001
             units = [[unit, power] for unit, power in value._units.items()]  # noqa: SLF001
             return [name, lazy, getattr(value, "_magnitude", None), units]
-    msg = (
+    raise UnsupportedValueError(
         f"the {name} is of a registry of its own; pass the registry to pint.set_application_registry() before it makes "
         "values, in a module that both tasks import, or return (value.magnitude, str(value.units))"
     )
-    raise UnsupportedValueError(msg)
 
 
 def _decode(node: Any, _version: int) -> Any:
     name, lazy, magnitude, units = as_list(node)
     if as_text(name) not in ("Quantity", "Unit") or isinstance(magnitude, str):  # which pint would parse
-        msg = f"{quoted(node)} is not a quantity"
-        raise ValueError(msg)
+        raise ValueError(f"{quoted(node)} is not a quantity")
     registry = _registry()
     powers = UnitsContainer({registry.get_name(as_text(unit)): power for unit, power in as_list(units)})
     cls = _class(name, lazy=lazy)

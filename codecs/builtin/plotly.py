@@ -56,8 +56,7 @@ def _check_names(part: Any) -> None:
     """
     if isinstance(part, dict):
         if any(len(str(name)) > _LONGEST_NAME for name in part):
-            msg = f"a property has a name of more than {_LONGEST_NAME} characters"
-            raise ValueError(msg)
+            raise ValueError(f"a property has a name of more than {_LONGEST_NAME} characters")
         part = list(part.values())
     if isinstance(part, list | tuple):
         for inner in part:
@@ -71,22 +70,19 @@ def _arrange(held: Any, wanted: Any) -> None:
         ValueError: plotly made other ones of them.
     """
     if type(held) is not type(wanted):
-        msg = f"a {type(wanted).__name__} becomes a {type(held).__name__}"
-        raise ValueError(msg)
+        raise ValueError(f"a {type(wanted).__name__} becomes a {type(held).__name__}")
     if isinstance(held, list | tuple):
         for pair in zip(held, wanted, strict=True):
             _arrange(*pair)
     elif isinstance(held, dict):
         held |= {name: {} for name in wanted.keys() - held.keys() if _is_empty(wanted[name])}  # plotly leaves them out
         if held.keys() != wanted.keys():
-            msg = f"the properties {list(wanted)} become {list(held)}"
-            raise ValueError(msg)
+            raise ValueError(f"the properties {list(wanted)} become {list(held)}")
         for name in wanted:
             held[name] = held.pop(name)
             _arrange(held[name], wanted[name])
     elif repr(held) != repr(wanted):
-        msg = f"{wanted!r:.80} becomes {held!r:.80}"
-        raise ValueError(msg)
+        raise ValueError(f"{wanted!r:.80} becomes {held!r:.80}")
 
 
 def _is_empty(part: Any) -> bool:

@@ -35,8 +35,7 @@ def _encode(dtype: Any) -> list[Any]:
         node = _encode_instance(dtype)
         is_same = node[0] in _CLASSES and _same(_decode(node, 1), dtype)
     if not is_same:
-        msg = f"polars does not make the dtype {dtype!r} again from its parts; return str(value)"
-        raise UnsupportedValueError(msg)
+        raise UnsupportedValueError(f"polars does not make the dtype {dtype!r} again from its parts; return str(value)")
     return node
 
 

@@ -60,8 +60,7 @@ def _encode_offset(value: Any) -> int:
 
 def _decode_offset(node: int, _version: int) -> Any:
     if type(node) is not int:
-        msg = f"{node!r:.80} is not an offset"
-        raise TypeError(msg)
+        raise TypeError(f"{node!r:.80} is not an offset")
     return TzInfo(node)
 
 

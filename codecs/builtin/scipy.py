@@ -262,8 +262,7 @@ def _decoder(cls: Any, form: str) -> Callable[[Any, int], Any]:
         try:
             made = _MAKE[form](cls, shape, *parts)
         except _InconsistentError as error:
-            msg = f"a {cls.__name__} of shape {quoted(shape)} has {error}"
-            raise CorruptPayloadError(msg) from error
+            raise CorruptPayloadError(f"a {cls.__name__} of shape {quoted(shape)} has {error}") from error
         for name, item in as_dict(state).items():
             _require(type(item) is (int if name == "maxprint" else bool), f"{name} is {quoted(item)}")
             setattr(made, _attribute(name, form), item)

@@ -151,11 +151,10 @@ def _encode_index(name: Any, index: Any) -> list[Any]:
     if type(index) is PandasMultiIndex:
         levels = [[level, dtype] for level, dtype in index.level_coords_dtype.items()]
         return ["PandasMultiIndex", index.dim, index.index, levels]
-    msg = (
+    raise UnsupportedValueError(
         f"the index of {name!r} is a {type(index).__qualname__}, which cannot be stored, only its coordinates can; "
         f"return value.drop_indexes({name!r}).load()"
     )
-    raise UnsupportedValueError(msg)
 
 
 def _decode_indexes(nodes: list[Any]) -> dict[Any, Any]:
@@ -175,8 +174,7 @@ def _decode_index(node: Any) -> Any:
             return PandasMultiIndex(index, dim, {level: _checked_dtype(dtype) for level, dtype in levels})
         case ["PandasIndex", dim, pd.Index() as index, dtype]:
             return PandasIndex(index, dim, _checked_dtype(dtype))
-    msg = f"{quoted(node)} is not an index"
-    raise CorruptPayloadError(msg)
+    raise CorruptPayloadError(f"{quoted(node)} is not an index")
 
 
 # -- variables under their names -----------------------------------------------------------------------------
@@ -258,8 +256,7 @@ def _decode_array(node: Any, _version: int) -> Any:
 def _encode_dataset(dataset: Any) -> list[Any]:
     if type(dataset) is not xr.Dataset:
         remedy = "the to_dataset() of its node" if isinstance(dataset, xr.Dataset) else "value.to_dataset()"
-        msg = f"a {type(dataset).__name__} is a view of another object; return {remedy}"
-        raise UnsupportedTypeError(msg)
+        raise UnsupportedTypeError(f"a {type(dataset).__name__} is a view of another object; return {remedy}")
     indexes = dataset._indexes  # noqa: SLF001
     variables = dict(dataset.variables)
     coordinates = [name for name in variables if name in dataset._coord_names]  # noqa: SLF001

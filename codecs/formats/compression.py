@@ -30,11 +30,9 @@ class Compression:
 
     def __post_init__(self) -> None:
         if self.algorithm not in ("none", *ALGORITHMS, "auto"):
-            msg = f"there is no compression {self.algorithm!r}; {_CHOICES}"
-            raise ValueError(msg)
+            raise ValueError(f"there is no compression {self.algorithm!r}; {_CHOICES}")
         if self.level is not None and (self.algorithm != "zstd" or self.level not in _LEVELS):
-            msg = f"the compression {self.algorithm!r} has no level {self.level}; {_CHOICES}"
-            raise ValueError(msg)
+            raise ValueError(f"the compression {self.algorithm!r} has no level {self.level}; {_CHOICES}")
 
     @classmethod
     def parse(cls, text: str) -> Compression:
@@ -45,8 +43,7 @@ class Compression:
         """
         algorithm, colon, level = text.strip().lower().partition(":")
         if colon and not (level.isascii() and level.isdigit()):
-            msg = f"{text!r} is not a compression; {_CHOICES}"
-            raise ValueError(msg)
+            raise ValueError(f"{text!r} is not a compression; {_CHOICES}")
         return cls(algorithm, int(level) if colon else None)
 
     def __str__(self) -> str:

@@ -178,8 +178,7 @@ class _Loader:
 
     def load(self, value: Json, depth: int) -> Any:
         if depth > 2 * DEEPEST:
-            msg = f"the payload is nested deeper than {2 * DEEPEST} levels"
-            raise CorruptPayloadError(msg)
+            raise CorruptPayloadError(f"the payload is nested deeper than {2 * DEEPEST} levels")
         if type(value) is list:
             return [self.load(item, depth + 1) for item in value]
         if type(value) is not dict:
@@ -193,8 +192,7 @@ class _Loader:
                 return self._restorer(tag, version)(self.load(node, depth + 2))
             if len(content) == _FORM:
                 return self._load_form(content[0], content[1], depth)
-        msg = f"an object with the key {MARK!r} is not in the syntax"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"an object with the key {MARK!r} is not in the syntax")
 
     def _load_form(self, name: str, content: Json, depth: int) -> Any:
         if name == "map":
@@ -211,15 +209,13 @@ class _Loader:
             return self._blob(_memory(content))
         if name in _LEAVES:
             return _LEAVES[name](content)
-        msg = f"the payload has the form {quoted(name)}, which this release does not know"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"the payload has the form {quoted(name)}, which this release does not know")
 
     def _keep(self, number: Any, node: Json, depth: int) -> Any:
         before = self._budget.spent
         value = self.load(node, depth)
         if type(number) is not int or number in self._shared:
-            msg = f"two objects of the payload have the number {quoted(number)}"
-            raise CorruptPayloadError(msg)
+            raise CorruptPayloadError(f"two objects of the payload have the number {quoted(number)}")
         self._shared[number] = value, node, self._budget.spent - before
         return value
 

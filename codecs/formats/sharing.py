@@ -50,8 +50,7 @@ class Budget:
             CorruptPayloadError: The payload stands for too much.
         """
         if self.is_exceeded:
-            msg = (
+            raise CorruptPayloadError(
                 f"what the payload shares stands for more than {LEAST:,} nodes, and for more than {FACTOR} for each of "
                 "its bytes; no release writes such a payload"
             )
-            raise CorruptPayloadError(msg)

@@ -346,8 +346,7 @@ def refusal(make: Callable[[], Any]) -> EncodeError:
         return error
     finally:
         registry.allow_classes(before)
-    msg = "it is not refused"
-    raise AssertionError(msg)
+    raise AssertionError("it is not refused")
 
 
 def document() -> str:

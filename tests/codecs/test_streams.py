@@ -71,8 +71,7 @@ def test_batches_are_not_kept(backend: Backend) -> None:
 def test_a_reader_that_fails_leaves_nothing(backend: Backend) -> None:
     def batches() -> Iterator[pa.RecordBatch]:
         yield from (_batch(number) for number in range(4))
-        msg = "the source went away"
-        raise OSError(msg)
+        raise OSError("the source went away")
 
     with pytest.raises(UnsupportedValueError, match="the reader failed: .*the source went away.*dag=flights"):
         backend.push(pa.RecordBatchReader.from_batches(SCHEMA, batches()))

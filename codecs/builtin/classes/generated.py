@@ -93,8 +93,7 @@ def _with_parameters(cls: Any, names: list[Any]) -> Any:
     """
     held = [base for base in cls.__mro__ if "__class_getitem__" in vars(base)]
     if held != [Generic]:
-        msg = f"{cls.__qualname__} has no parameters"
-        raise ValueError(msg)
+        raise ValueError(f"{cls.__qualname__} has no parameters")
     return cls[tuple(_PARAMETERS[as_text(name)] for name in names)]
 
 
@@ -199,8 +198,7 @@ def _restore_rebuilt(node: list[Any], _version: int) -> Any:
     name, fields, items = node
     cls = _rebuilt(as_text(name), tuple(map(as_text, as_list(fields))))
     if list(cls._fields) != fields or len(as_list(items)) != len(fields):
-        msg = f"{len(items)} items for the fields {fields}"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"{len(items)} items for the fields {fields}")
     return tuple.__new__(cls, items)
 
 
@@ -211,8 +209,7 @@ def _rebuilt(name: str, fields: tuple[str, ...]) -> Any:
     ``collections.namedtuple`` would compile the names, which are a payload's.
     """
     if not name.isidentifier() or iskeyword(name):
-        msg = f"{quoted(name)} is not a name of a class"
-        raise ValueError(msg)
+        raise ValueError(f"{quoted(name)} is not a name of a class")
     names = tuple(_field_names(fields))
     signature = Signature([Parameter(field, Parameter.POSITIONAL_OR_KEYWORD) for field in names])
 
@@ -270,8 +267,7 @@ def _take_enum(value: Any) -> str | int:
             raise UnsupportedValueError(msg)
         if _is_combination(value, enum.Enum.__new__(cls, number)):
             return number
-    msg = f"{value!r} is not a member of {cls.__qualname__}"
-    raise UnsupportedValueError(msg)
+    raise UnsupportedValueError(f"{value!r} is not a member of {cls.__qualname__}")
 
 
 def _restore_enum(cls: Any, state: str | int) -> Any:

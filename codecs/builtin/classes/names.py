@@ -84,8 +84,7 @@ def by_name(  # noqa: PLR0913 - what tells one family of classes from another
     def find(name: str) -> type:
         cls = _find(name, check_class)
         if not matches(cls):
-            msg = f"{_dotted(cls)} is no longer {family}"
-            raise CorruptPayloadError(msg)
+            raise CorruptPayloadError(f"{_dotted(cls)} is no longer {family}")
         return cls
 
     def encode_all(cls: type, objects: list[Any]) -> Columns | None:
@@ -115,12 +114,11 @@ def _name_of(cls: type, check_class: CheckClass) -> str:
     """
     name = _dotted(cls)
     if cls.__module__ == "__main__" or not is_found(cls):
-        msg = (
+        raise UnsupportedTypeError(
             f"{name} cannot be found by its name, and so not restored; define the class in a module, not in a function "
             "or script and not at run time (a generic model: as a subclass with a name), or register a codec for it "
             "with @airflow_xcom.codecs.codec"
         )
-        raise UnsupportedTypeError(msg)
     try:
         _check(cls.__module__, name, check_class)
     except ClassNotAllowedError as error:
@@ -143,8 +141,7 @@ def _find(name: str, check_class: CheckClass) -> type:
     if cls is None:
         raise MissingClassError(dotted, f"the module {quoted(module)} has no {quoted(qualname)}")
     if not isinstance(cls, type):
-        msg = f"{dotted} is not a class"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"{dotted} is not a class")
     _check(cls.__module__, _dotted(cls), check_class)  # a module that is allowed may have imported a class that is not
     return cls
 

@@ -43,15 +43,13 @@ def _allows_extra(cls: Any) -> bool:
 def _restore(cls: Any, state: list[Any]) -> Any:
     fields, names, extra, private = state
     if not _is_text(names) or not _is_mapping(extra) or not _is_mapping(private):
-        msg = f"the state of {cls.__qualname__} is not that of a pydantic model"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"the state of {cls.__qualname__} is not that of a pydantic model")
     if extra and not _allows_extra(cls):
         msg = f"{cls.__qualname__} allows no extra values, and the payload has {quoted(list(extra))}"
         raise CorruptPayloadError(msg)
     if private is not None and not private.keys() <= cls.__private_attributes__.keys():
         known = list(cls.__private_attributes__)
-        msg = f"{cls.__qualname__} has the private attributes {known}, not {quoted(list(private))}"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"{cls.__qualname__} has the private attributes {known}, not {quoted(list(private))}")
     value = restore(cls, tuple(cls.__pydantic_fields__), fields)
     object.__setattr__(value, _SET, set(names))
     for name, item in ((_EXTRA, extra), (_PRIVATE, private)):

@@ -39,7 +39,6 @@ def decode_geometry(column: pa.Array, crs: Any, corrections: dict[str, Any]) -> 
         CorruptPayloadError: The column does not hold geometries.
     """
     if not pa.types.is_large_binary(column.type) or not (crs is None or type(crs) is CRS):
-        msg = f"geometries are in a column of {column.type}, their CRS is a {type(crs).__name__}"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"geometries are in a column of {column.type}, their CRS is a {type(crs).__name__}")
     wkb = np.fromiter(column.to_pylist(), object, len(column))
     return GeometryArray(decode_geometries(wkb, corrections), crs=crs)

@@ -59,8 +59,7 @@ def _decode_array(node: Table, version: int) -> Any:
 
 def _check(values: Any) -> Any:
     if type(values) is not GeometryArray:
-        msg = f"a {type(values).__name__} is in place of geometries"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"a {type(values).__name__} is in place of geometries")
     return values
 
 

@@ -56,8 +56,7 @@ def _read(wkb: Any) -> Any:
     """
     for item in wkb.flat:
         if item is not None and type(item) is not bytes:
-            msg = f"a {type(item).__name__} is in place of the WKB of a geometry"
-            raise CorruptPayloadError(msg)
+            raise CorruptPayloadError(f"a {type(item).__name__} is in place of the WKB of a geometry")
         if item is not None and len(item) > _MAX_DEPTH * (_HEAD.size + _COUNT.size):
             _check_depth(item)
     with np.errstate(invalid="ignore"):  # NaN among the coordinates
@@ -76,11 +75,9 @@ def _check_depth(data: bytes) -> None:
             position, parts = _next_part(data, position)
             remaining += [parts] if parts else []
             if len(remaining) > _MAX_DEPTH:
-                msg = f"collections are nested more than {_MAX_DEPTH} levels deep"
-                raise CorruptPayloadError(msg)
+                raise CorruptPayloadError(f"collections are nested more than {_MAX_DEPTH} levels deep")
     except struct.error as error:
-        msg = f"the WKB of a geometry ends too early: {described(error)}"
-        raise CorruptPayloadError(msg) from error
+        raise CorruptPayloadError(f"the WKB of a geometry ends too early: {described(error)}") from error
 
 
 def _next_part(data: bytes, position: int) -> tuple[int, int]:
@@ -88,8 +85,7 @@ def _next_part(data: bytes, position: int) -> tuple[int, int]:
     order, code = _HEAD.unpack_from(data, position)
     geometry_type = code & ~(_Z | _M | _SRID)
     if order != 1 or not _POINT <= geometry_type <= _COLLECTION:
-        msg = f"the WKB of a geometry has the head {order} {code:#x}"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"the WKB of a geometry has the head {order} {code:#x}")
     position += _HEAD.size + (4 if code & _SRID else 0)
     vertex = 8 * (2 + bool(code & _Z) + bool(code & _M))
     if geometry_type == _POINT:
@@ -244,8 +240,7 @@ def _decode(node: Any, _version: int) -> Any:
             return _REBUILD[name]([data])[0]
         case [str(name), int(srid), list(parts)] if name in _COLLECT:
             return shapely.set_srid(_COLLECT[name](_objects([_decode(part, 1) for part in parts])), srid)
-    msg = f"{quoted(node)} is not a geometry"
-    raise CorruptPayloadError(msg)
+    raise CorruptPayloadError(f"{quoted(node)} is not a geometry")
 
 
 def _summarize(geometry: Any) -> dict[str, Any]:

@@ -26,8 +26,7 @@ _REMEDY = "return lightgbm.Booster(model_str=value.model_to_string())"
 
 def _take(booster: Any) -> list[Any]:
     if getattr(booster, "train_set", None) is not None:
-        msg = f"the booster holds its training data, which would be lost; {_REMEDY}"
-        raise UnsupportedValueError(msg)
+        raise UnsupportedValueError(f"the booster holds its training data, which would be lost; {_REMEDY}")
     attributes = {name: item for name, item in vars(booster).items() if name != "_handle"}
     if type(booster.best_score) is defaultdict:
         attributes["best_score"] = [[name, list(scores.items())] for name, scores in booster.best_score.items()]
@@ -61,8 +60,7 @@ def codecs(check_class: Callable[[str], None]) -> tuple[Codec[Any], ...]:
         except ClassNotAllowedError as error:
             raise UnsupportedTypeError(str(error)) from error
         if difference(node, _take(made)) is not None:
-            msg = f"LightGBM makes another booster of the text that it writes; {_REMEDY}"
-            raise UnsupportedValueError(msg)
+            raise UnsupportedValueError(f"LightGBM makes another booster of the text that it writes; {_REMEDY}")
         return node
 
     def decode(node: Any, _version: int) -> Any:

@@ -77,8 +77,7 @@ def _take(value: Any) -> list[Any]:
     try:
         data = skops.io.dumps(value)
     except Exception as error:
-        msg = f"skops cannot take the model apart ({described(error)}); {_REMEDY}"
-        raise UnsupportedValueError(msg) from error
+        raise UnsupportedValueError(f"skops cannot take the model apart ({described(error)}); {_REMEDY}") from error
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         schema = json.loads(archive.read("schema.json"))
         protocol = schema.pop("protocol")

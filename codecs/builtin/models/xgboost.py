@@ -48,8 +48,7 @@ def codecs(check_class: Callable[[str], None]) -> tuple[Codec[Any], ...]:
         except ClassNotAllowedError as error:
             raise UnsupportedTypeError(str(error)) from error
         if made[1].data != model.data or made[2] != configuration:
-            msg = "XGBoost makes another model of what it writes; return value.save_raw('ubj')"
-            raise UnsupportedValueError(msg)
+            raise UnsupportedValueError("XGBoost makes another model of what it writes; return value.save_raw('ubj')")
         return node
 
     def decode(node: Any, _version: int) -> Any:

@@ -159,11 +159,10 @@ def _encode_defaultdict(value: defaultdict[Any, Any]) -> list[Any]:
         if factory is value.default_factory:
             return [name, dict(value)]
     names = ", ".join(str(name) for name in _FACTORIES)
-    msg = (
+    raise UnsupportedValueError(
         f"the default_factory {value.default_factory!r} cannot be stored; return dict(value), or use one of {names} as "
         "default_factory"
     )
-    raise UnsupportedValueError(msg)
 
 
 def _decode_defaultdict(node: list[Any], _version: int) -> defaultdict[Any, Any]:

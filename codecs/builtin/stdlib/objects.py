@@ -34,16 +34,14 @@ def _fault(pattern: Any, flags: int) -> str | None:
 
 def _encode_pattern(value: re.Pattern[Any]) -> list[Any]:
     if fault := _fault(value.pattern, value.flags):
-        msg = f"the pattern {fault}; return (value.pattern, value.flags)"
-        raise UnsupportedValueError(msg)
+        raise UnsupportedValueError(f"the pattern {fault}; return (value.pattern, value.flags)")
     return [value.pattern, value.flags]
 
 
 def _decode_pattern(node: Any, _version: int) -> re.Pattern[Any]:
     pattern, flags = as_list(node)
     if type(pattern) not in (str, bytes) or type(flags) is not int or _fault(pattern, flags):
-        msg = f"{quoted(node)} is not a pattern"
-        raise ValueError(msg)
+        raise ValueError(f"{quoted(node)} is not a pattern")
     return re.compile(pattern, flags)
 
 
@@ -80,8 +78,7 @@ def _decode_week(node: Any, _version: int) -> Any:
 def _take_row(value: Any) -> list[Any]:
     names = value.keys()
     if _cursor(tuple(names)) is None:
-        msg = f"SQLite cannot name columns {quoted(names)} again; return tuple(value)"
-        raise UnsupportedValueError(msg)
+        raise UnsupportedValueError(f"SQLite cannot name columns {quoted(names)} again; return tuple(value)")
     return [names, list(value)]
 
 
@@ -89,8 +86,7 @@ def _make_row(cls: Any, parts: Any) -> Any:
     names, items = parts
     cursor = _cursor(tuple(map(as_text, as_list(names))))
     if cursor is None or len(as_list(items)) != len(names):
-        msg = f"{quoted(names)} are not the columns of a row"
-        raise ValueError(msg)
+        raise ValueError(f"{quoted(names)} are not the columns of a row")
     return cls(cursor, tuple(items))
 
 

@@ -40,8 +40,7 @@ def _encode_integer(value: int) -> str:
 
 def _decode_integer(node: str, _version: int) -> int:
     if len(node) > _MAX_DIGITS:
-        msg = f"an integer of {len(node)} digits"
-        raise ValueError(msg)
+        raise ValueError(f"an integer of {len(node)} digits")
     return int(node, 16)
 
 
@@ -56,8 +55,7 @@ def _decode_complex(node: list[float], _version: int) -> complex:
 
 def _decode_decimal(node: str, _version: int) -> Decimal:
     if type(node) is not str:
-        msg = f"a decimal is stored as a {type(node).__name__}"
-        raise TypeError(msg)
+        raise TypeError(f"a decimal is stored as a {type(node).__name__}")
     return Decimal(node)
 
 
@@ -76,8 +74,7 @@ def _is_long(numerator: int, denominator: int) -> bool:
 def _decode_fraction(node: list[int], _version: int) -> Fraction:
     numerator, denominator = node
     if _is_long(numerator, denominator):
-        msg = f"a fraction of more than {_MAX_FRACTION_BITS} bits"
-        raise ValueError(msg)
+        raise ValueError(f"a fraction of more than {_MAX_FRACTION_BITS} bits")
     return Fraction(numerator, denominator)
 
 
@@ -139,13 +136,11 @@ def _decode_path(node: list[str], _version: int) -> PurePath:
 
 
 def _refuse_view(_value: memoryview) -> Any:
-    msg = "a memoryview does not own its memory; return bytes(view) or bytearray(view)"
-    raise UnsupportedValueError(msg)
+    raise UnsupportedValueError("a memoryview does not own its memory; return bytes(view) or bytearray(view)")
 
 
 def _refuse_node(_node: Any, _version: int) -> Any:
-    msg = "no release writes this tag"
-    raise ValueError(msg)
+    raise ValueError("no release writes this tag")
 
 
 CODECS = (

@@ -77,8 +77,7 @@ def _decode_moment(cls: type[Moment], node: Node) -> Moment:
     text, zone, fold = split_moment(node, _load_zone)
     value = cls.fromisoformat(text)
     if value.tzinfo is not None:
-        msg = f"{quoted(text)} has an offset, but a zone is given too"
-        raise ValueError(msg)
+        raise ValueError(f"{quoted(text)} has an offset, but a zone is given too")
     return value.replace(tzinfo=zone, fold=fold)
 
 
@@ -131,11 +130,10 @@ def zone_key(value: ZoneInfo) -> str:
         UnsupportedValueError: The key does not give this zone.
     """
     if not is_shared(value):
-        msg = (
+        raise UnsupportedValueError(
             f"{value!r} is not the zone object that its key gives, and datetimes compare zones by identity; use "
             f"{type(value).__name__}(key), not from_file or no_cache, or convert the datetime to UTC"
         )
-        raise UnsupportedValueError(msg)
     return value.key
 
 
@@ -238,11 +236,10 @@ def _encode_dateutil(value: Any) -> list[Any]:
         for key in _keys_of(value):
             if _is_key(key) and _library("dateutil.tz", "dateutil.tz").gettz(key) is value:
                 return [key]
-    msg = (
+    raise UnsupportedValueError(
         f"{value!r} depends on this machine, or has no key in the time zone database; use zoneinfo.ZoneInfo(name) or "
         "dateutil.tz.gettz(name), or convert the datetime to UTC"
     )
-    raise UnsupportedValueError(msg)
 
 
 def _seconds(offset: Any) -> int:
@@ -258,11 +255,10 @@ def _encode_local(value: Any) -> list[Any]:
         return [value._tznames[0], _seconds(value._std_offset)]  # noqa: SLF001
     key = _local_key(value)
     if key is None:
-        msg = (
+        raise UnsupportedValueError(
             "tzlocal() of this machine has summer time, and no key in the time zone database; set the environment "
             "variable TZ to the key, or use zoneinfo.ZoneInfo(key), or convert it to UTC"
         )
-        raise UnsupportedValueError(msg)
     return [key]
 
 
@@ -285,8 +281,7 @@ def _decode_local(node: list[Any], _version: int) -> Any:
         return local if local._hasdst and _local_key(local) == as_text(name) else _elsewhere(_load_zone(name))  # noqa: SLF001
     seconds, *moment = rest
     if type(seconds) is not int:
-        msg = f"{seconds!r:.80} is not an offset"
-        raise TypeError(msg)
+        raise TypeError(f"{seconds!r:.80} is not an offset")
     if moment:
         text, fold = moment
         at = datetime.fromisoformat(text).replace(tzinfo=local, fold=fold)
@@ -343,8 +338,7 @@ def weekday_of(node: Any) -> Any:
         ValueError: They are of none.
     """
     if not _is_weekday(node):
-        msg = f"{quoted(node)} is not a weekday"
-        raise ValueError(msg)
+        raise ValueError(f"{quoted(node)} is not a weekday")
     return node
 
 

@@ -119,12 +119,11 @@ class Excess:
         self._met = None
         once, written = _count_items(self._value)
         if written > max(_MOST_ITEMS, _MOST_PLACES * once):
-            msg = (
+            raise UnsupportedValueError(
                 f"its lists and dicts hold each other so often that its {once:,} items would be written "
                 f"{_MOST_PLACES:,} times each, and more; return each of them once, beside keys or positions that refer "
                 "to it"
             )
-            raise UnsupportedValueError(msg)
 
 
 def replace_batches(value: Any, encode_all: EncodeAll, around: Excess | None = None) -> tuple[Any, set[type], int]:
@@ -260,8 +259,7 @@ def records_from_columns(keys: Sequence[str], columns: Sequence[list[Any]]) -> l
         ValueError: `columns` has not one column for each key, or they are not equally long.
     """
     if not keys or len(set(keys)) != len(keys) or len(columns) != len(keys) or len(set(map(len, columns))) != 1:
-        msg = f"{len(columns)} columns for {len(keys)} keys, or not equally long"
-        raise ValueError(msg)
+        raise ValueError(f"{len(columns)} columns for {len(keys)} keys, or not equally long")
     rows: list[dict[str, Any]] = [{} for _ in columns[0]]
     for key, column in zip(keys, columns, strict=True):  # nearly twice as fast as dict(zip(keys, row)) for each row
         for row, item in zip(rows, column, strict=True):
@@ -317,11 +315,9 @@ def checked_columns(head: Any, names: Any, columns: Any) -> Columns:
         for text in (*as_list(names), "" if head is None else head):
             as_text(text)
         if len(set(names)) != len(names) or len(names) != len(columns):
-            msg = f"{len(columns)} columns for {len(names)} names, or a name comes twice"
-            raise ValueError(msg)
+            raise ValueError(f"{len(columns)} columns for {len(names)} names, or a name comes twice")
     if len({len(as_list(column)) for column in as_list(columns)}) != 1:
-        msg = "columns of many values that are not equally long"
-        raise ValueError(msg)
+        raise ValueError("columns of many values that are not equally long")
     return Columns(columns, names, head)
 
 
@@ -333,8 +329,7 @@ def named_records(names: list[Any], rows: list[dict[str, Any]]) -> dict[Any, dic
     """
     named = dict(zip(names, rows, strict=True))
     if len(named) != len(rows):
-        msg = "a name of a record comes twice"
-        raise ValueError(msg)
+        raise ValueError("a name of a record comes twice")
     return named
 
 
@@ -349,7 +344,6 @@ def with_nulls(objects: list[Any], nulls: Sequence[int]) -> list[Any]:
     positions = set(nulls)
     size = len(objects) + len(nulls)
     if len(positions) != len(nulls) or not positions.issubset(range(size)):
-        msg = f"nulls at positions that are not in a list of {size}"
-        raise ValueError(msg)
+        raise ValueError(f"nulls at positions that are not in a list of {size}")
     remaining = iter(objects)
     return [None if index in positions else next(remaining) for index in range(size)]

@@ -139,8 +139,7 @@ def read_header(memory: memoryview, newest: int = VERSION) -> tuple[list[Any], i
     """
     header, position = _unpack_first(memory)
     if type(header) is not list or header[:1] != [MAGIC] or len(header) == 1:
-        msg = "the payload is not a MessagePack body: its header is missing"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError("the payload is not a MessagePack body: its header is missing")
     if header[1] not in range(UNCOMPRESSED_VERSION, newest + 1):
         raise NewerFormatError("the MessagePack body", header[1], newest)
     return header, position
@@ -158,8 +157,7 @@ def _unpack_first(memory: memoryview) -> tuple[Any, int]:
             return unpacker.unpack(), unpacker.tell()
         except msgpack.OutOfData:
             continue
-    msg = "the payload ends within its header"
-    raise CorruptPayloadError(msg)
+    raise CorruptPayloadError("the payload ends within its header")
 
 
 def read_blob(memory: memoryview, header: list[Any], position: int) -> tuple[list[Any], memoryview, list[memoryview]]:
@@ -195,8 +193,7 @@ def split(
         buffer, position = _read_bins(memory, position, checked_size(size, len(memory) - position))
         buffers.append(buffer)
     if position != len(memory):
-        msg = f"the payload has {len(memory) - position} bytes too many"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"the payload has {len(memory) - position} bytes too many")
     return tree, buffers
 
 
@@ -208,8 +205,7 @@ def _read_bins(memory: memoryview, position: int, size: int) -> tuple[memoryview
         start = position + len(lead)
         position = start + end - begin
         if bytes(memory[start - len(lead) : start]) != lead or position > len(memory):
-            msg = "the payload is cut off, or a buffer in it does not begin where the header says"
-            raise CorruptPayloadError(msg)
+            raise CorruptPayloadError("the payload is cut off, or a buffer in it does not begin where the header says")
         parts.append(memory[start:position])
     return (parts[0] if len(parts) == 1 else memoryview(bytearray(b"".join(parts)))), position
 
@@ -228,8 +224,7 @@ def size_before(entry: Any) -> int:
 
 def checked_size(size: Any, most: int) -> int:
     if type(size) is not int or not 0 <= size <= most:
-        msg = f"the size {quoted(size)} in the header is not from 0 to {most}"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"the size {quoted(size)} in the header is not from 0 to {most}")
     return size
 
 

@@ -158,8 +158,7 @@ class ItemIndex:
             self.ranges.append((start, end))
             self.first_buffers.append(self.first_buffers[-1] + len(sizes))
         if end != size:
-            msg = f"the payload should have {end} bytes, and has {size}"
-            raise CorruptPayloadError(msg)
+            raise CorruptPayloadError(f"the payload should have {end} bytes, and has {size}")
 
     def open(self, memory: memoryview, number: int) -> tuple[memoryview, list[memoryview]]:
         """Return the packed tree and the buffers of an item, whose bytes ``memory`` has, in writable memory."""

@@ -39,9 +39,8 @@ def refuse_excess(trees: list[bytes], writer: Writer) -> None:
     """
     size = sum(map(len, trees))
     if is_exceeded(writer.expanded, size) and is_exceeded(count_expanded(writer.tags, writer.buffers, *trees), size):
-        msg = (
+        raise UnsupportedValueError(
             "the objects that stand in several places of it would make a reader go through too much, "
             f"as they stand for more than {LEAST:,} nodes and for more than {FACTOR} for each byte; return each of "
             "them once, beside keys or positions that refer to it"
         )
-        raise UnsupportedValueError(msg)

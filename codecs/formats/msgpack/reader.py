@@ -118,8 +118,7 @@ class Reader:
         for end in ends:
             yield unpack()
             if tell() != end - first:
-                msg = "a cell is not as long as its table says"
-                raise CorruptPayloadError(msg)
+                raise CorruptPayloadError("a cell is not as long as its table says")
 
     def _extension(self, code: int, data: bytes) -> Any:
         if code == INLINE_BUFFER:
@@ -128,8 +127,7 @@ class Reader:
         if code == BUFFER:
             return self._buffer(_checked_index(msgpack.unpackb(data) - self._first_buffer, len(self._buffers)))
         if self._depth >= DEEPEST:
-            msg = f"the payload is nested deeper than {DEEPEST} levels of tagged values"
-            raise CorruptPayloadError(msg)
+            raise CorruptPayloadError(f"the payload is nested deeper than {DEEPEST} levels of tagged values")
         self._depth += 1
         try:
             if code >= FIRST_TAG:
@@ -148,8 +146,7 @@ class Reader:
     def _buffer(self, index: int) -> memoryview:
         """Return a buffer, once: a codec may write to it after another has checked what it holds."""
         if index in self._used_buffers:
-            msg = f"the buffer {index} is used more than once"
-            raise CorruptPayloadError(msg)
+            raise CorruptPayloadError(f"the buffer {index} is used more than once")
         self._used_buffers.add(index)
         return self._buffers[index]
 
@@ -178,8 +175,7 @@ class Reader:
         if code == FAR_TAG:
             index, node = node
             return self._restore(_checked_index(index, len(self._tags)), node)
-        msg = f"the payload has an extension type {code}"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"the payload has an extension type {code}")
 
     def _columns(self, index: Any, columns: Columns) -> list[Any]:
         self._spend(len(columns) + repeated_by_columns(columns))
@@ -199,8 +195,7 @@ class Reader:
 
     def _keep(self, number: Any, index: Any, node: Any, size: int) -> Any:
         if type(number) is not int or number in self._shared:
-            msg = f"two objects of the payload have the number {quoted(number)}"
-            raise CorruptPayloadError(msg)
+            raise CorruptPayloadError(f"two objects of the payload have the number {quoted(number)}")
         value = self._restore(_checked_index(index, len(self._tags)), node)
         self._shared[number] = value, size
         return value
@@ -285,15 +280,13 @@ def _short_text(data: bytes) -> str | None:
 def _checked_tag(entry: Any) -> tuple[str, int]:
     tag, version = entry
     if type(tag) is not str or type(version) is not int:
-        msg = f"the table of tags holds {quoted(entry)}"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"the table of tags holds {quoted(entry)}")
     return tag, version
 
 
 def _checked_index(value: Any, size: int) -> int:
     if type(value) is not int or not 0 <= value < size:
-        msg = f"the index {quoted(value)} is not below {size}"
-        raise CorruptPayloadError(msg)
+        raise CorruptPayloadError(f"the index {quoted(value)} is not below {size}")
     return value
 
 

@@ -265,8 +265,7 @@ class Writer:
         if cls is _Chunked:
             return self._buffer([memoryview(chunk) for chunk in value])
         if self._depth >= DEEPEST:
-            msg = f"it is nested deeper than {DEEPEST} levels of tagged values"
-            raise NestingError(msg)
+            raise NestingError(f"it is nested deeper than {DEEPEST} levels of tagged values")
         self._depth += 1
         try:
             return self._FORMS[cls](self, value) if cls in self._FORMS else self._value(value)

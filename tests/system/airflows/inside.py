@@ -275,8 +275,7 @@ def clear(dag_id: str, task_ids: set[str]) -> None:
         wanted = session.query(TaskInstance).filter(TaskInstance.dag_id == dag_id, TaskInstance.task_id.in_(task_ids))
         clear_task_instances(wanted.all(), session)
     if set(rows("select clear_number from dag_run where dag_id = :dag", dag=dag_id)) != {(1,)}:
-        msg = f"the run of {dag_id} was not cleared"
-        raise AssertionError(msg)
+        raise AssertionError(f"the run of {dag_id} was not cleared")
 
 
 def later(folder: Path, database: str, older: Path) -> None:

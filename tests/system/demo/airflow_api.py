@@ -104,8 +104,7 @@ class AirflowApi:
             # A page of task instances costs the API server as much as several tasks do: it is there for them.
             time.sleep(min(5.0, max(0.5, 9 * (time.monotonic() - began))))
         logs = "\n".join(map(tail, self._logs))
-        msg = f"{what} was not ready after {timeout:.0f} seconds\n{logs}"
-        raise AirflowFailedError(msg)
+        raise AirflowFailedError(f"{what} was not ready after {timeout:.0f} seconds\n{logs}")
 
     def _make(self, path: str, body: Any) -> bool:
         """Make what may be there already, as the server may fail after it, such as by a database that is locked."""

@@ -25,5 +25,4 @@ def free_ports(count: int) -> list[int]:
                 found.append(port)
             if len(found) == count:
                 return found
-    msg = f"there are no {count} free ports"
-    raise OSError(msg)
+    raise OSError(f"there are no {count} free ports")

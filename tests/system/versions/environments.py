@@ -136,8 +136,7 @@ def _pip() -> list[str | Path]:
     for python in (sys.executable, getattr(sys, "_base_executable", sys.executable)):
         if subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
             return [python, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    msg = "no pip is found beside this Python"
-    raise RuntimeError(msg)
+    raise RuntimeError("no pip is found beside this Python")
 
 
 def _package(codecs: Path) -> Path:
@@ -155,6 +154,5 @@ def _package(codecs: Path) -> Path:
 def _run(*command: str | Path, **options: Any) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     if done.returncode != 0:
-        msg = f"{' '.join(map(str, command))} ended with {done.returncode}: {done.stderr[-3000:]}"
-        raise RuntimeError(msg)
+        raise RuntimeError(f"{' '.join(map(str, command))} ended with {done.returncode}: {done.stderr[-3000:]}")
     return done.stdout

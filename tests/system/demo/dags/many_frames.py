@@ -61,8 +61,7 @@ def compare(frames: Iterable[pd.DataFrame]) -> dict[str, int]:
     pairs = [(corrected(readings(sensor)), frame) for sensor, frame in enumerate(found)]
     differences = [text for expected, frame in pairs if (text := difference(expected, frame))]
     if len(found) != FRAMES or differences:
-        msg = f"{len(found)} frames, of which {len(differences)} are not exact: {differences[:3]}"
-        raise ValueError(msg)
+        raise ValueError(f"{len(found)} frames, of which {len(differences)} are not exact: {differences[:3]}")
     return {"frames": len(found), "exact": len(found) - len(differences)}
 
 
