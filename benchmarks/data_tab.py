@@ -1,9 +1,11 @@
 """Measure what the Data tab costs: a real API server of Airflow over SQLite, with a frame of 1 GB on S3.
 
-``python3 dev.py script benchmarks/data_tab.py`` prints the bytes that the store sends for the first screen of the frame
-with 100 columns (which is four blocks of 50 rows and 10 columns), the memory of the server through 100 such views, and
-how long Airflow's own ``/api/v2/dags`` takes while 50 users' reads are slow.  S3 is a SeaweedFS on this machine behind
-a proxy that counts and delays.  ``--rows`` makes the frame smaller.
+``python3 dev.py script benchmarks/data_tab.py`` prints how long a click on the flights of the demo takes until Chromium
+has painted their first row, on files and on S3 that is far away; the bytes that the store sends for the first screen of
+the frame with 100 columns (which is four blocks of 50 rows and 10 columns), the memory of the server through 100 such
+views, and how long Airflow's own ``/api/v2/dags`` takes while 50 users' reads are slow.  S3 is a SeaweedFS on this
+machine behind a proxy that counts and delays.  ``--rows`` makes the frame smaller; ``--write-docs`` writes the figures
+into docs/DATA_TAB.md.
 """
 
 from __future__ import annotations
@@ -19,11 +21,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import chromium
 from proxy import Fault, Proxy
 from server_process import memory_of, server_process
 from servers import BUCKET, running
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import httpx
     from server_process import ServerProcess
 
@@ -32,11 +37,31 @@ COLUMNS = 100
 VIEWS = 100
 USERS = [f"user{number}" for number in range(50)]  # the name is the password, too
 SLOW = 0.5  # seconds that a request to S3 takes while reads are slow
+LATENCY = 0.02  # seconds that a request to S3 takes while clicks are timed
+CLICKS = 5
 ASKED = 40  # requests to Airflow that are timed, at most
 WHOSE = ("flights", "one", "extract", "return_value")
 API = "/xcom-data/api/dags/flights/runs/one/tasks/extract/-1"
+CLICKED = ("flights", "two", "extract")
+STORES = {"files": "files", "S3": "default"}  # by the key, in which store its value is
 BLOCKS = [(row, column) for row in (0, 50) for column in (0, 10)]
 MB = 1e6
+DOCUMENT = Path(__file__).parents[1] / "docs" / "DATA_TAB.md"
+BEGIN, END = "<!-- figures: written by benchmarks/data_tab.py --write-docs -->", "<!-- end of the figures -->"
+# Clicks on the value of this name, and says after how many milliseconds the first cell is painted.
+CLICK = """name => new Promise((done) => {
+  const value = [...document.querySelectorAll("button")].find((button) => button.textContent === name);
+  const look = () => {
+    const text = document.getElementById("cell-0-0")?.textContent;
+    if (!text || text === "…") return;
+    observer.disconnect();
+    requestAnimationFrame(() => setTimeout(() => done(performance.now() - began)));
+  };
+  const observer = new MutationObserver(look);
+  observer.observe(document.body, { childList: true, subtree: true, characterData: true });
+  const began = performance.now();
+  value.click();
+})"""
 
 
 def prepare(folder: Path, server: Any, endpoint: str) -> None:
@@ -52,28 +77,42 @@ def prepare(folder: Path, server: Any, endpoint: str) -> None:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:viewer" for name in USERS),
         "AIRFLOW__CORE__XCOM_BACKEND": "airflow_xcom.backend.CodecXComBackend",
         "AIRFLOW__XCOM_CODECS__PATH": f"s3://bench@{BUCKET}/data-tab",
+        "AIRFLOW__XCOM_CODECS__STORES": json.dumps({"files": (folder / "xcom").as_uri()}),
         "AIRFLOW_CONN_BENCH": json.dumps(connection),
     }
 
 
-def push(rows: int) -> None:
-    """Write the database and the frame."""
+def prepare_rows(rows: int) -> None:
+    """Write the database, the frame, and the flights of the demo in each store."""
+    import flights
     import numpy as np
     import pandas as pd
     from airflow.utils.db import resetdb
     from airflow.utils.session import create_session
-    from airflow_rows import add_dags, set_row
+    from airflow_rows import add_dags
+
+    from airflow_xcom.backend import stored
+
+    resetdb()
+    with create_session() as session:
+        add_dags(session)
+    names = [f"c{column}" for column in range(COLUMNS)]
+    push(pd.DataFrame(np.random.default_rng(17).normal(size=(rows, COLUMNS)), columns=names), WHOSE)
+    for key, store in STORES.items():
+        push(stored(flights.extract.function(), store=store), (*CLICKED, key))
+
+
+def push(value: Any, whose: tuple[str, str, str, str]) -> None:
+    """Push as a task does."""
+    from airflow.utils.session import create_session
+    from airflow_rows import set_row
 
     from airflow_xcom.backend import CodecXComBackend
 
-    resetdb()
-    names = [f"c{column}" for column in range(COLUMNS)]
-    frame = pd.DataFrame(np.random.default_rng(17).normal(size=(rows, COLUMNS)), columns=names)
-    at = dict(zip(("dag_id", "run_id", "task_id", "key"), WHOSE, strict=True))
-    row = CodecXComBackend.serialize_value(frame, **at, map_index=-1)
+    at = dict(zip(("dag_id", "run_id", "task_id", "key"), whose, strict=True))
+    row = CodecXComBackend.serialize_value(value, **at, map_index=-1)
     with create_session() as session:
-        add_dags(session)
-        set_row(session, WHOSE, row)
+        set_row(session, whose, row)
 
 
 def client_of(server: ServerProcess, name: str) -> httpx.Client:
@@ -98,8 +137,37 @@ def view(client: httpx.Client) -> int:
     return int(found["size"])
 
 
-def first_screen(server: ServerProcess, client: httpx.Client, proxy: Proxy) -> None:
-    """Print what the first screen reads, and what many such views cost in memory."""
+def clicks(server: ServerProcess, proxy: Proxy) -> Iterator[str]:
+    """Tell how long a click takes until the first rows are there: in a page that knows nothing of the value yet."""
+    dag, run, _ = CLICKED
+    proxy.fault = lambda *_: Fault(delay=LATENCY)
+    with chromium.started() as browser:
+        context = browser.new_context(viewport={"width": 1280, "height": 800})
+        context.add_cookies([{"name": "_token", "value": server.token(USERS[0], USERS[0]), "url": server.url}])
+        page = context.new_page()
+        for key in STORES:
+            taken = []
+            for _ in range(CLICKS):
+                page.goto(f"{server.url}/xcom-data/page/dags/{dag}/runs/{run}")
+                page.get_by_role("button", name=key, exact=True).wait_for()
+                proxy.forget()
+                taken.append(page.evaluate(CLICK, key) / 1e3)
+            where = f"S3 ({LATENCY * 1e3:.0f} ms a request, {len(proxy.requests)} requests)" if proxy.requests else key
+            size = f"{size_of(client_of(server, USERS[0]), key) / MB:.0f} MB"
+            times = f"{min(taken):.2f} s at least, {statistics.median(taken):.2f} s in the median of {CLICKS}"
+            yield f"From the click on a frame of {size} on {where} until Chromium has painted its first row: {times}"
+    proxy.fault = lambda *_: None
+
+
+def size_of(client: httpx.Client, key: str) -> int:
+    """Return the size of a value that is clicked on."""
+    dag, run, task = CLICKED
+    path = f"/xcom-data/api/dags/{dag}/runs/{run}/tasks/{task}/-1/value"
+    return int(client.get(path, params={"key": key}).raise_for_status().json()["size"])
+
+
+def first_screen(server: ServerProcess, client: httpx.Client, proxy: Proxy) -> Iterator[str]:
+    """Tell what the first screen reads, and what many such views cost in memory."""
     base = memory_of(server.pid)
     proxy.forget()
     size = view(client)
@@ -108,12 +176,12 @@ def first_screen(server: ServerProcess, client: httpx.Client, proxy: Proxy) -> N
         view(client)
     peak = memory_of(server.pid, "VmHWM")
     share = f"{sent / MB:.2f} MB ({sent / size:.3%})"
-    print(f"- The first screen of {size / MB:,.0f} MB: the store sent {share} in {requests} requests")
-    print(f"- Memory of the server: {base / MB:,.0f} MB before, at most {peak / MB:,.0f} MB through {VIEWS} views")
+    yield f"The first screen of {size / MB:,.0f} MB: the store sent {share} in {requests} requests"
+    yield f"Memory of the server: {base / MB:,.0f} MB before, at most {peak / MB:,.0f} MB through {VIEWS} views"
 
 
-def beside_slow_reads(clients: list[httpx.Client], proxy: Proxy) -> None:
-    """Print how long Airflow's own request takes while nothing else is asked, and while many reads are slow."""
+def beside_slow_reads(clients: list[httpx.Client], proxy: Proxy) -> Iterator[str]:
+    """Tell how long Airflow's own request takes while nothing else is asked, and while many reads are slow."""
     other = clients[0]
 
     def ask() -> float:
@@ -135,26 +203,39 @@ def beside_slow_reads(clients: list[httpx.Client], proxy: Proxy) -> None:
     proxy.fault = lambda *_: None
     idle += [ask() for _ in range(ASKED)]
     middle, slower = statistics.median(idle), statistics.median(busy)
-    print(
-        f"- `/api/v2/dags`: {middle * 1e3:.0f} ms, and {slower * 1e3:.0f} ms ({slower / middle:.1f} times) beside "
+    yield (
+        f"`/api/v2/dags`: {middle * 1e3:.0f} ms, and {slower * 1e3:.0f} ms ({slower / middle:.1f} times) beside "
         f"{len(clients)} slow reads, of which {waiting} were under way after {len(busy)} requests; {answered} succeeded"
     )
+
+
+def measured(rows: int) -> Iterator[str]:
+    """Tell all of it."""
+    with tempfile.TemporaryDirectory(prefix="data-tab-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        with running("seaweedfs", folder) as s3, Proxy(s3.endpoint) as proxy:
+            prepare(folder, s3, proxy.url)
+            prepare_rows(rows)
+            with server_process(folder, {}) as server:
+                clients = [client_of(server, name) for name in USERS]
+                yield from first_screen(server, clients[0], proxy)
+                yield from clicks(server, proxy)
+                yield from beside_slow_reads(clients, proxy)
 
 
 def main() -> None:
     """Print all of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=ROWS, help="of the frame (default: %(default)s)")
-    rows = parser.parse_args().rows
-    with tempfile.TemporaryDirectory(prefix="data-tab-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        with running("seaweedfs", folder) as s3, Proxy(s3.endpoint) as proxy:
-            prepare(folder, s3, proxy.url)
-            push(rows)
-            with server_process(folder, {}) as server:
-                clients = [client_of(server, name) for name in USERS]
-                first_screen(server, clients[0], proxy)
-                beside_slow_reads(clients, proxy)
+    parser.add_argument("--write-docs", action="store_true", help="write the figures into docs/DATA_TAB.md")
+    arguments = parser.parse_args()
+    lines = []
+    for line in measured(arguments.rows):
+        lines.append(f"- {line}\n")
+        print(lines[-1], end="", flush=True)
+    if arguments.write_docs:
+        before, _, rest = DOCUMENT.read_text().partition(BEGIN)
+        DOCUMENT.write_text(f"{before}{BEGIN}\n\n{''.join(lines)}\n{END}{rest.partition(END)[2]}")
 
 
 if __name__ == "__main__":
