@@ -1,4 +1,4 @@
-"""Answers that a browser can read, whatever a payload has: JSON, and errors that say what happened."""
+"""Answers that a browser can read, whatever a payload has: JSON, streams, and errors that say what happened."""
 
 from __future__ import annotations
 
@@ -6,18 +6,41 @@ import json
 import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from fastapi import Response
+from fastapi.responses import StreamingResponse
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_xcom.codecs import CodecError, SelectionError
+from airflow_xcom.backend import errors
+from airflow_xcom.codecs import CodecError, CorruptPayloadError, SelectionError
 from airflow_xcom.codecs.quoting import described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["any_error_typed", "typed", "written"]
+    from fastapi import Request
+
+__all__ = ["answer", "any_error_typed", "error_answer", "lines", "stream", "typed", "written"]
 
 log = logging.getLogger("airflow_xcom.backend")
+
+# What has happened to a value, in a word, by the error; the first that fits.
+_STATES: list[tuple[type[BaseException], int, str]] = [
+    (errors.HiddenValueError, 403, "hidden"),
+    (errors.XComNotFoundError, 404, "none"),
+    (errors.RetiredPayloadError, 410, "retired"),
+    (errors.ExpiredPayloadError, 410, "expired"),
+    (errors.OtherHostError, 502, "unreachable"),
+    (errors.MissingPayloadError, 410, "gone"),
+    (errors.ForeignReferenceError, 409, "foreign"),
+    (errors.SelectionTooLargeError, 413, "large"),
+    (MemoryError, 413, "large"),
+    (CorruptPayloadError, 422, "damaged"),
+    (errors.StoreError, 502, "unreachable"),
+    (errors.UnknownStoreError, 502, "unreachable"),
+    (CodecError, 422, "unreadable"),
+]
 
 
 def written(content: Any) -> str:
@@ -48,3 +71,47 @@ def typed(act: Callable[..., Any], *arguments: Any) -> Any:
     """
     with any_error_typed():
         return act(*arguments)
+
+
+def error_answer(_request: Request, error: Exception) -> Response:
+    """Return what an error is to a browser: a state in a word, and what happened in a sentence."""
+    status, state = _state(error)
+    return _json({"state": state, "detail": str(error) or "there is not enough memory for it"}, status)
+
+
+def _state(error: BaseException) -> tuple[int, str]:
+    return next(((status, state) for known, status, state in _STATES if isinstance(error, known)), (500, "failed"))
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    """Return JSON in ASCII: what is shown may have characters that UTF-8 has not."""
+    return Response(written(content), status, media_type="application/json")
+
+
+async def answer(request: Request, user: Any, act: Callable[..., Any], *arguments: Any) -> Response:
+    """Return what ``act`` gives, done in a thread while it is this user's turn."""
+    return _json(await request.app.state.turns.run(user.get_id(), typed, act, *arguments))
+
+
+async def stream(request: Request, user: Any, parts: Iterator[Any], kind: str, name: str | None = None) -> Response:
+    """Return a response that is sent as it is made; what fails at once is an error as of any other request."""
+    turns, who = request.app.state.turns, user.get_id()
+    first = await turns.run(who, next, parts, None)
+    headers = {"Content-Encoding": "identity"}  # or Airflow's own middleware would hold it back to compress it
+    if name is not None:
+        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+    return StreamingResponse(turns.pieces(who, parts, first), media_type=kind, headers=headers)
+
+
+def lines(parts: Iterator[dict[str, Any]]) -> Iterator[bytes]:
+    """Yield a line of JSON for each part; an error after the first is the last line."""
+    started = False
+    try:
+        with any_error_typed():
+            for part in parts:
+                yield written(part).encode() + b"\n"
+                started = True
+    except (CodecError, MemoryError) as error:
+        if not started:
+            raise
+        yield json.dumps({"state": _state(error)[1], "detail": str(error)}).encode() + b"\n"

@@ -6,19 +6,16 @@ which requires that the user may read the XComs of the Dag in the path, and noth
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
-from urllib.parse import quote
 
 from airflow.api_fastapi.core_api.security import GetUserDep, get_user
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
-from fastapi.responses import StreamingResponse
 
 from airflow_xcom.backend import errors
 from airflow_xcom.backend.ui.access import RIGHTS, Few, Number, Path, Place
-from airflow_xcom.backend.ui.answers import any_error_typed, typed, written
+from airflow_xcom.backend.ui.answers import answer, any_error_typed, error_answer, lines, stream
 from airflow_xcom.backend.ui.array_view import ArrayView
 from airflow_xcom.backend.ui.column_statistics import column_statistics
 from airflow_xcom.backend.ui.comparison import comparison
@@ -31,7 +28,7 @@ from airflow_xcom.backend.ui.stored_values import StoredValue, open_value
 from airflow_xcom.backend.ui.table_view import CUT
 from airflow_xcom.backend.ui.turns import Turns
 from airflow_xcom.backend.ui.verification import verification
-from airflow_xcom.codecs import CodecError, CorruptPayloadError
+from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping
@@ -53,22 +50,6 @@ _HEADERS = {
     "cache-control": "no-store",
 }
 _TYPES = {"js": "text/javascript", "css": "text/css"}
-# What has happened to a value, in a word, by the error; the first that fits.
-_STATES: list[tuple[type[BaseException], int, str]] = [
-    (errors.HiddenValueError, 403, "hidden"),
-    (errors.XComNotFoundError, 404, "none"),
-    (errors.RetiredPayloadError, 410, "retired"),
-    (errors.ExpiredPayloadError, 410, "expired"),
-    (errors.OtherHostError, 502, "unreachable"),
-    (errors.MissingPayloadError, 410, "gone"),
-    (errors.ForeignReferenceError, 409, "foreign"),
-    (errors.SelectionTooLargeError, 413, "large"),
-    (MemoryError, 413, "large"),
-    (CorruptPayloadError, 422, "damaged"),
-    (errors.StoreError, 502, "unreachable"),
-    (errors.UnknownStoreError, 502, "unreachable"),
-    (CodecError, 422, "unreadable"),
-]
 
 
 def create_app(turns: Turns | None = None) -> FastAPI:
@@ -78,7 +59,7 @@ def create_app(turns: Turns | None = None) -> FastAPI:
     app.include_router(_open)
     app.include_router(_of_dag)
     for error in {MemoryError, CodecError}:
-        app.add_exception_handler(error, _told)
+        app.add_exception_handler(error, error_answer)
     app.add_middleware(_Headers)
     return app
 
@@ -99,40 +80,9 @@ class _Headers:
         await self._app(scope, receive, sent)
 
 
-def _told(_request: Request, error: Exception) -> Response:
-    status, state = _state(error)
-    return _json({"state": state, "detail": str(error) or "there is not enough memory for it"}, status)
-
-
-def _state(error: BaseException) -> tuple[int, str]:
-    return next(((status, state) for known, status, state in _STATES if isinstance(error, known)), (500, "failed"))
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    """Return JSON in ASCII: what is shown may have characters that UTF-8 has not."""
-    return Response(written(content), status, media_type="application/json")
-
-
-# -- answers ------------------------------------------------------------------------------------------------
-
-
 _open = APIRouter()
 _of_dag = APIRouter(prefix="/api/dags/{dag_id}", dependencies=RIGHTS)
 _TASK = "/runs/{run_id}/tasks/{task_id}/{map_index}"
-
-
-async def _answer(request: Request, user: Any, act: Callable[..., Any], *arguments: Any) -> Response:
-    return _json(await request.app.state.turns.run(user.get_id(), typed, act, *arguments))
-
-
-async def _stream(request: Request, user: Any, parts: Iterator[Any], kind: str, name: str | None = None) -> Response:
-    """Return a response that is sent as it is made; what fails at once is an error as of any other request."""
-    turns, who = request.app.state.turns, user.get_id()
-    first = await turns.run(who, next, parts, None)
-    headers = {"Content-Encoding": "identity"}  # or Airflow's own middleware would hold it back to compress it
-    if name is not None:
-        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
-    return StreamingResponse(turns.pieces(who, parts, first), media_type=kind, headers=headers)
 
 
 def _steps(text: str) -> list[int]:
@@ -166,19 +116,19 @@ async def static(name: str) -> Response:
 @_of_dag.get("/runs/{run_id}/xcoms")  # noqa: FAST003 - Place has the run
 async def xcoms_of_run(request: Request, user: GetUserDep, at: Place) -> Response:
     """Return all values of a run."""
-    return await _answer(request, user, list_rows, at)
+    return await answer(request, user, list_rows, at)
 
 
 @_of_dag.get(f"{_TASK}/xcoms")
 async def xcoms(request: Request, user: GetUserDep, at: Place) -> Response:
     """Return the values of a task instance."""
-    return await _answer(request, user, list_rows, at)
+    return await answer(request, user, list_rows, at)
 
 
 @_of_dag.get(f"{_TASK}/value")
 async def value(request: Request, user: GetUserDep, at: Place, path: Path = "") -> Response:
     """Return what a value, or a part of it, is."""
-    return await _answer(request, user, _value, at, _steps(path))
+    return await answer(request, user, _value, at, _steps(path))
 
 
 def _value(at: Coordinate, path: list[int]) -> dict[str, Any]:
@@ -191,7 +141,7 @@ def _value(at: Coordinate, path: list[int]) -> dict[str, Any]:
 @_of_dag.get(f"{_TASK}/items")
 async def items(request: Request, user: GetUserDep, at: Place, path: Path = "", first: Number = 0) -> Response:
     """Return a part of a tree."""
-    return await _answer(request, user, lambda: _opened(at).items(_steps(path), first))
+    return await answer(request, user, lambda: _opened(at).items(_steps(path), first))
 
 
 class Window(NamedTuple):
@@ -217,7 +167,7 @@ Asked = Annotated[Window, Depends(_window)]
 @_of_dag.get(f"{_TASK}/cells")
 async def cells(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
     """Return the columns and the cells of a window of a table; one cell alone may be long."""
-    return await _answer(request, user, _cells, at, window)
+    return await answer(request, user, _cells, at, window)
 
 
 def _cells(at: Coordinate, window: Window) -> dict[str, Any]:
@@ -244,7 +194,7 @@ def _cells(at: Coordinate, window: Window) -> dict[str, Any]:
 async def array(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
     """Return the cells of a window of an array."""
     show = _of_array(lambda view: {"cells": view.texts(*window[1:])}, window.path)
-    return await _answer(request, user, _shown, at, show)
+    return await answer(request, user, _shown, at, show)
 
 
 @_of_dag.get(f"{_TASK}/line")
@@ -257,21 +207,21 @@ async def line(request: Request, user: GetUserDep, at: Place, window: Asked) -> 
             return _of_array(lambda view: view.line(first), path)(found)
         return line_of_column(found.table(path), window.columns.start, first)
 
-    return await _answer(request, user, _shown, at, act)
+    return await answer(request, user, _shown, at, act)
 
 
 @_of_dag.get(f"{_TASK}/picture")
 async def picture(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
     """Return an image, or one of an array of images, as a PNG file in JSON."""
     number = next(iter(window.plane), 0)
-    return await _answer(request, user, _shown, at, lambda found: small_picture(found.pixels(window.path, number)))
+    return await answer(request, user, _shown, at, lambda found: small_picture(found.pixels(window.path, number)))
 
 
 @_of_dag.get(f"{_TASK}/shapes")
 async def shapes(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
     """Return a geometry, or those of some rows of a column, as paths on a plane."""
     place = window.path, window.columns.start, window.rows
-    return await _answer(request, user, _shown, at, lambda found: drawn(found.geometries(*place)))
+    return await answer(request, user, _shown, at, lambda found: drawn(found.geometries(*place)))
 
 
 @_of_dag.get(f"{_TASK}/heat")
@@ -279,7 +229,7 @@ async def heat(request: Request, user: GetUserDep, at: Place, window: Asked) -> 
     """Return a window of an array, from a row and a column on, as levels."""
     rows, columns = (range(part.start, part.start + _WINDOW) for part in (window.rows, window.columns))
     show = _of_array(lambda view: view.heat(window.plane, rows, columns), window.path)
-    return await _answer(request, user, _shown, at, show)
+    return await answer(request, user, _shown, at, show)
 
 
 def _shown(at: Coordinate, show: Callable[[StoredValue], dict[str, Any]]) -> dict[str, Any]:
@@ -300,7 +250,7 @@ def _of_array(show: Callable[[ArrayView], dict[str, Any]], path: list[int]) -> C
 @_of_dag.get(f"{_TASK}/statistics")
 async def statistics(request: Request, user: GetUserDep, at: Place, column: Number, path: Path = "") -> Response:
     """Return lines of JSON: the progress, and at last the statistics of a column."""
-    return await _stream(request, user, _lines(_statistics(at, _steps(path), column)), "application/x-ndjson")
+    return await stream(request, user, lines(_statistics(at, _steps(path), column)), "application/x-ndjson")
 
 
 def _statistics(at: Coordinate, path: list[int], column: int) -> Iterator[dict[str, Any]]:
@@ -318,13 +268,13 @@ async def over_time(request: Request, user: GetUserDep, at: Place) -> Response:
     """Return what the rows of a value say in this run and earlier ones."""
     if at.key is None:
         raise HTTPException(404, "the request names no key")
-    return await _answer(request, user, history, at)
+    return await answer(request, user, history, at)
 
 
 @_of_dag.get(f"{_TASK}/compare/{{other}}")
 async def compare(request: Request, user: GetUserDep, at: Place, other: str) -> Response:
     """Return lines of JSON: how the table of another run of this Dag differs from that of this one."""
-    return await _stream(request, user, _lines(_comparison(at, replace(at, run_id=other))), "application/x-ndjson")
+    return await stream(request, user, lines(_comparison(at, replace(at, run_id=other))), "application/x-ndjson")
 
 
 def _comparison(at: Coordinate, other: Coordinate) -> Iterator[dict[str, Any]]:
@@ -334,25 +284,11 @@ def _comparison(at: Coordinate, other: Coordinate) -> Iterator[dict[str, Any]]:
 @_of_dag.get(f"{_TASK}/verify")
 async def verify(request: Request, user: GetUserDep, at: Place) -> Response:
     """Return lines of JSON: the progress, and at last whether the digest is that of the row."""
-    return await _stream(request, user, _lines(_verification(at)), "application/x-ndjson")
+    return await stream(request, user, lines(_verification(at)), "application/x-ndjson")
 
 
 def _verification(at: Coordinate) -> Iterator[dict[str, Any]]:
     yield from verification(_opened(at))
-
-
-def _lines(parts: Iterator[dict[str, Any]]) -> Iterator[bytes]:
-    """Yield a line of JSON for each part; an error after the first is the last line."""
-    started = False
-    try:
-        with any_error_typed():
-            for part in parts:
-                yield written(part).encode() + b"\n"
-                started = True
-    except (CodecError, MemoryError) as error:
-        if not started:
-            raise
-        yield json.dumps({"state": _state(error)[1], "detail": str(error)}).encode() + b"\n"
 
 
 @_of_dag.get(f"{_TASK}/download/{{kind}}")
@@ -361,7 +297,7 @@ async def save(request: Request, user: GetUserDep, at: Place, kind: str, path: P
     if kind not in DOWNLOADS:
         raise HTTPException(404, f"there are the formats {', '.join(DOWNLOADS)}")
     name = f"{at.dag_id}.{at.task_id}.{at.key}.{kind}"
-    return await _stream(request, user, _saved(at, kind, _steps(path)), "application/octet-stream", name)
+    return await stream(request, user, _saved(at, kind, _steps(path)), "application/octet-stream", name)
 
 
 def _saved(at: Coordinate, kind: str, path: list[int]) -> Iterator[bytes]:

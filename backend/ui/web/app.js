@@ -1,7 +1,7 @@
 // The pages of a task instance and of a run.
 
 import { heat, histogram, line } from "./charts.js";
-import { ask, bytes, count, h, lines, plural, problem, url } from "./dom.js";
+import { ask, bytes, count, h, lines, plural, problem, table, url } from "./dom.js";
 import { Grid } from "./grid.js";
 import { arrangement } from "./loaded.js";
 import { pictureOf, shapesOf } from "./pictures.js";
@@ -21,12 +21,6 @@ function place() {
 function of(at, what) {
   const [dag, run, task] = [at.dag, at.run, at.task].map(encodeURIComponent);
   return `api/dags/${dag}/runs/${run}/tasks/${task}/${at.index}/${what}`;
-}
-
-function table(label, heads, rows) {
-  return h("div", { className: "wide", tabIndex: 0, role: "region", "aria-label": label },
-    h("table", {}, h("thead", {}, h("tr", {}, ...heads.map((head) => h("th", { scope: "col", textContent: head })))),
-      h("tbody", {}, ...rows)));
 }
 
 function definitions(facts) {

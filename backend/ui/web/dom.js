@@ -91,6 +91,13 @@ export function bytes(size) {
   return unit === 0 ? plural(size, "byte") : `${rest.toFixed(rest < 10 ? 1 : 0)} ${units[unit]}`;
 }
 
+/** Return a table that scrolls sideways where it is too wide. */
+export function table(label, heads, rows) {
+  return h("div", { className: "wide", tabIndex: 0, role: "region", "aria-label": label },
+    h("table", {}, h("thead", {}, h("tr", {}, ...heads.map((head) => h("th", { scope: "col", textContent: head })))),
+      h("tbody", {}, ...rows)));
+}
+
 const WORDS = {
   hidden: "This value is hidden",
   none: "There is no such value",
