@@ -30,10 +30,7 @@ _BEGINNINGS = (b'"$', b'"__')  # in JSON text, of keys that mean something to a 
 class TableBody:
     """A value that is one table: an Arrow IPC file.
 
-    Args:
-        tagged: the node of the value, a Table with its meta in the JSON syntax.
-        tags: every tag in it.
-        stream: leave rows that the table makes as they are taken to be made when they are written.
+    With ``stream``, rows that the table makes as they are taken are made when they are written.
     """
 
     format = "arrow"
@@ -75,13 +72,7 @@ class TableBody:
 
 
 class TreeBody:
-    """Any other value: a MessagePack body.
-
-    Args:
-        writer: has the tags and the buffers.
-        tree: packed; None for a list whose items were packed singly.
-        items: of such a list.
-    """
+    """Any other value: a MessagePack body, of a packed tree or else of the items of a list that were packed singly."""
 
     format = "msgpack"
     is_stream = False
@@ -129,19 +120,7 @@ def body_of(  # noqa: PLR0913 - all that a body is made from
     *,
     stream: bool = False,
 ) -> TableBody | TreeBody:
-    """Return the body of a value.
-
-    Args:
-        value: of any type that has a codec, or a node.
-        codec: of its type; None if it is a node.
-        node: what the codec made of it.
-        registry: the codecs.
-        new: makes a writer; None for the class :class:`Writer`.
-        stream: whether the body may be a stream.
-
-    Raises:
-        EncodeError: some part of the value cannot be stored exactly.
-    """
+    """Return the body of a value, from the node that its codec made of it; one without a codec is a node."""
     new = new or Writer
     writer = new(registry.for_type, arrow.stream_chunks)
     if codec is not None:
@@ -173,11 +152,7 @@ def _list_body(value: list[Any], writer: Writer) -> TreeBody:
 
 
 def json_of(node: Any, registry: Registry, new: Callable[..., Writer] = Writer) -> tuple[Any, set[str]]:
-    """Return a node, such as the meta of a table, in the JSON syntax, and the tags in it.
-
-    Raises:
-        EncodeError: some part of it cannot be stored exactly.
-    """
+    """Return a node, such as the meta of a table, in the JSON syntax, and the tags in it."""
     text = exact_json(node, limit=None, ordered=True, reserved=_NO_KEYS)
     if text is not None and not any(beginning in text for beginning in _BEGINNINGS):
         return node, set()

@@ -123,11 +123,7 @@ class ColumnCodec(Codec[T]):
 
 
 def check_form(codec: Any) -> None:
-    """Check what can be told of a codec by itself, before a value meets it.
-
-    Raises:
-        RegistrationError: `codec` is not a Codec, or its tag, version, types or functions cannot work.
-    """
+    """Raise RegistrationError for what can be told of a codec by itself, before a value meets it."""
     if not isinstance(codec, Codec):
         raise RegistrationError(f"{codec!r} is not a Codec; pass airflow_xcom.codecs.Codec(tag, types, encode, decode)")
     if not re.fullmatch(_TAG, codec.tag):
@@ -167,16 +163,9 @@ def _check_parameters(codec: Codec[Any]) -> None:
 
 
 def check_call(tag: str, function: Any, wanted: tuple[str, ...], *, first: str = "self") -> None:
-    """Check that a function of a codec takes the arguments it will be called with.
+    """Raise RegistrationError unless a codec can call a function with the arguments ``wanted``.
 
-    Args:
-        tag: of the codec, for the message.
-        function: what is called.
-        wanted: the names of the arguments, as documented.
-        first: what the first parameter of a method is called.
-
-    Raises:
-        RegistrationError: `function` takes other arguments, or cannot be called.
+    ``first`` is what the first parameter of a method is called.
     """
     try:
         inspect.signature(function).bind(*wanted)
@@ -192,11 +181,7 @@ def check_call(tag: str, function: Any, wanted: tuple[str, ...], *, first: str =
 
 
 def node_of(codec: Codec[Any], value: Any) -> Any:
-    """Return the node that a codec makes of a value.
-
-    Raises:
-        EncodeError: The codec refuses it, or fails.
-    """
+    """Return the node that a codec makes of a value."""
     try:
         if codec.attributes is not None and type(value).__dictoffset__:
             refuse_other_attributes(value, codec.attributes)

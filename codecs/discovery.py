@@ -99,15 +99,7 @@ def homes_of_class(cls: type) -> Iterator[str]:
 
 
 def load_home(home: str, check_class: Callable[[str], None]) -> tuple[Codec[Any], ...]:
-    """Import a built-in module and return its codecs.
-
-    Args:
-        home: its name below ``airflow_xcom.codecs.builtin``.
-        check_class: raises ClassNotAllowedError for a class that may not be restored by its name.
-
-    Raises:
-        ImportError: the library that the module is for is missing, or does not work.
-    """
+    """Import a built-in module and return its codecs."""
     module: Any = importlib.import_module(f"airflow_xcom.codecs.builtin.{home}")
     made: tuple[Codec[Any], ...] = module.codecs(check_class) if hasattr(module, "codecs") else module.CODECS
     return made

@@ -17,30 +17,11 @@ __all__ = ["decode_item", "read_index"]
 
 
 def read_index(head: memoryview, size: int) -> ItemIndex:
-    """Return where the items of a list are in a blob.
-
-    Args:
-        head: the header, :attr:`Payload.index`, at least.
-        size: of the blob in bytes.
-
-    Raises:
-        DecodeError: see :func:`airflow_xcom.codecs.decode`.
-    """
+    """Return where the items of a list are in a blob of this size, by its header, :attr:`Payload.index`, at least."""
     with any_error_as_corrupt():
         return ItemIndex(head, size)
 
 
 def decode_item(index: ItemIndex, number: int, memory: memoryview, *, registry: Registry = registry) -> Any:
-    """Return an item of a list.
-
-    Args:
-        index: of the list.
-        number: of the item.
-        memory: the bytes of its range, writable, in which the item may lie.
-        registry: the codecs.
-
-    Raises:
-        CorruptPayloadError: They are not what was written.
-        DecodeError: see :func:`airflow_xcom.codecs.decode`.
-    """
+    """Return an item of a list from the bytes of its range, which are writable, and in which it may lie."""
     return read_item(index, number, memory, Decoder(registry))

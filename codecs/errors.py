@@ -60,12 +60,7 @@ class CodecError(Exception):
 
 
 def advise(name: str, advice: str) -> None:
-    """Set what the refusal of a class, and of its subclasses, tells people to do, even where a codec handles it.
-
-    Args:
-        name: of the class, as ``"package.module.Class"``.
-        advice: what to return in its place.
-    """
+    """Set what the refusal of ``"package.module.Class"``, and of its subclasses, advises, even where a codec has it."""
     NO_VALUES[name] = advice
 
 

@@ -139,12 +139,9 @@ class Tagged:
 
 
 def as_list(node: Any) -> list[Any]:
-    """Return ``node`` if it is a list.
+    """Return ``node`` if it is a list, or raise TypeError.
 
     Other iterables are refused: a forged payload could make them endless, as a range or an IP network is.
-
-    Raises:
-        TypeError: `node` is not a list.
     """
     if type(node) is not list:
         raise TypeError(f"a {type(node).__name__} stands where a list should")
@@ -152,12 +149,9 @@ def as_list(node: Any) -> list[Any]:
 
 
 def as_dict(node: Any) -> dict[Any, Any]:
-    """Return ``node`` if it is a dict.
+    """Return ``node`` if it is a dict, or raise TypeError.
 
     Other types are refused: looking for a key in a range, for example, goes through all of it.
-
-    Raises:
-        TypeError: `node` is not a dict.
     """
     if type(node) is not dict:
         raise TypeError(f"a {type(node).__name__} stands where a dict should")
@@ -165,12 +159,9 @@ def as_dict(node: Any) -> dict[Any, Any]:
 
 
 def as_int(node: Any) -> int:
-    """Return ``node`` if it is an int.
+    """Return ``node`` if it is an int, or raise TypeError.
 
     Other numbers are refused: to make an int of the decimal 1E+999999999 takes hours.
-
-    Raises:
-        TypeError: `node` is not an int.
     """
     if type(node) is not int:
         raise TypeError(f"a {type(node).__name__} stands where an int should")
@@ -178,12 +169,9 @@ def as_int(node: Any) -> int:
 
 
 def as_text(node: Any) -> Any:
-    """Return ``node`` if it is a string.
+    """Return ``node`` if it is a string, or raise TypeError.
 
     Other types are refused: comparing a pandas index with a string, for example, compares all of its labels.
-
-    Raises:
-        TypeError: `node` is not a string.
     """
     if type(node) is not str:
         raise TypeError(f"a {type(node).__name__} stands where text should")

@@ -77,11 +77,7 @@ def restore(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> Any:
 
 
 def take_all(cls: type, objects: Sequence[Any], names: tuple[str, ...]) -> Columns | None:
-    """Return the fields of many objects of one class, as :func:`state_of` does of one; None if that must look closer.
-
-    Raises:
-        UnsupportedTypeError: The class keeps state elsewhere.
-    """
+    """Return the fields of many objects of one class, as :func:`state_of` of one; None if that must look closer."""
     _, all_in_dict = _layout(cls, names)
     if not names or not (all_in_dict or _has_slots_alone(cls, names)):
         return None
@@ -116,11 +112,7 @@ def put_all(cls: Any, names: tuple[str, ...], columns: Columns) -> list[Any] | N
 
 
 def check_names(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> None:
-    """Check that ``state`` has the fields ``names``, and nothing else but what the class caches.
-
-    Raises:
-        CorruptPayloadError: ``state`` has other fields, or lacks some.
-    """
+    """Raise CorruptPayloadError unless ``state`` has the fields ``names``, and nothing else but what is cached."""
     others = as_dict(state).keys() - set(names)
     if not state.keys() >= set(names) or not all(_may_have(cls, name, ()) for name in others):
         raise CorruptPayloadError(
@@ -190,11 +182,7 @@ def _has_slots_alone(cls: type, names: tuple[str, ...]) -> bool:
 
 @cache
 def _layout(cls: type, names: tuple[str, ...]) -> tuple[frozenset[str], bool]:
-    """Return the fields, and whether an object's ``__dict__`` is all of its state and can be set as a whole.
-
-    Raises:
-        UnsupportedTypeError: The fields are not the whole state, or cannot be set without running code.
-    """
+    """Return the fields, and whether an object's ``__dict__`` is all of its state and can be set as a whole."""
     _check_layout(cls, names)
     own = [vars(base)["__dict__"] for base in cls.__mro__ if "__dict__" in vars(base)]
     is_usual = cls.__dictoffset__ != 0 and all(isinstance(held, GetSetDescriptorType) for held in own)

@@ -33,11 +33,7 @@ def cut(text: str, most: int = _QUOTED) -> str:
 
 
 def quoted(value: object) -> str:
-    """Return the beginning of a value as Python writes it, for a message.
-
-    A payload says what the value is: it may be large, or stand for much more than its bytes, so that ``repr`` is no way
-    to learn how it begins.
-    """
+    """Return the beginning of a value as Python writes it, for a message."""
     return cut(_quoted(value, _DEEPEST))
 
 

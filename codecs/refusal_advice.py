@@ -252,14 +252,7 @@ def explained(error: EncodeError, value: Any, registry: Registry, encode: Callab
 
 
 def explain(error: EncodeError, value: Any, registry: Registry, encode: Callable[[Any], Any]) -> None:
-    """Complete an error with what to do.  Advice is tried first, and not given if it would be refused as well.
-
-    Args:
-        error: of which the trail is known.
-        value: the whole value.
-        registry: the codecs.
-        encode: raises EncodeError for a part that is refused.
-    """
+    """Complete an error with what to do.  Advice is tried first, and not given if it would be refused as well."""
     if _explain_no_value(error, value) or not isinstance(error, UnsupportedTypeError):
         return
     refusal = partial(_refusal, encode)

@@ -161,11 +161,7 @@ class Registry:
         self._remedy = self._remedy if remedy is None else remedy
 
     def check_class(self, name: str) -> None:
-        """Check that a class may be stored and restored by its name.
-
-        Raises:
-            ClassNotAllowedError: The predicate of :meth:`allow_classes` refuses ``name``.
-        """
+        """Raise ClassNotAllowedError unless the predicate of :meth:`allow_classes` lets the name of a class pass."""
         if not self._allows(name):
             if (tried := _tried.get()) is not None:
                 tried.setdefault(name)

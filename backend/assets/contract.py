@@ -18,13 +18,7 @@ __all__ = ["check_value", "schema_of"]
 
 
 def check_value(value: Any, contract: Any, key: AssetKey) -> None:
-    """Raise SchemaChangedError if a value that is to be published breaks a contract.
-
-    Raises:
-        SchemaError: ``contract`` can be none.
-        DecodeError: The last version cannot be read, so that nothing can be compared with it.
-        StoreError: A store cannot be reached.
-    """
+    """Raise SchemaChangedError if a value that is to be published breaks a contract."""
     check_contract(contract)
     last = None if isinstance(contract, Mapping) else last_accepted(key)
     known, against = (None, "") if last is None else (schema_of(last), _named(last))
@@ -33,11 +27,7 @@ def check_value(value: Any, contract: Any, key: AssetKey) -> None:
 
 
 def schema_of(version: Version) -> Schema:
-    """Return the schema of a version; of a value that is no table, all of it is read.
-
-    Raises:
-        DecodeError, StoreError: The version cannot be read.
-    """
+    """Return the schema of a version; of a value that is no table, all of it is read."""
     try:
         return Schema.of(version.value(rows=slice(0, SAMPLE)))
     except SelectionError:

@@ -28,13 +28,7 @@ def versions_of(events: Iterable[Event]) -> Iterator[tuple[Event, Version]]:
 
 
 def history(events: AssetEvents, asset: KnownAsset, **which: int) -> Iterator[tuple[int, Version]]:
-    """Yield the versions of an asset with the ids of their events, the newest first, each once.
-
-    Args:
-        events: of the database.
-        asset: which.
-        **which: see :meth:`AssetEvents.events`.
-    """
+    """Yield the versions of an asset, each once, as :meth:`AssetEvents.events` does, with the ids of their events."""
     seen = set[str]()
     for event, version in versions_of(events.events(asset, **which)):
         if version.id not in seen:

@@ -94,12 +94,6 @@ def retire_versions(
 
     Nothing is deleted: a sweep finds the blobs of versions that only their events still name.  It may be the sweep of
     another Airflow, so that only the owner of a store retires what is in it: elsewhere each version counts as failed.
-
-    Args:
-        events: of the metadata database.
-        rows: that tell which runs exist.
-        names: of these assets; None for all.
-        apply: do it; only count otherwise.
     """
     wanted = None if names is None else set(names)
     kept = AssetObjects(chosen_stores(None)).kept(rows)

@@ -92,18 +92,9 @@ def check_contract(contract: Any) -> None:
 
 
 def check(value: Any, contract: Any, last: Schema | None, *, asset: str, against: str) -> Schema:
-    """Return the schema of a value that is to be published, if its contract allows it.
+    """Return the schema of a value that is to be published; raise SchemaChangedError if its contract refuses it.
 
-    Args:
-        value: that is to be published.
-        contract: ``"same"``, ``"compatible"``, columns and their types, or None.
-        last: the schema of the last accepted version; None if there is none.
-        asset: its name, for the error.
-        against: which version ``last`` is of, in words, for the error.
-
-    Raises:
-        SchemaChangedError: The contract is broken; it names all differences.
-        SchemaError: ``contract`` can be none.
+    ``last`` is the schema of the last accepted version, which ``against`` names for the error; None if there is none.
     """
     schema = Schema.of(value)
     if contract is None:

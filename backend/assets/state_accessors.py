@@ -58,14 +58,10 @@ def is_reading_later() -> bool:
 
 
 def wrap_accessors(context: Any, prepare: Callable[[Any, str, Any], str | None]) -> None:
-    """Wrap the methods of Airflow's classes, once.
+    """Wrap the methods of the classes in Airflow's module, once.
 
-    No method of ours could override them: Airflow makes the accessors itself.
-
-    Args:
-        context: Airflow's module with the classes.
-        prepare: returns the reference to a value, from the value, its key and the scope; None if another backend is to
-            keep it.
+    No method of ours could override them: Airflow makes the accessors itself.  ``prepare`` returns the reference to a
+    value, from the value, its key and the scope; None if another backend is to keep it.
     """
     for accessor in (context.TaskStateStoreAccessor, context.AssetStateStoreAccessor):
         if not hasattr(accessor, "_stock_get"):

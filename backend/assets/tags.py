@@ -57,12 +57,7 @@ class Tag:
 
 
 def tags_of(name: str, uri: str) -> list[Tag]:
-    """Return the tags of an asset's versions, each once, by their names.
-
-    Raises:
-        TagError: One of them cannot be read.
-        StoreError: A store cannot be read.
-    """
+    """Return the tags of an asset's versions, each once, by their names."""
     found: dict[str, Tag] = {}
     for tag in sorted(_all(name, uri), key=lambda tag: tag.at):
         found[tag.name] = tag

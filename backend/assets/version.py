@@ -114,9 +114,6 @@ def versions_in(event: Event) -> list[Version]:
 
     They count if the event came from the task that published them, and neither from the REST API nor from a trigger,
     and if their blobs are of this asset and task.
-
-    Raises:
-        NoVersionError: It tells of none that counts.
     """
     try:
         _check_writer(event.extra)

@@ -20,11 +20,7 @@ _LARGEST = (1 << 31) - 1  # number of an event
 
 
 def asset_named(events: AssetEvents, name: str) -> KnownAsset:
-    """Return the asset that has a name or a URI.
-
-    Raises:
-        NoVersionError: There is none, or there are several.
-    """
+    """Return the asset that has a name or a URI."""
     from airflow_xcom.backend.errors import NoVersionError
 
     known = events.assets()
@@ -40,17 +36,7 @@ def asset_named(events: AssetEvents, name: str) -> KnownAsset:
 def version_named(
     events: AssetEvents, asset: KnownAsset, wanted: str | None, partition: str | None
 ) -> tuple[int, Version]:
-    """Return a version of an asset, and the number of its event.
-
-    Args:
-        events: of the metadata database.
-        asset: which.
-        wanted: the number of its event, or a tag; None for the latest.
-        partition: its key, if the number or the latest is to be one of a partition.
-
-    Raises:
-        NoVersionError: There is none.
-    """
+    """Return the version that has the number of an event or a tag, or the latest, and the number of its event."""
     from airflow_xcom.backend.assets.history import history, latest_in
     from airflow_xcom.backend.assets.tags import tags_of
     from airflow_xcom.backend.errors import NoVersionError

@@ -64,12 +64,7 @@ def _target(source: Coordinate, options: Namespace) -> Coordinate:
 
 
 def _copied(row: XComRow, target: Coordinate) -> Any:
-    """Return what the row of another XCom holds for the value, once its blob is copied if it has one.
-
-    Raises:
-        ForeignReferenceError, RetiredPayloadError, DecodeError, StoreError: The value cannot be read.
-        SettingsError: A former backend may have written it.
-    """
+    """Return what the row of another XCom holds for the value, once its blob is copied if it has one."""
     from airflow_xcom.backend.blobs import copy_blob, store_name
     from airflow_xcom.backend.errors import RetiredPayloadError, SettingsError
     from airflow_xcom.backend.pull import located

@@ -64,11 +64,7 @@ def _values(one: Version, other: Version) -> dict[str, Any]:
 
 
 def _tables(one: Version, other: Version) -> dict[str, Any]:
-    """Compare the cells of two tables by their position.
-
-    Raises:
-        HiddenValueError: One of them was published with a preview that shows no cells.
-    """
+    """Compare the cells of two tables by their position."""
     from airflow_xcom.backend.ui.comparison import comparison
 
     told: dict[str, Any] = {}

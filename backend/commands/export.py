@@ -50,12 +50,7 @@ def run(options: Namespace) -> int:
 
 
 def _value(options: Namespace) -> Any:
-    """Return the value, as a task would pull it.
-
-    Raises:
-        ClassNotAllowedError: It is of a class that may not be restored here; the message has the line to add.
-        DecodeError, StoreError, XComNotFoundError: It cannot be read, or found.
-    """
+    """Return the value, as a task would pull it."""
     from airflow_xcom.backend.pull import Deferred, located, prepare
 
     if options.blob:

@@ -40,11 +40,7 @@ def chosen(options: Namespace) -> XComRow:
 
 
 def only(rows: Rows, options: Namespace) -> XComRow:
-    """Return the single row that has the coordinate that was given.
-
-    Raises:
-        XComNotFoundError: There is none, or there are several.
-    """
+    """Return the single row that has the coordinate that was given."""
     from airflow_xcom.backend.errors import XComNotFoundError
 
     found = list(islice(rows.matching(_coordinate(options), native=True), _SHOWN + 1))

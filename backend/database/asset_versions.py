@@ -54,12 +54,7 @@ class KnownAsset:
 
 
 class AssetEvents:
-    """The assets and events of a metadata database, whichever Airflow's it is.
-
-    Args:
-        engine: SQLAlchemy's.
-        schema: that of Airflow's tables, if it is not the default one.
-    """
+    """The assets and events of a metadata database, whichever Airflow's it is."""
 
     def __init__(self, engine: Any, schema: str | None = None) -> None:
         import sqlalchemy

@@ -55,10 +55,6 @@ class Runs:
     """The runs of a metadata database, whichever Airflow's it is.
 
     They are read page by page, see :func:`airflow_xcom.backend.database.paging.pages`.
-
-    Args:
-        engine: SQLAlchemy's.
-        schema: that of Airflow's tables, if it is not the default one.
     """
 
     def __init__(self, engine: Any, schema: str | None = None) -> None:

@@ -24,13 +24,8 @@ def pages(  # noqa: PLR0913 - each is a clause of the statement
     Each page is read in a transaction of its own, so that nothing is held up.  A row that comes or goes meanwhile may
     be seen or not; every other is seen once.
 
-    Args:
-        engine: SQLAlchemy's.
-        select: the statement, which selects the keys before anything else.
-        keys: columns that together tell a row from all others, none of them null.
-        size: the most rows of a page.
-        descending: begin with the last key.
-        around: makes the statement that is executed from that of a page, as one that selects from it.
+    The statement selects the keys before anything else: columns that together tell a row from all others, none of them
+    null.  ``around`` makes the statement that is executed from that of a page, as one that selects from it.
     """
     import sqlalchemy
 

@@ -44,12 +44,7 @@ class StateRow:
 
 
 class StateRows:
-    """The state in a metadata database; none where Airflow has no state store.
-
-    Args:
-        engine: SQLAlchemy's.
-        schema: that of Airflow's tables, if it is not the default one.
-    """
+    """The state in a metadata database; none where Airflow has no state store."""
 
     def __init__(self, engine: Any, schema: str | None = None) -> None:
         import sqlalchemy

@@ -45,11 +45,7 @@ class AssetObjects:
     _known: dict[tuple[str, str], _Named] = field(default_factory=dict)
 
     def add_to(self, references: References, rows: RowSource) -> Iterator[None]:
-        """Take note of tombstones, of what tags name, and of what pins name whose run has a row; stop now and then.
-
-        Raises:
-            StoreError: A store cannot be read.
-        """
+        """Take note of tombstones, of what tags name, and of what pins name whose run has a row; stop now and then."""
         for store in self.stores.values():
             for blob in store.list(RETIRED):
                 if kind_of(blob.path) is Kind.RETIRED and (number := identity(blob.path)) is not None:
@@ -60,11 +56,7 @@ class AssetObjects:
         yield
 
     def kept(self, rows: RowSource) -> set[int]:
-        """Return the versions that tags name, and pins of runs that have a row, by what they are known by.
-
-        Raises:
-            StoreError: A store cannot be read.
-        """
+        """Return the versions that tags name, and pins of runs that have a row, by what they are known by."""
         return {number for _, numbers in self._kept(rows) for number in numbers}
 
     def _kept(self, rows: RowSource) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -31,11 +31,7 @@ _TABLES = ("DataFrame", "GeoDataFrame", "Series", "GeoSeries", "Table", "RecordB
 
 
 def format_of(target: Path, chosen: str | None) -> str:
-    """Return the format of a file: what was chosen, or what its suffix says.
-
-    Raises:
-        ExportError: The suffix names no known format.
-    """
+    """Return the format of a file: what was chosen, or what its suffix says."""
     form = chosen or target.suffix.removeprefix(".").lower()
     if form not in FORMATS:
         raise ExportError(form, f"{target.name} does not end in .{', .'.join(FORMATS)}; say which with --format")
@@ -44,12 +40,6 @@ def format_of(target: Path, chosen: str | None) -> str:
 
 def export(value: Any, target: Path, form: str, *, force: bool = False) -> list[str]:
     """Write a value to a file, whole or not at all, and return what the format has no place for.
-
-    Args:
-        value: as a task would pull it.
-        target: the file.
-        form: one of :data:`FORMATS`.
-        force: whether a file that is there may be replaced.
 
     Raises:
         ExportError: The format cannot hold the value, or there is such a file, or it cannot be written.

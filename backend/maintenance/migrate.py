@@ -55,13 +55,6 @@ def migrate(
     was.  So a row is readable at every moment.  Nothing is deleted: a sweep finds the old blobs, and copies that no row
     refers to.  What another run has moved already is not seen again.
 
-    Args:
-        rows: of the metadata database.
-        source: the name of a configured store.
-        target: of another.
-        apply: do it; only count otherwise.
-        progress: is called with what has been done, after every row.
-
     Raises:
         SettingsError: A store is not configured, or the two are one.
         StoreError: A store cannot be reached; what has been moved until then stays moved.

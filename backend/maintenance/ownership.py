@@ -22,12 +22,7 @@ OWNER = ".airflow-xcom-owner.json"  # its path; no blob has such a one
 
 
 def owner_of(store: Store) -> Deployment | None:
-    """Return the owner of a store; None if it has none.
-
-    Raises:
-        OwnerError: What stands there is not what :func:`adopt` writes.
-        StoreError: The store cannot be read.
-    """
+    """Return the owner of a store; None if it has none."""
     try:
         text = bytes(store.get(OWNER))
     except BlobNotFoundError:
@@ -59,12 +54,7 @@ def check_owner(store: Store, deployment: Deployment | None) -> None:
 
 
 def adopt(store: Store, deployment: Deployment, *, force: bool = False) -> bool:
-    """Make a deployment the owner of a store, and return whether it was not yet.
-
-    Raises:
-        OwnerError: The store belongs to another, and ``force`` is not set.
-        StoreError: The store cannot be read or written.
-    """
+    """Make a deployment the owner of a store, and return whether it was not yet."""
     try:
         owner = owner_of(store)
         if owner == deployment:

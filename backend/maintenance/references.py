@@ -61,11 +61,7 @@ class RowSource(Protocol):
 
 @dataclass(frozen=True)
 class DatabaseRows:
-    """The rows of a metadata database.
-
-    Raises:
-        SweepError: There is no table with XComs.
-    """
+    """The rows of a metadata database."""
 
     rows: Rows
     page: int = 2000

@@ -55,11 +55,7 @@ class RestRows:
         return f"RestRows({self._url!r})"
 
     def candidates(self, runs: Sequence[RunKey] | None = None) -> Iterator[XComRow]:
-        """See :class:`airflow_xcom.backend.maintenance.references.RowSource`.
-
-        Raises:
-            SweepError: The API does not answer, or not as it should.
-        """
+        """See :class:`airflow_xcom.backend.maintenance.references.RowSource`."""
         with ThreadPoolExecutor(_THREADS, "airflow-xcom-codecs") as pool:
             for page in chain.from_iterable(self._all_pages(*of) for of in ([()] if runs is None else runs)):
                 for at, text in zip(page, pool.map(self._text, page), strict=True):
@@ -71,11 +67,7 @@ class RestRows:
         return set(runs)
 
     def deployment(self, *, create: bool = False) -> Deployment | None:
-        """Return which Airflow this is: by the Variable with its id, and by the URL of the API.
-
-        Raises:
-            SweepError: The user may not read, or make, the Variable.
-        """
+        """Return which Airflow this is: by the Variable with its id, and by the URL of the API."""
         answer = self._ask(f"/variables/{VARIABLE}", {})
         if answer is None and create:
             made = {"key": VARIABLE, "value": uuid4().hex, "description": DESCRIPTION}
@@ -86,11 +78,7 @@ class RestRows:
         return None if answer is None else Deployment(str(answer.get("value")), self._url)
 
     def hidden(self, dags: Iterable[str]) -> list[str]:
-        """Return the Dags that the API does not list: their XComs, which it then leaves out, may be there all the same.
-
-        Raises:
-            SweepError: The user may not read the XComs of one of these Dags.
-        """
+        """Return the Dags that the API does not list, of which XComs may be there all the same that it leaves out."""
         for dag in dags:
             if self._ask(_entries(dag), {"limit": 1}) is None:
                 raise SweepError(f"{self._url} does not say whether the XComs of {dag!r} may be read")

@@ -76,14 +76,8 @@ def retain(
     """Retire the values of each Dag that its policy does not keep, and tell what became of each Dag.
 
     One UPDATE puts a tombstone in the place of a row if that still is what it was, and its run neither began nor ended
-    again.  Nothing is deleted: a sweep finds the blobs that no row refers to any more.
-
-    Args:
-        runs: of the metadata database.
-        dag_ids: of these Dags; None for all that have runs.
-        apply: do it; only count otherwise.
-        newest_only: leave a Dag where a page of its runs has nothing left to retire: those before it have been seen to.
-        progress: is called with what has been done for a Dag, after every page of it.
+    again.  Nothing is deleted: a sweep finds the blobs that no row refers to any more.  With ``newest_only`` a Dag is
+    left where a page of its runs has nothing left to retire: those before it have been seen to.
     """
     for dag_id in runs.dags() if dag_ids is None else dag_ids:
         done = Retained(dag_id)
@@ -165,12 +159,7 @@ class _Retirement:
         return row, Envelope(envelope.tag, facts, row.coordinate, retired=Retirement(at, rule.text))
 
     def _retirable(self, row: XComRow) -> Envelope | None:
-        """Return the envelope of a row's value; None if the value is not ours to retire.
-
-        Raises:
-            CodecError: The row cannot be read.
-            UnknownStoreError: No sweep here would find the blob.
-        """
+        """Return the envelope of a row's value; None if the value is not ours to retire."""
         if row.error is not None:
             raise row.error
         if row.envelope is None:

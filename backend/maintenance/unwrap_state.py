@@ -36,12 +36,7 @@ class Unwrapped:
 def unwrap(rows: StateRows, *, largest: int, apply: bool = False) -> Iterator[Unwrapped]:
     """Put the value itself in the place of each row's wrapper, if plain JSON holds it exactly; yield every row.
 
-    Blobs are left to a sweep.
-
-    Args:
-        rows: of the metadata database.
-        largest: bytes that a value may have as JSON; 0 for any number.
-        apply: do it; only tell otherwise.
+    Blobs are left to a sweep.  As JSON, a value may have ``largest`` bytes; 0 for any number.
 
     Raises:
         StoreError: A store cannot be reached; what has been changed until then stays so.

@@ -40,11 +40,7 @@ def open_store(url: str) -> Store:
 
 
 def with_ttl(url: str, ttl: int) -> str | None:
-    """Return the URL of the same store with another time to live, or None if its blobs do not expire.
-
-    Raises:
-        SettingsError: See :func:`open_store`.
-    """
+    """Return the URL of the same store with another time to live, or None if its blobs do not expire."""
     if not _store_class(url).accepts_ttl:
         return None
     parts = urlsplit(url)
@@ -52,11 +48,7 @@ def with_ttl(url: str, ttl: int) -> str | None:
 
 
 def open_lasting(url: str) -> Store:
-    """Return the store at ``url``, without the time to live that its blobs have.
-
-    Raises:
-        SettingsError: See :func:`open_store`.
-    """
+    """Return the store at ``url``, without the time to live that its blobs have."""
     parts = urlsplit(url)
     options = [option for option in parse_qsl(parts.query) if option[0] != "ttl"]
     return open_store(parts._replace(query=urlencode(options)).geturl())

@@ -16,12 +16,7 @@ _PUBLIC = {"endpoint_url", "region_name", "addressing_style", "gcs.endpoint", "a
 
 
 def find_connection(connection_id: str, url: str) -> Any:
-    """Return the connection of this id.
-
-    Raises:
-        SettingsError: No connection has this id.
-        StoreError: The secrets backend fails.
-    """
+    """Return the connection of this id."""
     try:
         return connection(connection_id)
     except Exception as error:  # noqa: BLE001 - of any secrets backend; its text may quote what it could not parse

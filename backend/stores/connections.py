@@ -66,12 +66,7 @@ class Bucket:
         return f"in the Airflow connection {self.connection_id!r}" if self.connection_id else "in the environment"
 
     def client(self, timeout: float) -> Any:
-        """Return a client of obstore whose requests give up after ``timeout`` seconds.
-
-        Raises:
-            SettingsError: The connection is missing or incomplete.
-            StoreError: The connection cannot be read.
-        """
+        """Return a client of obstore whose requests give up after ``timeout`` seconds."""
         from obstore import store
         from obstore.exceptions import BaseError
 
@@ -103,11 +98,7 @@ class Bucket:
         raise SettingsError("path", self.url, f"what is {self.origin} does not do: {reason}")
 
     def account(self) -> _Account:
-        """Return what the connection says; nothing if there is none, so that the client looks at the environment.
-
-        Raises:
-            SettingsError, StoreError: See :meth:`client`.
-        """
+        """Return what the connection says; nothing if there is none, so that the client looks at the environment."""
         return {"s3": _s3, "gs": _gcs, "abfs": _azure}[self.scheme](self._connection(), self)
 
     @property

@@ -52,9 +52,6 @@ class FsspecStore(Store):
     Args:
         url: ``scheme://connection@host-or-bucket/prefix``, with the id of an Airflow connection or none.
         timeout: not used; the connection may set the file system's own.
-
-    Raises:
-        SettingsError: The URL is not of this form.
     """
 
     def __init__(self, url: str, timeout: float) -> None:

@@ -45,11 +45,7 @@ def list_uploads(bucket: Bucket, timeout: float) -> Iterator[Blob]:
 
 
 def abort_upload(bucket: Bucket, timeout: float, path: str) -> bool:
-    """Abort an upload, and return whether it was there.
-
-    Raises:
-        StoreError: The server refuses.
-    """
+    """Abort an upload, and return whether it was there."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     key, _, upload = path.partition("#")

@@ -56,9 +56,6 @@ class ObjectStore(Store):
     Args:
         url: ``s3://connection@bucket/prefix``, or ``gs://``, or ``abfs://``.
         timeout: seconds after which a request is given up, its retries included.
-
-    Raises:
-        SettingsError: The URL is not of this form.
     """
 
     _process: ClassVar[int | None] = None

@@ -54,9 +54,6 @@ class RedisClient:
     Args:
         url: see :class:`airflow_xcom.backend.stores.redis.RedisStore`.
         timeout: seconds after which a command that meets faults gives up.
-
-    Raises:
-        SettingsError: The URL is not of this form.
     """
 
     def __init__(self, url: str, timeout: float) -> None:
@@ -80,27 +77,15 @@ class RedisClient:
         return unquote(path) + "/" if path else ""
 
     def call(self, what: str, *command: Any) -> Any:
-        """Return the reply to a command; ``what`` begins the text of an error.
-
-        Raises:
-            StoreError: The server cannot be reached, or refuses.
-        """
+        """Return the reply to a command; ``what`` begins the text of an error."""
         return self._retry(what, lambda: self.redis.execute_command(*command))
 
     def transaction(self, what: str, *commands: Sequence[Any]) -> Sequence[Any]:
-        """Return the replies to several commands, which the server runs together.
-
-        Raises:
-            StoreError: See :meth:`call`.
-        """
+        """Return the replies to several commands, which the server runs together."""
         return self._retry(what, partial(self._send, commands, transaction=True))
 
     def pipeline(self, what: str, commands: Sequence[Sequence[Any]]) -> Sequence[Any]:
-        """Return the replies to several commands sent at once; that to a key of another type is an error.
-
-        Raises:
-            StoreError: See :meth:`call`.
-        """
+        """Return the replies to several commands sent at once; that to a key of another type is an error."""
         return self._retry(what, partial(self._send, commands, transaction=False)) if commands else []
 
     def try_once(self, *command: Any) -> None:

@@ -53,11 +53,7 @@ def codec_of(tag: str, kinds: Iterable[Kind], **options: Any) -> Codec[Any]:
 
 
 def library(name: str, tag: str) -> Any:
-    """Import a module of an optional library, which the codec of `tag` needs.
-
-    Raises:
-        MissingLibraryError: The library is not installed.
-    """
+    """Import a module of an optional library, which the codec of `tag` needs."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

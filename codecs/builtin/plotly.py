@@ -49,11 +49,7 @@ def _decode(node: Any, _version: int) -> Any:
 
 
 def _check_names(part: Any) -> None:
-    """Check that no property has a long name: plotly compares a wrong one with all that it knows.
-
-    Raises:
-        ValueError: A name is longer than any of plotly's.
-    """
+    """Refuse properties with a long name: plotly compares a wrong one with all that it knows."""
     if isinstance(part, dict):
         if any(len(str(name)) > _LONGEST_NAME for name in part):
             raise ValueError(f"a property has a name of more than {_LONGEST_NAME} characters")
@@ -64,11 +60,7 @@ def _check_names(part: Any) -> None:
 
 
 def _arrange(held: Any, wanted: Any) -> None:
-    """Put the properties that plotly made into the order of those that it was given.
-
-    Raises:
-        ValueError: plotly made other ones of them.
-    """
+    """Put the properties that plotly made into the order of those that it was given; refuse other ones."""
     if type(held) is not type(wanted):
         raise ValueError(f"a {type(wanted).__name__} becomes a {type(held).__name__}")
     if isinstance(held, list | tuple):

@@ -182,11 +182,7 @@ def _without_offsets(table: Any) -> Any:
 
 
 def _from_arrow(table: Any) -> list[Any]:
-    """Return the columns of a table as polars reads them, without heed to what metadata say of them.
-
-    Raises:
-        CorruptPayloadError: polars cannot read a column, or metadata of a nested field would have it read another.
-    """
+    """Return the columns of a table as polars reads them, without heed to what metadata say of them."""
     for field in table.schema:
         _check_type(field.type)
         if pa.types.is_null(field.type) and table.num_rows > _MOST_NULLS:

@@ -86,11 +86,7 @@ def _restore_dataclass(cls: Any, state: dict[str, Any]) -> Any:
 
 
 def _with_parameters(cls: Any, names: list[Any]) -> Any:
-    """Return a generic class with its parameters, as ``Box[int]``; no code of the class is run.
-
-    Raises:
-        ValueError: The class is not generic, or makes such classes itself.
-    """
+    """Return a generic class with its parameters, as ``Box[int]``; no code of the class is run."""
     held = [base for base in cls.__mro__ if "__class_getitem__" in vars(base)]
     if held != [Generic]:
         raise ValueError(f"{cls.__qualname__} has no parameters")

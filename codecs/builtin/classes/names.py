@@ -107,11 +107,7 @@ def is_found(cls: type) -> bool:
 
 
 def _name_of(cls: type, check_class: CheckClass) -> str:
-    """Return the name of a class that leads back to this very class and may be restored.
-
-    Raises:
-        UnsupportedTypeError: Its name leads elsewhere, or is not allowed.
-    """
+    """Return the name of a class that leads back to this very class and may be restored."""
     name = _dotted(cls)
     if cls.__module__ == "__main__" or not is_found(cls):
         raise UnsupportedTypeError(
@@ -127,13 +123,7 @@ def _name_of(cls: type, check_class: CheckClass) -> str:
 
 
 def _find(name: str, check_class: CheckClass) -> type:
-    """Return the class of this name.
-
-    Raises:
-        ClassNotAllowedError: The name is not allowed, or that of the class which stands there.
-        MissingClassError: There is no such module, or nothing of this name in it.
-        CorruptPayloadError: The name is not that of a class.
-    """
+    """Return the class of this name."""
     module, _, qualname = name.partition(":")
     dotted = f"{module}.{qualname}"
     _check(module, dotted, check_class)

@@ -20,11 +20,7 @@ __all__ = ["decode_geometry", "encode_geometry"]
 
 
 def encode_geometry(values: Any) -> tuple[Any, pa.Array]:
-    """Return the description and the Arrow array of a ``GeometryArray``.
-
-    Raises:
-        UnsupportedValueError: A geometry cannot be stored exactly.
-    """
+    """Return the description and the Arrow array of a ``GeometryArray``."""
     wkb, corrections = encode_geometries(np.asarray(values._data))  # noqa: SLF001 - without a copy
     description = ["geometry", values.crs, corrections]
     while not description[-1]:
@@ -33,11 +29,7 @@ def encode_geometry(values: Any) -> tuple[Any, pa.Array]:
 
 
 def decode_geometry(column: pa.Array, crs: Any, corrections: dict[str, Any]) -> Any:
-    """Return the ``GeometryArray`` that :func:`encode_geometry` got.
-
-    Raises:
-        CorruptPayloadError: The column does not hold geometries.
-    """
+    """Return the ``GeometryArray`` that :func:`encode_geometry` got."""
     if not pa.types.is_large_binary(column.type) or not (crs is None or type(crs) is CRS):
         raise CorruptPayloadError(f"geometries are in a column of {column.type}, their CRS is a {type(crs).__name__}")
     wkb = np.fromiter(column.to_pylist(), object, len(column))

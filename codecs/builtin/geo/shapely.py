@@ -49,11 +49,7 @@ def _write(geometries: Any) -> Any:
 
 
 def _read(wkb: Any) -> Any:
-    """Return the geometries of an array of WKB; None stays None.
-
-    Raises:
-        CorruptPayloadError: This codec does not write such WKB, or collections are nested too deeply for GEOS.
-    """
+    """Return the geometries of an array of WKB; None stays None."""
     for item in wkb.flat:
         if item is not None and type(item) is not bytes:
             raise CorruptPayloadError(f"a {type(item).__name__} is in place of the WKB of a geometry")
@@ -152,9 +148,6 @@ def encode_geometries(geometries: _Array) -> tuple[_Array, dict[str, Any]]:
 
     The corrections are a dict: ``"Point"`` and ``"LinearRing"`` have the positions of the points with NaN and of the
     rings, ``"others"`` has pairs of a position and a node.
-
-    Raises:
-        UnsupportedValueError: A geometry cannot be stored exactly.
     """
     wkb = _write(geometries)
     try:
@@ -210,11 +203,7 @@ def _node_of(geometry: Any) -> list[Any]:
 
 
 def decode_geometries(wkb: _Array, corrections: dict[str, Any]) -> _Array:
-    """Return the geometries that :func:`encode_geometries` got.
-
-    Raises:
-        CorruptPayloadError: The WKB or a correction is not of the form that this codec writes.
-    """
+    """Return the geometries that :func:`encode_geometries` got."""
     geometries: _Array = _read(wkb)
     for name, rebuild in _REBUILD.items():
         positions = np.array([as_int(each) for each in as_list(corrections.get(name, []))], np.intp)

@@ -212,9 +212,6 @@ def _check_names(schema: Any, names: list[str]) -> None:
 
     Names of other things than classes and functions, and those that a module merely imports, are not what people
     allowed. Airflow's own classes are allowed by default, for other purposes.
-
-    Raises:
-        ClassNotAllowedError: It is not.
     """
     for node in _nodes(schema):
         name, loader = _name(node), node["__loader__"]

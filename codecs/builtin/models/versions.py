@@ -13,11 +13,7 @@ __all__ = ["check_not_older"]
 
 
 def check_not_older(library: str, installed: str, writer: Any) -> None:
-    """Check that the installed release of a library is the writer's or a later one.
-
-    Raises:
-        LibraryVersionError: It is older.
-    """
+    """Raise LibraryVersionError unless the installed release of a library is the writer's or a later one."""
     found = re.fullmatch(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6}).{0,20}", as_text(writer))
     if found is None:
         raise CorruptPayloadError(f"{quoted(writer)} is no version of {library}")

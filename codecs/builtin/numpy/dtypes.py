@@ -65,11 +65,7 @@ def mantissa_bits() -> int:
 
 
 def encode_dtype(dtype: np.dtype[Any]) -> Any:
-    """Return the node of ``dtype``.
-
-    Raises:
-        UnsupportedValueError: the dtype is another library's, or one that NumPy cannot rebuild.
-    """
+    """Return the node of ``dtype``."""
     text = _NATIVE.get(id(dtype))
     if text is not None:
         return text
@@ -128,12 +124,7 @@ def dtype_to_text(dtype: Any) -> str:
 
 
 def decode_dtype(node: Any) -> np.dtype[Any]:
-    """Return the dtype of ``node``.
-
-    Raises:
-        CorruptPayloadError: ``node`` is not what :func:`encode_dtype` writes.
-        DecodeError: the platform or the NumPy release here has no such dtype.
-    """
+    """Return the dtype of ``node``."""
     if isinstance(node, str):
         return text_to_dtype(node)
     form, *rest = as_list(node)
@@ -158,12 +149,7 @@ def decode_dtype(node: Any) -> np.dtype[Any]:
 
 @lru_cache(maxsize=256)
 def text_to_dtype(text: str) -> np.dtype[Any]:
-    """Return the dtype of a text.
-
-    Raises:
-        CorruptPayloadError: :func:`dtype_to_text` does not write ``text``.
-        DecodeError: the C type has another form on this platform.
-    """
+    """Return the dtype of a text."""
     match = _TEXT.fullmatch(text)
     if match is None:
         raise CorruptPayloadError(f"{quoted(text)} is no dtype")

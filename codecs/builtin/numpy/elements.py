@@ -32,11 +32,7 @@ _MOST_EMPTY = 1_000_000  # elements that take no bytes: whatever is done with th
 
 
 def encode_elements(array: _Array) -> Any:
-    """Return the node of the elements in memory order: Fortran's if the array is contiguous in that order only, or C's.
-
-    Raises:
-        UnsupportedValueError: the elements would take no bytes, or far more than their fields.
-    """
+    """Return the node of the elements in memory order: Fortran's if the array is contiguous in that alone, or C's."""
     dtype: Any = array.dtype
     if dtype.hasobject:
         return _encode_values(array.ravel("A"))
@@ -99,11 +95,7 @@ def _is_sparse(dtype: Any) -> bool:
 
 
 def decode_elements(dtype: np.dtype[Any], count: int, elements: Any) -> _Array:
-    """Return the 1-d array of ``count`` elements; a view of the buffer where that is aligned.
-
-    Raises:
-        CorruptPayloadError: ``elements`` are not ``count`` elements of ``dtype``.
-    """
+    """Return the 1-d array of ``count`` elements; a view of the buffer where that is aligned."""
     if dtype.subdtype is not None:
         raise CorruptPayloadError(f"elements of {cut(repr(dtype))}, which only a field can have")
     if dtype.hasobject:

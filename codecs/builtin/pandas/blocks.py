@@ -71,11 +71,7 @@ class EncodedColumns(NamedTuple):
 
 
 def encode_columns(frame: Any, pack: PackCells) -> EncodedColumns:
-    """Return the kind and the Arrow array of each wide block and each other column, sharing the memory of the frame.
-
-    Raises:
-        EncodeError: some column cannot be stored exactly.
-    """
+    """Return the kind and the Arrow array of each wide block and each other column, sharing the memory of the frame."""
     wide: list[list[list[int]]] = []
     blocks: list[Encoded] = []
     columns: dict[int, Encoded] = {}

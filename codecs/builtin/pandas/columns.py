@@ -70,12 +70,7 @@ _ARGUMENTS = (str, list, dict, bytes)  # of those that have a length
 
 
 def encode_array(values: Any, pack: PackCells) -> tuple[Any, Any]:
-    """Return the kind and the Arrow array, chunked or not, of a NumPy or pandas array.
-
-    Raises:
-        UnsupportedTypeError: the dtype is of another library.
-        EncodeError: an object in the array cannot be stored exactly.
-    """
+    """Return the kind and the Arrow array, chunked or not, of a NumPy or pandas array."""
     dtype = values.dtype
     if isinstance(dtype, np.dtype):
         if dtype.kind == "O":
@@ -95,13 +90,7 @@ def encode_array(values: Any, pack: PackCells) -> tuple[Any, Any]:
 
 
 def decode_array(kind: Any, column: Any, memory: TableMemory) -> Any:
-    """Return what :func:`encode_array` was given: a NumPy array, or a pandas array if the dtype is one of pandas.
-
-    Raises:
-        LibraryVersionError: the pandas installed is too old for the dtype.
-        DecodeError: an Arrow extension type is not registered.
-        ValueError, TypeError, KeyError: the column is not of this kind.
-    """
+    """Return what :func:`encode_array` was given: a NumPy array, or a pandas array if the dtype is one of pandas."""
     name, *arguments = [kind] if kind is None or isinstance(kind, str) else as_list(kind)
     for argument in arguments:  # pandas compares some of them with words, and an index with a word label by label
         if hasattr(type(argument), "__len__") and type(argument) not in _ARGUMENTS:
@@ -194,11 +183,7 @@ def encode_labels(index: Any, pack: PackCells) -> tuple[dict[str, Any], Any]:
 
 
 def decode_labels(spec: dict[str, Any], column: Any, memory: TableMemory) -> Any:
-    """Return the Index that :func:`encode_labels` was given.
-
-    Raises:
-        ValueError: the column, if any, does not have as many rows as there are labels.
-    """
+    """Return the Index that :func:`encode_labels` was given."""
     index = _decode_index(spec, column, memory)
     if column is not None and len(index) != len(column):
         raise ValueError(f"{len(index)} labels for {len(column)} rows or columns")
@@ -263,11 +248,7 @@ def _is_unbounded(labels: Any) -> bool:
 
 
 def decode_dictionary(spec: dict[str, Any], column: Any, memory: TableMemory) -> tuple[np.ndarray, Any]:
-    """Return the codes and labels that :func:`encode_dictionary` was given.
-
-    Raises:
-        ValueError: a code has no label.
-    """
+    """Return the codes and labels that :func:`encode_dictionary` was given."""
     if not len(column) and spec.keys() & {"labels", "range"}:
         labels = decode_labels(spec, None, memory)
         if _is_unbounded(labels):

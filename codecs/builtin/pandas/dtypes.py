@@ -58,11 +58,7 @@ def _make_string(storage: str, missing: str) -> Any:
 
 
 def string_dtype(storage: str, na_value: Any) -> Any:
-    """Return a string dtype.
-
-    Raises:
-        LibraryVersionError: the pandas installed has no such dtype.
-    """
+    """Return a string dtype."""
     make: Any = pd.StringDtype
     if na_value is pd.NA:
         return make(storage)

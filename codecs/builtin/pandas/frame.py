@@ -62,11 +62,7 @@ FRAME_VERSION = 2  # has wide blocks
 
 
 def encode_frame(frame: Any, pack: PackCells) -> Table:
-    """Return the table of a frame and what Arrow cannot say of it.
-
-    Raises:
-        EncodeError: some part cannot be stored exactly.
-    """
+    """Return the table of a frame and what Arrow cannot say of it."""
     wide, encoded, alone = encode_columns(frame, pack)
     if wide:
         types = [array.type.value_type for _, array in encoded[: len(wide)]]
@@ -108,11 +104,7 @@ def _decode_places(meta: dict[str, Any], table: pa.Table, count: int) -> tuple[S
 
 
 def encode_series(series: Any, pack: PackCells) -> Table:
-    """Return the table of a series and what Arrow cannot say of it.
-
-    Raises:
-        EncodeError: some part cannot be stored exactly.
-    """
+    """Return the table of a series and what Arrow cannot say of it."""
     names = ["values" if series.name is None else text_of(series.name)]
     values = series.array
     try:
@@ -189,11 +181,7 @@ def _with_extras(data: Any, meta: dict[str, Any]) -> Any:
 
 
 def encode_values(values: Any, pack: PackCells) -> Table:
-    """Return the table of a pandas array.
-
-    Raises:
-        EncodeError: some part cannot be stored exactly.
-    """
+    """Return the table of a pandas array."""
     kind, array = encode_array(values, pack)
     freq = getattr(values, "_freq", None)  # before pandas 3.1; since then only an index has one
     return _table([array], ["values"], {"freq": freq, "kind": kind})

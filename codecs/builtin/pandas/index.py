@@ -33,11 +33,7 @@ __all__ = ["CODECS", "decode_index", "encode_index", "width"]
 
 
 def encode_index(index: Any, pack: PackCells) -> tuple[dict[str, Any], list[Any]]:
-    """Return what rebuilds an Index from its Arrow columns, and those columns.
-
-    Raises:
-        EncodeError: some label cannot be stored exactly.
-    """
+    """Return what rebuilds an Index from its Arrow columns, and those columns."""
     if isinstance(index, pd.MultiIndex):
         return _encode_levels(index, pack)
     spec, column = encode_labels(index, pack)

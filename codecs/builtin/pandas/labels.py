@@ -53,11 +53,7 @@ def names_with_blocks(types: Iterable[Any], labels: Iterable[Any]) -> list[str]:
 
 
 def decode_names(spec: dict[str, Any], names: list[str]) -> Any:
-    """Return the labels of the columns.
-
-    Raises:
-        ValueError: the table does not have as many fields as there are labels.
-    """
+    """Return the labels of the columns."""
     array = pa.array(names, pa.large_string())
     if not spec:  # most frames: pd.Index() would look for what the array is
         index: Any = pd.Index

@@ -58,9 +58,6 @@ class TableMemory:
 
         None if they do not (the buffer was decompressed, or put together from several record batches), or lie at an
         address that the dtype does not allow.
-
-        Raises:
-            ValueError: the buffer is too small.
         """
         itemsize = dtype.itemsize
         start, size = offset * itemsize, count * itemsize
@@ -75,9 +72,6 @@ class TableMemory:
         """Return ``count`` items of an Arrow buffer as a writable array, copied unless they lie in this memory.
 
         Memory that Arrow made for them, when it decompressed the table, counts as this memory.
-
-        Raises:
-            ValueError: the buffer is too small.
         """
         if not count:
             return np.empty(0, dtype)
@@ -111,11 +105,7 @@ def one_chunk(column: Any) -> Any:
 
 
 def without_nulls(column: Any) -> Any:
-    """Return a column as one Arrow array.
-
-    Raises:
-        ValueError: the column has nulls.
-    """
+    """Return a column as one Arrow array."""
     array = one_chunk(column)
     if array.null_count:
         raise ValueError(f"{array.null_count} nulls in a column of {array.type} that has none")
@@ -129,11 +119,7 @@ def nulls_of(array: pa.Array) -> np.ndarray:
 
 
 def encode_numbers(values: np.ndarray) -> tuple[Any, pa.Array]:
-    """Return the kind and the Arrow array of numbers or times.
-
-    Raises:
-        UnsupportedTypeError: the dtype is neither of numbers nor of times.
-    """
+    """Return the kind and the Arrow array of numbers or times."""
     values = np.ascontiguousarray(values)
     text = dtype_to_text(values.dtype)
     if values.dtype in _NATIVE and ":" not in text:
@@ -167,12 +153,7 @@ def decode_with_dtype(column: Any, memory: TableMemory, text: str) -> np.ndarray
 
 
 def decode_typed(column: Any, memory: TableMemory) -> np.ndarray:
-    """Return the array whose dtype the Arrow type says.
-
-    Raises:
-        KeyError: the type says no dtype.
-        ValueError: the column has nulls where it may not.
-    """
+    """Return the array whose dtype the Arrow type says."""
     if column.type in _TICKS:
         return decode_ticks(column, memory)
     array = without_nulls(column)

@@ -43,9 +43,6 @@ def encode_objects(values: np.ndarray, pack: PackCells) -> tuple[Any, pa.Array]:
     """Return the kind and the Arrow array of an object array.
 
     The kind is ``"object"``, ``["object", missing]`` where a null is not None, or ``["cells", tags]``.
-
-    Raises:
-        EncodeError: some object cannot be stored exactly.
     """
     items = values.tolist()
     classes = set(map(type, items))

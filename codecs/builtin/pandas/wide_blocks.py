@@ -42,11 +42,7 @@ def encode_wide(values: Any, pack: PackCells) -> tuple[Any, pa.Array]:
 
 
 def decode_wide(kind: Any, column: Any, memory: TableMemory) -> Any:
-    """Return the values that :func:`encode_wide` was given, lying in memory row by row.
-
-    Raises:
-        ValueError, TypeError, KeyError: the column is not such a block.
-    """
+    """Return the values that :func:`encode_wide` was given, lying in memory row by row."""
     array = one_chunk(column)
     count = _width(array.type)
     if array.null_count:
@@ -81,9 +77,6 @@ def places(blocks: Any, schema: pa.Schema, rows: int, singles: int) -> list[Any]
         schema: of the table.
         rows: of the table.
         singles: how many columns stand alone behind the blocks.
-
-    Raises:
-        ValueError, TypeError: the runs do not say it of each column once.
     """
     sizes = [_width(schema.field(number).type) for number in range(len(as_list(blocks)))]
     count = sum(sizes) + singles

@@ -124,11 +124,7 @@ def is_shared(zone: ZoneInfo) -> bool:
 
 
 def zone_key(value: ZoneInfo) -> str:
-    """Return the key that a zone is stored by.
-
-    Raises:
-        UnsupportedValueError: The key does not give this zone.
-    """
+    """Return the key that a zone is stored by."""
     if not is_shared(value):
         raise UnsupportedValueError(
             f"{value!r} is not the zone object that its key gives, and datetimes compare zones by identity; use "
@@ -332,11 +328,7 @@ def encode_weekday(value: Any) -> list[int | None]:
 
 
 def weekday_of(node: Any) -> Any:
-    """Return the day and the number of a weekday.
-
-    Raises:
-        ValueError: They are of none.
-    """
+    """Return the day and the number of a weekday."""
     if not _is_weekday(node):
         raise ValueError(f"{quoted(node)} is not a weekday")
     return node
