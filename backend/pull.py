@@ -27,7 +27,6 @@ __all__ = [
     "asking",
     "concurrently",
     "deferring",
-    "is_deferring",
     "located",
     "prepare",
     "pull",
@@ -128,11 +127,6 @@ def deferring() -> Iterator[None]:
         yield
     finally:
         _deferring.reset(token)
-
-
-def is_deferring() -> bool:
-    """Return whether rows are handed on in place of their values."""
-    return _deferring.get()
 
 
 def pull(stored: Any, row: Any) -> Any:

@@ -16,7 +16,7 @@ from airflow_xcom.backend.compat import metadata_engine, metadata_schema
 from airflow_xcom.backend.compat_assets import Event
 from airflow_xcom.backend.database.deployment import database_deployment
 from airflow_xcom.backend.database.paging import pages, read
-from airflow_xcom.backend.database.tables import reflected
+from airflow_xcom.backend.database.tables import reflected, utc
 from airflow_xcom.backend.envelope import ENVELOPE_KEY
 from airflow_xcom.backend.retention_policy import STATES
 
@@ -109,7 +109,7 @@ class AssetEvents:
         for sent, event, dag, run, task, index, key, extra in chain.from_iterable(rows):
             if extra is not None and ENVELOPE_KEY in extra:
                 of = (dag, run, task, index)
-                yield Event(asset.name, asset.uri, _loaded(extra), of, _utc(sent), partition=key, id=event)
+                yield Event(asset.name, asset.uri, _loaded(extra), of, utc(sent), partition=key, id=event)
 
     def needed(self, asset: KnownAsset) -> Needed:
         """Return which events of an asset started a run that is not over, or are to start one."""
@@ -165,7 +165,7 @@ class AssetEvents:
         times = [last for _, last in read(self._engine, select)]
         if not times:
             return None
-        return datetime.min.replace(tzinfo=UTC) if None in times else min(map(_utc, times))
+        return datetime.min.replace(tzinfo=UTC) if None in times else min(map(utc, times))
 
 
 @dataclass(frozen=True)
@@ -192,9 +192,3 @@ def metadata_events() -> AssetEvents:
 def _loaded(extra: Any) -> Any:
     """Return JSON that a database gives as text, or parsed."""
     return json.loads(extra) if isinstance(extra, str | bytes) else extra
-
-
-def _utc(time: Any) -> datetime:
-    """Return a time in UTC; databases without zones hold UTC, and SQLite gives the greatest one as text."""
-    found = datetime.fromisoformat(time) if isinstance(time, str) else time
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

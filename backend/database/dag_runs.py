@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.compat import metadata_engine, metadata_schema
 from airflow_xcom.backend.database.paging import pages, read
-from airflow_xcom.backend.database.tables import reflected, value_text, xcom_tables
+from airflow_xcom.backend.database.tables import reflected, utc, value_text, xcom_tables
 from airflow_xcom.backend.database.xcom_rows import XComRow, replacement
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate
 from airflow_xcom.backend.retention_policy import STATES
@@ -210,7 +210,7 @@ def metadata_runs() -> Runs:
 
 
 def _run(row: Any) -> Run:
-    return Run(row.id, row.dag_id, row.run_id, row.state, _utc(row.end_date), row.end_date)
+    return Run(row.id, row.dag_id, row.run_id, row.state, utc(row.end_date), row.end_date)
 
 
 def _row(table: Any, keys: Sequence[Any], run: Run, row: Any) -> XComRow:
@@ -218,9 +218,4 @@ def _row(table: Any, keys: Sequence[Any], run: Run, row: Any) -> XComRow:
     identity = tuple(parts[column] for column in table.primary_key)
     task_id, map_index, key, written, is_result, text = row[len(keys) :]
     coordinate = Coordinate(run.dag_id, run.run_id, task_id, map_index, key)
-    return XComRow(table.name, identity, text, coordinate, written and _utc(written), bool(is_result))
-
-
-def _utc(time: datetime) -> datetime:
-    """Return a time in UTC; databases without zones hold UTC."""
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    return XComRow(table.name, identity, text, coordinate, written and utc(written), bool(is_result))

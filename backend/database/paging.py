@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["pages", "read"]
+__all__ = ["pages", "read", "streamed"]
 
 
 def pages(  # noqa: PLR0913 - each is a clause of the statement
@@ -46,3 +46,9 @@ def read(engine: Any, select: Any) -> Sequence[Any]:
     with engine.connect() as connection:
         rows: Sequence[Any] = connection.execute(select).fetchall()
     return rows
+
+
+def streamed(engine: Any, select: Any, size: int) -> Iterator[Any]:
+    """Yield the rows of a statement, some at a time, from a table that has no key to page by, such as an archive."""
+    with engine.connect() as connection:
+        yield from connection.execution_options(yield_per=size).execute(select)

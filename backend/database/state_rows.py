@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from airflow_xcom.backend.database.marked_rows import marked_rows
 from airflow_xcom.backend.database.paging import pages
-from airflow_xcom.backend.database.tables import reflected, same_text
-from airflow_xcom.backend.envelope import ENVELOPE_KEY
+from airflow_xcom.backend.database.tables import has_identity, reflected, same_text
 from airflow_xcom.backend.state_coordinate import ASSET, TASK, WRAPPER, StateCoordinate
 
 if TYPE_CHECKING:
@@ -56,24 +56,9 @@ class StateRows:
         self._tables = {name: reflected(engine, name, schema) for name in present}
 
     def candidates(self, page: int) -> Iterator[tuple[str, tuple[Any, ...], str]]:
-        """Yield the table, the primary key and the reference of all rows in which our key stands.
-
-        Archived ones, which may be restored, come last, so that what is archived meanwhile is not missed.
-        """
-        import sqlalchemy
-
-        for name, table in self._tables.items():
-            keys, text = list(table.primary_key), _text(table)
-            select = sqlalchemy.select(*keys, sqlalchemy.case((text.contains(ENVELOPE_KEY), text)))
-            for *identity, found in chain.from_iterable(pages(self._engine, select, keys, page)):
-                if found is not None:
-                    yield name, tuple(identity), _reference(found)
-        for archive in self._archives():
-            select = sqlalchemy.select(_text(archive)).where(archive.c.value.is_not(None))
-            with self._engine.connect() as connection:  # such tables have no key to page by
-                for (found,) in connection.execution_options(yield_per=page).execute(select):
-                    if ENVELOPE_KEY in found:
-                        yield archive.name, (), _reference(found)
+        """Yield the table, the primary key and the reference of all rows in which our key stands, archived ones too."""
+        for name, identity, text in marked_rows(self._engine, self._schema, _TABLES, "value", page):
+            yield name, identity, _reference(text)
 
     def wrapped(self, page: int = _PAGE) -> Iterator[StateRow]:
         """Yield the rows whose value stands in Airflow's wrapper."""
@@ -96,8 +81,8 @@ class StateRows:
         import sqlalchemy
 
         table = self._tables[row.table]
-        same = [column == part for column, part in zip(table.primary_key, row.identity, strict=True)]
-        update = sqlalchemy.update(table).where(*same, same_text(_text(table), row.text))
+        unchanged = same_text(_text(table), row.text)
+        update = sqlalchemy.update(table).where(*has_identity(table, row.identity), unchanged)
         with self._engine.begin() as connection:
             done = connection.execute(update.values(value=sqlalchemy.literal(text, sqlalchemy.Text())))
             return bool(done.rowcount)
@@ -114,16 +99,6 @@ class StateRows:
         if "region_id" in table.c:  # from Airflow 3.4 on
             columns["region"] = table.c.region_id
         return columns, table
-
-    def _archives(self) -> Iterator[Any]:
-        """Yield the tables of archived rows; ``airflow db clean`` makes them in the schema of the connection."""
-        import sqlalchemy
-
-        inspector = sqlalchemy.inspect(self._engine)
-        for place in dict.fromkeys((self._schema, None)):
-            for name in inspector.get_table_names(place):
-                if name.startswith(tuple(f"_airflow_deleted__{table}__" for table in _TABLES)):
-                    yield reflected(self._engine, name, place)
 
 
 def _text(table: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import JSON, Boolean, LargeBinary, MetaData, Table, Text, cast, inspect, tuple_
@@ -9,9 +10,20 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["RunKey", "archives", "is_text", "of_runs", "reflected", "same_text", "value_text", "xcom_tables"]
+__all__ = [
+    "RunKey",
+    "archives",
+    "has_identity",
+    "is_text",
+    "of_runs",
+    "reflected",
+    "same_text",
+    "utc",
+    "value_text",
+    "xcom_tables",
+]
 
 RunKey = tuple[str, str]
 """The ids of a Dag and of one of its runs."""
@@ -37,16 +49,15 @@ def xcom_tables(engine: Any, schema: str | None) -> dict[str, Table]:
     return {name: reflected(engine, name, schema) for name in present}
 
 
-def archives(engine: Any, schema: str | None) -> Iterator[Table]:
-    """Yield the tables from which XComs may be restored: those of ``airflow db clean``, and of migrations of Airflow.
+def archives(engine: Any, schema: str | None, is_archive: Callable[[str], bool]) -> Iterator[Table]:
+    """Yield the tables whose names tell that rows may be restored from them.
 
-    ``db clean`` makes them in the schema of the connection, whichever Airflow's own is.
+    ``airflow db clean`` makes them in the schema of the connection, whichever Airflow's own is.
     """
     inspector = inspect(engine)
     for place in dict.fromkeys((schema, None)):
-        for name in inspector.get_table_names(place):
-            if (name.startswith("_airflow_") and "__xcom" in name) or name == "_xcom_archive":
-                yield reflected(engine, name, place)
+        for name in filter(is_archive, inspector.get_table_names(place)):
+            yield reflected(engine, name, place)
 
 
 def is_text(table: Any) -> bool:
@@ -64,6 +75,17 @@ def of_runs(table: Any, runs: Sequence[RunKey] | None) -> list[Any]:
 def value_text(table: Any) -> Any:
     """Return a row's value as text, which :class:`same_text` compares; in Airflow 2 as bytes."""
     return cast(table.c.value, Text) if is_text(table) else table.c.value
+
+
+def has_identity(table: Any, identity: Sequence[Any]) -> list[Any]:
+    """Return the conditions that only the row with this primary key meets."""
+    return [column == part for column, part in zip(table.primary_key, identity, strict=True)]
+
+
+def utc(time: Any) -> datetime:
+    """Return a time in UTC; databases without zones hold UTC, and SQLite gives the greatest one as text."""
+    found = datetime.fromisoformat(time) if isinstance(time, str) else time
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 class same_text(FunctionElement[bool]):  # noqa: N801 - it stands for a function of SQL

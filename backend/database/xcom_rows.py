@@ -10,12 +10,13 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.compat import json_bytes, metadata_engine, metadata_schema
-from airflow_xcom.backend.database.asset_events import event_extras
 from airflow_xcom.backend.database.deployment import database_deployment
-from airflow_xcom.backend.database.paging import pages, read
+from airflow_xcom.backend.database.marked_rows import EVENT_TABLES, marked_rows
+from airflow_xcom.backend.database.paging import pages, read, streamed
 from airflow_xcom.backend.database.state_rows import StateRows
 from airflow_xcom.backend.database.tables import (
     archives,
+    has_identity,
     is_text,
     of_runs,
     reflected,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.database.deployment import Deployment
     from airflow_xcom.backend.database.tables import RunKey
 
-__all__ = ["Rows", "XComRow", "has_identity", "metadata_rows", "replacement"]
+__all__ = ["Rows", "XComRow", "metadata_rows", "replacement"]
 
 _PAGE = 500
 _SMALL_PAGE = 100  # where values are held along with their rows
@@ -172,7 +173,7 @@ class Rows:
                 if ENVELOPE_KEY in whole:
                     yield XComRow(name, tuple(identity), whole)
         if runs is None:
-            for table_name, number, extra in event_extras(self._engine, self._schema, page):
+            for table_name, number, extra in marked_rows(self._engine, self._schema, EVENT_TABLES, "extra", page):
                 yield XComRow(table_name, number, extra, is_event=True)
             for table_name, key, ref in StateRows(self._engine, self._schema).candidates(page):
                 yield XComRow(table_name, key, ref)
@@ -194,12 +195,11 @@ class Rows:
         """Yield rows that may be restored; read last, so that what is archived meanwhile is not missed."""
         import sqlalchemy
 
-        for table in archives(self._engine, self._schema):
+        for table in archives(self._engine, self._schema, _is_archive):
             select = sqlalchemy.select(value_text(table)).where(table.c.value.is_not(None), *of_runs(table, runs))
-            with self._engine.connect() as connection:  # such tables have no key to page by
-                for (text,) in connection.execution_options(yield_per=page).execute(select):
-                    if ENVELOPE_KEY in _decoded(text):
-                        yield XComRow(table.name, (), _decoded(text))
+            for (text,) in streamed(self._engine, select, page):
+                if ENVELOPE_KEY in _decoded(text):
+                    yield XComRow(table.name, (), _decoded(text))
 
     def _scan(self, table: Any, size: int, shown: Callable[[Any], Any], *conditions: Any) -> Iterator[Any]:
         """Yield the primary key of every row that meets the conditions, and what ``shown`` selects of its text.
@@ -278,11 +278,6 @@ def metadata_rows() -> Rows:
     return rows
 
 
-def has_identity(table: Any, identity: Sequence[Any]) -> list[Any]:
-    """Return the conditions that only the row with this primary key meets."""
-    return [column == part for column, part in zip(table.primary_key, identity, strict=True)]
-
-
 def replacement(table: Any, row: XComRow, envelope: Envelope) -> Any:
     """Return the UPDATE that puts an envelope in the place of a row's value, if that is still what it was."""
     import sqlalchemy
@@ -291,6 +286,11 @@ def replacement(table: Any, row: XComRow, envelope: Envelope) -> Any:
     unchanged = same_text(value_text(table), row.text) if is_text(table) else table.c.value == row.text
     update = sqlalchemy.update(table).where(*has_identity(table, row.identity), unchanged)
     return update.values(value=stored if is_text(table) else json_bytes(stored))
+
+
+def _is_archive(name: str) -> bool:
+    """Return whether a table is one of ``airflow db clean``, or of a migration of Airflow."""
+    return (name.startswith("_airflow_") and "__xcom" in name) or name == "_xcom_archive"
 
 
 def _whole(text: Any) -> list[Any]:
