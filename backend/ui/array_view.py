@@ -117,17 +117,18 @@ def _numbers(values: Any) -> Any:
 
 
 def bins(values: Any) -> dict[str, Any]:
-    """Return the least and the greatest finite number of each of some bins."""
+    """Return the least and the greatest finite number of each of some bins, and how many numbers are not finite."""
     parts = np.array_split(values, min(_BINS, len(values)) or 1)
     finite = [part[np.isfinite(part)] for part in parts]
-    return {"bins": [[float(part.min()), float(part.max())] if len(part) else None for part in finite]}
+    found = [[float(part.min()), float(part.max())] if len(part) else None for part in finite]
+    return {"bins": found, "left_out": len(values) - sum(map(len, finite))}
 
 
 def levels(values: Any) -> dict[str, Any]:
-    """Return numbers as levels from 0 to 255, None where there is none, and what these two stand for."""
+    """Return numbers as levels from 0 to 255, None where there is none, what these two stand for, and how many lack."""
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
     half = max(high / 2 - low / 2, 5e-324)  # halves, for the difference may be no float
     scaled = np.clip((values / 2 - low / 2) / half * _LEVELS, 0, _LEVELS)
     shown = [[int(level) if np.isfinite(level) else None for level in row] for row in scaled]
-    return {"levels": shown, "low": low, "high": high}
+    return {"levels": shown, "low": low, "high": high, "left_out": values.size - len(finite)}

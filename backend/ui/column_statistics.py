@@ -27,6 +27,7 @@ _KEPT = 16 << 20  # bytes
 _DISTINCT = 10_000  # values that are told apart
 _BINS = 24
 _TOP = 10
+_WHOLE = 1 << 53  # up to which floats are all whole numbers
 _NARROW = 1e-300  # NumPy makes no bins of less
 
 
@@ -148,8 +149,15 @@ class ColumnFacts:
         if self.low is not None:
             facts |= {"min": _text(self.low), "max": _text(self.high)}
         if self._count:
-            facts["mean"] = repr(self._sum / self._count)
+            facts["mean"] = ("" if self._is_sum_exact() else "about ") + repr(self._sum / self._count)
         return facts if self.counts is None else {**facts, "histogram": [int(count) for count in self.counts]}
+
+    def _is_sum_exact(self) -> bool:
+        """Return whether floats hold the sum as exactly as the numbers themselves: not that of large integers."""
+        if not types.is_integer(self.type):
+            return bool(types.is_floating(self.type))
+        most: int = max(abs(self.low.as_py()), abs(self.high.as_py()))
+        return most * self._count <= _WHOLE
 
 
 def _counted(column: Any) -> tuple[Any, Any]:

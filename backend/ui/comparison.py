@@ -43,8 +43,9 @@ def comparison(one: StoredValue, other: StoredValue) -> Iterator[dict[str, Any]]
         the order of the first table, how many are ``left_out``, and how many have a name that is ``repeated``, of which
         only the first is compared.  Then ``done``, and ``of`` how much there is to do.
         Then of each column ``column`` and ``statistics``, which are ``complete`` if they are of all rows.  Last
-        ``differing``: how many rows were ``compared`` by their position, and whether these are all; by column, in how
-        many of them the cells are not the same; and the ``first`` of these with the cells of both.
+        ``differing``: the ``rows`` that both have, which are compared by their position; by column, in how many of
+        them the cells are not the same (``counts``); how many were compared of each column that lacks some
+        (``partial``); and the ``first`` that differ with the cells of both.
 
     Raises:
         SelectionError: One of the values is not a table.
@@ -157,10 +158,10 @@ def _differing(pairs: list[_Pair], rows: int) -> dict[str, Any]:
     for pair in pairs:
         for row, texts in pair.first.items():
             first.setdefault(row, {})[pair.name] = texts
-    compared = min((pair.compared for pair in pairs), default=rows)
+    partial = {pair.name: pair.compared for pair in pairs if pair.compared < rows}
     counts = {pair.name: pair.differing for pair in pairs if pair.differing}
     shown = [{"row": row, "cells": texts} for row, texts in sorted(first.items())]
-    return {"compared": compared, "complete": compared == rows, "counts": counts, "first": shown}
+    return {"rows": rows, "partial": partial, "counts": counts, "first": shown}
 
 
 def _unequal(one: Any, other: Any) -> Any:

@@ -313,7 +313,8 @@ class StoredValue:
         if isinstance(node, TableView) or isinstance(inner(node), Table):
             table = self.table(path)
             facts: dict[str, Any] = {"rows": table.rows, "width": len(table.schema), "index_width": table.index}
-            return {"kind": "table", **facts, "line": is_series(table), "shapes": table.geometries[:1]}
+            facts |= {"line": is_series(table), "shapes": table.geometries[:1], "has_bytes": table.has_bytes}
+            return {"kind": "table", **facts}
         if _is_array(node):
             dtype, shape, _, order = self.array(path)
             facts = {"dtype": dtype, "shape": shape, "order": order}

@@ -111,8 +111,12 @@ class TableView:
     def _is_packed(self, position: int) -> bool:
         kind = self._kind(position)
         name = kind[0] if isinstance(kind, list) and kind else kind
-        is_binary = any(check(plain_type(self.schema.field(position).type)) for check in _BINARY)
-        return is_binary and self.tag.startswith(_PANDAS) and name not in _BYTES
+        return _is_binary(self.schema.field(position).type) and self.tag.startswith(_PANDAS) and name not in _BYTES
+
+    @property
+    def has_bytes(self) -> bool:
+        """Return whether cells of a column are shown, and saved as CSV, as the number of their bytes."""
+        return any(_is_binary(each.type) for each in self.schema)
 
     @property
     def geometries(self) -> list[int]:
@@ -195,6 +199,11 @@ def _kind_text(kind: Any, arrow: Any) -> str:
     return str(arrow) if name in ("tz", "arrow") else "object" if name == "cells" else str(name)[:CUT]
 
 
+def _is_binary(data_type: Any) -> bool:
+    data_type = plain_type(data_type)
+    return any(check(data_type) for check in _BINARY)
+
+
 def _hides_part(data_type: Any) -> bool:
     """Return whether a field within a nested type has a name that Airflow masks."""
     data_type = plain_type(data_type)
@@ -221,7 +230,7 @@ def _texts(column: Any) -> Any:
 def cells(column: Any, most: int = CUT) -> list[str | None]:
     """Return each value of a column as text, exact unless it is longer than ``most``; None for nulls."""
     column = plain(column)
-    if any(check(column.type) for check in _BINARY):
+    if _is_binary(column.type):
         return [None if size is None else f"<{size:,} bytes>" for size in _sizes(column)]
     if not column.type.num_fields:
         try:
@@ -242,7 +251,7 @@ def identities(column: Any) -> Any:
     column = plain(column)
     if types.is_string(column.type) or types.is_large_string(column.type):
         return pa.concat_arrays(column.cast(pa.large_string()).chunks or [pa.array([], pa.large_string())])
-    if any(check(column.type) for check in _BINARY):
+    if _is_binary(column.type):
         texts = [None if item is None else item.hex() for item in column.to_pylist()]
     else:
         found = zip(cells(column, sys.maxsize), column, strict=True)

@@ -21,6 +21,8 @@ from data_tab import Tab
 
 from airflow_xcom.backend import stored
 from airflow_xcom.backend.stores import files
+from airflow_xcom.backend.ui import comparison
+from airflow_xcom.backend.ui.column_statistics import ColumnFacts
 
 pytestmark = pytest.mark.installation
 
@@ -213,9 +215,25 @@ def test_an_array_with_one_axis_is_a_line(tab: Tab) -> None:
     values[500] = np.nan
     tab.push(values)
     line = tab.get("line")
-    assert len(line["bins"]) == 600
+    assert (len(line["bins"]), line["left_out"]) == (600, 1)
     assert max(high for _, high in line["bins"]) == np.nanmax(values)
     assert tab.get("array", row=500, rows=2, columns=1) is not None
+
+
+def test_labels_beyond_what_a_browser_counts_are_text(tab: Tab) -> None:
+    tab.push(pd.DataFrame({"a": [1, 2]}, index=pd.RangeIndex(2**53 + 1, 2**53 + 3)))
+    assert tab.get("cells", rows=2, columns=1)["numbers"] == ["9007199254740993", "9007199254740994"]
+
+
+def test_what_a_drawing_lacks_is_counted(tab: Tab) -> None:
+    tab.push(np.array([[1.0, np.nan], [np.inf, 2.0]]))
+    assert tab.get("heat")["left_out"] == 2
+    tab.push(pd.Series([1.0, None, float("-inf"), 4.0], name="s"))
+    assert tab.get("line", column=0)["left_out"] == 2
+    tab.push(pd.DataFrame({"bytes": [b"x"]}))
+    assert tab.get("value")["has_bytes"]
+    tab.push(FRAME)
+    assert not tab.get("value")["has_bytes"]
 
 
 def test_plain_values_are_json(tab: Tab) -> None:
@@ -251,6 +269,20 @@ def test_statistics_of_a_column(tab: Tab) -> None:
     assert (found["nulls"], found["distinct"], found["top"][0]) == (1, 2, ["a", 3])
     tab.push(FRAME)
     assert tab.refusal("statistics", column=3) == (403, "hidden")
+
+
+def test_a_mean_that_floats_cannot_hold_is_about() -> None:
+    columns = {
+        "1.5": pa.array([1, 2], pa.int64()),
+        "0.25": pa.array([0.25], pa.float64()),
+        "about 1e+18": pa.array([10**18, 10**18], pa.int64()),
+        "about 9007199254740992.0": pa.array([2**53 + 1], pa.uint64()),
+        "about 1.1": pa.array([Decimal("1.1")]),
+    }
+    for mean, array in columns.items():
+        facts = ColumnFacts(array.type)
+        facts.add(pa.chunked_array([array]))
+        assert facts.found()["mean"] == mean
 
 
 @pytest.mark.parametrize("unit", ["s", "ns"])
@@ -445,7 +477,7 @@ def test_two_runs_are_compared(tab: Tab) -> None:
     assert [facts["nans"] for facts in statistics["float"]] == [35_000, 35_000]
     assert "password" not in statistics
     assert differing["counts"] == {"text": 3, "long": 1, "objects": 1}
-    assert (differing["compared"], differing["complete"]) == (70_000, True)
+    assert (differing["rows"], differing["partial"]) == (70_000, {})
     rows = {found["row"]: found["cells"] for found in differing["first"]}
     assert rows.keys() == {0, 1, 3, 40_000, 69_999}
     assert rows[3] == {"text": [None, "b"]}
@@ -503,7 +535,7 @@ def test_what_is_equal_and_what_is_not(compression: str, tab: Tab, backend: Back
     tab.place = ("flights", "two", "extract")
     _, statistics, differing = compared(tab, "one")
     assert differing["counts"] == {name: count for name, (_, _, count) in pairs.items() if count}
-    assert differing["complete"]
+    assert differing["partial"] == {}
     assert statistics.keys() == pairs.keys()
     assert [facts["distinct"] for facts in statistics["category"]] == [2, 1]
     assert [facts["distinct"] for facts in statistics["half"]] == [2, 2]
@@ -516,10 +548,27 @@ def test_tables_of_other_lengths_are_compared_as_far_as_both_go(tab: Tab) -> Non
     outline, statistics, differing = compared(tab, "one")
     assert outline["rows"] == [40_000, 70_000]
     assert [(facts["max"], facts["complete"]) for facts in statistics["a"]] == [("39999", True), ("69999", True)]
-    assert differing == {"compared": 40_000, "complete": True, "counts": {}, "first": []}
+    assert differing == {"rows": 40_000, "partial": {}, "counts": {}, "first": []}
     _, statistics, differing = compared(tab, "three")
     assert [facts["complete"] for facts in statistics["a"]] == [True, True]
-    assert (differing["compared"], differing["complete"]) == (0, True)
+    assert (differing["rows"], differing["partial"]) == (0, {})
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_a_comparison_that_is_out_of_time_names_what_it_lacks(
+    compression: str, tab: Tab, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend.options(compression=compression)
+    for run, number in (("one", 0), ("two", 1)):
+        frame = pd.DataFrame({name: np.full(40_000, number) for name in "ab"})
+        tab.push(frame, place=("flights", run, "extract"))
+    tab.place = ("flights", "two", "extract")
+    monkeypatch.setattr(comparison, "_SECONDS", 0)
+    _, _, differing = compared(tab, "one")
+    if compression == "zstd":  # column by column
+        assert (differing["partial"], differing["counts"]) == ({"b": 0}, {"a": 40_000})
+    else:
+        assert differing["partial"] == differing["counts"] == dict.fromkeys("ab", 1 << 15)
 
 
 def test_the_version_that_wrote_a_model_is_told(tab: Tab) -> None:

@@ -60,7 +60,7 @@ def test_columns_of_every_type_are_shown_summed_up_and_compared(length: int, tab
     assert {tab.ask("line", column=at).status_code for at in range(len(arrays))} <= {200, 422}
     assert {tab.ask(f"download/{kind}").status_code for kind in ("csv", "parquet", "arrow")} <= {200, 403, 422}
     _, statistics, differing = compared(tab)
-    assert (differing["compared"], differing["complete"], differing["counts"]) == (length, True, {})
+    assert (differing["rows"], differing["partial"], differing["counts"]) == (length, {}, {})
     assert {name: [facts["distinct"] for facts in pair] for name, pair in statistics.items()} == {
         name: [facts["distinct"]] * 2 for name, facts in found.items()
     }

@@ -19,6 +19,8 @@ import shapely
 from data_tab import Tab
 from PIL import Image
 
+from airflow_xcom.backend.ui import comparison
+
 AXE = metadata.distribution("axe-playwright-python").locate_file("axe_playwright_python/axe.min.js")
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -149,6 +151,45 @@ def test_a_sorted_row_is_shown_whole_and_as_the_row_that_it_is(page: Any, show: 
     page.get_by_text("049" * 100, exact=True).wait_for()
 
 
+def test_only_rows_whose_column_is_loaded_are_sorted_by_it(page: Any, show: Callable[..., None]) -> None:
+    show(pd.DataFrame({f"c{column}": np.arange(400) * -1 for column in range(100)}))
+    cell(page, 0, 0).filter(has_text="0").wait_for()
+    grid = page.get_by_role("grid")
+    grid.focus()
+    page.keyboard.press("Control+End")
+    cell(page, 399, 99).filter(has_text="-399").click()
+    page.get_by_role("button", name="Sort by this column").click()
+    page.get_by_text("50 of the 50 rows that are loaded, sorted by c99").wait_for()
+    assert column_of(page, 99, 2) == ["-399", "-398"]
+
+
+def test_numbers_beyond_those_of_a_browser_are_shown_as_they_are(page: Any, show: Callable[..., None]) -> None:
+    show(2**53 + 1)
+    page.get_by_text("This and earlier runs").click()
+    page.get_by_role("region", name="Runs").get_by_role("cell", name="9007199254740993").wait_for()
+
+
+def test_columns_are_ordered_by_their_values(page: Any, show: Callable[..., None]) -> None:
+    show({"a": 1})
+    order = """async ([type, texts]) => {
+        const { comparison } = await import(new URL('../static/loaded.js', document.querySelector('script').src));
+        return texts.sort(comparison(type));
+    }"""
+    for kind, texts in {
+        "int64": ["-5", "9", "10", str(2**62), str(2**62 + 1)],
+        "double": ["-inf", "-2.5e+300", "0.5", "9", "inf", "nan"],
+        "dictionary<values=int64, indices=int8, ordered=0>": ["9", "10"],
+        "decimal128(30, 2)": ["-1.10", "1.09", "1.10", "12345678901234567890.01", "12345678901234567890.02"],
+        "string": ["10", "9"],
+        "timestamp[ns, tz=Europe/Berlin]": [
+            "2024-10-27 02:30:00.000000000+0200",
+            "2024-10-27 02:30:00.000000000+0100",
+        ],
+        "duration[s]": ["-3 s", "9 s", "10 s"],
+    }.items():
+        assert page.evaluate(order, [kind, texts[::-1]]) == texts
+
+
 # -- pictures, lines and shapes ------------------------------------------------------------------------------
 
 
@@ -184,6 +225,77 @@ def test_an_array_of_images_has_them_one_by_one(page: Any, show: Callable[..., N
     page.wait_for_function("shown => !shown.isConnected", arg=shown)
     np.testing.assert_array_equal(pixels_of(page)[:, :, :3], pixels[2])
     assert_accessible(page)
+
+
+def test_of_answers_out_of_order_the_last_that_was_asked_for_is_shown(page: Any, show: Callable[..., None]) -> None:
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    page.route(re.compile(r"/picture\?.*index=1|/heat\?.*row=200"), hold)
+
+    def release() -> None:
+        (route,) = held
+        with page.expect_event("requestfinished", lambda request: request.url == route.request.url):
+            route.continue_()
+        held.clear()
+        page.evaluate("() => new Promise(done => setTimeout(done, 200))")  # in which it would be drawn
+
+    pixels = np.random.default_rng(17).integers(0, 256, (3, 6, 5, 3), np.uint8)
+    show(pixels)
+    picture = page.get_by_role("img", name=re.compile("Picture of 5 . 6 pixels"))
+    picture.wait_for()
+    shown = picture.element_handle()
+    field = page.get_by_label("Image of 3")
+    for number in ("1", "2.9"):
+        field.fill(number)
+        field.press("Enter")
+    page.wait_for_function("shown => !shown.isConnected", arg=shown)
+    release()
+    np.testing.assert_array_equal(pixels_of(page)[:, :, :3], pixels[2])
+    show(np.arange(160_000.0).reshape(400, 400))
+    page.get_by_role("button", name="Later rows").click()
+    page.get_by_role("button", name="Columns to the right").click()
+    last = page.get_by_text("Heat map of rows 0 to 199 of 400 and columns 200 to 399 of 400.")
+    last.wait_for()
+    release()
+    assert last.is_visible()
+
+
+def test_a_drawing_says_what_it_leaves_out(page: Any, show: Callable[..., None]) -> None:
+    values = np.arange(300.0)
+    values[[3, 7]] = np.nan, np.inf
+    show(values)
+    page.get_by_text("2 values that are missing, not a number or infinite are left out.").wait_for()
+    show(values[:, None][:100] * [1, 2])
+    page.get_by_text("4 values that are missing, not a number or infinite are left out.").wait_for()
+    show(pd.DataFrame({"number": pd.array([1, None, 2**62], "Int64"), "bytes": [b"x", b"yz", None]}))
+    page.get_by_text("A CSV has bytes, geometries and objects as <N bytes>.").wait_for()
+    cell(page, -1, 0).filter(has_text="number").click()
+    page.get_by_text("1 value that is missing, not a number or infinite is left out.").wait_for()
+    page.get_by_text(f"about {(2**62 + 1) / 2}").wait_for()
+
+
+def test_a_cell_that_cannot_be_read_says_why(page: Any, show: Callable[..., None]) -> None:
+    show(pd.DataFrame({"a": [1], "b": [2]}))
+    page.route(re.compile(r"/cells\?.*rows=1&"), lambda route: route.fulfill(content_type="text/html", body="<p>"))
+    cell(page, 0, 0).filter(has_text="1").dblclick()
+    page.get_by_role("heading", name="a, row 0").wait_for()
+    page.get_by_text("the server answered 200").wait_for()
+
+
+def test_a_comparison_that_is_out_of_time_names_the_columns(
+    page: Any, show: Callable[..., None], tab: Tab, backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend.options(compression="zstd")
+    monkeypatch.setattr(comparison, "_SECONDS", 0)
+    tab.place = ("flights", "two", "extract")
+    tab.push(pd.DataFrame({"a": [1, 2], "b": [1, 2]}), place=tab.place)
+    show(pd.DataFrame({"a": [1, 3], "b": [1, 3]}))
+    page.get_by_text("This and earlier runs").click()
+    page.get_by_role("button", name="Compare with one").click()
+    page.get_by_text("of 1 column, not all of the 2 rows were compared (b: 0). They differ in a: 1 row.").wait_for()
 
 
 def test_a_series_is_a_line_over_its_times(page: Any, show: Callable[..., None]) -> None:

@@ -1,12 +1,13 @@
 // The pages of a task instance and of a run.
 
-import { heat, histogram, line } from "./charts.js";
-import { ask, bytes, count, h, lines, plural, problem, table, url } from "./dom.js";
+import { heat, histogram, leftOut, line } from "./charts.js";
+import { ask, bytes, count, h, latest, lines, placeIn, plural, problem, table, url } from "./dom.js";
 import { Grid } from "./grid.js";
 import { arrangement } from "./loaded.js";
 import { pictureOf, shapesOf } from "./pictures.js";
 
 const MOST_MARKS = 1000; // places that are marked in a text
+const MOST_NAMES = 10; // columns that are named in a sentence
 
 const main = document.getElementById("main");
 
@@ -179,7 +180,9 @@ function actions(at, facts, path) {
   const result = h("span", { role: "status" });
   const button = facts.where && facts.where.digest && h("button", {
     type: "button", textContent: "Verify digest", onclick: () => verify(at, result) });
-  return h("div", { className: "actions" }, ...links, button, result);
+  const note = facts.has_bytes && facts.downloads.includes("csv")
+    && h("span", { className: "quiet", textContent: "A CSV has bytes, geometries and objects as <N bytes>." });
+  return h("div", { className: "actions" }, ...links, button, result, note);
 }
 
 async function verify(at, result) {
@@ -226,7 +229,7 @@ function overTime(at, facts) {
   const element = h("details", { ontoggle: async () => {
     if (!element.open || content.children.length) return;
     try {
-      content.append(...runsOf(at, facts, await ask(of(at, "history"), { key: at.key })));
+      content.replaceChildren(...runsOf(at, facts, await ask(of(at, "history"), { key: at.key })));
     } catch (error) {
       content.replaceChildren(problem(error));
     }
@@ -299,13 +302,17 @@ function fillStatistics(cells, [before, after]) {
   });
 }
 
-function differencesOf({ compared, complete, counts, first }) {
+function differencesOf({ rows, partial, counts, first }) {
   const differing = Object.entries(counts).map(([name, many]) => `${name}: ${plural(many, "row")}`).join(", ");
-  const title = `${complete ? "All" : "The time was over: only"} ${plural(compared, "row")} compared by position. `;
-  const rows = first.flatMap(({ row, cells }) => Object.entries(cells).map(([name, [before, after]]) =>
+  const short = Object.entries(partial);
+  const some = short.slice(0, MOST_NAMES).map(([name, many]) => `${name}: ${count(many)}`).join(", ");
+  const title = short.length
+    ? `The time was over: of ${plural(short.length, "column")}, not all of the ${plural(rows, "row")} were compared (${some}${short.length > MOST_NAMES ? ", …" : ""}). `
+    : `All ${plural(rows, "row")} compared by position. `;
+  const shown = first.flatMap(({ row, cells }) => Object.entries(cells).map(([name, [before, after]]) =>
     h("tr", {}, h("td", { textContent: count(row) }), h("td", { textContent: name }), h("td", { textContent: before ?? "null" }), h("td", { textContent: after ?? "null" }))));
-  return [h("p", { className: complete ? "" : "bad", textContent: `${title}${differing ? `They differ in ${differing}.` : "None differs in a column that both have and that is not masked."}` }),
-    rows.length ? table("First differing rows", ["Row", "Column", "Before", "After"], rows) : ""];
+  return [h("p", { className: short.length ? "bad" : "", textContent: `${title}${differing ? `They differ in ${differing}.` : "None differs in a column that both have and that is not masked."}` }),
+    shown.length ? table("First differing rows", ["Row", "Column", "Before", "After"], shown) : ""];
 }
 
 // -- tables --------------------------------------------------------------------------------------------------
@@ -321,11 +328,7 @@ function tableOf(at, facts, path, meter) {
       return found;
     },
     onColumn: (column) => !column.masked && facts.preview === "rows" && statistics(beside, at, path, column, meter, facts.rows),
-    onCell: async (row, column) => {
-      const found = await ask(of(at, "cells"), { key: at.key, path, row, rows: 1, column: column.position, columns: 1 });
-      beside.replaceChildren(h("h3", { textContent: `${column.name}, row ${count(row)}` }),
-        h("pre", { tabIndex: 0, textContent: found.cells[0][0] ?? "null" }));
-    },
+    onCell: (row, column) => wholeCell(beside, at, path, row, column),
     onProblem: (error) => problems.replaceChildren(problem(error)),
   });
   const jump = h("input", { type: "number", min: 0, max: facts.rows - 1, onchange: () => grid.activate(grid.order ? grid.order.indexOf(Number(jump.value)) : Number(jump.value), grid.active.column) });
@@ -337,21 +340,32 @@ function tableOf(at, facts, path, meter) {
     ...(facts.preview === "rows" ? facts.shapes.map((column) => shapesOf((row, rows) => ask(of(at, "shapes"), { key: at.key, path, column, row, rows }), facts.rows, meter)) : []));
 }
 
+/** Show all of a cell in `element`, in place of what is shown or asked for there. */
+async function wholeCell(element, at, path, row, column) {
+  element.stop?.abort();
+  const controller = element.stop = new AbortController();
+  const title = h("h3", { textContent: `${column.name}, row ${count(row)}` });
+  try {
+    const found = await ask(of(at, "cells"), { key: at.key, path, row, rows: 1, column: column.position, columns: 1 }, controller.signal);
+    element.replaceChildren(title, h("pre", { tabIndex: 0, textContent: found.cells[0][0] ?? "null" }));
+  } catch (error) {
+    if (error.name !== "AbortError") element.replaceChildren(title, problem(error));
+  }
+}
+
 /** Return a column as a line, part by part. */
 function lineOf(at, path, column, rows, meter) {
   const element = h("div");
-  const show = async (row) => {
-    try {
-      const found = await ask(of(at, "line"), { key: at.key, path, row, column });
-      meter.add(found);
-      const before = h("button", { type: "button", textContent: "Earlier rows", onclick: () => show(Math.max(0, row - found.count)) });
-      const after = h("button", { type: "button", textContent: "Later rows", onclick: () => show(row + found.count) });
-      element.replaceChildren(line(found.bins, found.first, found.count, found),
-        h("div", { className: "actions" }, row ? before : "", row + found.count < rows ? after : ""));
-    } catch (error) {
-      element.replaceChildren(problem(error));
-    }
-  };
+  const show = latest(async (row) => {
+    const found = await ask(of(at, "line"), { key: at.key, path, row, column });
+    meter.add(found);
+    return found;
+  }, (found, row) => {
+    const before = h("button", { type: "button", textContent: "Earlier rows", onclick: () => show(Math.max(0, row - found.count)) });
+    const after = h("button", { type: "button", textContent: "Later rows", onclick: () => show(row + found.count) });
+    element.replaceChildren(line(found.bins, found.first, found.count, found),
+      h("div", { className: "actions" }, row ? before : "", row + found.count < rows ? after : ""));
+  }, (error) => element.replaceChildren(problem(error)));
   if (rows) show(0);
   return element;
 }
@@ -392,7 +406,7 @@ function statisticsOf(column, found) {
       h("tr", {}, h("td", { textContent: value }), h("td", { className: "number", textContent: share(many, found.done) }))))
     : "";
   return [h("h3", { textContent: `Column ${column.name}` }), h("p", { className: found.complete ? "quiet" : "bad", textContent: `${whole}; ${bytes(found.read)} read.` }),
-    definitions(facts), found.histogram ? histogram(found.histogram, found.min, found.max) : "", top];
+    definitions(facts), found.histogram ? histogram(found.histogram, found.min, found.max, found.nulls + found.nans) : "", top];
 }
 
 function share(many, all) {
@@ -412,7 +426,7 @@ function arrayOf(at, facts, path, meter) {
   const shownAs = facts.picture ? pictureOf((number) => ask(of(at, "picture"), { key: at.key, path, index: number }), images, meter) : "";
   const inputs = others.map((axis, number) => {
     const input = h("input", { type: "number", min: 0, max: facts.shape[axis] - 1, value: 0, onchange: () => {
-      index[number] = Math.max(0, Math.min(facts.shape[axis] - 1, Number(input.value)));
+      index[number] = placeIn(input, facts.shape[axis]);
       draw();
     } });
     return h("label", {}, `Axis ${axis} of ${count(facts.shape[axis])} `, input);
@@ -445,21 +459,20 @@ function drawing(at, facts, path, meter, axes, index) {
   const element = h("div");
   const isLine = axes.length < 2;
   if (!facts.shape.length || facts.shape.some((length) => !length)) return element;
-  const show = async (row, column) => {
-    try {
-      const found = await ask(of(at, isLine ? "line" : "heat"), { key: at.key, path, index: index.join("."), row, column });
-      meter.add(found);
-      element.replaceChildren(isLine ? line(found.bins, found.first, found.count) : picture(found, row, column, facts, axes));
-    } catch (error) {
-      element.replaceChildren(problem(error));
-    }
+  const put = (drawn, row, column) => {
     const size = isLine ? 1 << 20 : 200;
     const most = isLine ? [facts.shape[0], 1] : axes.map((axis) => facts.shape[axis]);
     const moves = [["Earlier rows", -size, 0], ["Later rows", size, 0], ["Columns to the left", 0, -size], ["Columns to the right", 0, size]]
       .filter(([, down, right]) => row + down >= 0 && row + down < most[0] && column + right >= 0 && column + right < most[1]);
-    element.append(h("div", { className: "actions" }, ...moves.map(([name, down, right]) =>
+    element.replaceChildren(drawn, h("div", { className: "actions" }, ...moves.map(([name, down, right]) =>
       h("button", { type: "button", textContent: name, onclick: () => show(row + down, column + right) }))));
   };
+  const show = latest(async (row, column) => {
+    const found = await ask(of(at, isLine ? "line" : "heat"), { key: at.key, path, index: index.join("."), row, column });
+    meter.add(found);
+    return found;
+  }, (found, row, column) => put(isLine ? line(found.bins, found.first, found.count, found) : picture(found, row, column, facts, axes), row, column),
+  (error, row, column) => put(problem(error), row, column));
   show(0, 0);
   return element;
 }
@@ -467,7 +480,7 @@ function drawing(at, facts, path, meter, axes, index) {
 function picture(found, row, column, facts, axes) {
   const [height, width] = [found.levels.length, found.levels.length ? found.levels[0].length : 0];
   const text = `Heat map of rows ${count(row)} to ${count(row + height - 1)} of ${count(facts.shape[axes[0]])} and columns ${count(column)} to ${count(column + width - 1)} of ${count(facts.shape[axes[1]])}`;
-  return h("div", {}, heat(found.levels, found.low, found.high, text), h("p", { className: "quiet", textContent: `${text}.` }));
+  return h("div", {}, heat(found.levels, found.low, found.high, text), h("p", { className: "quiet", textContent: `${text}.${leftOut(found.left_out)}` }));
 }
 
 // -- trees ---------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 // Lines, histograms and heat maps.  What they show stands beside them as text, too.
 
-import { count, h } from "./dom.js";
+import { count, h, plural } from "./dom.js";
 
 const WIDTH = 600;
 const HEIGHT = 160;
@@ -9,8 +9,13 @@ function svg(label, ...children) {
   return h("svg:svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label, class: "chart" }, ...children);
 }
 
-/** Return a histogram of counts. */
-export function histogram(counts, low, high) {
+/** Return a sentence on values that a drawing lacks. */
+export function leftOut(many) {
+  return many ? ` ${plural(many, "value")} that ${many === 1 ? "is" : "are"} missing, not a number or infinite ${many === 1 ? "is" : "are"} left out.` : "";
+}
+
+/** Return a histogram of counts, and say how many values are in none of its bins. */
+export function histogram(counts, low, high, missing) {
   const most = Math.max(...counts, 1);
   const width = WIDTH / counts.length;
   const bars = counts.map((each, at) => {
@@ -20,11 +25,11 @@ export function histogram(counts, low, high) {
   });
   const label = `Histogram from ${low} to ${high}; the fullest of ${counts.length} bins has ${count(most)} values`;
   return h("figure", {}, svg(label, ...bars),
-    h("figcaption", { className: "ends" }, h("span", { textContent: low }), h("span", { textContent: high })));
+    h("figcaption", { className: "ends" }, h("span", { textContent: low }), h("span", { textContent: leftOut(missing) }), h("span", { textContent: high })));
 }
 
 /** Return a line through bins, each of them the least and the greatest value of some; `at` says where between 0 and 1. */
-export function line(bins, first, many, { at: places, over } = {}) {
+export function line(bins, first, many, { at: places, over, left_out: missing } = {}) {
   const known = bins.filter((bin) => bin);
   if (!known.length) return h("p", { textContent: "There are no finite numbers to draw." });
   const low = Math.min(...known.map((bin) => bin[0]));
@@ -37,7 +42,7 @@ export function line(bins, first, many, { at: places, over } = {}) {
   const where = over ? `from ${over[0]} to ${over[1]}` : `from position ${count(first)} on`;
   const label = `Line of ${count(many)} values ${where}, between ${low} and ${high}`;
   return h("figure", {}, svg(label, ...lines),
-    h("figcaption", { textContent: `${label}.` }));
+    h("figcaption", { textContent: `${label}.${leftOut(missing)}` }));
 }
 
 /** Return a heat map of levels from 0 to 255; null is left out. */

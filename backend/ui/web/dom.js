@@ -53,6 +53,25 @@ export async function ask(path, query = {}, signal = undefined) {
   }
 }
 
+/** Return what runs `act` with what `fetch` gives, unless it was run again meanwhile: answers may come out of order. */
+export function latest(fetch, act, fail) {
+  let turn = 0;
+  return async (...asked) => {
+    const mine = ++turn;
+    try {
+      const found = await fetch(...asked);
+      if (mine === turn) act(found, ...asked);
+    } catch (error) {
+      if (mine === turn) fail(error, ...asked);
+    }
+  };
+}
+
+/** Return the whole number in a field of an axis, within its bounds. */
+export function placeIn(field, many) {
+  return Math.max(0, Math.min(many - 1, Math.trunc(Number(field.value)) || 0));
+}
+
 /** Call `each` with every line of JSON that the server sends. */
 export async function lines(path, query, each, signal) {
   const response = await checked(await fetch(url(path, query), { signal }));
