@@ -12,6 +12,7 @@ from pendulum import Date, DateTime, Duration, FixedTimezone, Interval, Time, Ti
 from pendulum.duration import AbsoluteDuration
 from pendulum.tz.exceptions import InvalidTimezone
 
+from airflow_xcom.codecs.builtin.kinds import attributes_of
 from airflow_xcom.codecs.builtin.stdlib.times import moment_node, no_such_zone, split_moment, zone_key
 from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
@@ -42,10 +43,6 @@ def _decode_datetime(node: list[Any], _version: int) -> DateTime:
     text, zone, fold = split_moment(node, _load_zone)
     wall = datetime.fromisoformat(text)
     return DateTime(wall.year, wall.month, wall.day, *_clock(wall), tzinfo=zone, fold=fold)
-
-
-def _encode_date(value: Date) -> str:
-    return date.isoformat(value)
 
 
 def _decode_date(node: str, _version: int) -> Date:
@@ -138,14 +135,6 @@ def _load_zone(key: str) -> Timezone:
         raise no_such_zone(key, "install or upgrade tzdata") from error
 
 
-def _decode_zone(node: str, _version: int) -> Timezone:
-    return _load_zone(node)
-
-
-def _encode_fixed(value: FixedTimezone) -> list[Any]:
-    return [value.offset, value.name]
-
-
 def _decode_fixed(node: list[Any], _version: int) -> FixedTimezone:
     offset, name = node
     return FixedTimezone(offset, as_text(name))
@@ -158,11 +147,11 @@ def _codec(name: str, cls: Any, encode: Callable[[Any], Any], decode: Callable[[
 
 CODECS = (
     _codec("DateTime", DateTime, _encode_datetime, _decode_datetime),
-    _codec("Date", Date, _encode_date, _decode_date),
+    _codec("Date", Date, date.isoformat, _decode_date),
     _codec("Time", Time, _encode_time, _decode_time),
     _codec("Duration", Duration, _encode_duration, _decode_duration),
     _codec("AbsoluteDuration", AbsoluteDuration, _encode_absolute, _decode_absolute),
     _codec("Interval", Interval, _encode_interval, _decode_interval),
-    _codec("Timezone", Timezone, zone_key, _decode_zone),
-    _codec("FixedTimezone", FixedTimezone, _encode_fixed, _decode_fixed),
+    _codec("Timezone", Timezone, zone_key, lambda node, _version: _load_zone(node)),
+    _codec("FixedTimezone", FixedTimezone, attributes_of("offset", "name"), _decode_fixed),
 )

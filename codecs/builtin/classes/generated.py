@@ -33,7 +33,7 @@ from airflow_xcom.codecs.object_state import (
 from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow_xcom.codecs.builtin.classes.names import CheckClass
 
@@ -54,10 +54,6 @@ def _declares(cls: type, mark: str) -> bool:
     Airflow's own classes are left to its own serializer, which reads what earlier releases of Airflow wrote.
     """
     return cls.__module__.partition(".")[0] != "airflow" and any(mark in vars(base) for base in cls.__mro__)
-
-
-def _is_dataclass(cls: type) -> bool:
-    return _declares(cls, "__dataclass_fields__")
 
 
 @cache
@@ -93,16 +89,12 @@ def _with_parameters(cls: Any, names: list[Any]) -> Any:
     return cls[tuple(_PARAMETERS[as_text(name)] for name in names)]
 
 
-def _take_dataclasses(cls: Any, objects: list[Any]) -> Columns | None:
-    return take_all(cls, objects, _dataclass_fields(cls))
-
-
-def _put_dataclasses(cls: Any, columns: Columns) -> list[Any] | None:
-    return put_all(cls, _dataclass_fields(cls), columns)
-
-
-def _is_attrs(cls: type) -> bool:
-    return _declares(cls, "__attrs_attrs__")
+def _many(fields: Callable[[Any], tuple[str, ...]]) -> tuple[Any, Any]:
+    """Return what takes many objects of one class apart, and makes them again, by the fields of the class."""
+    return (
+        lambda cls, objects: take_all(cls, objects, fields(cls)),
+        lambda cls, columns: put_all(cls, fields(cls), columns),
+    )
 
 
 def _attrs_fields(cls: Any, *, hashed: bool) -> tuple[str, ...]:
@@ -119,14 +111,6 @@ def _take_attrs(value: Any) -> dict[str, Any]:
 def _restore_attrs(cls: type, state: dict[str, Any]) -> Any:
     hashed = _CACHED_HASH in as_dict(state) and state[_CACHED_HASH] is None
     return restore(cls, _attrs_fields(cls, hashed=hashed), state)
-
-
-def _take_attrs_objects(cls: Any, objects: list[Any]) -> Columns | None:
-    return take_all(cls, objects, _attrs_fields(cls, hashed=False))
-
-
-def _put_attrs_objects(cls: Any, columns: Columns) -> list[Any] | None:
-    return put_all(cls, _attrs_fields(cls, hashed=False), columns)
 
 
 def _is_namedtuple(cls: Any) -> bool:
@@ -284,14 +268,14 @@ def codecs(check_class: CheckClass) -> tuple[Codec[Any], ...]:
     """Return the codecs of a registry that allows the classes which `check_class` lets pass."""
     tuples, attrs, data = (
         (_take_namedtuple, _restore_namedtuple, _take_namedtuples, _put_namedtuples),
-        (_take_attrs, _restore_attrs, _take_attrs_objects, _put_attrs_objects),
-        (_take_dataclass, _restore_dataclass, _take_dataclasses, _put_dataclasses),
+        (_take_attrs, _restore_attrs, *_many(partial(_attrs_fields, hashed=False))),
+        (_take_dataclass, _restore_dataclass, *_many(_dataclass_fields)),
     )
     families: tuple[tuple[str, str, Any, tuple[Any, ...]], ...] = (
         ("class.enum", "an enumeration", _is_enum, (_take_enum, _restore_enum, None, None)),
         ("class.namedtuple", "a named tuple", _is_namedtuple, tuples),
-        ("class.attrs", "an attrs class", _is_attrs, attrs),
-        ("class.dataclass", "a data class", _is_dataclass, data),
+        ("class.attrs", "an attrs class", partial(_declares, mark="__attrs_attrs__"), attrs),
+        ("class.dataclass", "a data class", partial(_declares, mark="__dataclass_fields__"), data),
     )
     rebuilt = Codec("class.rebuilt", (), _take_rebuilt, _restore_rebuilt, matches=_is_made_at_run_time)
     return rebuilt, *(

@@ -26,6 +26,8 @@ from airflow_xcom.codecs.errors import CorruptPayloadError
 from airflow_xcom.codecs.nodes import Table, with_cells
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_xcom.codecs.nodes import PackCells
 
 __all__ = ["CODECS"]
@@ -63,38 +65,14 @@ def _check(values: Any) -> Any:
     return values
 
 
-_STATE = ("_",)  # the attributes that geopandas and pandas themselves set
+def _codec(cls: Any, encode: Callable[[Any], Any], decode: Callable[[Any, int], Any], **options: Any) -> Codec[Any]:
+    """Return a codec of a class whose objects have attributes that geopandas and pandas themselves set, ``"_…"``."""
+    return Codec(f"geopandas.{cls.__name__}", (cls,), encode, decode, attributes=("_",), **options)
+
+
 CODECS = (
-    Codec(
-        "geopandas.GeoDataFrame",
-        (GeoDataFrame,),
-        with_cells(_encode_frame),
-        _decode_frame,
-        version=FRAME_VERSION,
-        summarize=summarize_frame,
-        attributes=_STATE,
-    ),
-    Codec(
-        "geopandas.GeoSeries",
-        (GeoSeries,),
-        with_cells(encode_series),
-        _decode_series,
-        summarize=summarize_series,
-        attributes=_STATE,
-    ),
-    Codec(
-        "geopandas.GeometryArray",
-        (GeometryArray,),
-        with_cells(encode_values),
-        _decode_array,
-        summarize=summarize_array,
-        attributes=_STATE,
-    ),
-    Codec(
-        "geopandas.GeometryDtype",
-        (GeometryDtype,),
-        lambda _dtype: None,
-        lambda _node, _version: GeometryDtype(),
-        attributes=("_",),
-    ),
+    _codec(GeoDataFrame, with_cells(_encode_frame), _decode_frame, version=FRAME_VERSION, summarize=summarize_frame),
+    _codec(GeoSeries, with_cells(encode_series), _decode_series, summarize=summarize_series),
+    _codec(GeometryArray, with_cells(encode_values), _decode_array, summarize=summarize_array),
+    _codec(GeometryDtype, lambda _dtype: None, lambda _node, _version: GeometryDtype()),
 )

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from datetime import UTC, timezone
 from operator import index
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 
+from airflow_xcom.codecs.builtin.kinds import attributes_of
 from airflow_xcom.codecs.builtin.pandas import dtypes as pandas_dtypes
 from airflow_xcom.codecs.builtin.pandas import offsets as pandas_offsets
 from airflow_xcom.codecs.builtin.pandas.offsets import checked_offset
@@ -22,6 +23,9 @@ from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
 from airflow_xcom.codecs.quoting import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _UNITS = frozenset({"s", "ms", "us", "ns"})
 _SURE_ZONES = (type(None), timezone, ZoneInfo)
@@ -75,17 +79,9 @@ def _checked_unit(unit: str) -> Any:
     return unit
 
 
-def _encode_timedelta(value: Any) -> list[Any]:
-    return [value._value, value.unit]  # noqa: SLF001
-
-
 def _decode_timedelta(node: list[Any], _version: int) -> Any:
     count, unit = node
     return pd.Timedelta(np.timedelta64(index(count), _checked_unit(unit)))
-
-
-def _encode_period(value: Any) -> list[Any]:
-    return [value.ordinal, value.freq]
 
 
 def _decode_period(node: list[Any], _version: int) -> Any:
@@ -93,55 +89,22 @@ def _decode_period(node: list[Any], _version: int) -> Any:
     return pd.Period(ordinal=index(ordinal), freq=checked_offset(freq))
 
 
-def _encode_interval(value: Any) -> list[Any]:
-    return [value.left, value.right, value.closed]
-
-
 def _decode_interval(node: list[Any], _version: int) -> Any:
     left, right, closed = node
     return pd.Interval(left, right, as_text(closed))
 
 
-def _encode_missing(_value: Any) -> None:
-    return None
-
-
-def _decode_nat(_node: None, _version: int) -> Any:
-    return pd.NaT
-
-
-def _decode_na(_node: None, _version: int) -> Any:
-    return pd.NA
+def _codec(name: str, cls: Any, encode: Callable[[Any], Any], decode: Callable[[Any, int], Any]) -> Codec[Any]:
+    return Codec(f"pandas.{name}", (cls,), encode, decode, summarize=summarize_text, attributes=("_",))
 
 
 CODECS = (
-    Codec(
-        "pandas.Timestamp",
-        (pd.Timestamp,),
-        _encode_timestamp,
-        _decode_timestamp,
-        summarize=summarize_text,
-        attributes=("_",),
-    ),
-    Codec(
-        "pandas.Timedelta",
-        (pd.Timedelta,),
-        _encode_timedelta,
-        _decode_timedelta,
-        summarize=summarize_text,
-        attributes=("_",),
-    ),
-    Codec("pandas.Period", (pd.Period,), _encode_period, _decode_period, summarize=summarize_text, attributes=("_",)),
-    Codec(
-        "pandas.Interval",
-        (pd.Interval,),
-        _encode_interval,
-        _decode_interval,
-        summarize=summarize_text,
-        attributes=("_",),
-    ),
-    Codec("pandas.NaT", (type(pd.NaT),), _encode_missing, _decode_nat, summarize=summarize_text, attributes=("_",)),
-    Codec("pandas.NA", (type(pd.NA),), _encode_missing, _decode_na, summarize=summarize_text, attributes=("_",)),
+    _codec("Timestamp", pd.Timestamp, _encode_timestamp, _decode_timestamp),
+    _codec("Timedelta", pd.Timedelta, attributes_of("_value", "unit"), _decode_timedelta),
+    _codec("Period", pd.Period, attributes_of("ordinal", "freq"), _decode_period),
+    _codec("Interval", pd.Interval, attributes_of("left", "right", "closed"), _decode_interval),
+    _codec("NaT", type(pd.NaT), lambda _value: None, lambda _node, _version: pd.NaT),
+    _codec("NA", type(pd.NA), lambda _value: None, lambda _node, _version: pd.NA),
     *pandas_offsets.CODECS,
     *pandas_dtypes.CODECS,
 )

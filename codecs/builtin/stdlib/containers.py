@@ -13,6 +13,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from airflow_xcom.codecs.builtin.kinds import attributes_of
 from airflow_xcom.codecs.codec import Codec, ColumnCodec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import Buffer, Columns, as_dict, as_list, with_cells
@@ -115,26 +116,6 @@ def _decode_bytearray(node: memoryview, _version: int) -> bytearray:
     return bytearray(memoryview(node))  # bytearray(n) would make n zeros
 
 
-def _encode_range(value: range) -> list[int]:
-    return [value.start, value.stop, value.step]
-
-
-def _decode_range(node: list[int], _version: int) -> range:
-    return range(*as_list(node))
-
-
-def _encode_slice(value: slice) -> list[Any]:
-    return [value.start, value.stop, value.step]
-
-
-def _decode_slice(node: list[Any], _version: int) -> slice:
-    return slice(*as_list(node))
-
-
-def _encode_deque(value: deque[Any]) -> list[Any]:
-    return [value.maxlen, list(value)]
-
-
 def _decode_deque(node: list[Any], _version: int) -> deque[Any]:
     maxlen, items = node
     return deque(as_list(items), maxlen)
@@ -142,10 +123,6 @@ def _decode_deque(node: list[Any], _version: int) -> deque[Any]:
 
 def _decode_ordered(node: dict[Any, Any], _version: int) -> OrderedDict[Any, Any]:
     return OrderedDict(as_dict(node))
-
-
-def _decode_counter(node: dict[Any, int], _version: int) -> Counter[Any]:
-    return Counter(as_dict(node))
 
 
 _FACTORIES: dict[str | None, Any] = {
@@ -174,15 +151,17 @@ def _length(value: Any) -> dict[str, Any]:
     return {"length": len(value)}
 
 
+_steps = attributes_of("start", "stop", "step")
+
 CODECS = (
     ColumnCodec("tuple", (tuple,), list, _decode_tuple, take=_take_tuples, put=_put_tuples, summarize=_length),
     Codec("set", (set,), with_cells(_encode_set), _decode_set, version=2, summarize=_length),
     Codec("frozenset", (frozenset,), with_cells(_encode_set), _decode_frozenset, version=2, summarize=_length),
     Codec("bytearray", (bytearray,), Buffer, _decode_bytearray, summarize=_length),
-    Codec("range", (range,), _encode_range, _decode_range),
-    Codec("slice", (slice,), _encode_slice, _decode_slice),
-    Codec("deque", (deque,), _encode_deque, _decode_deque, summarize=_length),
+    Codec("range", (range,), _steps, lambda node, _version: range(*as_list(node))),
+    Codec("slice", (slice,), _steps, lambda node, _version: slice(*as_list(node))),
+    Codec("deque", (deque,), lambda value: [value.maxlen, list(value)], _decode_deque, summarize=_length),
     Codec("ordered_dict", (OrderedDict,), dict, _decode_ordered, summarize=_length, attributes=()),
     Codec("defaultdict", (defaultdict,), _encode_defaultdict, _decode_defaultdict, summarize=_length),
-    Codec("counter", (Counter,), dict, _decode_counter, summarize=_length, attributes=()),
+    Codec("counter", (Counter,), dict, lambda node, _version: Counter(as_dict(node)), summarize=_length, attributes=()),
 )

@@ -9,13 +9,17 @@ import json
 from decimal import Decimal
 from fractions import Fraction
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
-from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
-from typing import Any
+from pathlib import Path, PosixPath, PurePosixPath, PureWindowsPath, WindowsPath
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, SafeUUID
 
+from airflow_xcom.codecs.builtin.kinds import attributes_of
 from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _MAX_FRACTION_BITS = 1 << 18
 _MAX_DIGITS = 1 << 27  # bounds the memory that an integer of a forged payload takes
@@ -42,10 +46,6 @@ def _decode_integer(node: str, _version: int) -> int:
     if len(node) > _MAX_DIGITS:
         raise ValueError(f"an integer of {len(node)} digits")
     return int(node, 16)
-
-
-def _encode_complex(value: complex) -> list[float]:
-    return [value.real, value.imag]
 
 
 def _decode_complex(node: list[float], _version: int) -> complex:
@@ -107,32 +107,23 @@ def _uuid(text: str) -> UUID:
     return made
 
 
-_ADDRESSES = {
-    cls.__name__: cls for cls in (IPv4Address, IPv4Network, IPv4Interface, IPv6Address, IPv6Network, IPv6Interface)
-}
+_ADDRESSES = (IPv4Address, IPv4Network, IPv4Interface, IPv6Address, IPv6Network, IPv6Interface)
+_PATHS = (PurePosixPath, PureWindowsPath, PosixPath, WindowsPath)
 
 
-def _encode_address(value: Any) -> list[str]:
+def _encode_text_of(value: Any) -> list[str]:
     return [type(value).__name__, str(value)]
 
 
-def _decode_address(node: list[str], _version: int) -> Any:
-    name, text = node
-    return _ADDRESSES[name](text)
+def _decoder_of(classes: tuple[type, ...]) -> Callable[[list[str], int], Any]:
+    """Return what decodes the name of one of these classes, and the text that makes its value."""
+    by_name = {cls.__name__: cls for cls in classes}
 
+    def decode(node: list[str], _version: int) -> Any:
+        name, text = node
+        return by_name[name](text)
 
-_PATHS: dict[str, type[PurePath]] = {
-    cls.__name__: cls for cls in (PurePosixPath, PureWindowsPath, PosixPath, WindowsPath)
-}
-
-
-def _encode_path(value: PurePath) -> list[str]:
-    return [type(value).__name__, str(value)]
-
-
-def _decode_path(node: list[str], _version: int) -> PurePath:
-    name, text = node
-    return _PATHS[name](text)
+    return decode
 
 
 def _refuse_view(_value: memoryview) -> Any:
@@ -146,18 +137,18 @@ def _refuse_node(_node: Any, _version: int) -> Any:
 CODECS = (
     Codec("str", (str,), _encode_text, _decode_text, version=2),
     Codec("int", (int,), _encode_integer, _decode_integer),
-    Codec("complex", (complex,), _encode_complex, _decode_complex, summarize=summarize_text),
+    Codec("complex", (complex,), attributes_of("real", "imag"), _decode_complex, summarize=summarize_text),
     Codec("decimal", (Decimal,), str, _decode_decimal, summarize=summarize_text),
     Codec("fraction", (Fraction,), _encode_fraction, _decode_fraction, summarize=summarize_text),
     Codec("uuid", (UUID,), _encode_uuid, _decode_uuid, summarize=summarize_text),
     Codec(
         "ipaddress",
-        tuple(_ADDRESSES.values()),
-        _encode_address,
-        _decode_address,
+        _ADDRESSES,
+        _encode_text_of,
+        _decoder_of(_ADDRESSES),
         summarize=summarize_text,
         attributes=("_prefixlen", "netmask", "network", "network_address"),
     ),
-    Codec("path", (*_PATHS.values(), Path), _encode_path, _decode_path, summarize=summarize_text),
+    Codec("path", (*_PATHS, Path), _encode_text_of, _decoder_of(_PATHS), summarize=summarize_text),
     Codec("memoryview", (memoryview,), _refuse_view, _refuse_node),
 )

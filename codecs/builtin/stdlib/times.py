@@ -6,19 +6,19 @@ that is text is the key of a ``zoneinfo`` zone.
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import re
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from airflow_xcom.codecs.builtin.kinds import library
 from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
-from airflow_xcom.codecs.errors import DecodeError, MissingLibraryError, UnsupportedValueError
+from airflow_xcom.codecs.errors import DecodeError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import Tagged, as_list, as_text
 from airflow_xcom.codecs.quoting import quoted
 
@@ -71,7 +71,7 @@ def split_moment(node: list[Any], load: Callable[[str], ZoneInfo]) -> tuple[str,
     return text, load(zone) if isinstance(zone, str) else zone, fold
 
 
-def _decode_moment(cls: type[Moment], node: Node) -> Moment:
+def _decode_moment(cls: type[Moment], node: Node, _version: int) -> Moment:
     if isinstance(node, str):
         return cls.fromisoformat(node)
     text, zone, fold = split_moment(node, _load_zone)
@@ -79,18 +79,6 @@ def _decode_moment(cls: type[Moment], node: Node) -> Moment:
     if value.tzinfo is not None:
         raise ValueError(f"{quoted(text)} has an offset, but a zone is given too")
     return value.replace(tzinfo=zone, fold=fold)
-
-
-def _decode_datetime(node: Node, _version: int) -> datetime:
-    return _decode_moment(datetime, node)
-
-
-def _decode_time(node: Node, _version: int) -> time:
-    return _decode_moment(time, node)
-
-
-def _decode_date(node: str, _version: int) -> date:
-    return date.fromisoformat(node)
 
 
 def _encode_timedelta(value: timedelta) -> list[int]:
@@ -133,10 +121,6 @@ def zone_key(value: ZoneInfo) -> str:
     return value.key
 
 
-def _decode_zone(node: str, _version: int) -> ZoneInfo:
-    return _load_zone(node)
-
-
 def _load_zone(key: str) -> ZoneInfo:
     try:
         return ZoneInfo(key)
@@ -154,14 +138,6 @@ def checked_zone(zone: Any) -> tzinfo:
 def no_such_zone(name: object, remedy: str) -> DecodeError:
     """Return the error for a zone that this machine does not know."""
     return DecodeError(f"there is no time zone {quoted(name)} here; {remedy} where the value is pulled")
-
-
-def _library(name: str, tag: str) -> Any:
-    """Import an optional library."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise MissingLibraryError(tag, name.partition(".")[0]) from error
 
 
 # -- pytz ----------------------------------------------------------------------------------------------------
@@ -187,7 +163,7 @@ def _encode_pytz(value: Any) -> int | Node:
 
 
 def _load_pytz(node: int | Node) -> Any:
-    pytz = _library("pytz", "pytz.timezone")
+    pytz = library("pytz", "pytz.timezone")
     if isinstance(node, int):
         return pytz.FixedOffset(node)
     if isinstance(node, str):
@@ -230,7 +206,7 @@ def _encode_dateutil(value: Any) -> list[Any]:
         return [value.tzname(None), *_encode_timedelta(value.utcoffset(None))]
     if class_name == "tzfile":
         for key in _keys_of(value):
-            if _is_key(key) and _library("dateutil.tz", "dateutil.tz").gettz(key) is value:
+            if _is_key(key) and library("dateutil.tz", "dateutil.tz").gettz(key) is value:
                 return [key]
     raise UnsupportedValueError(
         f"{value!r} depends on this machine, or has no key in the time zone database; use zoneinfo.ZoneInfo(name) or "
@@ -271,7 +247,7 @@ def _local_key(local: Any) -> str | None:
 
 def _decode_local(node: list[Any], _version: int) -> Any:
     """Return ``tzlocal()`` if it means the same here, else a zone that does."""
-    tz = _library("dateutil.tz", "dateutil.tzlocal")
+    tz = library("dateutil.tz", "dateutil.tzlocal")
     local, (name, *rest) = tz.tzlocal(), as_list(node)
     if not rest:
         return local if local._hasdst and _local_key(local) == as_text(name) else _elsewhere(_load_zone(name))  # noqa: SLF001
@@ -307,7 +283,7 @@ def _keys_of(value: Any) -> list[str]:
 
 
 def _decode_dateutil(node: list[Any], _version: int) -> Any:
-    tz = _library("dateutil.tz", "dateutil.tz")
+    tz = library("dateutil.tz", "dateutil.tz")
     if not node:
         return tz.UTC
     name, *offset = as_list(node)
@@ -340,16 +316,16 @@ def _is_weekday(node: Any) -> bool:
 
 
 def _decode_weekday(node: list[int | None], _version: int) -> Any:
-    return _library("dateutil.relativedelta", "dateutil.weekday").weekday(*weekday_of(node))
+    return library("dateutil.relativedelta", "dateutil.weekday").weekday(*weekday_of(node))
 
 
 CODECS = (
-    Codec("datetime", (datetime,), _encode_moment, _decode_datetime, summarize=summarize_text),
-    Codec("date", (date,), date.isoformat, _decode_date, summarize=summarize_text),
-    Codec("time", (time,), _encode_moment, _decode_time, summarize=summarize_text),
+    Codec("datetime", (datetime,), _encode_moment, partial(_decode_moment, datetime), summarize=summarize_text),
+    Codec("date", (date,), date.isoformat, lambda node, _version: date.fromisoformat(node), summarize=summarize_text),
+    Codec("time", (time,), _encode_moment, partial(_decode_moment, time), summarize=summarize_text),
     Codec("timedelta", (timedelta,), _encode_timedelta, _decode_timedelta, summarize=summarize_text),
     Codec("timezone", (timezone,), _encode_timezone, _decode_timezone, summarize=summarize_text),
-    Codec("zoneinfo", (ZoneInfo,), zone_key, _decode_zone, summarize=summarize_text),
+    Codec("zoneinfo", (ZoneInfo,), zone_key, lambda node, _version: _load_zone(node), summarize=summarize_text),
     Codec(
         "pytz.timezone",
         ("pytz.UTC", "pytz._FixedOffset", "pytz.tzinfo.DstTzInfo", "pytz.tzinfo.StaticTzInfo"),
