@@ -27,9 +27,7 @@ __all__ = ["decide_inexactly", "substitutes"]
 log = logging.getLogger("airflow_xcom.backend")
 
 
-def decide_inexactly(
-    value: Any, at: Coordinate, options: Settings, error: EncodeError, *, offload: bool
-) -> tuple[Placement | None, Inexact | None]:
+def decide_inexactly(value: Any, at: Coordinate, options: Settings, error: EncodeError) -> tuple[Placement, Inexact]:
     """Decide where a value goes that is not exact, and say in the log what of it is stored otherwise.
 
     Args:
@@ -37,7 +35,6 @@ def decide_inexactly(
         at: for which XCom.
         options: those of this value.
         error: by which the value was refused.
-        offload: put it into a blob, whatever it is.
 
     Raises:
         EncodeError: `error`, if the options ask for it, or if Airflow itself would refuse what is not exact.
@@ -47,7 +44,7 @@ def decide_inexactly(
         raise error
     substitutions = Substitutions(value, substitutes)
     try:
-        placement = decide(value, options, offload=offload, substitutions=substitutions)
+        placement = decide(value, options, substitutions)
     except EncodeError:
         raise error from None
     places = "\n".join(map(_described, substitutions.first))
@@ -56,7 +53,7 @@ def decide_inexactly(
         "\n%s\n[%s]",
         *(AS_AIRFLOW, substitutions.count, places, at),
     )
-    preview = options.preview or ("rows" if placement is None or placement.in_row else "columns")
+    preview = options.preview or ("rows" if placement.in_row else "columns")
     # A place has labels and keys of the value, which stand in the row only where its first cells may, too.
     shown = substitutions.first if preview == "rows" else []
     return placement, Inexact(substitutions.count, tuple(_plain(found.path) for found in shown))

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.envelope import Coordinate, Envelope
-from airflow_xcom.backend.placement import decide
+from airflow_xcom.backend.placement import decide, is_exact
 from airflow_xcom.codecs import EncodeError
 
 if TYPE_CHECKING:
@@ -64,15 +64,18 @@ def note(value: Any, envelope: Envelope, options: Settings) -> None:
         _outputs.by_key[envelope.coordinate.key] = _Pushed(value, envelope, options)
 
 
-def envelope_of_items(value: dict[Any, Any], at: Coordinate, options: Settings) -> Envelope | None:
+def envelope_of_items(value: dict[Any, Any], coordinate: tuple[Any, ...], options: Settings) -> Envelope | None:
     """Return the envelope of a dict whose large items have payloads already; None if it is to be stored as a whole.
 
     Args:
         value: what a task returned.
-        at: for which XCom.
+        coordinate: the parts of that of its XCom.
         options: of the configuration, which no hint has changed.
     """
-    if _outputs.of != replace(at, key=None) or len(value) > _MOST or not any(map(_outputs.by_key.get, value)):
+    if not _outputs.by_key or len(value) > _MOST or not any(map(_outputs.by_key.get, value)):
+        return None
+    at = Coordinate(*coordinate)
+    if _outputs.of != replace(at, key=None):
         return None
     try:
         items = [_item(key, item, at, options) for key, item in value.items()]
@@ -128,7 +131,7 @@ def _in_row(item: Any, at: Coordinate, options: Settings) -> tuple[Envelope, Pay
     from airflow_xcom.codecs.formats import json
     from airflow_xcom.codecs.formats.sharing import LEAST
 
-    placement = decide(item, options)
+    placement = None if is_exact(item, options) else decide(item, options)
     if (placement is not None and not placement.in_row) or hides_value_of(str(at.key)):
         raise _NotByItemsError
     payload = encode(item) if placement is None else placement.payload

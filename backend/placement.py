@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
+from airflow_xcom import codecs
 from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.envelope import ENVELOPE_KEY
 from airflow_xcom.backend.pull import prepare
@@ -15,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_xcom.codecs.formats.msgpack.substitution import Substitutions
     from airflow_xcom.codecs.payload import Payload
 
-__all__ = ["Placement", "decide", "summarize"]
+__all__ = ["Placement", "decide", "is_exact", "summarize"]
 
 # Keys that Airflow's own readers give a meaning to (airflow/serialization/stringify.py, airflow/sdk/serde).
 _RESERVED = frozenset({ENVELOPE_KEY, "__classname__", "__id__", "__type"})
@@ -47,30 +51,21 @@ class Placement:
         self.size = size
 
 
-def decide(
-    value: Any, options: Settings, *, offload: bool = False, substitutions: Substitutions | None = None
-) -> Placement | None:
-    """Decide where a value goes, and encode it unless the row holds it as itself: then return None.
+def decide(value: Any, options: Settings, substitutions: Substitutions | None = None) -> Placement:
+    """Encode a value that the row does not hold as itself, and decide where it goes.
 
     Args:
         value: what a task returned, without a hint.
         options: those of this value.
-        offload: put it into a blob, whatever it is.
         substitutions: see :func:`airflow_xcom.codecs.encode`.
 
     Raises:
         EncodeError: The value cannot be stored exactly.
     """
-    if not offload and _is_exact(value, options):
-        return None
-    import orjson
-
-    from airflow_xcom.codecs import encode
-
     prepare()
     limit = options.threshold
     compression = options.compression_for(options.name)
-    payload = encode(value, stream=limit != _NO_LIMIT, compression=compression, substitutions=substitutions)
+    payload = codecs.encode(value, stream=limit != _NO_LIMIT, compression=compression, substitutions=substitutions)
     if limit == _NO_LIMIT or (not payload.is_stream and payload.least_size <= limit):
         data = payload.to_json()
         size = len(orjson.dumps(data))
@@ -79,8 +74,8 @@ def decide(
     return Placement(payload)
 
 
-def _is_exact(value: Any, options: Settings) -> bool:
-    """Return whether a value is JSON that comes back exactly from anywhere, and small enough for the row.
+def is_exact(value: Any, options: Settings) -> bool:
+    """Return whether the row holds a value as itself: JSON that comes back exactly from anywhere, and is small enough.
 
     A former backend reads URLs as references, so while one is configured no such text is left for it to find.
     """
@@ -96,12 +91,18 @@ def summarize(value: Any, payload: Payload, size: int, preview: str) -> dict[str
     What would not be safe and small in a JSON column is left out, and what ``preview`` does not ask for: one of
     :data:`PREVIEWS`.  What has a name that Airflow masks is masked.
     """
-    cls = type(value)
-    module = _DAG_FILE.sub("", cls.__module__)
-    facts = {"type": f"{module}.{cls.__qualname__}".removeprefix("builtins."), "bytes": size}
-    extra = {**facts, **_shown(payload.summary, preview)}
-    is_safe = exact_json(extra, limit=_LARGEST_SUMMARY, ordered=False, reserved=_RESERVED) is not None
-    return extra if is_safe else facts
+    cls: Any = type(value)
+    facts = {"type": _type_name(cls), "bytes": size}
+    shown = _shown(payload.summary, preview)
+    extra = {**facts, **shown}
+    if not shown or exact_json(extra, limit=_LARGEST_SUMMARY, ordered=False, reserved=_RESERVED) is None:
+        return facts
+    return extra
+
+
+@lru_cache(maxsize=256)  # a task pushes values of few classes
+def _type_name(cls: type) -> str:
+    return f"{_DAG_FILE.sub('', cls.__module__)}.{cls.__qualname__}".removeprefix("builtins.")
 
 
 def _shown(summary: dict[str, Any], preview: str) -> dict[str, Any]:

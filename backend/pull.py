@@ -15,11 +15,13 @@ from airflow_xcom.backend.compat import base_xcom
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate, Envelope
 from airflow_xcom.backend.errors import MissingPayloadError, RetiredPayloadError
 from airflow_xcom.backend.settings import settings
-from airflow_xcom.codecs import CodecError, RegistrationError, SelectionError, UnknownTagError
+from airflow_xcom.codecs import CodecError, RegistrationError, SelectionError, UnknownTagError, registry
 from airflow_xcom.codecs.quoting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from airflow_xcom.codecs.payload import Decoder
 
 __all__ = [
     "Deferred",
@@ -42,7 +44,7 @@ _WAITING = 64  # values that are fetched, or were and are not taken yet
 _BYTES = 256 << 20  # of their payloads; one that has more goes alone
 
 _deferring: ContextVar[bool] = ContextVar("whether rows are handed on in place of their values", default=False)
-_asked: ContextVar[Coordinate] = ContextVar("the XCom that is asked for", default=Coordinate())  # noqa: B039 - frozen
+_asked: ContextVar[Coordinate] = ContextVar("the XCom that is asked for", default=Coordinate())  # noqa: B039 - nobody changes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +133,7 @@ def deferring() -> Iterator[None]:
 
 def pull(stored: Any, row: Any) -> Any:
     """Return the value of a row, or within :func:`deferring` the row itself."""
-    asked = asked_of(row)
-    return Deferred(stored, row, asked) if _deferring.get() else _value(stored, row, asked)
+    return Deferred(stored, row, asked_of(row)) if _deferring.get() else _value(stored, row)
 
 
 def asked_of(row: Any) -> Coordinate:
@@ -140,12 +141,15 @@ def asked_of(row: Any) -> Coordinate:
 
     The index -1 counts as unknown: Airflow 3.4 asks so for a task in a loop, too, whatever the iteration.
     """
-    parts = _asked.get().to_json()
-    if None in parts:
-        named = zip(Coordinate.__slots__, parts, strict=True)
-        parts = [getattr(row, name, None) if part is None else part for name, part in named]
-    dag, run, task, index, key = parts
-    return Coordinate(dag, run, task, None if index == _UNMAPPED else index, key)
+    dag, run, task, index, key = _asked.get().to_json()
+    index = getattr(row, "map_index", None) if index is None else index
+    return Coordinate(
+        getattr(row, "dag_id", None) if dag is None else dag,
+        getattr(row, "run_id", None) if run is None else run,
+        getattr(row, "task_id", None) if task is None else task,
+        None if index == _UNMAPPED else index,
+        getattr(row, "key", None) if key is None else key,
+    )
 
 
 def _opened(stored: Any, asked: Coordinate) -> Envelope | None:
@@ -155,17 +159,22 @@ def _opened(stored: Any, asked: Coordinate) -> Envelope | None:
         ForeignReferenceError: It was written for another XCom.
         CorruptPayloadError, NewerFormatError: See :meth:`Envelope.from_json`.
     """
-    with located(asked):
+    try:
         envelope = Envelope.from_json(stored)
         if envelope is not None:
             envelope.check_origin(asked)
+    except CodecError as error:
+        error.context = str(asked)
+        raise
     return envelope
 
 
-def _value(stored: Any, row: Any, asked: Coordinate) -> Any:
-    envelope = _opened(stored, asked) if type(stored) is dict and ENVELOPE_KEY in stored else None
-    if envelope is not None:
-        return _decoded(envelope, _decode)
+def _value(stored: Any, row: Any, asked: Coordinate | None = None) -> Any:
+    """Return the value of a row; ``asked`` is :func:`asked_of` the row where that was found out when it was read."""
+    if type(stored) is dict and ENVELOPE_KEY in stored:
+        envelope = _opened(stored, asked or asked_of(row))
+        if envelope is not None:
+            return _decoded(envelope, _decode)
     legacy = settings().legacy_backend
     if legacy is None and _has_no_serde_keys(stored):
         return stored
@@ -265,27 +274,25 @@ def _finished(value: Any) -> Future[Any]:
 
 
 def _decoded(envelope: Envelope, act: Callable[[Envelope], Any]) -> Any:
-    with located(envelope.coordinate):
+    try:
         if envelope.retired is not None:
             raise RetiredPayloadError(envelope.retired.at, envelope.retired.rule, envelope.coordinate.task_id)
         prepare()
-        try:
-            return act(envelope)
-        except UnknownTagError as error:
+        return act(envelope)
+    except CodecError as error:
+        if isinstance(error, UnknownTagError):
             supplier = envelope.suppliers.get(error.tag)
             error.supplier = supplier if type(supplier) is str else None
             if "." in error.tag:
                 error.hint += "; or name that module in [xcom_codecs] modules"
-            raise
+        error.context = str(envelope.coordinate)
+        raise
 
 
 def _decode(envelope: Envelope, read_json: Callable[[Any], Any] | None = None) -> Any:
     """Return the value of an envelope; ``read_json`` is what all items of a dict that stand in its row are read by."""
     if envelope.reference is None:
-        from airflow_xcom.codecs import registry
-        from airflow_xcom.codecs.payload import Decoder
-
-        read_json = read_json or Decoder(registry).read_json
+        read_json = read_json or _decoder_class()(registry).read_json
         if envelope.items:
             item_value = partial(_decode, read_json=read_json)
             return {item.coordinate.key: _decoded(item, item_value) for item in envelope.items}
@@ -293,6 +300,14 @@ def _decode(envelope: Envelope, read_json: Callable[[Any], Any] | None = None) -
     from airflow_xcom.backend.blobs import read_blob
 
     return read_blob(envelope.reference)
+
+
+@cache
+def _decoder_class() -> type[Decoder]:
+    """Return the class, imported when it is first needed and not again for every pull."""
+    from airflow_xcom.codecs.payload import Decoder
+
+    return Decoder
 
 
 def value_of_envelope(envelope: Envelope) -> Any:
@@ -320,7 +335,6 @@ def prepare() -> None:
     from airflow_xcom.backend.advice import advise_on_airflow
     from airflow_xcom.backend.compat import CLASS_REMEDY, allows_class, installed_entry_points
     from airflow_xcom.backend.serde import SERDE_CODEC
-    from airflow_xcom.codecs import registry
     from airflow_xcom.codecs.discovery import ENTRY_POINT_GROUP
 
     registry.entry_points.find = partial(installed_entry_points, ENTRY_POINT_GROUP)
@@ -343,7 +357,7 @@ def _import_codecs(name: str) -> None:
         raise RegistrationError(f"cannot import {name!r}, which [xcom_codecs] modules names: {error}") from error
 
 
-class located:  # noqa: N801 - as contextlib's; every pull enters two, and a generator takes twice as long
+class located:  # noqa: N801 - as contextlib's
     """Say in every error which XCom it happened to."""
 
     __slots__ = ("_coordinate",)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.envelope import RESULT, Coordinate, Envelope
 from airflow_xcom.backend.hints import Hint, Stored, unwrapped
-from airflow_xcom.backend.placement import Placement, decide, summarize
+from airflow_xcom.backend.placement import decide, is_exact, summarize
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError, EncodeError
 from airflow_xcom.codecs.errors import advise
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_xcom.backend.asset_version import AssetVersion
-    from airflow_xcom.backend.envelope import Inexact
     from airflow_xcom.backend.settings import Settings
 
 __all__ = ["Written", "enclosed", "push"]
@@ -59,20 +58,21 @@ def push(value: Any, *coordinate: Any, kind: type[Coordinate] = Coordinate) -> A
     if type(value) is Written:
         return value.row(kind(*coordinate))
     try:
-        options, offload, at = settings(), False, kind(*coordinate)
+        options, offload = settings(), False
         if type(value) is Stored or (Stored.any_here and type(value) is dict):
-            value, hint = unwrapped(value, at)
+            value, hint = unwrapped(value, kind(*coordinate))
             options, offload = hint.applied(options), hint.offloads
         began = time.perf_counter()
-        if type(value) is dict and kind is Coordinate and at.key == RESULT and options is settings():
+        if type(value) is dict and kind is Coordinate and coordinate[-1] == RESULT and options is settings():
             from airflow_xcom.backend.multiple_outputs import envelope_of_items
 
-            if (of_items := envelope_of_items(value, at, options)) is not None:
-                log.info("pushed %s tag=dict stored=items of %d keys", at, len(value))
+            if (of_items := envelope_of_items(value, coordinate, options)) is not None:
+                log.info("pushed %s tag=dict stored=items of %d keys", of_items.coordinate, len(value))
                 return of_items.to_json()
-        envelope, size = enclosed(value, at, options, offload=offload)
-        if envelope is None:
+        if not offload and is_exact(value, options):
             return value
+        at = kind(*coordinate)
+        envelope, size = enclosed(value, at, options)
         if envelope.reference is not None and kind is Coordinate and at.key != RESULT:
             from airflow_xcom.backend.multiple_outputs import note
 
@@ -87,53 +87,27 @@ def push(value: Any, *coordinate: Any, kind: type[Coordinate] = Coordinate) -> A
     return envelope.to_json()
 
 
-def enclosed(
-    value: Any, at: Coordinate, options: Settings, *, offload: bool = False, asset: AssetVersion | None = None
-) -> tuple[Envelope | None, int]:
+def enclosed(value: Any, at: Coordinate, options: Settings, asset: AssetVersion | None = None) -> tuple[Envelope, int]:
     """Return the envelope of a value, its blob written if it has one, and the bytes that the payload takes.
-
-    Return no envelope if the row holds the value as itself.
 
     Raises:
         EncodeError, StoreError: See :func:`push`.
     """
-    inexact = None
+    inexact = reference = None
     try:
-        placement = decide(value, options, offload=offload)
+        placement = decide(value, options)
     except EncodeError as error:
         from airflow_xcom.backend.inexact import decide_inexactly
 
-        placement, inexact = decide_inexactly(value, at, options, error, offload=offload)
-    return (None, 0) if placement is None else _enclose(value, placement, at, options, inexact, asset)
+        placement, inexact = decide_inexactly(value, at, options, error)
+    payload, size = placement.payload, placement.size
+    if not placement.in_row:
+        from airflow_xcom.backend.blobs import write_blob
 
-
-def _enclose(  # noqa: PLR0913, PLR0917 - what an envelope is made of
-    value: Any,
-    placement: Placement,
-    at: Coordinate,
-    options: Settings,
-    inexact: Inexact | None,
-    asset: AssetVersion | None,
-) -> tuple[Envelope, int]:
-    """Return the envelope of a value, its blob written if it has one, and the bytes that the payload takes."""
-    payload = placement.payload
-    if placement.in_row:
-        summary = summarize(value, payload, placement.size, options.preview or "rows") | _limits(options)
-        suppliers = payload.suppliers
-        envelope = Envelope(payload.tag, summary, at, data=placement.data, suppliers=suppliers, inexact=inexact)
-        return envelope, placement.size
-    from airflow_xcom.backend.blobs import write_blob
-
-    reference = write_blob(payload, at, options, asset)
-    size = reference.size if payload.is_stream else payload.raw_size
-    summary = summarize(value, payload, size, options.preview or "columns") | _limits(options)
-    suppliers = payload.suppliers
-    envelope = Envelope(
-        payload.tag, summary, at, reference=reference, suppliers=suppliers, inexact=inexact, asset=asset
-    )
-    return envelope, reference.size
-
-
-def _limits(options: Settings) -> dict[str, str]:
-    """Return what the Data tab must not show of the value, if that was asked for."""
-    return {"preview": options.preview} if options.preview in {"columns", "none"} else {}
+        reference = write_blob(payload, at, options, asset)
+        size = reference.size if payload.is_stream else payload.raw_size
+    summary = summarize(value, payload, size, options.preview or ("rows" if reference is None else "columns"))
+    if options.preview in {"columns", "none"}:  # what the Data tab must not show
+        summary["preview"] = options.preview
+    facts = payload.tag, summary, at, placement.data, reference, payload.suppliers
+    return Envelope(*facts, inexact=inexact, asset=asset), size if reference is None else reference.size

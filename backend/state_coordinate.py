@@ -20,7 +20,7 @@ _SHOWN = 1000  # characters, in messages
 _READABLE = 40  # characters of a name in a path; the hash tells it from others
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class StateCoordinate(Coordinate):
     """Which key of the state of a task or an asset; with neither, of none.
 

@@ -6,8 +6,7 @@ __all__ = ["TRIED"]
 
 _LEAF = (
     "The few natives that the codec makes go into the row as they are: nothing is packed. Left are the envelope with "
-    "the place, the summary and the checks of a reader, which stock serde does not have, and the JSON of a longer row. "
-    "Tried without gain: coordinates that are not frozen."
+    "the place, the summary and the checks of a reader, which stock serde does not have, and the JSON of a longer row."
 )
 _FIRST = (
     "The parent of a fork imports what the first push needs; advice for refusals, writers of JSON and of trees are "

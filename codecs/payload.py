@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.codec import ColumnCodec, node_of, unsupported
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from airflow_xcom.codecs.formats.msgpack.writer import Writer
     from airflow_xcom.codecs.nodes import Columns
     from airflow_xcom.codecs.registry import Registry
+
+    NewWriter = Callable[..., Writer] | None
 
 __all__ = ["FORMATS", "Decoder", "Payload", "arrow_file", "decode", "decode_json", "decode_part", "encode"]
 
@@ -185,13 +187,10 @@ def encode(
         ValueError: `compression` names no known compression.
     """
     chosen = Compression.parse(compression) if isinstance(compression, str) else compression
-
-    def encode_part(part: Any) -> Payload:
-        return _encode(part, registry, chosen, None, stream=False)
-
+    encode_part = partial(_encode, registry=registry, compression=chosen)
     try:
         if substitutions is None:
-            return _encode(value, registry, chosen, None, stream=stream)
+            return _encode(value, registry, chosen, stream=stream)
         made = substitutions.encode(lambda root, writer: _encode(root, registry, chosen, writer, stream=stream))
     except EncodeError as error:
         from airflow_xcom.codecs.refusal_advice import explained
@@ -204,19 +203,21 @@ def encode(
 
 
 def _encode(
-    value: Any, registry: Registry, compression: Compression, new: Callable[..., Writer] | None, *, stream: bool
+    value: Any, registry: Registry, compression: Compression, new: NewWriter = None, *, stream: bool = False
 ) -> Payload:
     cls = type(value)
-    codec = registry.for_type(cls) if cls not in _NATIVE_TAGS else None
-    if codec is None and cls not in _NATIVE_TAGS:
+    if cls in _NATIVE_TAGS:
+        codec, tag = None, value.tag if cls is Tagged else _NATIVE_TAGS[cls]
+    elif (codec := registry.for_type(cls)) is not None:
+        tag = codec.tag
+    else:
         raise unsupported(value)
     body = _body(value, codec, registry, new, stream=stream)
-    tag = value.tag if cls is Tagged else codec.tag if codec else _NATIVE_TAGS[cls]
     return Payload(tag, compression, _summary(codec, value), _suppliers(body.tags, registry), body)
 
 
 def _body(
-    value: Any, codec: Codec | None, registry: Registry, new: Callable[..., Writer] | None, *, stream: bool
+    value: Any, codec: Codec | None, registry: Registry, new: NewWriter, *, stream: bool
 ) -> _LeafBody | TableBody | TreeBody:
     node = None
     if codec is not None:
@@ -230,7 +231,8 @@ def _body(
 
 
 def _suppliers(tags: Iterable[str], registry: Registry) -> dict[str, str]:
-    return {tag: supplier for tag in sorted(tags) if (supplier := registry.supplier(tag)) is not None}
+    found = {tag: supplier for tag in tags if (supplier := registry.supplier(tag)) is not None}
+    return dict(sorted(found.items())) if found else found
 
 
 def _summary(codec: Codec | None, value: Any) -> dict[str, Any]:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["exact_json", "in_jsonb_order", "is_exact_float", "is_exact_int", "is_exact_text"]
 
 _CONTAINERS = frozenset({dict, list})
+_JSON = frozenset({dict, list, str, int, float, bool, type(None)})
 _TEXT = {str}
 _EXPONENT = 1e16
+_LEAST_FLOAT = -_EXPONENT
 _INT64 = 2**63
+_LEAST_INT = -_INT64
 _NUL = rb"(?<!\\)(?:\\\\)*\\u0000"  # in JSON text; behind an odd number of backslashes "u0000" is just text
 _MOST = 1 << 24  # items, where there is no limit: what is shared within itself may be endless as JSON
-_DEEPEST = 64  # the JSON parser of the API server gives up at 200 levels, and an envelope adds its own
+_LEVELS = range(64)  # the JSON parser of the API server gives up at 200 levels, and an envelope adds its own
 
 
 def is_exact_float(value: float) -> bool:
@@ -24,12 +31,12 @@ def is_exact_float(value: float) -> bool:
     NaN and the infinities are not JSON; ``-0.0`` loses its sign; from 1e16 on Python writes an exponent, and JSONB
     gives such a number back as an integer.
     """
-    return -_EXPONENT < value < _EXPONENT and (value != 0.0 or math.copysign(1.0, value) > 0)
+    return _LEAST_FLOAT < value < _EXPONENT and (value != 0.0 or math.copysign(1.0, value) > 0)
 
 
 def is_exact_int(value: int) -> bool:
     """Return whether an int survives as a JSON number everywhere: MySQL turns ints beyond 64 bits into doubles."""
-    return -_INT64 <= value < _INT64
+    return _LEAST_INT <= value < _INT64
 
 
 def is_exact_text(value: str) -> bool:
@@ -63,10 +70,15 @@ def exact_json(  # noqa: C901, PLR0911, PLR0912 - one loop, in which every call 
         reserved: keys that mean something to a reader, which no dict may hold.
         most: the most items that it may have at all levels; None for as many as the limit allows.
     """
+    cls = type(value)
+    if cls is str and (limit is None or len(value) <= limit):
+        return _text(value, limit)
+    if cls not in _JSON:
+        return None
     items_left = most or (_MOST if limit is None else limit)
     text_left = math.inf if limit is None else limit
-    level = [value if type(value) in _CONTAINERS else [value]]
-    for _ in range(_DEEPEST):
+    level = [value if cls in _CONTAINERS else [value]]
+    for _ in _LEVELS:
         deeper: list[Any] = []
         for container in level:
             items_left -= len(container)
@@ -81,13 +93,13 @@ def exact_json(  # noqa: C901, PLR0911, PLR0912 - one loop, in which every call 
                 cls = type(item)
                 if cls is str:  # what text cannot be JSON, the writer finds
                     text_left -= len(item)
+                elif cls is int:
+                    if not _LEAST_INT <= item < _INT64:
+                        return None
                 elif cls is bool or item is None:
                     continue
-                elif cls is int:
-                    if not -_INT64 <= item < _INT64:
-                        return None
                 elif cls is float:
-                    if not is_exact_float(item):
+                    if not _LEAST_FLOAT < item < _EXPONENT or (item == 0.0 and not is_exact_float(item)):
                         return None
                 elif cls in _CONTAINERS:
                     deeper.append(item)
@@ -102,15 +114,21 @@ def exact_json(  # noqa: C901, PLR0911, PLR0912 - one loop, in which every call 
 
 
 def _text(value: Any, limit: int | None) -> bytes | None:
-    import orjson  # not at the top: a first pull does without
-
     try:
-        text = orjson.dumps(value)
+        text = _dumps()(value)
     except TypeError:  # a lone surrogate, or a key that is not exactly a str
         return None
     if b"\\u0000" in text and re.search(_NUL, text):
         return None
     return None if limit is not None and len(text) > limit else text
+
+
+@cache
+def _dumps() -> Callable[[Any], bytes]:
+    """Return the writer, not imported at the top: a first pull does without."""
+    import orjson
+
+    return orjson.dumps
 
 
 def _in_order(mapping: dict[Any, Any]) -> bool:

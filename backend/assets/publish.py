@@ -172,11 +172,11 @@ def _written(value: Any, at: Coordinate, version: AssetVersion) -> tuple[Envelop
         if hint.inline is True or hint.ttl is not None:
             name = "ttl" if hint.inline is None else "inline"
             raise HintError(name, getattr(hint, name), "what is published stays in a store")
-        envelope, _ = enclosed(plain, at, _options(hint.applied(settings())), offload=True, asset=version)
+        envelope, _ = enclosed(plain, at, _options(hint.applied(settings())), version)
     except CodecError as error:
         error.context = str(at)
         raise
-    return cast("Envelope", envelope), plain
+    return envelope, plain
 
 
 def _options(options: Settings) -> Settings:
