@@ -73,8 +73,9 @@ def _tables(one: Version, other: Version) -> dict[str, Any]:
     differing = told["differing"]
     return {
         "rows": told["rows"],
-        "compared": differing["compared"],
-        "complete": differing["complete"],
+        "compared": differing["rows"],
+        "partial": differing["partial"],
+        "left_out": told["left_out"],
         "columns": differing["counts"],
         "first": differing["first"],
         "differ": bool(differing["counts"]) or len(set(told["rows"])) > 1,
@@ -106,6 +107,13 @@ def _say(facts: dict[str, Any]) -> None:
         say("")
         say_columns(("ROW", "COLUMN", "BEFORE", "AFTER"), cells)
     else:
-        say(f"the cells of the {facts['compared']:,} first rows are the same")
-    if not facts["complete"]:
-        say(f"only the first {facts['compared']:,} rows were compared, for lack of time")
+        which = (
+            "that were compared"
+            if facts["partial"] or facts["left_out"]
+            else f"of the {facts['compared']:,} first rows"
+        )
+        say(f"the cells {which} are the same")
+    for name, count in facts["partial"].items():
+        say(f"of {name}, only the first {count:,} of {facts['compared']:,} rows were compared, for lack of time")
+    if facts["left_out"]:
+        say(f"{facts['left_out']:,} columns were not compared: there are too many")

@@ -19,6 +19,7 @@ from airflow_xcom.backend.database import paging
 from airflow_xcom.backend.database.dag_runs import Runs
 from airflow_xcom.backend.database.paging import read
 from airflow_xcom.backend.maintenance.sweep import Report, sweep
+from airflow_xcom.backend.ui import comparison
 
 Cli = Callable[..., tuple[int, str, str]]
 ONE = pd.DataFrame({"id": [1, 2, 3], "delay": [0.5, 1.5, 2.5]})
@@ -188,6 +189,28 @@ def test_two_versions_are_compared(world: World, run: Cli, numbers: list[int]) -
     assert "schema: column 'gate' was added\nrows: 3, then 4\n" in text
     code, out, _ = run("diff", "--asset", "flights", numbers[1], numbers[2])
     assert (code, out) == (0, "rows: 4\nthe cells of the 4 first rows are the same\n")
+
+
+def test_what_is_not_compared_is_told(
+    world: World, run: Cli, numbers: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = comparison.comparison
+
+    def partly(*versions: Any) -> Any:
+        *parts, last = whole(*versions)
+        return [*parts, {"differing": {**last["differing"], "partial": {"id": 2}}}]
+
+    monkeypatch.setattr(comparison, "_COLUMNS", 1)
+    monkeypatch.setattr(comparison, "comparison", partly)
+    code, out, _ = run("diff", "--asset", "flights", numbers[1], numbers[2])
+    assert (code, out.splitlines()[1:]) == (
+        0,
+        [
+            "the cells that were compared are the same",
+            "of id, only the first 2 of 4 rows were compared, for lack of time",
+            "2 columns were not compared: there are too many",
+        ],
+    )
 
 
 def test_values_that_are_no_tables_are_compared_as_a_whole(world: World, run: Cli) -> None:
