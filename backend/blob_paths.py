@@ -8,17 +8,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-__all__ = [
-    "PINS",
-    "RETIRED",
-    "STATES",
-    "TAGS",
-    "Kind",
-    "identities",
-    "identity",
-    "kind_of",
-    "tombstone_path",
-]
+__all__ = ["PINS", "RETIRED", "STATES", "TAGS", "Kind", "identities", "identity", "kind_of", "tombstone_path"]
 
 VERSIONS, PINS, TAGS, RETIRED = "assets/", "pins/", "tags/", "retired/"
 STATES = "state/"

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_xcom.backend.compat import serde
 from airflow_xcom.codecs import Codec, UnsupportedValueError, registry
+from airflow_xcom.codecs.quoting import class_name
 
 __all__ = ["SERDE_CODEC", "SERDE_TAG"]
 
@@ -19,7 +20,7 @@ def _matches(cls: type) -> bool:
     Data classes and attrs classes outside Airflow are not left to it: it flattens what is nested in them.  Nor are
     subclasses of what a codec handles, which may have ``serialize`` methods of their own, as the frames of polars do.
     """
-    name = f"{cls.__module__}.{cls.__qualname__}"
+    name = class_name(cls)
     if name in serde()._serializers:  # noqa: SLF001 - serde has no public way to ask
         return True
     from airflow_xcom.codecs.refusal_advice import is_advised
@@ -36,7 +37,7 @@ def _matches(cls: type) -> bool:
 def _encode(value: Any) -> Any:
     """Return what serde makes of a value, once serde has shown here and now that it can bring it back."""
     cls = type(value)
-    name = f"{cls.__module__}.{cls.__qualname__}"
+    name = class_name(cls)
     try:
         stored = serde().serialize(value)
         back = serde().deserialize(stored)

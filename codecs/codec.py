@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol
 
 from airflow_xcom.codecs.errors import EncodeError, RegistrationError, UnsupportedTypeError
 from airflow_xcom.codecs.object_state import refuse_other_attributes
+from airflow_xcom.codecs.quoting import class_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -106,18 +107,14 @@ class ColumnCodec(Codec[T]):
 
     __slots__ = ("put", "take")
 
-    def __init__(  # noqa: PLR0913 - a codec's whole description
+    def __init__(
         self,
-        tag: str,
-        types: Sequence[type[T] | str],
-        encode: Callable[[T], Any],
-        decode: Callable[[Any, int], T],
-        *,
+        *description: Any,
         take: Callable[[type, list[T]], Columns | None],
         put: Callable[[Columns, int], list[T] | None],
         **more: Any,
     ) -> None:
-        super().__init__(tag, types, encode, decode, **more)
+        super().__init__(*description, **more)
         self.take = take
         self.put = put
 
@@ -204,8 +201,7 @@ def raise_failure(codec: Codec[Any], value: Any, error: Exception) -> NoReturn:
 
 def unsupported(value: Any) -> UnsupportedTypeError:
     """Return the error for a value that no codec handles."""
-    cls = type(value)
-    error = UnsupportedTypeError(f"no codec handles {cls.__module__}.{cls.__qualname__}")
+    error = UnsupportedTypeError(f"no codec handles {class_name(type(value))}")
     error.lacks_advice = True
     error.trail.append(value)
     return error

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import Columns, as_dict
-from airflow_xcom.codecs.quoting import quoted
+from airflow_xcom.codecs.quoting import class_name, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -193,7 +193,7 @@ def _check_layout(cls: type, names: tuple[str, ...]) -> None:
     for base in cls.__mro__[:-1]:
         if isinstance(vars(base).get("__new__"), BuiltinFunctionType):  # how classes written in C are made
             raise UnsupportedTypeError(
-                f"{cls.__module__}.{cls.__qualname__} derives from {base.__qualname__}, whose own content is no field "
+                f"{class_name(cls)} derives from {base.__qualname__}, whose own content is no field "
                 f"and would be lost; {_REGISTER}"
             )
     for name in names:

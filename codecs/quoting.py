@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["cut", "described", "quoted"]
+__all__ = ["class_name", "cut", "described", "quoted", "type_name"]
 
 _QUOTED, _DESCRIBED = 200, 500  # characters of a value, and of another library's message, in a message
 _DEEPEST, _WIDEST = 3, 5  # levels, and items of each, that are looked at
@@ -25,6 +25,16 @@ _BRACKETS: dict[Any, tuple[str, str]] = {
     dict: ("{", "}"),
 }
 _SHORT = frozenset({type(None), bool, int, float, complex})
+
+
+def class_name(cls: type) -> str:
+    """Return the full name of a class: ``"package.module.Class"``."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def type_name(value: object) -> str:
+    """Return the full name of the class of a value, of a built-in class without its module."""
+    return class_name(type(value)).removeprefix("builtins.")
 
 
 def cut(text: str, most: int = _QUOTED) -> str:
@@ -46,7 +56,7 @@ def _quoted(value: Any, levels: int) -> str:
     if cls in _SHORT or _has_short_repr(cls):
         return repr(value)
     if cls not in _BRACKETS:
-        return f"<{cls.__module__}.{cls.__qualname__}>"
+        return f"<{class_name(cls)}>"
     if not levels or not value:
         return f"<{cls.__name__} of {len(value)}>" if value else repr(value)
     items = value.items() if cls is dict else zip(value)

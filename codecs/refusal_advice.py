@@ -15,6 +15,7 @@ from airflow_xcom.codecs.errors import (
     NestingError,
     UnsupportedTypeError,
 )
+from airflow_xcom.codecs.quoting import class_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -237,7 +238,7 @@ _REGISTER = "register one with @airflow_xcom.codecs.codec, or return a type that
 
 def is_advised(cls: type) -> bool:
     """Return whether there is advice what to return in place of objects of a class."""
-    return any(_name(base) in _ADVICE or _name(base) in NO_VALUES for base in cls.__mro__)
+    return any(class_name(base) in _ADVICE or class_name(base) in NO_VALUES for base in cls.__mro__)
 
 
 def explained(error: EncodeError, value: Any, registry: Registry, encode: Callable[[Any], Any]) -> EncodeError:
@@ -279,10 +280,10 @@ def _refusal(encode: Callable[[Any], Any], part: Any) -> EncodeError | None:
 def _explain_no_value(error: EncodeError, value: Any) -> bool:
     """Let an error tell of the outermost object on the way to it that is no value, if there is one."""
     for depth, item in enumerate([value, *reversed(error.trail)]):
-        names = map(_name, type(item).__mro__)
+        names = map(class_name, type(item).__mro__)
         if (advice := next((NO_VALUES[name] for name in names if name in NO_VALUES), None)) is not None:
             error.trail = error.trail[len(error.trail) - depth :] if depth else []
-            error.step, error.reason = "", f"no codec handles {_name(type(item))}; {advice}"
+            error.step, error.reason = "", f"no codec handles {class_name(type(item))}; {advice}"
             return True
     return False
 
@@ -310,7 +311,7 @@ def _its(names: Collection[str]) -> str:
 
 def _advice_for(part: Any, refusal: Refusal) -> str:
     """Return what people can do who returned an object that no codec handles."""
-    for name in map(_name, type(part).__mro__):
+    for name in map(class_name, type(part).__mro__):
         if name in _ADVICE:
             return _ADVICE[name]
         if name in _AS_BASE and (advice := _advice_as_base(_AS_BASE[name], part, refusal)) is not None:
@@ -341,7 +342,3 @@ def _converted(way: str, part: Any) -> Any:
         return None
     module, _, attribute = name.rpartition(".")
     return getattr(sys.modules[module or "builtins"], attribute)(part)
-
-
-def _name(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"

@@ -33,7 +33,7 @@ from airflow_xcom.codecs.errors import (
     UnsupportedTypeError,
     UnusableLibraryError,
 )
-from airflow_xcom.codecs.quoting import cut, quoted
+from airflow_xcom.codecs.quoting import class_name, cut, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -228,7 +228,7 @@ class Registry:
         return 1 if codec.tag.startswith("class.") else 0
 
     def _named(self, cls: type) -> Codec[Any] | None:
-        return self._by_type.get(cls) or self._by_name.get(f"{cls.__module__}.{cls.__qualname__}")
+        return self._by_type.get(cls) or self._by_name.get(class_name(cls))
 
     def for_tag(self, tag: str, version: int) -> Codec[Any]:
         """Return the codec that reads ``tag``.
@@ -284,7 +284,7 @@ class Registry:
                 if self._named(cls) is not None:  # no base has to be known
                     return
         except ImportError as error:  # pyarrow 26 does not load beside NumPy 1.26, but pandas 2 does
-            msg = f"the codec of {cls.__module__}.{cls.__qualname__} cannot be loaded ({error}); install what it needs"
+            msg = f"the codec of {class_name(cls)} cannot be loaded ({error}); install what it needs"
             raise UnsupportedTypeError(msg) from error
 
     def _load_builtin(self, home: str) -> None:

@@ -7,16 +7,16 @@ are to start one.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.assets.history import history, versions_of
 from airflow_xcom.backend.assets.latest import latest_of, settles
-from airflow_xcom.backend.assets.tombstones import bury, retirement_of
-from airflow_xcom.backend.blob_paths import identity
-from airflow_xcom.backend.blobs import store_name
+from airflow_xcom.backend.blob_paths import Kind, identity, kind_of, tombstone_path
+from airflow_xcom.backend.blobs import retirement_of, store_name
 from airflow_xcom.backend.envelope import Retirement
 from airflow_xcom.backend.maintenance.asset_objects import AssetObjects
 from airflow_xcom.backend.maintenance.ownership import check_owner
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
     from airflow_xcom.backend.database.deployment import Deployment
     from airflow_xcom.backend.maintenance.references import RowSource
+    from airflow_xcom.backend.stores.base import Store
 
-__all__ = ["EXTRA", "RetiredVersions", "retire_versions", "rule_for"]
+__all__ = ["EXTRA", "RetiredVersions", "bury", "retire_versions", "rule_for"]
 
 EXTRA = "xcom:keep"  # the key of an asset's own ``extra``
 _PROBLEMS = 10  # of an asset that the report says in words
@@ -178,3 +179,17 @@ def _retire_one(  # noqa: PLR0913 - what decides, and where it is told
             done.retired += bury(store, reference.path, Retirement(at, rule.text))
     except CodecError as error:
         done.fail(f"asset={version.name} version={version.id}: {error}")
+
+
+def bury(store: Store, path: str, retirement: Retirement) -> bool:
+    """Write the tombstone of the version at a path, unless it has one, and return whether it had none.
+
+    Airflow's REST API cannot change events, so that those of a retired version still name it.  Whoever misses its blob
+    finds the tombstone (:func:`airflow_xcom.backend.blobs.read_blob`); a sweep takes it when nothing names the version.
+    """
+    if kind_of(path) is not Kind.VERSION:
+        raise ValueError(f"{path!r} is no path of a version")
+    if retirement_of(store, path) is not None:
+        return False
+    store.put(tombstone_path(path), [json.dumps(asdict(retirement)).encode()])
+    return True

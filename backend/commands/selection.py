@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -76,13 +77,9 @@ def store_of(row: XComRow) -> str | None:
 
 def described(row: XComRow) -> dict[str, Any]:
     """Return what is known of a row, for scripts."""
-    at, reference = row.coordinate, row.reference
+    reference = row.reference
     facts: dict[str, Any] = {
-        "dag_id": at.dag_id,
-        "run_id": at.run_id,
-        "task_id": at.task_id,
-        "map_index": at.map_index,
-        "key": at.key,
+        **asdict(row.coordinate),
         "tag": None if row.envelope is None else row.envelope.tag,
         "place": _place(row),
         "store": None,
@@ -93,10 +90,10 @@ def described(row: XComRow) -> dict[str, Any]:
     if row.envelope is not None and row.envelope.inexact is not None:
         facts["inexact"] = row.envelope.inexact.to_json()
     if row.references:
-        facts |= {"store": store_of(row)}
+        facts["store"] = store_of(row)
     if reference is not None:
-        facts |= {"blob": f"{reference.url}/{reference.path}"}
-        facts |= {"digest": reference.digest, "host": reference.host, "expires": reference.expires}
+        facts |= {"blob": f"{reference.url}/{reference.path}", "digest": reference.digest}
+        facts |= {"host": reference.host, "expires": reference.expires}
     return facts
 
 

@@ -121,24 +121,17 @@ def _verified(rows: Rows, row: XComRow) -> tuple[XComRow, str, str]:
     return row, "ok", ""
 
 
-def _state(error: Exception) -> str:
-    from airflow_xcom.backend.errors import (
-        ExpiredPayloadError,
-        ForeignReferenceError,
-        MissingPayloadError,
-        OtherHostError,
-        RetiredPayloadError,
-    )
-    from airflow_xcom.codecs import CorruptPayloadError
+# By the name of the error's class, or of its nearest base.
+_STATES = {
+    "ForeignReferenceError": "foreign",
+    "RetiredPayloadError": "retired",
+    "OtherHostError": "unreachable",
+    "ExpiredPayloadError": "expired",
+    "MissingPayloadError": "missing",
+    "CorruptPayloadError": "corrupt",
+}
 
-    if isinstance(error, ForeignReferenceError):
-        return "foreign"
-    if isinstance(error, RetiredPayloadError):
-        return "retired"
-    if isinstance(error, OtherHostError):
-        return "unreachable"
-    if isinstance(error, ExpiredPayloadError):
-        return "expired"
-    if isinstance(error, MissingPayloadError):
-        return "missing"
-    return "corrupt" if isinstance(error, CorruptPayloadError) else "unreachable"
+
+def _state(error: Exception) -> str:
+    names = (base.__name__ for base in type(error).__mro__)
+    return next((_STATES[name] for name in names if name in _STATES), "unreachable")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from airflow_xcom.backend.errors import ExportError
+from airflow_xcom.codecs.quoting import type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,15 +47,10 @@ def export(value: Any, target: Path, form: str, *, force: bool = False) -> list[
     """
     table, left_out = (None, []) if form == "npy" else _table(value, form)
     if table is None and form in {"parquet", "csv", "arrow"}:
-        raise ExportError(form, f"a {_name(value)} is not a table, which is what {form} holds; see json and npy")
+        raise ExportError(form, f"a {type_name(value)} is not a table, which is what {form} holds; see json and npy")
     content = value if table is None else table
     _placed(target, form, lambda file: _WRITERS[form](content, file), force=force)
     return left_out
-
-
-def _name(value: Any) -> str:
-    cls = type(value)
-    return f"{cls.__module__}.{cls.__qualname__}".removeprefix("builtins.")
 
 
 def _placed(target: Path, form: str, write: Callable[[Path], None], *, force: bool) -> None:
@@ -268,7 +264,7 @@ def _refuse_json(value: Any, path: str) -> None:
     elif cls is str and not _is_unicode(value):
         raise ExportError("json", f"{path} has a lone surrogate, which is not Unicode")
     elif cls not in {str, int, float, bool, type(None)}:
-        raise ExportError("json", f"{path} is a {_name(value)}, which JSON has no type for")
+        raise ExportError("json", f"{path} is a {type_name(value)}, which JSON has no type for")
 
 
 def _is_unicode(text: str) -> bool:
@@ -283,7 +279,7 @@ def _write_npy(value: Any, file: Path) -> None:
     import numpy as np
 
     if type(value) is not np.ndarray:
-        raise ExportError("npy", f"npy holds an array of numpy, and this is a {_name(value)}")
+        raise ExportError("npy", f"npy holds an array of numpy, and this is a {type_name(value)}")
     if value.dtype.hasobject or value.dtype.metadata:
         raise ExportError("npy", f"npy cannot hold an array of the dtype {value.dtype} without pickle or loss")
     try:

@@ -42,12 +42,7 @@ class Moves:
 
 
 def migrate(
-    rows: Rows,
-    source: str,
-    target: str,
-    *,
-    apply: bool = False,
-    progress: Callable[[Moves], None] = lambda _: None,
+    rows: Rows, source: str, target: str, *, apply: bool = False, progress: Callable[[Moves], None] = lambda _: None
 ) -> Moves:
     """Copy every blob that a row refers to from the store ``source`` to the store ``target``, and refer to the copy.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.errors import StoreError
 from airflow_xcom.backend.state_coordinate import WRAPPER
 from airflow_xcom.backend.state_values import read
 from airflow_xcom.codecs import CodecError
 from airflow_xcom.codecs.plain_json import exact_json
+from airflow_xcom.codecs.quoting import type_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,13 +58,8 @@ def _plain(row: StateRow, largest: int) -> tuple[str, str]:
             raise
         return "", f"{type(error).__name__}: {error}"
     if value is None or exact_json(value, limit=None, ordered=False, reserved=frozenset({WRAPPER})) is None:
-        return "", f"plain JSON does not hold this {_type(value)}"
+        return "", f"plain JSON does not hold this {type_name(value)}"
     text = json.dumps(value)
     if largest and len(text) > largest:
         return "", f"it takes {len(text):,} bytes as JSON, and [state_store] max_value_storage_bytes is {largest:,}"
     return text, ""
-
-
-def _type(value: Any) -> str:
-    cls = type(value)
-    return f"{cls.__module__}.{cls.__qualname__}".removeprefix("builtins.")

@@ -212,10 +212,7 @@ def _google_token(connection_id: str) -> Callable[[], Any]:
 
 
 def _azure(azure: Any, _: Bucket) -> _Account:
-    extra = {
-        **_unprefixed(azure, "azure_data_lake"),
-        **_unprefixed(azure, "wasb"),
-    }
+    extra = {**_unprefixed(azure, "azure_data_lake"), **_unprefixed(azure, "wasb")}
     if extra.get("connection_string"):
         return _Account(_given(_connection_string(extra["connection_string"])))
     host, login, password = (azure.host, azure.login, azure.password) if azure else (None, None, None)

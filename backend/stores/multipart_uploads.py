@@ -77,9 +77,7 @@ def _client(bucket: Bucket, timeout: float) -> Any:
         aws_session_token=key.get("token"),
         verify=account.verify,
         config=Config(
-            connect_timeout=timeout,
-            read_timeout=timeout,
-            s3={"addressing_style": "virtual" if is_virtual else "path"},
+            connect_timeout=timeout, read_timeout=timeout, s3={"addressing_style": "virtual" if is_virtual else "path"}
         ),
     )
 

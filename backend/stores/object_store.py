@@ -20,12 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
 
-from airflow_xcom.backend.errors import (
-    StoreDeniedError,
-    StoreError,
-    StoreNotFoundError,
-    StoreUnreachableError,
-)
+from airflow_xcom.backend.errors import StoreDeniedError, StoreError, StoreNotFoundError, StoreUnreachableError
 from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store, allocate
 from airflow_xcom.backend.stores.connections import CLIENT_SHARE, Bucket
 from airflow_xcom.backend.stores.multipart_uploads import abort_upload, list_uploads

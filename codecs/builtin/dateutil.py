@@ -91,12 +91,6 @@ CODECS = (
         attributes=("_", *_ABSOLUTE, *_RELATIVE),
     ),
     Codec("dateutil.rrule", (rrule,), _encode_rule, _decode_rule, summarize=summarize_text, attributes=("_",)),
-    Codec(
-        "dateutil.rrule.weekday",
-        (weekday,),
-        encode_weekday,
-        _decode_weekday,
-        summarize=summarize_text,
-    ),
+    Codec("dateutil.rrule.weekday", (weekday,), encode_weekday, _decode_weekday, summarize=summarize_text),
     Codec("dateutil.rruleset", (rruleset,), _encode_set, _decode_set, attributes=("_",)),
 )

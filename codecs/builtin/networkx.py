@@ -89,12 +89,4 @@ def _summarize(graph: Any) -> dict[str, Any]:
     return {"nodes": graph.number_of_nodes(), "edges": graph.number_of_edges()}
 
 
-CODECS = (
-    Codec(
-        "networkx.Graph",
-        tuple(_CLASSES.values()),
-        _encode,
-        _decode,
-        summarize=_summarize,
-    ),
-)
+CODECS = (Codec("networkx.Graph", tuple(_CLASSES.values()), _encode, _decode, summarize=_summarize),)

@@ -36,7 +36,7 @@ from airflow_xcom.codecs.errors import (
 )
 from airflow_xcom.codecs.nodes import as_dict, as_list
 from airflow_xcom.codecs.object_state import refuse_other_attributes
-from airflow_xcom.codecs.quoting import cut, quoted
+from airflow_xcom.codecs.quoting import class_name, cut, quoted
 
 __all__ = ["CODECS"]
 
@@ -70,7 +70,7 @@ def _encode_data(data: Any) -> Any:
 
 
 def _refusal(data: Any) -> UnsupportedValueError:
-    name = f"{type(data).__module__}.{type(data).__qualname__}"
+    name = class_name(type(data))
     if hasattr(data, "__dask_graph__") or hasattr(data, "chunks"):
         return UnsupportedValueError(f"its data is not computed yet ({name}); return value.compute()")
     if name.startswith("xarray."):

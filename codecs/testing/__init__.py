@@ -13,15 +13,7 @@ from airflow_xcom.codecs.testing.identical import assert_identical, describe, di
 if TYPE_CHECKING:
     from airflow_xcom.codecs.testing.strategies import any_value
 
-__all__ = [
-    "any_value",
-    "assert_identical",
-    "check_codec",
-    "describe",
-    "difference",
-    "register_parts",
-    "through_jsonb",
-]
+__all__ = ["any_value", "assert_identical", "check_codec", "describe", "difference", "register_parts", "through_jsonb"]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ from conftest import Backend
 from owners import add_variables, adopted
 
 from airflow_xcom.backend import MissingPayloadError, RetiredVersionError, blobs
-from airflow_xcom.backend.assets.tombstones import bury
+from airflow_xcom.backend.assets.retention import bury
 from airflow_xcom.backend.blob_paths import Kind, identity, kind_of, tombstone_path
 from airflow_xcom.backend.database.xcom_rows import Rows
 from airflow_xcom.backend.envelope import Reference, Retirement

@@ -19,7 +19,7 @@ from airflow_xcom.codecs.errors import (
     UnsupportedTypeError,
 )
 from airflow_xcom.codecs.nodes import Columns
-from airflow_xcom.codecs.quoting import described, quoted
+from airflow_xcom.codecs.quoting import class_name, described, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,20 +32,9 @@ __all__ = ["CheckClass", "by_name", "is_found"]
 # does nothing, and no class is called.
 _STANDARD = frozenset(
     {
-        *(
-            "calendar",
-            "datetime",
-            "decimal",
-            "difflib",
-            "enum",
-            "fractions",
-            "functools",
-            "http",
-            "inspect",
-            "ipaddress",
-        ),
-        *("pathlib", "plistlib", "pstats", "re", "shutil", "signal", "socket", "ssl", "statistics", "tokenize"),
-        *("urllib.parse", "urllib.robotparser", "uuid"),
+        *("calendar", "datetime", "decimal", "difflib", "enum", "fractions", "functools", "http", "inspect"),
+        *("ipaddress", "pathlib", "plistlib", "pstats", "re", "shutil", "signal", "socket", "ssl", "statistics"),
+        *("tokenize", "urllib.parse", "urllib.robotparser", "uuid"),
     }
 )
 
@@ -84,7 +73,7 @@ def by_name(  # noqa: PLR0913 - what tells one family of classes from another
     def find(name: str) -> type:
         cls = _find(name, check_class)
         if not matches(cls):
-            raise CorruptPayloadError(f"{_dotted(cls)} is no longer {family}")
+            raise CorruptPayloadError(f"{class_name(cls)} is no longer {family}")
         return cls
 
     def encode_all(cls: type, objects: list[Any]) -> Columns | None:
@@ -97,10 +86,6 @@ def by_name(  # noqa: PLR0913 - what tells one family of classes from another
     return ColumnCodec(tag, (), encode, decode, matches=matches, take=encode_all, put=decode_all)
 
 
-def _dotted(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
-
-
 def is_found(cls: type) -> bool:
     """Return whether the name of a class leads back to this very class."""
     return _walk(sys.modules.get(cls.__module__), cls.__qualname__) is cls
@@ -108,7 +93,7 @@ def is_found(cls: type) -> bool:
 
 def _name_of(cls: type, check_class: CheckClass) -> str:
     """Return the name of a class that leads back to this very class and may be restored."""
-    name = _dotted(cls)
+    name = class_name(cls)
     if cls.__module__ == "__main__" or not is_found(cls):
         raise UnsupportedTypeError(
             f"{name} cannot be found by its name, and so not restored; define the class in a module, not in a function "
@@ -132,7 +117,9 @@ def _find(name: str, check_class: CheckClass) -> type:
         raise MissingClassError(dotted, f"the module {quoted(module)} has no {quoted(qualname)}")
     if not isinstance(cls, type):
         raise CorruptPayloadError(f"{dotted} is not a class")
-    _check(cls.__module__, _dotted(cls), check_class)  # a module that is allowed may have imported a class that is not
+    _check(
+        cls.__module__, class_name(cls), check_class
+    )  # a module that is allowed may have imported a class that is not
     return cls
 
 

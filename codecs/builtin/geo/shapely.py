@@ -237,13 +237,7 @@ def _summarize(geometry: Any) -> dict[str, Any]:
 
 
 _TYPES = (
-    shapely.Point,
-    shapely.LineString,
-    shapely.LinearRing,
-    shapely.Polygon,
-    shapely.MultiPoint,
-    shapely.MultiLineString,
-    shapely.MultiPolygon,
-    shapely.GeometryCollection,
+    *(shapely.Point, shapely.LineString, shapely.LinearRing, shapely.Polygon),
+    *(shapely.MultiPoint, shapely.MultiLineString, shapely.MultiPolygon, shapely.GeometryCollection),
 )
 CODECS = (Codec("shapely.geometry", _TYPES, _encode, _decode, summarize=_summarize),)

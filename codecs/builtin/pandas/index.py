@@ -79,14 +79,8 @@ def _decode(node: dict[str, Any] | Table, _version: int) -> Any:
 
 
 _TYPES = (
-    pd.Index,
-    pd.RangeIndex,
-    pd.DatetimeIndex,
-    pd.TimedeltaIndex,
-    pd.PeriodIndex,
-    pd.IntervalIndex,
-    pd.CategoricalIndex,
-    pd.MultiIndex,
+    *(pd.Index, pd.RangeIndex, pd.DatetimeIndex, pd.TimedeltaIndex, pd.PeriodIndex, pd.IntervalIndex),
+    *(pd.CategoricalIndex, pd.MultiIndex),
 )
 CODECS = (
     Codec("pandas.Index", _TYPES, with_cells(_encode), _decode, summarize=summarize_array, attributes=INDEX_STATE),

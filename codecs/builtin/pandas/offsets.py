@@ -83,16 +83,8 @@ def checked_offset(freq: Any) -> Any:
 
 
 _UNITS = (
-    "years",
-    "months",
-    "weeks",
-    "days",
-    "hours",
-    "minutes",
-    "seconds",
-    "milliseconds",
-    "microseconds",
-    "nanoseconds",
+    *("years", "months", "weeks", "days", "hours", "minutes", "seconds"),
+    *("milliseconds", "microseconds", "nanoseconds"),
 )
 CODECS = (
     Codec(

@@ -97,11 +97,7 @@ class Writer:
     """
 
     def __init__(
-        self,
-        find: Callable[[type], Codec | None],
-        stream: Callable[[Any], list[Any]],
-        *,
-        inline: bool = False,
+        self, find: Callable[[type], Codec | None], stream: Callable[[Any], list[Any]], *, inline: bool = False
     ) -> None:
         self._find = find
         self._stream = stream
