@@ -105,9 +105,9 @@ class Site:
 def versions(extra: dict[str, Any], count: int) -> Iterator[dict[str, Any]]:
     """Yield what the events of so many versions tell, as if the task of this one had published them all."""
     from airflow_xcom.backend.asset_version import new_version_id
-    from airflow_xcom.backend.envelope import Envelope
+    from airflow_xcom.backend.envelope import ENVELOPE_KEY, Envelope
 
-    envelope = Envelope.from_json(extra)
+    envelope = Envelope.from_json({ENVELOPE_KEY: json.loads(extra[ENVELOPE_KEY])})
     assert envelope is not None
     assert envelope.asset is not None
     assert envelope.reference is not None
@@ -116,7 +116,8 @@ def versions(extra: dict[str, Any], count: int) -> Iterator[dict[str, Any]]:
         asset = replace(envelope.asset, id=new_version_id())
         prefix = asset.path_prefix(envelope.coordinate.to_json()[:-1])
         reference = replace(envelope.reference, path=prefix + path.rpartition("-")[2])
-        yield replace(envelope, asset=asset, reference=reference).to_json()
+        content = replace(envelope, asset=asset, reference=reference).to_json()[ENVELOPE_KEY]
+        yield {ENVELOPE_KEY: json.dumps(content, separators=(",", ":"))}
 
 
 def measure(site: Site, rounds: int, many: int, triggering: int) -> dict[str, list[list[str]]]:
@@ -211,7 +212,9 @@ def main() -> None:
         if asked.write_docs:
             path = DOCS / f"{page}.md"
             before, _, rest = path.read_text().partition(BEGIN)
-            path.write_text(f"{before}{BEGIN}\n\n{table(page, rows)}\n{END}{rest.partition(END)[2]}")
+            after = rest.partition(END)[2].strip()
+            parts = before.rstrip(), f"{BEGIN}\n\n{table(page, rows)}\n{END}", after
+            path.write_text("\n\n".join(filter(None, parts)) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_xcom.backend.assets.latest import version_of
+from airflow_xcom.backend.assets.latest import read_latest
 from airflow_xcom.backend.compat import resolve_mixin
 from airflow_xcom.backend.compat_assets import key_of
 
@@ -61,7 +61,7 @@ def _class() -> type[Any]:
             return ()
 
         def resolve(self, context: Any, *_: Any, **__: Any) -> Any:
-            return version_of(context, self._asset, **self._where).value(**self._part)
+            return read_latest(context, self._asset, self._part, **self._where)
 
         def __repr__(self) -> str:
             return self._text

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.assets.pins import Question, pinned
-from airflow_xcom.backend.assets.version import Version, distinct, versions_in
+from airflow_xcom.backend.assets.version import Version, distinct, partitions_in, versions_in
 from airflow_xcom.backend.compat_assets import (
     AssetKey,
     chooses_events,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.compat_assets import Event
 
-__all__ = ["last_accepted", "latest", "latest_of", "settles", "values_of", "version_of", "versions"]
+__all__ = ["last_accepted", "latest", "latest_of", "read_latest", "settles", "values_of", "versions"]
 
 _GROWTH = 8  # how many times more events are read each time that these were not enough
 # Where the newest event is looked for first: to find the newest of all, a database would sort those of an asset.
@@ -59,20 +59,29 @@ def latest(  # noqa: PLR0913 - those of pull_table, and its own
         DecodeError: The payload is gone or damaged.
         StoreError: A store cannot be reached.
     """
-    version = version_of(current_context(), asset, partition, refresh=refresh)
-    return version.value(columns=columns, rows=rows, as_=as_)
+    part = {"columns": columns, "rows": rows, "as_": as_}
+    return read_latest(current_context(), asset, part, partition, refresh=refresh)
 
 
-def version_of(context: Any, asset: Any, partition: str | None = None, *, refresh: bool = False) -> Version:
-    """Return the version that a run reads; see :func:`latest`."""
+def read_latest(
+    context: Any, asset: Any, part: dict[str, Any], partition: str | None = None, *, refresh: bool = False
+) -> Any:
+    """Return the value, or a part of it, of the version that a run reads; see :func:`latest`."""
+
+    def find() -> list[Version]:
+        return [_found(question, key, partition, refresh=refresh)]
+
+    def value(versions: list[Version]) -> Any:
+        return versions[0].value(**part)
+
     key = key_of(asset)
     question = _question(context, key, partition, "one")
-    found = pinned(question, lambda: [_found(question, key, partition, refresh=refresh)], refresh=refresh)
-    known = AssetKey(found[0].name, found[0].uri)
-    if known == key:
-        return found[0]
+    if key.name is not None and key.uri is not None:
+        return pinned(question, find, value, refresh=refresh)
+    found = pinned(question, find, list, refresh=refresh)
     # The asset of an alias or a reference, of which other tasks of the run may ask by name and URI.
-    return pinned(_question(context, known, partition, "one"), lambda: found, refresh=refresh)[0]
+    known = AssetKey(found[0].name, found[0].uri)
+    return pinned(_question(context, known, partition, "one"), lambda: found, value, refresh=refresh)
 
 
 def values_of(asset: Any, *, refresh: bool = False) -> Any:
@@ -88,7 +97,10 @@ def values_of(asset: Any, *, refresh: bool = False) -> Any:
     """
     context, key = current_context(), key_of(asset)
     question = _question(context, key, None, "all")
-    found = pinned(question, lambda: _triggering(question, key), refresh=refresh)
+    return pinned(question, lambda: _triggering(question, key), _values, refresh=refresh)
+
+
+def _values(found: list[Version]) -> Any:
     if all(version.partition is None for version in found):
         return [version.value() for version in found]
     newest = {version.partition: version for version in found}
@@ -132,7 +144,7 @@ def _found(question: Question, key: AssetKey, partition: str | None, *, refresh:
     found = versions_in(events[-1])
     if partition is not None:
         found = [version for version in found if version.partition == partition]
-    partitions = {version.partition for event in events for version in versions_in(event)}
+    partitions = set().union(*map(partitions_in, events))
     if len(partitions) > 1 and (partition is None or not found):
         raise _which(key, partitions)
     if not found:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.blob_paths import PINS
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.stores.base import Store
 
 __all__ = ["Question", "pinned"]
+
+T = TypeVar("T")
 
 _KEY = "airflow_xcom_pin"  # in rows
 _SKEW = timedelta(seconds=5)  # between the clocks of hosts
@@ -107,12 +110,15 @@ class _Pin:
         }
 
 
-def pinned(question: Question, find: Callable[[], list[Version]], *, refresh: bool = False) -> list[Version]:
-    """Return the versions that the run reads: those of its pin, or else those found now, which are pinned then.
+def pinned(
+    question: Question, find: Callable[[], list[Version]], read: Callable[[list[Version]], T], *, refresh: bool = False
+) -> T:
+    """Read the versions of the run's pin, or else those found now, which are pinned then.
 
     Args:
         question: of a task.
         find: returns what the run is to read if nothing is pinned.
+        read: what to do with the versions; called in another thread while Airflow stores the row of the task.
         refresh: whether to find and pin anew.
 
     Raises:
@@ -130,10 +136,16 @@ def pinned(question: Question, find: Callable[[], list[Version]], *, refresh: bo
     if pin is None or refresh or is_old:
         pin = _made(store, question, 1 + (last if pin is None else pin.generation), find())
     evidence = pin.evidence(store.url)
-    if evidence != known:
+    if evidence == known:
+        return read(pin.versions())
+    pool = ThreadPoolExecutor(1, "airflow-xcom-codecs")
+    try:
+        result = pool.submit(read, pin.versions())
         question.context["ti"].xcom_push(key=PINNED + question.hash, value=Written({}, lambda _: {_KEY: evidence}))
         _told[question.identity] = evidence
-    return pin.versions()
+        return result.result()
+    finally:
+        pool.shutdown(wait=False)  # a task that Airflow ends need not wait for a store
 
 
 def _check(question: Question, known: dict[str, Any] | None, pin: _Pin | None) -> None:
@@ -195,7 +207,7 @@ def _made(store: Store, question: Question, generation: int, versions: list[Vers
         "versions": [version.to_json() for version in versions],
     }
     store.create(question.path(generation), json.dumps(content).encode())
-    pin = _newest(store, question, generation)
+    pin = _read(store, question, generation)
     if pin is None:
         msg = f"the pin {question.path(generation)!r} was written to the store {store.url} and is not there"
         raise NoVersionError(msg)

@@ -152,15 +152,15 @@ def _emit(context: Any, outlet: Any, asset: Any, envelope: Envelope) -> None:
     contents = [one.to_json()[ENVELOPE_KEY] for one in [*_envelopes(context, outlet, asset), brief]]
     content = contents[0] if len(contents) == 1 else {"version": contents[0]["version"], PARTITIONS: contents}
     partition = cast("AssetVersion", envelope.asset).partition
-    # Before Airflow 3.2, what an alias sends must be hashable: it tells equal events by that.
-    told = json.dumps(content) if is_alias(outlet) else content
-    emit(context, outlet, asset, {ENVELOPE_KEY: told}, [] if partition is None else [partition])
+    # As text: at every start of a task, three processes check and copy what parsed JSON holds, value by value.
+    text = json.dumps(content, separators=(",", ":"))
+    emit(context, outlet, asset, {ENVELOPE_KEY: text}, [] if partition is None else [partition])
 
 
 def _brief(summary: dict[str, Any]) -> dict[str, Any]:
     """Return those facts that are short: every start of a task carries those of all events that triggered its run.
 
-    Columns are told by the schema and by the XCom; as keys of JSON, Airflow would mask some of them.
+    Columns are told by the schema and by the XCom.
     """
     return {name: fact for name, fact in summary.items() if not isinstance(fact, dict) and len(str(fact)) < _SHOWN}
 

@@ -84,8 +84,8 @@ class Airflow:
 
     def event(self, *paths: str, table: str = "asset_event") -> None:
         content = [envelope(path)["airflow_xcom"] for path in paths]
-        extra = {"airflow_xcom": content[0] if len(content) == 1 else {"version": 1, "partitions": content}}
-        self.insert(self.events[table], extra={"rows": 3, **extra})
+        told = content[0] if len(content) == 1 else {"version": 1, "partitions": content}
+        self.insert(self.events[table], extra={"rows": 3, "airflow_xcom": json.dumps(told)})
 
     def sweep(self, **options: Any) -> set[str]:
         """Sweep, and return the paths that are there."""

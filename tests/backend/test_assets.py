@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -32,6 +34,7 @@ from airflow_xcom.backend import (
 )
 from airflow_xcom.backend.assets import latest as latest_module
 from airflow_xcom.backend.assets import pins
+from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.compat_assets import Event
 from airflow_xcom.backend.errors import HintError
 from airflow_xcom.codecs.testing import assert_identical
@@ -59,7 +62,7 @@ def test_a_published_value_comes_back_exactly(lake: Lake, value: Any) -> None:
 
 def test_an_event_has_a_reference_and_no_value(lake: Lake) -> None:
     event = lake.publish("a secret", "one")
-    assert "a secret" not in json.dumps(event.extra)
+    assert "a secret" not in event.extra["airflow_xcom"]
     wide = pd.DataFrame({f"column {number}": [number] for number in range(1000)})
     assert len(json.dumps(lake.publish(wide, "two").extra)) < 1024
 
@@ -329,6 +332,39 @@ def test_a_pin_that_is_gone_is_refused(lake: Lake, backend: Backend) -> None:
     assert latest(F) == 2
 
 
+def test_a_value_is_read_while_the_row_of_its_pin_is_stored(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.publish(FRAME, "one")
+    ti = lake.start("reader")
+    is_read, value, push = threading.Event(), Version.value, ti.xcom_push
+
+    def read(version: Version, **part: Any) -> Any:
+        found = value(version, **part)
+        is_read.set()
+        return found
+
+    def store(**row: Any) -> None:
+        assert is_read.wait(60)
+        push(**row)
+
+    monkeypatch.setattr(Version, "value", read)
+    monkeypatch.setattr(ti, "xcom_push", store)
+    assert_identical(latest(F), FRAME)
+    assert [key for *_, key in lake.rows if key.startswith("xcom_codecs.pin.")]
+
+
+def test_nothing_is_read_without_the_row_of_its_pin(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.publish(1, "one")
+    ti = lake.start("reader")
+    with monkeypatch.context() as patched:
+        patched.setattr(ti, "xcom_push", Mock(side_effect=ConnectionError))
+        for _ in range(2):
+            with pytest.raises(ConnectionError):
+                latest(F)
+    lake.publish(2, "two")
+    lake.start("reader", ti.task_id)
+    assert latest(F) == 1
+
+
 def test_refreshing_is_for_all_tasks_from_then_on(lake: Lake) -> None:
     lake.publish(1, "one")
     lake.start("reader", "first")
@@ -416,9 +452,9 @@ def without_value(event: Event) -> Event:
 
 def _edited(change: Callable[[dict[str, Any]], None]) -> Callable[[Event], Event]:
     def edit(event: Event) -> Event:
-        extra = json.loads(json.dumps(event.extra))
-        change(extra["airflow_xcom"])
-        return replace(event, extra=extra)
+        content = json.loads(event.extra["airflow_xcom"])
+        change(content)
+        return replace(event, extra={"airflow_xcom": json.dumps(content)})
 
     return edit
 
@@ -464,6 +500,16 @@ def test_an_event_that_does_not_count_is_left_out_of_the_latest_and_refused_as_a
         with pytest.raises(NoVersionError, match="has no value that counts"):
             read(asset)
     assert latest(asset, refresh=True) == 1
+
+
+@pytest.mark.parametrize("forge", [of_rest, of_another_task, of_another_run, without_value, renamed, nonsense])
+def test_an_older_event_that_does_not_count_is_refused_as_a_trigger(
+    lake: Lake, forge: Callable[[Event], Event]
+) -> None:
+    bad, good = forge(lake.publish(1, "one")), lake.publish(2, "two")
+    lake.start("triggered", triggers=(bad, good))
+    with pytest.raises(NoVersionError, match="has no value that counts"):
+        latest(F)
 
 
 def test_a_row_with_the_blob_of_a_version_is_bound_to_its_task(lake: Lake) -> None:

@@ -127,7 +127,7 @@ def test_what_an_asset_function_returns_is_published_once(site: Assets) -> None:
     assert site.results("on_returned", site.next_run("on_returned", before)) == {"read": 17}
     (row,) = site.execute("select value from xcom where run_id = ? and key = 'return_value'", run_id)
     (event,) = site.execute("select extra from asset_event where source_run_id = ?", run_id)
-    assert row[0]["airflow_xcom"]["ref"]["path"] == event[0]["airflow_xcom"]["ref"]["path"]
+    assert row[0]["airflow_xcom"]["ref"]["path"] == json.loads(event[0]["airflow_xcom"])["ref"]["path"]
 
 
 def test_an_event_forged_from_an_honest_one_is_not_read(site: Assets) -> None:
