@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Run", "Runs", "is_large_result", "metadata_runs"]
 
 _RUNS = 100  # in a page
+_OUTLINED_RUNS, _OUTLINED = 20, 500  # in a page of runs, and of their XComs
 _DAGS, _VALUES = 500, 100  # in a page
+_LONG = 1 << 14  # characters; more are not read for an outline unless they must be
 _SMALL = 1024  # characters; a JSON value that has no more stays: what would replace it is hardly smaller
 _RETURNED = "return_value"
 # Of tasks that need nothing more; in a run that has ended, a task in any other state, or none, may yet need its values.
@@ -161,6 +163,39 @@ class Runs:
         for rows in pages(self._engine, select, keys, size):
             yield [(by_id[row[0]], _row(table, keys, by_id[row[0]], row)) for row in rows]
 
+    def outlines(self, dag_id: str, page: int = _OUTLINED) -> Iterator[tuple[XComRow, int]]:
+        """Yield the XComs of a Dag, those of its last runs first, and how many characters the database holds of each.
+
+        A text is read if it is an envelope of ours, and of a long one only if it may refer to a blob or be inexact; it
+        is None otherwise.  However many XComs there are, a statement reads no more of them than a page has.
+        """
+        import sqlalchemy
+
+        columns = self._runs.c.id, self._runs.c.run_id
+        select = sqlalchemy.select(*columns).where(self._runs.c.dag_id == dag_id)
+        for runs in pages(self._engine, select, columns[:1], _OUTLINED_RUNS, descending=True):
+            for name in self._tables if runs else ():
+                yield from self._outlines(name, dag_id, runs, page)
+
+    def _outlines(self, name: str, dag_id: str, runs: Sequence[Any], size: int) -> Iterator[tuple[XComRow, int]]:
+        import sqlalchemy
+
+        table = self._tables[name]
+        of_run, task, source, same_dag = self._joined(table, dag_id)
+        run_ids = {run.id if of_run.name == "dag_run_id" else run.run_id: run.run_id for run in runs}
+        keys = (of_run, *(column for column in table.primary_key if column is not of_run))
+        columns = (*keys, *task, table.c.key, value_text(table))
+        select = sqlalchemy.select(*(column.label(f"c{at}") for at, column in enumerate(columns)))
+        select = select.select_from(source).where(of_run.in_(run_ids), same_dag)
+
+        def around(part: Any) -> Any:
+            *known, text = part.subquery().c
+            return sqlalchemy.select(*known, *_outlined(text)).order_by(*known[: len(keys)])
+
+        for row in chain.from_iterable(pages(self._engine, select, keys, size, around=around)):
+            task_id, map_index, key, length, text = row[len(keys) :]
+            yield XComRow(name, (), text, Coordinate(dag_id, run_ids[row[0]], task_id, map_index, key)), length or 0
+
     def _joined(self, table: Any, dag_id: str) -> tuple[Any, tuple[Any, Any], Any, Any]:
         """Return the column of the run, those of the task and map index, the table, and the condition on the Dag."""
         if "task_instance_id" not in table.c:
@@ -207,6 +242,15 @@ class Runs:
 def metadata_runs() -> Runs:
     """Return the runs of the database that Airflow's own settings name."""
     return Runs(metadata_engine(), metadata_schema())
+
+
+def _outlined(text: Any) -> tuple[Any, Any]:
+    """Select the length of a text, and the text where an outline needs it."""
+    import sqlalchemy
+
+    length = sqlalchemy.func.length(text)
+    needed = sqlalchemy.or_(length <= _LONG, text.contains('"ref"'), text.contains('"inexact"'))
+    return length, sqlalchemy.case((sqlalchemy.and_(text.contains(f'"{ENVELOPE_KEY}"'), needed), text))
 
 
 def _run(row: Any) -> Run:

@@ -1,17 +1,18 @@
-"""Who may read what: the XComs of the Dag that a path names, and nothing else names one."""
+"""Who may read what: the XComs of the Dag that a path names, and nothing else names one; and what is said of stores."""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated
 
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import requires_access_dag
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import ConfigurationDetails, DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, HTTPException, Query, Request
 
 from airflow_xcom.backend.envelope import Coordinate
 
-__all__ = ["RIGHTS", "Few", "Number", "Path", "Place"]
+__all__ = ["RIGHTS", "STORE_RIGHTS", "Few", "Number", "Path", "Place"]
 
 _KEY = 512  # characters that Airflow's database takes
 _INDEX = re.compile(r"-1|\d{1,9}", re.ASCII)
@@ -44,7 +45,14 @@ def _place(request: Request, dag_id: Annotated[str, Depends(dag_of)]) -> Coordin
     if "\0" in (key or "") or not _INDEX.fullmatch(told.get("map_index", "0")):
         raise HTTPException(404, "there is no such XCom")
     index = int(told["map_index"]) if "map_index" in told else None
-    return Coordinate(dag_id, told["run_id"], told.get("task_id"), index, key)
+    return Coordinate(dag_id, told.get("run_id"), told.get("task_id"), index, key)
+
+
+def _may_read_options(user: GetUserDep) -> None:
+    """Refuse whoever may not read the section of Airflow's configuration in which the stores stand."""
+    section = ConfigurationDetails(section="xcom_codecs")
+    if not get_auth_manager().is_authorized_configuration(method="GET", details=section, user=user):
+        raise HTTPException(403, "you may not read Airflow's configuration")
 
 
 Place = Annotated[Coordinate, Depends(_place)]
@@ -53,3 +61,4 @@ Number = Annotated[int, Query(ge=0, lt=1 << 60)]
 Few = Annotated[int, Query(ge=0, le=2000)]
 
 RIGHTS = [Depends(dag_of), Depends(requires_access_dag("GET", DagAccessEntity.XCOM)), Depends(_known)]
+STORE_RIGHTS = [Depends(_may_read_options)]

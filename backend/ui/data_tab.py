@@ -23,7 +23,7 @@ __all__ = ["PREFIX", "DataTab", "DataTabPlugin"]
 
 PREFIX = "/xcom-data"
 _RUN = "dags/{DAG_ID}/runs/{RUN_ID}"
-_VIEWS = {"dag_run": _RUN, "task_instance": f"{_RUN}/tasks/{{TASK_ID}}/{{MAP_INDEX}}"}
+_VIEWS = {"dag_run": _RUN, "task_instance": f"{_RUN}/tasks/{{TASK_ID}}/{{MAP_INDEX}}", "nav": "storage"}
 
 
 class DataTab:
@@ -54,10 +54,10 @@ def _apps() -> list[dict[str, Any]]:
 
 
 def _views() -> list[dict[str, Any]]:
-    """Return the tabs; without a leading slash, an address stays below that of ``[api] base_url``."""
+    """Return the pages; without a leading slash, an address stays below that of ``[api] base_url``."""
     return [
         {
-            "name": "Data",
+            "name": "XCom storage" if destination == "nav" else "Data",
             "href": f"{PREFIX[1:]}/page/{path}",
             "destination": destination,
             "url_route": f"xcom-data-{destination.replace('_', '-')}",

@@ -14,7 +14,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep, get_user
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 
 from airflow_xcom.backend import errors
-from airflow_xcom.backend.ui.access import RIGHTS, Few, Number, Path, Place
+from airflow_xcom.backend.ui.access import RIGHTS, STORE_RIGHTS, Few, Number, Path, Place
 from airflow_xcom.backend.ui.answers import answer, any_error_typed, error_answer, lines, stream
 from airflow_xcom.backend.ui.array_view import ArrayView
 from airflow_xcom.backend.ui.column_statistics import column_statistics
@@ -24,6 +24,7 @@ from airflow_xcom.backend.ui.lines import line_of_column
 from airflow_xcom.backend.ui.pictures import picture as small_picture
 from airflow_xcom.backend.ui.rows import history, list_rows
 from airflow_xcom.backend.ui.shapes import drawn
+from airflow_xcom.backend.ui.storage import owner_of_store, storage, store_names
 from airflow_xcom.backend.ui.stored_values import StoredValue, open_value
 from airflow_xcom.backend.ui.table_view import CUT
 from airflow_xcom.backend.ui.turns import Turns
@@ -58,6 +59,7 @@ def create_app(turns: Turns | None = None) -> FastAPI:
     app.state.turns = turns or Turns()
     app.include_router(_open)
     app.include_router(_of_dag)
+    app.include_router(_of_stores)
     for error in {MemoryError, CodecError}:
         app.add_exception_handler(error, error_answer)
     app.add_middleware(_Headers)
@@ -82,6 +84,7 @@ class _Headers:
 
 _open = APIRouter()
 _of_dag = APIRouter(prefix="/api/dags/{dag_id}", dependencies=RIGHTS)
+_of_stores = APIRouter(prefix="/api/stores", dependencies=STORE_RIGHTS)
 _TASK = "/runs/{run_id}/tasks/{task_id}/{map_index}"
 
 
@@ -111,6 +114,24 @@ async def static(name: str) -> Response:
 
 
 # -- data ----------------------------------------------------------------------------------------------------
+
+
+@_of_dag.get("/storage")
+async def storage_of_dag(request: Request, user: GetUserDep, at: Place) -> Response:
+    """Return what the values of a Dag take."""
+    return await answer(request, user, storage, str(at.dag_id))
+
+
+@_of_stores.get("")
+async def stores(request: Request, user: GetUserDep) -> Response:
+    """Return the names of the stores."""
+    return await answer(request, user, store_names)
+
+
+@_of_stores.get("/owner")
+async def owner(request: Request, user: GetUserDep, name: str) -> Response:
+    """Return whose a store is."""
+    return await answer(request, user, owner_of_store, name)
 
 
 @_of_dag.get("/runs/{run_id}/xcoms")  # noqa: FAST003 - Place has the run

@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
+from conftest import Backend
 from data_tab import Tab
 from PIL import Image
 
-from airflow_xcom.backend.ui import comparison
+from airflow_xcom.backend.ui import comparison, storage
 
 AXE = metadata.distribution("axe-playwright-python").locate_file("axe_playwright_python/axe.min.js")
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -338,3 +339,43 @@ def test_parts_open_inside_the_tree(page: Any, show: Callable[..., None]) -> Non
     page.get_by_role("button", name="Open frame").focus()
     page.keyboard.press("Enter")
     inside.get_by_text("0.7").wait_for()
+
+
+# -- the page of all values ----------------------------------------------------------------------------------
+
+
+class OwnText(str):
+    __slots__ = ()
+
+
+def test_storage_is_shown_dag_by_dag(page: Any, tab: Tab, backend: Backend, airflow: str) -> None:
+    backend.options(threshold=0, inexact="as_airflow", stores='{"archive": "file:///archive/of/xcoms"}')
+    tab.push(pd.DataFrame({"a": np.arange(9000)}), "positions", place=("trains", "one", "clean"))
+    for run, rows in (("one", 30_000), ("two", 40_000), ("three", 50_000)):
+        tab.push(pd.DataFrame({"knots": np.arange(rows) / 7}), "logbook", place=("ships", run, "extract"))
+    tab.push((OwnText("x"),), "names", place=("ships", "one", "clean"))
+    page.goto(f"{airflow}/xcom-data/page/storage")
+    page.get_by_role("status").get_by_text("of 3 Dags.").wait_for()
+    row = page.get_by_role("region", name="By Dag and store").locator("tr", has_text="trains").first
+    row.get_by_text("KB").wait_for()
+    page.get_by_role("region", name="Whose the stores are").get_by_text("airflow-xcom adopt").nth(1).wait_for()
+    page.get_by_role("region", name="Not exact").get_by_role("link", name="ships · clean · names").wait_for()
+    assert_accessible(page, "storage")
+    page.get_by_role("link", name="trains · clean · positions").click()
+    page.get_by_role("heading", name="Values of this task").wait_for()
+    cell(page, 0, 0).filter(has_text="0").wait_for()
+
+
+def test_storage_shows_names_as_text_and_says_what_it_left_out(
+    page: Any, tab: Tab, airflow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attack = "<img src=x onerror=\"document.title='attacked'\">"
+    tab.push((1, 2), attack, place=("ships", "one", "clean"))
+    tab.push((1, 2), "my_password", place=("trains", "one", "clean"))
+    page.goto(f"{airflow}/xcom-data/page/storage")
+    page.get_by_role("link", name=f"ships · clean · {attack}").wait_for()
+    page.get_by_text("1 value of other Dags is hidden, and not counted.").wait_for()
+    assert page.title() == "Data"
+    monkeypatch.setattr(storage, "_ROWS", 0)
+    page.reload()
+    page.get_by_text(re.compile("Only the last values were counted of .*ships")).wait_for()

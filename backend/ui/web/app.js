@@ -1,10 +1,11 @@
-// The pages of a task instance and of a run.
+// The pages of a task instance and of a run; whichever page it is, this begins it.
 
 import { heat, histogram, leftOut, line } from "./charts.js";
 import { ask, bytes, count, h, latest, lines, placeIn, plural, problem, table, url } from "./dom.js";
 import { Grid } from "./grid.js";
 import { arrangement } from "./loaded.js";
 import { pictureOf, shapesOf } from "./pictures.js";
+import { storage } from "./storage.js";
 
 const MOST_MARKS = 1000; // places that are marked in a text
 const MOST_NAMES = 10; // columns that are named in a sentence
@@ -557,4 +558,4 @@ function branch(item, at, meter) {
   return element;
 }
 
-list(place()).catch((error) => main.replaceChildren(problem(error)));
+(location.pathname.endsWith("/page/storage") ? storage(main) : list(place())).catch((error) => main.replaceChildren(problem(error)));
