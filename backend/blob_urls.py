@@ -43,12 +43,7 @@ def open_blob(url: str) -> tuple[str, Fetch, int]:
 
 
 def read_blob_at(url: str) -> Any:
-    """Return the value of a blob; its digest is unknown, so no damage that keeps the data valid is found.
-
-    Raises:
-        DecodeError: See :func:`airflow_xcom.codecs.decode`.
-        XComNotFoundError, MissingPayloadError, StoreError: See :func:`open_blob`.
-    """
+    """Return the value of a blob; its digest is unknown, so no damage that keeps the data valid is found."""
     _, fetch, size = open_blob(url)
     memory = fetch([(0, size)])[0]
     return decode(memory, "arrow" if bytes(memory[: len(_ARROW)]) == _ARROW else "msgpack")

@@ -74,12 +74,7 @@ def is_blob_of(reference: Reference, payload: Payload) -> bool:
 
 
 def copy_blob(reference: Reference, coordinate: Coordinate, name: str, asset: AssetVersion | None = None) -> Reference:
-    """Copy a blob into the store of this name, read the copy back, and return the reference to the copy.
-
-    Raises:
-        UnknownStoreError: No store has this name, or the blob's own store is not configured here.
-        MissingPayloadError, CorruptPayloadError, StoreError: See :func:`read_blob`.
-    """
+    """Copy a blob into the store of this name, read the copy back, and return the reference to the copy."""
     memory = verified(reference)
     path = unique_path(coordinate, _SUFFIXES.get(reference.format, ""), asset)
     copy = _put(name, settings().stores[name], path, [memory], reference.format)
@@ -142,11 +137,7 @@ def read_part(reference: Reference, **wanted: Any) -> Any:
 
 
 def read_index(reference: Reference) -> ItemIndex:
-    """Return where the elements of a list are in its blob.
-
-    Raises:
-        MissingPayloadError, UnknownStoreError, CorruptPayloadError, StoreError: See :func:`read_blob`.
-    """
+    """Return where the elements of a list are in its blob."""
     from airflow_xcom.codecs.elements import read_index as index_of
 
     (head,) = ranges_of(reference)([(0, reference.index_size or 0)])
@@ -157,11 +148,7 @@ def read_index(reference: Reference) -> ItemIndex:
 
 
 def ranges_of(reference: Reference) -> Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]:
-    """Return a function that reads ranges of a blob, each from its start to before its stop.
-
-    Raises:
-        MissingPayloadError, UnknownStoreError, StoreError: See :func:`read_blob`.
-    """
+    """Return a function that reads ranges of a blob, each from its start to before its stop."""
     store = _store(reference)
 
     def fetch(ranges: Sequence[tuple[int, int]]) -> Sequence[memoryview]:
@@ -174,11 +161,7 @@ def ranges_of(reference: Reference) -> Callable[[Sequence[tuple[int, int]]], Seq
 
 
 def verified(reference: Reference) -> memoryview:
-    """Return the bytes of a blob after a check of their size and digest.
-
-    Raises:
-        MissingPayloadError, UnknownStoreError, CorruptPayloadError, StoreError: See :func:`read_blob`.
-    """
+    """Return the bytes of a blob after a check of their size and digest."""
     store = _store(reference)
     try:
         memory = store.get(reference.path)
@@ -213,12 +196,7 @@ def _store(reference: Reference) -> Store:
 
 
 def retirement_of(store: Store, path: str) -> Retirement | None:
-    """Return when and why the version of an asset at a path was retired; None if it was not.
-
-    Raises:
-        CorruptPayloadError: Its tombstone is damaged.
-        StoreError: The store cannot be read.
-    """
+    """Return when and why the version of an asset at a path was retired; None if it was not."""
     try:
         text = bytes(store.get(tombstone_path(path)))
     except BlobNotFoundError:

@@ -81,11 +81,7 @@ class Event:
 
 
 def current_context() -> Any:
-    """Return the context of the task that runs.
-
-    Raises:
-        RuntimeError: No task runs here.
-    """
+    """Return the context of the task that runs; raise RuntimeError where none does."""
     try:
         from airflow.sdk import get_current_context
     except ImportError:
@@ -103,8 +99,7 @@ def is_alias(asset: Any) -> bool:
 def key_of(asset: Any) -> AssetKey:
     """Return which asset is meant: an asset, a dataset, an alias, or a reference such as ``Asset.ref(name=…)``.
 
-    Raises:
-        TypeError: It is something else.
+    Anything else raises TypeError.
     """
     kind, alias, references = _classes()
     if isinstance(asset, alias):

@@ -49,13 +49,7 @@ _outputs = _Outputs()
 
 
 def note(value: Any, envelope: Envelope, options: Settings) -> None:
-    """Remember the payload of a key, in case the dict that Airflow pushes afterwards has it, too.
-
-    Args:
-        value: that was pushed, without a hint.
-        envelope: what its row holds; it refers to a blob.
-        options: those of this value.
-    """
+    """Remember the payload of a key, a blob, in case the dict that Airflow pushes afterwards has it, too."""
     of = replace(envelope.coordinate, key=None)
     if _outputs.of != of:
         _outputs.of, _outputs.by_key = of, {}

@@ -33,12 +33,7 @@ Outline = dict[str, Any]
 
 
 def outline(fetch: Fetch, size: int, *, rows: int = 10) -> Outline:
-    """Return what a blob holds.
-
-    Args:
-        fetch: returns the bytes of the blob from the start to before the stop of each range.
-        size: of the blob in bytes.
-        rows: of a table.
+    """Return what a blob of this size holds; ``fetch`` returns the bytes of each range of it.
 
     Returns:
         ``format``, ``version`` (of the body), and of an Arrow body what :func:`outline_json` returns for a table, of a

@@ -61,15 +61,7 @@ class Frames(NamedTuple):
 
 
 def check_inflation(inflated: int, stored: int) -> None:
-    """Refuse a decompression bomb, before anything is allocated for it.
-
-    Args:
-        inflated: the bytes that a payload says it will have once it is decompressed.
-        stored: the bytes that it has.
-
-    Raises:
-        CorruptPayloadError: ``inflated`` exceeds the bound for ``stored``.
-    """
+    """Refuse a decompression bomb, of so many bytes once inflated, before anything is allocated for it."""
     if inflated > max(ALWAYS_ALLOWED, LARGEST_RATIO * stored):
         raise CorruptPayloadError(
             f"{stored} bytes would be decompressed to {inflated}, and more than {ALWAYS_ALLOWED} must not be more than "
@@ -154,11 +146,7 @@ def _pieces(chunks: Sequence[Any]) -> Iterator[Any]:
 
 
 def decompress(frames: memoryview, algorithm: str, size: int) -> memoryview:
-    """Return the ``size`` bytes that were compressed, in writable memory.
-
-    Raises:
-        ValueError, OSError: The frames are damaged, or become more or fewer bytes.
-    """
+    """Return the ``size`` bytes that were compressed, in writable memory."""
     import pyarrow as pa
 
     if algorithm not in ALGORITHMS:

@@ -56,8 +56,7 @@ class TooDeepError(Exception):
 def dump(node: Any, depth: int = 0) -> Json:
     """Return the JSON value of a node tree made of natives, Tagged, Table and (as memoryviews) buffers.
 
-    Raises:
-        TooDeepError: The tree has more than :data:`DEEPEST` levels.
+    A tree of more than :data:`DEEPEST` levels raises TooDeepError.
     """
     if depth > DEEPEST:
         raise TooDeepError

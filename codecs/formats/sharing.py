@@ -44,11 +44,7 @@ class Budget:
         return is_exceeded(self.spent, self._size)
 
     def check(self) -> None:
-        """Check that no more was spent than the bytes allow.
-
-        Raises:
-            CorruptPayloadError: The payload stands for too much.
-        """
+        """Raise CorruptPayloadError if more was spent than the bytes allow."""
         if self.is_exceeded:
             raise CorruptPayloadError(
                 f"what the payload shares stands for more than {LEAST:,} nodes, and for more than {FACTOR} for each of "

@@ -29,17 +29,7 @@ def family(tag: str) -> str:
 
 
 def convert(tag: str, part: Table, as_: str) -> Any:
-    """Return a table as a type of the library ``as_``, which did not write it.
-
-    Args:
-        tag: of the value.
-        part: its table.
-        as_: the name of the library.
-
-    Raises:
-        SelectionError: Arrow has no type for a column.
-        MissingLibraryError: the library ``as_`` is not installed.
-    """
+    """Return a table as a type of the library ``as_``, which did not write it."""
     for column, kind in _unknown_to_arrow(family(tag), part.meta):
         name = part.table.schema.names[column]
         raise SelectionError(
@@ -50,12 +40,7 @@ def convert(tag: str, part: Table, as_: str) -> Any:
 
 
 def as_type(as_: str, table: Any) -> Any:
-    """Return a table, record batch or reader of pyarrow as a type of the library ``as_``.
-
-    Raises:
-        MissingLibraryError: the library is not installed.
-        SelectionError: the library refuses the table.
-    """
+    """Return a table, record batch or reader of pyarrow as a type of the library ``as_``."""
     import pyarrow as pa
 
     if isinstance(table, pa.RecordBatch):

@@ -74,9 +74,6 @@ def columns_of(file: ArrowRanges, meta: Any, request: Request) -> tuple[Any, Any
     """Return what has the schema and the columns of a stored table, and its meta.
 
     The wide blocks of a frame stay together where all columns are wanted, as they were written.
-
-    Raises:
-        CorruptPayloadError: the meta is damaged.
     """
     if not _has_blocks(file.note.tag, meta) or (request.columns is None and request.keeps_index):
         return file, meta
@@ -93,13 +90,6 @@ def _has_blocks(tag: str, meta: Any) -> bool:
 
 def select(tag: str, meta: dict[str, Any], schema: Any, count: int, request: Request) -> Selection:
     """Return what is to be read of a stored table.
-
-    Args:
-        tag: of the value.
-        meta: of its table.
-        schema: of its table.
-        count: rows of its table.
-        request: what the caller asks for.
 
     Raises:
         UnknownColumnError: the table has no such column.

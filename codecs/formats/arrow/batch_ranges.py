@@ -30,9 +30,6 @@ class Batch:
     Attributes:
         length: its rows.
         compression: ``"lz4"``, ``"zstd"`` or ``"none"``.
-
-    Raises:
-        ValueError: the metadata are damaged.
     """
 
     def __init__(self, message: Message, column_types: Sequence[Any]) -> None:
@@ -49,11 +46,7 @@ class Batch:
             raise ValueError("its columns differ in length")
 
     def ranges(self, columns: list[int], rows: range, memory: memoryview) -> Iterator[list[Range]]:
-        """Yield what must be read for some rows of some columns; what comes later depends on what was read before.
-
-        Raises:
-            ValueError: a buffer is too small for its rows.
-        """
+        """Yield what must be read for some rows of some columns; what comes later depends on what was read before."""
         rows = range(self.length) if self.compression != "none" else rows
         return in_rounds(self._columns[column].ranges(rows, memory) for column in columns)
 

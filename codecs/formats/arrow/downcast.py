@@ -106,26 +106,16 @@ def _dictionary(array: pa.Array) -> pa.Array | None:
 
 
 def original_schema(schema: pa.Schema, types: Mapping[str, str]) -> pa.Schema:
-    """Return the schema of the table that :func:`restore_types` returns.
-
-    Raises:
-        ValueError, KeyError, IndexError: the types are damaged.
-    """
+    """Return the schema of the table that :func:`restore_types` returns."""
     for position, name in types.items():
         schema = schema.set(int(position), schema.field(int(position)).with_type(_ORIGINAL[name]))
     return schema
 
 
 def restore_types(table: pa.Table, types: Mapping[str, str], stored: int) -> pa.Table:
-    """Return the table whose columns have the types that they had before :func:`downcast`.
+    """Return the table whose columns have the types, by their positions as text, that they had before :func:`downcast`.
 
-    Args:
-        table: as it is stored.
-        types: the names of the types, by the positions of the columns as text.
-        stored: the bytes of the payload.
-
-    Raises:
-        CorruptPayloadError: the columns do not have such types, or would take far more memory than the payload.
+    What would take far more memory than the bytes ``stored`` is refused.
     """
     with any_error_as_corrupt("the columns of the payload do not become what they were"):
         pairs = {int(position): _ORIGINAL[name] for position, name in types.items()}

@@ -211,12 +211,7 @@ def read_file(memory: memoryview) -> tuple[Note, pa.Table]:
 
 
 def read_stream(memory: memoryview, meta: Any) -> Table:
-    """Return the table of an Arrow IPC stream that lies in writable memory.
-
-    Raises:
-        CorruptPayloadError: the stream is damaged, or none.
-        UnusableLibraryError, LibraryVersionError: see :func:`read_file`.
-    """
+    """Return the table of an Arrow IPC stream that lies in writable memory."""
     pa = _pyarrow()
     try:
         # It may be one of many, in a buffer that was decompressed itself.

@@ -119,11 +119,7 @@ class Message(NamedTuple):
         return self.batch is not None and self.batch.table(3) is not None
 
     def buffers(self) -> list[Range]:
-        """Return where the buffers of the batch are.
-
-        Raises:
-            ValueError: a buffer lies outside the body.
-        """
+        """Return where the buffers of the batch are."""
         if self.batch is None:
             return []
         first, last = self.body
@@ -157,11 +153,7 @@ def read_message(memory: memoryview, start: int) -> Message:
 
 
 def footer_range(memory: memoryview) -> Range:
-    """Return where the footer of a file is, of which the last ten bytes tell.
-
-    Raises:
-        ValueError: the file has no footer.
-    """
+    """Return where the footer of a file is, of which the last ten bytes tell."""
     end = len(memory) - len(MAGIC) - 4
     start = end - _unpack("<i", memory, end)
     if memory[end + 4 :] != MAGIC or not len(MAGIC) <= start < end:

@@ -99,11 +99,7 @@ class ArrowRanges:
         self._read((block.start, block.start + block.metadata) for block in found)
 
     def table(self, columns: Sequence[int], rows: range) -> pa.Table:
-        """Return the columns at these positions and the rows in this range, every value of them checked.
-
-        Raises:
-            CorruptPayloadError: they are damaged.
-        """
+        """Return the columns at these positions and the rows in this range, every value of them checked."""
         with _any_error_as_damage():
             schema = pa.schema([self._stored.field(column) for column in columns])
             if not columns:

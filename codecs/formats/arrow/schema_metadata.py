@@ -36,12 +36,7 @@ class Note(NamedTuple):
 
 
 def read_note(schema: Any) -> Note:
-    """Return what the metadata of a schema say.
-
-    Raises:
-        NewerFormatError: a newer release wrote it.
-        CorruptPayloadError: the metadata do not say how to rebuild a value.
-    """
+    """Return what the metadata of a schema say."""
     try:
         note = orjson.loads((schema.metadata or {}).get(_KEY, b""))
     except orjson.JSONDecodeError:

@@ -106,11 +106,7 @@ class Excess:
         self._met: set[int] | None = {id(value)}  # None after the count
 
     def meet(self, found: list[Any], containers: dict[int, Any]) -> None:
-        """Check the value if one of the lists and dicts ``found`` was met before.
-
-        Raises:
-            UnsupportedValueError: The lists and dicts hold each other so often that they cannot be written out.
-        """
+        """Refuse a value too large to be written out, once one of the lists and dicts ``found`` was met before."""
         if self._met is None:
             return
         if len(containers) == len(found) and self._met.isdisjoint(containers):
@@ -253,11 +249,7 @@ def _replaced(value: Any, batches: dict[int, Records | TaggedList]) -> Any:
 
 
 def records_from_columns(keys: Sequence[str], columns: Sequence[list[Any]]) -> list[dict[str, Any]]:
-    """Return the dicts of :class:`Records`.
-
-    Raises:
-        ValueError: `columns` has not one column for each key, or they are not equally long.
-    """
+    """Return the dicts of :class:`Records`; raise ValueError unless there is a column for each key, equally long."""
     if not keys or len(set(keys)) != len(keys) or len(columns) != len(keys) or len(set(map(len, columns))) != 1:
         raise ValueError(f"{len(columns)} columns for {len(keys)} keys, or not equally long")
     rows: list[dict[str, Any]] = [{} for _ in columns[0]]
@@ -273,11 +265,7 @@ def repeated_nodes(keys: Sequence[str], rows: int) -> int:
 
 
 def columns_of(codec: ColumnCodec[Any], cls: type, objects: list[Any]) -> Columns | None:
-    """Return the nodes of objects of one class, part by part; None if they are not that alike, or one comes twice.
-
-    Raises:
-        EncodeError: The codec refuses them.
-    """
+    """Return the nodes of objects of one class, part by part; None if they are not that alike, or one comes twice."""
     try:
         columns = codec.take(cls, objects)
     except Exception as error:  # noqa: BLE001 - raised again, with where and why
@@ -305,12 +293,7 @@ def repeated_by_columns(columns: Columns) -> int:
 
 
 def checked_columns(head: Any, names: Any, columns: Any) -> Columns:
-    """Return what a payload has as :class:`Columns`.
-
-    Raises:
-        ValueError: The columns are not equally long, or there is not one for each name, or none at all.
-        TypeError: What should be text is not.
-    """
+    """Return what a payload has as :class:`Columns`; refuse columns of several lengths, or other than the names."""
     if head is not None or names is not None:
         for text in (*as_list(names), "" if head is None else head):
             as_text(text)
@@ -322,11 +305,7 @@ def checked_columns(head: Any, names: Any, columns: Any) -> Columns:
 
 
 def named_records(names: list[Any], rows: list[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
-    """Return the dict of :class:`Records`.
-
-    Raises:
-        ValueError: There is not one name for each row, or one comes twice.
-    """
+    """Return the dict of :class:`Records`; raise ValueError unless there is one name for each row, and none twice."""
     named = dict(zip(names, rows, strict=True))
     if len(named) != len(rows):
         raise ValueError("a name of a record comes twice")
@@ -334,11 +313,7 @@ def named_records(names: list[Any], rows: list[dict[str, Any]]) -> dict[Any, dic
 
 
 def with_nulls(objects: list[Any], nulls: Sequence[int]) -> list[Any]:
-    """Return the list of :class:`TaggedList`: ``objects``, with None at the positions ``nulls`` of the result.
-
-    Raises:
-        ValueError: a position comes twice, or is not in the list.
-    """
+    """Return the list of :class:`TaggedList`: ``objects``, with None at the positions ``nulls`` of the result."""
     if not nulls:
         return objects
     positions = set(nulls)

@@ -57,14 +57,7 @@ def write_blob(
     buffers: Sequence[list[memoryview]],
     compression: Compression = NO_COMPRESSION,
 ) -> list[Any]:
-    """Return the chunks of a blob.
-
-    Args:
-        tags: the table of tags.
-        tree: the packed node.
-        buffers: each in one or more chunks.
-        compression: what the caller asked for; what gains too little stays as it is.
-    """
+    """Return the chunks of a blob; what compression makes hardly smaller stays as it is."""
     stored = [frames or raw for frames, raw in zip(compress_all(buffers, compression), buffers, strict=True)]
     tree, tree_entry = stored_tree(tree, compression)
     entries = list(map(entry_of, stored))
@@ -131,12 +124,7 @@ def locate_buffer(position: int, size: int) -> tuple[int, int]:
 
 
 def read_header(memory: memoryview, newest: int = VERSION) -> tuple[list[Any], int]:
-    """Return the header of a blob whose version is at most ``newest``, and where it ends.
-
-    Raises:
-        CorruptPayloadError: `memory` does not begin with a whole header.
-        NewerFormatError: a newer release wrote it.
-    """
+    """Return the header of a blob whose version is at most ``newest``, and where it ends."""
     header, position = _unpack_first(memory)
     if type(header) is not list or header[:1] != [MAGIC] or len(header) == 1:
         raise CorruptPayloadError("the payload is not a MessagePack body: its header is missing")

@@ -94,13 +94,7 @@ def packed_list(items: Sequence[Item]) -> bytes:
 def write_items(
     tags: Sequence[Sequence[str | int]], items: Sequence[Item], compression: Compression = NO_COMPRESSION
 ) -> list[Any]:
-    """Return the chunks of a blob, the first of which is its header.
-
-    Args:
-        tags: the table of tags.
-        items: of the list.
-        compression: what the caller asked for; what gains too little stays as it is.
-    """
+    """Return the chunks of a blob, the first of which is its header; see :func:`.container.write_blob`."""
     frames = iter(compress_all([buffer for item in items for buffer in item.buffers], compression))
     entries, chunks, padding = [], [], b""
     for item in items:
@@ -177,11 +171,7 @@ class ItemIndex:
         return [self.open(memory[start:stop], number) for number, (start, stop) in enumerate(self.ranges)]
 
     def verify(self, memory: memoryview, number: int) -> None:
-        """Check the digest of the bytes of an item.
-
-        Raises:
-            CorruptPayloadError: They are not what was written.
-        """
+        """Raise CorruptPayloadError unless the bytes of an item have its digest."""
         if _digest([memory]) != self.entries[number][2]:
             msg = f"the element {number} has another digest than what was written; run the task again"
             raise CorruptPayloadError(msg)

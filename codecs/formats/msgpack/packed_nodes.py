@@ -32,11 +32,7 @@ def read_nodes(packed: bytes, writer: Writer) -> Any:
 
 
 def refuse_excess(trees: list[bytes], writer: Writer) -> None:
-    """Check that readers take the trees that ``writer`` packed.
-
-    Raises:
-        UnsupportedValueError: The objects that stand in several places stand for too much.
-    """
+    """Raise UnsupportedValueError for trees of ``writer`` that readers refuse: shared objects stand for too much."""
     size = sum(map(len, trees))
     if is_exceeded(writer.expanded, size) and is_exceeded(count_expanded(writer.tags, writer.buffers, *trees), size):
         raise UnsupportedValueError(

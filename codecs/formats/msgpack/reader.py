@@ -104,11 +104,7 @@ class Reader:
         return msgpack.unpackb(packed, strict_map_key=False, ext_hook=self._extension)
 
     def unpack_each(self, data: memoryview, offsets: Sequence[int]) -> Iterator[Any]:
-        """Yield the values of packed nodes that follow each other, the first at the first offset; see :meth:`unpack`.
-
-        Raises:
-            CorruptPayloadError: one does not end where the next begins.
-        """
+        """Yield the values of packed nodes, each of which ends where the next begins; see :meth:`unpack`."""
         first, *ends = offsets
         unpacker = msgpack.Unpacker(
             strict_map_key=False, ext_hook=self._extension, max_buffer_size=max(ends[-1] - first, 1)
@@ -336,11 +332,7 @@ def read(memory: memoryview, decoder: Decoder, *, newest: int = VERSION) -> Any:
 
 
 def read_item(index: ItemIndex, number: int, memory: memoryview, decoder: Decoder) -> Any:
-    """Return an item of a list, whose bytes are those of its range in the index and lie in writable memory.
-
-    Raises:
-        DecodeError: see :func:`read`.
-    """
+    """Return an item of a list, whose bytes are those of its range in the index and lie in writable memory."""
     with any_error_as_corrupt():
         index.verify(memory, number)
         tree, buffers = index.open(memory, number)
@@ -371,11 +363,7 @@ def _reader(tags: Sequence[Sequence[Any]], buffers: Sequence[memoryview], decode
 
 
 def read_cells(packed: tuple[Sequence[Sequence[Any]], memoryview, Any], decoder: Decoder) -> list[Any]:
-    """Return the values that :meth:`.writer.Writer.pack_cells` packed: tags, bytes, and an int64 array of offsets.
-
-    Raises:
-        DecodeError: see :func:`read`.
-    """
+    """Return the values that :meth:`.writer.Writer.pack_cells` packed: tags, bytes, and an int64 array of offsets."""
     from airflow_xcom.codecs.formats.msgpack.cells import read_scalars
 
     tags, data, offsets = packed

@@ -114,14 +114,7 @@ class Substitutions:
 
 
 class SubstitutingWriter(Writer):
-    """Packs one value with substitutes for what is refused of it.
-
-    Args:
-        find: see :class:`Writer`.
-        stream: see :class:`Writer`.
-        inline: see :class:`Writer`.
-        substitutions: has the substitutes, and takes down what is replaced.
-    """
+    """Packs one value with substitutes for what is refused of it, which ``substitutions`` has, and notes."""
 
     def __init__(
         self,

@@ -189,11 +189,7 @@ class Writer:
         return writer.tags, cells
 
     def pack_each(self, values: Sequence[Any], classes: set[type]) -> list[bytes]:
-        """Return the packed node of each value, in one packer if they are simple.
-
-        Raises:
-            EncodeError: see :meth:`pack`.
-        """
+        """Return the packed node of each value, in one packer if they are simple."""
         if are_simple(values, classes, _NOT_NATIVE):
             try:
                 return list(map(self._level_packer().pack, values))
