@@ -83,6 +83,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": "True",
         "example": "False",
     },
+    "data_tab_render": {
+        "description": "Whether the Data tab decodes values whose codec, of another package, has ``render``, and shows "
+        "what that returns. The code of the codec, and what it imports, then run in the API server.\n",
+        "type": "boolean",
+        "default": "False",
+        "example": "True",
+    },
     "modules": {
         "description": "Modules, separated by commas, that are imported before the first value is pushed or pulled "
         "because they register codecs.\n",

@@ -38,6 +38,7 @@ class Settings:
         compression: see the option.
         preview: one of :data:`PREVIEWS`, or empty; see the option.
         inexact: one of :data:`INEXACT`; see the option.
+        data_tab_render: see the option.
         modules: names of modules to import.
         legacy_backend: the class of the former backend, or None.
         preserve_key_order: see the option.
@@ -60,6 +61,7 @@ class Settings:
     compression: Compression = field(default_factory=Compression)
     preview: str = ""
     inexact: str = "refuse"
+    data_tab_render: bool = False
     modules: tuple[str, ...] = ()
     legacy_backend: type[Any] | None = None
     preserve_key_order: bool = False
@@ -105,6 +107,7 @@ class Settings:
             compression=_compression(_text("compression")),
             preview=_text("preview"),
             inexact=_text("inexact"),
+            data_tab_render=_boolean("data_tab_render"),
             modules=tuple(part.strip() for part in _text("modules").split(",") if part.strip()),
             legacy_backend=_legacy_backend(_text("legacy_backend")),
             preserve_key_order=_boolean("preserve_key_order"),

@@ -64,11 +64,24 @@ class Codec(Generic[T]):
             subclass is refused rather than returned as its base.
         matches: a further test on a class, tried after exact types and base classes.
         summarize: a few JSON facts for people (shape, dtypes, first rows); must be cheap.
+        render: ``render(value)`` returns what people see in place of the value: a text, a table, or dicts and lists of
+            these, all of types that the shipped codecs take; None for the value itself.
         attributes: the names that an object may have in its ``__dict__``, in which ``"_"`` stands for all that begin
             so; an object with another one, which somebody set, is refused.  None leaves them all to ``encode``.
     """
 
-    __slots__ = ("attributes", "decode", "encode", "matches", "subclasses", "summarize", "tag", "types", "version")
+    __slots__ = (
+        "attributes",
+        "decode",
+        "encode",
+        "matches",
+        "render",
+        "subclasses",
+        "summarize",
+        "tag",
+        "types",
+        "version",
+    )
 
     def __init__(  # noqa: PLR0913 - a codec's whole description
         self,
@@ -81,6 +94,7 @@ class Codec(Generic[T]):
         subclasses: bool = False,
         matches: Callable[[type], bool] | None = None,
         summarize: Callable[[T], dict[str, Any]] = _no_summary,
+        render: Callable[[T], Any] | None = None,
         attributes: Collection[str] | None = None,
     ) -> None:
         self.tag = tag
@@ -91,6 +105,7 @@ class Codec(Generic[T]):
         self.subclasses = subclasses
         self.matches = matches
         self.summarize = summarize
+        self.render = render
         self.attributes = attributes
 
     def __repr__(self) -> str:
@@ -155,8 +170,9 @@ def _is_lazy_name(name: Any) -> bool:
 def _check_parameters(codec: Codec[Any]) -> None:
     for name, wanted in (("encode", ("value",)), ("decode", ("node", "version")), ("summarize", ("value",))):
         check_call(codec.tag, getattr(codec, name), wanted)
-    if codec.matches is not None:
-        check_call(codec.tag, codec.matches, ("cls",))
+    for name, wanted in (("matches", ("cls",)), ("render", ("value",))):
+        if getattr(codec, name) is not None:
+            check_call(codec.tag, getattr(codec, name), wanted)
 
 
 def check_call(tag: str, function: Any, wanted: tuple[str, ...], *, first: str = "self") -> None:

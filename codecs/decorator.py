@@ -55,7 +55,7 @@ def codec(  # noqa: PLR0913 - what there is to say of a codec
     """Register the decorated class as a codec, or as a type that brings its own.
 
     With ``handles``, the decorated class has the methods ``encode(self, value)`` and ``decode(self, node, version)``
-    (and, if it likes, ``summarize(self, value)``) for values of the types named there::
+    (and, if it likes, ``summarize(self, value)`` and ``render(self, value)``) for values of the types named there::
 
         @codec("acme.grid", handles=Grid)
         class GridCodec:
@@ -95,7 +95,7 @@ def _codec_of_handler(
         msg = f"{cls.__qualname__} needs the methods encode(self, value) and decode(self, node, version)"
         raise RegistrationError(msg)
     handler: Any = cls()
-    extra = {"summarize": handler.summarize} if hasattr(handler, "summarize") else {}
+    extra = {name: getattr(handler, name) for name in ("summarize", "render") if hasattr(handler, name)}
     return Codec(tag, types, handler.encode, handler.decode, version=version, subclasses=subclasses, **extra)
 
 

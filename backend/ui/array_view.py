@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from airflow_xcom.backend.ui.payload_tree import Memory
-from airflow_xcom.codecs import SelectionError
+from airflow_xcom.backend.ui.payload_tree import Memory, inner
+from airflow_xcom.codecs import SelectionError, Tagged
 from airflow_xcom.codecs.builtin.numpy.dtypes import decode_dtype
 from airflow_xcom.codecs.errors import any_error_as_corrupt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ArrayView"]
+__all__ = ["ArrayView", "is_array"]
 
 _POINTS = 1 << 20  # values of a line
 _BINS = 600  # of a line that are drawn
 _LEVELS = 255
 _MATRIX = 2
+_ARRAYS = {"numpy.ndarray", "numpy.recarray"}
+_AXES, _LENGTH = 64, 1 << 63  # NumPy's bounds of a shape
+_DTYPE = 100  # characters
 
 
 class ArrayView:
@@ -107,6 +110,21 @@ class ArrayView:
             raise SelectionError(f"the array has the shape {self.shape}, which is no line")
         part = range(self.shape[0])[first : first + _POINTS]
         return {"first": part.start, "count": len(part), **bins(_numbers(self._read(part.start, len(part))))}
+
+
+def is_array(node: Any) -> bool:
+    """Return whether a node is an array of numbers, times or truth values: others are shown as a tree."""
+    found = inner(node)
+    if not isinstance(node, Tagged) or node.tag not in _ARRAYS or type(found) is not list or len(found) not in {3, 4}:
+        return False
+    dtype, shape, *_ = found
+    is_shape = type(shape) is list and len(shape) <= _AXES and all(map(_is_length, shape))
+    is_dtype = type(dtype) is str and len(dtype) <= _DTYPE and dtype[1:2] in set("biufcmM") and ":" not in dtype
+    return is_dtype and is_shape
+
+
+def _is_length(length: Any) -> bool:
+    return type(length) is int and 0 <= length < _LENGTH
 
 
 def _numbers(values: Any) -> Any:

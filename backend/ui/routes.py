@@ -224,7 +224,7 @@ async def line(request: Request, user: GetUserDep, at: Place, window: Asked) -> 
     path, first = window.path, window.rows.start
 
     def act(found: StoredValue) -> dict[str, Any]:
-        if found.is_array(path):
+        if found.has_array(path):
             return _of_array(lambda view: view.line(first), path)(found)
         return line_of_column(found.table(path), window.columns.start, first)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.blobs import ranges_of
 from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.errors import HiddenValueError, RetiredPayloadError, SelectionTooLargeError, XComNotFoundError
 from airflow_xcom.backend.settings import PREVIEWS, settings
+from airflow_xcom.backend.ui.array_view import is_array
 from airflow_xcom.backend.ui.lines import is_series
 from airflow_xcom.backend.ui.payload_tree import (
     MASK,
@@ -30,6 +32,7 @@ from airflow_xcom.backend.ui.pictures import (
     pixels_of_image,
 )
 from airflow_xcom.backend.ui.provenance import python, where, writer
+from airflow_xcom.backend.ui.rendering import Rendering, rendering
 from airflow_xcom.backend.ui.rows import checked, hidden_tasks, is_hidden, rows_of
 from airflow_xcom.backend.ui.shapes import is_geometry, wkb_of
 from airflow_xcom.backend.ui.table_view import TableView, shown_item
@@ -49,9 +52,8 @@ __all__ = ["CountedFetch", "StoredValue", "open_value"]
 _MOST = 64 << 20  # bytes that one request reads of a blob
 _ITEMS = 100  # of a list or dict that are shown at a time
 _PLAIN = 1 << 18  # characters of a plain value that are shown
-_ARRAYS = {"numpy.ndarray", "numpy.recarray"}
-_AXES, _LENGTH = 64, 1 << 63  # NumPy's bounds of a shape
-_DTYPE = 100  # characters
+_OURS = {"type", "bytes", "preview"}  # facts of a summary that are shown elsewhere
+_FACTS = 20
 
 
 class CountedFetch:
@@ -110,6 +112,7 @@ class StoredValue:
     envelope: Envelope | None
     most: int = _MOST
     _reads: list[CountedFetch] = field(default_factory=list)
+    _rendering: Rendering | None = None
 
     @cached_property
     def preview(self) -> str:
@@ -121,7 +124,7 @@ class StoredValue:
     @property
     def read(self) -> int:
         """Return the bytes that were read of the blob."""
-        return sum(fetch.bytes for fetch in self._reads)
+        return sum(fetch.bytes for fetch in self._reads) + (self._rendering or Rendering()).read
 
     def fetch(self) -> Fetch:
         """Return what reads ranges of the blob.
@@ -142,11 +145,21 @@ class StoredValue:
     @property
     def is_arrow(self) -> bool:
         """Return whether its blob is an Arrow file."""
-        return bool(self.size) and self.envelope.reference.format == "arrow"  # type: ignore[union-attr]
+        is_file = bool(self.size) and self.envelope.reference.format == "arrow"  # type: ignore[union-attr]
+        return is_file and self.rendering.node is None
+
+    @property
+    def rendering(self) -> Rendering:
+        """Return what is shown in place of the value, if an option and its codec say so."""
+        if self._rendering is None:
+            self._rendering = Rendering()
+            if settings().data_tab_render and self.preview == "rows" and self.envelope and not self.envelope.items:
+                self._rendering = rendering(self.envelope)
+        return self._rendering
 
     def again(self, most: int = _MOST) -> StoredValue:
         """Return the same value, of which nothing has been read; bytes count for both."""
-        return StoredValue(self.at, self.stored, self.envelope, most, self._reads)
+        return StoredValue(self.at, self.stored, self.envelope, most, self._reads, self._rendering)
 
     def refuse_hidden(self, least: str = "rows") -> None:
         """Raise HiddenValueError unless what ``least`` names may be shown."""
@@ -155,13 +168,17 @@ class StoredValue:
                 str(self.at.dag_id), f"it was pushed, or is shown here, with preview = {self.preview}"
             )
 
-    @cached_property
+    @property
     def root(self) -> Any:
-        """Return its nodes; of an Arrow file, the table.
+        """Return its nodes, or what its codec renders; of an Arrow file, the table.
 
         Raises:
             DecodeError, StoreError: The payload is damaged, gone, or cannot be reached.
         """
+        return self._stored_root if self.rendering.node is None else self.rendering.node
+
+    @cached_property
+    def _stored_root(self) -> Any:
         if self.envelope is None:
             return self.stored
         reference = self.envelope.reference
@@ -172,7 +189,7 @@ class StoredValue:
         return self._file() if reference.format == "arrow" else read_tree(self.fetch(), reference.size)
 
     def _of_item(self, item: Envelope) -> StoredValue:
-        return StoredValue(item.coordinate, None, item, self.most, self._reads)
+        return StoredValue(item.coordinate, None, item, self.most, self._reads, Rendering())
 
     def _file(self) -> TableView:
         from airflow_xcom.codecs.formats.arrow.ranges import ArrowRanges
@@ -230,7 +247,8 @@ class StoredValue:
         found = inner(node)
         if not isinstance(found, Table):
             raise SelectionError(f"the value at {list(path)[:20]} is not a table")
-        return nested_table(tag, found.table, inner(found.meta), {} if path else self._dtypes())
+        dtypes = {} if path or self.rendering.node is not None else self._dtypes()
+        return nested_table(tag, found.table, inner(found.meta), dtypes)
 
     def array(self, path: Sequence[int] = ()) -> tuple[Any, list[int], Any, str]:
         """Return the dtype, the shape, the elements and the order of the array at a path.
@@ -239,15 +257,15 @@ class StoredValue:
             SelectionError: There is none.
         """
         node = self.node(path)
-        if not _is_array(node):
+        if not is_array(node):
             raise SelectionError(f"the value at {list(path)[:20]} is not an array of numbers")
         parts: list[Any] = inner(node)
         dtype, shape, elements, *order = parts
         return dtype, shape, elements, "F" if order else "C"
 
-    def is_array(self, path: Sequence[int]) -> bool:
+    def has_array(self, path: Sequence[int]) -> bool:
         """Return whether there is an array of numbers at a path."""
-        return _is_array(self.node(path))
+        return is_array(self.node(path))
 
     def pixels(self, path: Sequence[int], number: int = 0) -> Any:
         """Return the pixels of the image at a path, or of one of the images in an array.
@@ -287,7 +305,7 @@ class StoredValue:
         if self.envelope is not None:
             summary = self.envelope.summary
             facts |= {"type": str(summary.get("type", self.envelope.tag))[:200], "tag": self.envelope.tag[:200]}
-            facts |= self._inexact(self.envelope)
+            facts |= self._inexact(self.envelope) | self._summary(self.envelope)
         if self.preview == "none":
             return {**facts, "kind": "hidden"}
         if self.envelope is None:
@@ -303,6 +321,13 @@ class StoredValue:
         places = [cut(place) for place in envelope.inexact.places] if self.preview == "rows" else []
         return {"inexact": {"count": envelope.inexact.count, "places": places}}
 
+    def _summary(self, envelope: Envelope) -> dict[str, Any]:
+        """Return what the codec of another package says of a value, and why it renders nothing."""
+        told = envelope.summary if envelope.tag in envelope.suppliers else {}
+        facts = {name: fact for name, fact in told.items() if name not in _OURS}
+        shown = {cut(name): cut(json.dumps(fact)) for name, fact in islice(shown_item(facts).items(), _FACTS)}
+        return {"summary": shown, "problem": self.rendering.problem}
+
     def _plain(self) -> dict[str, Any]:
         if self.preview != "rows":
             return {"kind": "hidden"}
@@ -315,12 +340,14 @@ class StoredValue:
             facts: dict[str, Any] = {"rows": table.rows, "width": len(table.schema), "index_width": table.index}
             facts |= {"line": is_series(table), "shapes": table.geometries[:1], "has_bytes": table.has_bytes}
             return {"kind": "table", **facts}
-        if _is_array(node):
+        if is_array(node):
             dtype, shape, _, order = self.array(path)
             facts = {"dtype": dtype, "shape": shape, "order": order}
             return {"kind": "array", **facts, "picture": is_array_of_images(dtype, shape)}
         if self.preview != "rows":
             return {"kind": "hidden"}
+        if type(node) is str:
+            return {"kind": "text", "text": node[:_PLAIN], "length": len(node)}
         if is_image(node):
             return {"kind": "picture", "text": image_text(node)}
         return {"kind": "shape" if is_geometry(node) else "tree", "writer": writer(node)}
@@ -344,18 +371,12 @@ class StoredValue:
         if is_hidden:
             return {"name": name, "type": "masked", "text": MASK, "length": 0}
         if isinstance(node, TableView):
-            return {
-                "name": name,
-                "type": node.tag,
-                "text": f"{node.rows:,} rows",
-                "length": 0,
-                "kind": "table",
-                "path": list(path),
-            }
+            facts = {"type": node.tag, "text": f"{node.rows:,} rows", "length": 0, "kind": "table"}
+            return {"name": name, **facts, "path": list(path)}
         facts = {"name": name, "type": label(node), "text": text(node), "length": len(children(node))}
         if isinstance(inner(node), Table):
             facts |= {"kind": "table", "length": 0}
-        elif _is_array(node):
+        elif is_array(node):
             dtype, shape, *_ = inner(node)
             facts |= {"kind": "array", "length": 0, "text": f"{tuple(shape)} of {dtype}"}
         elif is_image(node):
@@ -367,7 +388,7 @@ class StoredValue:
 
 def _items(node: Any) -> list[tuple[str, Any]]:
     """Return the items of a node, each with its name."""
-    found: Any = children(node) if not _is_array(node) else ()
+    found: Any = children(node) if not is_array(node) else ()
     if type(found) is dict:
         return [(key if type(key) is str else text(key), item) for key, item in found.items()]
     if is_pair(found):
@@ -377,18 +398,3 @@ def _items(node: Any) -> list[tuple[str, Any]]:
 
 def _hides(name: str) -> bool:
     return bool(name) and hides_value_of(name)
-
-
-def _is_array(node: Any) -> bool:
-    """Return whether a node is an array of numbers, times or truth values: others are shown as a tree."""
-    found = inner(node)
-    if not isinstance(node, Tagged) or node.tag not in _ARRAYS or type(found) is not list or len(found) not in {3, 4}:
-        return False
-    dtype, shape, *_ = found
-    is_shape = type(shape) is list and len(shape) <= _AXES and all(map(_is_length, shape))
-    is_dtype = type(dtype) is str and len(dtype) <= _DTYPE and dtype[1:2] in set("biufcmM") and ":" not in dtype
-    return is_dtype and is_shape
-
-
-def _is_length(length: Any) -> bool:
-    return type(length) is int and 0 <= length < _LENGTH

@@ -31,7 +31,7 @@ OPTIONS |= {
     "publish_assets",
     "retain_when_run_ends",
 }
-OPTIONS |= {"data_tab", "durable", "sweep_after_run"}
+OPTIONS |= {"data_tab", "data_tab_render", "durable", "sweep_after_run"}
 
 
 def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

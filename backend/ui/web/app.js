@@ -84,6 +84,8 @@ async function showValue(element, at, ofRun) {
       h("h2", { textContent: ofRun ? `${at.task} · ${at.key}` : at.key }),
       h("p", {}, h("strong", { textContent: facts.type || "" }), " ", h("span", { textContent: shape(facts) }), " ", read),
       facts.inexact ? inexact(facts.inexact) : "",
+      facts.problem ? h("p", { className: "problem", textContent: `${facts.problem}. Below is how it is stored.` }) : "",
+      Object.keys(facts.summary || {}).length ? definitions(facts.summary) : "",
       actions(at, facts, ""),
       body(at, facts, "", meter), overTime(at, facts), where(facts));
   } catch (error) {
@@ -109,9 +111,9 @@ function body(at, facts, path, meter) {
   if (facts.kind === "tree") return treeOf(at, path, meter);
   if (facts.kind === "picture") return pictureOf((index) => ask(of(at, "picture"), { key: at.key, path, index }), 1, meter);
   if (facts.kind === "shape") return shapesOf((row) => ask(of(at, "shapes"), { key: at.key, path, row, rows: 1 }), 1, meter);
-  if (facts.kind === "json") {
+  if (facts.kind === "json" || facts.kind === "text") {
     const cut = facts.length > facts.text.length ? `The first ${count(facts.text.length)} of ${count(facts.length)} characters. ` : "";
-    return h("div", {}, cut && h("p", { textContent: `${cut}Download it to see all.` }),
+    return h("div", {}, cut && h("p", { textContent: `${cut}${facts.kind === "json" ? "Download" : "Pull"} it to see all.` }),
       searched(facts.text));
   }
   return h("p", { textContent: "Its content is not shown: the option or hint preview says so." });
