@@ -21,12 +21,20 @@ from data_tab import Tab
 from PIL import Image
 
 from airflow_xcom.backend.ui import comparison, storage
+from airflow_xcom.codecs import Codec, registry
 
 AXE = metadata.distribution("axe-playwright-python").locate_file("axe_playwright_python/axe.min.js")
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 WINDOW = {"width": 1280, "height": 800}
 WAIT = 60_000  # milliseconds; of a busy machine
+
+
+class Station:
+    """A type of a user's."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +170,40 @@ def test_only_rows_whose_column_is_loaded_are_sorted_by_it(page: Any, show: Call
     page.get_by_role("button", name="Sort by this column").click()
     page.get_by_text("50 of the 50 rows that are loaded, sorted by c99").wait_for()
     assert column_of(page, 99, 2) == ["-399", "-398"]
+
+
+def test_a_text_is_searched_as_a_whole(page: Any, show: Callable[..., None]) -> None:
+    show("needle <b>" + "hay " * 500 + "needle")
+    page.get_by_label("Search").fill("NEEDLE")
+    page.get_by_text("1 of 2 places").wait_for()
+    assert page.locator("mark").all_inner_texts() == ["needle", "needle"]
+    assert_accessible(page)
+
+
+def test_what_a_codec_says_of_its_value_is_text(page: Any, show: Callable[..., None], backend: Any) -> None:
+    def render(station: Any) -> Any:
+        return {"<b>bold</b>": "<i>" * 200} if station.name else 1 / 0
+
+    made = Codec(
+        "browser.station",
+        (Station,),
+        lambda station: station.name,
+        lambda node, _: Station(node),
+        summarize=lambda _: {"<u>": "<script>"},
+        render=render,
+    )
+    registry.register(made, replace=True)
+    backend.options(data_tab_render="True", preview="rows")
+    try:
+        show(Station("north"))
+        page.get_by_text("<b>bold</b>:").wait_for()
+        page.get_by_text('"<script>"').wait_for()
+        assert_accessible(page)
+        show(Station(""))
+        page.get_by_text("browser.station cannot be rendered: ZeroDivisionError: division by zero.").wait_for()
+        assert_accessible(page)
+    finally:
+        registry._forget(made)
 
 
 def test_numbers_beyond_those_of_a_browser_are_shown_as_they_are(page: Any, show: Callable[..., None]) -> None:
