@@ -15,6 +15,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
+import msgpack
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_xcom.codecs import CorruptPayloadError, UnsupportedTypeError, decode, encode
-from airflow_xcom.codecs.builtin.stdlib import scalars
+from airflow_xcom.codecs.builtin.stdlib import containers, scalars
 from airflow_xcom.codecs.payload import decode_json
 from airflow_xcom.codecs.testing import difference
 
@@ -293,6 +294,33 @@ def test_a_set_of_many_integers_comes_back(cls: Any, items: Any) -> None:
     assert encode(reverse).to_bytes() == payload.to_bytes()
 
 
-def test_a_set_of_many_integers_is_one_ascending_buffer() -> None:
-    value = {7**number % (2**61 - 1) for number in range(5000)}
-    assert np.array(sorted(value), "<i8").tobytes() in encode(value).to_bytes()
+def test_a_set_of_many_integers_is_one_buffer_in_about_the_order_of_its_memory() -> None:
+    value = {7**number % (2**61 - 1) - 2**60 for number in range(5000)}
+    ordered = sorted(value, key=lambda number: (number % 2**14, number % 2**64))
+    assert np.array(ordered, "<i8").tobytes() in encode(value).to_bytes()
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        (),
+        ("", "ä", "\uffff", "\U00010000", "\U0001f600"),
+        tuple(f"{number}{end}" for number in range(-99, 0) for end in ("", "\0")),
+        ("\ud800",),
+        ("x" * 1000,),
+        (1, None),
+    ],
+    ids=["ASCII", "of all lengths of UTF-8", "with NUL", "with a surrogate", "and a long one", "and others"],
+)
+def test_many_texts_of_a_set_come_back_in_ascending_order(
+    monkeypatch: pytest.MonkeyPatch, others: tuple[Any, ...]
+) -> None:
+    monkeypatch.setattr(containers, "_MANY_TEXTS", 3000)
+    texts = [f"{7**number % 2**31:x}" for number in range(5000)]
+    value, reverse = {*texts, *others}, {*others, *reversed(texts)}
+    payload = encode(value)
+    assert difference(value, decode(payload.to_bytes(), payload.format)) is None
+    assert encode(reverse).to_bytes() == payload.to_bytes()
+    if not {"\ud800", 1} & value:
+        is_in_order = b"".join(map(msgpack.packb, sorted(value))) in payload.to_bytes()
+        assert is_in_order
