@@ -14,7 +14,7 @@ from airflow_xcom.backend.path_segments import digest, escaped, segment
 from airflow_xcom.codecs import CorruptPayloadError, NewerFormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = [
     "ENVELOPE_KEY",
@@ -79,14 +79,15 @@ class Coordinate:
         """Return the five parts in order."""
         return [self.dag_id, self.run_id, self.task_id, self.map_index, self.key]
 
-    def prefixes(self) -> tuple[str, ...]:
-        """Return what the paths of its blobs begin with, the one of new blobs first; those of 0.1.0.dev0 had no hash.
+    def prefixes(self) -> Iterator[str]:
+        """Yield what the paths of its blobs begin with, the one of new blobs first; those of 0.1.0.dev0 had no hash.
 
         That is ``dag/run/task/map index/key.<hash>-``, escaped.  The hash is of the whole coordinate, so that a path
         tells for which XCom it was made.
         """
         known = _known(self)
-        return f"{_prefix(known, segment)}{digest(json.dumps(known))}-", _prefix(known, _cut_segment)
+        yield f"{_prefix(known, segment)}{digest(json.dumps(known))}-"
+        yield _prefix(known, _cut_segment)
 
     @classmethod
     def from_json(cls, value: Any) -> Coordinate:
@@ -354,7 +355,7 @@ def unique_path(coordinate: Coordinate, suffix: str, asset: AssetVersion | None 
 
     That of a version of an asset tells for which asset, and by which task.
     """
-    return f"{_prefixes(coordinate, asset)[0]}{uuid4().hex}{suffix}"
+    return f"{next(_prefixes(coordinate, asset))}{uuid4().hex}{suffix}"
 
 
 def run_prefix(dag_id: str, run_id: str) -> str:
@@ -368,8 +369,8 @@ def is_path_of(path: str, coordinate: Coordinate, asset: AssetVersion | None = N
     return any(path.startswith(prefix) and _UNIQUE.fullmatch(path, len(prefix)) for prefix in prefixes)
 
 
-def _prefixes(coordinate: Coordinate, asset: AssetVersion | None) -> tuple[str, ...]:
-    return coordinate.prefixes() if asset is None else (asset.path_prefix(_known(coordinate)[:-1]),)
+def _prefixes(coordinate: Coordinate, asset: AssetVersion | None) -> Iterator[str]:
+    return coordinate.prefixes() if asset is None else iter((asset.path_prefix(_known(coordinate)[:-1]),))
 
 
 def _known(coordinate: Coordinate) -> list[Any]:

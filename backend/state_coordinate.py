@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.blob_paths import STATES
 from airflow_xcom.backend.envelope import Coordinate
 from airflow_xcom.backend.path_segments import digest, segment
 from airflow_xcom.codecs.quoting import cut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["ASSET", "TASK", "WRAPPER", "StateCoordinate"]
 
@@ -68,8 +71,8 @@ class StateCoordinate(Coordinate):
             return [ASSET, self.name, self.uri, self.key]
         return [TASK, self.dag_id, self.run_id, self.task_id, self.map_index, self.region, self.key]
 
-    def prefixes(self) -> tuple[str, ...]:
-        """Return what the paths of its blobs begin with: ``state/scope.<hash>/key.<hash>-``, cut and escaped.
+    def prefixes(self) -> Iterator[str]:
+        """Yield what the paths of its blobs begin with: ``state/scope.<hash>/key.<hash>-``, cut and escaped.
 
         The first hash is of the scope, the second of all.  A key of any length, or one such as ``../x``, stays in its
         folder.  No path of an XCom has three segments.
@@ -77,7 +80,7 @@ class StateCoordinate(Coordinate):
         *scope, key = self.to_json()
         readable = self.name or self.uri or self.task_id
         folder = f"{_short(readable)}.{_hash(scope)}"
-        return (f"{STATES}{folder}/{_short(key)}.{_hash([*scope, key])}-",)
+        yield f"{STATES}{folder}/{_short(key)}.{_hash([*scope, key])}-"
 
     @classmethod
     def from_json(cls, value: Any) -> StateCoordinate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["TableBody", "TreeBody", "body_of", "json_of"]
 
 _NO_KEYS: frozenset[str] = frozenset()
-_BEGINNINGS = (b'"$', b'"__')  # in JSON text, of keys that mean something to a reader
+_MARKED = re.compile(rb'"(?:\$|__)')  # in JSON text, how keys begin that mean something to a reader
 
 
 class TableBody:
@@ -154,7 +155,7 @@ def _list_body(value: list[Any], writer: Writer) -> TreeBody:
 def json_of(node: Any, registry: Registry, new: Callable[..., Writer] = Writer) -> tuple[Any, set[str]]:
     """Return a node, such as the meta of a table, in the JSON syntax, and the tags in it."""
     text = exact_json(node, limit=None, ordered=True, reserved=_NO_KEYS)
-    if text is not None and not any(beginning in text for beginning in _BEGINNINGS):
+    if text is not None and _MARKED.search(text) is None:
         return node, set()
     from airflow_xcom.codecs.formats.msgpack.packed_nodes import read_nodes
 

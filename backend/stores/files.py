@@ -80,7 +80,7 @@ class FileStore(Store):
         self._file_mode, self._folder_mode = _modes(url, parts.query)
 
     def put(self, path: str, chunks: Iterable[Any]) -> None:
-        name = path.rpartition("/")[2]
+        name = _name(path)
         temporary = f".{name}{_TEMPORARY}"
         with self._errors("cannot write"), ExitStack() as opened:
             folder, file = self._create(path, temporary, opened)
@@ -108,7 +108,7 @@ class FileStore(Store):
         return file
 
     def create(self, path: str, data: bytes) -> bool:
-        name = path.rpartition("/")[2]
+        name = _name(path)
         temporary = f".{name}.{uuid4().hex}{_TEMPORARY}"
         with self._errors("cannot write"), ExitStack() as opened:
             folder, file = self._create(path, temporary, opened)
@@ -161,7 +161,7 @@ class FileStore(Store):
         with ExitStack() as opened:
             try:
                 folder = opened.enter_context(self._folder(path))
-                file = _open(self._base / path, _BLOB, folder)
+                file = _open(f"{self._base}/{path}", _BLOB, folder)
             except (FileNotFoundError, NotADirectoryError) as error:
                 raise BlobNotFoundError(path) from error
             opened.callback(os.close, file)
@@ -171,15 +171,15 @@ class FileStore(Store):
         with self._errors("cannot delete"):
             try:
                 with self._folder(path) as folder:
-                    _refuse_link(self._base / path, folder)
-                    os.unlink(path.rpartition("/")[2], dir_fd=folder)
+                    _refuse_link(f"{self._base}/{path}", folder)
+                    os.unlink(_name(path), dir_fd=folder)
             except (FileNotFoundError, NotADirectoryError):
                 return False
         return True
 
     def list(self, prefix: str = "") -> Iterator[Blob]:
         for blob in self._walk(prefix):
-            name = blob.path.rpartition("/")[2]
+            name = _name(blob.path)
             if not (name.startswith(".") and name.endswith(_TEMPORARY)):
                 yield blob
 
@@ -229,11 +229,11 @@ class FileStore(Store):
         if not {"", ".", ".."}.isdisjoint(names):
             raise FileNotFoundError(path)
         with ExitStack() as opened:
-            folder = self._base
-            descriptor = self._open_base(folder, make=make)
+            folder = str(self._base)
+            descriptor = self._open_base(self._base, make=make)
             opened.callback(os.close, descriptor)
             for name in names:
-                folder /= name
+                folder = f"{folder}/{name}"  # not a Path: five of them take as long as the five calls of the system
                 descriptor = self._open_folder(folder, descriptor, make=make, opened=opened)
                 opened.callback(os.close, descriptor)
             yield descriptor
@@ -252,13 +252,13 @@ class FileStore(Store):
             os.close(above)
         return os.open(base, _FOLDER)
 
-    def _open_folder(self, folder: Path, above: int, *, make: bool, opened: ExitStack) -> int:
+    def _open_folder(self, folder: str, above: int, *, make: bool, opened: ExitStack) -> int:
         try:
             return _open(folder, _FOLDER, above)
         except FileNotFoundError:
             if not make:
                 raise
-        self._make_folder(folder.name, above)
+        self._make_folder(_name(folder), above)
         # At the end: a disk that has taken the blob has little left to do, and takes all folders of a run at once.
         opened.callback(self._flush, above)
         return _open(folder, _FOLDER, above)
@@ -302,21 +302,23 @@ def _modes(url: str, query: str) -> tuple[int, int]:
     return modes["file_mode"], modes["folder_mode"]
 
 
-def _open(path: Path, flags: int, folder: int) -> int:
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _open(path: str, flags: int, folder: int) -> int:
     """Open what is in a folder, unless it is a symbolic link."""
     try:
-        return os.open(path.name, flags | os.O_NOFOLLOW, dir_fd=folder)
+        return os.open(_name(path), flags | os.O_NOFOLLOW, dir_fd=folder)
     except OSError as error:
         _refuse_link(path, folder)
-        error.filename = str(path)
+        error.filename = path
         raise
 
 
-def _refuse_link(path: Path, folder: int) -> None:
-    if stat.S_ISLNK(os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode):
-        raise OSError(
-            errno.ELOOP, "no symbolic link below the base is followed; replace it by what it leads to", str(path)
-        )
+def _refuse_link(path: str, folder: int) -> None:
+    if stat.S_ISLNK(os.stat(_name(path), dir_fd=folder, follow_symlinks=False).st_mode):
+        raise OSError(errno.ELOOP, "no symbolic link below the base is followed; replace it by what it leads to", path)
 
 
 def _whole(file: int) -> memoryview:

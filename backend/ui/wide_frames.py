@@ -18,6 +18,7 @@ from airflow_xcom.backend.ui.table_view import TableView, cells, length
 from airflow_xcom.codecs import CorruptPayloadError, SelectionError, Table
 from airflow_xcom.codecs.errors import any_error_as_corrupt
 from airflow_xcom.codecs.formats.arrow.file import read_stream
+from airflow_xcom.codecs.nodes import as_text
 from airflow_xcom.codecs.tables.single_columns import SingleColumns
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ def _labels(spec: Any, most: int) -> list[str]:
         if length(start, stop, step) > most or max(abs(start), abs(stop)) >= _LABEL:
             raise CorruptPayloadError("the labels of a frame are more than its columns, or no numbers of 64 bits")
         return [str(number) for number in range(start, stop, step)]
+    if "texts" in spec:
+        return _split(as_text(spec["texts"]), most)
     table = inner(read_json(spec["labels"]) if type(spec["labels"]) is dict else spec["labels"])
     if isinstance(table, dict):  # an index without columns of its own
         return _labels(table, most)
@@ -95,6 +98,12 @@ def _labels(spec: Any, most: int) -> list[str]:
     levels = read_stream(memoryview(bytearray(table.table.read(0, len(table.table)))), None).table
     texts = [_texts(column) for column in levels.columns]
     return texts[0] if len(texts) == 1 else [str(label) for label in zip(*texts, strict=True)]
+
+
+def _split(text: str, most: int) -> list[str]:
+    if text.count("\n") >= most:
+        raise CorruptPayloadError("the labels of a frame are more than its columns")
+    return text.split("\n")
 
 
 def _texts(column: Any) -> list[str]:

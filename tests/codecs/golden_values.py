@@ -72,6 +72,7 @@ _MORE: dict[str, Callable[[], Any]] = {
     "arrow table": lambda: pa.table({"a": [1, None], "d": pa.array(["x", "x"]).dictionary_encode()}),
     "arrow type": lambda: pa.list_(pa.struct({"a": pa.int8()})),
     "pandas wide frame": _wide_frame,
+    "pandas wide frame, labels in one text": lambda: _wide_frame().rename_axis(columns="sensor"),
     "polars frame": lambda: pl.DataFrame(
         {"a": [1, None], "s": ["x", "y"], "e": pl.Series(["p", None], dtype=pl.Enum(["q", "p"]))}
     ),

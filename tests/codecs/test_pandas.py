@@ -911,6 +911,49 @@ def test_many_columns_of_one_dtype_are_one_arrow_column() -> None:
     assert back.iloc[0, 1] == 0.5
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pd.Index([f"ä{place}" for place in range(101)], name="sensor"),
+        pd.Index([f"c{place}" for place in range(101)], dtype=object),
+        pd.Index([f"c{place}" for place in range(101)], dtype="string[python]"),
+        pd.Index([""] * 101),
+        pd.Index([f"c\n{place}" for place in range(101)]),
+        pd.Index([f"c\0{place}" for place in range(101)]),
+        pd.Index([f"$__{place}" for place in range(101)]),
+        pd.Index(["x", None] * 50 + ["y"]),
+        pd.Index(np.arange(101) * 1.5, name="f"),
+        pd.date_range("2020-01-01", periods=101),
+    ],
+    ids=["named", "objects", "Python", "empty", "line feed", "NUL", "marks", "missing", "numbers", "days"],
+)
+def test_any_labels_of_a_wide_frame_come_back(labels: Any) -> None:
+    data = wide("f8").set_axis(labels, axis=1)
+    assert_identical(data, through_blob(data))
+    assert_identical(data, through_row(data))
+
+
+@pytest.mark.parametrize("dtype", ["str", object])
+def test_a_label_of_a_wide_frame_takes_little_more_than_its_text(dtype: Any) -> None:
+    names = pd.Index([f"c{place:05}" for place in range(10_000)], dtype=dtype)
+    data = pd.DataFrame(np.ones((1, 10_000)), columns=names)
+    least = 10_000 * 8 + 2 * 10_000 * len(names[0])  # Arrow writes the meta twice
+    assert len(encode(data).to_bytes()) < least + 5 * 10_000
+
+
+@pytest.mark.parametrize("texts", [7, "a", "\n" * 101, ["a"] * 101, None])
+def test_texts_that_are_not_the_labels_of_a_wide_frame_are_damage(texts: Any) -> None:
+    table = pa.ipc.open_file(encode(MADE["wide_labels"]()).to_bytes()).read_all()
+    meta = json.loads(table.schema.metadata[b"airflow_xcom"])["meta"] | {"columns": {"texts": texts}}
+    data = b"".join(write_file(Table(table, meta), "pandas.DataFrame", 3, meta))
+    with pytest.raises(CorruptPayloadError):
+        decode(data, "arrow")
+    with pytest.raises(CorruptPayloadError):
+        decode_part(
+            lambda ranges: [memoryview(bytearray(data[slice(*part)])) for part in ranges], len(data), columns=["c1"]
+        )
+
+
 def test_a_frame_of_more_rows_than_columns_keeps_a_named_column_for_each() -> None:
     names = [f"c{place}" for place in range(120)]
     for rows, width in ((120, 120), (119, 1)):

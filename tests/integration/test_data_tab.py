@@ -122,6 +122,16 @@ def test_a_wide_frame_keeps_masks(names: list[Any], threshold: int, tab: Tab, ba
     assert tab.refusal("download/arrow")[0] in {403, 422}
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_labels_of_a_wide_frame_are_read_wherever_it_stands(nested: bool, tab: Tab) -> None:
+    frame = pd.DataFrame([range(9_000)], columns=[f"c{number}" for number in range(9_000)])
+    tab.push({"frame": frame} if nested else frame)
+    answer = tab.get("cells", rows=1, column=8_999, columns=60, path="0" if nested else "")
+    assert [(column["name"], cells) for column, cells in zip(answer["columns"], answer["cells"], strict=True)] == [
+        ("c8999", ["8999"])
+    ]
+
+
 def test_a_cell_is_cut_and_shown_whole_alone(tab: Tab) -> None:
     tab.push(pd.DataFrame({"a": ["x" * 5000], "b": [1]}))
     assert shown(tab, rows=1)["a"] == ["x" * 200 + "…"]

@@ -58,6 +58,18 @@ def test_labels_that_are_no_columns_are_not_made(numbers: list[int]) -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("texts", [7, "a\nb", "a\nb\nc\nd", "\n" * 2**24])
+def test_texts_that_are_no_labels_are_not_split(texts: Any) -> None:
+    meta = {"blocks": [[[0, 1, 3]]], "index": {"range": [0, 0, 1]}, "columns": {"texts": texts}}
+    tracemalloc.start()
+    try:
+        with pytest.raises(CorruptPayloadError):
+            wide_frames.single_columns(block(3), meta)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
 def test_columns_that_take_no_bytes_are_not_made() -> None:
     source = wide_frames.InMemory(pa.table({"0": pa.array([], pa.list_(pa.null(), 2**30))}), 1)
     meta = {"blocks": [[[0, 1, 2**30]]], "index": {"range": [0, 1, 1]}, "columns": {"range": [0, 2**30, 1]}}

@@ -37,11 +37,12 @@ from airflow_xcom.codecs.builtin.pandas.number_columns import (
     without_nulls,
 )
 from airflow_xcom.codecs.builtin.pandas.object_columns import decode_cells, decode_objects, encode_objects
+from airflow_xcom.codecs.builtin.pandas.text_columns import split_texts
 from airflow_xcom.codecs.errors import (
     UnsupportedTypeError,
     UnsupportedValueError,
 )
-from airflow_xcom.codecs.nodes import as_dict, as_list
+from airflow_xcom.codecs.nodes import as_dict, as_list, as_text
 from airflow_xcom.codecs.object_state import refuse_other_attributes
 
 if TYPE_CHECKING:
@@ -198,6 +199,8 @@ def _decode_index(spec: dict[str, Any], column: Any, memory: TableMemory) -> Any
         return pd.RangeIndex(start, stop, step, name=name)
     if "labels" in spec:
         return _checked(spec["labels"], pd.Index)
+    if "texts" in spec:
+        column = split_texts(as_text(spec["texts"]))
     values = decode_array(spec.get("kind"), column, memory)
     index = pd.Index(values, dtype=values.dtype, copy=False, name=name, tupleize_cols=False)
     if "freq" in spec:

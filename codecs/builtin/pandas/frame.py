@@ -55,7 +55,7 @@ __all__ = [
     "encode_values",
 ]
 
-FRAME_VERSION = 2  # has wide blocks
+FRAME_VERSION = 3  # 2 has wide blocks, 3 their labels as one text
 
 
 # -- DataFrame -----------------------------------------------------------------------------------------------
@@ -66,7 +66,10 @@ def encode_frame(frame: Any, pack: PackCells) -> Table:
     wide, encoded, alone = encode_columns(frame, pack)
     if wide:
         types = [array.type.value_type for _, array in encoded[: len(wide)]]
-        columns, names = label_spec(frame.columns, pack), names_with_blocks(types, frame.columns[alone])
+        columns, names = (
+            label_spec(frame.columns, pack),
+            names_with_blocks(types, frame.columns[alone] if alone else ()),
+        )
     else:
         columns, names = encode_names(frame.columns, pack)
     kinds = {str(position): kind for position, (kind, _) in enumerate(encoded) if kind is not None}
@@ -77,7 +80,7 @@ def encode_frame(frame: Any, pack: PackCells) -> Table:
 
 
 def decode_frame(node: Table, _version: int) -> Any:
-    """Return the frame that :func:`encode_frame` was given; only version 2 has blocks."""
+    """Return the frame that :func:`encode_frame` was given; only versions 2 and 3 have blocks."""
     table, meta, memory = node.table, node.meta, TableMemory(node.memory, node.unpack_cells)
     spec = meta.get("index")
     count = table.num_columns - (0 if spec is None else width(spec))

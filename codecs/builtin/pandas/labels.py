@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.pandas.columns import STR, decode_labels, encode_labels
 from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
+from airflow_xcom.codecs.builtin.pandas.text_columns import joined_texts
 from airflow_xcom.codecs.builtin.summaries import escaped, unique
 
 if TYPE_CHECKING:
@@ -42,7 +43,13 @@ def encode_names(columns: Any, pack: PackCells) -> tuple[dict[str, Any], list[st
 
 def label_spec(columns: Any, pack: PackCells) -> dict[str, Any]:
     """Return what rebuilds the labels of a frame with wide blocks, of which the fields have no names."""
-    return encode_labels(columns, pack)[0] if type(columns) is pd.RangeIndex else {"labels": columns}
+    if type(columns) is pd.RangeIndex:
+        return encode_labels(columns, pack)[0]
+    if type(columns) is pd.Index:
+        spec, array = encode_labels(columns, pack)
+        if array.type == pa.large_string() and not array.null_count and (texts := joined_texts(array)) is not None:
+            return {**spec, "texts": texts}
+    return {"labels": columns}
 
 
 def names_with_blocks(types: Iterable[Any], labels: Iterable[Any]) -> list[str]:
