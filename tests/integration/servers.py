@@ -286,8 +286,15 @@ class _XmlUploads(ProxyHandler):
 
     def upload(self, body: bytes) -> None:
         _, bucket, name = unquote(urlsplit(self.path).path).split("/", 2)
-        path = f"/upload/storage/v1/b/{bucket}/o?uploadType=media&name={quote(name, safe='')}"
-        self.http.request("POST", path, body, {"Content-Type": "application/octet-stream"})
+        path, kind = f"/upload/storage/v1/b/{bucket}/o", "application/octet-stream"
+        if generation := self.headers.get("x-goog-if-generation-match"):  # 0: only if there is no such object
+            path += f"?uploadType=multipart&ifGenerationMatch={generation}"  # the other type takes no condition
+            parts = b"Content-Type: text/plain\r\n\r\n" + json.dumps({"name": name}).encode(), b"\r\n" + body
+            kind, body = "multipart/related; boundary=part", b"".join(b"--part\r\n%b\r\n" % part for part in parts)
+            body += b"--part--"
+        else:
+            path += f"?uploadType=media&name={quote(name, safe='')}"
+        self.http.request("POST", path, body, {"Content-Type": kind})
         answer = self.http.getresponse()
         found = answer.read()
         if answer.status == 200:
