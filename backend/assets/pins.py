@@ -19,10 +19,10 @@ from airflow_xcom.backend.blob_paths import PINS
 from airflow_xcom.backend.envelope import PINNED, run_prefix
 from airflow_xcom.backend.errors import LostPinError, NoVersionError
 from airflow_xcom.backend.path_segments import digest
-from airflow_xcom.backend.pull import Deferred, deferring
+from airflow_xcom.backend.pull import Deferred, deferring, prepare
 from airflow_xcom.backend.push import Written
 from airflow_xcom.backend.settings import settings
-from airflow_xcom.backend.stores import open_lasting
+from airflow_xcom.backend.stores import open_lasting, open_store
 from airflow_xcom.backend.stores.base import BlobNotFoundError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def pinned(
     Args:
         question: of a task.
         find: returns what the run is to read if nothing is pinned.
-        read: what to do with the versions; called in another thread while Airflow stores the row of the task.
+        read: what to do with the versions; in another thread, while Airflow stores the row of the task, if it can be.
         refresh: whether to find and pin anew.
 
     Raises:
@@ -136,16 +136,32 @@ def pinned(
     if pin is None or refresh or is_old:
         pin = _made(store, question, 1 + (last if pin is None else pin.generation), find())
     evidence = pin.evidence(store.url)
+    versions = pin.versions()
     if evidence == known:
-        return read(pin.versions())
+        return read(versions)
+    if not _are_in(store, versions):
+        _note(question, evidence)
+        return read(versions)
+    prepare()  # here, where Airflow may be asked
     pool = ThreadPoolExecutor(1, "airflow-xcom-codecs")
     try:
-        result = pool.submit(read, pin.versions())
-        question.context["ti"].xcom_push(key=PINNED + question.hash, value=Written({}, lambda _: {_KEY: evidence}))
-        _told[question.identity] = evidence
+        result = pool.submit(read, versions)
+        _note(question, evidence)
         return result.result()
     finally:
         pool.shutdown(wait=False)  # a task that Airflow ends need not wait for a store
+
+
+def _are_in(store: Store, versions: list[Version]) -> bool:
+    """Return whether an open store has all of these: no thread may ask Airflow for a connection while another asks."""
+    references = [reference for version in versions for reference in version.envelope.references]
+    return open_store(settings().path) is store and all(reference.url == store.url for reference in references)
+
+
+def _note(question: Question, evidence: dict[str, Any]) -> None:
+    """Have the row of the task say what it reads."""
+    question.context["ti"].xcom_push(key=PINNED + question.hash, value=Written({}, lambda _: {_KEY: evidence}))
+    _told[question.identity] = evidence
 
 
 def _check(question: Question, known: dict[str, Any] | None, pin: _Pin | None) -> None:

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
@@ -350,6 +351,24 @@ def test_a_value_is_read_while_the_row_of_its_pin_is_stored(lake: Lake, monkeypa
     monkeypatch.setattr(ti, "xcom_push", store)
     assert_identical(latest(F), FRAME)
     assert [key for *_, key in lake.rows if key.startswith("xcom_codecs.pin.")]
+
+
+def test_another_store_is_opened_after_the_row_of_the_pin_is_stored(
+    lake: Lake, backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection may have to be asked for, which no thread may do while another asks."""
+    backend.options(stores=json.dumps({"archive": (tmp_path / "archive").as_uri()}))
+    lake.publish(stored(FRAME, store="archive"), "one")
+    lake.start("reader")
+    value = Version.value
+
+    def read(version: Version, **part: Any) -> Any:
+        assert threading.current_thread() is threading.main_thread()
+        assert [key for *_, key in lake.rows if key.startswith("xcom_codecs.pin.")]
+        return value(version, **part)
+
+    monkeypatch.setattr(Version, "value", read)
+    assert_identical(latest(F), FRAME)
 
 
 def test_nothing_is_read_without_the_row_of_its_pin(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
