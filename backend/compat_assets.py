@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_xcom.backend.errors import PublishError
 
@@ -21,6 +21,7 @@ __all__ = [
     "defined_asset",
     "emit",
     "emitted",
+    "has_asset_views",
     "is_alias",
     "key_of",
     "needed_assets",
@@ -220,6 +221,13 @@ def chooses_events() -> bool:
     except ImportError:
         return True
     return hasattr(InletEventsAccessor, "limit")
+
+
+def has_asset_views() -> bool:
+    """Return whether plugins can add tabs to the pages of assets: from 3.4 on."""
+    from airflow import plugins_manager
+
+    return "asset" in get_args(getattr(plugins_manager, "BaseDestinationLiteral", None))
 
 
 def newest_events(key: AssetKey, limit: int, partition: str | None, since: datetime | None = None) -> list[Event]:

@@ -9,7 +9,6 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.compat import metadata_engine, metadata_schema
@@ -21,7 +20,7 @@ from airflow_xcom.backend.envelope import ENVELOPE_KEY
 from airflow_xcom.backend.retention_policy import STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from airflow_xcom.backend.database.deployment import Deployment
 
@@ -33,6 +32,7 @@ _NAMES = (
     {"asset": "dataset", "event": "dataset_event", "queue": "dataset_dag_run_queue", "links": "dagrun_dataset_event"},
 )
 _WAITING, _CONTRIBUTIONS = "asset_partition_dag_run", "partitioned_asset_key_log"  # from Airflow 3.2 on
+_ALIASES = ("asset_alias_asset", "asset_alias")
 _BEGAN = ("run_after", "logical_date", "execution_date")  # what Airflow compares the times of events with
 
 
@@ -72,15 +72,48 @@ class AssetEvents:
 
     def assets(self) -> list[KnownAsset]:
         """Return all assets, by name; none where the database is not that of an Airflow with assets."""
+        return self._known() if self._tables else []
+
+    def asset(self, number: int) -> KnownAsset | None:
+        """Return the asset that has this id."""
+        found = self._known(lambda table: table.c.id == number)
+        return found[0] if found else None
+
+    def named(self, name: str, uri: str) -> KnownAsset | None:
+        """Return the asset that has this name and URI."""
+        found = self._known(lambda table: table.c.uri == uri)
+        return next((asset for asset in found if asset.name == name), None)
+
+    def with_values(self, most: int) -> list[KnownAsset]:
+        """Return the assets of which an event may have a value, by name; at most so many."""
         import sqlalchemy
 
-        if not self._tables:
-            return []
-        table = self._tables["asset"].c
-        name = table.name if "name" in table else table.uri
-        select = sqlalchemy.select(table.id, name, table.uri, table.extra)
-        rows = read(self._engine, select.order_by(name, table.uri))
+        event = self._tables["event"].c
+        has_value = sqlalchemy.cast(event.extra, sqlalchemy.Text).contains(ENVELOPE_KEY, autoescape=True)
+
+        def published(table: Any) -> Any:
+            return sqlalchemy.exists().where(event[self._id] == table.c.id, has_value)
+
+        return self._known(published, most=most)
+
+    def _known(self, *conditions: Callable[[Any], Any], most: int | None = None) -> list[KnownAsset]:
+        import sqlalchemy
+
+        table = self._tables["asset"]
+        name = table.c.name if "name" in table.c else table.c.uri
+        select = sqlalchemy.select(table.c.id, name, table.c.uri, table.c.extra).where(
+            *(one(table) for one in conditions)
+        )
+        rows = read(self._engine, select.order_by(name, table.c.uri).limit(most))
         return [KnownAsset(number, name, uri, _loaded(extra)) for number, name, uri, extra in rows]
+
+    def aliases(self, asset: KnownAsset) -> list[str]:
+        """Return the names of the aliases through which events of an asset have been sent, from Airflow 3.0 on."""
+        import sqlalchemy
+
+        links, aliases = (reflected(self._engine, name, self._schema) for name in _ALIASES)
+        select = sqlalchemy.select(aliases.c.name).join(links, links.c.alias_id == aliases.c.id)
+        return [name for (name,) in read(self._engine, select.where(links.c.asset_id == asset.id))]
 
     def counts(self) -> dict[int, int]:
         """Return, by the ids of assets, how many of their events may have a value; the database counts them."""
@@ -96,20 +129,44 @@ class AssetEvents:
 
     def events(self, asset: KnownAsset, page: int = _PAGE, number: int | None = None) -> Iterator[Event]:
         """Yield the events of an asset that may have a value, or the one with this id; the newest first."""
+        c = self._tables["event"].c
+        select = self._select(asset).where(*([] if number is None else [c.id == number]))
+        for rows in pages(self._engine, select, [c.timestamp, c.id], page, descending=True):
+            yield from _with_values(asset, rows)
+
+    def newest(self, asset: KnownAsset, most: int, before: int | None = None) -> tuple[list[Event], int | None]:
+        """Return those of an asset's newest events that may have a value, the newest first, and where to go on.
+
+        Args:
+            asset: which.
+            most: events that are looked at.
+            before: the id of an event: only older ones are looked at.
+
+        Returns:
+            The events, and the id of the last that was looked at; None if there are no older ones.
+        """
         import sqlalchemy
 
-        table = self._tables["event"]
-        c = table.c
+        c = self._tables["event"].c
+        keys, select = [c.timestamp, c.id], self._select(asset)
+        if before is not None:
+            last = read(self._engine, sqlalchemy.select(*keys).where(c[self._id] == asset.id, c.id == before))
+            if not last:
+                return [], None
+            types = [key.type for key in keys]
+            select = select.where(sqlalchemy.tuple_(*keys) < sqlalchemy.tuple_(*last[0], types=types))
+        rows = read(self._engine, select.order_by(*(key.desc() for key in keys)).limit(most))
+        return list(_with_values(asset, rows)), rows[-1][1] if len(rows) == most else None
+
+    def _select(self, asset: KnownAsset) -> Any:
+        """Return the statement that selects what :func:`_with_values` takes."""
+        import sqlalchemy
+
+        c = self._tables["event"].c
         source = c.source_dag_id, c.source_run_id, c.source_task_id, c.source_map_index
         partition = c.partition_key if "partition_key" in c else sqlalchemy.literal(None)
         text = sqlalchemy.cast(c.extra, sqlalchemy.Text)
-        of_asset = c[self._id] == asset.id, *([] if number is None else [c.id == number])
-        select = sqlalchemy.select(c.timestamp, c.id, *source, partition, text).where(*of_asset)
-        rows = pages(self._engine, select, [c.timestamp, c.id], page, descending=True)
-        for sent, event, dag, run, task, index, key, extra in chain.from_iterable(rows):
-            if extra is not None and ENVELOPE_KEY in extra:
-                of = (dag, run, task, index)
-                yield Event(asset.name, asset.uri, _loaded(extra), of, utc(sent), partition=key, id=event)
+        return sqlalchemy.select(c.timestamp, c.id, *source, partition, text).where(c[self._id] == asset.id)
 
     def needed(self, asset: KnownAsset) -> Needed:
         """Return which events of an asset started a run that is not over, or are to start one."""
@@ -187,6 +244,14 @@ class Needed:
 def metadata_events() -> AssetEvents:
     """Return the events of the database that Airflow's own settings name."""
     return AssetEvents(metadata_engine(), metadata_schema())
+
+
+def _with_values(asset: KnownAsset, rows: Iterable[Any]) -> Iterator[Event]:
+    """Yield the events that may have a value."""
+    for sent, event, dag, run, task, index, key, extra in rows:
+        if extra is not None and ENVELOPE_KEY in extra:
+            of = (dag, run, task, index)
+            yield Event(asset.name, asset.uri, _loaded(extra), of, utc(sent), partition=key, id=event)
 
 
 def _loaded(extra: Any) -> Any:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import ConfigurationDetails, DagAccessEntity
-from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_asset, requires_access_dag
 from fastapi import Depends, HTTPException, Query, Request
 
 from airflow_xcom.backend.envelope import Coordinate
+from airflow_xcom.backend.ui.version_keys import VersionKey
 
-__all__ = ["RIGHTS", "STORE_RIGHTS", "Few", "Number", "Path", "Place"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["RIGHTS", "STORE_RIGHTS", "Few", "Number", "Path", "Place", "may_read_asset", "may_read_xcoms"]
 
 _KEY = 512  # characters that Airflow's database takes
 _INDEX = re.compile(r"-1|\d{1,9}", re.ASCII)
@@ -28,22 +32,47 @@ def dag_of(request: Request) -> str:
 
 def _known(dag_id: Annotated[str, Depends(dag_of)]) -> None:
     """Refuse a Dag that Airflow does not know: for such ones its auth managers may allow everything."""
+    if not _is_known(dag_id):
+        raise HTTPException(404, "there is no such Dag")
+
+
+def _is_known(dag_id: str) -> bool:
     from airflow.models.dag import DagModel
     from airflow.utils.session import create_session
 
     with create_session() as session:
-        if session.get(DagModel, dag_id) is None:
-            raise HTTPException(404, "there is no such Dag")
+        return session.get(DagModel, dag_id) is not None
 
 
-def _place(request: Request, dag_id: Annotated[str, Depends(dag_of)]) -> Coordinate:
-    """Return the XCom, task instance or run that the path and the key name."""
+def may_read_xcoms(dag_id: str, user: Any) -> bool:
+    """Return whether a user may read the XComs of a Dag, which no path names; nobody may of one that is not known."""
+    return _is_known(dag_id) and _allows(requires_access_dag("GET", DagAccessEntity.XCOM, dag_id), user)
+
+
+def may_read_asset(asset_id: str, user: Any) -> bool:
+    """Return whether a user may read an asset, as Airflow's own routes with its id in the path decide it."""
+    return _allows(requires_access_asset("GET"), user, asset_id=asset_id)
+
+
+def _allows(check: Callable[[Request, Any], None], user: Any, **path: str) -> bool:
+    try:
+        check(Request({"type": "http", "path_params": path}), user)
+    except HTTPException:
+        return False
+    return True
+
+
+def _place(request: Request, user: GetUserDep, dag_id: Annotated[str, Depends(dag_of)]) -> Coordinate:
+    """Return the XCom, task instance or run that the path and the key name, or a version that the task published."""
     told = request.path_params
     key = request.query_params.get("key")
     if any(not str(part).isprintable() for part in told.values()) or (key is not None and not 0 < len(key) <= _KEY):
         raise HTTPException(404, "there is no such XCom")
     if "\0" in (key or "") or not _INDEX.fullmatch(told.get("map_index", "0")):
         raise HTTPException(404, "there is no such XCom")
+    version = VersionKey.parse(key)
+    if version is not None and not may_read_asset(str(version.asset), user):
+        raise HTTPException(403, "you may not read the asset of this version")
     index = int(told["map_index"]) if "map_index" in told else None
     return Coordinate(dag_id, told.get("run_id"), told.get("task_id"), index, key)
 

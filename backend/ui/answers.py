@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from fastapi import Response
+from fastapi import HTTPException, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -56,7 +56,7 @@ def any_error_typed() -> Iterator[None]:
     """Turn whatever is raised over a payload into an error that says so to people; the log says where it was."""
     try:
         yield
-    except (CodecError, MemoryError, SQLAlchemyError):
+    except (CodecError, MemoryError, SQLAlchemyError, HTTPException):
         raise
     except Exception as error:
         log.warning("a value cannot be shown", exc_info=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.plugins_manager import AirflowPlugin
 
 from airflow_xcom.backend.compat import has_external_views
+from airflow_xcom.backend.compat_assets import has_asset_views
 from airflow_xcom.backend.settings import is_data_tab_on
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ __all__ = ["PREFIX", "DataTab", "DataTabPlugin"]
 
 PREFIX = "/xcom-data"
 _RUN = "dags/{DAG_ID}/runs/{RUN_ID}"
-_VIEWS = {"dag_run": _RUN, "task_instance": f"{_RUN}/tasks/{{TASK_ID}}/{{MAP_INDEX}}", "nav": "storage"}
+_TABS = {"dag_run": _RUN, "task_instance": f"{_RUN}/tasks/{{TASK_ID}}/{{MAP_INDEX}}", "asset": "assets/{ASSET_ID}"}
+_PAGES = {"XCom storage": "storage", "Asset versions": "assets"}
 
 
 class DataTab:
@@ -54,16 +56,18 @@ def _apps() -> list[dict[str, Any]]:
 
 
 def _views() -> list[dict[str, Any]]:
-    """Return the pages; without a leading slash, an address stays below that of ``[api] base_url``."""
+    """Return the tabs that this Airflow has a place for, and the pages in its navigation."""
+    tabs = {name: path for name, path in _TABS.items() if name != "asset" or has_asset_views()}
     return [
-        {
-            "name": "XCom storage" if destination == "nav" else "Data",
-            "href": f"{PREFIX[1:]}/page/{path}",
-            "destination": destination,
-            "url_route": f"xcom-data-{destination.replace('_', '-')}",
-        }
-        for destination, path in _VIEWS.items()
+        *(_view("Data", destination, path, destination.replace("_", "-")) for destination, path in tabs.items()),
+        *(_view(name, "nav", path, path) for name, path in _PAGES.items()),
     ]
+
+
+def _view(name: str, destination: str, path: str, route: str) -> dict[str, Any]:
+    """Return a page of ours; without a leading slash, its address stays below that of ``[api] base_url``."""
+    href = f"{PREFIX[1:]}/page/{path}"
+    return {"name": name, "href": href, "destination": destination, "url_route": f"xcom-data-{route}"}
 
 
 class DataTabPlugin(AirflowPlugin):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_xcom.backend.ui.version_keys import VersionKey
 from airflow_xcom.codecs import Tagged
 from airflow_xcom.codecs.quoting import cut
 
@@ -35,7 +36,11 @@ def where(envelope: Envelope | None) -> dict[str, Any]:
 
 
 def python(at: Coordinate, envelope: Envelope | None) -> list[str]:
-    """Return the lines that pull a value in a task."""
+    """Return the lines that pull a value in a task, or that read a version."""
+    if VersionKey.parse(at.key) is not None and envelope is not None and envelope.asset is not None:
+        asset = envelope.asset
+        found = f"versions(Asset(name={asset.name!r}, uri={asset.uri!r}))"
+        return [f"next(each for each in {found} if each.id == {asset.id!r}).value()"]
     given: dict[str, Any] = {"dag_id": at.dag_id, "run_id": at.run_id, "key": at.key}
     given |= {} if at.map_index == _UNMAPPED else {"map_indexes": at.map_index}
     more = ", ".join(f"{name}={value!r}" for name, value in given.items())

@@ -17,6 +17,7 @@ from airflow_xcom.backend import errors
 from airflow_xcom.backend.ui.access import RIGHTS, STORE_RIGHTS, Few, Number, Path, Place
 from airflow_xcom.backend.ui.answers import answer, any_error_typed, error_answer, lines, stream
 from airflow_xcom.backend.ui.array_view import ArrayView
+from airflow_xcom.backend.ui.assets import of_assets
 from airflow_xcom.backend.ui.column_statistics import column_statistics
 from airflow_xcom.backend.ui.comparison import comparison
 from airflow_xcom.backend.ui.downloads import DOWNLOADS, download, downloads_of
@@ -60,6 +61,7 @@ def create_app(turns: Turns | None = None) -> FastAPI:
     app.include_router(_open)
     app.include_router(_of_dag)
     app.include_router(_of_stores)
+    app.include_router(of_assets)
     for error in {MemoryError, CodecError}:
         app.add_exception_handler(error, error_answer)
     app.add_middleware(_Headers)

@@ -7,12 +7,13 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from airflow_xcom.backend.compat import hides_value_of
+from airflow_xcom.backend.database.asset_versions import metadata_events
 from airflow_xcom.backend.envelope import Coordinate, Envelope
 from airflow_xcom.backend.errors import HiddenValueError
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError
 
-__all__ = ["checked", "hidden_tasks", "history", "is_hidden", "list_rows", "rows_of"]
+__all__ = ["checked", "facts_of", "hidden_tasks", "history", "is_hidden", "list_rows", "rows_of"]
 
 _ROWS = 500  # XComs that are listed
 _HIDE = "xcom:hide"
@@ -35,7 +36,19 @@ def list_rows(at: Coordinate) -> dict[str, Any]:
             continue
         place = {"task_id": where.task_id, "map_index": where.map_index, "key": where.key}
         listed.append({**place, "written": written, **_facts(where, stored)})
+    _add_assets(listed)
     return {"xcoms": listed, "more": len(rows) > _ROWS}
+
+
+def _add_assets(listed: list[dict[str, Any]]) -> None:
+    """Put the id and the name of an asset in the place of its name and URI, where a value is a version of one."""
+    named = {row["asset"] for row in listed if "asset" in row}
+    source = metadata_events() if named else None
+    known = {each: source.named(*each) for each in named} if source is not None else {}
+    for row in listed:
+        asset = known.get(row.pop("asset", None))
+        if asset is not None:
+            row["asset"] = {"id": asset.id, "name": asset.name}
 
 
 def _order(row: tuple[Coordinate, str, Any]) -> tuple[Any, ...]:
@@ -55,6 +68,11 @@ def _facts(where: Coordinate, stored: Any) -> dict[str, Any]:
     if envelope is None:
         size = len(json.dumps(stored))
         return {"state": "row", "type": type(stored).__name__, "bytes": size, "plain": True}
+    return facts_of(envelope)
+
+
+def facts_of(envelope: Envelope) -> dict[str, Any]:
+    """Return what an envelope says: the type and the size of the value, and where it is, or why it is not there."""
     facts: dict[str, Any] = {
         "type": str(envelope.summary.get("type", envelope.tag))[:200],
         "bytes": _count(envelope.summary.get("bytes")),
@@ -62,6 +80,7 @@ def _facts(where: Coordinate, stored: Any) -> dict[str, Any]:
     shape = envelope.summary.get("shape")
     if isinstance(shape, list):
         facts["shape"] = [_count(length) for length in shape]
+    facts |= {"asset": (envelope.asset.name, envelope.asset.uri)} if envelope.asset is not None else {}
     facts |= {"inexact": envelope.inexact.count} if envelope.inexact is not None else {}
     if envelope.retired is not None:
         return {

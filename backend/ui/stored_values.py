@@ -36,6 +36,7 @@ from airflow_xcom.backend.ui.rendering import Rendering, rendering
 from airflow_xcom.backend.ui.rows import checked, hidden_tasks, is_hidden, rows_of
 from airflow_xcom.backend.ui.shapes import is_geometry, wkb_of
 from airflow_xcom.backend.ui.table_view import TableView, shown_item
+from airflow_xcom.backend.ui.version_keys import VersionKey, envelope_at
 from airflow_xcom.backend.ui.wide_frames import has_blocks, height, nested_table, single_columns, widest_row
 from airflow_xcom.codecs import SelectionError, Table, Tagged
 from airflow_xcom.codecs.quoting import cut
@@ -72,20 +73,14 @@ class CountedFetch:
 
 
 def open_value(at: Coordinate) -> StoredValue:
-    """Return the value of an XCom, of which nothing has been read but its row.
-
-    Raises:
-        XComNotFoundError: There is no such XCom.
-        HiddenValueError: A tag of the Dag, or the name of the key, hides it.
-        ForeignReferenceError: The row refers to a value of another XCom.
-        RetiredPayloadError: Retention removed the value.
-        DecodeError: The row is damaged.
-    """
+    """Return the value of an XCom, or of a version by its key, of which nothing has been read but its row or event."""
     hidden = hidden_tasks(str(at.dag_id))
     if is_hidden(hidden, str(at.task_id)):
         raise HiddenValueError(str(at.dag_id))
     if hides_value_of(str(at.key)):
         raise HiddenValueError(str(at.dag_id), f"Airflow masks what is named {at.key}")
+    if (version := VersionKey.parse(at.key)) is not None:
+        return StoredValue(at, None, envelope_at(at, version))
     rows = rows_of(at)
     if not rows:
         raise XComNotFoundError(f"there is no XCom {at}")

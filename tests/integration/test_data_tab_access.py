@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import httpx
@@ -59,8 +59,12 @@ def routes() -> list[Any]:
 
 
 def addresses(**names: str) -> list[str]:
-    """Every route that reads values, with a key and whatever else it needs."""
-    found = [route.path for route in routes() if not route.path.startswith(("/page/", "/static/", "/api/stores"))]
+    """Every route of a Dag, with a key and whatever else it needs; test_data_tab_assets.py has those of assets."""
+    found = [
+        route.path
+        for route in routes()
+        if not route.path.startswith(("/page/", "/static/", "/api/stores", "/api/assets"))
+    ]
     assert len(found) > 8
     assert all(path.startswith("/api/dags/{dag_id}/") for path in found)
     return [path.format(**{**NAMES, **names}) + "?key=return_value&column=0&rows=1&columns=1" for path in found]
@@ -377,14 +381,20 @@ def reloaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def test_an_option_turns_the_tab_off(reloaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [view["destination"] for view in reloaded().external_views] == [
-        "dag_run",
-        "task_instance",
-        "nav",
-    ]
+    assert [view["destination"] for view in reloaded().external_views] == ["dag_run", "task_instance", "nav", "nav"]
     assert all(not view["href"].startswith("/") for view in reloaded().external_views)
     monkeypatch.setenv("AIRFLOW__XCOM_CODECS__DATA_TAB", "False")
     assert (reloaded().external_views, reloaded().fastapi_apps) == ([], [])
+
+
+def test_the_page_of_an_asset_is_a_tab_where_airflow_has_such_tabs(
+    reloaded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow import plugins_manager
+
+    monkeypatch.setattr(plugins_manager, "BaseDestinationLiteral", Literal["nav", "asset"], raising=False)
+    (view,) = (view for view in reloaded().external_views if view["destination"] == "asset")
+    assert view["href"] == "xcom-data/page/assets/{ASSET_ID}"
 
 
 def test_there_is_none_before_airflow_3_1(reloaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:

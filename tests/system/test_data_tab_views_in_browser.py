@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
+from airflow.sdk import Asset
 from conftest import Backend
 from data_tab import Tab
 from PIL import Image
+from published import Published
 
 from airflow_xcom.backend.ui import comparison, storage
 from airflow_xcom.codecs import Codec, registry
@@ -421,3 +424,55 @@ def test_storage_shows_names_as_text_and_says_what_it_left_out(
     monkeypatch.setattr(storage, "_ROWS", 0)
     page.reload()
     page.get_by_text(re.compile("Only the last values were counted of .*ships")).wait_for()
+
+
+# -- assets --------------------------------------------------------------------------------------------------
+
+
+def test_versions_of_an_asset_are_opened_and_compared(page: Any, published: Published, airflow: str) -> None:
+    name = "flights <b>&</b> Ålesund"
+    asset = Asset(name, uri="file:///lake/in-a-browser")
+    frame = pd.DataFrame({"id": [1, 2, 3], "delay": [0.5, 1.5, 2.5]})
+    first = published.made(frame, asset, run="one")
+    published.made(frame.assign(delay=[0.5, 9.0, 2.5], gate="a"), asset, run="two")
+    published.read(first, asset, "trains", "one")
+    published.record(replace(first, source=(None, None, None, None), extra={**first.extra, "from_rest_api": True}))
+    page.goto(f"{airflow}/xcom-data/page/dags/flights/runs/one/tasks/extract/-1")
+    page.get_by_role("link", name=f"Versions of {name}").click()
+    page.get_by_role("heading", name=name).wait_for()
+    newest, old = page.get_by_role("table").first.get_by_role("row").all()[1:]
+    assert "column 'gate' was added" in newest.inner_text()
+    assert "latest" in newest.inner_text()
+    assert "latest" not in old.inner_text()
+    page.get_by_text("1 event is not counted").click()
+    page.get_by_text("sent by the REST API").wait_for()
+    page.get_by_role("img", name="Line of 2 values").wait_for()
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_text("They differ in delay: 1 row.").wait_for()
+    assert "gate missing → " in page.get_by_role("table", name="").filter(has_text="Least").inner_text().replace(
+        "\t", " "
+    )
+    old.get_by_role("button").click()
+    cell(page, 1, 1).filter(has_text="1.5").wait_for()
+    page.get_by_role("link", name="trains · one · clean").wait_for()
+    page.get_by_text("next(each for each in versions(Asset(").wait_for()
+    assert page.get_by_text("This and earlier runs").count() == 0
+    assert_accessible(page, "asset")
+    page.get_by_label("Only of the partition").fill("none")
+    page.get_by_label("Only of the partition").press("Enter")
+    page.get_by_text("There is no version that you may read.").wait_for()
+    page.get_by_role("link", name="All assets with values").click()
+    page.get_by_role("heading", name="Assets with values").wait_for()
+    assert_accessible(page)
+    page.get_by_role("link", name=name).click()
+    page.get_by_role("link", name="flights · two · extract").click()
+    page.get_by_role("heading", name="Values of this task").wait_for()
+
+
+def test_the_list_of_assets_is_in_airflows_own_menu(page: Any, published: Published, airflow: str) -> None:
+    published.made(pd.DataFrame({"id": [1]}), Asset("in the menu", uri="file:///lake/menu"))
+    page.goto(f"{airflow}/plugin/xcom-data-assets")
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("link", name="in the menu").click()
+    frame.get_by_role("heading", name="in the menu").wait_for()
+    frame.get_by_role("cell", name="flights · one · extract").wait_for()

@@ -1,5 +1,6 @@
 // The pages of a task instance and of a run; whichever page it is, this begins it.
 
+import { assetLink, listAssets, showAsset } from "./assets.js";
 import { heat, histogram, leftOut, line } from "./charts.js";
 import { ask, bytes, count, h, latest, lines, placeIn, plural, problem, table, url } from "./dom.js";
 import { Grid } from "./grid.js";
@@ -56,7 +57,7 @@ async function list(at) {
     const facts = [row.type || "", Array.isArray(row.shape) ? row.shape.map(count).join(" × ") : "", sizeOf(row)];
     const state = STATES[row.state] + (row.error ? `: ${row.error}` : "") + (row.inexact ? ", not exact" : "");
     return h("tr", {}, ...where.map((text) => h("td", { textContent: text })), h("td", {}, button),
-      ...facts.map((text) => h("td", { textContent: text })), h("td", { textContent: state }));
+      ...facts.map((text) => h("td", { textContent: text })), h("td", {}, state, row.asset ? " " : "", row.asset ? assetLink(row.asset) : ""));
   });
   const total = xcoms.reduce((sum, row) => sum + (typeof row.bytes === "number" ? row.bytes : 0), 0);
   const heads = [...(ofRun ? ["Task"] : []), "Key", "Type", "Shape", "Size", "Where"];
@@ -81,15 +82,15 @@ async function showValue(element, at, ofRun) {
     } };
     meter.add(facts);
     element.append(
-      h("h2", { textContent: ofRun ? `${at.task} · ${at.key}` : at.key }),
+      h("h2", { textContent: at.title ?? (ofRun ? `${at.task} · ${at.key}` : at.key) }),
       h("p", {}, h("strong", { textContent: facts.type || "" }), " ", h("span", { textContent: shape(facts) }), " ", read),
       facts.inexact ? inexact(facts.inexact) : "",
       facts.problem ? h("p", { className: "problem", textContent: `${facts.problem}. Below is how it is stored.` }) : "",
       Object.keys(facts.summary || {}).length ? definitions(facts.summary) : "",
       actions(at, facts, ""),
-      body(at, facts, "", meter), overTime(at, facts), where(facts));
+      body(at, facts, "", meter), at.title ? "" : overTime(at, facts), where(facts));
   } catch (error) {
-    element.append(h("h2", { textContent: at.key }), problem(error));
+    element.append(h("h2", { textContent: at.title ?? at.key }), problem(error));
   }
 }
 
@@ -249,7 +250,7 @@ function runsOf(at, facts, { runs, more }) {
       h("td", { textContent: Array.isArray(run.shape) ? run.shape.map(count).join(" × ") : "" }), h("td", { textContent: sizeOf(run) }),
       h("td", { textContent: run.text ?? run.number ?? STATES[run.state] + (run.error ? `: ${run.error}` : "") }),
       h("td", {}, other ? h("button", { type: "button", textContent: "Compare", "aria-label": `Compare with ${run.run_id}`,
-        onclick: () => compare(beside, at, run.run_id) }) : ""));
+        onclick: () => compare(beside, `${run.run_id} → ${at.run}`, of(at, `compare/${encodeURIComponent(run.run_id)}`), { key: at.key }) }) : ""));
   });
   const known = runs.map((run) => run.number ?? (Array.isArray(run.shape) ? run.shape[0] : null)).reverse();
   const isDrawn = known.filter((value) => typeof value === "number").length > 1;
@@ -260,15 +261,14 @@ function runsOf(at, facts, { runs, more }) {
     table("Runs", ["Run", "Written", "Shape", "Size", "Value or place", ""], rows), beside];
 }
 
-async function compare(element, at, other) {
+async function compare(element, title, path, query) {
   const note = h("p", { className: "quiet", role: "status" });
-  const title = h("h3", { textContent: `${other} → ${at.run}` });
-  element.replaceChildren(title, note);
+  element.replaceChildren(h("h3", { textContent: title }), note);
   element.stop?.abort();
   const controller = element.stop = new AbortController();
   const cells = {};
   try {
-    await lines(of(at, `compare/${encodeURIComponent(other)}`), { key: at.key }, (found) => {
+    await lines(path, query, (found) => {
       if (found.columns) element.append(...outlineOf(found, cells));
       if (found.statistics) fillStatistics(cells[found.column], found.statistics);
       if (found.of) note.textContent = `${Math.floor((100 * found.done) / found.of)} % compared`;
@@ -560,4 +560,11 @@ function branch(item, at, meter) {
   return element;
 }
 
-(location.pathname.endsWith("/page/storage") ? storage(main) : list(place())).catch((error) => main.replaceChildren(problem(error)));
+function show() {
+  const [page, asset] = location.pathname.split("/page/")[1].split("/");
+  if (page === "storage") return storage(main);
+  if (page !== "assets") return list(place());
+  return asset ? showAsset(main, asset, { showValue, compare }) : listAssets(main);
+}
+
+show().catch((error) => main.replaceChildren(problem(error)));

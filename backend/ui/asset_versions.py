@@ -1,0 +1,287 @@
+"""What the page of an asset shows: its versions, how their columns changed, and who read one; no blob is read."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.backend.assets.latest import latest_of, settles
+from airflow_xcom.backend.assets.pins import Question
+from airflow_xcom.backend.assets.retention import rule_for
+from airflow_xcom.backend.assets.schema import Column, Schema, compare
+from airflow_xcom.backend.assets.tags import tags_of
+from airflow_xcom.backend.assets.version import versions_in
+from airflow_xcom.backend.blobs import retirement_of, store_name
+from airflow_xcom.backend.compat import hides_value_of
+from airflow_xcom.backend.database.asset_versions import metadata_events
+from airflow_xcom.backend.database.keyed_rows import rows_with_keys
+from airflow_xcom.backend.envelope import PINNED
+from airflow_xcom.backend.errors import NoVersionError, XComNotFoundError
+from airflow_xcom.backend.settings import settings
+from airflow_xcom.backend.stores import open_lasting
+from airflow_xcom.backend.ui.rows import facts_of, hidden_tasks, is_hidden
+from airflow_xcom.backend.ui.version_keys import VersionKey, noted, version_of
+from airflow_xcom.codecs import CodecError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from airflow_xcom.backend.assets.version import Version
+    from airflow_xcom.backend.compat_assets import Event
+    from airflow_xcom.backend.database.asset_versions import KnownAsset
+    from airflow_xcom.backend.envelope import Envelope
+
+    Numbered = list[tuple[Event, Version]]  # the newest first
+
+__all__ = ["list_assets", "list_readers", "list_versions"]
+
+_ASSETS = 500  # that are listed
+_SHOWN = 25  # versions, and the others of the event of the last one
+_NEWEST, _OLDER = 1000, 200  # events that a request looks at: the first one, and each that goes on
+_READERS = 200
+_THREADS = 8  # that look for tombstones in stores
+_WANTED = ("one", "all")  # of the versions that a question may be answered with
+
+
+def list_assets(may_read: Callable[[str], bool]) -> dict[str, Any]:
+    """Return the assets that have values, of those that ``may_read`` allows by their ids."""
+    found = metadata_events().with_values(_ASSETS + 1)
+    shown = [asset for asset in found[:_ASSETS] if may_read(str(asset.id))]
+    listed = [{"id": asset.id, "name": asset.name, "uri": asset.uri} for asset in shown]
+    return {"assets": listed, "more": len(found) > _ASSETS}
+
+
+def list_versions(
+    number: int, before: int | None, partition: str | None, may_read: Callable[[str], bool]
+) -> dict[str, Any]:
+    """Return some versions of an asset, the newest first, and before which event to go on.
+
+    Args:
+        number: the id of the asset.
+        before: the id of an event: only older ones are looked at.
+        partition: leave out others.
+        may_read: whether the user may read the XComs of a Dag; what tasks of others published is left out.
+
+    Raises:
+        XComNotFoundError: There is no such asset.
+    """
+    source = metadata_events()
+    asset = source.asset(number)
+    if asset is None:
+        raise XComNotFoundError("there is no such asset")
+    events, rest = source.newest(asset, _NEWEST if before is None else _OLDER, before)
+    counted, others = _counted(events)
+    readable = [each for each in counted if may_read(each[1].dag_id) and partition in {None, each[1].partition}]
+    shown = _cut(readable)
+    last = shown[-1][0].timestamp if len(shown) < len(readable) else None
+    facts = {
+        "name": asset.name,
+        "uri": asset.uri,
+        "kept": _rule(asset),
+        **_described(asset, shown, readable),
+        "not_counted": [
+            {"number": event.id, "sent": event.timestamp.isoformat(timespec="seconds"), "why": why}
+            for event, why in others
+            if (event.source[0] is None or may_read(event.source[0])) and (last is None or event.timestamp >= last)
+        ],
+        "before": rest if last is None else shown[-1][0].id,
+    }
+    return facts if before is not None else {**facts, "latest": _latest(counted), "all_latest": rest is None}
+
+
+def _counted(events: Iterable[Event]) -> tuple[Numbered, list[tuple[Event, str]]]:
+    """Return the versions of events, each once, and of the events that do not count why."""
+    found: dict[str, tuple[Event, Version]] = {}
+    others = []
+    for event in events:
+        try:
+            for version in reversed(versions_in(event)):
+                found.setdefault(version.id, (event, version))
+        except NoVersionError as error:
+            others.append((event, str(error)))
+    return list(found.values()), others
+
+
+def _cut(readable: Numbered) -> Numbered:
+    """Return the first ones, with all of the last event."""
+    if len(readable) <= _SHOWN:
+        return readable
+    last = readable[_SHOWN - 1][0]
+    return [*readable[:_SHOWN], *(each for each in readable[_SHOWN:] if each[0] is last)]
+
+
+def _rule(asset: KnownAsset) -> str:
+    """Return how long its versions are kept, in words."""
+    try:
+        return rule_for(asset).text
+    except ValueError as error:
+        return f"all are kept, for {error}"
+
+
+def _latest(counted: Numbered) -> list[str]:
+    """Return the ids of the latest versions of the partitions that they have."""
+    newest: dict[str | None, list[Version]] = {}
+    for _, version in counted:
+        of_partition = newest.setdefault(version.partition, [])
+        if not of_partition or not settles(of_partition[-1]):
+            of_partition.append(version)
+    return [latest_of(each).id for each in newest.values()]
+
+
+def _described(asset: KnownAsset, shown: Numbered, readable: Numbered) -> dict[str, Any]:
+    """Return what is known of the versions that are shown; of their blobs, only whether they were retired is asked."""
+    before = _before(readable)
+    wanted = {version.id: version for _, version in shown}
+    wanted |= {one.id: one for version in list(wanted) if (one := before.get(version)) is not None}
+    envelopes = dict(zip(wanted, noted(list(wanted.values())), strict=True))
+    tags, problem = _tags(asset)
+    with ThreadPoolExecutor(_THREADS, "airflow-xcom-data") as pool:
+        states = list(pool.map(_state, (version for _, version in shown)))
+    hidden = {dag: hidden_tasks(dag) for dag in {version.dag_id for _, version in shown}}
+    listed = []
+    for (event, version), state in zip(shown, states, strict=True):
+        facts = {**_place(asset, event, version), "tags": tags.get(version.id, [])}
+        if hides_value_of(asset.name) or is_hidden(hidden[version.dag_id], version.task_id):
+            listed.append({**facts, "state": "hidden"})
+            continue
+        envelope, former = envelopes[version.id], before.get(version.id)
+        changes = None if former is None or _hides_columns(envelope) else _changes(envelopes[former.id], envelope)
+        listed.append({**facts, **facts_of(envelope), **state, "changes": changes})
+    return {"versions": listed, "problem": problem}
+
+
+def _place(asset: KnownAsset, event: Event, version: Version) -> dict[str, Any]:
+    """Return which version it is, and who published it."""
+    return {
+        "number": event.id,
+        "id": version.id,
+        "key": str(VersionKey(asset.id, event.id or 0, version.id)),
+        "sent": version.sent.isoformat(timespec="seconds"),
+        "dag_id": version.dag_id,
+        "run_id": version.run_id,
+        "task_id": version.task_id,
+        "map_index": version.map_index,
+        "partition": version.partition,
+        "backfill": version.asset.backfill,
+    }
+
+
+def _before(readable: Numbered) -> dict[str, Version]:
+    """Return by the id of each version the one of its partition that was published before it."""
+    found, last = {}, dict[str | None, str]()
+    for _, version in readable:
+        if version.partition in last:
+            found[last[version.partition]] = version
+        last[version.partition] = version.id
+    return found
+
+
+def _tags(asset: KnownAsset) -> tuple[dict[str, list[str]], str | None]:
+    """Return the tags of versions by their ids, and why they cannot be told, if so."""
+    tags: dict[str, list[str]] = {}
+    try:
+        for tag in tags_of(asset.name, asset.uri):
+            tags.setdefault(tag.version.id, []).append(tag.name)
+    except CodecError as error:
+        return {}, f"which versions have tags cannot be told: {error}"
+    return tags, None
+
+
+def _state(version: Version) -> dict[str, Any]:
+    """Return when and by which rule a version was retired, if it was."""
+    reference = version.envelope.reference
+    try:
+        if reference is None:
+            return {}
+        found = retirement_of(open_lasting(settings().stores[store_name(reference)]), reference.path)
+    except CodecError as error:
+        return {"state": "unreachable", "error": str(error)}
+    return {} if found is None else {"state": "retired", "error": f"retired {found.at} by the rule {found.rule}"}
+
+
+# -- columns -------------------------------------------------------------------------------------------------
+
+
+def _changes(old: Envelope, new: Envelope) -> dict[str, Any]:
+    """Return, in words, how what a version tells of its columns differs from what the one before told."""
+    (before, is_whole), (after, is_whole_too) = _schema(old), _schema(new)
+    known = before.columns is not None and after.columns is not None
+    if known and not (is_whole and is_whole_too):  # what both tell of is compared
+        both = {each.name for each in before.columns or ()} & {each.name for each in after.columns or ()}
+        before, after = (
+            Schema(each.type, tuple(c for c in each.columns or () if c.name in both)) for each in (before, after)
+        )
+    found = compare(before, after, "same")
+    widths = _width(old), _width(new)
+    if not found and widths[0] != widths[1] and None not in widths:
+        found = [f"it had {widths[0]:,} columns, and has {widths[1]:,}"]
+    return {"found": found, "whole": known and is_whole and is_whole_too}
+
+
+def _hides_columns(envelope: Envelope) -> bool:
+    """Return whether not even the names of columns may be shown, as was set at push or is set here."""
+    return "none" in {envelope.summary.get("preview"), settings().preview}
+
+
+def _schema(envelope: Envelope) -> tuple[Schema, bool]:
+    """Return the type of a value and the columns of a table, as far as they are told, and whether these are all."""
+    dtypes = envelope.summary.get("dtypes")
+    kind = str(envelope.summary.get("type", envelope.tag))
+    if not isinstance(dtypes, dict):
+        return Schema(kind), False
+    columns = tuple(Column(name, str(dtype)) for name, dtype in dtypes.items())
+    return Schema(kind, columns), len(columns) == _width(envelope)
+
+
+def _width(envelope: Envelope) -> int | None:
+    """Return how many columns a table has."""
+    match envelope.summary.get("shape"):
+        case [int(), int(width)]:
+            return width
+        case [int()]:
+            return 1
+    return None
+
+
+# -- readers -------------------------------------------------------------------------------------------------
+
+
+def list_readers(key: VersionKey, may_read: Callable[[str], bool]) -> dict[str, Any]:
+    """Return the tasks whose runs read a version, as far as ``latest``, ``value_of`` and ``values_of`` pinned it.
+
+    Args:
+        key: of the version.
+        may_read: whether the user may read the XComs of a Dag; tasks of others are left out.
+
+    Raises:
+        XComNotFoundError: There is no such version.
+    """
+    version = version_of(key)
+    if not may_read(version.dag_id):
+        raise XComNotFoundError("there is no such version")
+    source = metadata_events()
+    asset = source.asset(key.asset)
+    aliases = [] if asset is None else source.aliases(asset)
+    rows = rows_with_keys(_questions(version, aliases), _READERS + 1, version.id)
+    readers = [
+        {
+            "dag_id": row.coordinate.dag_id,
+            "run_id": row.coordinate.run_id,
+            "task_id": row.coordinate.task_id,
+            "map_index": row.coordinate.map_index,
+            "at": None if row.written is None else row.written.isoformat(timespec="seconds"),
+        }
+        for row in rows[:_READERS]
+        if may_read(str(row.coordinate.dag_id))
+    ]
+    return {"readers": readers, "more": len(rows) > _READERS}
+
+
+def _questions(version: Version, aliases: list[str]) -> list[str]:
+    """Return the keys of the rows of tasks that may have asked for a version: by name, URI or alias, one or all."""
+    named = [(version.name, version.uri, None), (version.name, None, None), (None, version.uri, None)]
+    asked = [*named, *((None, None, alias) for alias in aliases)]
+    parts = [
+        (*each, partition, wanted) for each in asked for partition in {None, version.partition} for wanted in _WANTED
+    ]
+    return [PINNED + Question(None, version.name, each).hash for each in parts]

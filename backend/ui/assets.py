@@ -1,0 +1,82 @@
+"""The routes of the pages of assets: which there are, their versions, who read one, and how two of them differ.
+
+Each asks whether the user may read the asset, as Airflow's own routes do.  What a task published is shown to whoever
+may read the XComs of its Dag, and so is what a task read.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any
+
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_asset
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
+
+from airflow_xcom.backend.envelope import Coordinate
+from airflow_xcom.backend.ui.access import may_read_asset, may_read_xcoms
+from airflow_xcom.backend.ui.answers import answer, lines, stream
+from airflow_xcom.backend.ui.asset_versions import list_assets, list_readers, list_versions
+from airflow_xcom.backend.ui.comparison import comparison
+from airflow_xcom.backend.ui.stored_values import StoredValue, open_value
+from airflow_xcom.backend.ui.version_keys import VersionKey, version_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["of_assets"]
+
+_LARGEST = 10**9  # of the ids of assets and events
+Asset = Annotated[int, Path(ge=0, lt=_LARGEST)]
+Event = Annotated[int | None, Query(ge=0, lt=_LARGEST)]
+Partition = Annotated[str | None, Query(max_length=4096)]
+Which = Annotated[str, Path(pattern=r"^\d{1,9}\.[0-9a-f]{32}$")]
+
+of_assets = APIRouter(prefix="/api/assets", dependencies=[Depends(requires_access_asset("GET"))])
+
+
+@of_assets.get("")
+async def assets(request: Request, user: GetUserDep) -> Response:
+    """Return the assets with values that the user may read."""
+    return await answer(request, user, list_assets, lambda asset: may_read_asset(asset, user))
+
+
+@of_assets.get("/{asset_id}/versions")
+async def versions(
+    request: Request, user: GetUserDep, asset_id: Asset, before: Event = None, partition: Partition = None
+) -> Response:
+    """Return some versions of an asset."""
+    return await answer(request, user, list_versions, asset_id, before, partition, _rights(user))
+
+
+@of_assets.get("/{asset_id}/versions/{version}/readers")
+async def readers(request: Request, user: GetUserDep, asset_id: Asset, version: Which) -> Response:
+    """Return the tasks that read a version."""
+    return await answer(request, user, list_readers, _key(asset_id, version), _rights(user))
+
+
+@of_assets.get("/{asset_id}/compare/{one}/{other}")
+async def compare(request: Request, user: GetUserDep, asset_id: Asset, one: Which, other: Which) -> Response:
+    """Return lines of JSON: how the tables of two versions differ."""
+    parts = _comparison(_key(asset_id, one), _key(asset_id, other), _rights(user))
+    return await stream(request, user, lines(parts), "application/x-ndjson")
+
+
+def _comparison(one: VersionKey, other: VersionKey, may_read: Callable[[str], bool]) -> Iterator[dict[str, Any]]:
+    yield from comparison(_opened(one, may_read), _opened(other, may_read))
+
+
+def _opened(key: VersionKey, may_read: Callable[[str], bool]) -> StoredValue:
+    version = version_of(key)
+    if not may_read(version.dag_id):
+        raise HTTPException(403, "you may not read the XComs of the Dag that published this version")
+    return open_value(Coordinate(version.dag_id, version.run_id, version.task_id, version.map_index, str(key)))
+
+
+def _key(asset_id: int, version: str) -> VersionKey:
+    event, _, own = version.partition(".")
+    return VersionKey(asset_id, int(event), own)
+
+
+def _rights(user: Any) -> Callable[[str], bool]:
+    """Return what says whether a user may read the XComs of a Dag; each Dag is asked for once."""
+    return cache(lambda dag_id: may_read_xcoms(dag_id, user))
