@@ -59,8 +59,7 @@ class Registry:
         """Begin with the codecs of this distribution, and those of other ones, unless told otherwise."""
         self._lock = threading.RLock()  # never held while a module is imported, which may register and wait for it
         self._by_tag: dict[str, Codec[Any]] = {}
-        self._by_type: dict[type, Codec[Any]] = {}
-        self._by_name: dict[str, Codec[Any]] = {}
+        self._by_type: dict[type | str, Codec[Any]] = {}  # and by lazy names
         self._origins: dict[str, Origin] = {}  # of each tag that is not built in
         self._cache: dict[type, Codec[Any] | None] = {}
         self._loaded: set[str] = set()
@@ -118,26 +117,19 @@ class Registry:
         if not tag_is_free:
             raise RegistrationError(f"the tag {codec.tag!r} is registered already; pass replace=True to replace it")
         for handled in codec.types:
-            holder = self._by_name.get(handled) if isinstance(handled, str) else self._by_type.get(handled)
+            holder = self._by_type.get(handled)
             if holder is not None and holder.tag != codec.tag:
                 msg = f"{handled!r} is handled by the codec {holder.tag!r} already; pass replace=True to replace it"
                 raise RegistrationError(msg)
 
     def _add(self, codec: Codec[Any]) -> None:
         self._by_tag[codec.tag] = codec
-        for handled in codec.types:
-            if isinstance(handled, str):
-                self._by_name[handled] = codec
-            else:
-                self._by_type[handled] = codec
+        self._by_type |= dict.fromkeys(codec.types, codec)
         self._cache.clear()
 
     def _forget(self, codec: Codec[Any]) -> None:
         for handled in codec.types:
-            if isinstance(handled, str):
-                self._by_name.pop(handled, None)
-            else:
-                self._by_type.pop(handled, None)
+            self._by_type.pop(handled, None)
         self._by_tag.pop(codec.tag, None)
         self._origins.pop(codec.tag, None)
 
@@ -228,7 +220,7 @@ class Registry:
         return 1 if codec.tag.startswith("class.") else 0
 
     def _named(self, cls: type) -> Codec[Any] | None:
-        return self._by_type.get(cls) or self._by_name.get(class_name(cls))
+        return self._by_type.get(cls) or self._by_type.get(class_name(cls))
 
     def for_tag(self, tag: str, version: int) -> Codec[Any]:
         """Return the codec that reads ``tag``.

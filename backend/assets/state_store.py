@@ -43,9 +43,7 @@ class CodecStateStore(BaseStateStore):  # type: ignore[misc]
         """
         return _ref(value, key, scope)
 
-    def serialize_asset_state_store_to_ref(self, *, value: Any, key: str, scope: Any) -> str:
-        """See :meth:`serialize_task_state_store_to_ref`."""
-        return _ref(value, key, scope)
+    serialize_asset_state_store_to_ref = serialize_task_state_store_to_ref
 
     def deserialize_task_state_store_from_ref(self, stored: str) -> Any:
         """Return the value that the row of a task's state holds.
@@ -62,33 +60,22 @@ class CodecStateStore(BaseStateStore):  # type: ignore[misc]
         """See :meth:`deserialize_task_state_store_from_ref`."""
         return _value(stored, ASSET)
 
-    def delete(self, scope: Any, key: str, *, session: Any = None) -> None:
-        """Leave the blob, to which no row refers any more, to a sweep."""
+    def delete(self, *_: Any, **__: Any) -> None:
+        """Leave blobs, to which no row refers any more, to a sweep."""
 
-    def clear(self, scope: Any, *, all_map_indices: bool = False, session: Any = None) -> None:
-        """Leave the blobs, to which no row refers any more, to a sweep."""
-
-    async def adelete(self, scope: Any, key: str, *, session: Any = None) -> None:
+    async def adelete(self, *_: Any, **__: Any) -> None:
         """See :meth:`delete`."""
-
-    async def aclear(self, scope: Any, *, all_map_indices: bool = False, session: Any = None) -> None:
-        """See :meth:`clear`."""
 
     def get(self, *_: Any, **__: Any) -> NoReturn:
         """Raise SettingsError: a server calls this, on what ``[state_store] backend`` names."""
-        _refuse_server()
-
-    def set(self, *_: Any, **__: Any) -> NoReturn:
-        """See :meth:`get`."""
         _refuse_server()
 
     async def aget(self, *_: Any, **__: Any) -> NoReturn:
         """See :meth:`get`."""
         _refuse_server()
 
-    async def aset(self, *_: Any, **__: Any) -> NoReturn:
-        """See :meth:`get`."""
-        _refuse_server()
+    clear, aclear = delete, adelete
+    set, aset = get, aget
 
 
 def _ref(value: Any, key: str, scope: Any) -> str:

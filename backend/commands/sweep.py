@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import redirect_stdout
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,7 @@ def run(options: Namespace) -> int:
     reason = None if error is None else f"{type(error).__name__}: {error}".rstrip(": ")
     if options.output == "json":
         facts = {"applied": options.apply, "grace": options.grace, "error": reason}
-        say(json.dumps({**facts, **report.to_json()}, indent=2))
+        say(json.dumps({**facts, **asdict(report)}, indent=2))
     else:
         for line in _lines(report, apply=options.apply, reason=reason):
             say(line)

@@ -11,10 +11,10 @@ import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from airflow_xcom.backend.blob_paths import Kind, kind_of
@@ -128,10 +128,6 @@ class Report:
     problems: list[str] = field(default_factory=list)
     hidden: list[str] = field(default_factory=list)
     waited: float = 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON natives."""
-        return asdict(self)
 
 
 def sweep(  # noqa: PLR0913 - each is one of the command's options

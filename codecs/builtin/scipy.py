@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse
 
+from airflow_xcom.codecs.builtin.kinds import attributes_of
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_list
@@ -86,10 +87,6 @@ def _check_pointers(indptr: Any, rows: int, entries: int) -> None:
 # -- csr, csc, bsr -------------------------------------------------------------------------------------------
 
 
-def _take_compressed(value: Any) -> list[Any]:
-    return [value.data, value.indices, value.indptr]
-
-
 def _make_compressed(cls: Any, shape: list[int], data: Any, indices: Any, indptr: Any) -> Any:
     blocks = "bsr" in cls.__name__
     _check_shape(shape)
@@ -125,10 +122,6 @@ def _make_coordinates(cls: Any, shape: list[int], data: Any, coords: list[Any]) 
     made.data, made.coords = data, tuple(coords)
     made.has_canonical_format = False
     return made
-
-
-def _take_diagonals(value: Any) -> list[Any]:
-    return [value.data, value.offsets]
 
 
 def _make_diagonals(cls: Any, shape: list[int], data: Any, offsets: Any) -> Any:
@@ -223,9 +216,9 @@ def _make_keys(cls: Any, shape: list[int], dtype: Any, keys: Any, values: Any) -
 # -- every format --------------------------------------------------------------------------------------------
 
 _TAKE: dict[str, Callable[[Any], list[Any]]] = {
-    **dict.fromkeys(("csr", "csc", "bsr"), _take_compressed),
+    **dict.fromkeys(("csr", "csc", "bsr"), attributes_of("data", "indices", "indptr")),
     "coo": _take_coordinates,
-    "dia": _take_diagonals,
+    "dia": attributes_of("data", "offsets"),
     "lil": _take_lists,
     "dok": _take_keys,
 }

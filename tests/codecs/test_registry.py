@@ -52,11 +52,9 @@ class SubThing(Thing):
 def _clean_registry() -> Iterator[None]:
     """Take back what a test registers in the registry of the process."""
     list(registry)
-    before = (dict(registry._by_tag), dict(registry._by_type), dict(registry._by_name), dict(registry._origins))
+    before = (dict(registry._by_tag), dict(registry._by_type), dict(registry._origins))
     yield
-    for table, saved in zip(
-        (registry._by_tag, registry._by_type, registry._by_name, registry._origins), before, strict=True
-    ):
+    for table, saved in zip((registry._by_tag, registry._by_type, registry._origins), before, strict=True):
         table.clear()
         table.update(saved)
     registry._cache.clear()
