@@ -286,6 +286,7 @@ def _masker() -> Any:
     return masker
 
 
+@cache
 def serde() -> Any:
     """Return Airflow's serializer of values: in the task SDK from 3.2 on."""
     try:

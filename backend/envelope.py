@@ -133,10 +133,11 @@ class Reference:
     index_digest: str | None = None
 
     def __post_init__(self) -> None:
-        texts = (self.store, self.url, self.path, self.format, self.digest, self.host or "", self.index_digest or "")
-        numbers = (self.size, *(0 if number is None else number for number in (self.expires, self.index_size)))
-        is_number = [type(number) is int and 0 <= number < _LARGEST for number in numbers]
-        if not all(is_number) or not all(type(text) is str for text in texts) or not _are_short(texts):
+        optional = [text for text in (self.host, self.index_digest) if text is not None]
+        texts = [self.store, self.url, self.path, self.format, self.digest, *optional]
+        numbers = [number for number in (self.size, self.expires, self.index_size) if number is not None]
+        are_typed = set(map(type, texts)) == {str} and set(map(type, numbers)) == {int} and self.size is not None
+        if not are_typed or min(numbers) < 0 or max(numbers) >= _LARGEST or max(map(len, texts)) > _LONGEST_TEXT:
             raise ForgedReferenceError("the reference in the row is malformed")
         if self.index_size is not None and self.index_size > min(self.size, LARGEST_INDEX):
             raise ForgedReferenceError("the index in the row's reference is larger than one that this backend writes")

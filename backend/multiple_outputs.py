@@ -41,7 +41,7 @@ class _Outputs(threading.local):
     """What this thread has pushed last for one task instance."""
 
     def __init__(self) -> None:
-        self.of = Coordinate()
+        self.of: list[Any] = []  # the parts of its coordinate but the key
         self.by_key: dict[str | None, _Pushed] = {}
 
 
@@ -50,7 +50,7 @@ _outputs = _Outputs()
 
 def note(value: Any, envelope: Envelope, options: Settings) -> None:
     """Remember the payload of a key, a blob, in case the dict that Airflow pushes afterwards has it, too."""
-    of = replace(envelope.coordinate, key=None)
+    of = envelope.coordinate.to_json()[:-1]
     if _outputs.of != of:
         _outputs.of, _outputs.by_key = of, {}
     _outputs.by_key.pop(envelope.coordinate.key, None)
@@ -69,7 +69,7 @@ def envelope_of_items(value: dict[Any, Any], coordinate: tuple[Any, ...], option
     if not _outputs.by_key or len(value) > _MOST or not any(map(_outputs.by_key.get, value)):
         return None
     at = Coordinate(*coordinate)
-    if _outputs.of != replace(at, key=None):
+    if _outputs.of != at.to_json()[:-1]:
         return None
     try:
         items = [_item(key, item, at, options) for key, item in value.items()]

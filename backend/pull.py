@@ -332,13 +332,11 @@ def _decode_part(envelope: Envelope, **wanted: Any) -> Any:
 @cache
 def prepare() -> None:
     """Make every configured codec and rule known, once in a process, before the first push or pull."""
-    from airflow_xcom.backend.advice import advise_on_airflow
     from airflow_xcom.backend.compat import CLASS_REMEDY, allows_class, installed_entry_points
     from airflow_xcom.backend.serde import SERDE_CODEC
     from airflow_xcom.codecs.discovery import ENTRY_POINT_GROUP
 
     registry.entry_points.find = partial(installed_entry_points, ENTRY_POINT_GROUP)
-    advise_on_airflow()
     registry.set_fallback(SERDE_CODEC)
     registry.allow_classes(allows_class, remedy=CLASS_REMEDY)
     for name in settings().modules:

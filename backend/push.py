@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from airflow_xcom.backend.advice import advise_on_airflow
 from airflow_xcom.backend.envelope import RESULT, Coordinate, Envelope
 from airflow_xcom.backend.hints import Hint, Stored, unwrapped
 from airflow_xcom.backend.placement import decide, is_exact, summarize
@@ -23,6 +24,7 @@ __all__ = ["Written", "enclosed", "push"]
 
 log = logging.getLogger("airflow_xcom.backend")
 
+advise_on_airflow()
 advise("airflow_xcom.backend.push.Written", "what publish() returns is the whole value of an XCom: return it alone")
 
 

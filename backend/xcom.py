@@ -159,7 +159,7 @@ def _push() -> Callable[..., Any]:
 @cache
 def _preload() -> None:
     """Import what the first push or pull of a process needs, before it is forked: its children then have it."""
-    for module in ("push", "multiple_outputs", "advice", "serde"):
+    for module in ("push", "multiple_outputs", "serde"):
         import_module(f"airflow_xcom.backend.{module}")
     import_module("airflow_xcom.codecs.payload")
     import_module("orjson")

@@ -21,7 +21,7 @@ __all__ = ["check_names", "holds", "put_all", "refuse_other_attributes", "restor
 _REGISTER = "register a codec for the class with @airflow_xcom.codecs.codec"
 
 
-def state_of(value: Any, names: tuple[str, ...], *, beside: Collection[str] = ()) -> dict[str, Any]:
+def state_of(value: Any, names: tuple[str, ...], *, beside: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the attributes ``names`` of ``value``, in the order in which it holds them, and what it caches.
 
     A cached value is kept because it may be another one when it is computed again: an identifier, or a time.
@@ -36,7 +36,7 @@ def state_of(value: Any, names: tuple[str, ...], *, beside: Collection[str] = ()
         UnsupportedValueError: A field has no value, or an attribute that is not a field would be lost.
     """
     cls: Any = type(value)
-    _, all_in_dict = _layout(cls, names)
+    _, all_in_dict = _layout(cls, names, beside)
     own: Any = getattr(value, "__dict__", ())
     if all_in_dict and tuple(own) == names:  # as nearly always; what follows takes several times as long
         return {**own}
@@ -49,20 +49,21 @@ def state_of(value: Any, names: tuple[str, ...], *, beside: Collection[str] = ()
     return {name: object.__getattribute__(value, name) for name in ordered}
 
 
-def restore(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> Any:
+def restore(cls: Any, names: tuple[str, ...], state: dict[str, Any], *, beside: tuple[str, ...] = ()) -> Any:
     """Make an object of ``cls`` with exactly this state, without running ``__init__`` or a setter.
 
     Args:
         cls: keeps its state in ``__dict__`` or in slots.
         names: its fields.
         state: the attributes; the caller must not use it any more, as it may become the object's ``__dict__``.
+        beside: further attributes, which the caller sets itself.
 
     Raises:
         CorruptPayloadError: ``state`` does not have exactly the attributes ``names``, or the class, since changed,
             keeps its state elsewhere.
     """
     try:
-        wanted, all_in_dict = _layout(cls, names)
+        wanted, all_in_dict = _layout(cls, names, beside)
     except UnsupportedTypeError as error:
         raise CorruptPayloadError(error.reason) from error
     if type(state) is not dict or state.keys() != wanted:
@@ -181,12 +182,12 @@ def _has_slots_alone(cls: type, names: tuple[str, ...]) -> bool:
 
 
 @cache
-def _layout(cls: type, names: tuple[str, ...]) -> tuple[frozenset[str], bool]:
-    """Return the fields, and whether an object's ``__dict__`` is all of its state and can be set as a whole."""
+def _layout(cls: type, names: tuple[str, ...], beside: tuple[str, ...] = ()) -> tuple[frozenset[str], bool]:
+    """Return the fields, and whether a ``__dict__`` is all of the state but ``beside``, and can be set as a whole."""
     _check_layout(cls, names)
     own = [vars(base)["__dict__"] for base in cls.__mro__ if "__dict__" in vars(base)]
     is_usual = cls.__dictoffset__ != 0 and all(isinstance(held, GetSetDescriptorType) for held in own)
-    return frozenset(names), is_usual and not _slots(cls)
+    return frozenset(names), is_usual and set(_slots(cls)) <= set(beside)
 
 
 def _check_layout(cls: type, names: tuple[str, ...]) -> None:

@@ -131,7 +131,7 @@ class Payload:
         self._refuse_stream()
         return sum(map(len, self.chunks))
 
-    @cached_property
+    @property
     def raw_size(self) -> int:
         """The number of bytes without compression: of the blob, or of few natives as JSON.
 

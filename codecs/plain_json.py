@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from functools import cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,8 +51,14 @@ def is_exact_text(value: str) -> bool:
 
 def in_jsonb_order(keys: Any) -> bool:
     """Return whether keys are in the order that JSONB (and MySQL's JSON) keeps: by length in bytes, then bytewise."""
-    encoded = [key.encode(errors="surrogatepass") for key in keys]
-    return all((len(a), a) < (len(b), b) for a, b in pairwise(encoded))
+    before = -1, b""
+    for key in keys:
+        data = key.encode("utf-8", "surrogatepass")
+        now = len(data), data
+        if now <= before:
+            return False
+        before = now
+    return True
 
 
 def exact_json(  # noqa: C901, PLR0911, PLR0912 - one loop, in which every call would be felt by small values

@@ -43,6 +43,7 @@ __all__ = ["MARK", "TooDeepError", "base64", "dump", "form", "load", "tagged"]
 
 MARK = "$"
 _TAGGED, _FORM = 3, 2  # items
+_CONTAINERS = frozenset({dict, list})  # of JSON
 _NAN = struct.pack(">d", float("nan"))
 DEEPEST = 100  # levels of JSON; the API server's parser gives up at 200
 
@@ -179,7 +180,7 @@ class _Loader:
         if depth > 2 * DEEPEST:
             raise CorruptPayloadError(f"the payload is nested deeper than {2 * DEEPEST} levels")
         if type(value) is list:
-            return [self.load(item, depth + 1) for item in value]
+            return [self.load(item, depth + 1) if type(item) in _CONTAINERS else item for item in value]
         if type(value) is not dict:
             return value
         if MARK not in value:
@@ -195,7 +196,10 @@ class _Loader:
 
     def _load_form(self, name: str, content: Json, depth: int) -> Any:
         if name == "map":
-            return {self.load(key, depth + 4): self.load(item, depth + 4) for key, item in content}
+            return {
+                self.load(key, depth + 4) if type(key) in _CONTAINERS else key: self.load(item, depth + 4)
+                for key, item in content
+            }
         if name == "table":
             meta, stream = content
             return self._table(_memory(stream), self.load(meta, depth + 3))

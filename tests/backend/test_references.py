@@ -110,6 +110,7 @@ MALFORMED = [
     {"size": "1"},
     {"size": -1},
     {"size": True},
+    {"size": None},
     {"digest": None},
     {"format": ["msgpack"]},
     {"extra": 1},
@@ -120,6 +121,9 @@ MALFORMED = [
     {"expires": 1.5},
     {"expires": True},
     {"expires": 10**12},
+    {"host": {}},
+    {"host": 0},
+    {"index_digest": []},
 ]
 
 

@@ -7,6 +7,7 @@ private attributes.  Nothing is validated again, so that a model comes back even
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.builtin.classes.names import by_name
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
     from airflow_xcom.codecs.builtin.classes.names import CheckClass
     from airflow_xcom.codecs.codec import Codec
 
-_SET, _EXTRA, _PRIVATE = "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"
+_SET, _EXTRA, _PRIVATE = _BESIDE = "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"
+
+_TEXT = frozenset({str})
 
 
+@cache
 def _is_model(cls: type) -> bool:
     return any(base.__module__ == "pydantic.main" and base.__qualname__ == "BaseModel" for base in cls.__mro__)
 
@@ -28,7 +32,7 @@ def _is_model(cls: type) -> bool:
 def _take(value: Any) -> list[Any]:
     """Return the field values, the names of the fields that were set, extra values and private attributes, or null."""
     cls = type(value)
-    fields = state_of(value, tuple(cls.__pydantic_fields__), beside=(_SET, _EXTRA, _PRIVATE))
+    fields = state_of(value, tuple(cls.__pydantic_fields__), beside=_BESIDE)
     extra = getattr(value, _EXTRA, None)
     if extra and not _allows_extra(cls):
         msg = f"the {cls.__qualname__} has the extra values {quoted(list(extra))}, and its class allows none"
@@ -50,20 +54,27 @@ def _restore(cls: Any, state: list[Any]) -> Any:
     if private is not None and not private.keys() <= cls.__private_attributes__.keys():
         known = list(cls.__private_attributes__)
         raise CorruptPayloadError(f"{cls.__qualname__} has the private attributes {known}, not {quoted(list(private))}")
-    value = restore(cls, tuple(cls.__pydantic_fields__), fields)
+    value = restore(cls, tuple(cls.__pydantic_fields__), fields, beside=_BESIDE)
     object.__setattr__(value, _SET, set(names))
     for name, item in ((_EXTRA, extra), (_PRIVATE, private)):
-        if item is not None or not holds(value, name):  # a RootModel has None for both in its class
+        if item is not None or name in _lacking(cls):
             object.__setattr__(value, name, item)
     return value
 
 
+@cache
+def _lacking(cls: Any) -> frozenset[str]:
+    """Return what a new object has no value of; a RootModel has None for both in its class."""
+    value = object.__new__(cls)
+    return frozenset(name for name in (_EXTRA, _PRIVATE) if not holds(value, name))
+
+
 def _is_text(names: Any) -> bool:
-    return type(names) is list and all(type(name) is str for name in names)
+    return type(names) is list and _TEXT.issuperset(map(type, names))
 
 
 def _is_mapping(state: Any) -> bool:
-    return state is None or (type(state) is dict and all(type(name) is str for name in state))
+    return state is None or (type(state) is dict and _TEXT.issuperset(map(type, state)))
 
 
 def codecs(check_class: CheckClass) -> tuple[Codec[Any], ...]:
