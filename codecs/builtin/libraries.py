@@ -74,6 +74,38 @@ def _take_url(value: Any) -> str:
     return str(value)
 
 
+# -- results of SciPy and scikit-learn -----------------------------------------------------------------------
+
+_DEPRECATED = "_deprecated_key_to_warnings"  # of a Bunch, since scikit-learn 1.2
+
+
+def _updated(cls: Any, parts: Any) -> Any:
+    """Return a dict of a class whose ``__init__`` takes other arguments."""
+    made = cls.__new__(cls)
+    dict.update(made, as_dict(parts))
+    return made
+
+
+def _make_bunch(cls: Any, parts: Any) -> Any:
+    items, warnings = parts
+    made = _updated(cls, items)
+    if warnings is not None:
+        vars(made)[_DEPRECATED] = as_dict(warnings)
+    return made
+
+
+def _make_inverse_hessian(cls: Any, parts: Any) -> Any:
+    steps, changes, made_of_both = parts
+    made = cls(steps, changes)
+    made.rho = made_of_both  # another processor may round it otherwise
+    return made
+
+
+_RESULTS = (
+    *("_lib._util._RichResult", "optimize._optimize.OptimizeResult", "optimize._zeros_py.RootResults"),
+    "integrate._ivp.ivp.OdeResult",
+)
+
 # -- sorted containers ---------------------------------------------------------------------------------------
 
 _BOUND = (
@@ -257,6 +289,12 @@ def _codecs() -> Iterator[Codec[Any]]:
     yield codec_of("requests.headers", [headers], attributes=("_store",))
     kinds = [Kind("httpx.Headers", _take_headers, _make_headers), Kind("httpx.URL", _take_url, _text)]
     yield codec_of("httpx.value", kinds, attributes=("_",))
+    bunch = Kind("sklearn.utils._bunch.Bunch", lambda bunch: [dict(bunch), vars(bunch).get(_DEPRECATED)], _make_bunch)
+    yield codec_of("sklearn.Bunch", [bunch], attributes=(_DEPRECATED,))
+    path, parts = "scipy.optimize._lbfgsb_py.LbfgsInvHessProduct", ("sk", "yk", "rho")
+    kinds = [Kind(f"scipy.{name}", dict, _updated) for name in _RESULTS]
+    kinds.append(Kind(path, attributes_of(*parts), _make_inverse_hessian))
+    yield codec_of("scipy.result", kinds, attributes=(*parts, "n_corrs", "dtype", "shape"))
     kinds = [Kind(f"psycopg.types.range.{name}Range", _ENDS, _make_range) for name in _OF]
     kinds += [Kind(f"psycopg.types.multirange.{name}Multirange", list, _listed) for name in _OF]
     kinds += [

@@ -38,6 +38,8 @@ from dateutil import relativedelta, rrule
 from google.cloud.bigquery import Row
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from scipy.optimize import OptimizeResult
+from sklearn.utils import Bunch
 from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.engine.row import Row as SelectedRow
 from xarray import CFTimeIndex
@@ -207,6 +209,7 @@ CONTAINERS: dict[str, Callable[[Values, Values], Values]] = {
         st.builds(psycopg2.extras.NumericRange, NUMBERS, NUMBERS, BOUNDS),
         SMALL.map(lambda hours: psycopg2.tz.FixedOffsetTimezone(offset=dt.timedelta(hours=hours))),
     ),
+    "scipy.result": lambda values, _keys: st.dictionaries(LETTERS, values, max_size=ROWS).map(OptimizeResult),
     "networkx.Graph": lambda values, _keys: st.builds(
         _graph,
         st.sampled_from([nx.Graph, nx.DiGraph, nx.MultiGraph, nx.MultiDiGraph]),
@@ -231,8 +234,9 @@ MODELS = {
     "onnx.ModelProto": st.builds(test_models.onnx_model),
 }
 # What cannot be copied, as xarray copies what stands in attrs: Google's row looks for an attribute without end, and the
-# copy of a booster lacks attributes.
+# copies of a booster and of a Bunch lack attributes.
 UNCOPIED = {
     **MODELS,
+    "sklearn.Bunch": st.dictionaries(LETTERS, ANY_TEXT, max_size=ROWS).map(lambda items: Bunch(**items)),
     "bigquery.Row": st.builds(lambda item, name: Row((item, 1), {name: 0, "n": 1}), ANY_TEXT, LETTERS),
 }

@@ -210,6 +210,22 @@ def _calendar_of_a_model() -> Any:
     return xr.Dataset({"t": ("time", [1.5, 2, 3])}, {"time": times})
 
 
+def _results() -> list[Any]:
+    optimize, array = importlib.import_module("scipy.optimize"), np.array([[1.0, 2.0]])
+    inverse = optimize.LbfgsInvHessProduct(array, array + 2)
+    inner = optimize.OptimizeResult(x=array, success=True, hess_inv=inverse)
+    made = [inner, optimize.RootResults(1.5, 3, 4, 0, "brentq"), optimize.OptimizeResult({"lowest": inner, 1: None})]
+    kinds = [("scipy.integrate._ivp.ivp", "OdeResult"), ("scipy._lib._util", "_RichResult")]
+    return [*made, *(_from(*kind)(t=array[0], sol=None, message="done") for kind in kinds)]
+
+
+def _bunch() -> Any:
+    bunch = _from("sklearn.utils", "Bunch")
+    made = bunch(data=np.arange(6.0).reshape(3, 2), frame=None, keys=["a"], inner=bunch())
+    made._set_deprecated(1, new_key="new", deprecated_key="old", warning_message="say new")
+    return made
+
+
 DTYPES = [
     *(pl.Int64(), pl.Int64, pl.Datetime("ms", "UTC"), pl.Datetime, pl.Duration("ns"), pl.Decimal(10, 2), pl.String()),
     *(pl.List(pl.List(pl.Int8)), pl.Array(pl.Int8, (2, 3)), pl.Struct({"a": pl.Date, "b": pl.Enum(["x", "y"])})),
@@ -226,6 +242,8 @@ LIBRARIES: dict[str, Callable[[], Any]] = {
     "rows of SQLAlchemy": lambda: _selected(lambda result: result.all(), "SELECT 1 AS a UNION SELECT 2"),
     "row mapping of SQLAlchemy": lambda: _selected(lambda result: result.mappings().first()),
     "row of BigQuery": lambda: _from("google.cloud.bigquery", "Row")((1, "x", None), {"id": 0, "name": 1, "note": 2}),
+    "results of SciPy": _results,
+    "bunch of scikit-learn": _bunch,
     "sorted dict": lambda: _from("sortedcontainers", "SortedDict")(b=1, a=[2]),
     "sorted list and set": lambda: [_from("sortedcontainers", f"Sorted{name}")([3, 1, 2]) for name in ("List", "Set")],
     "headers of requests": lambda: _from("requests.structures", "CaseInsensitiveDict")(
