@@ -65,5 +65,6 @@ def adopt(store: Store, deployment: Deployment, *, force: bool = False) -> bool:
         if not force:
             raise
         store.delete(OWNER)
-    store.put(OWNER, [json.dumps(asdict(deployment)).encode()])
+    if not store.create(OWNER, json.dumps(asdict(deployment)).encode()):
+        check_owner(store, deployment)  # another was quicker
     return True

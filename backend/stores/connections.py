@@ -147,7 +147,7 @@ def _s3(aws: Any, bucket: Bucket) -> _Account:
         "disable_bulk_delete": True,
     }
     verify = _verify(extra.get("verify"))
-    return _Account(_given(config), _certificates(verify), _aws_credentials(aws, extra), verify)
+    return _Account(_given(config), _certificates(verify, bucket), _aws_credentials(aws, extra), verify)
 
 
 def _aws_credentials(aws: Any, extra: Mapping[str, Any]) -> Callable[[], Any] | None:
@@ -271,9 +271,13 @@ def _verify(extra: Any) -> bool | str | None:
     return None if extra is None else str(extra).lower() == "true"
 
 
-def _certificates(verify: Any) -> dict[str, Any]:
+def _certificates(verify: Any, bucket: Bucket) -> dict[str, Any]:
     if isinstance(verify, str):
-        return {"root_certificate": Path(verify).read_bytes()}
+        try:
+            return {"root_certificate": Path(verify).read_bytes()}
+        except OSError as error:  # which would pass for a blob that is not there
+            advice = f"verify={verify!r} {bucket.origin} names a file that cannot be read: {error.strerror}"
+            raise SettingsError("path", bucket.url, advice) from error
     return {"allow_invalid_certificates": True} if verify is False else {}
 
 

@@ -190,7 +190,7 @@ class RedisClient:
         server: dict[str, Any] = {
             "host": connection.host or "localhost",
             "port": connection.port or 6379,
-            "db": int(connection.schema or extra.get("db") or 0),
+            "db": self._database(connection.schema or extra.get("db") or 0),
         }
         if encrypted or extra.get("ssl"):
             server |= {"ssl": True, **tls}
@@ -200,6 +200,13 @@ class RedisClient:
                 connection.login or None, connection.password
             )
         return server
+
+    def _database(self, number: Any) -> int:
+        try:
+            return int(number)
+        except (TypeError, ValueError):
+            advice = f"the database {self._origin} is {number!r}; give its number as the schema"
+            raise SettingsError("path", self._url, advice) from None
 
 
 def _first(error: Exception) -> Exception:

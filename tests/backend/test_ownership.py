@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import database
+import httpx
 import pytest
 import sqlalchemy
 from commands import run
@@ -21,12 +22,15 @@ from test_sweep import TABLE, Metadata, in_memory
 from valkey_server import Valkey, valkey
 
 from airflow_xcom.backend.database.dag_runs import Runs
-from airflow_xcom.backend.database.deployment import database_deployment
+from airflow_xcom.backend.database.deployment import Deployment, database_deployment
 from airflow_xcom.backend.database.xcom_rows import Rows
 from airflow_xcom.backend.errors import OwnerError
+from airflow_xcom.backend.maintenance import ownership
 from airflow_xcom.backend.maintenance.ownership import OWNER, adopt, check_owner, owner_of
 from airflow_xcom.backend.maintenance.references import DatabaseRows
+from airflow_xcom.backend.maintenance.rest_rows import RestRows
 from airflow_xcom.backend.maintenance.sweep import Report, sweep
+from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
 
 SWEEP = ("sweep", "--apply", "--grace", "0", "--wait", "0")
@@ -179,6 +183,30 @@ def test_who_takes_over_is_the_only_owner(production: Metadata, backend: Backend
     before = backend.blobs()
     assert run(*SWEEP)[0] == 1
     assert backend.blobs() == before
+
+
+def test_of_two_that_adopt_at_once_one_is_refused(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, one, two = open_store(settings().path), Deployment("1", "here"), Deployment("2", "there")
+    assert adopt(store, one)
+    looks = iter([None])
+    monkeypatch.setattr(ownership, "owner_of", lambda store: next(looks, one))
+    with pytest.raises(OwnerError, match="belongs to another Airflow"):
+        adopt(store, two)
+    assert owner_of(store) == one
+
+
+def test_a_lost_answer_of_the_rest_api_does_not_end_the_command() -> None:
+    made: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            made.append(json.loads(request.content)["value"])
+            raise httpx.ReadTimeout("lost")
+        return httpx.Response(200, json={"value": made[0]}) if made else httpx.Response(404)
+
+    rows = RestRows("http://airflow", "token")
+    vars(rows)["_client"] = httpx.Client(base_url="http://airflow/api/v2", transport=httpx.MockTransport(answer))
+    assert rows.deployment(create=True) == Deployment(made[0], "http://airflow")
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"[" * 60_000, b'{"id": 1, "place": 2, "more": 3}', b"\xff"])

@@ -212,6 +212,9 @@ def test_authorities_of_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         options = Bucket.parse("s3://tests@b").account().options
         assert options.get("allow_invalid_certificates", False) is (verify in {False, "False"})
         assert options.get("root_certificate") == (b"PEM" if "ca.pem" in str(verify) else None)
+    connect(monkeypatch, conn_type="aws", extra={"verify": str(tmp_path / "absent.pem")})
+    with pytest.raises(SettingsError, match=r"absent\.pem' in the Airflow connection 'tests' names a file that cannot"):
+        open_store("s3://tests@b/authorities").get("a")
 
 
 def test_without_the_client_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

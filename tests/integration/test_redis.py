@@ -446,6 +446,12 @@ def test_a_connection_may_ask_for_tls(server: Valkey, tmp_path: Path, monkeypatc
         assert time.monotonic() - began < 5, "which no retry mends"
 
 
+def test_a_database_that_is_no_number_is_named(server: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_A", server.connection(schema="cache"))
+    with pytest.raises(SettingsError, match="in the Airflow connection 'a' is 'cache'; give its number as the schema"):
+        open_store("redis://a@/x").put("a", [b"x"])
+
+
 def test_a_missing_connection_is_named() -> None:
     with pytest.raises(SettingsError, match="no Airflow connection 'nowhere'"):
         RedisStore("redis://nowhere@/xcom").get(PATH)
