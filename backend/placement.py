@@ -15,6 +15,8 @@ from airflow_xcom.backend.pull import prepare
 from airflow_xcom.codecs.plain_json import exact_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_xcom.backend.settings import Settings
     from airflow_xcom.codecs.formats.msgpack.substitution import Substitutions
     from airflow_xcom.codecs.payload import Payload
@@ -85,19 +87,37 @@ def is_exact(value: Any, options: Settings) -> bool:
     return exact_json(value, limit=limit, ordered=options.preserve_key_order, reserved=_RESERVED) is not None
 
 
-def summarize(value: Any, payload: Payload, size: int, preview: str) -> dict[str, Any]:
+def summarize(value: Any, payload: Payload, size: int, preview: str, *, nulls: bool = False) -> dict[str, Any]:
     """Return what people see of a value in the UI: its type, its ``size`` in bytes, and what its codec adds.
 
     What would not be safe and small in a JSON column is left out, and what ``preview`` does not ask for: one of
-    :data:`PREVIEWS`.  What has a name that Airflow masks is masked.
+    :data:`PREVIEWS`.  What has a name that Airflow masks is masked.  With ``nulls``, those of the columns of a table,
+    which the writer of a blob has counted.
     """
     cls: Any = type(value)
     facts = {"type": _type_name(cls), "bytes": size}
     shown = _shown(payload.summary, preview)
-    extra = {**facts, **shown}
-    if not shown or exact_json(extra, limit=_LARGEST_SUMMARY, ordered=False, reserved=_RESERVED) is None:
+    if not shown:
         return facts
-    return extra
+    counted = payload.nulls if nulls and payload.tag not in payload.suppliers else ()
+    for extra in (_with_nulls(shown, counted), shown):
+        told = {**facts, **extra}
+        if exact_json(told, limit=_LARGEST_SUMMARY, ordered=False, reserved=_RESERVED) is not None:
+            return told
+    return facts
+
+
+def _with_nulls(shown: dict[str, Any], nulls: Sequence[int]) -> dict[str, Any]:
+    """Return what is shown with the nulls of the columns whose dtypes are, up to the last that has some."""
+    names = shown.get("dtypes")
+    is_index = type(names) is dict and list(names) == ["values"] and len(nulls) > 1  # whose levels are the columns
+    if type(names) is not dict or is_index or not 0 < len(names) <= len(nulls):
+        return shown
+    pairs = zip(names, nulls, strict=False)
+    found = [None if name.endswith("…") or hides_value_of(name) else many for name, many in pairs]
+    while found and not found[-1]:
+        found.pop()
+    return {**shown, "nulls": found}
 
 
 @lru_cache(maxsize=256)  # a task pushes values of few classes

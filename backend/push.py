@@ -108,7 +108,8 @@ def enclosed(value: Any, at: Coordinate, options: Settings, asset: AssetVersion 
 
         reference = write_blob(payload, at, options, asset)
         size = reference.size if payload.is_stream else payload.raw_size
-    summary = summarize(value, payload, size, options.preview or ("rows" if reference is None else "columns"))
+    is_row = reference is None
+    summary = summarize(value, payload, size, options.preview or ("rows" if is_row else "columns"), nulls=not is_row)
     if options.preview in {"columns", "none"}:  # what the Data tab must not show
         summary["preview"] = options.preview
     facts = payload.tag, summary, at, placement.data, reference, payload.suppliers

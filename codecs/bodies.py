@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from airflow_xcom.codecs.builtin.summaries import DTYPES
 from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.arrow import file as arrow
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
@@ -55,6 +57,13 @@ class TableBody:
         return arrow.size_of(self._table.table)
 
     @property
+    def nulls(self) -> Sequence[int]:
+        meta = self._table.meta
+        if self.is_stream or (type(meta) is dict and "blocks" in meta):  # several columns in one
+            return []
+        return [column.null_count for column in islice(self._table.table.itercolumns(), DTYPES)]
+
+    @property
     def raw_size(self) -> int:
         return sum(map(len, self._uncompressed))
 
@@ -77,6 +86,7 @@ class TreeBody:
 
     format = "msgpack"
     is_stream = False
+    nulls = ()
 
     def __init__(self, writer: Writer, tree: bytes | None, items: Sequence[Item] = ()) -> None:
         self.tags = writer.used_tags

@@ -45,6 +45,7 @@ class _LeafBody:
     is_stream = has_index = False
     objects: frozenset[int] = frozenset()
     expanded = 0
+    nulls = ()
 
     def __init__(self, codec: Codec, node: Any, size: int, registry: Registry) -> None:
         self.tags = (codec.tag,)
@@ -140,6 +141,11 @@ class Payload:
         """
         self._refuse_stream()
         return self._body.raw_size
+
+    @property
+    def nulls(self) -> Sequence[int]:
+        """The nulls of each of the first columns of a table, which Arrow counts as it is written; NaN is not null."""
+        return self._body.nulls
 
     @property
     def least_size(self) -> int:

@@ -12,6 +12,7 @@ from airflow_xcom.backend.envelope import Coordinate, Envelope
 from airflow_xcom.backend.errors import HiddenValueError
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError
+from airflow_xcom.codecs.quoting import cut
 
 __all__ = ["checked", "facts_of", "hidden_tasks", "history", "is_hidden", "list_rows", "rows_of"]
 
@@ -81,6 +82,7 @@ def facts_of(envelope: Envelope) -> dict[str, Any]:
     if isinstance(shape, list):
         facts["shape"] = [_count(length) for length in shape]
     facts |= {"asset": (envelope.asset.name, envelope.asset.uri)} if envelope.asset is not None else {}
+    facts |= _nulls(envelope.summary.get("dtypes"), envelope.summary.get("nulls"))
     facts |= {"inexact": envelope.inexact.count} if envelope.inexact is not None else {}
     if envelope.retired is not None:
         return {
@@ -89,6 +91,14 @@ def facts_of(envelope: Envelope) -> dict[str, Any]:
             "error": f"retired {envelope.retired.at} by the rule {envelope.retired.rule}",
         }
     return {"state": "store" if envelope.references else "row", **facts}
+
+
+def _nulls(dtypes: Any, told: Any) -> dict[str, Any]:
+    """Return the nulls of the columns that have some, if the row tells them."""
+    if type(dtypes) is not dict or type(told) is not list:
+        return {}
+    pairs = [(cut(name), _count(many)) for name, many in zip(dtypes, told, strict=False) if not hides_value_of(name)]
+    return {"nulls": [pair for pair in pairs if pair[1]]}
 
 
 def _count(told: Any) -> int | None:

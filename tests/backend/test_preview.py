@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from enum import IntEnum
 from typing import Any
@@ -15,7 +15,8 @@ import pyarrow as pa
 import pytest
 from conftest import Backend
 
-from airflow_xcom.backend import HintError, SettingsError, compat, stored
+from airflow_xcom.backend import HintError, SettingsError, compat, placement, stored
+from airflow_xcom.codecs import Codec, Table, registry
 from airflow_xcom.codecs.builtin.summaries import summarize_columns
 
 CELLS = {"user": ["alice"], "password": ["hunter2"], "ssn": ["123-45-6789"]}
@@ -51,7 +52,80 @@ def test_a_row_shows_what_the_option_or_the_hint_asks_for(
         by_hint = backend.push(stored(table, preview=preview))
         for row in (by_option, by_hint):
             limits = set() if preview == "rows" else {"preview"}  # for the Data tab
-            assert row["airflow_xcom"]["summary"].keys() == {"type", "bytes"} | shown | limits
+            nulls = {"nulls"} if shown and threshold == 0 else set()  # which the writer of a blob counts
+            assert row["airflow_xcom"]["summary"].keys() == {"type", "bytes"} | shown | limits | nulls
+
+
+def summary_of(backend: Backend, value: Any) -> Any:
+    return backend.push(value)["airflow_xcom"]["summary"]
+
+
+def test_nulls_of_columns_in_a_store_are_told(backend: Backend) -> None:
+    backend.options(threshold=0)
+    cells = {"a": [1, None, 3], "password": ["x", None, None], "b": ["x", None, None], "c": [1, 2, 3]}
+    for make in (pa.table, pl.DataFrame):
+        assert summary_of(backend, make(cells))["nulls"] == [1, None, 2]
+    chunks = pa.concat_tables([pa.table(cells), pa.table(cells)])
+    assert summary_of(backend, chunks)["nulls"] == [2, None, 4]
+    frame = pd.DataFrame(
+        {
+            "float": [1.0, np.nan, 2.0],
+            "Int64": pd.array([1, None, None], "Int64"),
+            "time": pd.to_datetime(["2024", None, None]),
+            "category": pd.Categorical(["a", None, "b"]),
+            "whole": [1, 2, 3],
+        },
+        index=pd.Index(["x", None, "y"]),
+    )
+    assert summary_of(backend, frame)["nulls"] == [0, 2, 2, 1]
+    assert summary_of(backend, frame[["Int64", "float"]])["nulls"] == [2]
+    assert summary_of(backend, frame["time"])["nulls"] == [2]
+    assert summary_of(backend, frame[["whole"]])["nulls"] == []
+
+
+class Sheet:
+    """A type of a user's, whose codec names columns as it likes."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+
+@pytest.fixture
+def _codec_of_sheets() -> Iterator[None]:
+    made = Codec(
+        "preview.sheet",
+        (Sheet,),
+        lambda sheet: Table(sheet.table, None),
+        lambda node, _: Sheet(node.table),
+        summarize=lambda _: {"dtypes": {"a": "int64"}},
+    )
+    registry.register(made)
+    yield
+    registry._forget(made)
+
+
+@pytest.mark.usefixtures("_codec_of_sheets")
+def test_nulls_are_not_told_where_columns_are_not_those_of_the_table(backend: Backend) -> None:
+    backend.options(threshold=0)
+    block = {f"f{number}": np.arange(3.0) for number in range(200)}
+    texts = {f"t{number}": pd.array(["x", None, None], "str") for number in range(30)}
+    wide = pd.DataFrame({**block, **texts})
+    assert "dtypes" in summary_of(backend, wide)
+    assert "nulls" not in summary_of(backend, wide)
+    assert "nulls" not in summary_of(backend, pd.MultiIndex.from_tuples([("a", None), ("b", None)]))
+    assert "nulls" not in summary_of(backend, Sheet(pa.table({"b": [None]})))
+    assert "nulls" not in summary_of(backend, stored(pa.table({"a": [None]}), preview="none"))
+    backend.options(threshold=-1)
+    assert "nulls" not in summary_of(backend, pa.table({"a": [None]}))
+
+
+def test_nulls_never_cost_other_facts(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend.options(threshold=0)
+    table = pa.table({"a": pa.array([None] * 1000, pa.int64())})
+    whole = summary_of(backend, table)
+    assert whole.pop("nulls") == [1000]
+    monkeypatch.setattr(placement, "_LARGEST_SUMMARY", len(json.dumps(whole)))
+    assert summary_of(backend, table) == whole
 
 
 def test_a_hint_goes_before_the_option(backend: Backend) -> None:

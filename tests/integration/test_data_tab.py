@@ -609,5 +609,7 @@ def test_a_value_over_time(tab: Tab, backend: Backend) -> None:
     runs = tab.get("history", "score")["runs"]
     assert [(run["run_id"], run["number"]) for run in runs] == [("two", 3.0), ("one", 1.5)]
     assert [run["shape"] for run in tab.get("history", "frame")["runs"]] == [[2, 6], [1, 6]]
+    nulls = [["number", 1], ["carrier", 1], ["time", 1]]
+    assert [run["nulls"] for run in tab.get("history", "frame")["runs"]] == [nulls, []]
     backend.options(preview="none")
     assert [run.get("number") for run in tab.get("history", "score")["runs"]] == [None, None]

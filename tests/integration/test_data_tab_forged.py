@@ -175,6 +175,14 @@ def test_numbers_that_json_has_not_leave_a_list_readable(tab: Tab) -> None:
         strict(tab.ask("value").text)
 
 
+@pytest.mark.parametrize("nulls", [None, 3, {}, ["x", -1, 2**70, None, [1], True]], ids=json.dumps)
+@pytest.mark.parametrize("dtypes", [None, [], {"a": 1, "b" * 5000: 2, "password": 3, "d": 4, "e": 5, "f": 6}])
+def test_forged_counts_of_nulls_are_passed_over(dtypes: Any, nulls: Any, tab: Tab) -> None:
+    write(tab, 1, dtypes=dtypes, nulls=nulls)
+    (run,) = tab.get("history")["runs"]
+    assert run.get("nulls", []) == []
+
+
 def test_an_error_that_nobody_foresaw_is_told(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
     from sqlalchemy.exc import OperationalError
 

@@ -248,7 +248,7 @@ function runsOf(at, facts, { runs, more }) {
     const other = isTable && run.run_id !== at.run && ["row", "store"].includes(run.state);
     return h("tr", {}, h("td", { textContent: run.run_id }), h("td", { textContent: run.written }),
       h("td", { textContent: Array.isArray(run.shape) ? run.shape.map(count).join(" × ") : "" }), h("td", { textContent: sizeOf(run) }),
-      h("td", { textContent: run.text ?? run.number ?? STATES[run.state] + (run.error ? `: ${run.error}` : "") }),
+      h("td", { textContent: nullsOf(run) }), h("td", { textContent: run.text ?? run.number ?? STATES[run.state] + (run.error ? `: ${run.error}` : "") }),
       h("td", {}, other ? h("button", { type: "button", textContent: "Compare", "aria-label": `Compare with ${run.run_id}`,
         onclick: () => compare(beside, `${run.run_id} → ${at.run}`, of(at, `compare/${encodeURIComponent(run.run_id)}`), { key: at.key }) }) : ""));
   });
@@ -258,7 +258,13 @@ function runsOf(at, facts, { runs, more }) {
   return [
     more ? h("p", { textContent: "There are more runs, which are not listed." }) : "",
     isDrawn ? h("div", {}, h("h3", { textContent: `${name}, run by run, the oldest first` }), line(known.map((value) => (typeof value === "number" ? [value, value] : null)), 0, known.length)) : "",
-    table("Runs", ["Run", "Written", "Shape", "Size", "Value or place", ""], rows), beside];
+    table("Runs", ["Run", "Written", "Shape", "Size", "Nulls, without NaN", "Value or place", ""], rows), beside];
+}
+
+/** Return the nulls of the columns that have some, as the row tells them. */
+function nullsOf({ nulls, shape: lengths }) {
+  if (!nulls) return "";
+  return nulls.map(([name, many]) => `${name}: ${share(many, lengths?.[0])}`).join(", ") || "none counted";
 }
 
 async function compare(element, title, path, query) {
