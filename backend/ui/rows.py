@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import Any
 
 from airflow_xcom.backend.compat import hides_value_of
@@ -17,6 +18,7 @@ from airflow_xcom.codecs.quoting import cut
 __all__ = ["checked", "facts_of", "hidden_tasks", "history", "is_hidden", "list_rows", "rows_of"]
 
 _ROWS = 500  # XComs that are listed
+_NULLS = 20  # columns whose nulls are told
 _HIDE = "xcom:hide"
 _UNMAPPED = -1
 
@@ -97,8 +99,8 @@ def _nulls(dtypes: Any, told: Any) -> dict[str, Any]:
     """Return the nulls of the columns that have some, if the row tells them."""
     if type(dtypes) is not dict or type(told) is not list:
         return {}
-    pairs = [(cut(name), _count(many)) for name, many in zip(dtypes, told, strict=False) if not hides_value_of(name)]
-    return {"nulls": [pair for pair in pairs if pair[1]]}
+    pairs = islice(zip(dtypes, map(_count, told), strict=False), _NULLS)
+    return {"nulls": [(cut(name), many) for name, many in pairs if many and not hides_value_of(name)]}
 
 
 def _count(told: Any) -> int | None:
