@@ -44,15 +44,12 @@ class _LeafBody:
     format = MSGPACK
     is_stream = has_index = False
     objects: frozenset[int] = frozenset()
-    expanded = 0
-    nulls = ()
+    expanded, nulls = 0, ()
 
     def __init__(self, codec: Codec, node: Any, size: int, registry: Registry) -> None:
         self.tags = (codec.tag,)
         self.raw_size = self.least_size = size
-        self._codec = codec
-        self._node = node
-        self._registry = registry
+        self._codec, self._node, self._registry = codec, node, registry
 
     def chunks(self, compression: Compression) -> Iterable[Any]:
         from airflow_xcom.codecs.bodies import body_of
@@ -82,10 +79,8 @@ class Payload:
         suppliers: dict[str, str],
         body: _LeafBody | TableBody | TreeBody,
     ) -> None:
-        self.tag = tag
-        self.compression = compression
-        self.summary = summary
-        self.suppliers = suppliers
+        self.tag, self.compression = tag, compression
+        self.summary, self.suppliers = summary, suppliers
         self._body = body
 
     @property
