@@ -6,6 +6,7 @@ import json
 import sys
 from collections import Counter
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.commands.arguments import add_apply, add_output
@@ -58,9 +59,26 @@ def run(options: Namespace) -> int:
         apply=options.apply,
         progress=lambda done: progress(lambda: _progress(done)),
     )
-    failed = tell(dags, _assets(runs, options), apply=options.apply)
+    totals: Counter[str] = Counter(dict.fromkeys(_COUNTS, 0))
+    failed = tell(_counted(dags, totals), _assets(runs, options), apply=options.apply)
+    if options.dag is None and options.asset is None:
+        _keep(runs, totals, apply=options.apply)
     progress.end()
     return 1 if failed else 0
+
+
+def _counted(dags: Iterable[Retained], totals: Counter[str]) -> Iterator[Retained]:
+    for done in dags:
+        _add(totals, done)
+        yield done
+
+
+def _keep(runs: Runs, totals: Counter[str], *, apply: bool) -> None:
+    """Keep the figures of all Dags for the page XCom storage."""
+    from airflow_xcom.backend.database.variables import keep_report
+
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    keep_report(runs.database, "retain", {"at": at, "applied": apply, **totals})
 
 
 def _assets(runs: Runs, options: Namespace) -> Iterator[RetiredVersions]:

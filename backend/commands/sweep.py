@@ -59,8 +59,9 @@ def run(options: Namespace) -> int:
     try:
         # What Airflow logs to standard output is no part of the report.
         with redirect_stdout(sys.stderr):
+            rows = _row_source(options)
             steps = sweep(
-                _row_source(options),
+                rows,
                 report,
                 options.store,
                 runs=None if options.run is None else [(dag_id, run_id) for dag_id, run_id in options.run],
@@ -71,6 +72,7 @@ def run(options: Namespace) -> int:
             )
             for _ in steps:
                 progress(lambda: _line(report))
+            _keep(rows, report, options)
     except (Exception, KeyboardInterrupt) as caught:  # noqa: BLE001 - whatever it is, the report says so
         error = caught
     progress.end()
@@ -93,6 +95,23 @@ def _row_source(options: Namespace) -> RowSource:
             "where the metadata database can be reached, or say with --no-archives that there are none"
         )
     return row_source(options)
+
+
+def _keep(rows: RowSource, report: Report, options: Namespace) -> None:
+    """Keep the figures of whole stores for the page XCom storage; the REST API takes none."""
+    from airflow_xcom.backend.database.variables import keep_report
+    from airflow_xcom.backend.maintenance.references import DatabaseRows
+
+    if isinstance(rows, DatabaseRows) and options.run is None:
+        facts = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "applied": options.apply}
+        figures = {name: {**facts, **_figures(store)} for name, store in report.stores.items()}
+        keep_report(rows.rows.database, "sweep", figures)
+
+
+def _figures(store: StoreReport) -> dict[str, int]:
+    orphans, deleted = store.orphans, store.deleted
+    left = {"orphans": orphans.count - deleted.count, "bytes": orphans.size - deleted.size}
+    return {**left, "deleted": deleted.count, "deleted_bytes": deleted.size}
 
 
 def _line(report: Report) -> str:

@@ -47,24 +47,22 @@ def database_deployment(engine: Any, schema: str | None, *, create: bool) -> Dep
 
 def _id(engine: Any, schema: str | None, *, create: bool) -> str | None:
     """Return the id in the database, an Airflow Variable."""
-    import sqlalchemy
     from sqlalchemy.exc import IntegrityError
 
-    from airflow_xcom.backend.database.paging import read
     from airflow_xcom.backend.database.tables import reflected
+    from airflow_xcom.backend.database.variables import variable
 
-    table = reflected(engine, "variable", schema)
-    select = sqlalchemy.select(table.c.val).where(table.c.key == VARIABLE)
-    found = read(engine, select)
-    if not found and create:
+    found = variable(engine, schema, VARIABLE)
+    if found is None and create:
+        table = reflected(engine, "variable", schema)
         values = {"key": VARIABLE, "val": uuid4().hex, "is_encrypted": False, "description": DESCRIPTION}
         try:
             with engine.begin() as connection:
                 connection.execute(table.insert().values(values))
         except IntegrityError:
             create = False  # another process was quicker
-        found = read(engine, select)
-    return str(found[0][0]) if found else None
+        found = variable(engine, schema, VARIABLE)
+    return found
 
 
 def _place(engine: Any, schema: str | None) -> str:

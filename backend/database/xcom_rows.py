@@ -144,6 +144,11 @@ class Rows:
         self._schema = schema
         self.tables = xcom_tables(engine, schema)
 
+    @property
+    def database(self) -> tuple[Any, str | None]:
+        """Return the engine and the schema."""
+        return self._engine, self._schema
+
     def referring(self, page: int = _PAGE) -> Iterator[XComRow]:
         """Yield the rows that refer to a blob; those whose envelope cannot be read are left out."""
         import sqlalchemy

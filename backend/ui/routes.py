@@ -25,7 +25,7 @@ from airflow_xcom.backend.ui.lines import line_of_column
 from airflow_xcom.backend.ui.pictures import picture as small_picture
 from airflow_xcom.backend.ui.rows import history, list_rows
 from airflow_xcom.backend.ui.shapes import drawn
-from airflow_xcom.backend.ui.storage import owner_of_store, storage, store_names
+from airflow_xcom.backend.ui.storage import owner_of_store, storage, stores_and_reports
 from airflow_xcom.backend.ui.stored_values import StoredValue, open_value
 from airflow_xcom.backend.ui.table_view import CUT
 from airflow_xcom.backend.ui.turns import Turns
@@ -126,8 +126,8 @@ async def storage_of_dag(request: Request, user: GetUserDep, at: Place) -> Respo
 
 @_of_stores.get("")
 async def stores(request: Request, user: GetUserDep) -> Response:
-    """Return the names of the stores."""
-    return await answer(request, user, store_names)
+    """Return the stores, and what was last reported of them and of retention."""
+    return await answer(request, user, stores_and_reports)
 
 
 @_of_stores.get("/owner")

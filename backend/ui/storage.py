@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.database.dag_runs import metadata_runs
+from airflow_xcom.backend.database.variables import last_report
 from airflow_xcom.backend.database.xcom_rows import metadata_rows
 from airflow_xcom.backend.errors import HiddenValueError, XComNotFoundError
 from airflow_xcom.backend.maintenance.ownership import owner_of
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.database.xcom_rows import XComRow
 
-__all__ = ["owner_of_store", "storage", "store_names"]
+__all__ = ["owner_of_store", "storage", "stores_and_reports"]
 
 _ROWS = 20_000  # of a Dag that are looked at
 _SECONDS = 10
 _SHOWN = 10  # values
 _CUT = 200  # characters
+_MOST = 1 << 63
+_FIGURES = ("orphans", "bytes", "deleted", "deleted_bytes", "due", "in_blobs", "in_rows", "retired")  # of reports
 _DATABASE, _UNKNOWN = "", "?"  # in place of the name of a store: the rows, and a store that is not configured here
 
 
@@ -114,9 +117,20 @@ class _Totals:
         return {"places": places, **shown, **self.counts, "more": self.more}
 
 
-def store_names() -> dict[str, Any]:
-    """Return the names of the stores that are configured."""
-    return {"stores": list(settings().stores)}
+def stores_and_reports() -> dict[str, Any]:
+    """Return the names of the stores, with the figures of the last sweep of each, and those of the last retention."""
+    database = metadata_rows().database
+    swept, retained = (last_report(database, command) for command in ("sweep", "retain"))
+    stores = [{"name": name, "sweep": _figures(swept.get(name))} for name in settings().stores]
+    return {"stores": stores, "retain": _figures(retained)}
+
+
+def _figures(report: Any) -> dict[str, Any] | None:
+    """Return what is shown of a report, which anyone may have written who may write Variables; None if it is none."""
+    if not isinstance(report, dict) or not isinstance(report.get("at"), str):
+        return None
+    numbers = {name: number for name in _FIGURES if type(number := report.get(name)) is int and 0 <= number < _MOST}
+    return {"at": report["at"][:_CUT], "applied": report.get("applied") is True, **numbers}
 
 
 def owner_of_store(name: str) -> dict[str, Any]:

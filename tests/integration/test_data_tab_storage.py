@@ -168,7 +168,7 @@ def test_whose_a_store_is_without_addresses(tab: Tab, backend: Backend) -> None:
         return str(answer.json()["owner"])
 
     backend.options(stores=json.dumps({"far": "s3://secret_connection@bucket/prefix"}))
-    assert tab.client.get(STORES[0]).json() == {"stores": ["far", "default"]}
+    assert [store["name"] for store in tab.client.get(STORES[0]).json()["stores"]] == ["far", "default"]
     assert "secret" not in tab.client.get(STORES[0]).text
     assert owner().startswith("Nobody")
     deployment = metadata_rows().deployment(create=True)
@@ -183,6 +183,25 @@ def test_whose_a_store_is_without_addresses(tab: Tab, backend: Backend) -> None:
     assert owner() == "It cannot be read"
     assert tab.client.get("/api/stores/owner", params={"name": "none"}).status_code == 404
     assert tab.client.get("/api/stores/owner").status_code == 422
+
+
+def test_what_was_last_reported_is_shown_as_figures_alone(tab: Tab, backend: Backend) -> None:
+    from airflow_xcom.backend.database.variables import keep_report
+    from airflow_xcom.backend.database.xcom_rows import metadata_rows
+
+    def shown() -> tuple[Any, Any]:
+        found = tab.client.get(STORES[0]).json()
+        return found["stores"][-1]["sweep"], found["retain"]
+
+    database = metadata_rows().database
+    assert shown() == (None, None)
+    swept = {"at": "now", "applied": True, "orphans": 1, "bytes": 2, "deleted": 3, "deleted_bytes": 4}
+    keep_report(database, "sweep", {"default": swept | {"dags": {"hidden": 1}}, "gone": swept})
+    keep_report(database, "retain", {"at": "then", "applied": 1, "due": 5, "retired": -1, "in_rows": "<img>"})
+    assert shown() == (swept, {"at": "then", "applied": False, "due": 5})
+    for forged in ({"default": 7}, {"default": {"at": 7}}, {"default": {}}):
+        keep_report(database, "sweep", forged)
+        assert shown()[0] is None
 
 
 def test_every_route_of_stores_is_tested() -> None:

@@ -89,3 +89,16 @@ def test_downloads_are_what_was_stored(served: Any, opened: Callable[[str, str],
     page, frame = opened("gallery", "show")
     frame.get_by_role("button", name="line", exact=True).click()
     assert np.load(io.BytesIO(saved("NPY"))).tobytes() == gallery.values()["line"].tobytes()
+
+
+def test_the_page_of_all_values_stands_in_the_navigation(served: Any, new_page: Callable[..., Any]) -> None:  # noqa: F811
+    page = new_page()
+    page.goto(f"{served.url}/plugin/xcom-data-nav")
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("status").get_by_text("of 2 Dags.").wait_for()
+    lines = frame.get_by_role("region", name="By Dag and store").locator("tbody tr")
+    shown = {tuple(line.locator("td").all_inner_texts()[:2]) for line in lines.all()}
+    assert shown == {(dag, place) for dag in ("flights", "gallery") for place in ("default", "Airflow's database")}
+    frame.get_by_role("region", name="Stores", exact=True).get_by_text("airflow-xcom adopt").wait_for()
+    frame.get_by_role("link", name="flights · extract · return_value").click()
+    frame.locator('[id="cell-0-3"]', has_text="517").wait_for()

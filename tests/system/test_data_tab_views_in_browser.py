@@ -403,7 +403,7 @@ def test_storage_is_shown_dag_by_dag(page: Any, tab: Tab, backend: Backend, airf
     page.get_by_role("status").get_by_text("of 3 Dags.").wait_for()
     row = page.get_by_role("region", name="By Dag and store").locator("tr", has_text="trains").first
     row.get_by_text("KB").wait_for()
-    page.get_by_role("region", name="Whose the stores are").get_by_text("airflow-xcom adopt").nth(1).wait_for()
+    page.get_by_role("region", name="Stores", exact=True).get_by_text("airflow-xcom adopt").nth(1).wait_for()
     page.get_by_role("region", name="Not exact").get_by_role("link", name="ships · clean · names").wait_for()
     assert_accessible(page, "storage")
     page.get_by_role("link", name="trains · clean · positions").click()

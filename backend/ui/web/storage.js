@@ -107,17 +107,34 @@ function view(seen) {
     many("inexact") > some.length ? h("p", { textContent: `${plural(many("inexact"), "value")} did not come back exactly; these are some.` }) : ""];
 }
 
-/** Show whose the stores are, to those who may read Airflow's configuration. */
+/** Show whose the stores are and what was last reported of them, to those who may read Airflow's configuration. */
 async function owners(element) {
   try {
-    const { stores } = await ask("api/stores");
-    const rows = stores.map((name) => [name, h("td", { textContent: "…" })]);
-    element.append(h("h2", { textContent: "Whose the stores are" }), table("Whose the stores are", ["Store", "It belongs to"],
-      rows.map(([name, owner]) => h("tr", {}, h("td", { textContent: name }), owner))));
-    for (const [name, owner] of rows) {
+    const { stores, retain } = await ask("api/stores");
+    const rows = stores.map((store) => ({ ...store, owner: h("td", { textContent: "…" }) }));
+    element.append(
+      h("h2", { textContent: "Stores" }),
+      table("Stores", ["Store", "It belongs to", "Last sweep", "No row refers to"], rows.map(({ name, owner, sweep }) =>
+        h("tr", {}, h("td", { textContent: name }), owner, ...texts(...swept(sweep))))),
+      h("h2", { textContent: "Retention" }),
+      h("p", { textContent: retain ? retention(retain) : "There is no report yet: airflow-xcom retain makes one." }));
+    for (const { name, owner } of rows) {
       owner.textContent = await ask("api/stores/owner", { name }).then((found) => found.owner, (error) => error.message);
     }
   } catch (error) {
     if (error.state !== "rights") element.append(problem(error));
   }
+}
+
+const amount = (many, word, size) => `${plural(many ?? 0, word)}, ${bytes(size ?? 0)}`;
+
+function swept(report) {
+  if (!report) return ["There is no report yet: airflow-xcom sweep makes one", ""];
+  const deleted = report.applied ? `, which deleted ${amount(report.deleted, "payload", report.deleted_bytes)}` : "";
+  return [`${report.at}${deleted}`, amount(report.orphans, "payload", report.bytes)];
+}
+
+function retention({ at, applied, due, retired, in_blobs: blobs, in_rows: rows }) {
+  const done = applied ? `${count(retired ?? 0)} of ${plural(due ?? 0, "value")} were retired` : `${plural(due ?? 0, "value")} would be retired`;
+  return `At ${at}: ${done}, ${bytes(blobs ?? 0)} in stores and ${bytes(rows ?? 0)} in Airflow's database.`;
 }
