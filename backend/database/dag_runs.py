@@ -182,11 +182,13 @@ class Runs:
 
         table = self._tables[name]
         of_run, task, source, same_dag = self._joined(table, dag_id)
-        run_ids = {run.id if of_run.name == "dag_run_id" else run.run_id: run.run_id for run in runs}
+        is_by_id = of_run.name == "dag_run_id"
+        run_ids = {run.id if is_by_id else run.run_id: run.run_id for run in runs}
         keys = (of_run, *(column for column in table.primary_key if column is not of_run))
         columns = (*keys, *task, table.c.key, value_text(table))
         select = sqlalchemy.select(*(column.label(f"c{at}") for at, column in enumerate(columns)))
-        select = select.select_from(source).where(of_run.in_(run_ids), same_dag)
+        # With a condition on the Dag, SQLite would read all of its rows.
+        select = select.select_from(source).where(of_run.in_(run_ids), *(() if is_by_id else (same_dag,)))
 
         def around(part: Any) -> Any:
             *known, text = part.subquery().c
@@ -202,7 +204,8 @@ class Runs:
             return table.c.dag_run_id, (table.c.task_id, table.c.map_index), table, table.c.dag_id == dag_id
         tasks = self._tasks  # Airflow 3.4's own table
         joined = table.join(tasks, tasks.c.id == table.c.task_instance_id)
-        return tasks.c.run_id, (tasks.c.task_id, tasks.c.map_index), joined, tasks.c.dag_id == dag_id
+        index = tasks.c.region_index if "region_index" in tasks.c else tasks.c.map_index
+        return tasks.c.run_id, (tasks.c.task_id, index), joined, tasks.c.dag_id == dag_id
 
     def _worth_reading(self, table: Any) -> list[Any]:
         """Return what spares the database to send small JSON values, which are most; it may let through more."""

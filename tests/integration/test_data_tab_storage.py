@@ -149,12 +149,23 @@ def test_no_statement_reads_more_than_a_page(
     said: list[tuple[str, Any]] = []
     runs = dag_runs.metadata_runs()
     engine, _ = runs.database
-    event.listen(engine, "before_cursor_execute", lambda *told: said.append(told[2:4]))
+
+    def hear(*told: Any) -> None:
+        said.append(told[2:4])
+
+    event.listen(engine, "before_cursor_execute", hear)
     monkeypatch.setattr(storage, "metadata_runs", lambda: runs)
     assert storage.storage(boats)["more"]
-    of_values = [statement for statement, _ in said if "FROM xcom" in statement]
+    event.remove(engine, "before_cursor_execute", hear)
+    of_values = [(statement, parameters) for statement, parameters in said if "FROM xcom" in statement]
     assert len(of_values) == 2
-    assert all("LIMIT" in statement for statement in of_values)
+    for statement, parameters in of_values:
+        assert "LIMIT" in statement
+        with engine.connect() as connection:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+        searched = [step.detail for step in plan if "xcom" in step.detail]
+        assert searched, plan
+        assert all("SEARCH" in detail and "(dag_run_id=?" in detail for detail in searched), "not all of the Dag's rows"
 
 
 def test_whose_a_store_is_without_addresses(tab: Tab, backend: Backend) -> None:

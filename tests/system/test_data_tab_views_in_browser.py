@@ -23,6 +23,8 @@ from data_tab import Tab
 from PIL import Image
 from published import Published
 
+from airflow_xcom.backend.database.variables import keep_report
+from airflow_xcom.backend.database.xcom_rows import metadata_rows
 from airflow_xcom.backend.ui import comparison, storage
 from airflow_xcom.codecs import Codec, registry
 
@@ -399,11 +401,18 @@ def test_storage_is_shown_dag_by_dag(page: Any, tab: Tab, backend: Backend, airf
     for run, rows in (("one", 30_000), ("two", 40_000), ("three", 50_000)):
         tab.push(pd.DataFrame({"knots": np.arange(rows) / 7}), "logbook", place=("ships", run, "extract"))
     tab.push((OwnText("x"),), "names", place=("ships", "one", "clean"))
+    swept = {"orphans": 12, "bytes": 3_400_000, "deleted": 0, "deleted_bytes": 0}
+    kept = {"due": 7, "retired": 7, "in_blobs": 5_600_000, "in_rows": 1200}
+    database = metadata_rows().database
+    keep_report(database, "sweep", {"default": {"at": "2026-01-02T03:04:05+00:00", "applied": False, **swept}})
+    keep_report(database, "retain", {"at": "2026-01-02T03:00:00+00:00", "applied": True, **kept})
     page.goto(f"{airflow}/xcom-data/page/storage")
     page.get_by_role("status").get_by_text("of 3 Dags.").wait_for()
     row = page.get_by_role("region", name="By Dag and store").locator("tr", has_text="trains").first
     row.get_by_text("KB").wait_for()
     page.get_by_role("region", name="Stores", exact=True).get_by_text("airflow-xcom adopt").nth(1).wait_for()
+    page.get_by_role("cell", name="12 payloads, 3.4 MB").wait_for()
+    page.get_by_text("7 of 7 values were retired, 5.6 MB in stores and 1.2 KB in Airflow's database.").wait_for()
     page.get_by_role("region", name="Not exact").get_by_role("link", name="ships · clean · names").wait_for()
     assert_accessible(page, "storage")
     page.get_by_role("link", name="trains · clean · positions").click()
