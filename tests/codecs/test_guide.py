@@ -71,7 +71,7 @@ def test_the_entry_points_are_in_our_group() -> None:
     (project,) = map(tomllib.loads, snippets("toml"))
     assert project == {"project": {"entry-points": {ENTRY_POINT_GROUP: {"acme": "acme.codecs"}}}}
     parser = configparser.ConfigParser()
-    parser.read_string(snippets("ini")[1])
+    parser.read_string(snippets("ini")[-1])
     assert parser["options.entry_points"][ENTRY_POINT_GROUP].strip() == "acme = acme.codecs"
 
 
