@@ -1,30 +1,34 @@
-"""The bodies of a payload: what its bytes and its JSON are made from."""
+"""The bodies of a payload: what its bytes and its JSON are made from.
+
+Only what is packed has a writer, so that the first push of a table of numbers imports nothing of MessagePack.
+"""
 
 from __future__ import annotations
 
 import re
-from functools import cached_property
+from functools import cache, cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.builtin.summaries import DTYPES
+from airflow_xcom.codecs.codec import completed
 from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.arrow import file as arrow
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
-from airflow_xcom.codecs.formats.msgpack.container import write_blob
-from airflow_xcom.codecs.formats.msgpack.items import are_large, look_large, packed_list, write_items
-from airflow_xcom.codecs.formats.msgpack.writer import Writer
 from airflow_xcom.codecs.nodes import Table, Tagged, WithCells
 from airflow_xcom.codecs.plain_json import exact_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from airflow_xcom.codecs.codec import Codec
-    from airflow_xcom.codecs.formats.msgpack.items import Item
+    from airflow_xcom.codecs.formats.msgpack.writer import Writer
     from airflow_xcom.codecs.registry import Registry
+    from airflow_xcom.codecs.tree_body import TreeBody
 
-__all__ = ["TableBody", "TreeBody", "body_of", "json_of"]
+    NewWriter = Callable[..., Writer] | None
+
+__all__ = ["TableBody", "body_of", "json_of"]
 
 _NO_KEYS: frozenset[str] = frozenset()
 _MARKED = re.compile(rb'"(?:\$|__)')  # in JSON text, how keys begin that mean something to a reader
@@ -81,98 +85,49 @@ class TableBody:
         return json.tagged(self._tag, self._version, json.form("table", [self._table.meta, json.base64(stream)]))
 
 
-class TreeBody:
-    """Any other value: a MessagePack body, of a packed tree or else of the items of a list that were packed singly."""
-
-    format = "msgpack"
-    is_stream = False
-    nulls = ()
-
-    def __init__(self, writer: Writer, tree: bytes | None, items: Sequence[Item] = ()) -> None:
-        self.tags = writer.used_tags
-        self.objects = frozenset(writer.numbered)
-        self.expanded = writer.expanded
-        self.has_index = tree is None
-        self._writer = writer
-        self._tree = tree
-        self._items = items
-
-    @cached_property
-    def _uncompressed(self) -> list[Any]:
-        return self._written(NO_COMPRESSION)
-
-    def _written(self, compression: Compression) -> list[Any]:
-        if self._tree is None:
-            return write_items(self._writer.tags, self._items, compression)
-        return write_blob(self._writer.tags, self._tree, self._writer.buffers, compression)
-
-    @property
-    def raw_size(self) -> int:
-        return sum(map(len, self._uncompressed))
-
-    least_size = raw_size
-
-    def chunks(self, compression: Compression) -> Iterable[Any]:
-        return self._uncompressed if compression.algorithm == "none" else self._written(compression)
-
-    def to_json(self) -> Any:
-        body = self._uncompressed
-        if self._tree is None:  # a row has no index
-            body = write_blob(self._writer.tags, packed_list(self._items), self._writer.buffers)
-        return json.form("blob", json.base64(b"".join(body)))
-
-
 def body_of(  # noqa: PLR0913 - all that a body is made from
     value: Any,
     codec: Codec | None,
     node: Any,
     registry: Registry,
-    new: Callable[..., Writer] | None = None,
+    new: NewWriter = None,
     *,
     stream: bool = False,
 ) -> TableBody | TreeBody:
     """Return the body of a value, from the node that its codec made of it; one without a codec is a node."""
-    new = new or Writer
-    writer = new(registry.for_type, arrow.stream_chunks)
+    writer = cache(partial(_writer, registry, new))
     if codec is not None:
-        node = writer.completed(codec, value, node) if type(node) is WithCells else node
+        if type(node) is WithCells:
+            node = completed(codec, value, node, lambda *cells: writer().pack_cells(*cells))
         if type(node) is Table:
             meta, tags = json_of(node.meta, registry, new)
             table = Tagged(codec.tag, codec.version, Table(node.table, meta, more=node.more))
-            return TableBody(table, {codec.tag} | tags | writer.used_tags, stream=stream)
-    if type(value) is list and codec is None and look_large(value):
-        return _list_body(value, writer)
-    from airflow_xcom.codecs.formats.msgpack.packed_nodes import refuse_excess
+            in_cells = writer().used_tags if writer.cache_info().currsize else set()
+            return TableBody(table, {codec.tag} | tags | in_cells, stream=stream)
+    from airflow_xcom.codecs.tree_body import tree_body
 
-    tree = writer.pack(value if codec is None else Tagged(codec.tag, codec.version, node))
-    writer.release()
-    refuse_excess([tree], writer)
-    return TreeBody(writer, tree)
+    return tree_body(value if codec is None else Tagged(codec.tag, codec.version, node), writer())
 
 
-def _list_body(value: list[Any], writer: Writer) -> TreeBody:
-    """Return the body of a list of large items, with an index of them unless they refer to each other."""
-    from airflow_xcom.codecs.formats.msgpack.packed_nodes import refuse_excess
+def _writer(registry: Registry, new: NewWriter, *, inline: bool = False) -> Writer:
+    from airflow_xcom.codecs.formats.msgpack.writer import Writer
 
-    items = writer.pack_items(value)
-    writer.release()
-    refuse_excess([item.tree for item in items], writer)
-    if writer.items_stand_alone and are_large(items):
-        return TreeBody(writer, None, items)
-    return TreeBody(writer, packed_list(items))
+    return (new or Writer)(registry.for_type, arrow.stream_chunks, inline=inline)
 
 
-def json_of(node: Any, registry: Registry, new: Callable[..., Writer] = Writer) -> tuple[Any, set[str]]:
+def json_of(node: Any, registry: Registry, new: NewWriter = None) -> tuple[Any, set[str]]:
     """Return a node, such as the meta of a table, in the JSON syntax, and the tags in it."""
     text = exact_json(node, limit=None, ordered=True, reserved=_NO_KEYS)
     if text is not None and _MARKED.search(text) is None:
         return node, set()
     from airflow_xcom.codecs.formats.msgpack.packed_nodes import read_nodes
 
-    writer = new(registry.for_type, arrow.stream_chunks, inline=True)
+    writer = _writer(registry, new, inline=True)
     tree = writer.pack(node)
     writer.release()
     try:
         return json.dump(read_nodes(tree, writer)), writer.used_tags
     except json.TooDeepError:
+        from airflow_xcom.codecs.tree_body import TreeBody
+
         return TreeBody(writer, tree).to_json(), writer.used_tags

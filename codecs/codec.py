@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
-    from airflow_xcom.codecs.nodes import Columns
+    from airflow_xcom.codecs.nodes import Columns, PackCells, WithCells
 
     T = TypeVar("T", default=Any)  # so that ``Codec`` alone is a codec of anything
 else:
@@ -25,7 +25,17 @@ else:
 
     T = TypeVar("T")
 
-__all__ = ["Codec", "CodecClass", "ColumnCodec", "check_call", "check_form", "node_of", "raise_failure", "unsupported"]
+__all__ = [
+    "Codec",
+    "CodecClass",
+    "ColumnCodec",
+    "check_call",
+    "check_form",
+    "completed",
+    "node_of",
+    "raise_failure",
+    "unsupported",
+]
 
 _TAG = r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)+"
 
@@ -199,6 +209,14 @@ def node_of(codec: Codec[Any], value: Any) -> Any:
         if codec.attributes is not None and type(value).__dictoffset__:
             refuse_other_attributes(value, codec.attributes)
         return codec.encode(value)
+    except Exception as error:  # noqa: BLE001 - raised again, with where and why
+        raise_failure(codec, value, error)
+
+
+def completed(codec: Codec[Any], value: Any, node: WithCells, pack: PackCells) -> Any:
+    """Return the node that a codec made of a value once ``pack`` has packed the objects in it."""
+    try:
+        return node.make(pack)
     except Exception as error:  # noqa: BLE001 - raised again, with where and why
         raise_failure(codec, value, error)
 

@@ -45,6 +45,19 @@ class Point:
     assert not roots(after - before) & HEAVY
 
 
+def test_a_frame_of_numbers_loads_nothing_that_packs_or_reads() -> None:
+    statement = """
+import pandas as pd
+from airflow_xcom.codecs import encode
+encode(pd.DataFrame({"a": [1]})).to_json()
+encode(pd.DataFrame({"a": [1]})).to_bytes()
+"""
+    before, after, with_objects = loaded("import pandas", statement, "encode(pd.Series([{}])).to_bytes()")
+    unused = {"msgpack", "airflow_xcom.codecs.formats.arrow.flatbuffers", "airflow_xcom.codecs.tree_body"}
+    assert not (after - before) & unused
+    assert "msgpack" in with_objects
+
+
 def test_importing_the_backend_adds_nothing_to_airflows_sdk() -> None:
     before, after = loaded(
         "from airflow.sdk import BaseOperator, dag, task", "from airflow_xcom.backend import CodecXComBackend"

@@ -13,9 +13,7 @@ from airflow_xcom.codecs.errors import (
     LibraryVersionError,
     UnusableLibraryError,
 )
-from airflow_xcom.codecs.formats.arrow.flatbuffers import inflated_size
 from airflow_xcom.codecs.formats.arrow.schema_metadata import Note, read_note
-from airflow_xcom.codecs.formats.arrow.validation import check_values
 from airflow_xcom.codecs.formats.compressed_frames import (
     ALWAYS_ALLOWED,
     LARGEST_RATIO,
@@ -193,6 +191,10 @@ def read_file(memory: memoryview) -> tuple[Note, pa.Table]:
         UnusableLibraryError: pyarrow cannot be imported.
         LibraryVersionError: the pyarrow installed lacks a type of the table.
     """
+    # Not at the top: a first push does without.
+    from airflow_xcom.codecs.formats.arrow.flatbuffers import inflated_size
+    from airflow_xcom.codecs.formats.arrow.validation import check_values
+
     pa = _pyarrow()
     try:
         check_inflation(inflated_size(memory, is_file=True), len(memory))
@@ -212,6 +214,9 @@ def read_file(memory: memoryview) -> tuple[Note, pa.Table]:
 
 def read_stream(memory: memoryview, meta: Any) -> Table:
     """Return the table of an Arrow IPC stream that lies in writable memory."""
+    from airflow_xcom.codecs.formats.arrow.flatbuffers import inflated_size
+    from airflow_xcom.codecs.formats.arrow.validation import check_values
+
     pa = _pyarrow()
     try:
         # It may be one of many, in a buffer that was decompressed itself.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgpack
 
-from airflow_xcom.codecs.codec import ColumnCodec, node_of, raise_failure, unsupported
+from airflow_xcom.codecs.codec import ColumnCodec, completed, node_of, raise_failure, unsupported
 from airflow_xcom.codecs.errors import CodecError, EncodeError, NestingError
 from airflow_xcom.codecs.formats.msgpack.columnar import (
     Records,
@@ -214,14 +214,7 @@ class Writer:
 
     def _encode(self, codec: Codec, value: Any) -> Any:
         node = node_of(codec, value)
-        return self.completed(codec, value, node) if type(node) is WithCells else node
-
-    def completed(self, codec: Codec, value: Any, node: WithCells) -> Any:
-        """Return the node that ``codec`` made of ``value`` for :class:`WithCells`, which packs objects."""
-        try:
-            return node.make(self.pack_cells)
-        except Exception as error:  # noqa: BLE001 - raised again, with where and why
-            raise_failure(codec, value, error)
+        return completed(codec, value, node, self.pack_cells) if type(node) is WithCells else node
 
     def _encode_all(self, cls: type, objects: list[Any]) -> tuple[Codec, list[Any] | Columns] | None:
         """Return the codec of a class and the nodes of objects; None if they may be large, or one comes twice."""

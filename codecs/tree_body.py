@@ -1,0 +1,81 @@
+"""The body of any value that is not one table: a tree, packed as MessagePack."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_xcom.codecs.formats import json
+from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
+from airflow_xcom.codecs.formats.msgpack.container import write_blob
+from airflow_xcom.codecs.formats.msgpack.items import are_large, look_large, packed_list, write_items
+from airflow_xcom.codecs.formats.msgpack.packed_nodes import refuse_excess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from airflow_xcom.codecs.formats.msgpack.items import Item
+    from airflow_xcom.codecs.formats.msgpack.writer import Writer
+
+__all__ = ["TreeBody", "tree_body"]
+
+
+class TreeBody:
+    """Any other value: a MessagePack body, of a packed tree or else of the items of a list that were packed singly."""
+
+    format = "msgpack"
+    is_stream = False
+    nulls = ()
+
+    def __init__(self, writer: Writer, tree: bytes | None, items: Sequence[Item] = ()) -> None:
+        self.tags = writer.used_tags
+        self.objects = frozenset(writer.numbered)
+        self.expanded = writer.expanded
+        self.has_index = tree is None
+        self._writer = writer
+        self._tree = tree
+        self._items = items
+
+    @cached_property
+    def _uncompressed(self) -> list[Any]:
+        return self._written(NO_COMPRESSION)
+
+    def _written(self, compression: Compression) -> list[Any]:
+        if self._tree is None:
+            return write_items(self._writer.tags, self._items, compression)
+        return write_blob(self._writer.tags, self._tree, self._writer.buffers, compression)
+
+    @property
+    def raw_size(self) -> int:
+        return sum(map(len, self._uncompressed))
+
+    least_size = raw_size
+
+    def chunks(self, compression: Compression) -> Iterable[Any]:
+        return self._uncompressed if compression.algorithm == "none" else self._written(compression)
+
+    def to_json(self) -> Any:
+        body = self._uncompressed
+        if self._tree is None:  # a row has no index
+            body = write_blob(self._writer.tags, packed_list(self._items), self._writer.buffers)
+        return json.form("blob", json.base64(b"".join(body)))
+
+
+def tree_body(node: Any, writer: Writer) -> TreeBody:
+    """Return the body of a node."""
+    if type(node) is list and look_large(node):
+        return _list_body(node, writer)
+    tree = writer.pack(node)
+    writer.release()
+    refuse_excess([tree], writer)
+    return TreeBody(writer, tree)
+
+
+def _list_body(value: list[Any], writer: Writer) -> TreeBody:
+    """Return the body of a list of large items, with an index of them unless they refer to each other."""
+    items = writer.pack_items(value)
+    writer.release()
+    refuse_excess([item.tree for item in items], writer)
+    if writer.items_stand_alone and are_large(items):
+        return TreeBody(writer, None, items)
+    return TreeBody(writer, packed_list(items))
