@@ -19,7 +19,7 @@ from airflow_xcom.codecs.nodes import Table, Tagged, WithCells
 from airflow_xcom.codecs.plain_json import exact_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from airflow_xcom.codecs.codec import Codec
     from airflow_xcom.codecs.formats.msgpack.writer import Writer
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["TableBody", "body_of", "json_of"]
 
 _NO_KEYS: frozenset[str] = frozenset()
+_OF_TABLES = frozenset({Table, WithCells})
 _MARKED = re.compile(rb'"(?:\$|__)')  # in JSON text, how keys begin that mean something to a reader
 
 
@@ -95,18 +96,23 @@ def body_of(  # noqa: PLR0913 - all that a body is made from
     stream: bool = False,
 ) -> TableBody | TreeBody:
     """Return the body of a value, from the node that its codec made of it; one without a codec is a node."""
+    if codec is None or type(node) not in _OF_TABLES:
+        return _tree_body(value if codec is None else Tagged(codec.tag, codec.version, node), _writer(registry, new))
     writer = cache(partial(_writer, registry, new))
-    if codec is not None:
-        if type(node) is WithCells:
-            node = completed(codec, value, node, lambda *cells: writer().pack_cells(*cells))
-        if type(node) is Table:
-            meta, tags = json_of(node.meta, registry, new)
-            table = Tagged(codec.tag, codec.version, Table(node.table, meta, more=node.more))
-            in_cells = writer().used_tags if writer.cache_info().currsize else set()
-            return TableBody(table, {codec.tag} | tags | in_cells, stream=stream)
+    if type(node) is WithCells:
+        node = completed(codec, value, node, lambda *cells: writer().pack_cells(*cells))
+    if type(node) is not Table:
+        return _tree_body(Tagged(codec.tag, codec.version, node), writer())
+    meta, tags = json_of(node.meta, registry, new)
+    table = Tagged(codec.tag, codec.version, Table(node.table, meta, more=node.more))
+    in_cells = writer().used_tags if writer.cache_info().currsize else set()
+    return TableBody(table, {codec.tag} | tags | in_cells, stream=stream)
+
+
+def _tree_body(node: Any, writer: Writer) -> TreeBody:
     from airflow_xcom.codecs.tree_body import tree_body
 
-    return tree_body(value if codec is None else Tagged(codec.tag, codec.version, node), writer())
+    return tree_body(node, writer)
 
 
 def _writer(registry: Registry, new: NewWriter, *, inline: bool = False) -> Writer:

@@ -18,15 +18,12 @@ from airflow_xcom.codecs.registry import registry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from airflow_xcom.codecs.bodies import TableBody
+    from airflow_xcom.codecs.bodies import NewWriter, TableBody
     from airflow_xcom.codecs.codec import Codec
     from airflow_xcom.codecs.formats.msgpack.substitution import Substitutions
-    from airflow_xcom.codecs.formats.msgpack.writer import Writer
     from airflow_xcom.codecs.nodes import Columns
     from airflow_xcom.codecs.registry import Registry
     from airflow_xcom.codecs.tree_body import TreeBody
-
-    NewWriter = Callable[..., Writer] | None
 
 __all__ = ["FORMATS", "Decoder", "Payload", "arrow_file", "decode", "decode_json", "decode_part", "encode"]
 

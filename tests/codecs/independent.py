@@ -504,7 +504,7 @@ def _geometries(cells: list[Any], crs: Any = None, marks: Any = None) -> list[An
     return [node and _geometry(node) for node in nodes]
 
 
-_VERSIONS = {"pandas.DataFrame": 2, "geopandas.GeoDataFrame": 2}
+_VERSIONS = {"pandas.DataFrame": 3, "geopandas.GeoDataFrame": 3}
 _TAGS = {
     **{
         f"scipy.sparse.{form}_{kind}": _sparse(form)

@@ -209,7 +209,7 @@ def test_a_table_in_a_tree_is_a_stream_in_a_buffer() -> None:
     rows = 3000
     tree = read_blob(encode({"frame": pd.DataFrame({"x": np.arange(rows)})}).to_bytes(), "msgpack")
     tag, version, table = tree["frame"]
-    assert (tag, version, table.meta, table.table.num_rows) == ("pandas.DataFrame", 2, {}, rows)
+    assert (tag, version, table.meta, table.table.num_rows) == ("pandas.DataFrame", 3, {}, rows)
     parts = open_body(encode({"frame": pd.DataFrame({"x": np.arange(rows)})}).to_bytes())
     assert pa.ipc.open_stream(parts.buffers[0]).read_all().equals(table.table)
 
@@ -238,7 +238,7 @@ def test_a_frame_is_an_arrow_file_with_a_note() -> None:
     assert {key: note[key] for key in ("version", "tag", "tag_version")} == {
         "version": 1,
         "tag": "pandas.DataFrame",
-        "tag_version": 2,
+        "tag_version": 3,
     }
     assert note["meta"]["index"]["name"] == "row"
     assert table.column_names == [*frame.columns, "row"]
