@@ -76,6 +76,7 @@ PUSHED: dict[str, tuple[Any, Any, list[str]]] = {
     "an attribute": ({"f": (_attributed(), 1)}, {"f": (FRAME, 1)}, ['value["f"][0]']),
     "a key": ({Named(): 1, (1, 2): 3}, {"a name": 1, (1, 2): 3}, []),
     "a key of text": ({Text("k"): 1, 1: 2}, {"k": 1, 1: 2}, ['value.keys()["k"]']),
+    "a member of a set": ({Text("k"), 1, (1, 2)}, {"k", 1, (1, 2)}, ['value{"k"}']),
     "lone surrogates": ([Text("\ud800"), "\ud800"], ["\ud800", "\ud800"], ["value[0]"]),
     "many": ([Text(number) for number in range(99)], [str(number) for number in range(99)], []),
     "a large frame": (

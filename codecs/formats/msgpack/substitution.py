@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_xcom.codecs.codec import Codec
     from airflow_xcom.codecs.formats.msgpack.columnar import Excess
+    from airflow_xcom.codecs.nodes import WithCells
     from airflow_xcom.codecs.registry import Registry
 
 __all__ = ["SubstitutingWriter", "Substitution", "Substitutions"]
@@ -28,6 +29,7 @@ T = TypeVar("T")
 
 _LOCATED = 10  # substitutions of which the place is looked for; each search may look at the whole value
 _CONTAINERS = frozenset({dict, list})
+_SETS = frozenset({set, frozenset})
 _PLAIN = frozenset({bool, float, bytes, type(None)})  # the packer takes them as they are
 _PLAIN_KEYS = frozenset({str, int, *_PLAIN})
 
@@ -136,6 +138,14 @@ class SubstitutingWriter(Writer):
 
     def _encode_all(self, cls: type, objects: list[Any]) -> None:
         """Have each object packed on its own, so that only those that are refused are replaced."""
+
+    def completed(self, codec: Codec, value: Any, node: WithCells) -> Any:
+        """Return the node as :meth:`Writer.completed` does.  What is packed to sort a set is noted with its node."""
+        noted = self._substitutions.count
+        made = super().completed(codec, value, node)
+        if type(value) in _SETS:
+            self._substitutions.forget(noted)
+        return made
 
     def _value(self, value: Any) -> Any:
         noted, before = self._substitutions.count, self._state()
