@@ -98,3 +98,10 @@ def test_who_may_read_all_dags_reads_all(served: ServerProcess) -> None:
         found = [asking.get(address).status_code for address in addresses(dag_id=dag)]
         assert found.count(200) >= 7
         assert 403 not in found
+
+
+def test_stores_are_told_of_to_those_who_may_read_the_options(served: ServerProcess) -> None:
+    for address in ("/api/stores", "/api/stores/owner?name=default"):
+        assert client(served).get(address).status_code == 401
+        assert {client(served, user).get(address).status_code for user in (*RIGHTS, "reader")} == {403}
+        assert client(served, "operator").get(address).status_code == 200

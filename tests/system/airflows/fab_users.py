@@ -14,6 +14,7 @@ USERS = {  # -> the permissions of the user's role; the password is the name
     "without_dags": [("can_read", "XComs")],
     "writer": [("can_edit", "DAG:flights"), ("can_create", "XComs"), ("can_delete", "XComs")],
     "reader": [("can_read", "DAGs"), ("can_read", "XComs")],
+    "operator": [("can_read", "Configurations")],
 }
 
 
