@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["AssetEvents", "KnownAsset", "metadata_events"]
 
 _PAGE = 500
+_LONGEST = 1 << 18  # characters of an extra that the pages of assets read: a hundred partitions take fewer
 _NAMES = (
     {"asset": "asset", "event": "asset_event", "queue": "asset_dag_run_queue", "links": "dagrun_asset_event"},
     {"asset": "dataset", "event": "dataset_event", "queue": "dataset_dag_run_queue", "links": "dagrun_dataset_event"},
@@ -148,7 +149,7 @@ class AssetEvents:
         import sqlalchemy
 
         c = self._tables["event"].c
-        keys, select = [c.timestamp, c.id], self._select(asset)
+        keys, select = [c.timestamp, c.id], self._select(asset, _longest)
         if before is not None:
             last = read(self._engine, sqlalchemy.select(*keys).where(c[self._id] == asset.id, c.id == before))
             if not last:
@@ -158,15 +159,15 @@ class AssetEvents:
         rows = read(self._engine, select.order_by(*(key.desc() for key in keys)).limit(most))
         return list(_with_values(asset, rows)), rows[-1][1] if len(rows) == most else None
 
-    def _select(self, asset: KnownAsset) -> Any:
-        """Return the statement that selects what :func:`_with_values` takes."""
+    def _select(self, asset: KnownAsset, shown: Callable[[Any], Any] = lambda text: text) -> Any:
+        """Return the statement that selects what :func:`_with_values` takes, and of texts what is shown."""
         import sqlalchemy
 
         c = self._tables["event"].c
         source = c.source_dag_id, c.source_run_id, c.source_task_id, c.source_map_index
         partition = c.partition_key if "partition_key" in c else sqlalchemy.literal(None)
         text = sqlalchemy.cast(c.extra, sqlalchemy.Text)
-        return sqlalchemy.select(c.timestamp, c.id, *source, partition, text).where(c[self._id] == asset.id)
+        return sqlalchemy.select(c.timestamp, c.id, *source, partition, shown(text)).where(c[self._id] == asset.id)
 
     def needed(self, asset: KnownAsset) -> Needed:
         """Return which events of an asset started a run that is not over, or are to start one."""
@@ -244,6 +245,13 @@ class Needed:
 def metadata_events() -> AssetEvents:
     """Return the events of the database that Airflow's own settings name."""
     return AssetEvents(metadata_engine(), metadata_schema())
+
+
+def _longest(text: Any) -> Any:
+    """Select a text that may be ours; another in the place of a longer one, which does not count either."""
+    import sqlalchemy
+
+    return sqlalchemy.case((sqlalchemy.func.length(text) <= _LONGEST, text), else_=f'{{"{ENVELOPE_KEY}": "null"}}')
 
 
 def _with_values(asset: KnownAsset, rows: Iterable[Any]) -> Iterator[Event]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.compat import metadata_engine, metadata_schema
 from airflow_xcom.backend.database.paging import pages, read
-from airflow_xcom.backend.database.tables import reflected, utc, value_text, xcom_tables
+from airflow_xcom.backend.database.tables import index_column, reflected, utc, value_text, xcom_tables
 from airflow_xcom.backend.database.xcom_rows import XComRow, replacement
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate
 from airflow_xcom.backend.retention_policy import STATES
@@ -204,8 +204,7 @@ class Runs:
             return table.c.dag_run_id, (table.c.task_id, table.c.map_index), table, table.c.dag_id == dag_id
         tasks = self._tasks  # Airflow 3.4's own table
         joined = table.join(tasks, tasks.c.id == table.c.task_instance_id)
-        index = tasks.c.region_index if "region_index" in tasks.c else tasks.c.map_index
-        return tasks.c.run_id, (tasks.c.task_id, index), joined, tasks.c.dag_id == dag_id
+        return tasks.c.run_id, (tasks.c.task_id, index_column(tasks)), joined, tasks.c.dag_id == dag_id
 
     def _worth_reading(self, table: Any) -> list[Any]:
         """Return what spares the database to send small JSON values, which are most; it may let through more."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.compat import metadata_engine, metadata_schema
 from airflow_xcom.backend.database.paging import read
-from airflow_xcom.backend.database.tables import reflected, utc, value_text, xcom_tables
+from airflow_xcom.backend.database.tables import index_column, reflected, utc, value_text, xcom_tables
 from airflow_xcom.backend.database.xcom_rows import XComRow
 from airflow_xcom.backend.envelope import Coordinate
 
@@ -41,8 +41,8 @@ def rows_with_keys(keys: Sequence[str], most: int, holding: str = "") -> list[XC
 
 def _placed(engine: Any, schema: str | None, table: Any) -> tuple[tuple[Any, ...], Any]:
     """Return the columns of Dag, run, task and map index, and what they are selected from."""
-    source, of = table, table.c
+    source = tasks = table
     if "task_instance_id" in table.c:  # Airflow 3.4's own table
         tasks = reflected(engine, "task_instance", schema)
-        source, of = table.join(tasks, tasks.c.id == table.c.task_instance_id), tasks.c
-    return (of.dag_id, of.run_id, of.task_id, of.map_index), source
+        source = table.join(tasks, tasks.c.id == table.c.task_instance_id)
+    return (tasks.c.dag_id, tasks.c.run_id, tasks.c.task_id, index_column(tasks)), source

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.database.marked_rows import marked_rows
 from airflow_xcom.backend.database.paging import pages
-from airflow_xcom.backend.database.tables import has_identity, reflected, same_text
+from airflow_xcom.backend.database.tables import has_identity, index_column, reflected, same_text
 from airflow_xcom.backend.state_coordinate import ASSET, TASK, WRAPPER, StateCoordinate
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class StateRows:
             columns = {"key": table.c.key, "name": assets.c.name, "uri": assets.c.uri}
             return columns, table.join(assets, assets.c.id == table.c.asset_id)
         columns = {part: table.c[part] for part in ("dag_id", "run_id", "task_id", "key")}
-        columns["map_index"] = table.c.region_index if "region_index" in table.c else table.c.map_index
+        columns["map_index"] = index_column(table)
         if "region_id" in table.c:  # from Airflow 3.4 on
             columns["region"] = table.c.region_id
         return columns, table

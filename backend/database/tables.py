@@ -16,6 +16,7 @@ __all__ = [
     "RunKey",
     "archives",
     "has_identity",
+    "index_column",
     "is_text",
     "of_runs",
     "reflected",
@@ -80,6 +81,11 @@ def value_text(table: Any) -> Any:
 def has_identity(table: Any, identity: Sequence[Any]) -> list[Any]:
     """Return the conditions that only the row with this primary key meets."""
     return [column == part for column, part in zip(table.primary_key, identity, strict=True)]
+
+
+def index_column(tasks: Any) -> Any:
+    """Return the column of a table that has the map index of tasks, which Airflow 3.4 has renamed."""
+    return tasks.c.region_index if "region_index" in tasks.c else tasks.c.map_index
 
 
 def utc(time: Any) -> datetime:

@@ -37,7 +37,7 @@ __all__ = ["list_assets", "list_readers", "list_versions"]
 
 _ASSETS = 500  # that are listed
 _SHOWN = 25  # versions, and the others of the event of the last one
-_NEWEST, _OLDER = 1000, 200  # events that a request looks at: the first one, and each that goes on
+_EVENTS = 200  # that a request looks at; each may tell of a hundred partitions
 _READERS = 200
 _THREADS = 8  # that look for tombstones in stores
 _WANTED = ("one", "all")  # of the versions that a question may be answered with
@@ -69,7 +69,7 @@ def list_versions(
     asset = source.asset(number)
     if asset is None:
         raise XComNotFoundError("there is no such asset")
-    events, rest = source.newest(asset, _NEWEST if before is None else _OLDER, before)
+    events, rest = source.newest(asset, _EVENTS, before)
     counted, others = _counted(events)
     readable = [each for each in counted if may_read(each[1].dag_id) and partition in {None, each[1].partition}]
     shown = _cut(readable)

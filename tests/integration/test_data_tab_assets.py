@@ -119,10 +119,11 @@ def test_events_that_do_not_count_are_told_apart(tab: Tab, published: Published,
     published.record(replace(event, source=(None, None, None, None), extra={**event.extra, "from_rest_api": True}))
     published.record(replace(event, extra={"airflow_xcom": "<script>"}))
     published.record(replace(event, extra={}))
+    published.record(replace(event, extra={**event.extra, "more": "x" * 300_000}))
     found = listed(tab, published, asset)
     assert [each["number"] for each in found["versions"]] == [event.id]
     reasons = [each["why"] for each in found["not_counted"]]
-    assert len(reasons) == 3
+    assert len(reasons) == 4
     assert any("published by another task" in why for why in reasons)
     assert any("REST API" in why for why in reasons)
 
@@ -170,7 +171,7 @@ def test_a_store_that_cannot_be_reached_is_said(
 def test_many_versions_come_page_by_page_each_once(
     tab: Tab, published: Published, asset: Asset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, most in (("_NEWEST", 20), ("_OLDER", 10), ("_SHOWN", 8)):
+    for name, most in (("_EVENTS", 10), ("_SHOWN", 8)):
         monkeypatch.setattr(page_of_assets, name, most)
     event = published.made(ONE, asset)
     events = [event, *(again(published, event, number) for number in range(1, 60))]
@@ -205,7 +206,7 @@ def test_a_page_costs_few_statements_however_many_versions_there_are(
     from airflow_xcom.backend.database import asset_versions, keyed_rows
 
     rows: list[int] = []
-    monkeypatch.setattr(page_of_assets, "_NEWEST", 60)
+    monkeypatch.setattr(page_of_assets, "_EVENTS", 60)
     for module in (asset_versions, keyed_rows):
         stock = module.read
         monkeypatch.setattr(module, "read", lambda *given, stock=stock: counted(rows, stock(*given)))

@@ -61,7 +61,7 @@ export async function showAsset(main, id, { showValue, compare }) {
     const isDrawn = lengths.filter((length) => length !== null).length > 1;
     return [
       found.problem ? problem(new Error(found.problem)) : "",
-      !newest.all_latest ? h("p", { className: "quiet", textContent: "The latest version of a partition is marked if it is among the newest 1,000 events." }) : "",
+      !newest.all_latest ? h("p", { className: "quiet", textContent: "The latest version of a partition is marked if it is among the newest 200 events." }) : "",
       versions.length ? table("Versions", ["Version", "Published", "By", "Type", "Shape", "Size", "Changes", "State"], versions.map(rowOf))
         : h("p", { textContent: found.before === null ? "There is no version that you may read." : "There is none among the newest events that were looked at." }),
       found.before === null ? "" : h("p", {}, more),

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from airflow.sdk import dag, get_current_context, task
+from airflow.sdk import Asset, dag, get_current_context, task
 
+from airflow_xcom.backend import publish
+
+OFFERS = Asset("offers", uri="file:///lake/offers")
 ATTACK = "<img src=x onerror=\"parent.document.title='attacked'\">"
 
 
@@ -59,11 +62,18 @@ def trips(*, changed: bool) -> pd.DataFrame:
     return frame
 
 
+@task(outlets=[OFFERS])
+def offer(*, changed: bool) -> None:
+    """Publish two prices, one of which is another in a run that is told so."""
+    publish(pd.DataFrame({"price": [1.0, 3.0 if changed else 2.0]}), OFFERS)
+
+
 @dag(schedule=None, catchup=False, params={"changed": False}, render_template_as_native_obj=True)
 def gallery() -> None:
     """Push values of many kinds."""
     show()
     trips(changed="{{ params.changed }}")
+    offer(changed="{{ params.changed }}")
 
 
 gallery()
