@@ -13,6 +13,7 @@ from api_server import add_dags, put
 
 if TYPE_CHECKING:
     from conftest import Backend
+    from published import Published
 
 PLACE = ("flights", "one", "extract")
 
@@ -74,3 +75,11 @@ def tab(airflow: str, token: str, backend: Backend) -> Tab:
         add_dags(session)
     backend.options(threshold=0)
     return Tab(airflow, token, backend)
+
+
+@pytest.fixture
+def published(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> Published:
+    """Publishes versions that the tab shows."""
+    from published import Published  # which imports Airflow, whose folder is not set when fixtures are loaded
+
+    return Published(monkeypatch)

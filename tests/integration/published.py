@@ -5,15 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from airflow_rows import set_row
 from asset_world import Airflow
-from data_tab import Tab
 
 from airflow_xcom.backend import latest, publish
 from airflow_xcom.backend.compat_assets import AssetKey, Event
 
 if TYPE_CHECKING:
+    import pytest
     from asset_world import Where
 
 
@@ -92,9 +91,3 @@ class Published(Airflow):
         """Read what an event has started a run for, as a task does."""
         self.start(run, "clean", dag_id=dag, kind="asset_triggered", triggers=[event], schedule=asset)
         return latest(asset)
-
-
-@pytest.fixture
-def published(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> Published:
-    """Publishes versions that the tab shows."""
-    return Published(monkeypatch)
