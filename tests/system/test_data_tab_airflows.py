@@ -94,7 +94,7 @@ def test_downloads_are_what_was_stored(served: Any, opened: Callable[[str, str],
 
 def test_the_page_of_all_values_stands_in_the_navigation(served: Any, new_page: Callable[..., Any]) -> None:  # noqa: F811
     page = new_page()
-    page.goto(f"{served.url}/plugin/xcom-data-nav")
+    page.goto(f"{served.url}/plugin/xcom-data-storage")
     frame = page.frame_locator("iframe")
     frame.get_by_role("status").get_by_text("of 2 Dags.").wait_for()
     lines = frame.get_by_role("region", name="By Dag and store").locator("tbody tr")
