@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
+from airflow_xcom.backend.ui.expansion import check_expansion
+
 __all__ = ["exact", "is_number", "plain", "plain_type"]
 
 _DECIMAL = 128  # bits of the decimals that all functions know
@@ -30,6 +32,7 @@ def plain_type(data_type: Any) -> Any:
 
 def plain(column: Any) -> Any:
     """Return a column without extension, dictionary, runs, views or small decimals; what is within lists stays."""
+    check_expansion(column)
     kind = plain_type(column.type)
     return column if kind == column.type else pa.chunked_array([_plain(chunk) for chunk in column.chunks], kind)
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyarrow import types
 
 from airflow_xcom.backend.compat import hides_value_of
+from airflow_xcom.backend.ui.expansion import check_expansion
 from airflow_xcom.backend.ui.payload_tree import MASK
 from airflow_xcom.backend.ui.plain_columns import exact, plain, plain_type
 from airflow_xcom.codecs.builtin.pandas.number_columns import NUMBERS
@@ -161,6 +162,8 @@ class TableView:
         open_columns = [position for position, masked in enumerate(self.masked) if not masked]
         table = self.take(open_columns, rows)
         count = len(rows)
+        for column in table.columns:
+            check_expansion(column)
         found = iter(table.columns)
         arrays = [
             pa.chunked_array([pa.repeat(pa.scalar(MASK, pa.string()), count)])

@@ -9,13 +9,16 @@ from contextlib import nullcontext
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from data_tab import Tab
 
+from airflow_xcom.backend.errors import SelectionTooLargeError
 from airflow_xcom.backend.ui import wide_frames
+from airflow_xcom.backend.ui.column_statistics import ColumnFacts
 from airflow_xcom.backend.ui.downloads import _tables
-from airflow_xcom.backend.ui.table_view import TableView
+from airflow_xcom.backend.ui.table_view import TableView, cells
 from airflow_xcom.codecs import CorruptPayloadError, SelectionError
 
 pytestmark = pytest.mark.installation
@@ -173,6 +176,77 @@ def test_numbers_that_json_has_not_leave_a_list_readable(tab: Tab) -> None:
         (run,) = strict(tab.ask("history").text)["runs"]
         assert (run["number"], run["text"]) == (None if text == "Infinity" else number, text)
         strict(tab.ask("value").text)
+
+
+LONG = "x" * (1 << 20)
+MANY = 1 << 30
+
+
+def views(kind: Any) -> Any:
+    """A thousand views of the same bytes."""
+    _, view, data = pa.array([LONG], kind).buffers()
+    return pa.Array.from_buffers(kind, 1000, [None, pa.py_buffer(view.to_pybytes() * 1000), data])
+
+
+REPEATED = {
+    "dictionary": pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int8()), [LONG]),
+    "dictionary of lists": pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int8()), pa.array([[LONG]])),
+    "runs": pa.RunEndEncodedArray.from_arrays(pa.array([1000], pa.int32()), pa.array([LONG])),
+    "views": views(pa.string_view()),
+    "bytes": views(pa.binary_view()),
+    "list views": pa.ListViewArray.from_arrays(
+        pa.array([0] * 1000, pa.int32()), pa.array([1 << 20] * 1000, pa.int32()), pa.array(np.zeros(1 << 20, "i1"))
+    ),
+    "lists of nulls": pa.ListArray.from_arrays(pa.array([0, MANY], pa.int32()), pa.nulls(MANY)),
+    "lists of one length": pa.FixedSizeListArray.from_arrays(pa.nulls(MANY), MANY),
+    "maps": pa.MapArray.from_arrays(
+        pa.array([0, 1000], pa.int32()),
+        pa.array([str(number) for number in range(1000)]),
+        pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int8()), [LONG]),
+    ),
+    "structs": pa.StructArray.from_arrays(
+        [pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int8()), [LONG])], names=["a"]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_what_a_few_bytes_stand_for_is_not_made(name: str) -> None:
+    column = pa.chunked_array([REPEATED[name]])
+    view = TableView(
+        "x", {}, pa.schema([("a", column.type)]), len(column), lambda _columns, _rows: pa.table([column], ["a"])
+    )
+    tracemalloc.start()
+    before = pa.total_allocated_bytes()
+    try:
+        for make in (
+            lambda: view.cells([0], range(len(column))),
+            lambda: view.taken(range(len(column))),
+            lambda: ColumnFacts(column.type).add(column),
+        ):
+            with pytest.raises(SelectionTooLargeError):
+                make()
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+        assert pa.total_allocated_bytes() - before < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_small_blob_that_stands_for_much_is_refused(tab: Tab) -> None:
+    tab.push(pa.table({"a": REPEATED["dictionary"]}))
+    assert tab.get("value")["rows"] == 1000
+    assert len(tab.get("cells", rows=50, columns=1)["cells"][0]) == 50
+    for what in ("statistics", "download/csv"):
+        assert tab.refusal(what, column=0) == (413, "large"), what
+    assert tab.last("compare/one")["state"] == "large"
+    assert tab.refusal("cells", rows=1000, columns=1) == (413, "large")
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_what_many_bytes_stand_for_is_shown(name: str) -> None:
+    array = REPEATED[name]
+    small = pa.chunked_array([array.slice(0, 3) if len(array) > 1 else array.slice(0, 0)])
+    assert len(cells(small)) == len(small)
 
 
 @pytest.mark.parametrize("nulls", [None, 3, {}, ["x", -1, 2**70, None, [1], True]], ids=json.dumps)
