@@ -99,8 +99,10 @@ def body_of(  # noqa: PLR0913 - all that a body is made from
     if codec is None or type(node) not in _OF_TABLES:
         return _tree_body(value if codec is None else Tagged(codec.tag, codec.version, node), _writer(registry, new))
     writer = cache(partial(_writer, registry, new))
-    if type(node) is WithCells:
+    if type(node) is WithCells and new is None:  # whose writer is not imported before there are cells
         node = completed(codec, value, node, lambda *cells: writer().pack_cells(*cells))
+    elif type(node) is WithCells:
+        node = writer().completed(codec, value, node)
     if type(node) is not Table:
         return _tree_body(Tagged(codec.tag, codec.version, node), writer())
     meta, tags = json_of(node.meta, registry, new)

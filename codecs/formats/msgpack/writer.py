@@ -214,7 +214,11 @@ class Writer:
 
     def _encode(self, codec: Codec, value: Any) -> Any:
         node = node_of(codec, value)
-        return completed(codec, value, node, self.pack_cells) if type(node) is WithCells else node
+        return self.completed(codec, value, node) if type(node) is WithCells else node
+
+    def completed(self, codec: Codec, value: Any, node: WithCells) -> Any:
+        """Return the node that a codec made of a value once the objects in it are packed."""
+        return completed(codec, value, node, self.pack_cells)
 
     def _encode_all(self, cls: type, objects: list[Any]) -> tuple[Codec, list[Any] | Columns] | None:
         """Return the codec of a class and the nodes of objects; None if they may be large, or one comes twice."""
