@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +30,8 @@ if reaper.VARIABLE not in os.environ:  # of the processes of a run only the firs
     os.environ[reaper.VARIABLE] = tempfile.mkdtemp(prefix="airflow-xcom-tests-")
     reaper.start(os.environ[reaper.VARIABLE])
 
-# Airflow reads its configuration when it is first imported, which a test module may do.
+# Airflow reads its configuration when it is first imported, which a test module may do, but no module of fixtures.
+assert "airflow" not in sys.modules
 os.environ.update(
     {
         "AIRFLOW_HOME": tempfile.mkdtemp(prefix="home-", dir=os.environ[reaper.VARIABLE]),
