@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from airflow_xcom.codecs import CorruptPayloadError, decode, encode
+from airflow_xcom.codecs import CorruptPayloadError, UnsupportedValueError, decode, encode
 from airflow_xcom.codecs.formats.arrow import validation as arrow_checks
 from airflow_xcom.codecs.formats.arrow.validation import check_values
 from airflow_xcom.codecs.payload import decode_part
@@ -162,5 +162,56 @@ def test_a_forged_payload_is_refused(
     data = bytearray(payload.to_bytes())
     read(bytearray(data), payload.format)
     data[data.rindex(b"abcdefgh")] = 0xFF
+    with pytest.raises(CorruptPayloadError):
+        read(data, payload.format)
+
+
+def views(length: int, *rest: int, kind: pa.DataType | None = None) -> pa.Array:
+    """A text of 20 bytes, and the view of a null of this length, prefix, buffer and start."""
+    data = b"abcdefghijklmnopqrst"
+    held = struct.pack("<i4s2i", len(data), data[:4], 0, 0) + struct.pack("<4i", length, *rest)
+    buffers = [pa.py_buffer(b"\1"), pa.py_buffer(held), pa.py_buffer(data)]
+    return pa.Array.from_buffers(kind or pa.string_view(), 2, buffers)
+
+
+NESTED: dict[str, Callable[[pa.Array], pa.Array]] = {
+    "column": lambda array: array,
+    "slice": lambda array: array.slice(1),
+    "list": lambda array: pa.ListArray.from_arrays(pa.array([0, 2], pa.int32()), array),
+    "list of one length": lambda array: pa.FixedSizeListArray.from_arrays(array, 2),
+    "struct": lambda array: pa.StructArray.from_arrays([array], ["a"]),
+    "map": lambda array: pa.MapArray.from_arrays(pa.array([0, 2], pa.int32()), pa.array(["a", "b"]), array),
+    "dictionary": lambda array: pa.DictionaryArray.from_arrays(pa.array([0], pa.int8()), array),
+    "runs": lambda array: pa.RunEndEncodedArray.from_arrays(pa.array([1, 2], pa.int32()), array),
+    "union": lambda array: pa.UnionArray.from_sparse(pa.array([0, 0], pa.int8()), [array]),
+}
+
+
+@pytest.mark.parametrize("nested", NESTED)
+@pytest.mark.parametrize("kind", [pa.string_view(), pa.binary_view()], ids=str)
+@pytest.mark.parametrize("null", [(-1, 0, 0, 0), (20, 0, 0, 1), (20, 0, 0, -1), (20, 0, 1, 0), (20, 0, -1, 0)], ids=str)
+def test_the_view_of_a_null_lies_within_its_memory(null: tuple[int, ...], kind: pa.DataType, nested: str) -> None:
+    """Arrow does not look at it, and ends the process when it casts the column to text; so does polars."""
+    table = pa.table({"text": NESTED[nested](views(*null, kind=kind))})
+    table.validate(full=True)
+    with pytest.raises(pa.ArrowInvalid):
+        check_values(table)
+    with pytest.raises(UnsupportedValueError):
+        encode(table)
+
+
+@pytest.mark.parametrize("nested", NESTED)
+@pytest.mark.parametrize("null", [(0, 0, 0, 0), (12, -1, -1, -1), (20, 0, 0, 0), (5, 0, 0, 15)], ids=str)
+def test_the_view_of_a_null_may_hold_what_it_was(null: tuple[int, ...], nested: str) -> None:
+    """As polars leaves it where a condition makes a value null."""
+    check_values(pa.table({"text": NESTED[nested](views(*null))}))
+
+
+@pytest.mark.parametrize("read", [decode, read_part])
+def test_a_forged_view_is_not_pulled(read: Callable[[Any, str], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("airflow_xcom.codecs.builtin.arrow.values.check_values", lambda _: None)
+        payload = encode(pa.table({"text": views(-1, 0, 0, 0)}))
+        data = bytearray(payload.to_bytes())
     with pytest.raises(CorruptPayloadError):
         read(data, payload.format)
