@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
+from airflow_xcom.backend.ui.expansion import pieces
 from airflow_xcom.backend.ui.plain_columns import is_number, plain, plain_type
 from airflow_xcom.backend.ui.table_view import batches, cells, identities
 
@@ -45,31 +46,39 @@ def column_statistics(opened: Callable[[], TableView], position: int) -> Iterato
     started = time.monotonic()
     table = opened()
     column = ColumnFacts(table.schema.field(position).type)
-    parts = list(batches(table.rows, table.step(_ROWS)))
-    kept: dict[int, Any] | None = {}
-    for part in parts:
-        values = opened().take([position], part).column(0)
+    kept: list[Any] | None = [] if column.is_number else None
+    for values in _pieces(opened, position):
         column.add(values)
-        kept = _kept(kept, part.start, values)
-        yield {"done": part.stop, "rows": table.rows}
+        kept = _kept(kept, values)
+        yield {"done": column.rows, "rows": table.rows}
         if time.monotonic() - started > _SECONDS:
             break
     complete = column.rows == table.rows
     if complete and column.is_number and column.low is not None:
-        for part in parts:
-            column.count(kept[part.start] if kept else opened().take([position], part).column(0))
-            yield {"done": part.stop, "rows": table.rows, "again": True}
+        done = 0
+        for values in _pieces(opened, position) if kept is None else kept:
+            column.count(values)
+            done += len(values)
+            yield {"done": done, "rows": table.rows, "again": True}
             if time.monotonic() - started > 2 * _SECONDS:
                 column.counts = None
                 break
     yield {"done": column.rows, "rows": table.rows, "complete": complete, **column.found()}
 
 
-def _kept(kept: dict[int, Any] | None, start: int, values: Any) -> dict[int, Any] | None:
-    """Return the parts of a small column with one more, which are not read again; None once they are too large."""
-    if kept is None or sum(part.nbytes for part in kept.values()) + values.nbytes > _KEPT:
+def _pieces(opened: Callable[[], TableView], position: int) -> Iterator[Any]:
+    """Yield the values of a column, few enough at a time."""
+    table = opened()
+    for part in batches(table.rows, table.step(_ROWS)):
+        for (values,) in pieces(opened().take([position], part).column(0)):
+            yield values
+
+
+def _kept(kept: list[Any] | None, values: Any) -> list[Any] | None:
+    """Return the pieces of a small column with one more, which are not read again; None once they are too large."""
+    if kept is None or sum(part.nbytes for part in kept) + values.nbytes > _KEPT:
         return None
-    return {**kept, start: values}
+    return [*kept, values]
 
 
 class ColumnFacts:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from airflow_xcom.backend.ui.column_statistics import ColumnFacts
+from airflow_xcom.backend.ui.expansion import pieces
 from airflow_xcom.backend.ui.plain_columns import plain
 from airflow_xcom.backend.ui.table_view import batches, cells, identities
 
@@ -127,7 +128,12 @@ def _read(
         for part in batches(rows, max(rows, 1) if is_compressed else _step(tables, group)):
             taken = [_taken(value, side, part, group) for side, value in enumerate(values)]
             for at, pair in enumerate(group):
-                pair.add(part.start, [columns[at] for columns in taken])
+                start = part.start
+                for columns in pieces(*(columns[at] for columns in taken)):
+                    pair.add(start, columns)
+                    start += max(map(len, columns))
+                    if start < part.stop and time.monotonic() > until:
+                        return
             yield {"done": number * rows + part.stop, "of": len(groups) * rows}
             if time.monotonic() > until:
                 return

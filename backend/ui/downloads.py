@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import sys
+from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,15 +75,27 @@ def _arrow(value: StoredValue, path: Sequence[int]) -> Iterator[bytes]:
 
 
 def _tables(value: StoredValue, path: Sequence[int]) -> Iterator[tuple[TableView, range]]:
-    """Yield a table, opened anew for each part to let go of the memory of those before, and the rows of the part."""
+    """Yield a table, opened anew for each part to let go of the memory of those before, and some rows of the part."""
     if value.size > _CONVERTED:
         raise SelectionTooLargeError("this value", value.size, _CONVERTED)
     table = value.table(path)
     count = table.rows if len(table.schema) else 0  # rows without columns take no bytes however many they are
     if count > _CONVERTED:  # nor do nulls
         raise SelectionError(f"a table of {count:,} rows is not converted here; pull it in a task")
-    for rows in batches(count, table.step(_ROWS)):
-        yield value.again(_CONVERTED).table(path), rows
+    for part in batches(count, table.step(_ROWS)):
+        opened = _read_once(value.again(_CONVERTED).table(path), part)
+        for rows in batches(len(part), _ROWS):
+            yield opened, part[rows.start : rows.stop]
+
+
+def _read_once(table: TableView, part: range) -> TableView:
+    """Return a table that reads some rows whole, as is done where they are compressed, and gives parts of these."""
+
+    @cache
+    def whole(positions: tuple[int, ...]) -> Any:
+        return table.take(positions, part)
+
+    return replace(table, take=lambda positions, rows: whole((*positions,)).slice(rows.start - part.start, len(rows)))
 
 
 class _Sink:

@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from conftest import Backend
 from data_tab import Tab
 
 from airflow_xcom.backend.errors import SelectionTooLargeError
-from airflow_xcom.backend.ui import wide_frames
+from airflow_xcom.backend.ui import column_statistics, expansion, wide_frames
 from airflow_xcom.backend.ui.column_statistics import ColumnFacts
 from airflow_xcom.backend.ui.downloads import _tables
+from airflow_xcom.backend.ui.expansion import check_expansion
 from airflow_xcom.backend.ui.table_view import TableView, cells
 from airflow_xcom.codecs import CorruptPayloadError, SelectionError
 
@@ -188,7 +191,34 @@ def views(kind: Any) -> Any:
     return pa.Array.from_buffers(kind, 1000, [None, pa.py_buffer(view.to_pybytes() * 1000), data])
 
 
+def wide(count: int) -> Any:
+    """Values of a mebibyte each, whose type says so."""
+    return pa.array([LONG.encode()] * count, pa.binary(len(LONG)))
+
+
+def lists(values: Any) -> Any:
+    return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
+
+
+def nothing(kind: Any) -> Any:
+    """Many values of a type without a width, in no memory."""
+    return pa.Array.from_buffers(kind, MANY, [None, *([pa.py_buffer(b"")] if kind == pa.binary(0) else [])])
+
+
+ZEROS = pa.array([0] * 1000, pa.int8())
 REPEATED = {
+    "dictionary of wide bytes": pa.DictionaryArray.from_arrays(ZEROS, wide(1)),
+    "runs of wide bytes": pa.RunEndEncodedArray.from_arrays(pa.array([1000], pa.int32()), wide(1)),
+    "structs without fields": nothing(pa.struct([])),
+    "lists of structs without fields": lists(nothing(pa.struct([]))),
+    "lists of bytes without any": lists(nothing(pa.binary(0))),
+    "lists of lists of no length": lists(
+        pa.Array.from_buffers(pa.list_(pa.int8(), 0), MANY, [None], children=[pa.array([], pa.int8())])
+    ),
+    "dense union": pa.UnionArray.from_dense(ZEROS, pa.array([0] * 1000, pa.int32()), [pa.array([LONG])]),
+    "dictionary of runs": pa.DictionaryArray.from_arrays(
+        pa.array([0], pa.int8()), pa.RunEndEncodedArray.from_arrays(pa.array([MANY], pa.int32()), pa.array(["x"]))
+    ),
     "dictionary": pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int8()), [LONG]),
     "dictionary of lists": pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int8()), pa.array([[LONG]])),
     "runs": pa.RunEndEncodedArray.from_arrays(pa.array([1000], pa.int32()), pa.array([LONG])),
@@ -242,19 +272,89 @@ def test_a_small_blob_that_stands_for_much_is_refused(tab: Tab) -> None:
     assert tab.refusal("cells", rows=1000, columns=1) == (413, "large")
 
 
-@pytest.mark.parametrize("name", REPEATED)
-def test_what_many_bytes_stand_for_is_shown(name: str) -> None:
-    array = REPEATED[name]
-    small = pa.chunked_array([array.slice(0, 3) if len(array) > 1 else array.slice(0, 0)])
-    assert len(cells(small)) == len(small)
+@pytest.mark.parametrize("name", [name for name, array in REPEATED.items() if len(array) > 1])
+def test_three_of_many_values_are_shown(name: str) -> None:
+    assert len(cells(pa.chunked_array([REPEATED[name].slice(0, 3)]))) == 3
+
+
+def labels(rows: int, label: str = "x" * 40) -> Any:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, "i4")), [label])
+
+
+def list_of(values: Any, longest: int) -> Any:
+    """Lists of one value each but the first."""
+    offsets = np.concatenate([[0], np.arange(longest, len(values) + 1)])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
+
+
+ROWS = 1 << 18
+HONEST = {
+    "lists of categories": list_of(labels(ROWS + 60), 60),
+    "one long text of a struct": pa.StructArray.from_arrays(
+        [pa.array(["x" * 2000] + ["y"] * (ROWS - 1), pa.string_view())], names=["a"]
+    ),
+    "one long text of a map": pa.MapArray.from_arrays(
+        pa.array(np.arange(ROWS + 1), pa.int32()),
+        pa.array(["k"] * ROWS),
+        pa.array(["x" * 2000] + ["y"] * (ROWS - 1), pa.string_view()),
+    ),
+    "lists of one length": pa.FixedSizeListArray.from_arrays(labels(2 * ROWS), 2),
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_what_is_large_once_is_no_reason_to_refuse(name: str) -> None:
+    array = HONEST[name]
+    for part in (array, array.slice(7, 1000), array.slice(3, 0)):
+        check_expansion(pa.chunked_array([part]))
+
+
+def test_what_is_held_may_be_made() -> None:
+    texts = pa.array([LONG] * 300, pa.string_view())
+    assert texts.nbytes > 256 << 20
+    check_expansion(pa.chunked_array([texts]))
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_categories_of_many_rows_are_read_in_pieces(
+    compression: str, tab: Tab, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = 300_000
+    monkeypatch.setattr(expansion, "_MOST", 4 << 20)
+    backend.options(compression=compression)
+    tab.push(pa.table({"a": labels(rows), "b": pa.nulls(rows)}))
+    for column in (0, 1):
+        found = tab.last("statistics", column=column)
+        assert (found["complete"], found["done"], found["nulls"]) == (True, rows, column * rows)
+    found = tab.last("compare/one")
+    assert found["differing"]["counts"] == {}
+    assert found["differing"]["partial"] == {}
+    assert tab.ask("download/csv").text.count("x" * 40) == rows
+    read = pq.read_table(pa.BufferReader(tab.ask("download/parquet").content))
+    assert read.num_rows == rows
+
+
+def test_rows_of_nulls_are_counted_as_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first part is told before the last one is made."""
+    schema = pa.schema([("a", pa.null())])
+    view = TableView("x", {}, schema, 1 << 44, lambda _columns, rows: pa.table({"a": pa.nulls(len(rows))}))
+    monkeypatch.setattr(column_statistics, "_SECONDS", 0)
+    *_, last = column_statistics.column_statistics(lambda: view, 0)
+    assert (last["complete"], last["rows"]) == (False, 1 << 44)
 
 
 @pytest.mark.parametrize("nulls", [None, 3, {}, ["x", -1, 2**70, None, [1], True]], ids=json.dumps)
-@pytest.mark.parametrize("dtypes", [None, [], {"a": 1, "b" * 5000: 2, "password": 3, "d": 4, "e": 5, "f": 6}])
+@pytest.mark.parametrize("dtypes", [None, [], {"a": 1, "b" * 5000: 2, "c": 3, "d": 4, "e": 5, "f": 6}])
 def test_forged_counts_of_nulls_are_passed_over(dtypes: Any, nulls: Any, tab: Tab) -> None:
     write(tab, 1, dtypes=dtypes, nulls=nulls)
     (run,) = tab.get("history")["runs"]
     assert run.get("nulls", []) == []
+
+
+def test_counts_of_nulls_under_a_masked_name_are_not_told(tab: Tab) -> None:
+    write(tab, 1, dtypes={"a": "x", "password": "x"}, nulls=[1, 2])
+    (run,) = tab.get("history")["runs"]
+    assert run["nulls"] == [["a", 1]]
 
 
 def test_an_error_that_nobody_foresaw_is_told(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:

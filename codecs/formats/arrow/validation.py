@@ -76,7 +76,7 @@ def _check_views(array: Any) -> None:
     length, _, number, start = views.astype(np.int64).T
     sizes = np.array([*(buffer.size if buffer else 0 for buffer in data), -1])  # the last one is of no buffer
     size = sizes[np.where((number >= 0) & (number < len(data)), number, -1)]
-    if not ((0 <= length) & ((length <= _IN_PLACE) | ((0 <= start) & (start + length <= size)))).all():
+    if not ((length >= 0) & ((length <= _IN_PLACE) | ((start >= 0) & (start + length <= size)))).all():
         raise pa.ArrowInvalid("the view of a null lies outside its memory")
 
 
