@@ -16,6 +16,7 @@ from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_int, as_list, as_text
+from airflow_xcom.codecs.object_state import refuse_other_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,10 +95,39 @@ def _make_bunch(cls: Any, parts: Any) -> Any:
     return made
 
 
+def _take_result(value: Any) -> dict[str, Any]:
+    refuse_other_attributes(value, ())  # setting one sets an item
+    return dict(value)
+
+
+def _take_inverse_hessian(value: Any) -> list[Any]:
+    parts = [value.sk, value.yk, value.rho]
+    if not _are_steps(*parts) or repr([value.n_corrs, value.shape, value.dtype]) != repr(_facts_of(value.sk)):
+        msg = "SciPy does not make this LbfgsInvHessProduct again; return value.todense(), or (value.sk, value.yk)"
+        raise UnsupportedValueError(msg)
+    return parts
+
+
+def _facts_of(steps: Any) -> list[Any]:
+    count, length = steps.shape
+    return [count, (length, length), library("numpy", "scipy.result").dtype("f8")]
+
+
+def _are_steps(steps: Any, changes: Any, rho: Any) -> bool:
+    """Return whether a product has these arrays: otherwise, SciPy may make a large array of an empty one."""
+    array = library("numpy", "scipy.result").ndarray
+    if any(type(part) is not array or part.dtype.kind != "f" for part in (steps, changes, rho)):
+        return False
+    return steps.ndim == 2 and steps.shape == changes.shape and rho.shape == steps.shape[:1]  # noqa: PLR2004
+
+
 def _make_inverse_hessian(cls: Any, parts: Any) -> Any:
-    steps, changes, made_of_both = parts
-    made = cls(steps, changes)
-    made.rho = made_of_both  # another processor may round it otherwise
+    steps, changes, rho = parts
+    if not _are_steps(steps, changes, rho):
+        raise ValueError("the arrays of the product do not belong together")
+    with library("numpy", "scipy.result").errstate(all="ignore"):  # where a step and its change are orthogonal
+        made = cls(steps, changes)
+    made.rho = rho  # another processor may round it otherwise
     return made
 
 
@@ -291,10 +321,10 @@ def _codecs() -> Iterator[Codec[Any]]:
     yield codec_of("httpx.value", kinds, attributes=("_",))
     bunch = Kind("sklearn.utils._bunch.Bunch", lambda bunch: [dict(bunch), vars(bunch).get(_DEPRECATED)], _make_bunch)
     yield codec_of("sklearn.Bunch", [bunch], attributes=(_DEPRECATED,))
-    path, parts = "scipy.optimize._lbfgsb_py.LbfgsInvHessProduct", ("sk", "yk", "rho")
-    kinds = [Kind(f"scipy.{name}", dict, _updated) for name in _RESULTS]
-    kinds.append(Kind(path, attributes_of(*parts), _make_inverse_hessian))
-    yield codec_of("scipy.result", kinds, attributes=(*parts, "n_corrs", "dtype", "shape"))
+    path = "scipy.optimize._lbfgsb_py.LbfgsInvHessProduct"
+    kinds = [Kind(f"scipy.{name}", _take_result, _updated) for name in _RESULTS]
+    kinds.append(Kind(path, _take_inverse_hessian, _make_inverse_hessian))
+    yield codec_of("scipy.result", kinds, attributes=("sk", "yk", "rho", "n_corrs", "dtype", "shape"))
     kinds = [Kind(f"psycopg.types.range.{name}Range", _ENDS, _make_range) for name in _OF]
     kinds += [Kind(f"psycopg.types.multirange.{name}Multirange", list, _listed) for name in _OF]
     kinds += [

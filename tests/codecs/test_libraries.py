@@ -29,6 +29,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 import xarray as xr
@@ -461,6 +462,19 @@ def _changed_rule() -> Any:
     return rule
 
 
+def _product(**attributes: Any) -> Any:
+    steps = np.array([[1.0, 2.0]])
+    made = _from("scipy.optimize", "LbfgsInvHessProduct")(steps, steps)
+    vars(made).update(attributes)
+    return made
+
+
+def _result_with_attribute() -> Any:
+    result = _from("scipy.optimize", "OptimizeResult")(x=1)
+    vars(result)["shape"] = 5
+    return result
+
+
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "columns of one name": (lambda: _selected(lambda r: r.first(), "SELECT 1 AS a, 2 AS a"), r"return tuple\(row\)"),
     "a result": (lambda: _selected(lambda r: r), r"value\.mappings\(\)"),
@@ -488,6 +502,19 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a changed rule": (_changed_rule, r"return str\(value\)"),
     "a rule with an attribute": (lambda: _attributed(rrule.rrule(rrule.DAILY)), "would be lost"),
     "a subclass": (type("Sub", (relativedelta.relativedelta,), {}), "no codec"),
+    **{
+        f"an inverse Hessian of another {name}": (lambda name=name, other=other: _product(**{name: other}), "value.sk")  # type: ignore[misc]
+        for name, other in {
+            "n_corrs": True,
+            "dtype": np.dtype("f4"),
+            "shape": (2, 3),
+            "sk": np.ma.zeros((1, 2)),
+            "yk": np.zeros((1, 3)),
+            "rho": np.zeros(2),
+        }.items()
+    },
+    "an inverse Hessian with an attribute": (lambda: _product(note=1), "would be lost"),
+    "a result of SciPy with an attribute": (_result_with_attribute, "'shape', which is not a field and would be lost"),
 }
 
 
@@ -496,6 +523,13 @@ def test_what_is_not_exact_is_refused_with_a_way_out(name: str) -> None:
     make, remedy = REFUSED[name]
     with pytest.raises(EncodeError, match=remedy):
         encode({"a": make()})
+
+
+def test_an_inverse_hessian_of_orthogonal_steps_comes_back_without_a_warning() -> None:
+    with np.errstate(all="ignore"):
+        product = _from("scipy.optimize", "LbfgsInvHessProduct")(np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]]))
+    with np.errstate(all="raise"):
+        check_codec("scipy.result", [product])
 
 
 def test_the_ways_out_work() -> None:
@@ -523,7 +557,27 @@ def test_the_ways_out_work() -> None:
 
 ENDLESS = ipaddress.ip_network("::/0")
 HUGE = decimal.Decimal("1E+999999999")  # of which int() makes a number in hours
+STEPS = np.ones((1, 2))
 FORGED = [
+    *(
+        ("scipy.result", ["LbfgsInvHessProduct", parts])
+        for parts in (
+            [STEPS, STEPS, None],
+            [STEPS, STEPS, "text"],
+            [STEPS, STEPS, np.ones(2)],
+            [STEPS, STEPS[:, :1], np.ones(1)],
+            [STEPS[0], STEPS[0], np.ones(2)],
+            [STEPS, STEPS.astype("O"), np.ones(1)],
+            [STEPS.astype("c16"), STEPS, np.ones(1)],
+            [pd.DataFrame(STEPS), pd.DataFrame(STEPS), np.ones(1)],
+            ENDLESS,
+        )
+    ),
+    ("scipy.result", ["OptimizeResult", [["x", 1]]]),
+    ("scipy.result", ["minimize", {}]),
+    ("sklearn.Bunch", ["Bunch", [[["x", 1]], None]]),
+    ("sklearn.Bunch", ["Bunch", [{"x": 1}, "text"]]),
+    ("sklearn.Bunch", ["Bunch", ENDLESS]),
     ("pattern", ["(", 32]),
     ("pattern", ["a", 128]),
     ("pattern", ["a", "i"]),

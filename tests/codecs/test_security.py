@@ -474,6 +474,11 @@ REFUSED = {
     "a shared tuple as the key of records": "body(tagged(b'\\x93\\xc0\\x91' + tagged([1], 16) + b'\\x91\\xdd' "
     "+ struct.pack('>I', 10**6) + b'\\x01' * 10**6, 5), TUPLES)",
     "a long key of many records": "body(tagged([None, ['x' * 10**6], [[1] * 10**6]], 5))",
+    **{
+        f"{count} steps of an inverse Hessian in no bytes": "row('scipy.result', ['LbfgsInvHessProduct', "
+        f"[{{'$': ['numpy.ndarray', 1, ['<f8', [{count}, 0], {{'$': ['bytes', '']}}]]}}] * 2 + [None]])"
+        for count in (3 * 10**8, 10**12)
+    },
     "base64 that is none": "partial(decode_json, {'$': ['bytes', '!' * 50_000_000]})",
 }
 CHEAP = {
