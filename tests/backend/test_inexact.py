@@ -61,6 +61,11 @@ def _attributed() -> pd.DataFrame:
     return frame
 
 
+def _labelled(label: str, others: int = 1) -> pd.DataFrame:
+    labels = pd.Index([*map(str, range(others)), label], dtype=object)
+    return pd.DataFrame(np.ones((2, others + 1)), columns=labels)
+
+
 FRAME = pd.DataFrame({"a": [1]})
 CELLS = pd.DataFrame({"a": pd.Series([Text("x"), (1, 2)], dtype=object)})
 COMPLEX = np.array([1j])
@@ -73,6 +78,8 @@ PUSHED: dict[str, tuple[Any, Any, list[str]]] = {
     "in each other": (Record(a=Rows([Text("x")])), {"a": ["x"]}, ["value", 'value["a"]', 'value["a"][0]']),
     "a member": ((Color.RED,), ("red",), ["value[0]"]),
     "a cell": (CELLS, pd.DataFrame({"a": pd.Series(["x", (1, 2)], dtype=object)}), ['value.loc[0, "a"]']),
+    "a label": (_labelled(Text("x")), _labelled("x"), ["value.columns[1]"]),
+    "a label of a wide frame": (_labelled(Text("x"), 101), _labelled("x", 101), ["value.columns[101]"]),
     "an attribute": ({"f": (_attributed(), 1)}, {"f": (FRAME, 1)}, ['value["f"][0]']),
     "a key": ({Named(): 1, (1, 2): 3}, {"a name": 1, (1, 2): 3}, []),
     "a key of text": ({Text("k"): 1, 1: 2}, {"k": 1, 1: 2}, ['value.keys()["k"]']),

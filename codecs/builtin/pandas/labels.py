@@ -30,11 +30,11 @@ def encode_names(columns: Any, pack: PackCells) -> tuple[dict[str, Any], list[st
     Labels that are unique texts stand in the fields alone.
     """
     spec: dict[str, Any] = {"labels": columns}
-    if not isinstance(columns, pd.MultiIndex):
+    if type(columns) is pd.RangeIndex:
+        spec = encode_labels(columns, pack)[0]
+    elif _may_be_texts(columns):
         text_spec, array = encode_labels(columns, pack)
-        if array is None:
-            spec = text_spec
-        elif array.type == pa.large_string() and not array.null_count and columns.is_unique:
+        if array.type == pa.large_string() and not array.null_count and columns.is_unique:
             names = array.to_pylist()
             if not any("\0" in name for name in names):  # Arrow's C interface ends a name there
                 return text_spec, names
@@ -45,11 +45,20 @@ def label_spec(columns: Any, pack: PackCells) -> dict[str, Any]:
     """Return what rebuilds the labels of a frame with wide blocks, of which the fields have no names."""
     if type(columns) is pd.RangeIndex:
         return encode_labels(columns, pack)[0]
-    if type(columns) is pd.Index:
+    if _may_be_texts(columns):
         spec, array = encode_labels(columns, pack)
         if array.type == pa.large_string() and not array.null_count and (texts := joined_texts(array)) is not None:
             return {**spec, "texts": texts}
     return {"labels": columns}
+
+
+def _may_be_texts(columns: Any) -> bool:
+    """Return whether labels may be an Arrow array of texts; what else is in it would be packed twice."""
+    if type(columns) is not pd.Index:
+        return False
+    if columns.dtype == object:
+        return set(map(type, columns)) <= {str}
+    return isinstance(columns.dtype, pd.StringDtype | pd.ArrowDtype)
 
 
 def names_with_blocks(types: Iterable[Any], labels: Iterable[Any]) -> list[str]:
