@@ -300,6 +300,21 @@ def test_a_set_of_many_integers_is_one_buffer_in_about_the_order_of_its_memory()
     assert np.array(ordered, "<i8").tobytes() in encode(value).to_bytes()
 
 
+def test_the_numbers_of_a_set_are_little_endian_whatever_the_processor_is() -> None:
+    numbers = np.array([258, -1, 7], "<i8")
+    ordered = containers._by_low_bits(numbers.astype(">i8"))
+    assert ordered.tobytes() == containers._by_low_bits(numbers).tobytes()
+    assert sorted(np.frombuffer(ordered.tobytes(), "<i8")) == [-1, 7, 258]
+
+
+def test_many_texts_of_a_set_need_no_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "_MANY_TEXTS", 3000)
+    value = {f"{7**number % 2**31:x}" for number in range(5000)}
+    wanted = encode(value).to_bytes()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert encode(value).to_bytes() == wanted
+
+
 @pytest.mark.parametrize(
     "others",
     [

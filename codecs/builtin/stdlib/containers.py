@@ -91,22 +91,26 @@ def _by_low_bits(numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
 
     bits = np.uint64((len(numbers) * 5 // 3).bit_length())  # a set is at most three fifths full
     others = np.uint64(64) - bits
-    unsigned = numbers.view("<u8")
+    unsigned = numbers.astype("u8")
     turned = (unsigned << others) | (unsigned >> bits)
     turned.sort(kind="stable")  # fast for what is nearly in order
-    return (turned << bits) | (turned >> others)
+    return ((turned << bits) | (turned >> others)).astype("<u8", copy=False)  # what NumPy computes is native
 
 
 def _sorted_texts(value: set[str] | frozenset[str]) -> list[str] | None:
     """Return the elements in ascending order, made anew so that they lie in this order in memory.
 
     Returns:
-        The texts; or None for what is to be sorted by Python: other classes, surrogates, NUL, and long texts.
+        The texts; or None for what is to be sorted by Python: other classes, surrogates, NUL, long texts, and all
+        where Arrow does not load.
     """
     import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
 
+    try:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+    except ImportError:  # sets need no Arrow, which may not load beside another NumPy
+        return None
     try:
         texts = pa.concat_arrays([pa.array(piece, pa.large_string()) for piece in _pieces(value, str)])
     except (TypeError, UnicodeEncodeError):
