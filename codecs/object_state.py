@@ -67,7 +67,7 @@ def restore(cls: Any, names: tuple[str, ...], state: dict[str, Any], *, beside: 
     except UnsupportedTypeError as error:
         raise CorruptPayloadError(error.reason) from error
     if type(state) is not dict or state.keys() != wanted:
-        check_names(cls, names, state)
+        check_names(cls, names, state, beside=beside)
     value: Any = object.__new__(cls)
     if all_in_dict:
         object.__setattr__(value, "__dict__", state)
@@ -112,10 +112,11 @@ def put_all(cls: Any, names: tuple[str, ...], columns: Columns) -> list[Any] | N
     return objects
 
 
-def check_names(cls: Any, names: tuple[str, ...], state: dict[str, Any]) -> None:
-    """Raise CorruptPayloadError unless ``state`` has the fields ``names``, and nothing else but what is cached."""
+def check_names(cls: Any, names: tuple[str, ...], state: dict[str, Any], *, beside: tuple[str, ...] = ()) -> None:
+    """Raise CorruptPayloadError unless ``state`` has the fields ``names``, and beyond them only what is cached."""
     others = as_dict(state).keys() - set(names)
-    if not state.keys() >= set(names) or not all(_may_have(cls, name, ()) for name in others):
+    is_known = others.isdisjoint(beside) and all(_may_have(cls, name, ()) for name in others)
+    if not is_known or not state.keys() >= set(names):
         raise CorruptPayloadError(
             f"{cls.__qualname__} has the fields {list(names)}, and the payload has {quoted(list(state))}; to read "
             "older payloads, register the class with @airflow_xcom.codecs.codec and give it a "
@@ -153,10 +154,12 @@ def _may_have(cls: type, name: Any, names: Collection[str]) -> bool:
 def _is_cache(cls: type, name: str) -> bool:
     """Return whether a class declares a slot or a descriptor that keeps what it computes in the object."""
     held = getattr_static(cls, name, None)
-    if isinstance(held, MemberDescriptorType) or (name.startswith("__") and held is not None):
+    if isinstance(held, MemberDescriptorType):
         return True
-    is_computed = hasattr(type(held), "__get__") and not hasattr(type(held), "__set__")
-    return is_computed and not isinstance(held, FunctionType | classmethod | staticmethod)
+    if held is None or hasattr(type(held), "__set__"):  # so have __class__ and __dict__
+        return False
+    is_computed = hasattr(type(held), "__get__") and not isinstance(held, FunctionType | classmethod | staticmethod)
+    return is_computed or name.startswith("__")
 
 
 def holds(value: Any, name: str) -> bool:

@@ -202,6 +202,31 @@ def test_forged_parameters_are_refused(cls: Any, names: Any) -> None:
         decode_json({"$": ["class.dataclass", 1, [f"{HERE}:{cls.__name__}", {**state, "__orig_class__": names}]]})
 
 
+OF_OBJECTS = ("__class__", "__dict__", "__weakref__")  # which every object has outside of its own __dict__
+
+
+@pytest.mark.parametrize("name", OF_OBJECTS)
+@pytest.mark.parametrize(
+    ("tag", "cls", "state"),
+    [
+        ("dataclass", "Leg", {"origin": "a", "cost": 1, "path": 1}),
+        ("attrs", "LooseKey", {"name": "a"}),
+        ("namedtuple", "OpenPair", {"left": 1, "right": 2}),
+    ],
+)
+def test_what_every_object_has_is_no_attribute(name: str, tag: str, cls: str, state: dict[str, Any]) -> None:
+    decode_json({"$": [f"class.{tag}", 1, [f"{HERE}:{cls}", state]]})
+    with pytest.raises(CorruptPayloadError, match="has the fields"):
+        decode_json({"$": [f"class.{tag}", 1, [f"{HERE}:{cls}", {**state, name: {}}]]})
+
+
+def test_an_attribute_that_is_hidden_by_one_of_every_object_is_refused() -> None:
+    leg = Leg("JFK", Decimal(1))
+    vars(leg)["__class__"] = 1
+    with pytest.raises(UnsupportedValueError, match="'__class__', which is not a field and would be lost"):
+        encode(leg)
+
+
 @dataclass
 class Slotted:
     __slots__ = ("__hidden", "x")
@@ -448,6 +473,10 @@ def test_pydantic_models_that_would_lose_something_are_refused() -> None:
         [{"amount": 1, "unit": "EUR"}, [], {"more": 1}, None],
         [{"amount": 1, "unit": "EUR"}],
         {},
+        *([{"amount": 1, "unit": "EUR", name: {}}, [], None, None] for name in OF_OBJECTS),
+        [{"amount": 1, "unit": "EUR", "__pydantic_fields_set__": []}, [], None, None],
+        [{"amount": 1, "unit": "EUR", "__pydantic_private__": None}, [], None, None],
+        [{"amount": 1, "unit": "EUR", "__fields_set__": []}, [], None, None],
     ],
 )
 @pytest.mark.parametrize("name", ["Price", "Closed"])
