@@ -107,7 +107,7 @@ def summarize(value: Any, payload: Payload, size: int, preview: str, *, nulls: b
     return facts
 
 
-def _with_nulls(shown: dict[str, Any], nulls: Sequence[int]) -> dict[str, Any]:
+def _with_nulls(shown: dict[str, Any], nulls: Sequence[int | None]) -> dict[str, Any]:
     """Return what is shown with the nulls of the columns whose dtypes are, up to the last that has some."""
     names = shown.get("dtypes")
     is_index = type(names) is dict and list(names) == ["values"] and len(nulls) > 1  # whose levels are the columns

@@ -62,11 +62,12 @@ class TableBody:
         return arrow.size_of(self._table.table)
 
     @property
-    def nulls(self) -> Sequence[int]:
+    def nulls(self) -> Sequence[int | None]:
         meta = self._table.meta
-        if self.is_stream or (type(meta) is dict and "blocks" in meta):  # several columns in one
+        # Several columns may be in one; what is in a form of the JSON syntax is not looked into.
+        if self.is_stream or (type(meta) is dict and ("blocks" in meta or json.MARK in meta)):
             return []
-        return [column.null_count for column in islice(self._table.table.itercolumns(), DTYPES)]
+        return list(map(_null_count, islice(self._table.table.itercolumns(), DTYPES)))
 
     @property
     def raw_size(self) -> int:
@@ -84,6 +85,12 @@ class TableBody:
     def to_json(self) -> Any:
         stream = b"".join(arrow.stream_chunks(self._table.table))
         return json.tagged(self._tag, self._version, json.form("table", [self._table.meta, json.base64(stream)]))
+
+
+def _null_count(column: Any) -> int | None:
+    """Return the nulls of a column; None for intervals of pandas, whose ends are missing in place of them."""
+    is_interval = str(column.type).startswith("struct<left: ")
+    return None if is_interval else column.null_count
 
 
 def body_of(  # noqa: PLR0913 - all that a body is made from

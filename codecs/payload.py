@@ -136,8 +136,8 @@ class Payload:
         return self._body.raw_size
 
     @property
-    def nulls(self) -> Sequence[int]:
-        """The nulls of each of the first columns of a table, which Arrow counts as it is written; NaN is not null."""
+    def nulls(self) -> Sequence[int | None]:
+        """The nulls of each of the first columns of a table, as Arrow counts them: not NaN, and None for intervals."""
         return self._body.nulls
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -81,6 +82,10 @@ def test_nulls_of_columns_in_a_store_are_told(backend: Backend) -> None:
     assert summary_of(backend, frame[["Int64", "float"]])["nulls"] == [2]
     assert summary_of(backend, frame["time"])["nulls"] == [2]
     assert summary_of(backend, frame[["whole"]])["nulls"] == []
+    spans = pd.DataFrame(
+        {"span": pd.arrays.IntervalArray.from_tuples([(0, 1), None, None]), "time": frame["time"].array}
+    )
+    assert summary_of(backend, spans)["nulls"] == [None, 2]
 
 
 class Sheet:
@@ -111,6 +116,8 @@ def test_nulls_are_not_told_where_columns_are_not_those_of_the_table(backend: Ba
     texts = {f"t{number}": pd.array(["x", None, None], "str") for number in range(30)}
     wide = pd.DataFrame({**block, **texts})
     assert "dtypes" in summary_of(backend, wide)
+    assert "nulls" not in summary_of(backend, wide)
+    wide.attrs = functools.reduce(lambda inner, _: {"a": inner}, range(150), {})
     assert "nulls" not in summary_of(backend, wide)
     assert "nulls" not in summary_of(backend, pd.MultiIndex.from_tuples([("a", None), ("b", None)]))
     assert "nulls" not in summary_of(backend, Sheet(pa.table({"b": [None]})))
