@@ -188,7 +188,12 @@ def test_wrong_parameters_are_refused_at_registration() -> None:
         def summarize(self) -> dict[str, Any]:
             return {}
 
+    class Rendering(Methods):
+        def render(self, value: Thing, template: str) -> Any:
+            return template
+
     for methods, message in (
+        (Rendering, r"'test.thing' cannot call .*Rendering.render with \(value\): missing a required argument"),
         (
             NoVersion,
             r"'test.thing' cannot call .*NoVersion.decode with \(node, version\): too many positional arguments; ",
@@ -203,6 +208,7 @@ def test_wrong_parameters_are_refused_at_registration() -> None:
         ({"decode": lambda node: node}, r"declare its parameters as \(node, version\)"),
         ({"encode": None}, "None is not a callable"),
         ({"matches": lambda: True}, r"\(cls\)"),
+        ({"render": lambda: None}, r"declare its parameters as \(value\)"),
     ):
         with pytest.raises(RegistrationError, match=message):
             registry.register(Codec("test.thing", (Thing,), **{"encode": str, "decode": str, **options}))
@@ -420,6 +426,17 @@ def test_summaries_of_a_codec_class() -> None:
 
     codec("test.thing", handles=(Thing,))(ThingCodec)
     assert encode(Thing(5)).summary == {"content": "5"}
+
+
+def test_what_a_codec_class_renders() -> None:
+    class ThingCodec(Methods):
+        def render(self, thing: Thing) -> Any:
+            return [thing.content]
+
+    codec("test.thing", handles=Thing)(ThingCodec)
+    assert registry.for_tag("test.thing", 1).render(Thing(5)) == [5]  # type: ignore[misc]
+    codec("test.thing", handles=Thing, replace=True)(Methods)
+    assert registry.for_tag("test.thing", 1).render is None
 
 
 DAG_FILE = """
