@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.codecs.errors import advise
+from airflow_xcom.codecs.registry import advise
 
 if TYPE_CHECKING:
     from airflow_xcom.codecs import EncodeError

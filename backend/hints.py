@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from airflow_xcom.backend.errors import HintError
 from airflow_xcom.backend.settings import INEXACT, PREVIEWS
-from airflow_xcom.codecs.errors import advise
 from airflow_xcom.codecs.formats.compression import Compression
+from airflow_xcom.codecs.registry import advise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from airflow_xcom.backend.compat import output_class, resolvable
 from airflow_xcom.backend.pull import Deferred, deferring, pull_all
-from airflow_xcom.codecs.errors import advise
+from airflow_xcom.codecs.registry import advise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

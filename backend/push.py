@@ -12,7 +12,7 @@ from airflow_xcom.backend.hints import Hint, Stored, unwrapped
 from airflow_xcom.backend.placement import decide, is_exact, summarize
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError, EncodeError
-from airflow_xcom.codecs.errors import advise
+from airflow_xcom.codecs.registry import advise
 
 if TYPE_CHECKING:
     from collections.abc import Callable

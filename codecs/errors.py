@@ -33,7 +33,6 @@ __all__ = [
     "UnsupportedTypeError",
     "UnsupportedValueError",
     "UnusableLibraryError",
-    "advise",
     "any_error_as_corrupt",
 ]
 
@@ -57,11 +56,6 @@ class CodecError(Exception):
 
     def _message(self) -> str:
         return super().__str__()
-
-
-def advise(name: str, advice: str) -> None:
-    """Set what the refusal of ``"package.module.Class"``, and of its subclasses, advises, even where a codec has it."""
-    NO_VALUES[name] = advice
 
 
 class RegistrationError(CodecError, ValueError):

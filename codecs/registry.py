@@ -24,6 +24,7 @@ from airflow_xcom.codecs.discovery import (
     root_of,
 )
 from airflow_xcom.codecs.errors import (
+    NO_VALUES,
     ClassNotAllowedError,
     CorruptPayloadError,
     MissingLibraryError,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["Registry", "registry"]
+__all__ = ["Registry", "advise", "registry"]
 
 _tried: ContextVar[dict[str, None] | None] = ContextVar("the classes that are allowed on trial", default=None)
 
@@ -315,3 +316,9 @@ def _allow_nothing(_name: str) -> bool:
 
 
 registry = Registry()
+
+
+def advise(name: str, advice: str) -> None:
+    """Set what the refusal of ``"package.module.Class"``, and of its subclasses, advises, even where a codec has it."""
+    NO_VALUES[name] = advice
+    registry._cache.clear()  # noqa: SLF001 - a codec that leaves out such classes may have been found for one

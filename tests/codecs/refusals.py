@@ -59,6 +59,7 @@ from croniter import croniter
 from google.protobuf import struct_pb2
 from packaging.version import Version
 
+import airflow_xcom.backend.push  # noqa: F401 - what pushes advises on Airflow's own objects
 from airflow_xcom.backend.compat import CLASS_REMEDY
 from airflow_xcom.backend.pull import prepare
 from airflow_xcom.codecs import EncodeError, encode, registry

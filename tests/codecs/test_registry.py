@@ -34,7 +34,10 @@ from airflow_xcom.codecs import (
     encode,
     registry,
 )
+from airflow_xcom.codecs.errors import NO_VALUES
 from airflow_xcom.codecs.payload import decode_json
+from airflow_xcom.codecs.refusal_advice import is_advised
+from airflow_xcom.codecs.registry import advise
 
 pytestmark = pytest.mark.installation
 
@@ -52,9 +55,10 @@ class SubThing(Thing):
 def _clean_registry() -> Iterator[None]:
     """Take back what a test registers in the registry of the process."""
     list(registry)
-    before = (dict(registry._by_tag), dict(registry._by_type), dict(registry._origins))
+    tables: tuple[dict[Any, Any], ...] = (registry._by_tag, registry._by_type, registry._origins, NO_VALUES)
+    before = [dict(table) for table in tables]
     yield
-    for table, saved in zip((registry._by_tag, registry._by_type, registry._origins), before, strict=True):
+    for table, saved in zip(tables, before, strict=True):
         table.clear()
         table.update(saved)
     registry._cache.clear()
@@ -411,6 +415,19 @@ def test_a_codec_that_fails_is_named_and_chained() -> None:
     with pytest.raises(CorruptPayloadError, match="the codec 'test.thing' cannot read") as refused:
         decode_json({"$": ["test.thing", 1, 0]})
     assert isinstance(refused.value.__cause__, ZeroDivisionError)
+
+
+def test_advice_holds_for_a_class_whose_codec_was_looked_up_before() -> None:
+    def matches(cls: type) -> bool:
+        return cls is Thing and not is_advised(cls)
+
+    registry.register(
+        Codec("test.thing", (), lambda thing: thing.content, lambda node, _: Thing(node), matches=matches)
+    )
+    encode(Thing(1))
+    advise(f"{Thing.__module__}.Thing", "return its content")
+    with pytest.raises(UnsupportedTypeError, match="return its content"):
+        encode(Thing(1))
 
 
 def test_summaries_of_a_codec_class() -> None:
