@@ -118,7 +118,7 @@ def _are_steps(steps: Any, changes: Any, rho: Any) -> bool:
     array = library("numpy", "scipy.result").ndarray
     if any(type(part) is not array or part.dtype.kind != "f" for part in (steps, changes, rho)):
         return False
-    return steps.ndim == 2 and steps.shape == changes.shape and rho.shape == steps.shape[:1]  # noqa: PLR2004
+    return bool(steps.ndim == 2 and steps.shape == changes.shape and rho.shape == steps.shape[:1])  # noqa: PLR2004
 
 
 def _make_inverse_hessian(cls: Any, parts: Any) -> Any:
