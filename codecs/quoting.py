@@ -75,7 +75,10 @@ def _has_short_repr(cls: type) -> bool:
 
 def described(error: BaseException) -> str:
     """Return the class and the message of an error, which may quote a payload, for a message."""
-    text = _TEXTS.get(type(error).__str__, str)(error)
+    try:
+        text = _TEXTS.get(type(error).__str__, str)(error)
+    except Exception:  # noqa: BLE001 - it is what others' code makes of it
+        text = "an error that cannot be written as text"
     return f"{type(error).__name__}: {cut(text, _DESCRIBED)}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_xcom.backend.errors import SelectionTooLargeError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Rendering", "rendering"]
 
 _MOST = 64 << 20  # bytes of a blob
+_TURNS = BoundedSemaphore(2)  # renders at a time, that those that never end leave threads of the Data tab to others
+_SECONDS = 5  # that one waits for its turn
 
 
 class Rendering(NamedTuple):
@@ -46,8 +49,13 @@ def rendering(envelope: Envelope) -> Rendering:
             return Rendering()
         size = envelope.reference.size if envelope.reference is not None else 0
         _check(size, _MOST, "a value that is rendered")
-        return Rendering(_rendered(codec, codec.render, envelope), read=size)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever others' code raises is told, and ends no server
+        if not _TURNS.acquire(timeout=_SECONDS):
+            return Rendering(problem="it is not rendered now: others are being rendered")
+        try:
+            return Rendering(_rendered(codec, codec.render, envelope), read=size)
+        finally:
+            _TURNS.release()
+    except BaseException as error:  # noqa: BLE001 - whatever others' code raises is told, and ends no server
         return Rendering(problem=f"{cut(envelope.tag)} cannot be rendered: {described(error)}")
 
 

@@ -11,11 +11,11 @@ from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.database.asset_versions import metadata_events
 from airflow_xcom.backend.envelope import Coordinate, Envelope
 from airflow_xcom.backend.errors import HiddenValueError
-from airflow_xcom.backend.settings import settings
+from airflow_xcom.backend.settings import PREVIEWS, settings
 from airflow_xcom.codecs import CodecError
 from airflow_xcom.codecs.quoting import cut
 
-__all__ = ["checked", "facts_of", "hidden_tasks", "history", "is_hidden", "list_rows", "rows_of"]
+__all__ = ["checked", "facts_of", "hidden_tasks", "history", "is_hidden", "list_rows", "preview_of", "rows_of"]
 
 _ROWS = 500  # XComs that are listed
 _NULLS = 20  # columns whose nulls are told
@@ -84,7 +84,8 @@ def facts_of(envelope: Envelope) -> dict[str, Any]:
     if isinstance(shape, list):
         facts["shape"] = [_count(length) for length in shape]
     facts |= {"asset": (envelope.asset.name, envelope.asset.uri)} if envelope.asset is not None else {}
-    facts |= _nulls(envelope.summary.get("dtypes"), envelope.summary.get("nulls"))
+    if preview_of(envelope) == "rows":
+        facts |= _nulls(envelope.summary.get("dtypes"), envelope.summary.get("nulls"))
     facts |= {"inexact": envelope.inexact.count} if envelope.inexact is not None else {}
     if envelope.retired is not None:
         return {
@@ -93,6 +94,13 @@ def facts_of(envelope: Envelope) -> dict[str, Any]:
             "error": f"retired {envelope.retired.at} by the rule {envelope.retired.rule}",
         }
     return {"state": "store" if envelope.references else "row", **facts}
+
+
+def preview_of(envelope: Envelope | None) -> str:
+    """Return ``rows``, ``columns`` or ``none``: what may be shown of a value, as was set at push and is set here."""
+    told = envelope.summary.get("preview") if envelope is not None else None
+    asked = {each for each in (told, settings().preview) if type(each) is str}
+    return max(asked & {*PREVIEWS}, key=PREVIEWS.index, default="rows")
 
 
 def _nulls(dtypes: Any, told: Any) -> dict[str, Any]:
@@ -125,7 +133,7 @@ def history(at: Coordinate) -> dict[str, Any]:
         raise HiddenValueError(str(at.dag_id))
     rows = rows_of(at, earlier=True)
     once = {where: (where, written, stored) for where, written, stored in rows}  # Airflow 3.1 repeats some
-    shows_values = settings().preview in {"", "rows"}
+    shows_values = preview_of(None) == "rows"
     runs = [
         {"run_id": where.run_id, "written": written, **_facts(where, stored), **_number(where, stored, shows_values)}
         for where, written, stored in list(once.values())[:_ROWS]

@@ -33,7 +33,7 @@ from airflow_xcom.backend.ui.pictures import (
 )
 from airflow_xcom.backend.ui.provenance import python, where, writer
 from airflow_xcom.backend.ui.rendering import Rendering, rendering
-from airflow_xcom.backend.ui.rows import checked, hidden_tasks, is_hidden, rows_of
+from airflow_xcom.backend.ui.rows import checked, hidden_tasks, is_hidden, preview_of, rows_of
 from airflow_xcom.backend.ui.shapes import is_geometry, wkb_of
 from airflow_xcom.backend.ui.table_view import TableView, shown_item
 from airflow_xcom.backend.ui.version_keys import VersionKey, envelope_at
@@ -111,10 +111,8 @@ class StoredValue:
 
     @cached_property
     def preview(self) -> str:
-        """Return ``rows``, ``columns`` or ``none``: what may be shown, as was set at push and is set here."""
-        told = self.envelope.summary.get("preview") if self.envelope is not None else None
-        asked = {each for each in (told, settings().preview) if type(each) is str}
-        return max(asked & {*PREVIEWS}, key=PREVIEWS.index, default="rows")
+        """Return what may be shown of it."""
+        return preview_of(self.envelope)
 
     @property
     def read(self) -> int:
@@ -318,7 +316,7 @@ class StoredValue:
 
     def _summary(self, envelope: Envelope) -> dict[str, Any]:
         """Return what the codec of another package says of a value, and why it renders nothing."""
-        told = envelope.summary if envelope.tag in envelope.suppliers else {}
+        told = envelope.summary if envelope.tag in envelope.suppliers and self.preview != "none" else {}
         facts = {name: fact for name, fact in told.items() if name not in _OURS}
         shown = {cut(name): cut(json.dumps(fact)) for name, fact in islice(shown_item(facts).items(), _FACTS)}
         return {"summary": shown, "problem": self.rendering.problem}

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from fastapi import HTTPException
@@ -28,15 +29,20 @@ class Turns:
         self._each = each
         self._seconds = seconds
         self._held: Counter[str] = Counter()
+        self._counting = Lock()
 
     @contextmanager
     def held(self, user: str) -> Iterator[None]:
         """Count a request of a user while it lasts."""
-        self._held[user] += 1
+        self._count(user, 1)
         try:
             yield
         finally:
-            self._held[user] -= 1
+            self._count(user, -1)
+
+    def _count(self, user: str, more: int) -> None:
+        with self._counting:
+            self._held[user] += more
             self._held += Counter()  # without those that have none
 
     async def run(self, user: str, act: Callable[..., Any], *arguments: Any) -> Any:
@@ -48,14 +54,18 @@ class Turns:
         if self._held[user] >= self._each:
             raise HTTPException(429, "you ask for too much at a time; try again", {"Retry-After": "1"})
         with self.held(user):
-            return await self._in_thread(act, *arguments)
+            return await self._in_thread(user, act, *arguments)
 
-    async def _in_thread(self, act: Callable[..., Any], *arguments: Any) -> Any:
-        future = asyncio.get_running_loop().run_in_executor(self._pool, act, *arguments)
+    async def _in_thread(self, user: str, act: Callable[..., Any], *arguments: Any) -> Any:
+        future = self._pool.submit(act, *arguments)
         try:
-            return await asyncio.wait_for(future, self._seconds)
+            return await asyncio.wait_for(asyncio.wrap_future(future), self._seconds)
         except TimeoutError:
             raise HTTPException(503, f"this took longer than {self._seconds:g} s; the store may be slow") from None
+        finally:
+            if not future.done():  # nobody waits for it, but it has its thread
+                self._count(user, 1)
+                future.add_done_callback(lambda _: self._count(user, -1))
 
     async def pieces(self, user: str, parts: Iterator[Any], first: Any) -> AsyncIterator[Any]:
         """Yield ``first`` and then what is made in a thread, one piece at a time."""
@@ -63,4 +73,4 @@ class Turns:
         with self.held(user):
             while piece is not None:
                 yield piece
-                piece = await self._in_thread(next, parts, None)
+                piece = await self._in_thread(user, next, parts, None)

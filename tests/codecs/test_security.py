@@ -633,6 +633,11 @@ class _Loud:
     __str__ = __repr__
 
 
+class _UnsayableError(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [
@@ -643,6 +648,7 @@ class _Loud:
         (KeyError((_Loud(),)), f"KeyError: (<{__name__}._Loud>,)"),
         (ValueError(_Loud(), "why"), f"ValueError: <{__name__}._Loud>, why"),
         (FileNotFoundError(2, "No such file", "a"), "FileNotFoundError: [Errno 2] No such file: 'a'"),
+        (_UnsayableError(), "_UnsayableError: an error that cannot be written as text"),
     ],
 )
 def test_an_error_is_described_without_all_of_what_it_holds(error: Exception, text: str) -> None:

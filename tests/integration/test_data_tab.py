@@ -611,5 +611,11 @@ def test_a_value_over_time(tab: Tab, backend: Backend) -> None:
     assert [run["shape"] for run in tab.get("history", "frame")["runs"]] == [[2, 6], [1, 6]]
     nulls = [["number", 1], ["carrier", 1], ["time", 1]]
     assert [run["nulls"] for run in tab.get("history", "frame")["runs"]] == [nulls, []]
+    for preview in ("columns", "none"):
+        tab.push(stored(FRAME, preview=preview), "hidden", place=("trains", "two", "extract"))
+        assert ["nulls" in run for run in tab.get("history", "hidden")["runs"]] == [False]
+        backend.options(preview=preview)
+        assert ["nulls" in run for run in tab.get("history", "frame")["runs"]] == [False, False]
+        backend.options(preview="rows")
     backend.options(preview="none")
     assert [run.get("number") for run in tab.get("history", "score")["runs"]] == [None, None]

@@ -333,7 +333,32 @@ def test_a_user_asks_for_some_at_a_time(tab: Tab, monkeypatch: pytest.MonkeyPatc
     assert codes.count(200) == 8
 
 
-def test_what_takes_too_long_is_given_up_and_holds_no_turn() -> None:
+def test_what_takes_too_long_is_given_up_and_counts_until_its_thread_ends() -> None:
+    from fastapi import HTTPException
+
+    from airflow_xcom.backend.ui.turns import Turns
+
+    go_on = threading.Event()
+    codes = []
+
+    async def ask() -> None:
+        turns = Turns(threads=1, each=2, seconds=0.05)
+        try:
+            for _ in range(3):  # the first one has the only thread, the others never begin
+                with pytest.raises(HTTPException) as caught:
+                    await turns.run("user", go_on.wait, 60)
+                codes.append(caught.value.status_code)
+            assert turns._held == {"user": 1}
+        finally:
+            go_on.set()
+        turns._pool.shutdown()
+        assert not turns._held
+
+    asyncio.run(ask())
+    assert codes == [503] * 3
+
+
+def test_threads_that_do_not_end_are_a_users_own() -> None:
     from fastapi import HTTPException
 
     from airflow_xcom.backend.ui.turns import Turns
@@ -341,13 +366,16 @@ def test_what_takes_too_long_is_given_up_and_holds_no_turn() -> None:
     go_on = threading.Event()
 
     async def ask() -> None:
-        turns = Turns(threads=1, each=1, seconds=0.05)
-        for _ in range(3):
-            with pytest.raises(HTTPException) as caught:
-                await turns.run("user", go_on.wait, 60)
-            assert caught.value.status_code == 503
-        assert not turns._held
-        go_on.set()
+        turns = Turns(threads=2, each=1, seconds=0.05)
+        try:
+            for code in (503, 429):
+                with pytest.raises(HTTPException) as caught:
+                    await turns.run("user", go_on.wait, 60)
+                assert caught.value.status_code == code
+            turns._seconds = 60
+            assert await turns.run("another", int, 7) == 7
+        finally:
+            go_on.set()
 
     asyncio.run(ask())
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Semaphore
 from typing import Any
 
 import numpy as np
@@ -123,17 +125,41 @@ def leave(_station: Station) -> Any:
     sys.exit("bye")
 
 
+class UnsayableError(Exception):
+    """An error that raises another one where its text is wanted."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+def fail_unsaid(_station: Station) -> Any:
+    raise UnsayableError
+
+
+def panic(_station: Station) -> Any:
+    import polars as pl
+
+    raise pl.exceptions.PanicException("index out of bounds")
+
+
+def interrupt(_station: Station) -> Any:
+    raise KeyboardInterrupt("stop")
+
+
 @pytest.mark.parametrize(
     ("render", "words"),
     [
         (fail, "no such cell"),
         (leave, "bye"),
+        (fail_unsaid, "UnsayableError: an error that cannot be written"),
+        (panic, "index out of bounds"),
+        (interrupt, "KeyboardInterrupt"),
         (lambda _: Station(1), "no codec handles"),
         (lambda _: object(), "no codec handles"),
         (lambda _: b"x" * (9 << 20), "at most 8,388,608"),
         (lambda _: np.zeros(9 << 20, "u1"), "at most 8,388,608"),
     ],
-    ids=["error", "exit", "itself", "object", "bytes", "array"],
+    ids=["error", "exit", "no text", "panic", "interrupt", "itself", "object", "bytes", "array"],
 )
 def test_what_cannot_be_rendered_is_told_and_the_value_shown(render: Any, words: str, codec: Calls, tab: Tab) -> None:
     codec.shown = render
@@ -150,6 +176,31 @@ def test_a_value_that_renders_as_nothing_is_shown_as_it_is_stored(codec: Calls, 
     tab.push(Station({"n": 7}))
     assert tab.get("value")["problem"] is None
     assert tab.get("items")["items"][0]["text"] == "7"
+
+
+def test_what_never_ends_leaves_threads_to_others(codec: Calls, tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow_xcom.backend.ui import rendering
+
+    begun, go_on = Semaphore(0), Event()
+
+    def wait(_station: Station) -> Any:
+        begun.release()
+        go_on.wait(60)
+        return "rendered"
+
+    monkeypatch.setattr(rendering, "_SECONDS", 0.05)
+    codec.shown = wait
+    tab.push(Station({"n": 7}))
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            asked = [pool.submit(tab.get, "value") for _ in range(2)]
+            assert all(begun.acquire(timeout=60) for _ in asked)
+            facts = tab.get("value")
+            assert (facts["kind"], "others are being rendered" in facts["problem"]) == ("tree", True)
+        finally:
+            go_on.set()
+        assert [each.result()["text"] for each in asked] == ["rendered"] * 2
+    assert tab.get("value")["text"] == "rendered"
 
 
 def test_a_value_that_is_too_large_is_not_decoded(codec: Calls, tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,6 +244,15 @@ def test_facts_of_a_codec_are_shown(codec: Calls, tab: Tab, backend: Backend) ->
     assert tab.get("value")["summary"] == {"cells": "4", "password": '"***"'}
     tab.push(pd.DataFrame({"a": [1]}))
     assert tab.get("value")["summary"] == {}
+
+
+@pytest.mark.parametrize("way", ["hint", "option"])
+def test_facts_of_a_codec_are_not_shown_where_the_preview_is_none(
+    way: str, codec: Calls, tab: Tab, backend: Backend
+) -> None:
+    tab.push(stored(Station(1), preview="none") if way == "hint" else Station(1))
+    backend.options(preview="none" if way == "option" else "rows")
+    assert tab.get("value").get("summary", {}) == {}
 
 
 def test_render_with_other_parameters_is_refused_at_registration() -> None:
