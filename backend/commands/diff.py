@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
         "Compare two versions of an asset: how their schemas differ, as a contract would say it; of tables, how many "
         "rows they have, and in which rows, by their position, the cells of a column are not the same.  Exits with 1 "
-        "if they differ."
+        "if they differ, also where only their payloads do and not all columns or rows were compared."
     )
     parser.add_argument("--asset", required=True, metavar="ASSET", help="its name or its URI")
     parser.add_argument("one", metavar="VERSION", help="a number or a tag")
@@ -59,8 +59,13 @@ def run(options: Namespace) -> int:
 def _values(one: Version, other: Version) -> dict[str, Any]:
     """Compare what has no columns as a whole: by its digest."""
     references = one.envelope.reference, other.envelope.reference
-    digests = {None if each is None else each.digest for each in references}
-    return {"differ": len(digests) > 1, "bytes": [None if each is None else each.size for each in references]}
+    sizes = [None if each is None else each.size for each in references]
+    return {"differ": _differ_as_a_whole(one, other), "bytes": sizes}
+
+
+def _differ_as_a_whole(one: Version, other: Version) -> bool:
+    references = one.envelope.reference, other.envelope.reference
+    return len({None if each is None else each.digest for each in references}) > 1
 
 
 def _tables(one: Version, other: Version) -> dict[str, Any]:
@@ -68,17 +73,24 @@ def _tables(one: Version, other: Version) -> dict[str, Any]:
     from airflow_xcom.backend.ui.comparison import comparison
 
     told: dict[str, Any] = {}
+    compared = set()
     for part in comparison(_stored(one), _stored(other)):
         told |= part
+        compared.add(part.get("column"))
     differing = told["differing"]
+    masked = [of["name"] for of in told["columns"] if None not in of["types"] and of["name"] not in compared]
+    cells_differ = bool(differing["counts"]) or len(set(told["rows"])) > 1
+    is_partial = any((differing["partial"], told["left_out"], told["repeated"], masked))
     return {
         "rows": told["rows"],
         "compared": differing["rows"],
         "partial": differing["partial"],
         "left_out": told["left_out"],
+        "repeated": told["repeated"],
+        "masked": masked,
         "columns": differing["counts"],
         "first": differing["first"],
-        "differ": bool(differing["counts"]) or len(set(told["rows"])) > 1,
+        "differ": cells_differ or (is_partial and _differ_as_a_whole(one, other)),
     }
 
 
@@ -107,13 +119,16 @@ def _say(facts: dict[str, Any]) -> None:
         say("")
         say_columns(("ROW", "COLUMN", "BEFORE", "AFTER"), cells)
     else:
-        which = (
-            "that were compared"
-            if facts["partial"] or facts["left_out"]
-            else f"of the {facts['compared']:,} first rows"
-        )
+        is_partial = any(facts[name] for name in ("partial", "left_out", "repeated", "masked"))
+        which = "that were compared" if is_partial else f"of the {facts['compared']:,} first rows"
         say(f"the cells {which} are the same")
+        if is_partial:
+            say("the payloads differ" if facts["differ"] else "the payloads are the same")
     for name, count in facts["partial"].items():
         say(f"of {name}, only the first {count:,} of {facts['compared']:,} rows were compared, for lack of time")
     if facts["left_out"]:
         say(f"{facts['left_out']:,} columns were not compared: there are too many")
+    if facts["repeated"]:
+        say(f"{facts['repeated']:,} columns were not compared: their names are those of columns before them")
+    if facts["masked"]:
+        say(f"not compared, as Airflow masks columns of these names: {', '.join(facts['masked'])}")

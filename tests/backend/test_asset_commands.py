@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from asset_world import EVENT, F, G, World
 from conftest import Backend
@@ -207,10 +208,40 @@ def test_what_is_not_compared_is_told(
         0,
         [
             "the cells that were compared are the same",
+            "the payloads are the same",
             "of id, only the first 2 of 4 rows were compared, for lack of time",
             "2 columns were not compared: there are too many",
         ],
     )
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        (
+            pa.table([[1, 2], [1, 2]], names=["a", "a"]),
+            pa.table([[1, 2], [7, 8]], names=["a", "a"]),
+            "2 columns were not compared: their names are those of columns before them",
+        ),
+        (
+            pa.table({"a": [1, 2], "password": ["x", "y"]}),
+            pa.table({"a": [1, 2], "password": ["p", "q"]}),
+            "not compared, as Airflow masks columns of these names: password",
+        ),
+    ],
+    ids=["repeated", "masked"],
+)
+def test_tables_that_differ_in_what_is_not_compared_differ(
+    one: pa.Table, other: pa.Table, said: str, world: World, run: Cli
+) -> None:
+    found = [world.make(value, f"run {number}") for number, value in enumerate((one, other, other))]
+    told = "rows: 2\nthe cells that were compared are the same\nthe payloads {}\n" + said + "\n"
+    assert run("diff", "--asset", "flights", *found[:2])[:2] == (1, told.format("differ"))
+    assert run("diff", "--asset", "flights", *found[1:])[:2] == (0, told.format("are the same"))
+    code, out, _ = run("diff", "--asset", "flights", *found[:2], "--output", "json")
+    facts = json.loads(out)
+    assert (code, facts["differ"], facts["columns"]) == (1, True, {})
+    assert facts["repeated"] == 2 or facts["masked"] == ["password"]
 
 
 def test_values_that_are_no_tables_are_compared_as_a_whole(world: World, run: Cli) -> None:
