@@ -280,7 +280,7 @@ def _decoded(envelope: Envelope, act: Callable[[Envelope], Any]) -> Any:
         prepare()
         return act(envelope)
     except CodecError as error:
-        if isinstance(error, UnknownTagError):
+        if isinstance(error, UnknownTagError) and not envelope.items:  # else the item has said so
             supplier = envelope.suppliers.get(error.tag)
             error.supplier = supplier if type(supplier) is str else None
             if "." in error.tag:

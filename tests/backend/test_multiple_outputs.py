@@ -25,7 +25,7 @@ from airflow_xcom.backend.envelope import Coordinate, Envelope
 from airflow_xcom.backend.maintenance.references import DatabaseRows
 from airflow_xcom.backend.maintenance.sweep import Report, sweep
 from airflow_xcom.backend.ui import api_server
-from airflow_xcom.codecs import CorruptPayloadError, NewerFormatError, UnsupportedValueError, encode
+from airflow_xcom.codecs import CorruptPayloadError, NewerFormatError, UnknownTagError, UnsupportedValueError, encode
 from airflow_xcom.codecs.testing import difference
 
 FRAME = pd.DataFrame({"city": ["Oslo", "Rome"], "delay": [1.5, math.nan]})
@@ -217,6 +217,16 @@ def test_an_item_has_the_payload_of_its_own_key(backend: Backend) -> None:
 
     with pytest.raises(ForeignReferenceError):
         backend.pull(forged(own, exchange))
+
+
+def test_an_item_whose_codec_is_missing_names_its_supplier_and_the_remedy_once(backend: Backend) -> None:
+    row = push_all(backend, {"a": (1,), "array": ARRAY})["return_value"]
+    assert is_shared(row)
+    item = next(item for item in row["airflow_xcom"]["items"] if item["of"][-1] == "a")
+    item["data"]["$"][0], item["from"] = "acme.unheard", {"acme.unheard": "acme-dist"}
+    with pytest.raises(UnknownTagError, match="which acme-dist wrote") as caught:
+        backend.pull(row)
+    assert str(caught.value).count("[xcom_codecs] modules") == 1
 
 
 def test_a_dict_whose_items_share_more_than_a_reader_takes_is_refused_when_it_is_pushed(backend: Backend) -> None:
