@@ -9,6 +9,7 @@ import argparse
 import logging
 import os
 import sys
+from contextlib import redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -116,6 +117,8 @@ def _run(command: Callable[[argparse.Namespace], int], options: argparse.Namespa
     """Run a command, and say what stopped it."""
     # As Airflow's own commands do: connections then come from the metadata database too (3.2 on).
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    with redirect_stdout(sys.stderr):  # which Airflow logs to from then on: the output may be JSON
+        import airflow  # noqa: F401
     log = logging.getLogger("airflow_xcom.backend")
     log.setLevel(logging.WARNING)
     log.addFilter(_readable)

@@ -910,6 +910,27 @@ def test_a_reader_that_has_enough_may_go() -> None:
         assert running.stderr.read() == b"1\n"
 
 
+LOGGING = """
+import json, logging
+from airflow_xcom.backend import cli
+
+def run(options):
+    import airflow
+    logging.getLogger("airflow_xcom.backend").warning("a word")
+    print(json.dumps({"logged": bool(logging.getLogger().handlers)}))
+    return 0
+
+cli.COMMANDS["list"].run = run
+raise SystemExit(cli.main(["list", "--output", "json"]))
+"""
+
+
+def test_what_is_logged_is_no_part_of_the_output() -> None:
+    done = subprocess.run([sys.executable, "-c", LOGGING], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == {"logged": True}
+    assert "a word" in done.stderr
+
+
 def test_airflow_finds_the_same_commands(filled: Metadata, url: str, backend: Backend) -> None:
     variables = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url, "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-m", "airflow", "xcom-codecs", "list", "--output", "json"]
