@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.errors import SettingsError
+from airflow_xcom.backend.path_segments import digest
 from airflow_xcom.backend.provider_info import OPTIONS, SECTION
 from airflow_xcom.backend.retention_policy import STATES, Term
 from airflow_xcom.codecs.formats.compression import Compression
@@ -123,6 +124,10 @@ class Settings:
         if self.compression.algorithm != "auto":
             return self.compression
         return replace(self.compression, is_far=not self.stores[store].startswith("file:"))
+
+    def digest_of(self, store: str) -> str:
+        """Return what tells the URL of the store of this name from another one that had the name before."""
+        return digest(self.stores[store].partition("?")[0])
 
 
 @cache

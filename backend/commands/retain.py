@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.commands.arguments import add_apply, add_output
-from airflow_xcom.backend.commands.terminal import Progress, human, say
+from airflow_xcom.backend.commands.terminal import Progress, human, say, tell
 from airflow_xcom.backend.commands.text_table import say_columns
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def run(options: Namespace) -> int:
     from airflow_xcom.backend.database.dag_runs import metadata_runs
     from airflow_xcom.backend.maintenance.retain import retain
 
-    tell = _tell_json if options.output == "json" else _tell
+    report = _report_json if options.output == "json" else _report
     runs, progress, only_assets = metadata_runs(), Progress(), options.asset is not None and options.dag is None
     dags = retain(
         runs,
@@ -60,17 +60,19 @@ def run(options: Namespace) -> int:
         progress=lambda done: progress(lambda: _progress(done)),
     )
     totals: Counter[str] = Counter(dict.fromkeys(_COUNTS, 0))
-    failed = tell(_counted(dags, totals), _assets(runs, options), apply=options.apply)
-    if options.dag is None and options.asset is None:
-        _keep(runs, totals, apply=options.apply)
+    is_whole = options.dag is None and options.asset is None
+
+    def counted() -> Iterator[Retained]:
+        for done in dags:
+            _add(totals, done)
+            yield done
+        if is_whole:  # before the assets, which may raise
+            progress.end()
+            _keep(runs, totals, apply=options.apply)
+
+    failed = report(counted(), _assets(runs, options), apply=options.apply)
     progress.end()
     return 1 if failed else 0
-
-
-def _counted(dags: Iterable[Retained], totals: Counter[str]) -> Iterator[Retained]:
-    for done in dags:
-        _add(totals, done)
-        yield done
 
 
 def _keep(runs: Runs, totals: Counter[str], *, apply: bool) -> None:
@@ -78,7 +80,8 @@ def _keep(runs: Runs, totals: Counter[str], *, apply: bool) -> None:
     from airflow_xcom.backend.database.variables import keep_report
 
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    keep_report(runs.database, "retain", {"at": at, "applied": apply, **totals})
+    if (reason := keep_report(runs.database, "retain", {"at": at, "applied": apply, **totals})) is not None:
+        tell(f"airflow-xcom: {reason}")
 
 
 def _assets(runs: Runs, options: Namespace) -> Iterator[RetiredVersions]:
@@ -98,7 +101,7 @@ def _progress(done: Retained) -> str:
     return f"{done.dag_id}: {counts}, {done.failed:,} failed"
 
 
-def _tell(dags: Iterable[Retained], assets: Iterable[RetiredVersions], *, apply: bool) -> int:
+def _report(dags: Iterable[Retained], assets: Iterable[RetiredVersions], *, apply: bool) -> int:
     """Write a line for each Dag and asset with something to say, and the sums; return what failed."""
     totals: Counter[str] = Counter()
     for done in dags:
@@ -123,10 +126,10 @@ def _tell(dags: Iterable[Retained], assets: Iterable[RetiredVersions], *, apply:
             f"{totals['retired']:,} of {totals['due']:,} values of {totals['going']:,} runs retired; "
             f"{totals['changed']:,} changed meanwhile, {totals['failed']:,} failed"
         )
-    return totals["failed"] + _tell_assets(assets, apply=apply)
+    return totals["failed"] + _report_assets(assets, apply=apply)
 
 
-def _tell_assets(assets: Iterable[RetiredVersions], *, apply: bool) -> int:
+def _report_assets(assets: Iterable[RetiredVersions], *, apply: bool) -> int:
     """Write a line for each asset with something to say, and the sum; return what failed."""
     totals: Counter[str] = Counter()
     told = [done for done in assets if done.due or done.needed or done.problems]
@@ -149,7 +152,7 @@ def _tell_assets(assets: Iterable[RetiredVersions], *, apply: bool) -> int:
     return totals["failed"]
 
 
-def _tell_json(dags: Iterable[Retained], assets: Iterable[RetiredVersions], *, apply: bool) -> int:
+def _report_json(dags: Iterable[Retained], assets: Iterable[RetiredVersions], *, apply: bool) -> int:
     """Write one object, a Dag or an asset at a time; return what failed."""
     totals: Counter[str] = Counter(dict.fromkeys(_COUNTS, 0))
     sys.stdout.write('{"dags": [')

@@ -7,13 +7,14 @@ import sys
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.commands.arguments import add_apply, add_output, add_rest, add_seconds
 from airflow_xcom.backend.commands.row_source import row_source
-from airflow_xcom.backend.commands.terminal import Progress, say
+from airflow_xcom.backend.commands.terminal import Progress, say, tell
 from airflow_xcom.backend.maintenance.references import SweepError
 from airflow_xcom.backend.maintenance.sweep import GRACE, WAIT, Report, sweep
+from airflow_xcom.backend.settings import settings
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -72,6 +73,7 @@ def run(options: Namespace) -> int:
             )
             for _ in steps:
                 progress(lambda: _line(report))
+            progress.end()
             _keep(rows, report, options)
     except (Exception, KeyboardInterrupt) as caught:  # noqa: BLE001 - whatever it is, the report says so
         error = caught
@@ -104,14 +106,18 @@ def _keep(rows: RowSource, report: Report, options: Namespace) -> None:
 
     if isinstance(rows, DatabaseRows) and options.run is None:
         facts = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "applied": options.apply}
-        figures = {name: {**facts, **_figures(store)} for name, store in report.stores.items()}
-        keep_report(rows.rows.database, "sweep", figures)
+        figures = {name: {**facts, **_figures(name, store)} for name, store in report.stores.items()}
+        if (reason := keep_report(rows.rows.database, "sweep", figures)) is not None:
+            tell(f"airflow-xcom: {reason}")
 
 
-def _figures(store: StoreReport) -> dict[str, int]:
-    orphans, deleted = store.orphans, store.deleted
-    left = {"orphans": orphans.count - deleted.count, "bytes": orphans.size - deleted.size}
-    return {**left, "deleted": deleted.count, "deleted_bytes": deleted.size}
+def _figures(name: str, store: StoreReport) -> dict[str, Any]:
+    orphans, deleted, others = store.orphans, store.deleted, (store.gone, store.kept)
+    left = {
+        "orphans": orphans.count - deleted.count - sum(tally.count for tally in others),
+        "bytes": orphans.size - deleted.size - sum(tally.size for tally in others),
+    }
+    return {"store": settings().digest_of(name), **left, "deleted": deleted.count, "deleted_bytes": deleted.size}
 
 
 def _line(report: Report) -> str:
@@ -144,7 +150,7 @@ def _lines(report: Report, *, apply: bool, reason: str | None) -> Iterator[str]:
     if reason is not None:
         yield f"Stopped while {report.phase}, with {deleted} deleted: {reason}"
     elif apply:
-        left = sum(store.gone + store.kept for store in report.stores.values())
+        left = sum(store.gone.count + store.kept.count for store in report.stores.values())
         others = f"; {left:,} were gone already, or are referenced again" if left else ""
         yield f"{deleted} deleted{others}"
     else:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import logging
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from airflow_xcom.backend.database.paging import read
-from airflow_xcom.backend.database.tables import reflected
+from airflow_xcom.backend.database.tables import reflected, same_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["keep_report", "last_report", "variable"]
 
-log = logging.getLogger("airflow_xcom.backend")
-
 _REPORT = "airflow_xcom_last_{}"
 _DESCRIPTION = "What airflow-xcom {} last reported, for the page XCom storage."
+_ATTEMPTS = 5  # to keep a report while others do
 
 
 def variable(engine: Any, schema: str | None, key: str) -> str | None:
@@ -28,35 +26,51 @@ def variable(engine: Any, schema: str | None, key: str) -> str | None:
 
     table = reflected(engine, "variable", schema)
     found = read(engine, sqlalchemy.select(table.c.val).where(table.c.key == key))
-    return str(found[0][0]) if found else None
+    return str(found[0][0] or "") if found else None
 
 
-def keep_report(database: tuple[Any, str | None], command: str, report: Mapping[str, Any]) -> None:
-    """Keep what a command reported, in place of what it reported before under the same names; a failure is logged."""
+def keep_report(database: tuple[Any, str | None], command: str, report: Mapping[str, Any]) -> str | None:
+    """Keep what a command reported, in place of what it reported before under the same names.
+
+    Returns:
+        Why it is not kept; None if it is.
+    """
+    why = "other processes kept theirs at the same time"
     try:
-        _write(*database, command, json.dumps({**last_report(database, command), **report}))
+        if any(_merged(*database, command, report) for _ in range(_ATTEMPTS)):
+            return None
     except SQLAlchemyError as error:
-        log.warning("the report is not kept for the page XCom storage: %s", type(error).__name__)
+        why = type(error).__name__
+    return f"the report is not kept for the page XCom storage: {why}"
 
 
-def _write(engine: Any, schema: str | None, command: str, text: str) -> None:
-    table = reflected(engine, "variable", schema)
-    key, content = _REPORT.format(command), {"val": text, "is_encrypted": False}
-    description = _DESCRIPTION.format(command)
-    with engine.begin() as connection:
-        if connection.execute(table.update().where(table.c.key == key).values(content)).rowcount:
-            return
+def _merged(engine: Any, schema: str | None, command: str, report: Mapping[str, Any]) -> bool:
+    """Add a report to what is kept, unless that changes meanwhile; return whether it did not."""
+    import sqlalchemy
+
+    key = _REPORT.format(command)
+    table, before = reflected(engine, "variable", schema), variable(engine, schema, key)
+    content = {"val": json.dumps({**_parsed(before), **report}), "is_encrypted": False}
+    if before is None:
+        statement = table.insert().values(key=key, description=_DESCRIPTION.format(command), **content)
+    else:
+        unchanged = same_text(sqlalchemy.func.coalesce(table.c.val, ""), before)
+        statement = table.update().where(table.c.key == key, unchanged).values(content)
     try:
         with engine.begin() as connection:
-            connection.execute(table.insert().values(key=key, description=description, **content))
+            return bool(connection.execute(statement).rowcount)
     except IntegrityError:
-        log.info("another process was quicker to keep its report")
+        return False
 
 
 def last_report(database: tuple[Any, str | None], command: str) -> dict[str, Any]:
     """Return what a command last reported; nothing if there is no report, or what stands there is none."""
+    return _parsed(variable(*database, _REPORT.format(command)))
+
+
+def _parsed(text: str | None) -> dict[str, Any]:
     try:
-        found = json.loads(variable(*database, _REPORT.format(command)) or "{}")
+        found = json.loads(text or "{}")
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -101,8 +101,8 @@ class StoreReport:
     unfinished: Tally = field(default_factory=Tally)
     dags: dict[str, Tally] = field(default_factory=dict)
     deleted: Tally = field(default_factory=Tally)
-    gone: int = 0
-    kept: int = 0
+    gone: Tally = field(default_factory=Tally)
+    kept: Tally = field(default_factory=Tally)
 
 
 @dataclass
@@ -344,13 +344,12 @@ def _delete(read: Read, stores: dict[str, Store], report: Report, orphans: IO[st
         found = zip(batch, _referenced(references, batch), strict=True)
         kept = [is_referenced or _dag(blob) in report.hidden for (_, _, blob), is_referenced in found]
         doomed = [(name, blob) for (_, name, blob), is_referenced in zip(batch, kept, strict=True) if not is_referenced]
-        for (_, name, _), is_referenced in zip(batch, kept, strict=True):
-            report.stores[name].kept += is_referenced
+        for (_, name, blob), is_referenced in zip(batch, kept, strict=True):
+            if is_referenced:
+                report.stores[name].kept.add(blob)
         for name, blob, was_there in _deleted(stores, doomed):
-            if was_there:
-                report.stores[name].deleted.add(blob)
-            else:
-                report.stores[name].gone += 1
+            store = report.stores[name]
+            (store.deleted if was_there else store.gone).add(blob)
         yield
 
 

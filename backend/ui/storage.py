@@ -121,8 +121,14 @@ def stores_and_reports() -> dict[str, Any]:
     """Return the names of the stores, with the figures of the last sweep of each, and those of the last retention."""
     database = metadata_rows().database
     swept, retained = (last_report(database, command) for command in ("sweep", "retain"))
-    stores = [{"name": name, "sweep": _figures(swept.get(name))} for name in settings().stores]
+    stores = [{"name": name, "sweep": _figures(_of_store(name, swept.get(name)))} for name in settings().stores]
     return {"stores": stores, "retain": _figures(retained)}
+
+
+def _of_store(name: str, report: Any) -> Any:
+    """Return the report of a sweep, if it is of the store that has this name now."""
+    is_of_it = isinstance(report, dict) and report.get("store") == settings().digest_of(name)
+    return report if is_of_it else None
 
 
 def _figures(report: Any) -> dict[str, Any] | None:

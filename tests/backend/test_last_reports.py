@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import sqlalchemy
@@ -15,7 +16,13 @@ from test_ownership import SWEEP, here, production  # noqa: F401 - fixtures
 from test_retain import World, array, on_sqlite, world  # noqa: F401 - a fixture
 from test_sweep import Metadata
 
+from airflow_xcom.backend.commands import sweep as sweep_command
+from airflow_xcom.backend.database import variables
 from airflow_xcom.backend.database.variables import keep_report, last_report
+from airflow_xcom.backend.database.xcom_rows import Rows
+from airflow_xcom.backend.errors import StoreError
+from airflow_xcom.backend.maintenance.sweep import StoreReport, Tally
+from airflow_xcom.backend.ui import storage
 
 
 def test_a_sweep_keeps_figures_of_each_store(production: Metadata, backend: Backend, tmp_path: Path) -> None:  # noqa: F811
@@ -73,9 +80,86 @@ def test_what_is_no_report_gives_way_to_one(text: str, production: Metadata) -> 
         assert not connection.execute(sqlalchemy.text("select is_encrypted from variable")).scalar()
 
 
-def test_a_database_that_takes_no_variable_stops_no_command(production: Metadata) -> None:  # noqa: F811
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_a_database_that_takes_no_variable_stops_no_command(
+    output: str,
+    production: Metadata,  # noqa: F811
+) -> None:
     with production.engine.begin() as connection:
         connection.execute(sqlalchemy.text("drop table variable"))
-    code, out, _ = run("sweep", "--grace", "0")
+    code, out, errors = run("sweep", "--grace", "0", "--output", output)
     assert code == 0
-    assert "1 payload of" in out
+    assert "1 payload of" in out if output == "text" else json.loads(out)["stores"]["default"]["orphans"]["count"] == 1
+    assert "airflow-xcom: the report is not kept for the page XCom storage: NoSuchTableError\n" in errors
+
+
+@on_sqlite
+def test_no_word_of_a_report_that_is_not_kept_is_in_the_json_of_retain(
+    world: World,  # noqa: F811
+    here: Any,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Airflow logs to standard output."""
+    here(world.engine)
+    world.clear()
+    with patch.object(variables, "_merged", side_effect=sqlalchemy.exc.NoSuchTableError):
+        code, out, errors = run("retain", "--output", "json")
+    assert (code, json.loads(out)["dags"], caplog.records) == (0, [], [])
+    assert errors.endswith("not kept for the page XCom storage: NoSuchTableError\n")
+
+
+@on_sqlite
+def test_the_figures_of_dags_are_kept_though_the_assets_fail(world: World, here: Any) -> None:  # noqa: F811
+    here(world.engine)
+    world.clear()
+    world.tag("xcom:keep=1d")
+    world.push(world.run("old", 30), array())
+    with patch("airflow_xcom.backend.assets.retention.retire_versions", side_effect=StoreError("s3://b", "is away")):
+        assert run("retain", "--apply")[0] == 1
+    assert last_report((world.engine, None), "retain")["retired"] == 1
+    world.clear()
+
+
+@pytest.mark.parametrize("before", [{}, {"c": 3}], ids=["no report", "a report"])
+def test_reports_of_the_same_moment_are_all_kept(
+    before: dict[str, Any],
+    production: Metadata,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    database, read, others = (production.engine, None), variables.variable, [{"b": 2}]
+
+    def meanwhile(*about: Any) -> str | None:
+        found = read(*about)
+        if others:
+            keep_report(database, "sweep", others.pop())
+        return found
+
+    if before:
+        keep_report(database, "sweep", before)
+    monkeypatch.setattr(variables, "variable", meanwhile)
+    assert keep_report(database, "sweep", {"a": 1}) is None
+    assert last_report(database, "sweep") == {**before, "a": 1, "b": 2}
+    others += [{"b": number} for number in range(100)]
+    monkeypatch.setattr(variables, "_ATTEMPTS", 1)
+    assert "at the same time" in str(keep_report(database, "sweep", {"a": 2}))
+
+
+def test_what_another_sweep_took_or_a_row_refers_to_again_is_not_left() -> None:
+    found = StoreReport("s3://b", orphans=Tally(6, 60), deleted=Tally(1, 10), gone=Tally(2, 20), kept=Tally(2, 7))
+    left = sweep_command._figures("default", found)
+    assert (left["orphans"], left["bytes"], left["deleted"], left["deleted_bytes"]) == (1, 23, 1, 10)
+
+
+def test_figures_of_a_store_are_not_shown_for_the_next_of_its_name(
+    production: Metadata,  # noqa: F811
+    backend: Backend,
+    tmp_path: Path,
+) -> None:
+    def shown() -> Any:
+        return storage.stores_and_reports()["stores"][-1]["sweep"]
+
+    with patch.object(storage, "metadata_rows", lambda: Rows(production.engine)):
+        assert run("sweep", "--grace", "0")[0] == 0
+        assert shown()["orphans"] == 1
+        backend.options(threshold=0, path=(tmp_path / "new").as_uri())
+        assert shown() is None

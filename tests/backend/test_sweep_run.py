@@ -161,7 +161,7 @@ def test_the_rules_of_every_sweep_hold(
     for _ in sweep(rows, report, runs=[RUN], grace=-4000, wait=0.2, apply=True):
         if report.waited:
             metadata.put(0, late, dag=RUN[0], run=RUN[1])
-    assert report.stores["default"].kept == 1
+    assert report.stores["default"].kept.count == 1
     with metadata.engine.begin() as connection:
         connection.execute(sqlalchemy.text("update variable set val = 'of a clone'"))
     metadata.delete("true")

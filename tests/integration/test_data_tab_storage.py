@@ -17,6 +17,7 @@ from test_data_tab_access import routes
 
 from airflow_xcom.backend.database import dag_runs
 from airflow_xcom.backend.envelope import Coordinate, Envelope, Retirement
+from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.ui import storage
 
 pytestmark = pytest.mark.installation
@@ -207,10 +208,11 @@ def test_what_was_last_reported_is_shown_as_figures_alone(tab: Tab, backend: Bac
     database = metadata_rows().database
     assert shown() == (None, None)
     swept = {"at": "now", "applied": True, "orphans": 1, "bytes": 2, "deleted": 3, "deleted_bytes": 4}
-    keep_report(database, "sweep", {"default": swept | {"dags": {"hidden": 1}}, "gone": swept})
+    here = {"store": settings().digest_of("default")}
+    keep_report(database, "sweep", {"default": swept | here | {"dags": {"hidden": 1}}, "gone": swept | here})
     keep_report(database, "retain", {"at": "then", "applied": 1, "due": 5, "retired": -1, "in_rows": "<img>"})
     assert shown() == (swept, {"at": "then", "applied": False, "due": 5})
-    for forged in ({"default": 7}, {"default": {"at": 7}}, {"default": {}}):
+    for forged in ({"default": 7}, {"default": {"at": 7, **here}}, {"default": here}, {"default": swept}):
         keep_report(database, "sweep", forged)
         assert shown()[0] is None
 
