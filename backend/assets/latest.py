@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.backend.assets.pins import Question, pinned
+from airflow_xcom.backend.assets.pins import Question, pinned, pinned_versions
 from airflow_xcom.backend.assets.version import Version, distinct, partitions_in, versions_in
 from airflow_xcom.backend.compat_assets import (
     AssetKey,
@@ -78,7 +78,7 @@ def read_latest(
     question = _question(context, key, partition, "one")
     if key.name is not None and key.uri is not None:
         return pinned(question, find, value, refresh=refresh)
-    found = pinned(question, find, list, refresh=refresh)
+    found = pinned_versions(question, find, refresh=refresh)
     # The asset of an alias or a reference, of which other tasks of the run may ask by name and URI.
     known = AssetKey(found[0].name, found[0].uri)
     return pinned(_question(context, known, partition, "one"), lambda: found, value, refresh=refresh)

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.blob_paths import PINS
+from airflow_xcom.backend.blobs import store_name
 from airflow_xcom.backend.envelope import PINNED, run_prefix
-from airflow_xcom.backend.errors import LostPinError, NoVersionError
+from airflow_xcom.backend.errors import LostPinError, NoVersionError, UnknownStoreError
 from airflow_xcom.backend.path_segments import digest
 from airflow_xcom.backend.pull import Deferred, deferring, prepare
 from airflow_xcom.backend.push import Written
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.stores.base import Store
 
-__all__ = ["Question", "pinned"]
+__all__ = ["Question", "pinned", "pinned_versions"]
 
 T = TypeVar("T")
 
@@ -126,6 +127,36 @@ def pinned(
         NoVersionError: What was pinned cannot be read.
         StoreError: The store cannot be read or written.
     """
+    store, versions, evidence = _found(question, find, refresh=refresh)
+    if evidence is None:
+        return read(versions)
+    if not _may_be_read_in_a_thread(store, versions):
+        _note(question, evidence)
+        return read(versions)
+    prepare()  # here, where Airflow may be asked
+    pool = ThreadPoolExecutor(1, "airflow-xcom-codecs")
+    try:
+        result = pool.submit(read, versions)
+        _note(question, evidence)
+        return result.result()
+    finally:
+        # Airflow 3 ends the process of a task without joining threads, which then need not wait for a store; any other
+        # process, such as that of dag.test(), joins this one at its end.
+        pool.shutdown(wait=False)
+
+
+def pinned_versions(question: Question, find: Callable[[], list[Version]], *, refresh: bool = False) -> list[Version]:
+    """Return the versions that :func:`pinned` reads, once the row of the task names them."""
+    _, versions, evidence = _found(question, find, refresh=refresh)
+    if evidence is not None:
+        _note(question, evidence)
+    return versions
+
+
+def _found(
+    question: Question, find: Callable[[], list[Version]], *, refresh: bool
+) -> tuple[Store, list[Version], dict[str, Any] | None]:
+    """Return the store, the versions of the pin in it, and what the row of the task is to say unless it does."""
     store = open_lasting(settings().path)
     known = _evidence(question)
     last = -1 if known is None else known["generation"]
@@ -136,26 +167,21 @@ def pinned(
     if pin is None or refresh or is_old:
         pin = _made(store, question, 1 + (last if pin is None else pin.generation), find())
     evidence = pin.evidence(store.url)
-    versions = pin.versions()
-    if evidence == known:
-        return read(versions)
-    if not _are_in(store, versions):
-        _note(question, evidence)
-        return read(versions)
-    prepare()  # here, where Airflow may be asked
-    pool = ThreadPoolExecutor(1, "airflow-xcom-codecs")
-    try:
-        result = pool.submit(read, versions)
-        _note(question, evidence)
-        return result.result()
-    finally:
-        pool.shutdown(wait=False)  # a task that Airflow ends need not wait for a store
+    return store, pin.versions(), None if evidence == known else evidence
 
 
-def _are_in(store: Store, versions: list[Version]) -> bool:
-    """Return whether an open store has all of these: no thread may ask Airflow for a connection while another asks."""
+def _may_be_read_in_a_thread(store: Store, versions: list[Version]) -> bool:
+    """Return whether an open store and shipped codecs suffice: no thread may ask Airflow while another asks.
+
+    Opening another store may ask for its connection, and codecs of others for anything.
+    """
+    if any(version.envelope.suppliers for version in versions):
+        return False
     references = [reference for version in versions for reference in version.envelope.references]
-    return open_store(settings().path) is store and all(reference.url == store.url for reference in references)
+    try:
+        return all(open_store(settings().stores[store_name(reference)]) is store for reference in references)
+    except UnknownStoreError:
+        return False
 
 
 def _note(question: Question, evidence: dict[str, Any]) -> None:

@@ -156,6 +156,8 @@ def _partition(content: Any, event: Event) -> str | None:
             partition = facts.get("partition")
         case _:
             raise NoVersionError("the envelope is not that of a version of an asset")
+    if None in (dag, run, task) or type(index) is not int:
+        raise NoVersionError("the envelope does not say which task published the value")
     *task_of, source_index = event.source
     if [dag, run, task, index] != [*task_of, -1 if source_index is None else source_index]:
         raise NoVersionError(f"its value was published by another task, dag={dag} run={run}")

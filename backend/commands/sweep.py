@@ -35,7 +35,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "List the stores, and find the payloads that no XCom refers to and that are older than the grace period: of "
         "runs and Dags that were deleted, of `airflow db clean`, of tasks that were killed.  Without --apply, only "
         "report them.  A store must belong to this Airflow, see `adopt`.  Exits with 1 if anything fails; nothing "
-        "more is deleted then."
+        "more is deleted then.  The sums of whole stores are kept in the database, as Airflow's Variable "
+        "airflow_xcom_last_sweep."
     )
     parser.add_argument("--store", metavar="NAME", help="only this one of [xcom_codecs] stores ('default': of path)")
     text = "only payloads of this run, without a listing of the whole store; may be given several times"

@@ -84,7 +84,7 @@ class ObjectStore(Store):
                 return False
             return True
 
-        return self._ask("cannot write", path, create)
+        return self._ask("cannot write what is not there yet (a conditional write, If-None-Match)", path, create)
 
     def _put_parts(self, path: str, views: _Views) -> None:
         def put(client: Any) -> None:

@@ -38,6 +38,8 @@ from airflow_xcom.backend.assets import pins
 from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.compat_assets import Event
 from airflow_xcom.backend.errors import HintError
+from airflow_xcom.backend.settings import settings
+from airflow_xcom.backend.stores import open_store
 from airflow_xcom.codecs.testing import assert_identical
 
 if TYPE_CHECKING:
@@ -371,6 +373,34 @@ def test_another_store_is_opened_after_the_row_of_the_pin_is_stored(
     assert_identical(latest(F), FRAME)
 
 
+def test_a_thread_reads_only_what_asks_nothing_of_airflow(lake: Lake, backend: Backend) -> None:
+    lake.publish(FRAME, "one")
+    (version,) = versions(F)
+    store, path = open_store(settings().path), settings().path
+
+    def may_be(**facts: Any) -> bool:
+        return pins._may_be_read_in_a_thread(store, [replace(version, envelope=replace(version.envelope, **facts))])
+
+    assert may_be()
+    assert not may_be(suppliers={"acme.thing": "acme-dist"})
+    assert version.envelope.reference is not None
+    assert not may_be(reference=replace(version.envelope.reference, store="gone", url="s3://gone"))
+    backend.options(stores=json.dumps({"shared": f"{path}?file_mode=0660"}))
+    assert not may_be()  # a pull opens the first store with this URL
+
+
+def test_no_thread_is_started_for_the_version_of_an_alias(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = Mock(wraps=pins.ThreadPoolExecutor)
+    monkeypatch.setattr(pins, "ThreadPoolExecutor", started)
+    lake.start("make", dag_id="producer", outlets=(VIA,))
+    publish(1, F)
+    lake.succeed()
+    lake.start("reader")
+    assert latest(VIA) == 1
+    assert started.call_count == 1
+    assert len([key for *_, key in lake.rows if key.startswith("xcom_codecs.pin.")]) == 2
+
+
 def test_nothing_is_read_without_the_row_of_its_pin(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     lake.publish(1, "one")
     ti = lake.start("reader")
@@ -485,6 +515,18 @@ of_no_asset = _edited(lambda content: content.pop("asset"))
 with_odd_time = _edited(lambda content: content["asset"].update(at="yesterday"))
 of_no_task = _edited(lambda content: content.update(of=[None, None, None, None, None]))
 nonsense = _edited(lambda content: content.clear())
+
+
+def of_nobody(event: Event) -> Event:
+    edit = _edited(lambda content: content.update(of=[None, None, None, -1, None]))
+    return replace(edit(event), source=(None, None, None, None))
+
+
+def with_index_true(event: Event) -> Event:
+    edit = _edited(lambda content: content["of"].__setitem__(3, True))
+    return replace(edit(event), source=(*event.source[:3], 1))
+
+
 newer = _edited(lambda content: content.update(version=99))
 DISTRUSTED = [
     of_rest,
@@ -498,6 +540,8 @@ DISTRUSTED = [
     of_no_asset,
     with_odd_time,
     of_no_task,
+    of_nobody,
+    with_index_true,
     nonsense,
     newer,
 ]
@@ -521,7 +565,10 @@ def test_an_event_that_does_not_count_is_left_out_of_the_latest_and_refused_as_a
     assert latest(asset, refresh=True) == 1
 
 
-@pytest.mark.parametrize("forge", [of_rest, of_another_task, of_another_run, without_value, renamed, nonsense])
+@pytest.mark.parametrize(
+    "forge",
+    [of_rest, of_another_task, of_another_run, of_nobody, with_index_true, without_value, renamed, nonsense],
+)
 def test_an_older_event_that_does_not_count_is_refused_as_a_trigger(
     lake: Lake, forge: Callable[[Event], Event]
 ) -> None:
