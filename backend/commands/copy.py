@@ -12,7 +12,7 @@ from airflow_xcom.backend.commands.terminal import say
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from airflow_xcom.backend.database.xcom_rows import XComRow
+    from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
     from airflow_xcom.backend.envelope import Coordinate
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -45,9 +45,11 @@ def run(options: Namespace) -> int:
     target = _target(row.coordinate, options)
     if target == row.coordinate:
         raise XComNotFoundError("say where to copy the value, with --to-dag, --to-run, --to-task, --to-key, …")
-    if not options.force and next(rows.matching(target, native=True), None) is not None:
-        raise XComNotFoundError(f"the XCom {target} has a value already; --force replaces it")
+    if not options.force:
+        _refuse_value(rows, target)
     stored = _copied(row, target)
+    if not options.force:
+        _refuse_value(rows, target)  # that a task has pushed while the blob was copied
     try:
         *whose, key = asdict(target).items()
         write_row(stored, str(key[1]), dict(whose))
@@ -55,6 +57,14 @@ def run(options: Namespace) -> int:
         raise XComNotFoundError(f"nothing was copied: {error}") from error
     say(f"copied {row.coordinate}\n    to {target}")
     return 0
+
+
+def _refuse_value(rows: Rows, target: Coordinate) -> None:
+    """Raise XComNotFoundError if an XCom has a value."""
+    from airflow_xcom.backend.errors import XComNotFoundError
+
+    if next(rows.matching(target, native=True), None) is not None:
+        raise XComNotFoundError(f"the XCom {target} has a value already; --force replaces it")
 
 
 def _target(source: Coordinate, options: Namespace) -> Coordinate:

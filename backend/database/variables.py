@@ -52,7 +52,7 @@ def _merged(engine: Any, schema: str | None, command: str, report: Mapping[str, 
     table, before = reflected(engine, "variable", schema), variable(engine, schema, key)
     content = {"val": json.dumps({**_parsed(before), **report}), "is_encrypted": False}
     if before is None:
-        statement = table.insert().values(key=key, description=_DESCRIPTION.format(command), **content)
+        statement: Any = table.insert().values(key=key, description=_DESCRIPTION.format(command), **content)
     else:
         unchanged = same_text(sqlalchemy.func.coalesce(table.c.val, ""), before)
         statement = table.update().where(table.c.key == key, unchanged).values(content)

@@ -11,6 +11,7 @@ from api_server import add_dags, put
 from commands import run
 from conftest import Backend
 
+from airflow_xcom.backend import blobs
 from airflow_xcom.backend.envelope import Coordinate, Envelope
 
 SOURCE = ("flights", "one", "extract", "return_value")
@@ -69,6 +70,26 @@ def test_what_is_there_is_replaced_only_by_force(session: Any, backend: Backend)
     assert backend.pull(row(session, TARGET), key="restored") == (2,)
     assert run(*TO, "--force")[0] == 0
     assert backend.pull(row(session, TARGET), key="restored") == (1,)
+
+
+def test_what_a_task_pushes_while_the_blob_is_copied_is_not_replaced(
+    session: Any, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend.options(threshold=0)
+    put(session, backend, SOURCE, (1,))
+    session.commit()
+    copy_blob = blobs.copy_blob
+
+    def meanwhile(*about: Any) -> Any:
+        put(session, backend, ("trains", "two", "clean", "restored"), (2,))
+        session.commit()
+        return copy_blob(*about)
+
+    monkeypatch.setattr(blobs, "copy_blob", meanwhile)
+    code, _, errors = run(*TO)
+    assert code == 1
+    assert "--force" in errors
+    assert backend.pull(row(session, TARGET), key="restored") == (2,)
 
 
 def test_what_cannot_be_copied_is_refused_and_writes_nothing(session: Any, backend: Backend) -> None:

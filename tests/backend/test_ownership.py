@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import database
 import httpx
@@ -24,14 +25,14 @@ from valkey_server import Valkey, valkey
 from airflow_xcom.backend.database.dag_runs import Runs
 from airflow_xcom.backend.database.deployment import Deployment, database_deployment
 from airflow_xcom.backend.database.xcom_rows import Rows
-from airflow_xcom.backend.errors import OwnerError
+from airflow_xcom.backend.errors import OwnerError, StoreError
 from airflow_xcom.backend.maintenance import ownership
 from airflow_xcom.backend.maintenance.ownership import OWNER, adopt, check_owner, owner_of
 from airflow_xcom.backend.maintenance.references import DatabaseRows
 from airflow_xcom.backend.maintenance.rest_rows import RestRows
 from airflow_xcom.backend.maintenance.sweep import Report, sweep
 from airflow_xcom.backend.settings import settings
-from airflow_xcom.backend.stores import open_store
+from airflow_xcom.backend.stores import object_store, open_store
 
 SWEEP = ("sweep", "--apply", "--grace", "0", "--wait", "0")
 
@@ -57,6 +58,16 @@ def production(backend: Backend, here: Any) -> Iterator[Metadata]:
     here(made.engine)
     yield made
     made.engine.dispose()
+
+
+def test_a_server_without_conditional_writes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = object_store.ObjectStore("s3://bucket/prefix", 1)
+    refused = object_store.GenericError("status code: 400 Bad Request")
+    monkeypatch.setattr(object_store.ObjectStore, "_client", None)
+    monkeypatch.setattr(object_store.ObjectStore, "_process", None)
+    monkeypatch.setattr(object_store.obstore, "put", Mock(side_effect=refused))
+    with pytest.raises(StoreError, match="If-None-Match"):
+        store.create(OWNER, b"")
 
 
 def other(*rows: Any) -> Metadata:

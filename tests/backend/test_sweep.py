@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
 
 import database
@@ -32,6 +33,7 @@ from airflow_xcom.backend.envelope import ENVELOPE_VERSION, Coordinate, unique_p
 from airflow_xcom.backend.maintenance import sweep as sweeping
 from airflow_xcom.backend.maintenance.ownership import OWNER
 from airflow_xcom.backend.maintenance.references import DatabaseRows, References, SweepError
+from airflow_xcom.backend.maintenance.rest_rows import RestRows
 from airflow_xcom.backend.maintenance.sweep import Report, sweep
 from airflow_xcom.backend.stores import files, open_store
 from airflow_xcom.backend.stores.base import Blob
@@ -319,6 +321,15 @@ def test_rows_are_looked_at_again_when_the_last_look_is_no_longer_fresh(
             for number, row in enumerate(rows, start=1):
                 metadata.put(number, row)
     assert (found.deleted.count, found.kept.count) == (1, 2)
+
+
+@pytest.mark.parametrize("listed", [None, {}, {"total_entries": 1}])
+def test_an_xcom_that_the_api_lists_or_says_nothing_of_is_not_gone(listed: Any) -> None:
+    rows, at = RestRows("http://airflow", "token"), Coordinate("dag", "run", "task", -1, "key")
+    with patch.object(rows, "_ask", side_effect=[None, {"total_entries": 0}]):
+        assert rows._text(at) == ""
+    with patch.object(rows, "_ask", side_effect=[None, listed]), pytest.raises(SweepError, match="does not give"):
+        rows._text(at)
 
 
 def test_stores_are_listed_before_rows_are_read(

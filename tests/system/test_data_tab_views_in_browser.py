@@ -402,7 +402,13 @@ def test_storage_is_shown_dag_by_dag(page: Any, tab: Tab, backend: Backend, airf
     for run, rows in (("one", 30_000), ("two", 40_000), ("three", 50_000)):
         tab.push(pd.DataFrame({"knots": np.arange(rows) / 7}), "logbook", place=("ships", run, "extract"))
     tab.push((OwnText("x"),), "names", place=("ships", "one", "clean"))
-    swept = {"store": settings().digest_of("default"), "orphans": 12, "bytes": 3_400_000, "deleted": 0, "deleted_bytes": 0}
+    swept = {
+        "store": settings().digest_of("default"),
+        "orphans": 12,
+        "bytes": 3_400_000,
+        "deleted": 0,
+        "deleted_bytes": 0,
+    }
     kept = {"due": 7, "retired": 7, "in_blobs": 5_600_000, "in_rows": 1200}
     database = metadata_rows().database
     keep_report(database, "sweep", {"default": {"at": "2026-01-02T03:04:05+00:00", "applied": False, **swept}})
