@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.compat import metadata_engine, metadata_schema
@@ -12,31 +11,54 @@ from airflow_xcom.backend.database.xcom_rows import XComRow
 from airflow_xcom.backend.envelope import Coordinate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
-__all__ = ["rows_with_keys"]
+__all__ = ["asked_of", "rows_with_keys"]
+
+_LONGEST = 1 << 18  # characters of a value that is read: what is noted of a version takes fewer
 
 
-def rows_with_keys(keys: Sequence[str], most: int, holding: str = "") -> list[XComRow]:
-    """Return the XComs that have one of some keys, the newest first, at most so many.
+def rows_with_keys(keys: Sequence[str], most: int) -> list[XComRow]:
+    """Return the XComs that have one of some keys and are not too long, the newest first, at most so many."""
+    import sqlalchemy
+
+    def short(text: Any) -> Any:
+        return sqlalchemy.func.length(text) <= _LONGEST
+
+    found = _newest(keys, most, short, lambda text: text)
+    return [XComRow(name, (), text, Coordinate(*where), utc(at)) for name, (*where, at, text) in found]
+
+
+def asked_of(keys: Sequence[str], most: int, holding: str) -> list[tuple[Coordinate, datetime]]:
+    """Return where and when XComs were written that have one of some keys and hold a text; their values are not read.
 
     Args:
         keys: of XComs.
-        most: rows that are returned.
-        holding: a text that stands in their values.
+        most: of the newest ones that are returned, these first.
+        holding: the text that stands in their values.
     """
     import sqlalchemy
 
+    found = _newest(keys, most, lambda text: text.contains(holding, autoescape=True), lambda _: sqlalchemy.null())
+    return [(Coordinate(*where), utc(at)) for _, (*where, at, _) in found]
+
+
+def _newest(
+    keys: Sequence[str], most: int, wanted: Callable[[Any], Any], shown: Callable[[Any], Any]
+) -> list[tuple[str, Any]]:
+    """Return tables and rows: Dag, run, task, map index, key, time, and what is shown of the text."""
+    import sqlalchemy
+
     engine, schema = metadata_engine(), metadata_schema()
-    found: list[XComRow] = []
+    found: list[tuple[str, Any]] = []
     for name, table in xcom_tables(engine, schema).items():
         task, source = _placed(engine, schema, table)
         text = value_text(table)
-        select = sqlalchemy.select(*task, table.c.key, table.c.timestamp, text).select_from(source)
-        select = select.where(table.c.key.in_(keys), text.contains(holding, autoescape=True))
-        rows = read(engine, select.order_by(table.c.timestamp.desc()).limit(most))
-        found += (XComRow(name, (), value, Coordinate(*where), utc(at)) for *where, at, value in rows)
-    return sorted(found, key=attrgetter("written"), reverse=True)[:most]
+        select = sqlalchemy.select(*task, table.c.key, table.c.timestamp, shown(text)).select_from(source)
+        select = select.where(table.c.key.in_(keys), wanted(text)).order_by(table.c.timestamp.desc()).limit(most)
+        found += ((name, row) for row in read(engine, select))
+    return sorted(found, key=lambda each: utc(each[1].timestamp), reverse=True)[:most]
 
 
 def _placed(engine: Any, schema: str | None, table: Any) -> tuple[tuple[Any, ...], Any]:

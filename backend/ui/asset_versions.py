@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.assets.latest import latest_of, settles
@@ -14,9 +15,9 @@ from airflow_xcom.backend.assets.version import versions_in
 from airflow_xcom.backend.blobs import retirement_of, store_name
 from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.database.asset_versions import metadata_events
-from airflow_xcom.backend.database.keyed_rows import rows_with_keys
+from airflow_xcom.backend.database.keyed_rows import asked_of
 from airflow_xcom.backend.envelope import PINNED
-from airflow_xcom.backend.errors import NoVersionError, XComNotFoundError
+from airflow_xcom.backend.errors import HiddenValueError, NoVersionError, XComNotFoundError
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_lasting
 from airflow_xcom.backend.ui.rows import facts_of, hidden_tasks, is_hidden
@@ -38,7 +39,7 @@ __all__ = ["list_assets", "list_readers", "list_versions"]
 _ASSETS = 500  # that are listed
 _SHOWN = 25  # versions, and the others of the event of the last one
 _EVENTS = 200  # that a request looks at; each may tell of a hundred partitions
-_READERS = 200
+_READERS, _ASKED = 200, 2000  # that are listed, of rows that are looked at
 _THREADS = 8  # that look for tombstones in stores
 _WANTED = ("one", "all")  # of the versions that a question may be answered with
 
@@ -86,7 +87,7 @@ def list_versions(
         ],
         "before": rest if last is None else shown[-1][0].id,
     }
-    return facts if before is not None else {**facts, "latest": _latest(counted), "all_latest": rest is None}
+    return facts if before is not None else {**facts, "latest": _latest(counted, readable), "all_latest": rest is None}
 
 
 def _counted(events: Iterable[Event]) -> tuple[Numbered, list[tuple[Event, str]]]:
@@ -118,14 +119,14 @@ def _rule(asset: KnownAsset) -> str:
         return f"all are kept, for {error}"
 
 
-def _latest(counted: Numbered) -> list[str]:
-    """Return the ids of the latest versions of the partitions that they have."""
+def _latest(counted: Numbered, readable: Numbered) -> list[str]:
+    """Return the ids of the latest versions of the partitions that they have, of those that the user may read."""
     newest: dict[str | None, list[Version]] = {}
     for _, version in counted:
         of_partition = newest.setdefault(version.partition, [])
         if not of_partition or not settles(of_partition[-1]):
             of_partition.append(version)
-    return [latest_of(each).id for each in newest.values()]
+    return list({latest_of(each).id for each in newest.values()} & {version.id for _, version in readable})
 
 
 def _described(asset: KnownAsset, shown: Numbered, readable: Numbered) -> dict[str, Any]:
@@ -137,17 +138,27 @@ def _described(asset: KnownAsset, shown: Numbered, readable: Numbered) -> dict[s
     tags, problem = _tags(asset)
     with ThreadPoolExecutor(_THREADS, "airflow-xcom-data") as pool:
         states = list(pool.map(_state, (version for _, version in shown)))
-    hidden = {dag: hidden_tasks(dag) for dag in {version.dag_id for _, version in shown}}
+    secret = _hidden(wanted.values())
     listed = []
     for (event, version), state in zip(shown, states, strict=True):
         facts = {**_place(asset, event, version), "tags": tags.get(version.id, [])}
-        if hides_value_of(asset.name) or is_hidden(hidden[version.dag_id], version.task_id):
+        if hides_value_of(asset.name) or version.id in secret:
             listed.append({**facts, "state": "hidden"})
             continue
         envelope, former = envelopes[version.id], before.get(version.id)
-        changes = None if former is None or _hides_columns(envelope) else _changes(envelopes[former.id], envelope)
+        is_compared = former is not None and former.id not in secret
+        changes = _changes(envelopes[former.id], envelope) if former is not None and is_compared else None
         listed.append({**facts, **facts_of(envelope), **state, "changes": changes})
     return {"versions": listed, "problem": problem}
+
+
+def _hidden(versions: Iterable[Version]) -> set[str]:
+    """Return the ids of the versions that tags of their Dags hide."""
+    dags: dict[str, list[Version]] = {}
+    for version in versions:
+        dags.setdefault(version.dag_id, []).append(version)
+    patterns = {dag: hidden_tasks(dag) for dag in dags}
+    return {each.id for dag, some in dags.items() for each in some if is_hidden(patterns[dag], each.task_id)}
 
 
 def _place(asset: KnownAsset, event: Event, version: Version) -> dict[str, Any]:
@@ -202,8 +213,10 @@ def _state(version: Version) -> dict[str, Any]:
 # -- columns -------------------------------------------------------------------------------------------------
 
 
-def _changes(old: Envelope, new: Envelope) -> dict[str, Any]:
-    """Return, in words, how what a version tells of its columns differs from what the one before told."""
+def _changes(old: Envelope, new: Envelope) -> dict[str, Any] | None:
+    """Return, in words, how what a version tells of its columns differs from what the one before told, if both may."""
+    if _hides_columns(old) or _hides_columns(new):
+        return None
     (before, is_whole), (after, is_whole_too) = _schema(old), _schema(new)
     known = before.columns is not None and after.columns is not None
     if known and not (is_whole and is_whole_too):  # what both tell of is compared
@@ -251,30 +264,38 @@ def list_readers(key: VersionKey, may_read: Callable[[str], bool]) -> dict[str, 
 
     Args:
         key: of the version.
-        may_read: whether the user may read the XComs of a Dag; tasks of others are left out.
+        may_read: whether the user may read the XComs of a Dag; tasks of others are left out, and hidden ones.
 
     Raises:
         XComNotFoundError: There is no such version.
+        HiddenValueError: A tag of its Dag hides it.
     """
     version = version_of(key)
     if not may_read(version.dag_id):
         raise XComNotFoundError("there is no such version")
+    patterns = cache(hidden_tasks)
+    if is_hidden(patterns(version.dag_id), version.task_id):
+        raise HiddenValueError(version.dag_id)
     source = metadata_events()
     asset = source.asset(key.asset)
     aliases = [] if asset is None else source.aliases(asset)
-    rows = rows_with_keys(_questions(version, aliases), _READERS + 1, version.id)
+    asked = asked_of(_questions(version, aliases), _ASKED, version.id)
+    found = [
+        (where, at)
+        for where, at in asked
+        if may_read(str(where.dag_id)) and not is_hidden(patterns(str(where.dag_id)), str(where.task_id))
+    ]
     readers = [
         {
-            "dag_id": row.coordinate.dag_id,
-            "run_id": row.coordinate.run_id,
-            "task_id": row.coordinate.task_id,
-            "map_index": row.coordinate.map_index,
-            "at": None if row.written is None else row.written.isoformat(timespec="seconds"),
+            "dag_id": where.dag_id,
+            "run_id": where.run_id,
+            "task_id": where.task_id,
+            "map_index": where.map_index,
+            "at": at.isoformat(timespec="seconds"),
         }
-        for row in rows[:_READERS]
-        if may_read(str(row.coordinate.dag_id))
+        for where, at in found[:_READERS]
     ]
-    return {"readers": readers, "more": len(rows) > _READERS}
+    return {"readers": readers, "more": len(found) > _READERS or len(asked) == _ASKED}
 
 
 def _questions(version: Version, aliases: list[str]) -> list[str]:

@@ -15,7 +15,17 @@ from airflow_xcom.backend.settings import PREVIEWS, settings
 from airflow_xcom.codecs import CodecError
 from airflow_xcom.codecs.quoting import cut
 
-__all__ = ["checked", "facts_of", "hidden_tasks", "history", "is_hidden", "list_rows", "preview_of", "rows_of"]
+__all__ = [
+    "checked",
+    "facts_of",
+    "hidden_tasks",
+    "history",
+    "is_hidden",
+    "is_masked",
+    "list_rows",
+    "preview_of",
+    "rows_of",
+]
 
 _ROWS = 500  # XComs that are listed
 _NULLS = 20  # columns whose nulls are told
@@ -68,6 +78,8 @@ def _facts(where: Coordinate, stored: Any) -> dict[str, Any]:
         envelope = checked(stored, where)
     except CodecError as error:
         return {"state": "unreadable", "error": str(error)}
+    if is_masked(envelope):
+        return {"state": "hidden"}
     if envelope is None:
         size = len(json.dumps(stored))
         return {"state": "row", "type": type(stored).__name__, "bytes": size, "plain": True}
@@ -113,6 +125,11 @@ def _nulls(dtypes: Any, told: Any) -> dict[str, Any]:
 
 def _count(told: Any) -> int | None:
     return told if type(told) is int and 0 <= told < 1 << 63 else None
+
+
+def is_masked(envelope: Envelope | None) -> bool:
+    """Return whether Airflow masks the name of the asset of which the value is a version."""
+    return envelope is not None and envelope.asset is not None and hides_value_of(envelope.asset.name)
 
 
 def checked(stored: Any, at: Coordinate) -> Envelope | None:

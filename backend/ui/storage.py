@@ -15,7 +15,7 @@ from airflow_xcom.backend.errors import HiddenValueError, XComNotFoundError
 from airflow_xcom.backend.maintenance.ownership import owner_of
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
-from airflow_xcom.backend.ui.rows import hidden_tasks, is_hidden
+from airflow_xcom.backend.ui.rows import hidden_tasks, is_hidden, is_masked
 from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def storage(dag_id: str) -> dict[str, Any]:
         raise HiddenValueError(dag_id)
     found = _Totals()
     for row, length in _rows(dag_id, found):
-        if is_hidden(hidden, str(row.columns.task_id)) or hides_value_of(str(row.columns.key)):
+        at = row.columns
+        if is_hidden(hidden, str(at.task_id)) or hides_value_of(str(at.key)) or is_masked(row.envelope):
             found.counts["hidden"] += 1
         else:
             found.add(row, length)

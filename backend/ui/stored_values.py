@@ -33,7 +33,7 @@ from airflow_xcom.backend.ui.pictures import (
 )
 from airflow_xcom.backend.ui.provenance import python, where, writer
 from airflow_xcom.backend.ui.rendering import Rendering, rendering
-from airflow_xcom.backend.ui.rows import checked, hidden_tasks, is_hidden, preview_of, rows_of
+from airflow_xcom.backend.ui.rows import checked, hidden_tasks, is_hidden, is_masked, preview_of, rows_of
 from airflow_xcom.backend.ui.shapes import is_geometry, wkb_of
 from airflow_xcom.backend.ui.table_view import TableView, shown_item
 from airflow_xcom.backend.ui.version_keys import VersionKey, envelope_at
@@ -86,6 +86,8 @@ def open_value(at: Coordinate) -> StoredValue:
         raise XComNotFoundError(f"there is no XCom {at}")
     _, _, stored = rows[0]
     envelope = checked(stored, at)
+    if is_masked(envelope):
+        raise HiddenValueError(str(at.dag_id), f"Airflow masks the name of the asset of {at.key}")
     if envelope is not None and envelope.retired is not None:
         raise RetiredPayloadError(envelope.retired.at, envelope.retired.rule, at.task_id)
     return StoredValue(at, stored, envelope)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -370,6 +372,9 @@ def test_what_a_dag_published_is_for_those_who_may_read_its_xcoms(
     assert [each["dag_id"] for each in found["versions"]] == ["trains"]
     assert (found["versions"][0]["changes"], found["not_counted"]) == (None, [])
     of_dag = [each for each in everything if each["dag_id"] == dag]
+    published.made(OTHER, asset, dag=dag, partition="secret")
+    published.made(OTHER, asset, dag=dag)  # which is the latest now
+    assert (len(listed(tab, published, asset)["latest"]), listed(limited, published, asset)["latest"]) == (2, [])
     for version in of_dag:
         assert version["id"] not in json.dumps(found)
         assert at(limited, version).ask("cells", version["key"], rows=1, columns=1).status_code == 403
@@ -394,6 +399,67 @@ def test_readers_of_other_dags_are_left_out(tab: Tab, limited: Tab, published: P
     assert {each["dag_id"] for each in limited.client.get(address).json()["readers"]} == {"trains"}
 
 
+def test_readers_that_tags_hide_are_left_out_and_so_are_those_of_hidden_versions(
+    tab: Tab, limited: Tab, published: Published, asset: Asset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = published.made(ONE, asset, dag="trains")
+    for dag, run in (("trains", "two"), ("ships", "one"), ("flights", "one")):
+        published.read(event, asset, dag, run)
+    (version,) = listed(tab, published, asset)["versions"]
+    address = f"{path_of(published, asset)}/versions/{which(version)}/readers"
+
+    def told(who: Tab) -> tuple[list[str], bool]:
+        found = who.client.get(address).json()
+        return [each["dag_id"] for each in found["readers"]], found["more"]
+
+    monkeypatch.setattr(page_of_assets, "_READERS", 1)
+    assert told(tab) == (["flights"], True)
+    assert told(limited) == (["trains"], False)
+    with tagged("flights", "xcom:hide=cl*"), tagged("ships", "xcom:hide"):
+        assert told(tab) == (["trains"], False)
+    with tagged("trains", "xcom:hide=ext*"):
+        answer = tab.client.get(address)
+        assert (answer.status_code, answer.json()["state"]) == (403, "hidden")
+    monkeypatch.setattr(page_of_assets, "_ASKED", 2)
+    assert told(limited) == ([], True)
+
+
+@contextmanager
+def tagged(dag: str, tag: str) -> Iterator[None]:
+    """Give a Dag a tag for a while."""
+    from airflow.models.dag import DagTag
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        session.add(DagTag(dag_id=dag, name=tag))
+    try:
+        yield
+    finally:
+        with create_session() as session:
+            session.query(DagTag).filter_by(dag_id=dag).delete()
+
+
+def test_nothing_is_compared_with_a_version_that_is_hidden(tab: Tab, published: Published, asset: Asset) -> None:
+    published.made(ONE.assign(salary_of_alice=1), asset, dag="flights")
+    published.made(ONE, asset, dag="trains")
+    assert "salary_of_alice" in str(listed(tab, published, asset))
+    with tagged("flights", "xcom:hide"):
+        found = listed(tab, published, asset)
+        assert [each.get("changes", each["state"]) for each in found["versions"]] == [None, "hidden"]
+        assert "salary" not in json.dumps(found)
+
+
+def test_nothing_is_compared_with_a_version_whose_columns_are_not_shown(
+    tab: Tab, published: Published, asset: Asset, backend: Backend
+) -> None:
+    backend.options(preview="none")
+    published.made(ONE.assign(salary_of_alice=1), asset)
+    backend.options(preview="rows")
+    published.made(ONE, asset, run="two")
+    (newest, _) = listed(tab, published, asset)["versions"]
+    assert newest["changes"] is None
+
+
 def test_versions_of_a_dag_that_is_gone_are_left_out(
     tab: Tab, published: Published, asset: Asset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -403,26 +469,27 @@ def test_versions_of_a_dag_that_is_gone_are_left_out(
 
 
 def test_tags_of_the_dag_and_masked_names_hide_versions(tab: Tab, published: Published, asset: Asset) -> None:
-    from airflow.models.dag import DagTag
-    from airflow.utils.session import create_session
-
     secret = Asset(f"password of {asset.name}", uri=f"{asset.uri}/password")
-    for one in (asset, secret):
-        published.made(ONE, one)
+    published.made(ONE, asset)
+    before = tab.client.get("/api/dags/flights/storage").json()
+    published.made(ONE, secret)
     (masked,) = listed(tab, published, secret)["versions"]
     assert (masked["state"], "type" in masked, "shape" in masked) == ("hidden", False, False)
-    assert at(tab, masked).refusal("cells", masked["key"], rows=1, columns=1) == (403, "hidden")
-    with create_session() as session:
-        session.add(DagTag(dag_id="flights", name="xcom:hide=ext*"))
-    try:
+    noted = f"xcom_codecs.published.{masked['id']}"
+    for key in (masked["key"], noted):
+        for what in ("value", "cells"):
+            assert at(tab, masked).refusal(what, key, rows=1, columns=1) == (403, "hidden")
+    (row,) = (each for each in tab.client.get(tab.path("xcoms")).json()["xcoms"] if each["key"] == noted)
+    assert (row["state"], "type" in row) == ("hidden", False)
+    assert [run["state"] for run in tab.get("history", noted)["runs"]] == ["hidden"]
+    taken = tab.client.get("/api/dags/flights/storage").json()
+    assert (taken["hidden"], noted in json.dumps(taken)) == (before["hidden"] + 1, False)
+    with tagged("flights", "xcom:hide=ext*"):
         (version,) = listed(tab, published, asset)["versions"]
         assert (version["state"], "type" in version, "changes" in version) == ("hidden", False, False)
         assert tab.refusal("value", version["key"]) == (403, "hidden")
         answer = tab.client.get(f"{path_of(published, asset)}/compare/{which(version)}/{which(version)}")
         assert answer.status_code == 403
-    finally:
-        with create_session() as session:
-            session.query(DagTag).filter_by(dag_id="flights").delete()
 
 
 def test_the_preview_none_hides_columns(tab: Tab, published: Published, asset: Asset, backend: Backend) -> None:
