@@ -25,12 +25,12 @@ from airflow_xcom.backend.stores.base import BlobNotFoundError
 from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from airflow_xcom.backend.database.deployment import Deployment
     from airflow_xcom.backend.stores.base import Store
 
-__all__ = ["Tag", "remove_tag", "set_tag", "tags_of"]
+__all__ = ["Tag", "each_once", "remove_tag", "set_tag", "tags_in", "tags_of"]
 
 _NAME = re.compile(r"(?![0-9]+$)[\w.+@-]{1,100}", re.ASCII)
 
@@ -58,8 +58,13 @@ class Tag:
 
 def tags_of(name: str, uri: str) -> list[Tag]:
     """Return the tags of an asset's versions, each once, by their names."""
+    return each_once(_all(name, uri))
+
+
+def each_once(tags: Iterable[Tag]) -> list[Tag]:
+    """Return tags of an asset by their names, and of those with one name, as of one that is moved, the last."""
     found: dict[str, Tag] = {}
-    for tag in sorted(_all(name, uri), key=lambda tag: tag.at):
+    for tag in sorted(tags, key=lambda tag: tag.at):
         found[tag.name] = tag
     return [found[each] for each in sorted(found)]
 
@@ -124,10 +129,14 @@ def _folder(name: str, uri: str) -> str:
 
 def _all(name: str, uri: str) -> Iterator[Tag]:
     for url in dict.fromkeys(settings().stores.values()):
-        store = open_lasting(url)
-        for blob in store.list(_folder(name, uri)):
-            if kind_of(blob.path) is Kind.TAG and (tag := _read(store, blob.path)) is not None:
-                yield tag
+        yield from tags_in(open_lasting(url), name, uri)
+
+
+def tags_in(store: Store, name: str, uri: str) -> Iterator[Tag]:
+    """Yield the tags that a store has of an asset's versions, read one after another."""
+    for blob in store.list(_folder(name, uri)):
+        if kind_of(blob.path) is Kind.TAG and (tag := _read(store, blob.path)) is not None:
+            yield tag
 
 
 def _read(store: Store, path: str) -> Tag | None:

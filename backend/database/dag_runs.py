@@ -163,8 +163,10 @@ class Runs:
         for rows in pages(self._engine, select, keys, size):
             yield [(by_id[row[0]], _row(table, keys, by_id[row[0]], row)) for row in rows]
 
-    def outlines(self, dag_id: str, page: int = _OUTLINED) -> Iterator[tuple[XComRow, int]]:
+    def outlines(self, dag_id: str, page: int = _OUTLINED) -> Iterator[list[tuple[XComRow, int]]]:
         """Yield the XComs of a Dag, those of its last runs first, and how many characters the database holds of each.
+
+        They come page by page, an empty one where runs have none, so that whoever asks may stop after any statement.
 
         A text is read if it is an envelope of ours, and of a long one only if it may refer to a blob or be inexact; it
         is None otherwise.  However many XComs there are, a statement reads no more of them than a page has.
@@ -177,7 +179,7 @@ class Runs:
             for name in self._tables if runs else ():
                 yield from self._outlines(name, dag_id, runs, page)
 
-    def _outlines(self, name: str, dag_id: str, runs: Sequence[Any], size: int) -> Iterator[tuple[XComRow, int]]:
+    def _outlines(self, name: str, dag_id: str, runs: Sequence[Any], size: int) -> Iterator[list[tuple[XComRow, int]]]:
         import sqlalchemy
 
         table = self._tables[name]
@@ -194,9 +196,12 @@ class Runs:
             *known, text = part.subquery().c
             return sqlalchemy.select(*known, *_outlined(text)).order_by(*known[: len(keys)])
 
-        for row in chain.from_iterable(pages(self._engine, select, keys, size, around=around)):
+        def outline(row: Any) -> tuple[XComRow, int]:
             task_id, map_index, key, length, text = row[len(keys) :]
-            yield XComRow(name, (), text, Coordinate(dag_id, run_ids[row[0]], task_id, map_index, key)), length or 0
+            return XComRow(name, (), text, Coordinate(dag_id, run_ids[row[0]], task_id, map_index, key)), length or 0
+
+        for rows in pages(self._engine, select, keys, size, around=around):
+            yield list(map(outline, rows))
 
     def _joined(self, table: Any, dag_id: str) -> tuple[Any, tuple[Any, Any], Any, Any]:
         """Return the column of the run, those of the task and map index, the table, and the condition on the Dag."""

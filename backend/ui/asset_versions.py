@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,19 +9,16 @@ from airflow_xcom.backend.assets.latest import latest_of, settles
 from airflow_xcom.backend.assets.pins import Question
 from airflow_xcom.backend.assets.retention import rule_for
 from airflow_xcom.backend.assets.schema import Column, Schema, compare
-from airflow_xcom.backend.assets.tags import tags_of
 from airflow_xcom.backend.assets.version import versions_in
-from airflow_xcom.backend.blobs import retirement_of, store_name
 from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.database.asset_versions import metadata_events
 from airflow_xcom.backend.database.keyed_rows import asked_of
 from airflow_xcom.backend.envelope import PINNED
 from airflow_xcom.backend.errors import HiddenValueError, NoVersionError, XComNotFoundError
 from airflow_xcom.backend.settings import settings
-from airflow_xcom.backend.stores import open_lasting
 from airflow_xcom.backend.ui.rows import facts_of, hidden_tasks, is_hidden
 from airflow_xcom.backend.ui.version_keys import VersionKey, noted, version_of
-from airflow_xcom.codecs import CodecError
+from airflow_xcom.backend.ui.version_states import StoresAsked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -40,7 +36,6 @@ _ASSETS = 500  # that are listed
 _SHOWN = 25  # versions, and the others of the event of the last one
 _EVENTS = 200  # that a request looks at; each may tell of a hundred partitions
 _READERS, _ASKED = 200, 2000  # that are listed, of rows that are looked at
-_THREADS = 8  # that look for tombstones in stores
 _WANTED = ("one", "all")  # of the versions that a question may be answered with
 
 
@@ -135,12 +130,11 @@ def _described(asset: KnownAsset, shown: Numbered, readable: Numbered) -> dict[s
     wanted = {version.id: version for _, version in shown}
     wanted |= {one.id: one for version in list(wanted) if (one := before.get(version)) is not None}
     envelopes = dict(zip(wanted, noted(list(wanted.values())), strict=True))
-    tags, problem = _tags(asset)
-    with ThreadPoolExecutor(_THREADS, "airflow-xcom-data") as pool:
-        states = list(pool.map(_state, (version for _, version in shown)))
+    asked = StoresAsked(asset.name, asset.uri, [version for _, version in shown])
+    tags, problem = asked.tags()
     secret = _hidden(wanted.values())
     listed = []
-    for (event, version), state in zip(shown, states, strict=True):
+    for event, version in shown:
         facts = {**_place(asset, event, version), "tags": tags.get(version.id, [])}
         if hides_value_of(asset.name) or version.id in secret:
             listed.append({**facts, "state": "hidden"})
@@ -148,7 +142,7 @@ def _described(asset: KnownAsset, shown: Numbered, readable: Numbered) -> dict[s
         envelope, former = envelopes[version.id], before.get(version.id)
         is_compared = former is not None and former.id not in secret
         changes = _changes(envelopes[former.id], envelope) if former is not None and is_compared else None
-        listed.append({**facts, **facts_of(envelope), **state, "changes": changes})
+        listed.append({**facts, **facts_of(envelope), **asked.state(version), "changes": changes})
     return {"versions": listed, "problem": problem}
 
 
@@ -185,29 +179,6 @@ def _before(readable: Numbered) -> dict[str, Version]:
             found[last[version.partition]] = version
         last[version.partition] = version.id
     return found
-
-
-def _tags(asset: KnownAsset) -> tuple[dict[str, list[str]], str | None]:
-    """Return the tags of versions by their ids, and why they cannot be told, if so."""
-    tags: dict[str, list[str]] = {}
-    try:
-        for tag in tags_of(asset.name, asset.uri):
-            tags.setdefault(tag.version.id, []).append(tag.name)
-    except CodecError as error:
-        return {}, f"which versions have tags cannot be told: {error}"
-    return tags, None
-
-
-def _state(version: Version) -> dict[str, Any]:
-    """Return when and by which rule a version was retired, if it was."""
-    reference = version.envelope.reference
-    try:
-        if reference is None:
-            return {}
-        found = retirement_of(open_lasting(settings().stores[store_name(reference)]), reference.path)
-    except CodecError as error:
-        return {"state": "unreachable", "error": str(error)}
-    return {} if found is None else {"state": "retired", "error": f"retired {found.at} by the rule {found.rule}"}
 
 
 # -- columns -------------------------------------------------------------------------------------------------

@@ -61,12 +61,16 @@ def storage(dag_id: str) -> dict[str, Any]:
 
 def _rows(dag_id: str, found: _Totals) -> Iterator[tuple[XComRow, int]]:
     until = time.monotonic() + _SECONDS
-    for each in metadata_runs().outlines(dag_id):
-        if found.counts["rows"] == _ROWS or time.monotonic() > until:
+    for page in metadata_runs().outlines(dag_id):
+        for each in page:
+            if found.counts["rows"] == _ROWS or time.monotonic() > until:
+                found.more = True
+                return
+            found.counts["rows"] += 1
+            yield each
+        if time.monotonic() > until:
             found.more = True
             return
-        found.counts["rows"] += 1
-        yield each
 
 
 class _Totals:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
+from threading import Event as Signal
 from typing import Any
 
 import httpx
@@ -29,6 +31,7 @@ from airflow_xcom.backend.envelope import Retirement
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.ui import asset_versions as page_of_assets
+from airflow_xcom.backend.ui import version_states
 
 pytestmark = pytest.mark.installation
 
@@ -168,6 +171,88 @@ def test_a_store_that_cannot_be_reached_is_said(
     found = listed(tab, published, asset)
     assert "it is away" in found["problem"]
     assert (found["versions"][0]["state"], found["versions"][0]["shape"]) == ("unreachable", [3, 2])
+
+
+def test_a_store_that_fails_is_asked_no_more(
+    tab: Tab, published: Published, asset: Asset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_xcom.backend.errors import StoreError
+    from airflow_xcom.backend.stores import files
+
+    asked: list[Any] = []
+
+    def refuse(*given: Any) -> Any:
+        asked.append(given)
+        raise StoreError("file:///lake", "it is away")
+
+    event = published.made(ONE, asset)
+    for number in range(1, 20):
+        again(published, event, number)
+    monkeypatch.setattr(version_states, "_THREADS", ThreadPoolExecutor(1))
+    for name in ("get", "list"):
+        monkeypatch.setattr(files.FileStore, name, refuse)
+    found = listed(tab, published, asset)
+    assert {each["state"] for each in found["versions"]} == {"unreachable"}
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("name", ["get", "list"])
+def test_versions_are_listed_without_a_store_that_does_not_answer(
+    name: str, tab: Tab, published: Published, asset: Asset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_xcom.backend.stores import files
+
+    goes_on, stock = Signal(), getattr(files.FileStore, name)
+
+    def hang(*given: Any) -> Any:
+        assert goes_on.wait(300)
+        return stock(*given)
+
+    published.made(ONE, asset)
+    monkeypatch.setattr(version_states, "_SECONDS", 0.2)
+    monkeypatch.setattr(version_states, "_THREADS", ThreadPoolExecutor(1))
+    monkeypatch.setattr(files.FileStore, name, hang)
+    try:
+        found = listed(tab, published, asset)
+    finally:
+        goes_on.set()
+    assert found["versions"][0]["state"] == "unreachable"
+    assert "did not answer" in found["versions"][0]["error"]
+    assert name == "get" or "did not answer" in found["problem"]
+
+
+def test_tags_beyond_a_bound_are_not_read(
+    tab: Tab, published: Published, asset: Asset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = published.made(ONE, asset)
+    for name in ("a", "b", "c"):
+        set_tag(versions_in(event)[0], event.id or 0, name, None)
+    for most, tags, problem in ((3, ["a", "b", "c"], None), (2, [], "more than 2 tags")):
+        monkeypatch.setattr(version_states, "_TAGS", most)
+        found = listed(tab, published, asset)
+        assert found["versions"][0]["tags"] == tags
+        assert (problem or "") in (found["problem"] or "")
+        assert (problem is None) is (found["problem"] is None)
+
+
+def test_long_rows_under_the_keys_of_versions_are_not_read(
+    tab: Tab, published: Published, asset: Asset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_xcom.backend.database import keyed_rows
+
+    rows: list[Any] = []
+    stock = keyed_rows.read
+    monkeypatch.setattr(keyed_rows, "read", lambda *given: [rows.append(row) or row for row in stock(*given)])
+    event = published.made(ONE, asset)
+    published.read(event, asset, "trains", "one")
+    (version,) = listed(tab, published, asset)["versions"]
+    assert [row.key for row in rows] == [f"xcom_codecs.published.{version['id']}"]
+    published.set_row(("ships", "one", "extract", -1, rows[0].key), {"long": "x" * 300_000})
+    tab.client.get(f"{path_of(published, asset)}/versions/{which(version)}/readers")
+    assert listed(tab, published, asset)["versions"] == [version]
+    assert max(len(str(row)) for row in rows) < 10_000
+    assert all(row[-1] is None for row in rows if "published" not in row.key)
+    assert len(rows) == 3
 
 
 def test_many_versions_come_page_by_page_each_once(

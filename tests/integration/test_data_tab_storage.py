@@ -137,6 +137,13 @@ def test_only_the_last_values_are_looked_at_and_that_is_said(
     assert (taken(tab)["rows"], taken(tab)["more"]) == (0, True)
 
 
+def test_runs_without_values_take_no_longer_than_others(boats: str, tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dag_runs, "_OUTLINED_RUNS", 1)
+    assert (taken(tab)["rows"], taken(tab)["more"]) == (0, False)
+    monkeypatch.setattr(storage, "_SECONDS", -1)
+    assert (taken(tab)["rows"], taken(tab)["more"]) == (0, True)
+
+
 def test_no_statement_reads_more_than_a_page(
     boats: str, tab: Tab, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
