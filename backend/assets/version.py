@@ -11,6 +11,7 @@ from airflow_xcom.backend.envelope import ENVELOPE_KEY, Envelope
 from airflow_xcom.backend.errors import NoVersionError
 from airflow_xcom.backend.pull import Deferred
 from airflow_xcom.codecs import CodecError
+from airflow_xcom.codecs.quoting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -208,7 +209,7 @@ def _no_version(event: Event, why: str) -> NoVersionError:
     dag, run, task, _ = event.source
     return NoVersionError(
         f"the event of the asset {event.name!r} at {event.timestamp.isoformat()} from dag={dag} run={run} task={task}, "
-        f"has no value that counts: {why}"
+        f"has no value that counts: {cut(why)}"
     )
 
 

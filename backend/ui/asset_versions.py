@@ -22,6 +22,7 @@ from airflow_xcom.backend.ui.version_states import StoresAsked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import datetime
 
     from airflow_xcom.backend.assets.version import Version
     from airflow_xcom.backend.compat_assets import Event
@@ -69,7 +70,7 @@ def list_versions(
     counted, others = _counted(events)
     readable = [each for each in counted if may_read(each[1].dag_id) and partition in {None, each[1].partition}]
     shown = _cut(readable)
-    last = shown[-1][0].timestamp if len(shown) < len(readable) else None
+    last = shown[-1][0] if len(shown) < len(readable) else None
     facts = {
         "name": asset.name,
         "uri": asset.uri,
@@ -78,11 +79,16 @@ def list_versions(
         "not_counted": [
             {"number": event.id, "sent": event.timestamp.isoformat(timespec="seconds"), "why": why}
             for event, why in others
-            if (event.source[0] is None or may_read(event.source[0])) and (last is None or event.timestamp >= last)
+            if (event.source[0] is None or may_read(event.source[0])) and (last is None or _order(event) > _order(last))
         ],
-        "before": rest if last is None else shown[-1][0].id,
+        "before": rest if last is None else last.id,
     }
     return facts if before is not None else {**facts, "latest": _latest(counted, readable), "all_latest": rest is None}
+
+
+def _order(event: Event) -> tuple[datetime, int]:
+    """Return what events are listed by."""
+    return event.timestamp, event.id or 0
 
 
 def _counted(events: Iterable[Event]) -> tuple[Numbered, list[tuple[Event, str]]]:

@@ -18,18 +18,17 @@ from airflow_xcom.backend.ui.answers import answer, lines, stream
 from airflow_xcom.backend.ui.asset_versions import list_assets, list_readers, list_versions
 from airflow_xcom.backend.ui.comparison import comparison
 from airflow_xcom.backend.ui.stored_values import StoredValue, open_value
-from airflow_xcom.backend.ui.version_keys import VersionKey, version_of
+from airflow_xcom.backend.ui.version_keys import LARGEST_ID, VersionKey, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = ["of_assets"]
 
-_LARGEST = 10**9  # of the ids of assets and events
-Asset = Annotated[int, Path(ge=0, lt=_LARGEST)]
-Event = Annotated[int | None, Query(ge=0, lt=_LARGEST)]
+Asset = Annotated[int, Path(ge=0, le=LARGEST_ID)]
+Event = Annotated[int | None, Query(ge=0, le=LARGEST_ID)]
 Partition = Annotated[str | None, Query(max_length=4096)]
-Which = Annotated[str, Path(pattern=r"^\d{1,9}\.[0-9a-f]{32}$")]
+Which = Annotated[str, Path(pattern=r"^[0-9]{1,10}\.[0-9a-f]{32}$")]
 
 of_assets = APIRouter(prefix="/api/assets", dependencies=[Depends(requires_access_asset("GET"))])
 
@@ -73,8 +72,10 @@ def _opened(key: VersionKey, may_read: Callable[[str], bool]) -> StoredValue:
 
 
 def _key(asset_id: int, version: str) -> VersionKey:
-    event, _, own = version.partition(".")
-    return VersionKey(asset_id, int(event), own)
+    key = VersionKey.parse(f"xcom_codecs.version.{asset_id}.{version}")
+    if key is None:
+        raise HTTPException(404, "there is no such version")
+    return key
 
 
 def _rights(user: Any) -> Callable[[str], bool]:

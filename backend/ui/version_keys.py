@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.assets.version import Version
     from airflow_xcom.backend.envelope import Coordinate, Envelope
 
-__all__ = ["VersionKey", "envelope_at", "noted", "version_of"]
+__all__ = ["LARGEST_ID", "VersionKey", "envelope_at", "noted", "version_of"]
 
+LARGEST_ID = 2**31 - 1  # of the assets and events in Airflow's database
 _SEVERAL = 4  # rows of a key, of which other tasks may have pushed some
-_KEY = re.compile(r"xcom_codecs\.version\.(\d{1,9})\.(\d{1,9})\.([0-9a-f]{32})", re.ASCII)
+_KEY = re.compile(r"xcom_codecs\.version\.(\d{1,10})\.(\d{1,10})\.([0-9a-f]{32})", re.ASCII)
 
 
 class VersionKey(NamedTuple):
@@ -36,9 +37,11 @@ class VersionKey(NamedTuple):
 
     @classmethod
     def parse(cls, key: str | None) -> VersionKey | None:
-        """Return what a key says; None if it is that of an XCom."""
+        """Return what a key says; None if it is that of an XCom, or has a number that is no id."""
         match = _KEY.fullmatch(key or "")
-        return None if match is None else cls(int(match[1]), int(match[2]), match[3])
+        if match is None or max(int(match[1]), int(match[2])) > LARGEST_ID:
+            return None
+        return cls(int(match[1]), int(match[2]), match[3])
 
 
 def version_of(key: VersionKey) -> Version:
