@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.compat import metadata_engine, metadata_schema
@@ -85,19 +85,18 @@ class AssetEvents:
         found = self._known(lambda table: table.c.uri == uri)
         return next((asset for asset in found if asset.name == name), None)
 
-    def with_values(self, most: int) -> list[KnownAsset]:
-        """Return the assets of which an event may have a value, by name; at most so many."""
+    def with_values(self, page: int = _PAGE) -> Iterator[list[KnownAsset]]:
+        """Yield the assets of which an event may have a value, by name, those of one page of all assets at a time."""
         import sqlalchemy
 
-        event = self._tables["event"].c
+        table, event = self._tables["asset"], self._tables["event"].c
         has_value = sqlalchemy.cast(event.extra, sqlalchemy.Text).contains(ENVELOPE_KEY, autoescape=True)
+        published = sqlalchemy.exists().where(event[self._id] == table.c.id, has_value)
+        keys = [table.c.name, table.c.uri, table.c.id]
+        for rows in pages(self._engine, sqlalchemy.select(*keys, table.c.extra, published), keys, page):
+            yield [KnownAsset(number, name, uri, _loaded(extra)) for name, uri, number, extra, has in rows if has]
 
-        def published(table: Any) -> Any:
-            return sqlalchemy.exists().where(event[self._id] == table.c.id, has_value)
-
-        return self._known(published, most=most)
-
-    def _known(self, *conditions: Callable[[Any], Any], most: int | None = None) -> list[KnownAsset]:
+    def _known(self, *conditions: Callable[[Any], Any]) -> list[KnownAsset]:
         import sqlalchemy
 
         table = self._tables["asset"]
@@ -105,7 +104,7 @@ class AssetEvents:
         select = sqlalchemy.select(table.c.id, name, table.c.uri, table.c.extra).where(
             *(one(table) for one in conditions)
         )
-        rows = read(self._engine, select.order_by(name, table.c.uri).limit(most))
+        rows = read(self._engine, select.order_by(name, table.c.uri))
         return [KnownAsset(number, name, uri, _loaded(extra)) for number, name, uri, extra in rows]
 
     def aliases(self, asset: KnownAsset) -> list[str]:
@@ -244,7 +243,10 @@ class Needed:
 
 def metadata_events() -> AssetEvents:
     """Return the events of the database that Airflow's own settings name."""
-    return AssetEvents(metadata_engine(), metadata_schema())
+    return _events(metadata_engine(), metadata_schema())
+
+
+_events = lru_cache(4)(AssetEvents)  # reading which columns the tables have takes a dozen statements
 
 
 def _longest(text: Any) -> Any:

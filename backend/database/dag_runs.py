@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -248,7 +249,10 @@ class Runs:
 
 def metadata_runs() -> Runs:
     """Return the runs of the database that Airflow's own settings name."""
-    return Runs(metadata_engine(), metadata_schema())
+    return _runs(metadata_engine(), metadata_schema())
+
+
+_runs = lru_cache(4)(Runs)  # reading which columns the tables have takes dozens of statements
 
 
 def _outlined(text: Any) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.compat import metadata_engine, metadata_schema
@@ -52,13 +53,17 @@ def _newest(
 
     engine, schema = metadata_engine(), metadata_schema()
     found: list[tuple[str, Any]] = []
-    for name, table in xcom_tables(engine, schema).items():
-        task, source = _placed(engine, schema, table)
+    for name, table, task, source in _placed_tables(engine, schema):
         text = value_text(table)
         select = sqlalchemy.select(*task, table.c.key, table.c.timestamp, shown(text)).select_from(source)
         select = select.where(table.c.key.in_(keys), wanted(text)).order_by(table.c.timestamp.desc()).limit(most)
         found += ((name, row) for row in read(engine, select))
     return sorted(found, key=lambda each: utc(each[1].timestamp), reverse=True)[:most]
+
+
+@lru_cache(4)
+def _placed_tables(engine: Any, schema: str | None) -> list[tuple[str, Any, tuple[Any, ...], Any]]:
+    return [(name, table, *_placed(engine, schema, table)) for name, table in xcom_tables(engine, schema).items()]
 
 
 def _placed(engine: Any, schema: str | None, table: Any) -> tuple[tuple[Any, ...], Any]:

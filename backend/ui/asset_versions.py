@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["list_assets", "list_readers", "list_versions"]
 
 _ASSETS = 500  # that are listed
+_SECONDS = 10  # that they are looked for
 _SHOWN = 25  # versions, and the others of the event of the last one
 _EVENTS = 200  # that a request looks at; each may tell of a hundred partitions
 _READERS, _ASKED = 200, 2000  # that are listed, of rows that are looked at
@@ -42,10 +44,17 @@ _WANTED = ("one", "all")  # of the versions that a question may be answered with
 
 def list_assets(may_read: Callable[[str], bool]) -> dict[str, Any]:
     """Return the assets that have values, of those that ``may_read`` allows by their ids."""
-    found = metadata_events().with_values(_ASSETS + 1)
-    shown = [asset for asset in found[:_ASSETS] if may_read(str(asset.id))]
-    listed = [{"id": asset.id, "name": asset.name, "uri": asset.uri} for asset in shown]
-    return {"assets": listed, "more": len(found) > _ASSETS}
+    until = time.monotonic() + _SECONDS
+    listed: list[dict[str, Any]] = []
+    for page in metadata_events().with_values():
+        for asset in page:
+            if len(listed) == _ASSETS or time.monotonic() > until:
+                return {"assets": listed, "more": True}
+            if may_read(str(asset.id)):
+                listed.append({"id": asset.id, "name": asset.name, "uri": asset.uri})
+        if time.monotonic() > until:
+            return {"assets": listed, "more": True}
+    return {"assets": listed, "more": False}
 
 
 def list_versions(

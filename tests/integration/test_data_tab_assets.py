@@ -333,6 +333,55 @@ def test_assets_with_values_are_listed(tab: Tab, published: Published, asset: As
     assert other not in [each["id"] for each in found["assets"]]
 
 
+def test_assets_are_listed_however_many_others_there_are(
+    tab: Tab, published: Published, asset: Asset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+
+    from airflow_xcom.backend.database.asset_versions import AssetEvents
+
+    def numbers() -> tuple[list[int], bool]:
+        found = tab.client.get("/api/assets").json()
+        return [each["id"] for each in found["assets"]], found["more"]
+
+    assets = [asset, *(Asset(f"{asset.name} {letter}", uri=f"{asset.uri}/{letter}") for letter in "abc")]
+    for one in assets:
+        published.made(ONE, one)
+    first, *_, last = (published.asset_id(one.name, one.uri) for one in assets)
+    monkeypatch.setattr(AssetEvents.with_values, "__defaults__", (2,))
+    everything, more = numbers()
+    assert ({first, last} <= {*everything}, len(everything), more) == (True, len({*everything}), False)
+    monkeypatch.setattr(page_of_assets, "_ASSETS", 2)
+    assert numbers() == (everything[:2], True)
+    monkeypatch.setattr(
+        SimpleAuthManager, "is_authorized_asset", lambda *_, details, **__: details.id in {None, str(last)}
+    )
+    assert numbers() == ([last], False)
+    monkeypatch.setattr(page_of_assets, "_SECONDS", -1)
+    assert numbers() == ([], True)
+
+
+def test_the_tables_are_not_looked_at_for_each_request(tab: Tab, published: Published, asset: Asset) -> None:
+    from sqlalchemy import event
+
+    from airflow_xcom.backend.compat import metadata_engine
+
+    said: list[str] = []
+
+    def hear(*told: Any) -> None:
+        said.append(told[2])
+
+    published.made(ONE, asset)
+    addresses = f"{path_of(published, asset)}/versions", "/api/dags/flights/storage", "/api/assets"
+    for address in addresses:
+        tab.client.get(address)
+        event.listen(metadata_engine(), "before_cursor_execute", hear)
+        tab.client.get(address)
+        event.remove(metadata_engine(), "before_cursor_execute", hear)
+    assert any("asset_event" in statement for statement in said)
+    assert not [statement for statement in said if "PRAGMA" in statement or "sqlite_master" in statement]
+
+
 def test_the_tab_of_the_publishing_task_names_the_asset(tab: Tab, published: Published, asset: Asset) -> None:
     event = published.made(ONE, asset, dag="ships", run="three")
     tab.place = ("ships", "three", "extract")

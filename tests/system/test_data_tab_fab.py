@@ -14,7 +14,7 @@ from airflow_rows import DAGS
 from environments import ROOT
 from installations import FAB, Installation, build, distribution
 from server_process import ServerProcess, server_process
-from test_data_tab_access import addresses
+from test_data_tab_access import addresses, routes
 
 pytestmark = pytest.mark.other_airflows
 
@@ -98,6 +98,20 @@ def test_who_may_read_all_dags_reads_all(served: ServerProcess) -> None:
         found = [asking.get(address).status_code for address in addresses(dag_id=dag)]
         assert found.count(200) >= 7
         assert 403 not in found
+
+
+def test_every_route_of_assets_asks_for_rights_on_assets(served: ServerProcess) -> None:
+    version = f"1.{'0' * 32}"
+    names = {"asset_id": 1, "version": version, "one": version, "other": version}
+    paths = [route.path.format(**names) for route in routes() if route.path.startswith("/api/assets")]
+    expected = {path: 404 if version in path else 200 for path in paths}  # there is no such version
+    assert len({*expected.values()}) == 2
+    for user in (*RIGHTS, "reader", "operator"):
+        asking = client(served, user)
+        assert {asking.get(path).status_code for path in paths} == {403}, user
+    assert {client(served).get(path).status_code for path in paths} == {401}
+    asking = client(served, "of_assets")
+    assert {path: asking.get(path).status_code for path in paths} == expected
 
 
 def test_stores_are_told_of_to_those_who_may_read_the_options(served: ServerProcess) -> None:

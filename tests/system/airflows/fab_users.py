@@ -14,6 +14,7 @@ USERS = {  # -> the permissions of the user's role; the password is the name
     "without_dags": [("can_read", "XComs")],
     "writer": [("can_edit", "DAG:flights"), ("can_create", "XComs"), ("can_delete", "XComs")],
     "reader": [("can_read", "DAGs"), ("can_read", "XComs")],
+    "of_assets": [("can_read", "Assets")],
     "operator": [("can_read", "Configurations")],
 }
 
@@ -30,6 +31,7 @@ def add_users() -> None:
 
 
 def main() -> None:
+    from airflow.models.asset import AssetModel
     from airflow.utils import db
     from airflow.utils.session import create_session
     from airflow_rows import DAGS, add_dags, set_row
@@ -40,6 +42,7 @@ def main() -> None:
     frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
     with create_session() as session:
         add_dags(session)
+        session.add(AssetModel(name="lake", uri="file:///lake", group="asset"))
         for dag in DAGS:
             whose = (dag, "one", "extract", "return_value")
             at = dict(zip(("dag_id", "run_id", "task_id", "key"), whose, strict=True))
