@@ -26,7 +26,7 @@ from published import Published
 from airflow_xcom.backend.database.variables import keep_report
 from airflow_xcom.backend.database.xcom_rows import metadata_rows
 from airflow_xcom.backend.settings import settings
-from airflow_xcom.backend.ui import comparison, storage
+from airflow_xcom.backend.ui import asset_versions, comparison, storage
 from airflow_xcom.codecs import Codec, registry
 
 AXE = metadata.distribution("axe-playwright-python").locate_file("axe_playwright_python/axe.min.js")
@@ -440,6 +440,21 @@ def test_storage_shows_names_as_text_and_says_what_it_left_out(
     monkeypatch.setattr(storage, "_ROWS", 0)
     page.reload()
     page.get_by_text(re.compile("Only the last values were counted of .*ships")).wait_for()
+    page.route("**/static/storage.js", lambda route: route.fulfill(response=(found := route.fetch()), body=few(found)))
+    page.reload()
+    button = page.get_by_role("button", name="Look at further Dags")
+    button.wait_for()
+    page.route("**/api/dags/*/storage", lambda _: None)  # never answers
+    button.click()
+    assert button.is_disabled()
+
+
+def few(script: Any) -> str:
+    """Return the script of the page, which asks after each Dag whether to go on."""
+    text: str = script.text()
+    assert "const AT_ONCE = 4;" in text
+    assert "rows < MOST_ROWS" in text
+    return text.replace("const AT_ONCE = 4;", "const AT_ONCE = 1;").replace("rows < MOST_ROWS", "!rows++")
 
 
 # -- assets --------------------------------------------------------------------------------------------------
@@ -483,6 +498,29 @@ def test_versions_of_an_asset_are_opened_and_compared(page: Any, published: Publ
     page.get_by_role("link", name=name).click()
     page.get_by_role("link", name="flights · two · extract").click()
     page.get_by_role("heading", name="Values of this task").wait_for()
+
+
+def test_older_versions_of_an_asset_follow_the_newer_ones(
+    page: Any, published: Published, airflow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asset = Asset("page by page", uri="file:///lake/page-by-page")
+    events = [published.made(pd.DataFrame({"id": [number]}), asset) for number in range(2)]
+    monkeypatch.setattr(asset_versions, "_EVENTS", 1)
+    address = f"{airflow}/xcom-data/page/assets"
+    page.goto(f"{address}/{published.asset_id(asset.name, asset.uri)}")
+    names = [str(event.id) for event in reversed(events)]
+    page.route("**/versions?before=*", lambda route: route.fulfill(content_type="text/html", body=""))
+    page.get_by_role("button", name="Older versions").click()
+    page.get_by_role("alert").get_by_text("the server answered 200").wait_for()
+    page.get_by_role("button", name=names[0]).wait_for()
+    page.unroute("**/versions?before=*")
+    page.get_by_role("button", name="Older versions").click()
+    page.get_by_role("button", name=names[1]).wait_for()
+    assert page.get_by_role("alert").count() == 0
+    assert page.locator("button:focus").inner_text() == names[1]
+    other = page.context.new_page()  # whose console tells that an answer was an error
+    other.goto(f"{address}/{10**10}")
+    other.get_by_text("asset_id: Input should be less than").wait_for()
 
 
 def test_the_list_of_assets_is_in_airflows_own_menu(page: Any, published: Published, airflow: str) -> None:

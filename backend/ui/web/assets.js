@@ -39,6 +39,7 @@ export async function showAsset(main, id, { showValue, compare }) {
   const partition = h("input", { type: "text", className: "text", id: "partition", onchange: () => load(null) });
   const heading = h("div");
   const content = h("div");
+  const trouble = h("div"); // with the older versions
   const detail = h("section", { "aria-live": "polite", "aria-label": "Version" });
   const beside = h("section", { "aria-live": "polite", "aria-label": "Comparison" });
 
@@ -50,13 +51,19 @@ export async function showAsset(main, id, { showValue, compare }) {
       newest = found;
       heading.replaceChildren(h("h1", { textContent: found.name }), h("p", { className: "quiet", textContent: `${found.uri}. Versions are kept: ${found.kept}.` }));
     }
+    const loaded = versions.length;
     versions.push(...found.versions.filter((one) => !versions.some((other) => other.id === one.id)));
     others.push(...found.not_counted);
     content.replaceChildren(...listOf(found));
-  }, (error) => content.replaceChildren(problem(error)));
+    trouble.replaceChildren();
+    if (before !== null) (content.querySelectorAll("td button")[loaded] || content.querySelector("#older, td button"))?.focus(); // what had it is gone
+  }, (error, before) => {
+    if (before === null) content.replaceChildren();
+    trouble.replaceChildren(problem(error));
+  });
 
   const listOf = (found) => {
-    const more = h("button", { type: "button", textContent: "Older versions", onclick: () => load(found.before) });
+    const more = h("button", { type: "button", id: "older", textContent: "Older versions", onclick: () => load(found.before) });
     const lengths = versions.map((one) => (Array.isArray(one.shape) ? one.shape[0] : null)).reverse();
     const isDrawn = lengths.filter((length) => length !== null).length > 1;
     return [
@@ -110,7 +117,7 @@ export async function showAsset(main, id, { showValue, compare }) {
 
   main.replaceChildren(heading, h("p", {}, link("All assets with values", "assets")),
     h("div", { className: "actions" }, h("label", { htmlFor: "partition", textContent: "Only of the partition" }), partition),
-    content, beside, detail);
+    content, trouble, beside, detail);
   await load(null);
 }
 

@@ -36,7 +36,8 @@ async function checked(response) {
   if (response.ok && (type.includes("json") || type.includes("octet"))) return response;
   let content = {};
   if (type.includes("json")) content = await response.json();
-  const detail = typeof content.detail === "string" ? content.detail : `the server answered ${response.status}`;
+  const refused = Array.isArray(content.detail) ? content.detail.map((each) => `${each.loc.at(-1)}: ${each.msg}`).join("; ") : null;
+  const detail = typeof content.detail === "string" ? content.detail : refused || `the server answered ${response.status}`;
   const states = { 401: "login", 403: "rights", 429: "busy", 503: "slow" };
   throw new Failure(content.state || states[response.status] || "failed", detail);
 }
@@ -128,7 +129,7 @@ const WORDS = {
   damaged: "The stored value is damaged",
   large: "This is too large to be shown",
   login: "You are not logged in",
-  rights: "You may not see the XComs of this Dag",
+  rights: "You may not see this",
   slow: "This took too long",
 };
 

@@ -34,9 +34,9 @@ function linked(value) {
 
 /** Show the page in `main`. */
 export async function storage(main) {
-  const note = h("p", { role: "status", className: "quiet" });
+  const [note, progress] = [h("p", { role: "status", className: "quiet" }), h("p", { className: "quiet" })]; // which is not read out
   const [content, stores] = [h("div"), h("div")];
-  main.replaceChildren(h("h1", { textContent: "Storage of XComs" }), note, content, stores);
+  main.replaceChildren(h("h1", { textContent: "Storage of XComs" }), note, progress, content, stores);
   const { ids, total } = await dags();
   const seen = { dags: [], problems: [], hidden: 0, rights: 0, next: 0 };
   const look = async () => {
@@ -52,12 +52,13 @@ export async function storage(main) {
           if (error.state === "hidden" || error.state === "rights") seen[error.state]++;
           else seen.problems.push([dag, error]);
         }
-        note.textContent = `${count(seen.next)} of ${plural(total, "Dag")}`;
+        progress.textContent = `${count(seen.next)} of ${plural(total, "Dag")}`;
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, work));
+    progress.textContent = "";
     note.textContent = told(seen, ids, total);
-    const further = seen.next < ids.length && h("button", { type: "button", textContent: "Look at further Dags", onclick: look });
+    const further = seen.next < ids.length && h("button", { type: "button", textContent: "Look at further Dags", onclick: () => { further.disabled = true; look(); } });
     content.replaceChildren(further || "", ...seen.problems.map(([dag, error]) => h("div", {}, h("p", { textContent: dag }), problem(error))), ...view(seen.dags));
   };
   await Promise.all([look(), owners(stores)]);
