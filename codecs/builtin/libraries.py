@@ -97,7 +97,19 @@ def _make_bunch(cls: Any, parts: Any) -> Any:
 
 def _take_result(value: Any) -> dict[str, Any]:
     refuse_other_attributes(value, ())  # setting one sets an item
+    if not _are_names(value):
+        raise UnsupportedValueError("SciPy cannot show a result whose keys are not all texts; return dict(value)")
     return dict(value)
+
+
+def _make_result(cls: Any, parts: Any) -> Any:
+    if not _are_names(as_dict(parts)):
+        raise ValueError("a key of the result is no text")
+    return _updated(cls, parts)
+
+
+def _are_names(keys: Any) -> bool:
+    return all(type(key) is str for key in keys)
 
 
 def _take_inverse_hessian(value: Any) -> list[Any]:
@@ -322,7 +334,7 @@ def _codecs() -> Iterator[Codec[Any]]:
     bunch = Kind("sklearn.utils._bunch.Bunch", lambda bunch: [dict(bunch), vars(bunch).get(_DEPRECATED)], _make_bunch)
     yield codec_of("sklearn.Bunch", [bunch], attributes=(_DEPRECATED,))
     path = "scipy.optimize._lbfgsb_py.LbfgsInvHessProduct"
-    kinds = [Kind(f"scipy.{name}", _take_result, _updated) for name in _RESULTS]
+    kinds = [Kind(f"scipy.{name}", _take_result, _make_result) for name in _RESULTS]
     kinds.append(Kind(path, _take_inverse_hessian, _make_inverse_hessian))
     yield codec_of("scipy.result", kinds, attributes=("sk", "yk", "rho", "n_corrs", "dtype", "shape"))
     kinds = [Kind(f"psycopg.types.range.{name}Range", _ENDS, _make_range) for name in _OF]

@@ -215,7 +215,11 @@ def _results() -> list[Any]:
     optimize, array = importlib.import_module("scipy.optimize"), np.array([[1.0, 2.0]])
     inverse = optimize.LbfgsInvHessProduct(array, array + 2)
     inner = optimize.OptimizeResult(x=array, success=True, hess_inv=inverse)
-    made = [inner, optimize.RootResults(1.5, 3, 4, 0, "brentq"), optimize.OptimizeResult({"lowest": inner, 1: None})]
+    made = [
+        inner,
+        optimize.RootResults(1.5, 3, 4, 0, "brentq"),
+        optimize.OptimizeResult({"lowest": inner, "other": None}),
+    ]
     kinds = [("scipy.integrate._ivp.ivp", "OdeResult"), ("scipy._lib._util", "_RichResult")]
     return [*made, *(_from(*kind)(t=array[0], sol=None, message="done") for kind in kinds)]
 
@@ -574,6 +578,7 @@ FORGED = [
         )
     ),
     ("scipy.result", ["OptimizeResult", [["x", 1]]]),
+    ("scipy.result", ["OptimizeResult", {1: None}]),
     ("scipy.result", ["minimize", {}]),
     ("sklearn.Bunch", ["Bunch", [[["x", 1]], None]]),
     ("sklearn.Bunch", ["Bunch", [{"x": 1}, "text"]]),
@@ -650,6 +655,13 @@ FORGED = [
 def test_a_weekday_that_is_none_is_refused_when_it_is_pushed(module: Any, parts: tuple[Any, Any]) -> None:
     with pytest.raises(UnsupportedValueError, match="0 to 6"):
         encode([module.weekday(*parts)])
+
+
+def test_a_result_that_scipy_cannot_show_is_refused() -> None:
+    result = importlib.import_module("scipy.optimize").OptimizeResult({"x": 1, 2: 3})
+    with pytest.raises(UnsupportedValueError, match=r"return dict\(value\)"):
+        encode([result])
+    assert decode_json(encode([dict(result)]).to_json()) == [{"x": 1, 2: 3}]
 
 
 @pytest.mark.parametrize("place", range(len(FORGED)))

@@ -68,10 +68,12 @@ class Tab:
 
 @pytest.fixture
 def tab(airflow: str, token: str, backend: Backend) -> Tab:
-    """The XComs of a task; each that is pushed goes to the store."""
+    """The XComs of a task, each of which goes to the store; none is left of another test, whose store is gone."""
+    from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
 
     with create_session() as session:
+        session.query(XComModel).delete()
         add_dags(session)
     backend.options(threshold=0)
     return Tab(airflow, token, backend)
