@@ -222,11 +222,13 @@ def warm_up(read: Callable[[bytes], list[Callable[[], Any]]], seeds: list[bytes]
     import importlib.readers
     import pkgutil
 
+    import narwhals.stable.v1  # through which plotly looks at arrays
     import tzdata.zoneinfo
     from plotly import graph_objects
 
-    for module in pkgutil.walk_packages(tzdata.zoneinfo.__path__, "tzdata.zoneinfo."):
-        importlib.import_module(module.name)
+    for package in (narwhals.stable.v1, tzdata.zoneinfo):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
     for name in dir(graph_objects):
         getattr(graph_objects, name)
     for seed in seeds:
