@@ -22,7 +22,7 @@ from locations import LOCATIONS, locations  # noqa: F401 - fixtures for every te
 from servers import azurite, fake_gcs, seaweedfs, valkey  # noqa: F401
 
 TESTS = Path(__file__).parent
-FAST_STORES = {"file", "redis"}
+FAST_STORES = {"file"}
 SLOW_DATABASES = {"mariadb"}
 FAST_SERVERS = {"airflow"}  # a fixture: Airflow's API server, in the process of the test
 
