@@ -6,7 +6,6 @@ import logging
 import random
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -113,8 +112,19 @@ def test_faults_all_the_while(kind: str, seed: int, between: Between) -> None:
         assert store.read(f"{number}", [(1, 9)])[0] == data[1:9]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_not_answered_is_asked_again(kind: str, between: Between, backend: Backend) -> None:
+    backend.options(store_timeout=6)
+    proxy, store = between(kind)
+    store.put("small", [SMALL])
+    proxy.forget()
+    proxy.fault = first(1, Fault(delay=60))
+    assert store.get("small") == SMALL
+    assert len(proxy.requests) > 1
+
+
 LASTING = {
-    "silence": Fault(delay=10),
+    "silence": Fault(delay=60),
     "reset": Fault(reset=True),
     "503": Fault(status=503, body=b"<Error><Code>SlowDown</Code></Error>"),
     "429": Fault(status=429),
@@ -139,17 +149,15 @@ def test_a_fault_that_lasts_is_an_error_within_the_time_out(
         lambda: store.delete("small"),
     ]
 
-    def seconds(act: Callable[[], Any]) -> float:
-        began = time.monotonic()
+    def fail(act: Callable[[], Any]) -> None:
         with pytest.raises(StoreUnreachableError, match="store_timeout"):
             act()
-        return time.monotonic() - began
 
+    began = time.monotonic()
     with ThreadPoolExecutor(len(acts)) as pool:
-        assert max(pool.map(seconds, acts)) < 1.5
-    tried = Counter(proxy.requests)
-    assert len(tried) >= 4, tried
-    assert min(tried.values()) > 1, "each was tried again"
+        list(pool.map(fail, acts))
+    assert time.monotonic() - began < 30, "far from the 60 s of an attempt that nothing bounds"
+    assert len(set(proxy.requests)) >= 4, proxy.requests
 
 
 @pytest.mark.parametrize("kind", KINDS)

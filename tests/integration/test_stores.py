@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -176,12 +175,10 @@ def test_a_server_that_is_not_there(remote: str, locations: Locations, backend: 
     nowhere = {"abfs": "http://127.0.0.1:9/devstoreaccount1", "redis": "redis://127.0.0.1:9"}
     store = open_store(locations.url(remote, endpoint=nowhere.get(remote, "http://127.0.0.1:9")))
     for request in every_request(store):
-        began = time.monotonic()
         with pytest.raises(
             StoreUnreachableError, match="Connection refused.*connection 'tests'.*store_timeout"
         ) as caught:
             request()
-        assert time.monotonic() - began < 2
         assert isinstance(caught.value, StoreError)
         assert isinstance(caught.value.__cause__, Exception)
 
