@@ -326,7 +326,7 @@ def test_a_failover_is_survived(server: Valkey, store: RedisStore) -> None:
         client.replicaof("127.0.0.1", 1)
         try:
             with pytest.raises(StoreError, match="read only|READONLY|read-only"):
-                RedisStore(server.url(), 1).put("x", [b"1"])
+                RedisStore(server.url(), 3).put("x", [b"1"])
             threading.Timer(0.5, lambda: server.client().replicaof("no", "one")).start()
             store.put("x", [b"1"])
         finally:
@@ -465,11 +465,12 @@ def test_a_password_appears_in_no_row_log_error_or_repr(
     backend: Backend, locked: Valkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    backend.options(path="redis://cache@/xcom", store_timeout=1, threshold=0)
+    backend.options(path="redis://cache@/xcom", threshold=0)
     seen: list[Any] = []
     faults = {"wrong": (locked.port, PASSWORD + "!"), "down": (1, PASSWORD), "fine": (locked.port, PASSWORD)}
     for port, password in faults.values():
         stores._open.cache_clear()
+        backend.options(store_timeout=1 if port == 1 else 60)
         monkeypatch.setenv("AIRFLOW_CONN_CACHE", locked.connection(port=port, login="alice", password=password))
         try:
             seen += [row := backend.push(np.arange(10)), backend.pull(row)]

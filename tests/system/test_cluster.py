@@ -208,7 +208,7 @@ def test_what_ignores_the_end_or_outlives_its_leader_is_killed(
         environment = {"PATH": os.environ["PATH"]}
         command = ["sh", "-c", script.format(end)]
         child = started.start(name, command, log=log, folder=tmp_path, environment=environment)
-        until = time.monotonic() + 60
+        until = time.monotonic() + 240
         while not log.read_text().strip():
             assert time.monotonic() < until
             time.sleep(0.01)

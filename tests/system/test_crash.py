@@ -114,7 +114,7 @@ def push_and_kill(running: Pushes, number: int, delay: float) -> bool:
 
 
 def wait_for_begin(running: Pushes, number: int) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while not running.progress(number):
         assert time.monotonic() < until
         time.sleep(0.0002)
