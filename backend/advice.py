@@ -9,8 +9,6 @@ from airflow_xcom.codecs.registry import advise
 if TYPE_CHECKING:
     from airflow_xcom.codecs import EncodeError
 
-__all__ = ["advise_on_airflow", "explain_context"]
-
 _OPERATOR = "an operator that a task returns does not run; define it in the Dag, and return value.task_id if need be"
 _RESULT = "it stands for the result of another task; take it as an argument of the function, and return that"
 _TASK = "it is a task, not its result; call it in the Dag, or return what its function computes, value.function()"

@@ -13,8 +13,6 @@ from typing import Any
 from airflow_xcom.backend.errors import ForgedReferenceError
 from airflow_xcom.backend.path_segments import digest, segment
 
-__all__ = ["ASSETS", "AssetVersion", "asset_folder", "new_version_id"]
-
 ASSETS = "assets"  # the folder of a store that all versions are in
 _LONGEST = 4096  # characters
 _ID = re.compile(r"[0-9a-f]{32}")

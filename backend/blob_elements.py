@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.envelope import Reference
 
-__all__ = ["Elements"]
-
 
 class Elements(Sequence[Any]):
     """The elements of a list that is a blob with an index of them.

@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-__all__ = ["PINS", "RETIRED", "STATES", "TAGS", "Kind", "identities", "identity", "kind_of", "tombstone_path"]
-
 VERSIONS, PINS, TAGS, RETIRED = "assets/", "pins/", "tags/", "retired/"
 STATES = "state/"
 # A path ends in a key, the hash of its XCom (but not in 0.1.0.dev0), 32 hexadecimal digits that no other path has, and

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
 
-__all__ = ["open_blob", "read_blob_at"]
-
 _ARROW = b"ARROW1"
 
 

@@ -33,19 +33,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.stores.base import Store
     from airflow_xcom.codecs.formats.msgpack.items import ItemIndex
 
-__all__ = [
-    "copy_blob",
-    "is_blob_of",
-    "ranges_of",
-    "read_blob",
-    "read_index",
-    "read_part",
-    "retirement_of",
-    "store_name",
-    "verified",
-    "write_blob",
-]
-
 _SUFFIXES = {"arrow": ".arrow", "msgpack": ".msgpack"}
 _ALGORITHM = "xxh3-128"
 _PIECE = 1 << 20  # bytes that are still in the processor's cache when they are written after their digest

@@ -34,8 +34,6 @@ from airflow_xcom.backend.commands.terminal import tell, visible
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["COMMANDS", "airflow_commands", "main"]
-
 COMMANDS: dict[str, Any] = {  # modules with HELP, add_arguments(parser) and run(options)
     "list": list_,
     "inspect": inspect,

@@ -14,39 +14,6 @@ from airflow_xcom.backend.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = [
-    "CLASS_REMEDY",
-    "STATE_STORE",
-    "allows_class",
-    "base_state_store",
-    "base_xcom",
-    "clear_rows",
-    "configuration",
-    "connection",
-    "filesystem",
-    "from_row",
-    "has_external_views",
-    "hides_value_of",
-    "installed_entry_points",
-    "json_bytes",
-    "largest_state",
-    "load_xcom",
-    "mappable",
-    "metadata_engine",
-    "metadata_schema",
-    "output_class",
-    "patch_lazy_sequences",
-    "resolvable",
-    "resolve_mixin",
-    "serde",
-    "state_accessors",
-    "state_store_name",
-    "stock_json",
-    "stores_bytes",
-    "write_row",
-    "xcom_class",
-]
-
 STATE_STORE = ("workers", "state_store_backend")
 """The option, and its section, that names what keeps state for workers."""
 

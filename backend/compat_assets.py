@@ -12,25 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-__all__ = [
-    "AssetKey",
-    "Event",
-    "chooses_events",
-    "concrete",
-    "current_context",
-    "defined_asset",
-    "emit",
-    "emitted",
-    "has_asset_views",
-    "is_alias",
-    "key_of",
-    "needed_assets",
-    "newest_events",
-    "outlet_for",
-    "refuse_deferral",
-    "triggering_events",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class AssetKey:

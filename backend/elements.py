@@ -10,8 +10,6 @@ from airflow_xcom.backend.pull import Deferred, deferring, pull_all
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["elements_of"]
-
 
 def elements_of(argument: Any) -> Any:
     """Return an argument for ``expand``, whose elements are read singly: ``use.expand(part=elements_of(extract()))``.

@@ -16,22 +16,6 @@ from airflow_xcom.codecs import CorruptPayloadError, NewerFormatError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = [
-    "ENVELOPE_KEY",
-    "ENVELOPE_VERSION",
-    "LARGEST_INDEX",
-    "PINNED",
-    "PUBLISHED",
-    "RESULT",
-    "Coordinate",
-    "Envelope",
-    "Inexact",
-    "Reference",
-    "Retirement",
-    "is_path_of",
-    "unique_path",
-]
-
 ENVELOPE_KEY = "airflow_xcom"
 RESULT = "return_value"  # Airflow's XCOM_RETURN_KEY
 # What the keys of a task's notes begin with: of versions that it has published, and of those that its run reads, which

@@ -11,37 +11,6 @@ from airflow_xcom.codecs import CodecError, CorruptPayloadError, DecodeError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = [
-    "ExpiredPayloadError",
-    "ExportError",
-    "ForeignReferenceError",
-    "ForeignStateError",
-    "ForgedReferenceError",
-    "HiddenValueError",
-    "HintError",
-    "LostPinError",
-    "MissingPayloadError",
-    "NoVersionError",
-    "OtherHostError",
-    "OwnerError",
-    "PartitionError",
-    "PublishError",
-    "RetiredPayloadError",
-    "RetiredVersionError",
-    "SchemaChangedError",
-    "SchemaError",
-    "SelectionTooLargeError",
-    "SettingsError",
-    "StoreDeniedError",
-    "StoreError",
-    "StoreNotFoundError",
-    "StoreUnreachableError",
-    "TagError",
-    "UnknownStoreError",
-    "XComNotFoundError",
-]
-
-
 _QUOTED = 1000  # characters
 _DIFFERENCES = 20  # of a schema that a message names
 _HIDDEN = r"(//[^/@\s:\"']*:)[^@\s\"']*(?=@)|([?&](?!ttl=)[^=&\s\"']+=)[^&\s\"']*"

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.envelope import Coordinate
     from airflow_xcom.backend.settings import Settings
 
-__all__ = ["Hint", "Stored", "stored", "unwrapped"]
-
 T = TypeVar("T")
 
 _INLINE, _OFFLOADED = -1, 0  # thresholds

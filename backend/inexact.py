@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.settings import Settings
     from airflow_xcom.codecs.formats.msgpack.substitution import Substitution
 
-__all__ = ["decide_inexactly", "substitutes"]
-
 log = logging.getLogger("airflow_xcom.backend")
 
 

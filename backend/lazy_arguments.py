@@ -15,8 +15,6 @@ from airflow_xcom.codecs.registry import advise
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Lazy", "lazy", "takes_lazy"]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

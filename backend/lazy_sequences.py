@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     Get = Callable[[Any, Any], Any]  # a sequence's __getitem__
 
-__all__ = ["get_item", "iterate"]
-
 _PAGE = 64  # rows in a request to Airflow
 
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.settings import Settings
     from airflow_xcom.codecs.payload import Payload
 
-__all__ = ["envelope_of_items", "note"]
-
 _MOST = 64  # items of a dict whose row has their references
 _IN_ROW = 2048  # bytes of JSON of the items that are in the row themselves, as many as Airflow's pages show
 # Seconds since a payload was begun, far below the grace period of a sweep: were the row of its key gone by now, nothing

@@ -7,8 +7,6 @@ import re
 from functools import lru_cache
 from urllib.parse import quote
 
-__all__ = ["digest", "escaped", "segment"]
-
 _LONGEST_WHOLE = 157  # longer text is cut, and then longer than this: so no two texts have one segment
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from airflow_xcom.codecs.formats.msgpack.substitution import Substitutions
     from airflow_xcom.codecs.payload import Payload
 
-__all__ = ["Placement", "decide", "is_exact", "summarize"]
-
 # Keys that Airflow's own readers give a meaning to (airflow/serialization/stringify.py, airflow/sdk/serde).
 _RESERVED = frozenset({ENVELOPE_KEY, "__classname__", "__id__", "__type"})
 # How Airflow names the module of a Dag file (airflow/dag_processing/importers, "unusual_prefix").

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["OPTIONS", "SECTION", "get_provider_info"]
-
 SECTION = "xcom_codecs"
 
 OPTIONS: dict[str, dict[str, Any]] = {

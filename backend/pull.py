@@ -23,20 +23,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.codecs.payload import Decoder
 
-__all__ = [
-    "Deferred",
-    "asked_of",
-    "asking",
-    "concurrently",
-    "deferring",
-    "located",
-    "prepare",
-    "pull",
-    "pull_all",
-    "renewable",
-    "value_of_envelope",
-]
-
 _CONTAINERS = frozenset({dict, list})
 _UNMAPPED = -1
 _THREADS = 32

@@ -10,8 +10,6 @@ from airflow_xcom.backend.pull import Deferred, deferring, pull_all
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["pull_table", "table_of"]
-
 
 def pull_table(
     ti: Any,

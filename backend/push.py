@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.asset_version import AssetVersion
     from airflow_xcom.backend.settings import Settings
 
-__all__ = ["Written", "enclosed", "push"]
-
 log = logging.getLogger("airflow_xcom.backend")
 
 advise_on_airflow()

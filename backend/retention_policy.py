@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["STATES", "TAG_PREFIX", "Policy", "RetentionTagError", "Rule", "Term"]
-
 STATES = ("success", "failed")  # of runs that have ended; no other run is ever touched
 TAG_PREFIX = "xcom:"
 

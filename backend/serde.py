@@ -9,8 +9,6 @@ from airflow_xcom.backend.compat import serde
 from airflow_xcom.codecs import Codec, UnsupportedValueError, registry
 from airflow_xcom.codecs.quoting import class_name
 
-__all__ = ["SERDE_CODEC", "SERDE_TAG"]
-
 SERDE_TAG = "airflow.serde"
 
 

@@ -18,8 +18,6 @@ from airflow_xcom.codecs.formats.compression import Compression
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["AS_AIRFLOW", "INEXACT", "PREVIEWS", "Settings", "is_data_tab_on", "settings"]
-
 PREVIEWS = ("rows", "columns", "none")
 AS_AIRFLOW = "as_airflow"
 INEXACT = ("refuse", AS_AIRFLOW)

@@ -14,8 +14,6 @@ from airflow_xcom.codecs.quoting import cut
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ASSET", "TASK", "WRAPPER", "StateCoordinate"]
-
 WRAPPER = "__airflow_state_ref__"
 """The key under which Airflow puts what a backend returns into the row."""
 TASK, ASSET = "task", "asset"

@@ -16,8 +16,6 @@ from airflow_xcom.codecs import CorruptPayloadError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["check_origin", "parsed", "read", "written"]
-
 
 def written(value: Any, at: StateCoordinate) -> str:
     """Return the reference to a value: itself, if it is small JSON, or its envelope.

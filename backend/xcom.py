@@ -18,8 +18,6 @@ from airflow_xcom.backend.settings import settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CodecXComBackend"]
-
 log = logging.getLogger("airflow_xcom.backend")
 
 BaseXCom: Any = base_xcom()

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     NewWriter = Callable[..., Writer] | None
 
-__all__ = ["TableBody", "body_of", "json_of"]
-
 _NO_KEYS: frozenset[str] = frozenset()
 _OF_TABLES = frozenset({Table, WithCells})
 _MARKED = re.compile(rb'"(?:\$|__)')  # in JSON text, how keys begin that mean something to a reader

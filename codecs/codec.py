@@ -25,18 +25,6 @@ else:
 
     T = TypeVar("T")
 
-__all__ = [
-    "Codec",
-    "CodecClass",
-    "ColumnCodec",
-    "check_call",
-    "check_form",
-    "completed",
-    "node_of",
-    "raise_failure",
-    "unsupported",
-]
-
 _TAG = r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)+"
 
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from airflow_xcom.codecs.nodes import Columns
     from airflow_xcom.codecs.registry import Registry
 
-__all__ = ["codec"]
-
 T = TypeVar("T")
 H = TypeVar("H", bound=CodecClass[Any])
 

@@ -16,19 +16,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.codecs.codec import Codec
 
-__all__ = [
-    "ENTRY_POINT_GROUP",
-    "HOMES",
-    "EntryPoints",
-    "Origin",
-    "distribution_of_point",
-    "homes_of_class",
-    "homes_of_tag",
-    "installed_entry_points",
-    "load_home",
-    "root_of",
-]
-
 ENTRY_POINT_GROUP = "airflow_xcom.codecs"
 
 _STDLIB = ("stdlib.scalars", "stdlib.containers", "stdlib.times", "stdlib.objects")

@@ -13,8 +13,6 @@ from airflow_xcom.codecs.registry import registry
 if TYPE_CHECKING:
     from airflow_xcom.codecs.registry import Registry
 
-__all__ = ["decode_item", "read_index"]
-
 
 def read_index(head: memoryview, size: int) -> ItemIndex:
     """Return where the items of a list are in a blob of this size, by its header, :attr:`Payload.index`, at least."""

@@ -12,8 +12,6 @@ from airflow_xcom.codecs.discovery import HOMES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["brief", "cycle", "locate", "short_repr"]
-
 _WIDEST = 100_000  # objects looked at in one search
 _LONGEST = 300  # characters of a path
 _WIDEST_KEY = 60  # characters of a key in it

@@ -13,30 +13,6 @@ from airflow_xcom.codecs.quoting import cut, described, quoted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = [
-    "NO_VALUES",
-    "CircularReferenceError",
-    "ClassNotAllowedError",
-    "CodecError",
-    "CorruptPayloadError",
-    "DecodeError",
-    "EncodeError",
-    "LibraryVersionError",
-    "MissingClassError",
-    "MissingLibraryError",
-    "NestingError",
-    "NewerFormatError",
-    "RegistrationError",
-    "SelectionError",
-    "UnknownColumnError",
-    "UnknownTagError",
-    "UnsupportedTypeError",
-    "UnsupportedValueError",
-    "UnusableLibraryError",
-    "any_error_as_corrupt",
-]
-
-
 NO_VALUES: dict[str, str] = {}  # classes whose objects are never values -> what to return in their place
 _SHOWN = 100  # labels in a message
 _LONGEST = 2000  # characters of a message about a payload

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
 
-__all__ = ["outline", "outline_json", "refused_classes"]
-
 _ARROW_MAGIC = b"ARROW1"
 _MAX_HEADER = 1 << 24  # bytes
 _MAX_SCHEMA = 1 << 16  # bytes of a table within a tree that are read for its columns

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     PackCells = Callable[[Sequence[Any], set[type]], tuple[Tags, list[bytes]]]
     UnpackCells = Callable[[Tags, memoryview, Any], list[Any]]
 
-__all__ = ["Buffer", "Columns", "Table", "Tagged", "WithCells", "as_dict", "as_list", "as_text", "with_cells"]
-
-
 # Plain classes, as a payload may hold a million of these, and a data class takes two milliseconds to be made.
 
 

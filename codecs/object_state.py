@@ -16,8 +16,6 @@ from airflow_xcom.codecs.quoting import class_name, quoted
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-__all__ = ["check_names", "holds", "put_all", "refuse_other_attributes", "restore", "state_of", "take_all"]
-
 _REGISTER = "register a codec for the class with @airflow_xcom.codecs.codec"
 
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["exact_json", "in_jsonb_order", "is_exact_float", "is_exact_int", "is_exact_text"]
-
 _CONTAINERS = frozenset({dict, list})
 _JSON = frozenset({dict, list, str, int, float, bool, type(None)})
 _TEXT = {str}

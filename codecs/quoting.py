@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["class_name", "cut", "described", "quoted", "type_name"]
-
 _QUOTED, _DESCRIBED = 200, 500  # characters of a value, and of another library's message, in a message
 _DEEPEST, _WIDEST = 3, 5  # levels, and items of each, that are looked at
 _LONGEST_INT = 512  # bits

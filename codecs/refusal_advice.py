@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     Refusal = Callable[[Any], EncodeError | None]
 
-__all__ = ["explain", "explained", "is_advised"]
-
 _CODE = "code is not stored; return what it computes, or a name that the next task looks it up by"
 _ONCE = "it can be gone through only once; return list(value)"
 _VIEW = "it is a view of another object; return list(value)"

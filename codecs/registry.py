@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["Registry", "advise", "registry"]
-
 _tried: ContextVar[dict[str, None] | None] = ContextVar("the classes that are allowed on trial", default=None)
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from airflow_xcom.codecs.formats.msgpack.items import Item
     from airflow_xcom.codecs.formats.msgpack.writer import Writer
 
-__all__ = ["TreeBody", "tree_body"]
-
 
 class TreeBody:
     """Any other value: a MessagePack body, of a packed tree or else of the items of a list that were packed singly."""

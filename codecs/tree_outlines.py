@@ -15,8 +15,6 @@ from airflow_xcom.codecs.tables.outline import outline_stream, shorten
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["MAX_ITEMS", "JsonTree", "MsgpackTree", "list_outline"]
-
 MAX_ITEMS = 8  # of a list or dict that are shown
 _MAX_DEPTH = 12  # levels that are shown
 _MAX_NODES = 200  # that are shown

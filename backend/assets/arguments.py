@@ -12,8 +12,6 @@ from airflow_xcom.backend.compat_assets import key_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["value_of"]
-
 # How Airflow names the argument when a task is to be mapped over it.
 _NAME = "value_of(...), over which no task can be mapped: let a task return the value, and map over that, or give it"
 _NAME += " with .partial()"

@@ -12,8 +12,6 @@ from airflow_xcom.backend.compat_assets import current_context, defined_asset, e
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["AssetFunctionListener", "task_listeners"]
-
 hookimpl = HookimplMarker("airflow")
 
 

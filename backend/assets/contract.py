@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.assets.version import Version
     from airflow_xcom.backend.compat_assets import AssetKey
 
-__all__ = ["check_value", "schema_of"]
-
 
 def check_value(value: Any, contract: Any, key: AssetKey) -> None:
     """Raise SchemaChangedError if a value that is to be published breaks a contract."""

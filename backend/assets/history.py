@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.compat_assets import Event
     from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
 
-__all__ = ["history", "latest_in", "versions_of"]
-
 
 def versions_of(events: Iterable[Event]) -> Iterator[tuple[Event, Version]]:
     """Yield the versions of events, each with its event; events without a value that counts are left out."""

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.compat_assets import Event
 
-__all__ = ["last_accepted", "latest", "latest_of", "read_latest", "settles", "values_of", "versions"]
-
 _GROWTH = 8  # how many times more events are read each time that these were not enough
 # Where the newest event is looked for first: to find the newest of all, a database would sort those of an asset.
 _RECENT = timedelta(days=1)

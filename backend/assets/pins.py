@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.stores.base import Store
 
-__all__ = ["Question", "pinned", "pinned_versions"]
-
 T = TypeVar("T")
 
 _KEY = "airflow_xcom_pin"  # in rows

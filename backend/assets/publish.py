@@ -32,8 +32,6 @@ from airflow_xcom.codecs import CodecError
 if TYPE_CHECKING:
     from airflow_xcom.backend.settings import Settings
 
-__all__ = ["publish"]
-
 log = logging.getLogger("airflow_xcom.backend")
 
 T = TypeVar("T")

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.maintenance.references import RowSource
     from airflow_xcom.backend.stores.base import Store
 
-__all__ = ["EXTRA", "RetiredVersions", "bury", "retire_versions", "rule_for"]
-
 EXTRA = "xcom:keep"  # the key of an asset's own ``extra``
 _PROBLEMS = 10  # of an asset that the report says in words
 

@@ -17,8 +17,6 @@ from airflow_xcom.backend.errors import SchemaChangedError, SchemaError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["MODES", "SAMPLE", "Column", "Schema", "check", "check_contract", "compare", "undeclared"]
-
 MODES = ("same", "compatible")
 SAMPLE = 1000  # rows by which it is told what a column of objects holds
 _FACTS = ("type", "zone", "unit", "categories", "ordered", "crs", "nullable")  # of a column that may be declared

@@ -18,8 +18,6 @@ from airflow_xcom.backend.state_coordinate import StateCoordinate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Later", "Prepared", "asked_state", "is_reading_later", "state_of", "wrap_accessors"]
-
 _asked: ContextVar[StateCoordinate | None] = ContextVar("the state that is asked for", default=None)
 _later: ContextVar[bool] = ContextVar("whether what reads a value is handed on in its place", default=False)
 

@@ -14,8 +14,6 @@ from airflow.plugins_manager import AirflowPlugin
 from airflow_xcom.backend.assets.asset_functions import task_listeners
 from airflow_xcom.backend.compat import state_store_name
 
-__all__ = ["StatePlugin", "prepare_state_store"]
-
 log = logging.getLogger("airflow_xcom.backend")
 
 

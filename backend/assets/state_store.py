@@ -21,8 +21,6 @@ from airflow_xcom.backend.errors import SettingsError
 from airflow_xcom.backend.state_coordinate import ASSET, TASK, StateCoordinate
 from airflow_xcom.backend.state_values import read, written
 
-__all__ = ["CodecStateStore"]
-
 BaseStateStore: Any = base_state_store()
 
 

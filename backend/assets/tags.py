@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.database.deployment import Deployment
     from airflow_xcom.backend.stores.base import Store
 
-__all__ = ["Tag", "each_once", "remove_tag", "set_tag", "tags_in", "tags_of"]
-
 _NAME = re.compile(r"(?![0-9]+$)[\w.+@-]{1,100}", re.ASCII)
 
 

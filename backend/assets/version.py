@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.asset_version import AssetVersion
     from airflow_xcom.backend.compat_assets import Event
 
-__all__ = ["PARTITIONS", "Version", "contents_of", "distinct", "partitions_in", "versions_in"]
-
 PARTITIONS = "partitions"  # in the extra of an event of several
 _FROM_REST = "from_rest_api"  # as Airflow marks what its REST API was given
 

@@ -5,19 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
 
-__all__ = [
-    "TOKEN",
-    "add_apply",
-    "add_asset",
-    "add_coordinate",
-    "add_output",
-    "add_payload",
-    "add_rest",
-    "add_seconds",
-    "add_source",
-    "count",
-]
-
 TOKEN = "AIRFLOW_XCOM_REST_TOKEN"  # noqa: S105 - the name of a variable
 
 

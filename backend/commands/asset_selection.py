@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
     from airflow_xcom.backend.database.xcom_rows import XComRow
 
-__all__ = ["asset_named", "row_of", "rows_of_asset", "version_named"]
-
 _SHOWN = 5
 _LARGEST = (1 << 31) - 1  # number of an event
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
 
-__all__ = ["HELP", "add_arguments", "run"]
-
 HELP = "list the assets that have values"
 _HEADS = ("ASSET", "URI", "EVENTS", "NEWEST", "SIZE", "TAGS", "KEPT")
 _PAGE = 8  # events that are read, for one is enough

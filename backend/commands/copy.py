@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
     from airflow_xcom.backend.envelope import Coordinate
 
-__all__ = ["HELP", "add_arguments", "run"]
-
 HELP = "copy one value to another XCom"
 
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.assets.version import Version
 
-__all__ = ["HELP", "add_arguments", "run"]
-
 HELP = "compare two versions of an asset: schema, rows, cells"
 
 

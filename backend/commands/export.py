@@ -15,8 +15,6 @@ from airflow_xcom.backend.maintenance.export import FORMATS
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-__all__ = ["HELP", "add_arguments", "run"]
-
 HELP = "write one value to a file: parquet, csv, json, npy or arrow"
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.database.xcom_rows import XComRow
     from airflow_xcom.backend.envelope import Envelope
 
-__all__ = ["HELP", "add_arguments", "run"]
-
 HELP = "show what one value is: type, shape, columns, sizes, first rows"
 _PLAIN = 4000  # characters of a plain value that are shown
 _COLUMNS = 50  # of a table that people are shown

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.database.xcom_rows import XComRow
     from airflow_xcom.backend.envelope import Inexact
 
-__all__ = ["HELP", "add_arguments", "run"]
-
 HELP = "list the XComs that this backend stores in its own form"
 _HEADS = ("DAG", "RUN", "TASK", "MAP", "KEY", "TAG", "PLACE", "SIZE", "SUMMARY")
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.maintenance.migrate import Moves
 
-__all__ = ["HELP", "add_arguments", "run"]
-
 HELP = "move payloads from one store to another"
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.database.dag_runs import Runs
     from airflow_xcom.backend.maintenance.retain import Retained
 
-__all__ = ["HELP", "add_arguments", "run"]
-
 HELP = "retire values that need not be kept any more"
 _COUNTS = ("runs", "going", "due", "in_blobs", "in_rows", "retired", "changed", "failed")
 _ASSET_COUNTS = ("due", "size", "retired", "failed")

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.maintenance.references import RowSource
 
-__all__ = ["row_source"]
-
 
 def row_source(options: Namespace) -> RowSource:
     """Return the source that the options name, see :func:`airflow_xcom.backend.commands.arguments.add_rest`."""

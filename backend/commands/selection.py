@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
 
-__all__ = ["chosen", "described", "matching", "only", "payload_size", "store_of", "summary_text"]
-
 _SHOWN = 5  # XComs in an error
 _FACTS = 3  # of a summary
 _LARGEST = 1 << 63  # bytes; a summary that says more lies

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.maintenance.references import RowSource
     from airflow_xcom.backend.maintenance.sweep import StoreReport, Tally
 
-__all__ = ["HELP", "add_arguments", "run"]
-
 HELP = "find payloads that no XCom refers to, and delete them"
 _DAGS = 20  # that a report for people has a line for
 

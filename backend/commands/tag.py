@@ -10,8 +10,6 @@ from airflow_xcom.backend.commands.terminal import say
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-__all__ = ["HELP", "add_arguments", "run"]
-
 HELP = "give a version of an asset a name, which keeps it"
 
 

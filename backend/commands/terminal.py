@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["INTERVAL", "Progress", "human", "say", "tell", "visible"]
-
 INTERVAL = 1.0  # seconds between signs of progress
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 

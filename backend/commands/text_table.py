@@ -15,8 +15,6 @@ from airflow_xcom.backend.commands.terminal import say, visible
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["fitted", "say_columns"]
-
 _PAGE = 200  # rows that widths are made for, and that are held
 _GAP = "  "
 _CUT = "…"

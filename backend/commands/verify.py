@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
 
-__all__ = ["HELP", "add_arguments", "run"]
-
 HELP = "compare payloads with the sizes and digests in their rows"
 
 

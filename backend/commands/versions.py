@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.assets.version import Version
 
-__all__ = ["HELP", "add_arguments", "run"]
-
 HELP = "list the versions of an asset"
 _HEADS = ("VERSION", "PUBLISHED", "PARTITION", "DAG", "RUN", "TASK", "MAP", "SIZE", "STATE", "SUMMARY")
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.database.deployment import Deployment
 
-__all__ = ["AssetEvents", "KnownAsset", "metadata_events"]
-
 _PAGE = 500
 _LONGEST = 1 << 18  # characters of an extra that the pages of assets read: a hundred partitions take fewer
 _NAMES = (

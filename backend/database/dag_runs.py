@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.envelope import Envelope
 
-__all__ = ["Run", "Runs", "is_large_result", "metadata_runs"]
-
 _RUNS = 100  # in a page
 _OUTLINED_RUNS, _OUTLINED = 20, 500  # in a page of runs, and of their XComs
 _DAGS, _VALUES = 500, 100  # in a page

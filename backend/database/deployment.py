@@ -11,8 +11,6 @@ from uuid import uuid4
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["DESCRIPTION", "VARIABLE", "Deployment", "database_deployment"]
-
 VARIABLE = "airflow_xcom_deployment"
 DESCRIPTION = "Names this Airflow in the stores of XComs, see airflow-xcom adopt."
 # What tells a server from the one that a copy of its databases was restored to.

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-__all__ = ["asked_of", "rows_with_keys"]
-
 _LONGEST = 1 << 18  # characters of a value that is read: what is noted of a version takes fewer
 
 

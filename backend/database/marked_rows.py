@@ -14,8 +14,6 @@ from airflow_xcom.backend.envelope import ENVELOPE_KEY
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["EVENT_TABLES", "marked_rows"]
-
 EVENT_TABLES = ("asset_event", "dataset_event")  # from Airflow 3.0 on; before
 
 

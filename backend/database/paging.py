@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["pages", "read", "streamed"]
-
 
 def pages(  # noqa: PLR0913 - each is a clause of the statement
     engine: Any,

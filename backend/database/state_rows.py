@@ -15,8 +15,6 @@ from airflow_xcom.backend.state_coordinate import ASSET, TASK, WRAPPER, StateCoo
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["StateRow", "StateRows"]
-
 _TABLES = {"task_state_store": TASK, "asset_state_store": ASSET}
 _PAGE = 100  # rows that are held at a time with their values
 _NO_LOOP = 0  # the number of the region outside of loops

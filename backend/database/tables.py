@@ -12,20 +12,6 @@ from sqlalchemy.sql.functions import FunctionElement
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = [
-    "RunKey",
-    "archives",
-    "has_identity",
-    "index_column",
-    "is_text",
-    "of_runs",
-    "reflected",
-    "same_text",
-    "utc",
-    "value_text",
-    "xcom_tables",
-]
-
 RunKey = tuple[str, str]
 """The ids of a Dag and of one of its runs."""
 

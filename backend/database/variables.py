@@ -13,8 +13,6 @@ from airflow_xcom.backend.database.tables import reflected, same_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["keep_report", "last_report", "variable"]
-
 _REPORT = "airflow_xcom_last_{}"
 _DESCRIPTION = "What airflow-xcom {} last reported, for the page XCom storage."
 _ATTEMPTS = 5  # to keep a report while others do

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.database.deployment import Deployment
     from airflow_xcom.backend.database.tables import RunKey
 
-__all__ = ["Rows", "XComRow", "metadata_rows", "replacement"]
-
 _PAGE = 500
 _SMALL_PAGE = 100  # where values are held along with their rows
 _PARTS = ("dag_id", "run_id", "task_id", "map_index", "key")  # of a coordinate, and columns

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     Ended = dict[str, list[str]]
 
-__all__ = ["main"]
-
 _WAIT = 60.0  # seconds for the scheduler to commit that a run has ended
 _PAUSE = 0.2  # seconds
 _NICE = 10

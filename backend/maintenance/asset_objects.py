@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.maintenance.references import References, RowSource
     from airflow_xcom.backend.stores.base import Blob, Store
 
-__all__ = ["AssetObjects"]
-
 _THREADS = 8
 
 

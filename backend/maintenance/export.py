@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["FORMATS", "export", "format_of"]
-
 FORMATS = ("parquet", "csv", "json", "npy", "arrow")
 _FAMILIES = ("pandas", "polars", "pyarrow", "geopandas")  # libraries whose tables go through Arrow
 _TABLES = ("DataFrame", "GeoDataFrame", "Series", "GeoSeries", "Table", "RecordBatch", "RecordBatchReader")

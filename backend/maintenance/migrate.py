@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
     from airflow_xcom.backend.envelope import Coordinate, Envelope, Reference
 
-__all__ = ["Moves", "migrate"]
-
 log = logging.getLogger("airflow_xcom.backend")
 
 

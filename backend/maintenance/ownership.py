@@ -16,8 +16,6 @@ from airflow_xcom.backend.stores.base import BlobNotFoundError
 if TYPE_CHECKING:
     from airflow_xcom.backend.stores.base import Store
 
-__all__ = ["OWNER", "adopt", "check_owner", "owner_of"]
-
 OWNER = ".airflow-xcom-owner.json"  # its path; no blob has such a one
 
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
     from airflow_xcom.backend.envelope import Reference
 
-__all__ = ["DatabaseRows", "References", "RowSource", "SweepError"]
-
 _PROBLEMS = 10  # rows that the report names
 
 

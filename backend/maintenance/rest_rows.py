@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.database.tables import RunKey
 
-__all__ = ["RestRows"]
-
 _PAGE = 100  # entries in a page; the most that the API gives unless it is configured otherwise
 _THREADS = 8
 _ATTEMPTS = 5  # of a request, and of going through all pages

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.database.dag_runs import Run, Runs
     from airflow_xcom.backend.database.xcom_rows import XComRow
 
-__all__ = ["Retained", "retain"]
-
 _PROBLEMS = 10  # of a Dag that the report says in words
 _KEPT_FACTS = ("type", "bytes")  # of a summary; what else it says may be a part of the value
 

@@ -21,8 +21,6 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 from pluggy import HookimplMarker
 
-__all__ = ["RetainPlugin", "RunEndListener"]
-
 log = logging.getLogger("airflow_xcom.backend")
 
 _GATHER = 2.0  # seconds in which runs are noted before a process is started for all of them

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
     Read = Callable[[References], Iterator[bool]]
 
-__all__ = ["GRACE", "WAIT", "Report", "StoreReport", "Tally", "chosen_stores", "sweep"]
-
 # A blob's time is that of its beginning in some stores, so this exceeds the longest push, its retries and its row's.
 GRACE = 86_400.0  # seconds
 # Between the two looks at the rows, by a clock that does not jump; exceeds the time from a whole blob to its row, and

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.database.state_rows import StateRow, StateRows
 
-__all__ = ["Unwrapped", "unwrap"]
-
 
 @dataclass(frozen=True, slots=True)
 class Unwrapped:

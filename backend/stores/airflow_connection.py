@@ -8,8 +8,6 @@ from typing import Any
 from airflow_xcom.backend.compat import connection
 from airflow_xcom.backend.errors import SettingsError, StoreError
 
-__all__ = ["censored", "find_connection", "secrets_of"]
-
 _SHORTEST_SECRET = 4  # shorter ones are no secrets, and would censor ordinary words
 # What an error had better show, in the extras of a connection; the rest may be secret.
 _PUBLIC = {"endpoint_url", "region_name", "addressing_style", "gcs.endpoint", "account_name", "account_host", "project"}

@@ -20,8 +20,6 @@ from airflow_xcom.backend.stores.airflow_connection import censored, find_connec
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["CLIENT_SHARE", "Bucket"]
-
 CLIENT_SHARE = 1 / 2  # of the time-out that the client may use for one request and its retries
 
 

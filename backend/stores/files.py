@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     Result = TypeVar("Result")
 
-__all__ = ["FileStore"]
-
 _MAPPED = 1 << 16  # bytes from which mapping a file beats reading it
 _PIECE = 1 << 20  # bytes that are written at a time
 _FLUSHED = 2 << 20  # bytes after which the disk begins to take them, while the next ones are written

@@ -24,8 +24,6 @@ from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store, all
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["FsspecStore"]
-
 log = logging.getLogger("airflow_xcom.backend")
 
 _PIECE = 8 << 20  # bytes that are written or read at a time

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.stores.connections import Bucket
 
-__all__ = ["abort_upload", "list_uploads"]
-
 log = logging.getLogger("airflow_xcom.backend")
 
 

@@ -28,8 +28,6 @@ from airflow_xcom.backend.stores.multipart_uploads import abort_upload, list_upl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["ObjectStore"]
-
 _PART = 8 << 20  # bytes of one request; S3 takes parts of 5 MiB and more
 _PARALLEL = 8  # requests of one large blob at a time; with _PART it bounds the memory of a push
 

@@ -19,8 +19,6 @@ from airflow_xcom.codecs import CorruptPayloadError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["RedisStore"]
-
 _SMALL = 1 << 20  # bytes up to which a blob is one string; joining them costs less than a second round trip
 _CHUNK = 8 << 20  # bytes; a string may have 512 MB, but a server does nothing else while it takes one in
 _UNPUBLISHED = 3600  # seconds after which a chunk goes that no head was written for

@@ -20,8 +20,6 @@ from airflow_xcom.backend.stores.airflow_connection import find_connection
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["RedisClient"]
-
 _Reply = TypeVar("_Reply")
 
 _TLS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_keyfile", "ssl_certfile", "ssl_check_hostname")

@@ -17,8 +17,6 @@ from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["StoreSuite"]
-
 PATH = "dag/run%3A1/task/-1/return_value.0123.msgpack"
 LARGE = 20_000_001  # more than two parts of 8 MiB, and no multiple of anything
 SIZES = [0, 1, 10, 1 << 16, (8 << 20) - 1, 8 << 20, (8 << 20) + 1, LARGE]

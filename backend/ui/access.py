@@ -16,8 +16,6 @@ from airflow_xcom.backend.ui.version_keys import VersionKey
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["RIGHTS", "STORE_RIGHTS", "Few", "Number", "Path", "Place", "may_read_asset", "may_read_xcoms"]
-
 _KEY = 512  # characters that Airflow's database takes
 _INDEX = re.compile(r"-1|\d{1,9}", re.ASCII)
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from fastapi import Request
 
-__all__ = ["answer", "any_error_typed", "error_answer", "lines", "stream", "typed", "written"]
-
 log = logging.getLogger("airflow_xcom.backend")
 
 # What has happened to a value, in a word, by the error; the first that fits.

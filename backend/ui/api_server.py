@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     Send = Callable[[Message], Awaitable[None]]
     App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-__all__ = ["ShortPayloads", "ShownPlugin"]
-
 log = logging.getLogger("airflow_xcom.backend")
 
 _ENTRIES = re.compile(r"/api/v2/dags/([^/]+)/dagRuns/([^/]+)/taskInstances/([^/]+)/xcomEntries(?:/(.*))?", re.DOTALL)

@@ -18,8 +18,6 @@ from airflow_xcom.codecs.errors import any_error_as_corrupt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ArrayView", "is_array"]
-
 _POINTS = 1 << 20  # values of a line
 _BINS = 600  # of a line that are drawn
 _LEVELS = 255

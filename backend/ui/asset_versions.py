@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     Numbered = list[tuple[Event, Version]]  # the newest first
 
-__all__ = ["list_assets", "list_readers", "list_versions"]
-
 _ASSETS = 500  # that are listed
 _SECONDS = 10  # that they are looked for
 _SHOWN = 25  # versions, and the others of the event of the last one

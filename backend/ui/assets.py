@@ -23,8 +23,6 @@ from airflow_xcom.backend.ui.version_keys import LARGEST_ID, VersionKey, version
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["of_assets"]
-
 Asset = Annotated[int, Path(ge=0, le=LARGEST_ID)]
 Event = Annotated[int | None, Query(ge=0, le=LARGEST_ID)]
 Partition = Annotated[str | None, Query(max_length=4096)]

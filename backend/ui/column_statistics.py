@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.ui.table_view import TableView
 
-__all__ = ["ColumnFacts", "column_statistics"]
-
 _ROWS = 1 << 18  # of a part
 _SECONDS = 30  # after which what is missing is told
 _KEPT = 16 << 20  # bytes

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.ui.stored_values import StoredValue
     from airflow_xcom.backend.ui.table_view import TableView
 
-__all__ = ["comparison"]
-
 _COLUMNS = 200  # that are compared
 _ROWS = 1 << 15  # of a part
 _AT_ONCE = 16 << 20  # bytes of a part

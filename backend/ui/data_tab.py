@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     Message = MutableMapping[str, Any]  # as ASGI has them
 
-__all__ = ["PREFIX", "DataTab", "DataTabPlugin"]
-
 PREFIX = "/xcom-data"
 _RUN = "dags/{DAG_ID}/runs/{RUN_ID}"
 _TABS = {"dag_run": _RUN, "task_instance": f"{_RUN}/tasks/{{TASK_ID}}/{{MAP_INDEX}}", "asset": "assets/{ASSET_ID}"}

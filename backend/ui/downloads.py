@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.ui.stored_values import StoredValue
     from airflow_xcom.backend.ui.table_view import TableView
 
-__all__ = ["DOWNLOADS", "download", "downloads_of"]
-
 _PIECE = 4 << 20  # bytes
 _ROWS = 1 << 16  # of a piece of a table
 _CONVERTED = 1 << 30  # bytes of a payload that is made into another format

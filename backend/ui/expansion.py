@@ -15,8 +15,6 @@ from airflow_xcom.backend.errors import SelectionTooLargeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["check_expansion", "pieces"]
-
 _MOST = 256 << 20  # bytes
 _VALUE = 16  # bytes of a value of a fixed width, or of none
 _ROWS = 1 << 16  # of a piece

@@ -16,8 +16,6 @@ from airflow_xcom.codecs import SelectionError
 if TYPE_CHECKING:
     from airflow_xcom.backend.ui.table_view import TableView
 
-__all__ = ["is_drawn", "is_series", "line_of_column"]
-
 _POINTS = 1 << 18  # rows of a line
 _BINS = 600  # that are drawn
 _SERIES = {"pandas.Series", "pandas.Index", "pandas.array", "polars.Series", "pyarrow.Array", "pyarrow.ChunkedArray"}

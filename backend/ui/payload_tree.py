@@ -29,20 +29,6 @@ if TYPE_CHECKING:
 
     Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
 
-__all__ = [
-    "LARGEST",
-    "MASK",
-    "Memory",
-    "Scalar",
-    "children",
-    "inner",
-    "is_pair",
-    "label",
-    "read_json",
-    "read_tree",
-    "text",
-]
-
 LARGEST = 8 << 20  # bytes of a header or tree, and of a value in a row
 MASK = "***"  # as Airflow's
 _HEADER = 1 << 16  # bytes that are read at first

@@ -18,8 +18,6 @@ from airflow_xcom.codecs.quoting import quoted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["image_text", "is_array_of_images", "is_image", "picture", "pixels_of_array", "pixels_of_image", "png"]
-
 _SIDE = 1024  # pixels of a picture that is shown
 _COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # of PNG, by the channels
 _PALETTES = ("RGB", "RGBA")

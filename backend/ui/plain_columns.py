@@ -10,8 +10,6 @@ from pyarrow import types
 
 from airflow_xcom.backend.ui.expansion import check_expansion
 
-__all__ = ["exact", "is_number", "plain", "plain_type"]
-
 _DECIMAL = 128  # bits of the decimals that all functions know
 
 

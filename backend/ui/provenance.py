@@ -11,8 +11,6 @@ from airflow_xcom.codecs.quoting import cut
 if TYPE_CHECKING:
     from airflow_xcom.backend.envelope import Coordinate, Envelope
 
-__all__ = ["python", "where", "writer"]
-
 _UNMAPPED = -1
 # Libraries whose models begin with the version that wrote them, by the tag.
 _WRITERS = {"lightgbm.Booster": "LightGBM", "sklearn.estimator": "scikit-learn", "xgboost.Booster": "XGBoost"}

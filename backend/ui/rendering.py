@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.envelope import Envelope
     from airflow_xcom.codecs import Codec
 
-__all__ = ["Rendering", "rendering"]
-
 _MOST = 64 << 20  # bytes of a blob
 _TURNS = BoundedSemaphore(2)  # renders at a time, that those that never end leave threads of the Data tab to others
 _SECONDS = 5  # that one waits for its turn

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
     Message = MutableMapping[str, Any]
 
-__all__ = ["create_app"]
-
 _CELLS = 6000  # of a response
 _LONG = 1 << 16  # characters of one cell that is asked for alone
 _WINDOW = 200  # rows and columns of a heat map

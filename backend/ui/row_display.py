@@ -18,8 +18,6 @@ from airflow_xcom.codecs.quoting import described
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LARGEST_DATA", "NOT_SHOWN", "display", "is_shortened", "shortened"]
-
 log = logging.getLogger("airflow_xcom.backend")
 
 LARGEST_DATA = 2048  # bytes of JSON

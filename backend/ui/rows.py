@@ -15,18 +15,6 @@ from airflow_xcom.backend.settings import PREVIEWS, settings
 from airflow_xcom.codecs import CodecError
 from airflow_xcom.codecs.quoting import cut
 
-__all__ = [
-    "checked",
-    "facts_of",
-    "hidden_tasks",
-    "history",
-    "is_hidden",
-    "is_masked",
-    "list_rows",
-    "preview_of",
-    "rows_of",
-]
-
 _ROWS = 500  # XComs that are listed
 _NULLS = 20  # columns whose nulls are told
 _HIDE = "xcom:hide"

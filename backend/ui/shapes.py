@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     Part = tuple[str, Any]  # "points", "lines" or "areas", and vertices: a point, a line, or a ring of an area
 
-__all__ = ["drawn", "is_geometry", "wkb_of"]
-
 _VERTICES = 50_000  # that are drawn
 _OF_PART = 2_000  # vertices of a line or ring; of longer ones, every second, third, … is drawn
 _PLANE = 1000.0  # units of its longer side

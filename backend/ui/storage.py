@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.database.xcom_rows import XComRow
 
-__all__ = ["owner_of_store", "storage", "stores_and_reports"]
-
 _ROWS = 20_000  # of a Dag that are looked at
 _SECONDS = 10
 _SHOWN = 10  # values

@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
     Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
 
-__all__ = ["CountedFetch", "StoredValue", "open_value"]
-
 _MOST = 64 << 20  # bytes that one request reads of a blob
 _ITEMS = 100  # of a list or dict that are shown at a time
 _PLAIN = 1 << 18  # characters of a plain value that are shown

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     Take = Callable[[Sequence[int], range], pa.Table]
 
-__all__ = ["CUT", "TableView", "batches", "cells", "identities", "length", "shown_item"]
-
 CUT = 200  # characters of a cell
 _DIGITS = 9  # of the position of a column
 _AT_ONCE = 16 << 20  # bytes

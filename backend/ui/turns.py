@@ -14,8 +14,6 @@ from fastapi import HTTPException
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-__all__ = ["Turns"]
-
 _THREADS = 4
 _EACH = 8  # requests of a user at a time
 _SECONDS = 30

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.ui.stored_values import StoredValue
 
-__all__ = ["verification"]
-
 _PIECE = 8 << 20  # bytes
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.assets.version import Version
     from airflow_xcom.backend.envelope import Coordinate, Envelope
 
-__all__ = ["LARGEST_ID", "VersionKey", "envelope_at", "noted", "version_of"]
-
 LARGEST_ID = 2**31 - 1  # of the assets and events in Airflow's database
 _SEVERAL = 4  # rows of a key, of which other tasks may have pushed some
 _KEY = re.compile(r"xcom_codecs\.version\.(\d{1,10})\.(\d{1,10})\.([0-9a-f]{32})", re.ASCII)

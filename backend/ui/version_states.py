@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.assets.version import Version
     from airflow_xcom.backend.stores.base import Store
 
-__all__ = ["StoresAsked"]
-
 _Told = TypeVar("_Told")
 _SECONDS = 10
 _TAGS = 200  # that are read of an asset in a store

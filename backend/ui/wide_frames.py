@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.backend.ui.payload_tree import Memory
 
-__all__ = ["has_blocks", "height", "nested_table", "single_columns", "widest_row"]
-
 _PACKED = {pa.binary(), pa.large_binary()}
 _COLUMNS = 1_000_000  # of a frame
 _LABEL = 1 << 64

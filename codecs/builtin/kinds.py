@@ -13,8 +13,6 @@ from airflow_xcom.codecs.nodes import as_list, as_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Kind", "attributes_of", "codec_of", "library", "pairs_of", "unpacked"]
-
 
 class Kind(NamedTuple):
     """One class of a library.

@@ -33,8 +33,6 @@ from airflow_xcom.codecs.errors import CorruptPayloadError, EncodeError, Library
 from airflow_xcom.codecs.nodes import Table, as_dict, as_list
 from airflow_xcom.codecs.quoting import described, quoted
 
-__all__ = ["CODECS"]
-
 _WIDE = tuple(getattr(pl, name) for name in ("Int128", "UInt128") if hasattr(pl, name))
 _DIGITS = {dtype.__name__: dtype for dtype in _WIDE}
 _NAMED = (pl.Categorical, pl.Enum)

@@ -34,8 +34,6 @@ from airflow_xcom.codecs.quoting import quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["CODECS"]
-
 _Array = np.ndarray[Any, np.dtype[Any]]
 
 _INDEX_DTYPES = (np.dtype(np.int32), np.dtype(np.int64))

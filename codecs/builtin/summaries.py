@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["DTYPES", "ROWS", "escaped", "summarize_columns", "summarize_text", "unique"]
-
 ROWS, DTYPES = 3, 20  # that are shown
 _COLUMNS, _CHARACTERS = 10, 40
 _SHORT = frozenset({bool, float, int, str})  # most cells, whose text needs no closer look

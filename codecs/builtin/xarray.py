@@ -38,8 +38,6 @@ from airflow_xcom.codecs.nodes import as_dict, as_list
 from airflow_xcom.codecs.object_state import refuse_other_attributes
 from airflow_xcom.codecs.quoting import class_name, cut, quoted
 
-__all__ = ["CODECS"]
-
 _LOAD_FIRST = "call value.load() before you return it"
 
 

@@ -16,18 +16,6 @@ from airflow_xcom.codecs.quoting import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = [
-    "ALWAYS_ALLOWED",
-    "LARGEST_RATIO",
-    "Frames",
-    "check_inflation",
-    "choose",
-    "codec_of",
-    "compress",
-    "compress_all",
-    "decompress",
-]
-
 # How large a payload may become when it is decompressed: in bytes, or in multiples of its own size.  LZ4 reaches 255 at
 # most; where Zstandard would reach more (a constant column of 64 MiB takes 6 KiB), the writer takes LZ4, or adds zeros
 # to an Arrow file.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ALGORITHMS", "NO_COMPRESSION", "Compression"]
-
 ALGORITHMS = ("lz4", "zstd")
 _CHOICES = "give none, lz4, zstd, zstd:LEVEL with a level from 1 to 22, or auto"
 _LEVELS = range(1, 23)

@@ -39,8 +39,6 @@ from airflow_xcom.codecs.quoting import quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["MARK", "TooDeepError", "base64", "dump", "form", "load", "tagged"]
-
 MARK = "$"
 _TAGGED, _FORM = 3, 2  # items
 _CONTAINERS = frozenset({dict, list})  # of JSON

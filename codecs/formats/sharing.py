@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from airflow_xcom.codecs.errors import CorruptPayloadError
 
-__all__ = ["FACTOR", "LEAST", "TEXT", "Budget", "is_exceeded"]
-
 LEAST = 4_000_000  # nodes
 FACTOR = 32  # nodes for each byte
 TEXT = 64  # characters or bytes of text that count as one more node

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.codecs.nodes import Table
 
-__all__ = ["FAMILIES", "as_type", "convert", "family"]
-
 FAMILIES = ("pandas", "polars", "pyarrow")
 # Kinds of pandas' columns that Arrow holds as they are, missing values being null.
 _KNOWN = {"masked", "tz", "string", "object", "arrow", "sparse", "geometry"}

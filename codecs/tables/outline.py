@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
     Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
 
-__all__ = ["list_columns", "outline_file", "outline_stream", "shorten"]
-
 _LONGEST_TEXT = 200  # characters
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.codecs.formats.arrow.ranges import ArrowRanges
 
-__all__ = ["Request", "Selection", "columns_of", "select"]
-
 
 @dataclass(frozen=True, slots=True)
 class Request:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.codecs.formats.arrow.ranges import ArrowRanges
 
-__all__ = ["SingleColumns"]
-
 
 class SingleColumns:
     """The columns of a frame with wide blocks, then those of its index.

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.codecs.testing.identical import Parts
 
-__all__ = ["ArrowItems"]
-
 _TYPE_PARAMETERS = (
     *("unit", "tz", "precision", "scale", "bit_width", "list_size", "index_type", "value_type", "ordered"),
     *("run_end_type", "keys_sorted", "mode", "type_codes", "extension_name", "storage_type"),

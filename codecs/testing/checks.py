@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from airflow_xcom.codecs.payload import Payload
     from airflow_xcom.codecs.registry import Registry
 
-__all__ = ["check_codec", "through_jsonb"]
-
 COMPRESSIONS = ("none", "lz4", "zstd", "auto")
 _ADDED = "set_by_somebody"
 _LARGE = 4096  # bytes from which on memory is a chunk of its own

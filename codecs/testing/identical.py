@@ -26,20 +26,6 @@ if TYPE_CHECKING:
     Parts = Iterable[tuple[str, Any]]
     TakeApart = Callable[[Any], Parts]
 
-__all__ = [
-    "PARTS",
-    "Kept",
-    "Leaf",
-    "assert_identical",
-    "attributes",
-    "describe",
-    "difference",
-    "digest",
-    "name_of",
-    "register_parts",
-    "shorten",
-]
-
 _SHOWN = 200  # characters of a value in a message
 _LONG = 256  # bytes from which on a digest stands for them
 _BY_VALUE = frozenset({type(None), bool, int, str, bytes, bytearray})

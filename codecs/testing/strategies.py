@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     Values = SearchStrategy[Any]
 
-__all__ = ["any_value", "arrays", "elements", "frames", "hashables", "natives", "objects", "scalars", "times"]
-
 ROWS = 3  # the most rows, items and columns of anything
 
 # -- natives and scalars -------------------------------------------------------------------------------------

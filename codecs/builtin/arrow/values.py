@@ -39,8 +39,6 @@ from airflow_xcom.codecs.quoting import quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["CODECS", "check_extensions", "extension_names"]
-
 _SINCE = {"arrow.uuid": 18, "arrow.bool8": 18, "arrow.opaque": 18, "arrow.json": 19}  # pyarrow's own extension types
 _IN_PLACE = 12  # bytes that a view holds itself
 _LITTLE = 4096  # bytes that are not worth a copy

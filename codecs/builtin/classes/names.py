@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     CheckClass = Callable[[str], None]
 
-__all__ = ["CheckClass", "by_name", "is_found"]
-
 # Modules of the standard library whose enumerations, named tuples and other classes need nobody's leave: importing them
 # does nothing, and no class is called.
 _STANDARD = frozenset(

@@ -16,8 +16,6 @@ from pyproj import CRS
 from airflow_xcom.codecs.builtin.geo.shapely import decode_geometries, encode_geometries
 from airflow_xcom.codecs.errors import CorruptPayloadError
 
-__all__ = ["decode_geometry", "encode_geometry"]
-
 
 def encode_geometry(values: Any) -> tuple[Any, pa.Array]:
     """Return the description and the Arrow array of a ``GeometryArray``."""

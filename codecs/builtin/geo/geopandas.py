@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.codecs.nodes import PackCells
 
-__all__ = ["CODECS"]
-
 
 def _encode_frame(frame: Any, pack: PackCells) -> Table:
     table = encode_frame(frame, pack)

@@ -14,8 +14,6 @@ from pyproj.exceptions import CRSError
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
 
-__all__ = ["CODECS"]
-
 
 def _encode(crs: Any) -> list[str]:
     try:

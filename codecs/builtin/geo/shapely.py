@@ -24,8 +24,6 @@ from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueErro
 from airflow_xcom.codecs.nodes import as_int, as_list
 from airflow_xcom.codecs.quoting import described, quoted
 
-__all__ = ["CODECS", "decode_geometries", "encode_geometries"]
-
 _Array = np.ndarray[Any, np.dtype[Any]]
 
 _MAX_DEPTH = 100  # of nested collections; GEOS recurses, and some 20,000 levels end the process

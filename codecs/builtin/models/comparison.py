@@ -11,8 +11,6 @@ import scipy.sparse
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["difference"]
-
 _BY_IDENTITY = (type, FunctionType, BuiltinFunctionType, ModuleType, np.ufunc, type(None), type(...))
 _BY_REPR = (str, bytes, int, float, complex)  # repr tells surrogates, zeros and NaN apart as == does not
 

@@ -9,8 +9,6 @@ from airflow_xcom.codecs.errors import CorruptPayloadError, LibraryVersionError
 from airflow_xcom.codecs.nodes import as_text
 from airflow_xcom.codecs.quoting import quoted
 
-__all__ = ["check_not_older"]
-
 
 def check_not_older(library: str, installed: str, writer: Any) -> None:
     """Raise LibraryVersionError unless the installed release of a library is the writer's or a later one."""

@@ -24,8 +24,6 @@ from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError
 from airflow_xcom.codecs.nodes import as_list, as_text
 from airflow_xcom.codecs.quoting import quoted
 
-__all__ = ["CODECS"]
-
 _Array = np.ndarray[Any, np.dtype[Any]]
 
 # Subclasses that people meet; any other is refused by the registry.

@@ -24,16 +24,6 @@ from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, Library
 from airflow_xcom.codecs.nodes import as_list, as_text
 from airflow_xcom.codecs.quoting import quoted
 
-__all__ = [
-    "SCALAR_TYPES",
-    "decode_dtype",
-    "dtype_to_text",
-    "encode_dtype",
-    "is_extended",
-    "mantissa_bits",
-    "text_to_dtype",
-]
-
 # The classes of NumPy's own scalars: dtypes of other libraries have a class of their own.
 SCALAR_TYPES = tuple(
     sorted({np.record, *(np.dtype(code).type for code in np.typecodes["All"] if code != "O")}, key=lambda t: t.__name__)

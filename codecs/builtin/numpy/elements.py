@@ -23,8 +23,6 @@ from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueErro
 from airflow_xcom.codecs.nodes import Buffer
 from airflow_xcom.codecs.quoting import cut
 
-__all__ = ["decode_elements", "encode_elements"]
-
 _Array = np.ndarray[Any, np.dtype[Any]]
 
 _SMALL = 4096  # bytes

@@ -46,8 +46,6 @@ except ImportError:  # pragma: no cover - before pandas 3
         return frame._from_mgr(manager, manager.axes)  # noqa: SLF001
 
 
-__all__ = ["EncodedColumns", "decode_columns", "encode_columns"]
-
 Encoded = tuple[Any, Any]  # the kind and the Arrow array of a column
 Block = tuple[Any, np.ndarray]  # values, and the positions of the columns that they are
 

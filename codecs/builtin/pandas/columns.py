@@ -50,18 +50,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.codecs.nodes import PackCells
 
-__all__ = [
-    "ARRAY_STATE",
-    "INDEX_STATE",
-    "STR",
-    "decode_array",
-    "decode_dictionary",
-    "decode_labels",
-    "encode_array",
-    "encode_dictionary",
-    "encode_labels",
-]
-
 ARRAY_STATE, INDEX_STATE = ("_",), ("_", "sortorder")  # the attributes that pandas itself sets
 STR = string_dtype("pyarrow", np.nan)
 """The dtype of text whose kind is None: ``str`` of pandas 3."""

@@ -27,19 +27,6 @@ from airflow_xcom.codecs.quoting import quoted
 if TYPE_CHECKING:
     from airflow_xcom.codecs.nodes import PackCells
 
-__all__ = [
-    "decode_arrow",
-    "decode_geometry",
-    "decode_masked",
-    "decode_period",
-    "decode_zoned",
-    "encode_arrow",
-    "encode_masked",
-    "encode_period",
-    "encode_zoned",
-    "joined",
-]
-
 _NAT = np.iinfo(np.int64).min  # the ordinal of NaT
 
 

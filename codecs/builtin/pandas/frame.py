@@ -44,17 +44,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.codecs.nodes import PackCells
 
-__all__ = [
-    "CODECS",
-    "FRAME_VERSION",
-    "decode_frame",
-    "decode_series",
-    "decode_values",
-    "encode_frame",
-    "encode_series",
-    "encode_values",
-]
-
 FRAME_VERSION = 3  # 2 has wide blocks, 3 their labels as one text
 
 

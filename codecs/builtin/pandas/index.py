@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.codecs.nodes import PackCells
 
-__all__ = ["CODECS", "decode_index", "encode_index", "width"]
-
 
 def encode_index(index: Any, pack: PackCells) -> tuple[dict[str, Any], list[Any]]:
     """Return what rebuilds an Index from its Arrow columns, and those columns."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.codecs.nodes import PackCells
 
-__all__ = ["decode_names", "encode_names", "index_names", "label_spec", "names_with_blocks", "text_of"]
-
 _LIBRARIES = frozenset(
     {"builtins", "datetime", "decimal", "fractions", "uuid", "numpy", "pandas", "pathlib", "pendulum"}
 )

@@ -18,19 +18,6 @@ from airflow_xcom.codecs.quoting import quoted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = [
-    "NUMBERS",
-    "TableMemory",
-    "decode_ticks",
-    "decode_typed",
-    "decode_with_dtype",
-    "encode_numbers",
-    "find_numbers",
-    "nulls_of",
-    "one_chunk",
-    "without_nulls",
-]
-
 _UNITS = ("s", "ms", "us", "ns")
 _TICKS = {pa.timestamp(unit): np.dtype(f"M8[{unit}]") for unit in _UNITS} | {
     pa.duration(unit): np.dtype(f"m8[{unit}]") for unit in _UNITS

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.codecs.nodes import PackCells, UnpackCells
 
-__all__ = ["as_objects", "decode_cells", "decode_objects", "encode_objects"]
-
 _NATIVE = {
     str: pa.large_string(),
     bytes: pa.large_binary(),

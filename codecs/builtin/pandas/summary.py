@@ -13,8 +13,6 @@ from airflow_xcom.codecs.builtin.summaries import DTYPES, ROWS, summarize_column
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["summarize_array", "summarize_frame", "summarize_series"]
-
 _TEXTS_ARE_EQUAL = frozenset(map(np.dtype, ("?", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")))  # as Python's
 
 

@@ -8,8 +8,6 @@ import pyarrow.compute as pc
 
 from airflow_xcom.codecs.builtin.pandas.number_columns import one_chunk
 
-__all__ = ["joined_texts", "split_texts"]
-
 _BETWEEN = "\n"
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
     from airflow_xcom.codecs.nodes import PackCells
 
-__all__ = ["decode_wide", "encode_wide", "is_wide", "places", "runs_of"]
-
 _FEW = 100  # columns, up to which each stands alone, under its name
 _MOST_EMPTY = 1_000_000  # columns of a block without rows, which takes no bytes however many they are
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.codecs.formats.arrow.flatbuffers import Message, Range
 
-__all__ = ["Batch", "in_rounds"]
-
 _COMPRESSIONS = ("lz4", "zstd")  # of Message.fbs, CompressionType
 
 

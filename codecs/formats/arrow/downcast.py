@@ -21,8 +21,6 @@ from airflow_xcom.codecs.formats.compressed_frames import check_inflation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["downcast", "original_schema", "restore_types"]
-
 _SMALL = 1 << 14  # bytes of a column; below this nothing is gained
 _SAMPLE, _PARTS = 256, 8  # rows of a part, and parts, that are looked at first
 _DISTINCT = 0.9  # of the sample: what has more distinct text than that hardly repeats

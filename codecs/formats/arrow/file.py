@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["prepare", "read_file", "read_stream", "size_of", "stream_chunks", "unreadable", "write_file"]
-
 _SMALL_DECIMALS = "Library only supports 128-bit or 256-bit decimal"  # pyarrow 17 and 18, of what 19 has
 _SAMPLED = 64  # columns, when "auto" looks at a table
 _MOST_ROWS = (1 << 31) - 1  # of a batch that every Arrow library reads

@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MAGIC", "Block", "FlatTable", "Message", "Range", "blocks", "footer_range", "inflated_size", "read_message"]
-
 Range = tuple[int, int]  # the first byte, and the one behind the last
 
 MAGIC = b"ARROW1"

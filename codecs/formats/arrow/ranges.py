@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from airflow_xcom.codecs.formats.arrow.flatbuffers import Range
 
-__all__ = ["ArrowRanges"]
-
 _any_error_as_damage = partial(
     any_error_as_corrupt,
     "the payload is not an Arrow file of this distribution, or is damaged",

@@ -8,8 +8,6 @@ import orjson
 
 from airflow_xcom.codecs.errors import CorruptPayloadError, NewerFormatError
 
-__all__ = ["Note", "read_note"]
-
 _KEY = b"airflow_xcom"  # of the schema's metadata
 _NEWEST = 2  # version 2 adds the types
 

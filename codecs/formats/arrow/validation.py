@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["check_values"]
-
 _MANY = 4096  # rows from which a closer look at text is worth it
 _PIECE = 1 << 20  # bytes that are looked at before the next
 _LAST_ASCII = 0x7F

@@ -7,8 +7,6 @@ from typing import Any
 import msgpack
 import numpy as np
 
-__all__ = ["read_scalars"]
-
 _STR8 = 0xD9  # the next byte is the size of the text
 _SIZES = np.zeros(256, np.int64)  # by the first byte of a cell: its size; 0 where that does not tell it
 _SIZES[:0x80] = _SIZES[0xE0:] = 1  # small integers

@@ -24,22 +24,6 @@ if TYPE_CHECKING:
 
     EncodeAll = Callable[[type, list[Any]], tuple[Codec, list[Any] | Columns] | None]
 
-__all__ = [
-    "SMALLEST_BATCH",
-    "Records",
-    "TaggedList",
-    "are_distinct",
-    "are_simple",
-    "checked_columns",
-    "columns_of",
-    "named_records",
-    "records_from_columns",
-    "repeated_by_columns",
-    "repeated_nodes",
-    "replace_batches",
-    "with_nulls",
-]
-
 SMALLEST_BATCH = 32  # items
 _LONGEST_KEYS = 1024  # characters on average; longer ones would stand for more than a reader allows
 _MOST_PLACES = 1 << 16  # in which an item may stand on average, if they are many

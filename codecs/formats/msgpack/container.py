@@ -19,27 +19,6 @@ from airflow_xcom.codecs.quoting import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = [
-    "ALIGNMENT",
-    "ITEMS_VERSION",
-    "MAGIC",
-    "NIL",
-    "UNCOMPRESSED_VERSION",
-    "VERSION",
-    "checked_size",
-    "decompressed",
-    "entry_of",
-    "laid_out",
-    "locate_buffer",
-    "read_blob",
-    "read_header",
-    "size_before",
-    "split",
-    "stored_size",
-    "stored_tree",
-    "write_blob",
-]
-
 MAGIC = "airflow_xcom"
 # Of a blob in which nothing is compressed, of one in which something is, and of a list whose items are read singly.
 UNCOMPRESSED_VERSION, COMPRESSED_VERSION, ITEMS_VERSION = 1, 2, 3

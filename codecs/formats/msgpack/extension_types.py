@@ -18,21 +18,6 @@ code   data
 
 from __future__ import annotations
 
-__all__ = [
-    "BUFFER",
-    "DEEPEST",
-    "FAR_TAG",
-    "FIRST_TAG",
-    "INLINE_BUFFER",
-    "NEAR_TAGS",
-    "RECORDS",
-    "SAME",
-    "SHARED",
-    "TABLE",
-    "TAGGED_COLUMNS",
-    "TAGGED_LIST",
-]
-
 INLINE_BUFFER, BUFFER, TABLE, SHARED, SAME, RECORDS, TAGGED_LIST, TAGGED_COLUMNS, FAR_TAG = *range(8), 15
 FIRST_TAG = 16
 NEAR_TAGS = 128 - FIRST_TAG  # tags that have a code of their own

@@ -30,8 +30,6 @@ from airflow_xcom.codecs.formats.msgpack.container import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Item", "ItemIndex", "are_large", "look_large", "packed_list", "write_items"]
-
 _SAMPLES = 8  # items that are looked at
 _LARGE = 4096  # bytes of text or memory
 _MANY = 1024  # items of a list or dict

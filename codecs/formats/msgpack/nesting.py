@@ -10,8 +10,6 @@ from airflow_xcom.codecs.errors import CircularReferenceError, NestingError
 if TYPE_CHECKING:
     from airflow_xcom.codecs.errors import EncodeError
 
-__all__ = ["DEEPEST_NATIVES", "too_deep"]
-
 DEEPEST_NATIVES = 500  # levels of lists and dicts in each other; some packers stop at 511, and the unpacker at 1024
 _CONTAINERS = frozenset({dict, list})
 

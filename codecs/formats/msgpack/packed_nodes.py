@@ -14,8 +14,6 @@ from airflow_xcom.codecs.nodes import Table, Tagged
 if TYPE_CHECKING:
     from airflow_xcom.codecs.formats.msgpack.writer import Writer
 
-__all__ = ["read_nodes", "refuse_excess"]
-
 
 class _NodeReader(Reader):
     """Returns the nodes themselves: Tagged and Table objects and buffers, of a writer that numbers no objects."""

@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     ListRestorer = Callable[[str, int, Columns], list[Any] | None]
     ReadTable = Callable[[memoryview, Any], Any]
 
-__all__ = ["Reader", "count_expanded", "read", "read_cells", "read_item"]
-
 _GC_PAUSED_FROM = 1 << 20  # bytes of tree
 _CELLS_AT_ONCE = 16 << 20  # bytes, which the unpacker copies
 _FIXSTR, _FIXSTR_LONGEST, _STR8, _STR8_LONGEST = 0xA0, 31, 0xD9, 255  # heads of strings, and their most bytes

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
 
-__all__ = ["BLOCK", "BUDGET", "Scanner", "TooFarError"]
-
 BLOCK = 1 << 16  # bytes that are read at a time
 BUDGET = 1 << 20  # bytes that are read at most
 _MAX_SKIPPED = 1 << 18  # objects

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from airflow_xcom.codecs.nodes import WithCells
     from airflow_xcom.codecs.registry import Registry
 
-__all__ = ["SubstitutingWriter", "Substitution", "Substitutions"]
-
 T = TypeVar("T")
 
 _LOCATED = 10  # substitutions of which the place is looked for; each search may look at the whole value

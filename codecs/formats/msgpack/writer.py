@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from airflow_xcom.codecs.codec import Codec
     from airflow_xcom.codecs.formats.msgpack.columnar import Excess
 
-__all__ = ["Writer", "hide_natives"]
-
 _LARGE = 4096  # bytes; smaller buffers cost less in the tree than in the blob, and smaller nodes are not shared
 _DEEPEST_COLUMNS = 8  # levels of batches in each other; a chain of many objects would be gone through at each
 _FEW = 16  # items of a list that is taken for small at a glance
