@@ -30,6 +30,7 @@ from airflow_xcom.backend.commands import (
 )
 from airflow_xcom.backend.commands import list as list_
 from airflow_xcom.backend.commands.terminal import tell, visible
+from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -143,8 +144,6 @@ def _readable(record: logging.LogRecord) -> bool:
 def _reason(error: Exception) -> str:
     """Return what stopped a command; raise errors of the command itself again."""
     from sqlalchemy.exc import SQLAlchemyError
-
-    from airflow_xcom.codecs import CodecError
 
     if isinstance(error, SQLAlchemyError):
         return f"the metadata database cannot be read: {getattr(error, 'orig', None) or error}"

@@ -11,9 +11,13 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
+from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.envelope import Coordinate, Envelope
 from airflow_xcom.backend.placement import decide, is_exact
-from airflow_xcom.codecs import EncodeError
+from airflow_xcom.codecs import EncodeError, encode
+from airflow_xcom.codecs.formats import json
 
 if TYPE_CHECKING:
     from airflow_xcom.backend.settings import Settings
@@ -102,7 +106,6 @@ def _item(key: Any, item: Any, at: Coordinate, options: Settings) -> tuple[Envel
 def _repeated(item: Any, pushed: _Pushed, options: Settings) -> Payload:
     """Return the payload of an item, whose blob has just these bytes already."""
     from airflow_xcom.backend.blobs import is_blob_of
-    from airflow_xcom.codecs import encode
 
     theirs, reference = pushed.options, pushed.envelope.reference
     lasts = theirs is options or (reference is not None and reference.expires is None)
@@ -116,11 +119,6 @@ def _repeated(item: Any, pushed: _Pushed, options: Settings) -> Payload:
 
 def _in_row(item: Any, at: Coordinate, options: Settings) -> tuple[Envelope, Payload]:
     """Return the envelope of an item that the row itself holds."""
-    import orjson
-
-    from airflow_xcom.backend.compat import hides_value_of
-    from airflow_xcom.codecs import encode
-    from airflow_xcom.codecs.formats import json
     from airflow_xcom.codecs.formats.sharing import LEAST
 
     placement = None if is_exact(item, options) else decide(item, options)

@@ -13,6 +13,7 @@ from airflow_xcom.codecs.formats.msgpack.container import ITEMS_VERSION, locate_
 from airflow_xcom.codecs.formats.msgpack.items import ItemIndex
 from airflow_xcom.codecs.formats.msgpack.scanner import BLOCK, BUDGET, Scanner, TooFarError
 from airflow_xcom.codecs.quoting import described
+from airflow_xcom.codecs.registry import registry
 from airflow_xcom.codecs.tables.outline import list_columns, outline_file, outline_stream
 from airflow_xcom.codecs.tree_outlines import MAX_ITEMS, JsonTree, MsgpackTree, list_outline
 
@@ -78,8 +79,6 @@ def outline_json(value: Any, *, rows: int = 10) -> Outline:
 
 def refused_classes(found: Outline) -> list[str]:
     """Return the error at pull for each class that a tree shows and that may not be restored here."""
-    from airflow_xcom.codecs.registry import registry
-
     refusals = []
     for name in dict.fromkeys(_class_names(found.get("tree"))):
         try:

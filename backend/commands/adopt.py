@@ -6,6 +6,11 @@ from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.commands.arguments import add_rest
 from airflow_xcom.backend.commands.terminal import say
+from airflow_xcom.backend.errors import OwnerError, XComNotFoundError
+from airflow_xcom.backend.maintenance.ownership import adopt
+from airflow_xcom.backend.maintenance.sweep import chosen_stores
+from airflow_xcom.backend.settings import settings
+from airflow_xcom.backend.stores import open_lasting
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -29,11 +34,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Adopt the stores; return 1 if one belongs to another."""
     from airflow_xcom.backend.commands.row_source import row_source
-    from airflow_xcom.backend.errors import OwnerError, XComNotFoundError
-    from airflow_xcom.backend.maintenance.ownership import adopt
-    from airflow_xcom.backend.maintenance.sweep import chosen_stores
-    from airflow_xcom.backend.settings import settings
-    from airflow_xcom.backend.stores import open_lasting
 
     stores, refused = chosen_stores(options.store), 0
     deployment = row_source(options).deployment(create=True)

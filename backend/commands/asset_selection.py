@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from airflow_xcom.backend.errors import NoVersionError
+
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator
@@ -19,8 +21,6 @@ _LARGEST = (1 << 31) - 1  # number of an event
 
 def asset_named(events: AssetEvents, name: str) -> KnownAsset:
     """Return the asset that has a name or a URI."""
-    from airflow_xcom.backend.errors import NoVersionError
-
     known = events.assets()
     found = [asset for asset in known if name in {asset.name, asset.uri}]
     if len(found) == 1:
@@ -37,7 +37,6 @@ def version_named(
     """Return the version that has the number of an event or a tag, or the latest, and the number of its event."""
     from airflow_xcom.backend.assets.history import history, latest_in
     from airflow_xcom.backend.assets.tags import tags_of
-    from airflow_xcom.backend.errors import NoVersionError
 
     if wanted is None:
         found = latest_in(history(events, asset), partition)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_xcom.backend.commands.arguments import add_coordinate
 from airflow_xcom.backend.commands.selection import only
 from airflow_xcom.backend.commands.terminal import say
+from airflow_xcom.backend.errors import RetiredPayloadError, SettingsError, XComNotFoundError
+from airflow_xcom.backend.settings import settings
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -36,7 +38,6 @@ def run(options: Namespace) -> int:
     """Copy it, and return 0; what stands in the way is raised."""
     from airflow_xcom.backend.compat import write_row
     from airflow_xcom.backend.database.xcom_rows import metadata_rows
-    from airflow_xcom.backend.errors import XComNotFoundError
 
     rows = metadata_rows()
     row = only(rows, options)
@@ -59,8 +60,6 @@ def run(options: Namespace) -> int:
 
 def _refuse_value(rows: Rows, target: Coordinate) -> None:
     """Raise XComNotFoundError if an XCom has a value."""
-    from airflow_xcom.backend.errors import XComNotFoundError
-
     if next(rows.matching(target, native=True), None) is not None:
         raise XComNotFoundError(f"the XCom {target} has a value already; --force replaces it")
 
@@ -74,9 +73,7 @@ def _target(source: Coordinate, options: Namespace) -> Coordinate:
 def _copied(row: XComRow, target: Coordinate) -> Any:
     """Return what the row of another XCom holds for the value, once its blob is copied if it has one."""
     from airflow_xcom.backend.blobs import copy_blob, store_name
-    from airflow_xcom.backend.errors import RetiredPayloadError, SettingsError
     from airflow_xcom.backend.pull import located
-    from airflow_xcom.backend.settings import settings
 
     with located(row.coordinate):
         if row.error is not None:

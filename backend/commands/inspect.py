@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.commands.arguments import add_output, add_source, count
 from airflow_xcom.backend.commands.selection import chosen, described, summary_text
 from airflow_xcom.backend.commands.terminal import human, say, tell
 from airflow_xcom.backend.commands.text_table import say_columns
+from airflow_xcom.codecs import CodecError, registry
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -58,8 +60,6 @@ def _of_blob(options: Namespace) -> dict[str, Any]:
 
 
 def _of_row(options: Namespace) -> dict[str, Any]:
-    from airflow_xcom.codecs import CodecError
-
     row = chosen(options)
     facts = {**described(row), "outline": None, "classes": []}
     if row.error is None:
@@ -93,7 +93,6 @@ def _outline_of(envelope: Envelope, rows: int) -> dict[str, Any]:
 
 def _not_allowed(payload: dict[str, Any]) -> list[str]:
     from airflow_xcom.backend.compat import CLASS_REMEDY, allows_class
-    from airflow_xcom.codecs import registry
     from airflow_xcom.codecs.inspection import refused_classes
 
     registry.allow_classes(allows_class, remedy=CLASS_REMEDY)
@@ -126,8 +125,6 @@ def _facts(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _time(seconds: int) -> str:
-    from datetime import UTC, datetime
-
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from airflow_xcom.backend.commands.arguments import add_apply, add_output
 from airflow_xcom.backend.commands.terminal import Progress, human, say, tell
 from airflow_xcom.backend.commands.text_table import say_columns
+from airflow_xcom.backend.maintenance.references import DatabaseRows
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -88,7 +89,6 @@ def _assets(runs: Runs, options: Namespace) -> Iterator[RetiredVersions]:
     from airflow_xcom.backend.assets.retention import retire_versions
     from airflow_xcom.backend.database.asset_versions import AssetEvents
     from airflow_xcom.backend.database.xcom_rows import Rows
-    from airflow_xcom.backend.maintenance.references import DatabaseRows
 
     if options.dag is None or options.asset is not None:
         rows = DatabaseRows(Rows(*runs.database))

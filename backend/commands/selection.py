@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.envelope import Coordinate
+from airflow_xcom.backend.errors import UnknownStoreError, XComNotFoundError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -40,8 +41,6 @@ def chosen(options: Namespace) -> XComRow:
 
 def only(rows: Rows, options: Namespace) -> XComRow:
     """Return the single row that has the coordinate that was given."""
-    from airflow_xcom.backend.errors import XComNotFoundError
-
     found = list(islice(rows.matching(_coordinate(options), native=True), _SHOWN + 1))
     if len(found) == 1:
         return found[0]
@@ -63,7 +62,6 @@ def _coordinate(options: Namespace) -> Coordinate:
 def store_of(row: XComRow) -> str | None:
     """Return the name of the store that has the payload, or ``row``; None where that cannot be read."""
     from airflow_xcom.backend.blobs import store_name
-    from airflow_xcom.backend.errors import UnknownStoreError
 
     if not row.references:
         return None if row.error else "row"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.commands.asset_selection import asset_named, version_named
 from airflow_xcom.backend.commands.terminal import say
+from airflow_xcom.backend.errors import TagError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -31,7 +32,6 @@ def run(options: Namespace) -> int:
     """Do it, and say which version has the name now."""
     from airflow_xcom.backend.assets.tags import remove_tag, set_tag
     from airflow_xcom.backend.database.asset_versions import metadata_events
-    from airflow_xcom.backend.errors import TagError
 
     events = metadata_events()
     deployment = events.deployment()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_xcom.backend.commands.arguments import add_asset, add_coordinate, add_output, add_payload
 from airflow_xcom.backend.commands.selection import described, matching
 from airflow_xcom.backend.commands.terminal import Progress, human, say
+from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -102,7 +103,6 @@ def _failures(rows: Rows, options: Namespace, totals: Totals) -> Iterator[tuple[
 def _verified(rows: Rows, row: XComRow) -> tuple[XComRow, str, str]:
     """Return a row, its state and why it is in that."""
     from airflow_xcom.backend.blobs import verified
-    from airflow_xcom.codecs import CodecError
 
     if row.envelope is None:
         return row, "unreadable", str(row.error)

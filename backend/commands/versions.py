@@ -11,6 +11,8 @@ from airflow_xcom.backend.commands.asset_selection import asset_named
 from airflow_xcom.backend.commands.selection import summary_text
 from airflow_xcom.backend.commands.terminal import human, say
 from airflow_xcom.backend.commands.text_table import say_columns
+from airflow_xcom.backend.settings import settings
+from airflow_xcom.backend.stores import open_store
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -77,8 +79,6 @@ def _facts(number: int, version: Version, tags: list[str]) -> dict[str, Any]:
 def _retired(version: Version) -> str | None:
     """Return when and by which rule it was retired."""
     from airflow_xcom.backend.blobs import retirement_of, store_name
-    from airflow_xcom.backend.settings import settings
-    from airflow_xcom.backend.stores import open_store
 
     reference = version.envelope.reference
     if reference is None:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy
+
 from airflow_xcom.backend.compat import metadata_engine, metadata_schema
 from airflow_xcom.backend.compat_assets import Event
 from airflow_xcom.backend.database.deployment import database_deployment
@@ -56,8 +58,6 @@ class AssetEvents:
     """The assets and events of a metadata database, whichever Airflow's it is."""
 
     def __init__(self, engine: Any, schema: str | None = None) -> None:
-        import sqlalchemy
-
         self._engine = engine
         self._schema = schema
         self._has = sqlalchemy.inspect(engine).has_table
@@ -85,8 +85,6 @@ class AssetEvents:
 
     def with_values(self, page: int = _PAGE) -> Iterator[list[KnownAsset]]:
         """Yield the assets of which an event may have a value, by name, those of one page of all assets at a time."""
-        import sqlalchemy
-
         table, event = self._tables["asset"], self._tables["event"].c
         has_value = sqlalchemy.cast(event.extra, sqlalchemy.Text).contains(ENVELOPE_KEY, autoescape=True)
         published = sqlalchemy.exists().where(event[self._id] == table.c.id, has_value)
@@ -95,8 +93,6 @@ class AssetEvents:
             yield [KnownAsset(number, name, uri, _loaded(extra)) for name, uri, number, extra, has in rows if has]
 
     def _known(self, *conditions: Callable[[Any], Any]) -> list[KnownAsset]:
-        import sqlalchemy
-
         table = self._tables["asset"]
         name = table.c.name if "name" in table.c else table.c.uri
         select = sqlalchemy.select(table.c.id, name, table.c.uri, table.c.extra).where(
@@ -107,16 +103,12 @@ class AssetEvents:
 
     def aliases(self, asset: KnownAsset) -> list[str]:
         """Return the names of the aliases through which events of an asset have been sent, from Airflow 3.0 on."""
-        import sqlalchemy
-
         links, aliases = (reflected(self._engine, name, self._schema) for name in _ALIASES)
         select = sqlalchemy.select(aliases.c.name).join(links, links.c.alias_id == aliases.c.id)
         return [name for (name,) in read(self._engine, select.where(links.c.asset_id == asset.id))]
 
     def counts(self) -> dict[int, int]:
         """Return, by the ids of assets, how many of their events may have a value; the database counts them."""
-        import sqlalchemy
-
         if not self._tables:
             return {}
         table = self._tables["event"]
@@ -143,8 +135,6 @@ class AssetEvents:
         Returns:
             The events, and the id of the last that was looked at; None if there are no older ones.
         """
-        import sqlalchemy
-
         c = self._tables["event"].c
         keys, select = [c.timestamp, c.id], self._select(asset, _longest)
         if before is not None:
@@ -158,8 +148,6 @@ class AssetEvents:
 
     def _select(self, asset: KnownAsset, shown: Callable[[Any], Any] = lambda text: text) -> Any:
         """Return the statement that selects what :func:`_with_values` takes, and of texts what is shown."""
-        import sqlalchemy
-
         c = self._tables["event"].c
         source = c.source_dag_id, c.source_run_id, c.source_task_id, c.source_map_index
         partition = c.partition_key if "partition_key" in c else sqlalchemy.literal(None)
@@ -172,8 +160,6 @@ class AssetEvents:
 
     def _of_runs(self) -> Iterator[int]:
         """Yield the events that started a run which is not over."""
-        import sqlalchemy
-
         links = self._tables["links"].c
         select = sqlalchemy.select(links.event_id).where(links.dag_run_id.in_(self._going))
         yield from (number for (number,) in read(self._engine, select))
@@ -185,15 +171,11 @@ class AssetEvents:
     @property
     def _going(self) -> Any:
         """Return the statement that selects the ids of all runs that are not over."""
-        import sqlalchemy
-
         state = self._runs.c.state
         return sqlalchemy.select(self._runs.c.id).where(sqlalchemy.or_(state.is_(None), state.not_in(STATES)))
 
     def _of_partitions(self) -> Iterator[int]:
         """Yield the events of partitions whose run is not made yet, or not over."""
-        import sqlalchemy
-
         if not (self._has(_WAITING, self._schema) and self._has(_CONTRIBUTIONS, self._schema)):
             return
         waiting, given = (reflected(self._engine, name, self._schema) for name in (_WAITING, _CONTRIBUTIONS))
@@ -209,8 +191,6 @@ class AssetEvents:
 
         Airflow then takes all events since the last run of the Dag that events started.
         """
-        import sqlalchemy
-
         queue, runs = self._tables["queue"].c, self._runs.c
         began = next(runs[name] for name in _BEGAN if name in runs)
         select = sqlalchemy.select(queue.target_dag_id, sqlalchemy.func.max(began))
@@ -249,8 +229,6 @@ _events = lru_cache(4)(AssetEvents)  # reading which columns the tables have tak
 
 def _longest(text: Any) -> Any:
     """Select a text that may be ours; another in the place of a longer one, which does not count either."""
-    import sqlalchemy
-
     return sqlalchemy.case((sqlalchemy.func.length(text) <= _LONGEST, text), else_=f'{{"{ENVELOPE_KEY}": "null"}}')
 
 

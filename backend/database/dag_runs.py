@@ -9,6 +9,8 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy
+
 from airflow_xcom.backend.compat import metadata_engine, metadata_schema
 from airflow_xcom.backend.database.paging import pages, read
 from airflow_xcom.backend.database.tables import index_column, reflected, utc, value_text, xcom_tables
@@ -72,23 +74,17 @@ class Runs:
 
     def dags(self, page: int = _DAGS) -> Iterator[str]:
         """Yield the Dags that have runs, in the order of their ids."""
-        import sqlalchemy
-
         column = self._runs.c.dag_id
         ids = pages(self._engine, sqlalchemy.select(column).distinct(), [column], page)
         return (dag_id for (dag_id,) in chain.from_iterable(ids))
 
     def tags(self, dag_id: str) -> list[str]:
         """Return those of a Dag."""
-        import sqlalchemy
-
         select = sqlalchemy.select(self._tags.c.name).filter_by(dag_id=dag_id)
         return [name for (name,) in read(self._engine, select)]
 
     def has_ended(self, dag_id: str, run_id: str) -> bool:
         """Return whether a run has, or is gone."""
-        import sqlalchemy
-
         select = sqlalchemy.select(self._runs.c.state).filter_by(dag_id=dag_id, run_id=run_id)
         return all(state in STATES for (state,) in read(self._engine, select))
 
@@ -98,8 +94,6 @@ class Runs:
         Those that had ended so long before the run before these did too are left out.  So each run is returned once,
         for whichever run ends next.
         """
-        import sqlalchemy
-
         runs = self._runs.c
         ended = sqlalchemy.and_(runs.dag_id == dag_id, runs.state.in_(STATES), runs.end_date.is_not(None))
         ends = sqlalchemy.select(runs.end_date).where(ended, runs.run_id.in_(run_ids)).order_by(runs.end_date)
@@ -115,8 +109,6 @@ class Runs:
 
     def settled(self, dag_id: str, page: int = _RUNS) -> Iterator[list[Run]]:
         """Yield pages of the runs of a Dag that have ended, with all of their tasks; those first that ended last."""
-        import sqlalchemy
-
         runs = self._runs.c
         select = sqlalchemy.select(runs.end_date, runs.id, runs.dag_id, runs.run_id, runs.state).where(
             runs.dag_id == dag_id, runs.state.in_(STATES), runs.end_date.is_not(None)
@@ -127,16 +119,12 @@ class Runs:
 
     def _busy(self, dag_id: str, run_ids: list[str]) -> set[str]:
         """Return those of the runs that have a task which may yet need its values."""
-        import sqlalchemy
-
         tasks = self._tasks.c
         select = sqlalchemy.select(tasks.run_id).distinct()
         select = select.where(tasks.dag_id == dag_id, tasks.run_id.in_(run_ids), self._unsettled())
         return {run_id for (run_id,) in read(self._engine, select)}
 
     def _unsettled(self) -> Any:
-        import sqlalchemy
-
         state = self._tasks.c.state
         return sqlalchemy.or_(state.is_(None), state.not_in(_SETTLED))
 
@@ -149,8 +137,6 @@ class Runs:
 
     def _values(self, name: str, runs: Sequence[Run], size: int) -> Iterator[list[tuple[Run, XComRow]]]:
         """Yield pages of one table, in the order of the runs' ids and its primary key."""
-        import sqlalchemy
-
         table = self._tables[name]
         of_run, task, source, same_dag = self._joined(table, runs[0].dag_id)
         by_id = {run.id if of_run.name == "dag_run_id" else run.run_id: run for run in runs}
@@ -170,8 +156,6 @@ class Runs:
         A text is read if it is an envelope of ours, and of a long one only if it may refer to a blob or be inexact; it
         is None otherwise.  However many XComs there are, a statement reads no more of them than a page has.
         """
-        import sqlalchemy
-
         columns = self._runs.c.id, self._runs.c.run_id
         select = sqlalchemy.select(*columns).where(self._runs.c.dag_id == dag_id)
         for runs in pages(self._engine, select, columns[:1], _OUTLINED_RUNS, descending=True):
@@ -179,8 +163,6 @@ class Runs:
                 yield from self._outlines(name, dag_id, runs, page)
 
     def _outlines(self, name: str, dag_id: str, runs: Sequence[Any], size: int) -> Iterator[list[tuple[XComRow, int]]]:
-        import sqlalchemy
-
         table = self._tables[name]
         of_run, task, source, same_dag = self._joined(table, dag_id)
         is_by_id = of_run.name == "dag_run_id"
@@ -212,8 +194,6 @@ class Runs:
 
     def _worth_reading(self, table: Any) -> list[Any]:
         """Return what spares the database to send small JSON values, which are most; it may let through more."""
-        import sqlalchemy
-
         text = value_text(table)
         if text is table.c.value:  # bytes, in Airflow 2
             return [text.is_not(None)]
@@ -225,8 +205,6 @@ class Runs:
 
         It is where the value still is what it was, and the run has neither begun nor ended again since it was read.
         """
-        import sqlalchemy
-
         runs, tasks = self._runs.c, self._tasks.c
         ended = sqlalchemy.exists().where(runs.id == run.id, runs.state == run.state, runs.end_date == run.stored_end)
         unsettled = sqlalchemy.exists().where(tasks.dag_id == run.dag_id, tasks.run_id == run.run_id, self._unsettled())
@@ -237,8 +215,6 @@ class Runs:
 
     def _lock(self, connection: Any, run: Run) -> None:
         """Wait for whoever is changing the run or its tasks, and has not committed: the run first, as Airflow does."""
-        import sqlalchemy
-
         of_run = {"dag_id": run.dag_id, "run_id": run.run_id}
         for table in (self._runs, self._tasks):
             select = sqlalchemy.select(table.c.state).filter_by(**of_run).with_for_update()
@@ -255,8 +231,6 @@ _runs = lru_cache(4)(Runs)  # reading which columns the tables have takes dozens
 
 def _outlined(text: Any) -> tuple[Any, Any]:
     """Select the length of a text, and the text where an outline needs it."""
-    import sqlalchemy
-
     length = sqlalchemy.func.length(text)
     needed = sqlalchemy.or_(length <= _LONG, text.contains('"ref"'), text.contains('"inexact"'))
     return length, sqlalchemy.case((sqlalchemy.and_(text.contains(f'"{ENVELOPE_KEY}"'), needed), text))

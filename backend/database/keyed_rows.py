@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy
+
 from airflow_xcom.backend.compat import metadata_engine, metadata_schema
 from airflow_xcom.backend.database.paging import read
 from airflow_xcom.backend.database.tables import index_column, reflected, utc, value_text, xcom_tables
@@ -20,7 +22,6 @@ _LONGEST = 1 << 18  # characters of a value that is read: what is noted of a ver
 
 def rows_with_keys(keys: Sequence[str], most: int) -> list[XComRow]:
     """Return the XComs that have one of some keys and are not too long, the newest first, at most so many."""
-    import sqlalchemy
 
     def short(text: Any) -> Any:
         return sqlalchemy.func.length(text) <= _LONGEST
@@ -37,8 +38,6 @@ def asked_of(keys: Sequence[str], most: int, holding: str) -> list[tuple[Coordin
         most: of the newest ones that are returned, these first.
         holding: the text that stands in their values.
     """
-    import sqlalchemy
-
     found = _newest(keys, most, lambda text: text.contains(holding, autoescape=True), lambda _: sqlalchemy.null())
     return [(Coordinate(*where), utc(at)) for _, (*where, at, _) in found]
 
@@ -47,8 +46,6 @@ def _newest(
     keys: Sequence[str], most: int, wanted: Callable[[Any], Any], shown: Callable[[Any], Any]
 ) -> list[tuple[str, Any]]:
     """Return tables and rows: Dag, run, task, map index, key, time, and what is shown of the text."""
-    import sqlalchemy
-
     engine, schema = metadata_engine(), metadata_schema()
     found: list[tuple[str, Any]] = []
     for name, table, task, source in _placed_tables(engine, schema):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -25,8 +27,6 @@ def pages(  # noqa: PLR0913 - each is a clause of the statement
     The statement selects the keys before anything else: columns that together tell a row from all others, none of them
     null.  ``around`` makes the statement that is executed from that of a page, as one that selects from it.
     """
-    import sqlalchemy
-
     order = sqlalchemy.tuple_(*keys)
     select = select.order_by(*(key.desc() if descending else key for key in keys)).limit(size)
     page = select

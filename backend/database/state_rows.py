@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy
+
 from airflow_xcom.backend.database.marked_rows import marked_rows
 from airflow_xcom.backend.database.paging import pages
 from airflow_xcom.backend.database.tables import has_identity, index_column, reflected, same_text
@@ -45,8 +47,6 @@ class StateRows:
     """The state in a metadata database; none where Airflow has no state store."""
 
     def __init__(self, engine: Any, schema: str | None = None) -> None:
-        import sqlalchemy
-
         self._engine = engine
         self._schema = schema
         inspector = sqlalchemy.inspect(engine)
@@ -60,8 +60,6 @@ class StateRows:
 
     def wrapped(self, page: int = _PAGE) -> Iterator[StateRow]:
         """Yield the rows whose value stands in Airflow's wrapper."""
-        import sqlalchemy
-
         for name, table in self._tables.items():
             keys, text = list(table.primary_key), _text(table)
             columns, source = self._whose(name)
@@ -76,8 +74,6 @@ class StateRows:
 
     def replace(self, row: StateRow, text: str) -> bool:
         """Put JSON in the place of a row's value, if that is still what it was, and say whether it was."""
-        import sqlalchemy
-
         table = self._tables[row.table]
         unchanged = same_text(_text(table), row.text)
         update = sqlalchemy.update(table).where(*has_identity(table, row.identity), unchanged)
@@ -100,8 +96,6 @@ class StateRows:
 
 
 def _text(table: Any) -> Any:
-    import sqlalchemy
-
     return sqlalchemy.cast(table.c.value, sqlalchemy.Text)
 
 

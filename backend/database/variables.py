@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from airflow_xcom.backend.database.paging import read
@@ -20,8 +21,6 @@ _ATTEMPTS = 5  # to keep a report while others do
 
 def variable(engine: Any, schema: str | None, key: str) -> str | None:
     """Return the text of a Variable; None if there is none."""
-    import sqlalchemy
-
     table = reflected(engine, "variable", schema)
     found = read(engine, sqlalchemy.select(table.c.val).where(table.c.key == key))
     return str(found[0][0] or "") if found else None
@@ -44,8 +43,6 @@ def keep_report(database: tuple[Any, str | None], command: str, report: Mapping[
 
 def _merged(engine: Any, schema: str | None, command: str, report: Mapping[str, Any]) -> bool:
     """Add a report to what is kept, unless that changes meanwhile; return whether it did not."""
-    import sqlalchemy
-
     key = _REPORT.format(command)
     table, before = reflected(engine, "variable", schema), variable(engine, schema, key)
     content = {"val": json.dumps({**_parsed(before), **report}), "is_encrypted": False}

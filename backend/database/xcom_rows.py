@@ -9,6 +9,8 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy
+
 from airflow_xcom.backend.compat import json_bytes, metadata_engine, metadata_schema
 from airflow_xcom.backend.database.deployment import database_deployment
 from airflow_xcom.backend.database.marked_rows import EVENT_TABLES, marked_rows
@@ -149,7 +151,6 @@ class Rows:
 
     def referring(self, page: int = _PAGE) -> Iterator[XComRow]:
         """Yield the rows that refer to a blob; those whose envelope cannot be read are left out."""
-        import sqlalchemy
 
         def shown(text: Any) -> Any:
             refers = sqlalchemy.and_(text.contains(f'"{ENVELOPE_KEY}"'), text.contains('"ref"'))
@@ -184,8 +185,6 @@ class Rows:
 
     def runs_that_exist(self, runs: Sequence[RunKey], page: int = _PAGE) -> set[RunKey]:
         """Return those of the runs that have a row."""
-        import sqlalchemy
-
         table = reflected(self._engine, "dag_run", self._schema)
         columns = table.c.dag_id, table.c.run_id
         found: set[RunKey] = set()
@@ -196,8 +195,6 @@ class Rows:
 
     def _archived(self, runs: Sequence[RunKey] | None, page: int) -> Iterator[XComRow]:
         """Yield rows that may be restored; read last, so that what is archived meanwhile is not missed."""
-        import sqlalchemy
-
         for table in archives(self._engine, self._schema, _is_archive):
             select = sqlalchemy.select(value_text(table)).where(table.c.value.is_not(None), *of_runs(table, runs))
             for (text,) in streamed(self._engine, select, page):
@@ -210,7 +207,6 @@ class Rows:
         Pages are cut by the keys alone: with a condition on the text, PostgreSQL expects few rows and reads and sorts
         the whole table for every page.
         """
-        import sqlalchemy
 
         def around(page: Any) -> Any:
             *columns, text = page.subquery().c
@@ -234,8 +230,6 @@ class Rows:
                     yield row
 
     def _matching(self, name: str, wanted: Coordinate, size: int, *, native: bool) -> Iterator[XComRow]:
-        import sqlalchemy
-
         table = self.tables[name]
         keys, text = list(table.primary_key), value_text(table)
         known = {part: table.c[part] for part in _PARTS if part in table.c}
@@ -263,8 +257,6 @@ class Rows:
 
     def _text(self, table: Any, identity: Sequence[Any]) -> Any:
         """Return the text of a row; None if it is gone."""
-        import sqlalchemy
-
         rows = read(self._engine, sqlalchemy.select(value_text(table)).where(*has_identity(table, identity)))
         return rows[0][0] if rows else None
 
@@ -283,8 +275,6 @@ def metadata_rows() -> Rows:
 
 def replacement(table: Any, row: XComRow, envelope: Envelope) -> Any:
     """Return the UPDATE that puts an envelope in the place of a row's value, if that is still what it was."""
-    import sqlalchemy
-
     stored = envelope.to_json()
     unchanged = same_text(value_text(table), row.text) if is_text(table) else table.c.value == row.text
     update = sqlalchemy.update(table).where(*has_identity(table, row.identity), unchanged)
@@ -297,20 +287,16 @@ def _is_archive(name: str) -> bool:
 
 
 def _whole(text: Any) -> list[Any]:
-    from sqlalchemy import func
-
-    return [func.length(text), text]
+    return [sqlalchemy.func.length(text), text]
 
 
 def _abridged(text: Any) -> list[Any]:
     """Select the length and the text of a row with our key in it; of a long one without a reference, its ends."""
-    from sqlalchemy import case, func
-
-    length: Any = func.length(text)
-    begin, end = func.substr(text, 1, _ENDS), func.substr(text, length - (_ENDS - 1), _ENDS)
+    length: Any = sqlalchemy.func.length(text)
+    begin, end = sqlalchemy.func.substr(text, 1, _ENDS), sqlalchemy.func.substr(text, length - (_ENDS - 1), _ENDS)
     refers = text.contains('"ref"'), f"{ENVELOPE_KEY} may refer"
-    shown = case((length <= _LONG, text), refers, else_=begin.concat(end))
-    return [length, case((text.contains(ENVELOPE_KEY), shown))]
+    shown = sqlalchemy.case((length <= _LONG, text), refers, else_=begin.concat(end))
+    return [length, sqlalchemy.case((text.contains(ENVELOPE_KEY), shown))]
 
 
 def _decoded(text: Any) -> str:

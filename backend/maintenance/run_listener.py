@@ -21,6 +21,8 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 from pluggy import HookimplMarker
 
+from airflow_xcom.backend.settings import settings
+
 log = logging.getLogger("airflow_xcom.backend")
 
 _GATHER = 2.0  # seconds in which runs are noted before a process is started for all of them
@@ -96,8 +98,6 @@ def _see_to(ended: dict[str, tuple[str, str]]) -> None:
 
 
 def _listeners() -> list[Any]:
-    from airflow_xcom.backend.settings import settings
-
     try:
         options = settings()
         is_wanted = options.retain_when_run_ends or options.sweep_after_run is not None

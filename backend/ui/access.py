@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import ConfigurationDetails, DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_asset, requires_access_dag
+from airflow.models.dag import DagModel
+from airflow.utils.session import create_session
 from fastapi import Depends, HTTPException, Query, Request
 
 from airflow_xcom.backend.envelope import Coordinate
@@ -35,9 +37,6 @@ def _known(dag_id: Annotated[str, Depends(dag_of)]) -> None:
 
 
 def _is_known(dag_id: str) -> bool:
-    from airflow.models.dag import DagModel
-    from airflow.utils.session import create_session
-
     with create_session() as session:
         return session.get(DagModel, dag_id) is not None
 

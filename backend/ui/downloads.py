@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from pyarrow import types
 
 from airflow_xcom.backend.errors import HiddenValueError, SelectionTooLargeError
@@ -119,7 +120,6 @@ class _Sink:
 
 
 def _parquet(value: StoredValue, path: Sequence[int]) -> Iterator[bytes]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     sink = _Sink()

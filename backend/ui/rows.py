@@ -7,6 +7,8 @@ from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any
 
+from sqlalchemy import select
+
 from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.database.asset_versions import metadata_events
 from airflow_xcom.backend.envelope import Coordinate, Envelope
@@ -170,7 +172,6 @@ def hidden_tasks(dag_id: str) -> list[str]:
     """Return the patterns of the tasks whose values tags of the Dag hide."""
     from airflow.models.dag import DagTag
     from airflow.utils.session import create_session
-    from sqlalchemy import select
 
     with create_session() as session:
         names = session.scalars(select(DagTag.name).where(DagTag.dag_id == dag_id)).all()
