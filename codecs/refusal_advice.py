@@ -24,123 +24,87 @@ if TYPE_CHECKING:
 
     Refusal = Callable[[Any], EncodeError | None]
 
-_CODE = "code is not stored; return what it computes, or a name that the next task looks it up by"
 _ONCE = "it can be gone through only once; return list(value)"
-_VIEW = "it is a view of another object; return list(value)"
-_LATER = "it has no result yet; await it, and return the result"
-_HERE = "it lives in this process only; return what the next task needs to make its own, such as a connection id"
-_FILE = "an open file stays on its worker; return its content, or a path or URL that every worker can read"
-_BUFFER = "return value.getvalue()"
-_QUERY = "it is a query, not its result; return value.{}"
-_TENSOR = "return it as an array, value.detach().cpu().numpy()"
-_MODEL = "a model is code and data; save it with its own library, and return where it is"
-_HIDDEN = "a secret is not stored where others can read it; return the id of a connection that has it"
-_ENDLESS = "it has no end; return list(itertools.islice(value, 100)), or as many as you need"
-_LOOK = "it is a way to look at data; return what is computed from it"
-_ROWS = "it can be gone through only once; return [dict(row) for row in value.mappings()]"
-_STATEMENT = "it is a statement, not its result; return str(value), or what it selects"
-_RESPONSE = "a response belongs to its connection; return value.json(), value.text or value.content"
-_TABLE = _QUERY.format("to_table()")
-_PICTURE = "save it to a file or bytes, and return those"
 
-_REFERENCES = ("dataset.DatasetReference", "table.TableReference", "table._TableBase")
-
-# A class, or one of its bases, by its full name.
-_ADVICE = {
-    "builtins.function": _CODE,
-    "builtins.method": _CODE,
-    "builtins.builtin_function_or_method": _CODE,
-    "builtins.method_descriptor": _CODE,
-    "builtins.wrapper_descriptor": _CODE,
-    "builtins.code": _CODE,
-    "builtins.frame": _CODE,
-    "builtins.module": _CODE,
-    "builtins.type": _CODE,
-    "functools.partial": _CODE,
-    "functools._lru_cache_wrapper": _CODE,
-    "numpy.ufunc": _CODE,
-    "types.GenericAlias": _CODE,
-    "types.UnionType": _CODE,
-    "typing._Final": _CODE,
-    "builtins.property": _CODE,
-    "builtins.classmethod": _CODE,
-    "builtins.staticmethod": _CODE,
-    "operator.itemgetter": _CODE,
-    "operator.attrgetter": _CODE,
+# Advice, and the classes that it is for, or for whose subclasses, by their full names.
+_CLASSES = {
+    "code is not stored; return what it computes, or a name that the next task looks it up by": (
+        *("builtins.function", "builtins.method", "builtins.builtin_function_or_method", "builtins.method_descriptor"),
+        *("builtins.wrapper_descriptor", "builtins.code", "builtins.frame", "builtins.module", "builtins.type"),
+        *("functools.partial", "functools._lru_cache_wrapper", "numpy.ufunc", "types.GenericAlias", "types.UnionType"),
+        *("typing._Final", "builtins.property", "builtins.classmethod", "builtins.staticmethod", "operator.itemgetter"),
+        *("operator.attrgetter",),
+    ),
+    "it has no end; return list(itertools.islice(value, 100)), or as many as you need": (
+        *("itertools.cycle", "itertools.count", "itertools.repeat"),
+    ),
+    "it is a view of another object; return list(value)": (
+        *("builtins.dict_keys", "builtins.dict_values", "builtins.dict_items", "sqlalchemy.engine.result.RMKeyView"),
+    ),
+    "it has no result yet; await it, and return the result": ("builtins.coroutine", "_asyncio.Future"),
+    "return value.getvalue()": ("_io.BytesIO", "_io.StringIO"),
+    "an open file stays on its worker; return its content, or a path or URL that every worker can read": (
+        *("_io._IOBase", "tempfile._TemporaryFileWrapper", "_csv.writer", "zipfile.ZipFile", "tarfile.TarFile"),
+        *("pyarrow.lib.NativeFile", "pandas.io.pytables.HDFStore", "h5py._hl.base.HLObject"),
+    ),
+    "it lives in this process only; return what the next task needs to make its own, such as a connection id": (
+        *("_socket.socket", "_thread.lock", "_thread.RLock", "threading.Thread", "threading.Event"),
+        *("threading.Condition", "threading.Semaphore", "threading.Barrier", "_thread._local", "queue.Queue"),
+        *("concurrent.futures._base.Executor", "asyncio.events.AbstractEventLoop", "asyncio.mixins._LoopBoundMixin"),
+        *("multiprocessing.process.BaseProcess", "subprocess.Popen", "sqlite3.Connection", "sqlite3.Cursor"),
+        *("sqlalchemy.engine.base.Engine", "sqlalchemy.engine.base.Connection", "sqlalchemy.orm.session.Session"),
+        *("requests.sessions.Session", "botocore.client.BaseClient", "weakref.ReferenceType", "logging.Logger"),
+    ),
+    "a response belongs to its connection; return value.json(), value.text or value.content": (
+        *("requests.models.Response", "httpx.Response"),
+    ),
+    "it is a query, not its result; return value.arrow() or value.df()": (
+        *("duckdb.DuckDBPyRelation", "duckdb._relation.DuckDBPyRelation"),
+    ),
+    "it is a way to look at data; return what is computed from it": (
+        *("pandas.core.groupby.groupby.BaseGroupBy", "pandas.core.window.rolling.BaseWindow"),
+        *("pandas.plotting.PlotAccessor", "pandas.core.strings.accessor.StringMethods"),
+        *("pandas.core.indexes.accessors.Properties", "pandas.core.indexing._LocIndexer"),
+        *("pandas.core.indexing._iLocIndexer", "polars.dataframe.group_by.GroupBy", "xarray.core.groupby.GroupBy"),
+        *("xarray.computation.rolling.Rolling", "xarray.core.rolling.Rolling"),
+    ),
+    "it is a query, not its result; return value.to_table()": ("pyarrow._dataset.Dataset", "pyarrow._dataset.Scanner"),
+    "a model is code and data; save it with its own library, and return where it is": (
+        *("torch.nn.modules.module.Module", "statsmodels.base.wrapper.ResultsWrapper"),
+    ),
+    "a secret is not stored where others can read it; return the id of a connection that has it": (
+        *("pydantic.types._SecretBase", "pydantic.types._SecretField"),
+    ),
+    "return vars(value)": ("types.SimpleNamespace", "argparse.Namespace", "subprocess.CompletedProcess"),
+    "return dict(value)": (
+        *("weakref.WeakValueDictionary", "cassandra.util.OrderedMap", "urllib3._collections.HTTPHeaderDict"),
+    ),
+    "return value.__wrapped__": ("builtins.Proxy", "_wrappers.ObjectProxy", "builtins.ObjectProxy"),
+    "return value.asDict()": ("pyspark.sql.types.Row", "databricks.sql.types.Row"),
+    "return list(value)": ("cassandra.util.SortedSet", "google._upb._message.RepeatedScalarContainer"),
+    "return value.to_api_repr()": (
+        *("google.cloud.bigquery.schema.SchemaField", "google.cloud.bigquery.dataset.DatasetReference"),
+        *("google.cloud.bigquery.table.TableReference", "google.cloud.bigquery.table._TableBase"),
+    ),
+}
+_ADVICE = {name: advice for advice, names in _CLASSES.items() for name in names} | {
     "builtins.generator": _ONCE,
-    "itertools.cycle": _ENDLESS,
-    "itertools.count": _ENDLESS,
-    "itertools.repeat": _ENDLESS,
     "croniter.croniter.croniter": 'it has no end; return " ".join(value.expressions)',
-    "builtins.dict_keys": _VIEW,
-    "builtins.dict_values": _VIEW,
-    "builtins.dict_items": _VIEW,
     "builtins.mappingproxy": "it is a view of another object; return dict(value)",
-    "builtins.coroutine": _LATER,
     "builtins.async_generator": "it has no result yet; return [item async for item in value]",
-    "_asyncio.Future": _LATER,
     "concurrent.futures._base.Future": "it has no result yet; return value.result()",
     "builtins.traceback": "return ''.join(traceback.format_tb(value))",
     "builtins.BaseException": "an exception is raised, not returned; return str(value), or its attributes",
-    "_io.BytesIO": _BUFFER,
-    "_io.StringIO": _BUFFER,
-    "_io._IOBase": _FILE,
-    "tempfile._TemporaryFileWrapper": _FILE,
-    "_csv.writer": _FILE,
-    "zipfile.ZipFile": _FILE,
-    "tarfile.TarFile": _FILE,
-    "pyarrow.lib.NativeFile": _FILE,
-    "pandas.io.pytables.HDFStore": _FILE,
-    "h5py._hl.base.HLObject": _FILE,
-    "_socket.socket": _HERE,
-    "_thread.lock": _HERE,
-    "_thread.RLock": _HERE,
-    "threading.Thread": _HERE,
-    "threading.Event": _HERE,
-    "threading.Condition": _HERE,
-    "threading.Semaphore": _HERE,
-    "threading.Barrier": _HERE,
-    "_thread._local": _HERE,
-    "queue.Queue": _HERE,
-    "concurrent.futures._base.Executor": _HERE,
-    "asyncio.events.AbstractEventLoop": _HERE,
-    "asyncio.mixins._LoopBoundMixin": _HERE,
-    "multiprocessing.process.BaseProcess": _HERE,
-    "subprocess.Popen": _HERE,
-    "sqlite3.Connection": _HERE,
-    "sqlite3.Cursor": _HERE,
-    "sqlalchemy.engine.base.Engine": _HERE,
-    "sqlalchemy.engine.base.Connection": _HERE,
-    "sqlalchemy.orm.session.Session": _HERE,
-    "sqlalchemy.sql.elements.ClauseElement": _STATEMENT,
-    "sqlalchemy.engine.result.Result": _ROWS,
-    "requests.sessions.Session": _HERE,
-    "requests.models.Response": _RESPONSE,
-    "httpx.Response": _RESPONSE,
-    "botocore.client.BaseClient": _HERE,
-    "weakref.ReferenceType": _HERE,
-    "logging.Logger": _HERE,
+    "sqlalchemy.sql.elements.ClauseElement": "it is a statement, not its result; return str(value), or what it selects",
+    "sqlalchemy.engine.result.Result": (
+        "it can be gone through only once; return [dict(row) for row in value.mappings()]"
+    ),
     "polars.expr.expr.Expr": "it is a query, not its result; return what it selects from a frame",
-    "duckdb.DuckDBPyRelation": _QUERY.format("arrow() or value.df()"),
-    "duckdb._relation.DuckDBPyRelation": _QUERY.format("arrow() or value.df()"),
-    "dask.base.DaskMethodsMixin": _QUERY.format("compute()"),
-    "pyspark.sql.dataframe.DataFrame": _QUERY.format("toPandas() or value.toArrow()"),
-    "ibis.expr.types.core.Expr": _QUERY.format("execute()"),
-    "pandas.core.groupby.groupby.BaseGroupBy": _LOOK,
-    "pandas.core.window.rolling.BaseWindow": _LOOK,
+    "dask.base.DaskMethodsMixin": "it is a query, not its result; return value.compute()",
+    "pyspark.sql.dataframe.DataFrame": "it is a query, not its result; return value.toPandas() or value.toArrow()",
+    "ibis.expr.types.core.Expr": "it is a query, not its result; return value.execute()",
     "pandas.io.formats.style.Styler": "return its frame, value.data, or its text, value.to_html()",
-    "pandas.plotting.PlotAccessor": _LOOK,
-    "pandas.core.strings.accessor.StringMethods": _LOOK,
-    "pandas.core.indexes.accessors.Properties": _LOOK,
-    "pandas.core.indexing._LocIndexer": _LOOK,
-    "pandas.core.indexing._iLocIndexer": _LOOK,
-    "polars.dataframe.group_by.GroupBy": _LOOK,
-    "xarray.core.groupby.GroupBy": _LOOK,
-    "xarray.computation.rolling.Rolling": _LOOK,
-    "xarray.core.rolling.Rolling": _LOOK,
     "pyarrow.lib.Buffer": "return value.to_pybytes()",
-    "pyarrow._dataset.Dataset": _TABLE,
-    "pyarrow._dataset.Scanner": _TABLE,
     "pyarrow._compute.Expression": "it is a query, not its result; return what it selects from a table",
     "numpy.poly1d": "return value.coeffs",
     "numpy.polynomial._polybase.ABCPolyBase": "return value.coef",
@@ -148,12 +112,9 @@ _ADVICE = {
     "numpy.random.mtrand.RandomState": "return value.get_state(legacy=False)",
     "random.Random": "return value.getstate()",
     "packaging.version.Version": "return str(value)",
-    "torch.Tensor": _TENSOR,
-    "torch.nn.modules.module.Module": _MODEL,
-    "matplotlib.figure.Figure": _PICTURE,
+    "torch.Tensor": "return it as an array, value.detach().cpu().numpy()",
+    "matplotlib.figure.Figure": "save it to a file or bytes, and return those",
     "PIL.Image.Image": "it belongs to a file; return value.copy(), an image of its own",
-    "pydantic.types._SecretBase": _HIDDEN,
-    "pydantic.types._SecretField": _HIDDEN,
     "aiohttp.client_reqrep.ClientResponse": "it is still being read; return await value.json() or await value.read()",
     "urllib3.response.BaseHTTPResponse": "return value.json() or value.data, and value.status",
     "http.client.HTTPResponse": "return value.read(), and value.status",
@@ -166,9 +127,6 @@ _ADVICE = {
     "psycopg2.tz.LocalTimezone": "it depends on this machine; use zoneinfo.ZoneInfo(name), or convert to UTC",
     "sortedcontainers.sortedlist.SortedKeyList": "it sorts by a function, which is code; return list(value)",
     "re.Match": "return value.groups() or value.groupdict()",
-    "types.SimpleNamespace": "return vars(value)",
-    "argparse.Namespace": "return vars(value)",
-    "subprocess.CompletedProcess": "return vars(value)",
     "configparser.RawConfigParser": "return {name: dict(section) for name, section in value.items()}",
     "xml.etree.ElementTree.Element": "return xml.etree.ElementTree.tostring(value)",
     "xml.etree.ElementTree.ElementTree": "return xml.etree.ElementTree.tostring(value.getroot())",
@@ -176,51 +134,29 @@ _ADVICE = {
     "string.Template": "return value.template",
     "_struct.Struct": "return value.format",
     "_hashlib.HASH": "return value.hexdigest()",
-    "weakref.WeakValueDictionary": "return dict(value)",
     "os._Environ": "it may hold secrets; return the variables that the next task needs, by their names",
     "array.array": "return numpy.array(value), or value.tolist()",
-    **dict.fromkeys(("builtins.Proxy", "_wrappers.ObjectProxy", "builtins.ObjectProxy"), "return value.__wrapped__"),
-    "sqlalchemy.engine.result.RMKeyView": _VIEW,
     "slack_sdk.web.slack_response.SlackResponse": "return value.data",
     "elastic_transport.ApiResponse": "return value.body",
-    **dict.fromkeys(("pyspark.sql.types.Row", "databricks.sql.types.Row"), "return value.asDict()"),
-    **dict.fromkeys(("cassandra.util.OrderedMap", "urllib3._collections.HTTPHeaderDict"), "return dict(value)"),
-    **dict.fromkeys(("cassandra.util.SortedSet", "google._upb._message.RepeatedScalarContainer"), "return list(value)"),
     "cassandra.util.Date": "return value.date()",
     "cassandra.util.Time": "return value.time()",
     "google.api_core.datetime_helpers.DatetimeWithNanoseconds": "return value.rfc3339(), which has the nanoseconds",
     "google.protobuf.message.Message": "return google.protobuf.json_format.MessageToDict(value)",
     "proto.message.Message": "return type(value).to_dict(value)",
-    "google.cloud.bigquery.schema.SchemaField": "return value.to_api_repr()",
-    **dict.fromkeys((f"google.cloud.bigquery.{name}" for name in _REFERENCES), "return value.to_api_repr()"),
-    "statsmodels.base.wrapper.ResultsWrapper": _MODEL,
 }
 # How a value of a subclass becomes one of the class that is stored.
+_NATIVES = ("str", "int", "float", "complex", "bytes", "bytearray", "list", "tuple", "set", "frozenset", "dict")
+_CALLED = ("collections.OrderedDict", "collections.Counter", "decimal.Decimal", "fractions.Fraction")
 _AS_BASE = {
-    "builtins.str": "str(value)",
-    "builtins.int": "int(value)",
-    "builtins.float": "float(value)",
-    "builtins.complex": "complex(value)",
-    "builtins.bytes": "bytes(value)",
-    "builtins.bytearray": "bytearray(value)",
-    "builtins.list": "list(value)",
-    "builtins.tuple": "tuple(value)",
-    "builtins.set": "set(value)",
-    "builtins.frozenset": "frozenset(value)",
-    "collections.OrderedDict": "collections.OrderedDict(value)",
-    "collections.Counter": "collections.Counter(value)",
+    **{f"builtins.{name}": f"{name}(value)" for name in _NATIVES},
+    **{name: f"{name}(value)" for name in (*_CALLED, "pandas.DataFrame", "pandas.Series")},
+    **dict.fromkeys(("collections.UserDict", "collections.UserList", "collections.UserString"), "value.data"),
     "collections.deque": "collections.deque(value, value.maxlen)",
-    "builtins.dict": "dict(value)",
-    "collections.UserDict": "value.data",
-    "collections.UserList": "value.data",
-    "collections.UserString": "value.data",
     "collections.ChainMap": "dict(value)",
     "datetime.datetime": "datetime.datetime.combine(value.date(), value.timetz())",
     "datetime.date": "datetime.date(value.year, value.month, value.day)",
     "datetime.time": "datetime.time.fromisoformat(value.isoformat())",
     "datetime.timedelta": "datetime.timedelta(value.days, value.seconds, value.microseconds)",
-    "decimal.Decimal": "decimal.Decimal(value)",
-    "fractions.Fraction": "fractions.Fraction(value)",
     "uuid.UUID": "uuid.UUID(int=value.int)",
     "pathlib.PurePath": "str(value)",
     "pydantic.networks._BaseUrl": "str(value)",
@@ -228,8 +164,6 @@ _AS_BASE = {
     "numpy.ndarray": "numpy.asarray(value)",
     "pandas.core.frame.DataFrame": "pandas.DataFrame(value)",
     "pandas.core.series.Series": "pandas.Series(value)",
-    "pandas.DataFrame": "pandas.DataFrame(value)",
-    "pandas.Series": "pandas.Series(value)",
 }
 _REGISTER = "register one with @airflow_xcom.codecs.codec, or return a type that has one"
 

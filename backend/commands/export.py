@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from airflow_xcom.backend.commands.arguments import add_output, add_source
 from airflow_xcom.backend.commands.selection import chosen
 from airflow_xcom.backend.commands.terminal import human, say
-from airflow_xcom.backend.maintenance.export import FORMATS
+from airflow_xcom.backend.errors import ExportError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+_FORMATS = ("parquet", "csv", "json", "npy", "arrow")
 HELP = "write one value to a file: parquet, csv, json, npy or arrow"
 
 
@@ -26,16 +27,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add_source(parser)
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="where to write it")
-    parser.add_argument("--format", choices=FORMATS, help="if the suffix of the file does not say")
+    parser.add_argument("--format", choices=_FORMATS, help="if the suffix of the file does not say")
     parser.add_argument("--force", action="store_true", help="replace the file if it is there")
     add_output(parser, "json: one JSON object")
 
 
 def run(options: Namespace) -> int:
     """Write it, and return 0; what stands in the way is raised."""
-    from airflow_xcom.backend.maintenance.export import export, format_of
+    from airflow_xcom.backend.maintenance.export import export
 
-    form = format_of(options.to, options.format)
+    form = _format_of(options.to, options.format)
     left_out = export(_value(options), options.to, form, force=options.force)
     size = options.to.stat().st_size
     if options.output == "json":
@@ -45,6 +46,14 @@ def run(options: Namespace) -> int:
     if left_out:
         say(f"The format has no place for: {', '.join(left_out)}")
     return 0
+
+
+def _format_of(target: Path, chosen: str | None) -> str:
+    """Return the format of a file: what was chosen, or what its suffix says."""
+    form = chosen or target.suffix.removeprefix(".").lower()
+    if form not in _FORMATS:
+        raise ExportError(form, f"{target.name} does not end in .{', .'.join(_FORMATS)}; say which with --format")
+    return form
 
 
 def _value(options: Namespace) -> Any:

@@ -17,24 +17,24 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import csv, types
+
 from airflow_xcom.backend.errors import ExportError
+from airflow_xcom.codecs import SelectionError, encode
+from airflow_xcom.codecs.payload import decode_part
 from airflow_xcom.codecs.quoting import type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-FORMATS = ("parquet", "csv", "json", "npy", "arrow")
 _FAMILIES = ("pandas", "polars", "pyarrow", "geopandas")  # libraries whose tables go through Arrow
 _TABLES = ("DataFrame", "GeoDataFrame", "Series", "GeoSeries", "Table", "RecordBatch", "RecordBatchReader")
-
-
-def format_of(target: Path, chosen: str | None) -> str:
-    """Return the format of a file: what was chosen, or what its suffix says."""
-    form = chosen or target.suffix.removeprefix(".").lower()
-    if form not in FORMATS:
-        raise ExportError(form, f"{target.name} does not end in .{', .'.join(FORMATS)}; say which with --format")
-    return form
 
 
 def export(value: Any, target: Path, form: str, *, force: bool = False) -> list[str]:
@@ -78,9 +78,6 @@ def _placed(target: Path, form: str, write: Callable[[Path], None], *, force: bo
 
 def _table(value: Any, form: str) -> tuple[Any, list[str]]:
     """Return the Arrow table of a value, or None, and what of the value it has no place for."""
-    from airflow_xcom.codecs import SelectionError, encode
-    from airflow_xcom.codecs.payload import decode_part
-
     if type(value).__module__.partition(".")[0] not in _FAMILIES or type(value).__name__ not in _TABLES:
         return None, []
     value, left_out = _as_frame(value)
@@ -100,8 +97,6 @@ def _as_frame(value: Any) -> tuple[Any, list[str]]:
         left_out.append("that it is a series")
     if not hasattr(value, "attrs"):
         return value, left_out
-    import pandas as pd
-
     if value.attrs:
         left_out.append("attrs")
     if not all(isinstance(label, str) for label in value.columns):
@@ -115,8 +110,6 @@ def _as_frame(value: Any) -> tuple[Any, list[str]]:
 
 def _undecorated(table: Any, form: str, left_out: list[str]) -> Any:
     """Return the table without dictionaries, which the format has not, and without metadata."""
-    import pyarrow as pa
-
     if form != "arrow":
         coded = [number for number, field in enumerate(table.schema) if pa.types.is_dictionary(field.type)]
         for number in coded:
@@ -130,9 +123,6 @@ def _undecorated(table: Any, form: str, left_out: list[str]) -> Any:
 
 def _decoded(column: Any, form: str) -> Any:
     """Return the labels of a dictionary's column; a cast does not know all of their types."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     label_type = column.type.value_type
     try:
         return pa.chunked_array([pc.take(chunk.dictionary, chunk.indices) for chunk in column.chunks], label_type)
@@ -141,8 +131,6 @@ def _decoded(column: Any, form: str) -> Any:
 
 
 def _write_arrow(table: Any, file: Path) -> None:
-    import pyarrow as pa
-
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
     with pa.memory_map(str(file)) as source:
@@ -150,9 +138,6 @@ def _write_arrow(table: Any, file: Path) -> None:
 
 
 def _write_parquet(table: Any, file: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     _refuse_types("parquet", table, _is_rewritten)
     try:
         pq.write_table(table, file)
@@ -162,9 +147,6 @@ def _write_parquet(table: Any, file: Path) -> None:
 
 
 def _write_csv(table: Any, file: Path) -> None:
-    import pyarrow as pa
-    from pyarrow import csv
-
     _refuse_types("csv", table, lambda arrow_type: re.match("(large_|fixed_size_)?binary|duration", str(arrow_type)))
     if not table.num_columns:
         raise ExportError("csv", "the table has no columns, and CSV no rows without any")
@@ -190,9 +172,6 @@ def _refuse_types(form: str, table: Any, lacks: Callable[[Any], Any]) -> None:
 
 def _is_rewritten(arrow_type: Any) -> bool:
     """Return whether Parquet has another type for this one, which pyarrow alone reads back."""
-    import pyarrow as pa
-    from pyarrow import types
-
     if isinstance(arrow_type, pa.BaseExtensionType) or types.is_duration(arrow_type) or types.is_interval(arrow_type):
         return True
     if types.is_union(arrow_type) or types.is_run_end_encoded(arrow_type):
@@ -211,9 +190,6 @@ def _compare(form: str, table: Any, read: Any) -> None:
 
 def _same(wanted: Any, found: Any) -> bool:
     """Return whether two columns hold the same; a NaN is one."""
-    import numpy as np
-    from pyarrow import types
-
     if types.is_floating(wanted.type):
         if wanted.null_count != found.null_count or not wanted.is_null().equals(found.is_null()):
             return False
@@ -229,8 +205,6 @@ def _same(wanted: Any, found: Any) -> bool:
 
 def _write_json(value: Any, file: Path) -> None:
     """Write a value of JSON's own types, or the rows of a table of such as objects."""
-    import pyarrow as pa
-
     rows = value.to_pylist() if isinstance(value, pa.Table) else value
     try:
         _refuse_json(rows, "value")
@@ -274,8 +248,6 @@ def _is_unicode(text: str) -> bool:
 
 
 def _write_npy(value: Any, file: Path) -> None:
-    import numpy as np
-
     if type(value) is not np.ndarray:
         raise ExportError("npy", f"npy holds an array of numpy, and this is a {type_name(value)}")
     if value.dtype.hasobject or value.dtype.metadata:

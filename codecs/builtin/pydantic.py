@@ -10,6 +10,7 @@ from typing import Any
 import pydantic.networks
 from pydantic_core import MultiHostUrl, TzInfo, Url
 
+from airflow_xcom.codecs.builtin.kinds import attributes_of
 from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
@@ -44,10 +45,6 @@ def _decode_url(node: list[str], _version: int) -> Any:
     return _URLS[as_text(name)](as_text(text))
 
 
-def _encode_email(value: Any) -> list[str]:
-    return [value.name, value.email]
-
-
 def _decode_email(node: list[str], _version: int) -> Any:
     name, email = node
     return pydantic.networks.NameEmail(as_text(name), as_text(email))
@@ -72,7 +69,7 @@ CODECS = (
     Codec(
         "pydantic.NameEmail",
         (pydantic.networks.NameEmail,),
-        _encode_email,
+        attributes_of("name", "email"),
         _decode_email,
         summarize=summarize_text,
         attributes=("name", "email"),

@@ -105,10 +105,6 @@ def _make_compressed(cls: Any, shape: list[int], data: Any, indices: Any, indptr
 # -- coo, dia ------------------------------------------------------------------------------------------------
 
 
-def _take_coordinates(value: Any) -> list[Any]:
-    return [value.data, list(value.coords)]
-
-
 def _make_coordinates(cls: Any, shape: list[int], data: Any, coords: list[Any]) -> Any:
     _check_shape(shape, most=64)
     _check_data(data, 1)
@@ -215,7 +211,7 @@ def _make_keys(cls: Any, shape: list[int], dtype: Any, keys: Any, values: Any) -
 
 _TAKE: dict[str, Callable[[Any], list[Any]]] = {
     **dict.fromkeys(("csr", "csc", "bsr"), attributes_of("data", "indices", "indptr")),
-    "coo": _take_coordinates,
+    "coo": lambda value: [value.data, list(value.coords)],
     "dia": attributes_of("data", "offsets"),
     "lil": _take_lists,
     "dok": _take_keys,

@@ -15,13 +15,13 @@ from fractions import Fraction
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
-    import pandas as pd
     from hypothesis.strategies import DrawFn, SearchStrategy
 
     Values = SearchStrategy[Any]
@@ -111,16 +111,12 @@ SHAPES = st.sampled_from([(), (0,), (1,), (2,), (3,), (2, 0), (2, 3), (1, 2, 2),
 
 def objects(items: Any) -> np.ndarray[Any, Any]:
     """Return a flat array of objects, whatever they are."""
-    import numpy as np
-
     return np.fromiter(items, dtype=object, count=len(items))
 
 
 @st.composite
 def elements(draw: DrawFn, dtype: np.dtype[Any], count: int, cells: Values) -> np.ndarray[Any, Any]:
     """Draw a flat array: of arbitrary bits, where all bits are a value."""
-    import numpy as np
-
     if dtype.names is not None:
         return draw(_structures(dtype, count, cells))
     if dtype.kind == "O":
@@ -140,8 +136,6 @@ def elements(draw: DrawFn, dtype: np.dtype[Any], count: int, cells: Values) -> n
 
 @st.composite
 def _structures(draw: DrawFn, dtype: np.dtype[Any], count: int, cells: Values) -> np.ndarray[Any, Any]:
-    import numpy as np
-
     array = np.zeros(count, dtype)
     for name in dtype.names or ():
         field = dtype[name]
@@ -151,8 +145,6 @@ def _structures(draw: DrawFn, dtype: np.dtype[Any], count: int, cells: Values) -
 
 def layouts() -> dict[str, Callable[[Any], Any]]:
     """Return what gives an array another layout in memory, by name."""
-    import numpy as np
-
     return {
         "C": lambda array: array,
         "Fortran": np.asfortranarray,
@@ -166,8 +158,6 @@ def layouts() -> dict[str, Callable[[Any], Any]]:
 @st.composite
 def arrays(draw: DrawFn, cells: Values, dtypes: SearchStrategy[np.dtype[Any]] | None = None) -> np.ndarray[Any, Any]:
     """Draw an array of any shape and layout; object arrays hold `cells`."""
-    import numpy as np
-
     made = st.sampled_from([*NUMBER_CODES, *FLEXIBLE_CODES, "O"]).map(np.dtype) if dtypes is None else dtypes
     dtype, shape = draw(made), draw(SHAPES)
     made_by = layouts()
@@ -179,8 +169,6 @@ def arrays(draw: DrawFn, cells: Values, dtypes: SearchStrategy[np.dtype[Any]] | 
 @st.composite
 def numpy_scalars(draw: DrawFn) -> Any:
     """Draw a NumPy scalar."""
-    import numpy as np
-
     dtype = np.dtype(draw(st.sampled_from([*NUMBER_CODES, *FLEXIBLE_CODES])))
     return draw(elements(dtype, 1, st.none()))[0]
 
@@ -194,9 +182,6 @@ COLUMN_DTYPES = (
 
 
 def _column(dtype: str, count: int, cells: Values) -> Values:
-    import numpy as np
-    import pandas as pd
-
     nullable: dict[str, Values] = {
         "Int8": st.integers(-128, 127),
         "UInt64": st.integers(0, 2**64 - 1),
@@ -218,8 +203,6 @@ def _column(dtype: str, count: int, cells: Values) -> Values:
 @st.composite
 def indexes(draw: DrawFn, count: int) -> Any:
     """Draw an index of some length."""
-    import pandas as pd
-
     name = draw(st.none() | TEXT | st.tuples(TEXT, st.integers()))
     match draw(st.sampled_from(["default", "range", "dates", "levels", "texts", "floats"])):
         case "range":
@@ -240,8 +223,6 @@ def indexes(draw: DrawFn, count: int) -> Any:
 @st.composite
 def frames(draw: DrawFn, cells: Values) -> pd.DataFrame:
     """Draw a frame with any index and labels; its columns of objects, and its attrs, hold `cells`."""
-    import pandas as pd
-
     count, width = draw(st.integers(0, ROWS)), draw(st.integers(0, ROWS))
     index = draw(indexes(count))
     made = [draw(_column(draw(st.sampled_from(COLUMN_DTYPES)), count, cells)) for _ in range(width)]
@@ -254,8 +235,6 @@ def frames(draw: DrawFn, cells: Values) -> pd.DataFrame:
 @st.composite
 def series(draw: DrawFn, cells: Values) -> Any:
     """Draw a Series with any index."""
-    import pandas as pd
-
     count = draw(st.integers(0, ROWS))
     array = draw(_column(draw(st.sampled_from(COLUMN_DTYPES)), count, cells))
     return pd.Series(array, draw(indexes(count)), array.dtype, name=draw(st.none() | TEXT))

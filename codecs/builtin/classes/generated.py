@@ -217,10 +217,6 @@ def _field_names(fields: tuple[str, ...]) -> Iterator[str]:
         yield field if usable else f"_{at}"
 
 
-def _is_enum(cls: type) -> bool:
-    return enum.Enum in cls.__mro__
-
-
 @cache
 def _has_standard_combinations(cls: Any) -> bool:
     """Return whether the standard library makes the combinations of a class of flags, and no code of the class."""
@@ -272,7 +268,7 @@ def codecs(check_class: CheckClass) -> tuple[Codec[Any], ...]:
         (_take_dataclass, _restore_dataclass, *_many(_dataclass_fields)),
     )
     families: tuple[tuple[str, str, Any, tuple[Any, ...]], ...] = (
-        ("class.enum", "an enumeration", _is_enum, (_take_enum, _restore_enum, None, None)),
+        ("class.enum", "an enumeration", lambda cls: enum.Enum in cls.__mro__, (_take_enum, _restore_enum, None, None)),
         ("class.namedtuple", "a named tuple", _is_namedtuple, tuples),
         ("class.attrs", "an attrs class", partial(_declares, mark="__attrs_attrs__"), attrs),
         ("class.dataclass", "a data class", partial(_declares, mark="__dataclass_fields__"), data),

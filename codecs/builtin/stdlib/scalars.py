@@ -37,11 +37,6 @@ def _decode_text(node: Any, version: int) -> Any:
     return json.loads(f'"{node}"') if version == 1 else str(node, "utf-8", "surrogatepass")
 
 
-def _encode_integer(value: int) -> str:
-    """Return hexadecimal digits: decimal ones take quadratic time and are limited by sys.set_int_max_str_digits."""
-    return hex(value)
-
-
 def _decode_integer(node: str, _version: int) -> int:
     if len(node) > _MAX_DIGITS:
         raise ValueError(f"an integer of {len(node)} digits")
@@ -136,7 +131,8 @@ def _refuse_node(_node: Any, _version: int) -> Any:
 
 CODECS = (
     Codec("str", (str,), _encode_text, _decode_text, version=2),
-    Codec("int", (int,), _encode_integer, _decode_integer),
+    # In hexadecimal: decimal digits take quadratic time, and are limited by sys.set_int_max_str_digits.
+    Codec("int", (int,), hex, _decode_integer),
     Codec("complex", (complex,), attributes_of("real", "imag"), _decode_complex, summarize=summarize_text),
     Codec("decimal", (Decimal,), str, _decode_decimal, summarize=summarize_text),
     Codec("fraction", (Fraction,), _encode_fraction, _decode_fraction, summarize=summarize_text),

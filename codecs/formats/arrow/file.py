@@ -189,11 +189,11 @@ def read_file(memory: memoryview) -> tuple[Note, pa.Table]:
         UnusableLibraryError: pyarrow cannot be imported.
         LibraryVersionError: the pyarrow installed lacks a type of the table.
     """
+    pa = _pyarrow()
     # Not at the top: a first push does without.
     from airflow_xcom.codecs.formats.arrow.flatbuffers import inflated_size
     from airflow_xcom.codecs.formats.arrow.validation import check_values
 
-    pa = _pyarrow()
     try:
         check_inflation(inflated_size(memory, is_file=True), len(memory))
         table = pa.ipc.open_file(pa.py_buffer(memory)).read_all()
@@ -212,10 +212,10 @@ def read_file(memory: memoryview) -> tuple[Note, pa.Table]:
 
 def read_stream(memory: memoryview, meta: Any) -> Table:
     """Return the table of an Arrow IPC stream that lies in writable memory."""
+    pa = _pyarrow()
     from airflow_xcom.codecs.formats.arrow.flatbuffers import inflated_size
     from airflow_xcom.codecs.formats.arrow.validation import check_values
 
-    pa = _pyarrow()
     try:
         # It may be one of many, in a buffer that was decompressed itself.
         if inflated_size(memory, is_file=False) > len(memory):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+from pyarrow import types
+
 _MANY = 4096  # rows from which a closer look at text is worth it
 _PIECE = 1 << 20  # bytes that are looked at before the next
 _LAST_ASCII = 0x7F
@@ -34,9 +38,6 @@ def check_values(table: Any) -> None:
 
 
 def _has_views(data_type: Any) -> bool:
-    import pyarrow as pa
-    from pyarrow import types
-
     if isinstance(data_type, pa.BaseExtensionType):
         return _has_views(data_type.storage_type)
     if types.is_dictionary(data_type):
@@ -48,9 +49,6 @@ def _has_views(data_type: Any) -> bool:
 
 def _check_nulls(array: Any) -> None:
     """Check the views of nulls, at which validate() does not look: casts of Arrow, and polars, add their lengths."""
-    import pyarrow as pa
-    from pyarrow import types
-
     if isinstance(array, pa.ExtensionArray):
         _check_nulls(array.storage)
     elif types.is_dictionary(array.type):
@@ -65,9 +63,6 @@ def _check_nulls(array: Any) -> None:
 
 
 def _check_views(array: Any) -> None:
-    import numpy as np
-    import pyarrow as pa
-
     _, held, *data = array.buffers()
     of_nulls = array.is_null().to_numpy(zero_copy_only=False)
     views = np.frombuffer(held, "<i4").reshape(-1, 4)[array.offset : array.offset + len(array)][of_nulls]
@@ -80,9 +75,6 @@ def _check_views(array: Any) -> None:
 
 def _is_ascii(array: Any) -> bool:
     """Return whether an array is valid text of nothing but ASCII; :func:`check_values` called ``validate()`` before."""
-    import numpy as np
-    from pyarrow import types
-
     if types.is_large_string(array.type):
         width: np.dtype[Any] = np.dtype(np.int64)
     elif types.is_string(array.type):
