@@ -14,6 +14,7 @@ STATES = "state/"
 # what the format or an unfinished blob adds.
 _UNIQUE = re.compile(r"\.(?:[0-9a-f]{16}-)?([0-9a-f]{32})(?![0-9a-f])")
 _NAME = r"(\.?)[^/#]*\.(?:[0-9a-f]{16}-)?([0-9a-f]{32})(?:\.arrow|\.msgpack)?(\.tmp)?(?:#.*)?"
+_FOLDER = r"[^/]+\.[0-9a-f]{16}/"  # of an asset, or of what has state
 _DIGITS = 16  # of them tell a path from a million others; were two the same, a blob would stay that might be deleted
 
 
@@ -30,11 +31,11 @@ class Kind(Enum):
     """
 
     XCOM = re.compile(rf"(?:[^/]+/){{3}}-?\d+/{_NAME}")
-    VERSION = re.compile(rf"{VERSIONS}[^/]+/{_NAME}")
-    RETIRED = re.compile(rf"{RETIRED}[^/]+/{_NAME}")
-    PIN = re.compile(rf"{PINS}[^/]+/[^/]+/(\.?)[^/#]+?()(\.tmp)?(?:#.*)?")
-    STATE = re.compile(rf"{STATES}[^/]+/{_NAME}")
-    TAG = re.compile(rf"{TAGS}[^/]+/(\.?)[^/#]+?()(\.tmp)?(?:#.*)?")
+    VERSION = re.compile(rf"{VERSIONS}{_FOLDER}{_NAME}")
+    RETIRED = re.compile(rf"{RETIRED}{_FOLDER}{_NAME}")
+    PIN = re.compile(rf"{PINS}[^/]+/[^/]+/(\.?)[0-9a-f]{{16}}\.\d+()((?:\.[0-9a-f]{{32}})?\.tmp)?")
+    STATE = re.compile(rf"{STATES}{_FOLDER}{_NAME}")
+    TAG = re.compile(rf"{TAGS}{_FOLDER}(\.?)[^/#]+?()(\.tmp)?")
 
 
 def kind_of(path: str) -> Kind | None:

@@ -41,7 +41,7 @@ class Deferred:
         stored: the JSON value that the row holds.
         row: as Airflow gives it.
         asked: the XCom that was asked for, as far as Airflow tells.
-        again: reads the row once more, if it was read ahead of being used.
+        again: reads all rows once more that it was read with, if that was ahead of being used.
     """
 
     stored: Any
@@ -50,12 +50,17 @@ class Deferred:
     again: Callable[[], Any] | None = None
 
     @property
+    def envelope(self) -> Envelope | None:
+        """Return the envelope that it holds; None if it holds something else, or one that cannot be read."""
+        try:
+            return Envelope.from_json(self.stored)
+        except CodecError:
+            return None
+
+    @property
     def size(self) -> int:
         """Return the bytes of its blob; 0 if it has none."""
-        try:
-            envelope = Envelope.from_json(self.stored)
-        except CodecError:
-            return 0
+        envelope = self.envelope
         return 0 if envelope is None else sum(reference.size for reference in envelope.references)
 
     def value(self) -> Any:
@@ -182,14 +187,7 @@ def renewable(rows: Any, read: Callable[[], Any]) -> Any:
     """Return a list of rows so that each can be read again; anything else as it is.  ``read`` reads all of them."""
     if not isinstance(rows, list):
         return rows
-    return [
-        replace(row, again=partial(_item, read, index)) if isinstance(row, Deferred) else row
-        for index, row in enumerate(rows)
-    ]
-
-
-def _item(read: Callable[[], Any], index: int) -> Any:
-    return (read() or [])[index]
+    return [replace(row, again=read) if isinstance(row, Deferred) else row for row in rows]
 
 
 def concurrently(rows: Iterable[Any], act: Callable[[Deferred], Any]) -> Iterator[Any]:
@@ -220,15 +218,25 @@ def _result(row: Any, future: Future[Any], act: Callable[[Deferred], Any]) -> An
     try:
         return future.result()
     except MissingPayloadError:
-        if row.again is None:
-            raise
-        try:
-            fresh = row.again()
-        except IndexError:
-            fresh = row
-        if not isinstance(fresh, Deferred) or fresh.stored == row.stored:
+        fresh = _fresh(row)
+        if fresh is None or fresh.stored == row.stored:
             raise
     return act(fresh)
+
+
+def _fresh(row: Deferred) -> Deferred | None:
+    """Return a row as it is now; None if it is gone, or cannot be told from others that were read with it."""
+    rows = None if row.again is None else row.again()
+    for fresh in rows or ():
+        if isinstance(fresh, Deferred) and _is_of(fresh, row.envelope):
+            return fresh
+    return None
+
+
+def _is_of(row: Deferred, envelope: Envelope | None) -> bool:
+    """Return whether a row has the value of the same XCom as an envelope."""
+    found = row.envelope
+    return found is not None and envelope is not None and found.coordinate == envelope.coordinate
 
 
 def _has_no_serde_keys(stored: Any) -> bool:

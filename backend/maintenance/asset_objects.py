@@ -99,4 +99,5 @@ def _run(path: str, text: str) -> RunKey | None:
         dag_id, run_id = map(unquote, segments)
         if any("..." in part for part in segments):  # cut
             return None
-    return (dag_id, run_id) if type(dag_id) is str and type(run_id) is str else None
+    are_names = all(type(part) is str and part.isprintable() for part in (dag_id, run_id))  # no database takes others
+    return (dag_id, run_id) if are_names else None

@@ -202,6 +202,20 @@ def test_a_damaged_pin_keeps_what_it_names(airflow: Airflow) -> None:
     assert airflow.sweep() == {PIN, version}
 
 
+@everywhere
+def test_a_forged_pin_stops_no_sweep(airflow: Airflow) -> None:
+    pinned, orphan = airflow.version(), airflow.version()
+    pins = {f"pins/consumer/run/{HASH}.{number}": name for number, name in enumerate(("\0", "\ud800", "x" * 9000))}
+    for path, name in pins.items():
+        airflow.put(path, json.dumps({"run": [name, "run"], "versions": [pinned]}))
+    unreadable = {f"pins/a%00/run/{HASH}.0", f"pins/a%ED%A0%80/run/{HASH}.0"}
+    for path in unreadable:
+        airflow.put(path, "damaged")
+    left = airflow.sweep()
+    assert pinned in left, "what a pin names stays where its run cannot be told"
+    assert orphan not in left
+
+
 def test_a_retired_version_goes_and_its_tombstone_stays_as_long_as_its_event(airflow: Airflow) -> None:
     store = open_store(settings().path)
     version = airflow.version()
@@ -245,9 +259,9 @@ def test_pins_and_tags_of_stores_that_are_not_swept_count(airflow: Airflow, tmp_
     adopted(airflow.rows)
     version = airflow.version()
     other = open_store(settings().stores["other"])
-    other.put("tags/flights.1/golden.1", [json.dumps(envelope(version)).encode()])
+    other.put(f"tags/flights.{HASH}/golden.1", [json.dumps(envelope(version)).encode()])
     assert airflow.sweep(store="default") == {version}
-    other.delete("tags/flights.1/golden.1")
+    other.delete(f"tags/flights.{HASH}/golden.1")
     assert airflow.sweep(store="default") == set()
 
 
@@ -302,13 +316,19 @@ UNIQUE = "0123456789abcdef" * 2
         (f"assets/run/task/-1/return_value.{HASH}-{UNIQUE}.arrow", Kind.XCOM),
         (f"pins/run/task/-1/return_value.{HASH}-{UNIQUE}.arrow", Kind.XCOM),
         (f"pins/consumer/run/{HASH}.0", Kind.PIN),
-        (f"pins/consumer/run/.{HASH}.0.tmp", Kind.PIN),
+        (f"pins/consumer/run/.{HASH}.0.{UNIQUE}.tmp", Kind.PIN),
         (f"tags/flights.{HASH}/golden.{UNIQUE}", Kind.TAG),
         (f"assets/flights.{HASH}/producer.{HASH}-{UNIQUE}.arrow.bak", None),
         (f"assets/producer.{HASH}-{UNIQUE}.arrow", None),
         (f"other/flights.{HASH}/producer.{HASH}-{UNIQUE}.arrow", None),
         (f"pins/{HASH}.0", None),
         (f"pins/consumer/run/{HASH}.0.tmp", None),
+        ("pins/team/sheets/notes.txt", None),
+        ("tags/v1/notes.txt", None),
+        ("tags/v1/.notes.tmp", None),
+        # Below the prefix of another Airflow, within that of this one.
+        (f"pins/assets/flights.{HASH}/producer.{HASH}-{UNIQUE}.arrow", None),
+        (f"pins/state/scope.{HASH}/key.{HASH}-{UNIQUE}.msgpack", None),
     ],
 )
 def test_a_path_tells_what_is_there(path: str, kind: Kind | None) -> None:

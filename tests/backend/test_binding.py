@@ -322,3 +322,31 @@ def test_a_blob_that_moves_between_the_row_and_its_reading_is_found(
     with pytest.raises(MissingPayloadError):
         WAYS[way]()
     assert next(answers, None) is None, "it was looked up again once"
+
+
+@pytest.mark.parametrize("way", ["a slice", "a loop", "get_all", "aget_all"])
+def test_a_mapped_task_that_shrinks_meanwhile_gives_no_value_of_another_index(
+    way: str, stored_in: Backend, supervisor: Supervisor
+) -> None:
+    backend = stored_in
+    backend.options(threshold=0)
+    rows = [backend.push(ARRAY + number, map_index=number) for number in range(3)]
+    again = backend.push(ARRAY + 1, map_index=1)
+    backend.lose(rows[1])
+    send = supervisor.send
+    answers: list[list[Any]] = []
+
+    def answer(message: Any = None, *, msg: Any = None) -> Any:
+        from airflow.sdk.execution_time import comms
+
+        is_slice = isinstance(message or msg, comms.GetXComSequenceSlice)
+        return comms.XComSequenceSliceResult(root=answers.pop(0)) if is_slice else send(message, msg=msg)
+
+    supervisor.send = answer  # type: ignore[method-assign]
+    for gone in ([rows[0], rows[2]], [rows[0], "plain", rows[2]], []):
+        answers[:] = [rows, gone]
+        with pytest.raises(MissingPayloadError):
+            WAYS[way]()
+        assert answers == []
+    answers[:] = [rows, [again, rows[2]]]
+    assert [found[0] for found in WAYS[way]()] == [0, 1, 2], "its row is found wherever it stands now"
