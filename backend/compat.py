@@ -150,51 +150,6 @@ def metadata_schema() -> str | None:
     return configuration().get("database", "sql_alchemy_schema", fallback=None) or None
 
 
-def write_row(stored: Any, key: str, whose: dict[str, Any]) -> None:
-    """Put a JSON value into the row of an XCom, as it is; what the row had before is replaced.
-
-    Raises:
-        LookupError: The run or the task instance, which ``whose`` names, does not exist.
-    """
-    from airflow.models import xcom
-    from airflow.utils.session import create_session
-    from sqlalchemy.exc import IntegrityError
-
-    try:
-        with create_session() as session:
-            if hasattr(xcom, "XComModel"):
-                xcom.XComModel.set(key, stored, serialize=False, session=session, **whose)
-            else:
-                model: Any = xcom.BaseXCom
-                model.set(key, None, session=session, **whose)
-                session.query(model).filter_by(key=key, **whose).update({"value": json_bytes(stored)})
-    except (ValueError, IntegrityError) as error:
-        raise LookupError(f"there is no task instance {whose}") from error
-
-
-def clear_rows(model: Any, purge: Callable[[Any, Any], None], kept: str, session: Any, **where: Any) -> None:
-    """Delete the XComs of a task in Airflow 2, but those whose key begins with ``kept``.
-
-    Args:
-        model: of a row.
-        purge: is called for each before it goes, with the session.
-        kept: see above.
-        session: the database's; None for one of its own.
-        **where: Dag, run, task and, unless all are meant, map index.
-    """
-    from airflow.utils.session import create_session
-
-    if session is None:
-        with create_session() as own:
-            clear_rows(model, purge, kept, own, **where)
-        return
-    for row in session.query(model).filter_by(**{name: part for name, part in where.items() if part is not None}):
-        if not row.key.startswith(kept):
-            purge(row, session)
-            session.delete(row)
-    session.commit()
-
-
 def filesystem(scheme: str) -> Callable[[str | None], Any]:
     """Return what makes the fsspec file system of a scheme from the id of an Airflow connection, or from None.
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.backend.compat import base_xcom, clear_rows, from_row, json_bytes, patch_lazy_sequences, stores_bytes
+from airflow_xcom.backend.compat import base_xcom, from_row, json_bytes, patch_lazy_sequences, stores_bytes
 from airflow_xcom.backend.envelope import PINNED, Envelope
 from airflow_xcom.backend.lazy_sequences import get_item, iterate
 from airflow_xcom.backend.pull import asking, deferring, pull, pull_all, renewable
@@ -131,6 +131,8 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
         @classmethod
         def clear(cls, *, session: Any = None, **where: Any) -> None:
             """Do as Airflow 2's own method, which a task that starts again calls; see :meth:`delete`."""
+            from airflow_xcom.backend.compat_rows import clear_rows
+
             clear_rows(BaseXCom, cls.purge, PINNED, session, **where)
 
     @classmethod

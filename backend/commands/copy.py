@@ -36,7 +36,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Copy it, and return 0; what stands in the way is raised."""
-    from airflow_xcom.backend.compat import write_row
+    from airflow_xcom.backend.compat_rows import write_row
     from airflow_xcom.backend.database.xcom_rows import metadata_rows
 
     rows = metadata_rows()
@@ -47,12 +47,12 @@ def run(options: Namespace) -> int:
     if not options.force:
         _refuse_value(rows, target)
     stored = _copied(row, target)
-    if not options.force:
-        _refuse_value(rows, target)  # that a task has pushed while the blob was copied
     try:
         *whose, key = asdict(target).items()
-        write_row(stored, str(key[1]), dict(whose))
+        write_row(stored, str(key[1]), dict(whose), replace=options.force)
     except LookupError as error:
+        if not options.force:
+            _refuse_value(rows, target)  # that a task has pushed meanwhile
         raise XComNotFoundError(f"nothing was copied: {error}") from error
     say(f"copied {row.coordinate}\n    to {target}")
     return 0

@@ -11,7 +11,7 @@ from api_server import add_dags, put
 from commands import run
 from conftest import Backend
 
-from airflow_xcom.backend import blobs
+from airflow_xcom.backend import blobs, compat_rows
 from airflow_xcom.backend.envelope import Coordinate, Envelope
 
 SOURCE = ("flights", "one", "extract", "return_value")
@@ -90,6 +90,26 @@ def test_what_a_task_pushes_while_the_blob_is_copied_is_not_replaced(
     assert code == 1
     assert "--force" in errors
     assert backend.pull(row(session, TARGET), key="restored") == (2,)
+
+
+def test_what_a_task_pushes_at_the_last_moment_is_not_replaced(
+    session: Any, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(session, backend, SOURCE, (1,))
+    session.commit()
+    write_row = compat_rows.write_row
+
+    def meanwhile(*about: Any, **options: Any) -> None:
+        put(session, backend, ("trains", "two", "clean", "restored"), (2,))
+        session.commit()
+        write_row(*about, **options)
+
+    monkeypatch.setattr(compat_rows, "write_row", meanwhile)
+    code, _, errors = run(*TO)
+    assert (code, "--force" in errors) == (1, True)
+    assert backend.pull(row(session, TARGET), key="restored") == (2,)
+    assert run(*TO, "--force")[0] == 0
+    assert backend.pull(row(session, TARGET), key="restored") == (1,)
 
 
 def test_what_cannot_be_copied_is_refused_and_writes_nothing(session: Any, backend: Backend) -> None:
