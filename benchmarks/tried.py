@@ -54,14 +54,6 @@ _SERVER = (
     "more time than that. Left are codec, envelope, path, digest and their checks, in Python: while a request waits, "
     "the processor forgets this code, which then takes far longer than in a loop."
 )
-_TIMES = (
-    "Columns of a list of dicts share their keys. Left are the times, as text of ISO 8601, and base64. Whole numbers "
-    "would be shorter, and need another version of the codec of times."
-)
-_ARRAYS = (
-    "Arrays of one list are packed as one node, and small elements lie in it. Tried without gain: no look at the "
-    "alignment of memory of our own, fewer looks at the shape."
-)
 TRIED = {  # work of a verdict -> what was tried
     **dict.fromkeys(
         ("datetime, alone", "Decimal, alone", "tuple, alone", "UUID, alone", "pydantic model, alone"), _LEAF
@@ -77,7 +69,5 @@ TRIED = {  # work of a verdict -> what was tried
     **dict.fromkeys(("dataclasses, 100", "dataclasses with a time, 100"), _OBJECTS),
     **dict.fromkeys(("tuples, 200,000", "dataclasses, 200,000", "dataclasses with a time, 20,000"), _OBJECTS),
     **dict.fromkeys(("object column, 200,000", "column of dicts, 200,000"), _CELLS),
-    "row of 100 dicts with a time": _TIMES,
-    "small arrays, 2,000": _ARRAYS,
     **dict.fromkeys(("S3, 1 KB", "Valkey, 1 KB"), _SERVER),
 }

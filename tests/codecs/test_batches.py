@@ -189,6 +189,10 @@ ALIKE: dict[str, Any] = {
     "tuples of tuples": [((number, 1.5), (None, (number,))) for number in range(MANY)],
     "tuples with surrogates": [("\ud800", number) for number in range(MANY)],
     "tuples with impostors": [(bytearray(b"x"), number) for number in range(MANY)],
+    "arrays": [np.arange(number, dtype="i2") for number in range(MANY)],
+    "arrays of one length": [np.arange(3.0) + number for number in range(MANY)],
+    "empty arrays": [np.empty(0) for _ in range(MANY)],
+    "arrays that leave elements out": [np.arange(9)[number % 9 :: -2] for number in range(MANY)],
 }
 # What is much like it, and is not.
 UNLIKE: dict[str, Any] = {
@@ -207,6 +211,13 @@ UNLIKE: dict[str, Any] = {
     "empty tuples": [()] * MANY,
     "tuples of sixteen": [tuple(range(number, number + 16)) for number in range(MANY)],
     "wider pairs": [Wider(number, 1) for number in range(MANY)],
+    "arrays of two dtypes": [np.zeros(2, "i4"), np.zeros(2, "f4")] * MANY,
+    "arrays of two integers that are equal": [np.zeros(2, code) for _ in range(MANY) for code in "lq"],
+    "arrays with metadata": [np.zeros(2, np.dtype("f8", metadata={"unit": "m"})) for _ in range(MANY)],
+    "arrays of two dimensions": [np.asfortranarray(np.ones((2, 3))) for _ in range(MANY)],
+    "arrays of one and two dimensions": [np.ones(4).reshape(*shape) for _ in range(MANY) for shape in [(4,), (2, 2)]],
+    "arrays of objects": [np.array([number, None]) for number in range(MANY)],
+    "an array that comes twice": [np.ones(2)] * MANY,
 }
 
 
@@ -244,7 +255,6 @@ VALUES: dict[str, Any] = {
     "tuples": [(number, "x", NOON) for number in range(MANY)],
     "long tuples": [tuple(range(100)) for _ in range(MANY)],
     "sets": [{number} for number in range(MANY)],
-    "small arrays": [np.arange(number, dtype="i2") for number in range(MANY)],
     "large arrays": [np.arange(2000.0) + number for number in range(MANY)],
     "arrays of all sizes": [np.arange(float(number * 40)) for number in range(MANY)],
     "ints beyond 64 bits": [2**70 + number for number in range(MANY)] + [1],
@@ -293,7 +303,7 @@ def test_what_is_not_alike_is_not(name: str) -> None:
     assert TAGGED_COLUMNS not in _codes(UNLIKE[name])
 
 
-@pytest.mark.parametrize("name", ["legs", "leaves", "planes", "pairs", "equal tuples"])
+@pytest.mark.parametrize("name", ["legs", "leaves", "planes", "pairs", "equal tuples", "arrays"])
 def test_the_outline_is_that_of_each_by_itself(name: str) -> None:
     value = ALIKE[name]
     alone = [outline_of(item) for item in value[:8]]
@@ -462,3 +472,31 @@ def test_a_forged_batch_is_corrupt(packed: bytes) -> None:
     head = msgpack.packb(["airflow_xcom", 1, [["tuple", 1]], [], len(packed)])
     with pytest.raises(CorruptPayloadError):
         decode(head + packed, "msgpack")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        [["<i2", "<i2"], [[1], [1]], [b"aa", b"aabb"]],  # more bytes than elements
+        [["<i2", "<i2"], [[1], [1]], [b"a", b"abb"]],
+        [["<i2", "<i2"], [[1], [-1]], [b"aa", b""]],
+        [["|O", "|O"], [[1], [1]], [b"a" * 8, b"a" * 8]],
+        [["<i2", "<i2"], [[1], [1]], [b"aa", "aa"]],
+        [["<i2", 5], [[1], [1]], [b"aa", b"aa"]],
+        [["<i2", "<i2"], [[1], [1]]],
+        [["|S0", "|S0"], [[1], [1]], [b"a", b""]],
+    ],
+)
+def test_forged_arrays_are_corrupt(columns: Any) -> None:
+    packed = _packed(7, 0, None, None, columns, [])
+    head = msgpack.packb(["airflow_xcom", 1, [["numpy.ndarray", 1]], [], len(packed)])
+    with pytest.raises(CorruptPayloadError):
+        decode(head + packed, "msgpack")
+
+
+def test_arrays_of_many_kinds_are_read_part_by_part() -> None:
+    columns = [["<i2", "|u1", "<U0"], [[1], [1, 2], [3]], [b"aa", b"aa", b""]]
+    packed = _packed(7, 0, None, None, columns, [])
+    head = msgpack.packb(["airflow_xcom", 1, [["numpy.ndarray", 1]], [], len(packed)])
+    expected = [np.array([0x6161], "<i2"), np.array([[97, 97]], "u1"), np.ndarray((3,), "<U0")]
+    assert difference(expected, decode(head + packed, "msgpack")) is None

@@ -344,7 +344,7 @@ def test_any_duration(parts):
 
 WRITTEN = {
     "naive": (datetime(2024, 1, 1, 12), ["datetime", 1, "2024-01-01T12:00:00"]),
-    "utc": (datetime(2024, 1, 1, 12, tzinfo=UTC), ["datetime", 1, "2024-01-01T12:00:00+00:00"]),
+    "utc": (datetime(2024, 1, 1, 12, tzinfo=UTC), ["datetime", 1, "2024-01-01T12:00:00Z"]),
     "fold": (AMBIGUOUS.replace(fold=1), ["datetime", 1, ["2024-10-27T02:30:00", None, 1]]),
     "zone": (AMBIGUOUS.replace(tzinfo=PARIS), ["datetime", 1, ["2024-10-27T02:30:00", "Europe/Paris"]]),
     "date": (date(2024, 1, 1), ["date", 1, "2024-01-01"]),

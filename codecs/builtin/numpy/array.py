@@ -12,16 +12,18 @@
 
 from __future__ import annotations
 
+from itertools import accumulate, pairwise
 from math import prod
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
-from airflow_xcom.codecs.builtin.numpy.dtypes import SCALAR_TYPES, decode_dtype, encode_dtype, is_extended
-from airflow_xcom.codecs.builtin.numpy.elements import decode_elements, encode_elements
-from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.builtin.numpy.dtypes import NATIVE, SCALAR_TYPES, decode_dtype, encode_dtype, is_extended
+from airflow_xcom.codecs.builtin.numpy.elements import SMALL, decode_elements, encode_elements
+from airflow_xcom.codecs.codec import Codec, ColumnCodec
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
-from airflow_xcom.codecs.nodes import as_list, as_text
+from airflow_xcom.codecs.nodes import Columns, as_list, as_text
 from airflow_xcom.codecs.quoting import quoted
 
 _Array = np.ndarray[Any, np.dtype[Any]]
@@ -29,6 +31,8 @@ _Array = np.ndarray[Any, np.dtype[Any]]
 # Subclasses that people meet; any other is refused by the registry.
 _REFUSED = (np.matrix, np.memmap, np.ma.core.mvoid, "numpy.char.chararray", "numpy.chararray")
 
+_DTYPE, _SHAPE, _NBYTES = map(attrgetter, ("dtype", "shape", "nbytes"))
+_PARTS = 3  # of the node of an array in the order of C
 _NUMBERS = (bool, int, float)  # not Decimal: an int() of Decimal("1E+999999999") takes hours
 _MASKED_DATA = (np.ndarray, np.recarray)
 _MASKED_STATE = frozenset(vars(np.ma.MaskedArray(0)))
@@ -57,6 +61,33 @@ def _decode_array(node: Any, _version: int) -> _Array:
     if as_text(order) not in ("C", "F"):
         raise CorruptPayloadError(f"an array has the order {quoted(order)}")
     return flat if len(shape) == 1 else flat.reshape(shape, order=order)
+
+
+def _take_arrays(cls: type, arrays: list[Any]) -> Columns | None:
+    """Return the dtypes, shapes and elements of small arrays of one dimension whose dtype is one object."""
+    shapes = list(map(_SHAPE, arrays))
+    dtype = arrays[0].dtype
+    if cls is not np.ndarray or set(map(len, shapes)) != {1} or set(map(id, map(_DTYPE, arrays))) != {id(dtype)}:
+        return None
+    if id(dtype) not in NATIVE or dtype.hasobject or max(map(_NBYTES, arrays)) >= SMALL:
+        return None
+    return Columns([[dtype.str] * len(arrays), list(map(list, shapes)), [array.tobytes() for array in arrays]])
+
+
+def _put_arrays(columns: Columns, _version: int) -> list[_Array] | None:
+    """Return arrays of one dimension and one dtype, which lie in one piece of memory."""
+    if columns.names is not None or len(columns.columns) != _PARTS:
+        return None
+    texts, shapes, elements = columns.columns
+    if type(texts[0]) is not str or texts.count(texts[0]) < len(texts) or set(map(type, elements)) != {bytes}:
+        return None
+    dtype, memory = decode_dtype(texts[0]), bytearray(b"".join(elements))
+    size = dtype.itemsize or 1
+    lengths = [len(each) // size for each in elements]
+    if shapes != [[length] for length in lengths] or sum(lengths) * size != len(memory):
+        return None
+    flat = decode_elements(dtype, sum(lengths), memory)
+    return [flat[start:stop] for start, stop in pairwise(accumulate(lengths, initial=0))]
 
 
 def _encode_scalar(scalar: Any) -> list[Any]:
@@ -151,7 +182,15 @@ def _summarize_dtype(dtype: Any) -> dict[str, Any]:
 
 
 CODECS = (
-    Codec("numpy.ndarray", (np.ndarray, *_REFUSED), _encode_array, _decode_array, summarize=_summarize),
+    ColumnCodec(
+        "numpy.ndarray",
+        (np.ndarray, *_REFUSED),
+        _encode_array,
+        _decode_array,
+        take=_take_arrays,
+        put=_put_arrays,
+        summarize=_summarize,
+    ),
     Codec(
         "numpy.scalar",
         SCALAR_TYPES,

@@ -33,7 +33,7 @@ _STRING: Any = getattr(np.dtypes, "StringDType", None)  # NumPy 2 and later
 
 # dtype objects that equal each other may still differ (long and long long, metadata): know these by identity.
 _NATIVE_DTYPES = tuple(np.dtype(code) for code in "?bBhHiIlLefdFDO")
-_NATIVE = {id(dtype): dtype.str for dtype in _NATIVE_DTYPES if np.dtype(dtype.str) is dtype}
+NATIVE = {id(dtype): dtype.str for dtype in _NATIVE_DTYPES if np.dtype(dtype.str) is dtype}
 
 # np.dtype() reads far more than dtype.str ever says ("O8", "i4,f8", "float", a multiple of zero seconds).
 _TEXT = re.compile(
@@ -56,7 +56,7 @@ def mantissa_bits() -> int:
 
 def encode_dtype(dtype: np.dtype[Any]) -> Any:
     """Return the node of ``dtype``."""
-    text = _NATIVE.get(id(dtype))
+    text = NATIVE.get(id(dtype))
     if text is not None:
         return text
     node = _encode_bare(dtype)

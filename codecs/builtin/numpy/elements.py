@@ -25,7 +25,7 @@ from airflow_xcom.codecs.quoting import cut
 
 _Array = np.ndarray[Any, np.dtype[Any]]
 
-_SMALL = 4096  # bytes
+SMALL = 4096  # bytes
 _MOST_EMPTY = 1_000_000  # elements that take no bytes: whatever is done with them takes some for each
 
 
@@ -39,8 +39,8 @@ def encode_elements(array: _Array) -> Any:
     owned = _padding(dtype) if dtype.names is not None or dtype.char in "gG" else None
     if owned is not None:
         elements = array.ravel("A").view(np.uint8).reshape(-1, len(owned)) & owned
-        return elements.tobytes() if array.nbytes < _SMALL else Buffer(elements.reshape(-1).data)
-    if array.nbytes < _SMALL:
+        return elements.tobytes() if array.nbytes < SMALL else Buffer(elements.reshape(-1).data)
+    if array.nbytes < SMALL:
         return array.tobytes("A")
     return Buffer(array.ravel("A").view(np.uint8).data)
 

@@ -37,7 +37,8 @@ Node = str | list[Any]
 def _encode_moment(value: datetime | time) -> Node:
     zone = value.tzinfo
     if not value.fold and (zone is None or zone is UTC or (type(zone) is timezone and _is_in_iso(zone))):
-        return value.isoformat()
+        text = value.isoformat()
+        return f"{text[:-6]}Z" if zone is UTC else text  # which would end in +00:00
     return moment_node(value.replace(tzinfo=None).isoformat(), value, ZoneInfo)
 
 
