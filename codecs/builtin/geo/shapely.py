@@ -42,6 +42,10 @@ _COLLECT: dict[str, Any] = {
 # -- WKB -----------------------------------------------------------------------------------------------------
 
 
+def _write(geometries: Any) -> Any:
+    return shapely.to_wkb(geometries, output_dimension=4, byte_order=1, include_srid=True, flavor="extended")
+
+
 def _read(wkb: Any) -> Any:
     """Return the geometries of an array of WKB; None stays None."""
     for item in wkb.flat:
@@ -143,7 +147,7 @@ def encode_geometries(geometries: _Array) -> tuple[_Array, dict[str, Any]]:
     The corrections are a dict: ``"Point"`` and ``"LinearRing"`` have the positions of the points with NaN and of the
     rings, ``"others"`` has pairs of a position and a node.
     """
-    wkb = shapely.to_wkb(geometries, output_dimension=4, byte_order=1, include_srid=True, flavor="extended")
+    wkb = _write(geometries)
     try:
         back = _read(wkb)
     except CorruptPayloadError as error:
