@@ -4,8 +4,8 @@
 has painted their first row, on files and on S3 that is far away; the bytes that the store sends for the first screen of
 the frame with 100 columns (which is four blocks of 50 rows and 10 columns), the memory of the server through 100 such
 views, and how long Airflow's own ``/api/v2/dags`` takes while 50 users' reads are slow.  S3 is a SeaweedFS on this
-machine behind a proxy that counts and delays.  ``--rows`` makes the frame smaller; ``--write-docs`` writes the figures
-into docs/DATA_TAB.md.
+machine behind a proxy that counts and delays.  ``--airflow 3.1.8`` clicks on the tab in the pages of that release, too.
+``--rows`` makes the frame smaller; ``--write-docs`` writes the figures into docs/DATA_TAB.md.
 """
 
 from __future__ import annotations
@@ -18,16 +18,20 @@ import statistics
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import chromium
+from data_tab_airflow import FLIGHTS, on_s3, started
+from installations import Installation, build, distribution
 from proxy import Fault, Proxy
 from server_process import memory_of, server_process
 from servers import BUCKET, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import httpx
     from server_process import ServerProcess
@@ -154,9 +158,59 @@ def clicks(server: ServerProcess, proxy: Proxy) -> Iterator[str]:
                 taken.append(page.evaluate(CLICK, key) / 1e3)
             where = f"S3 ({LATENCY * 1e3:.0f} ms a request, {len(proxy.requests)} requests)" if proxy.requests else key
             size = f"{size_of(client_of(server, USERS[0]), key) / MB:.0f} MB"
-            times = f"{min(taken):.2f} s at least, {statistics.median(taken):.2f} s in the median of {CLICKS}"
-            yield f"From the click on a frame of {size} on {where} until Chromium has painted its first row: {times}"
+            until = f"until Chromium has painted its first row: {told(taken)}"
+            yield f"From the click on a frame of {size} on {where} {until}"
     proxy.fault = lambda *_: None
+
+
+def told(taken: list[float]) -> str:
+    """Sum up seconds."""
+    return f"{min(taken):.2f} s at least, {statistics.median(taken):.2f} s in the median of {len(taken)}"
+
+
+def clicks_in(version: str) -> Iterator[str]:
+    """Tell how long a click on the tab takes until the first rows are there, in the pages of a release of Airflow."""
+    build([version])
+    with tempfile.TemporaryDirectory(prefix="data-tab-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        with running("seaweedfs", folder) as s3, Proxy(s3.endpoint) as proxy:
+            for where, options in ("files", {}), (f"S3 ({LATENCY * 1e3:.0f} ms a request)", on_s3(s3, proxy.url)):
+                proxy.fault = lambda *_: None
+                home = Path(tempfile.mkdtemp(dir=folder))
+                taken = clicks_on_the_tab(home, Installation(version), options, proxy)
+                yield f"Airflow {version}, from the click on its tab Data of flights on {where}: {told(taken)}"
+
+
+def clicks_on_the_tab(
+    folder: Path, installation: Installation, options: Mapping[str, str], proxy: Proxy
+) -> list[float]:
+    """Return the seconds, each in a page that knows nothing of the tab yet."""
+    import obstore
+
+    (folder / "client").mkdir()
+    (folder / "client" / "obstore").symlink_to(Path(obstore.__file__).parent)  # the other environment has none
+    paths = os.pathsep.join([str(distribution()), str(folder / "client")])
+    with started(folder, (FLIGHTS,), {"PYTHONPATH": paths, **options}, installation.python) as airflow:
+        address = f"{airflow.url}/dags/flights/runs/{quote(airflow.run('flights'), safe='')}/tasks/extract"
+        proxy.fault = lambda *_: Fault(delay=LATENCY)
+        with chromium.started() as browser, browser.new_context() as context:
+            page = context.new_page()
+            page.goto(airflow.url)  # which lets the user in
+            page.get_by_text("Dags", exact=True).first.wait_for()
+            return [seconds_of_a_click(context, address) for _ in range(CLICKS)]
+
+
+def seconds_of_a_click(context: Any, address: str) -> float:
+    """Click on the tab in a new page, and wait for the first row."""
+    with context.new_page() as page:
+        page.goto(address)
+        link = page.get_by_role("link", name="Data", exact=True)
+        link.wait_for()
+        page.wait_for_load_state("networkidle")
+        began = time.perf_counter()
+        link.click()
+        page.frame_locator("iframe").locator('[id="cell-0-3"]', has_text="517").wait_for()
+        return time.perf_counter() - began
 
 
 def size_of(client: httpx.Client, key: str) -> int:
@@ -227,10 +281,11 @@ def main() -> None:
     """Print all of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=ROWS, help="of the frame (default: %(default)s)")
+    parser.add_argument("--airflow", nargs="*", default=[], help="releases in whose pages the tab is clicked on, too")
     parser.add_argument("--write-docs", action="store_true", help="write the figures into docs/DATA_TAB.md")
     arguments = parser.parse_args()
     lines = []
-    for line in measured(arguments.rows):
+    for line in chain(measured(arguments.rows), *map(clicks_in, arguments.airflow)):
         lines.append(f"- {line}\n")
         print(lines[-1], end="", flush=True)
     if arguments.write_docs:
