@@ -49,7 +49,7 @@ class AssetVersion:
     def __post_init__(self) -> None:
         texts = (self.name, self.uri, self.id, self.at, self.partition or "", *(self.interval or ()))
         are_short = all(type(text) is str and len(text) <= _LONGEST for text in texts)
-        if not are_short or not _ID.fullmatch(self.id) or not all(map(_is_time, (self.at, *(self.interval or ())))):
+        if not are_short or not _ID.fullmatch(self.id) or not all(map(is_time, (self.at, *(self.interval or ())))):
             raise ForgedReferenceError("the version of an asset in the envelope is malformed")
 
     def to_json(self) -> dict[str, Any]:
@@ -91,7 +91,8 @@ def new_version_id() -> str:
     return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
 
 
-def _is_time(text: str) -> bool:
+def is_time(text: str) -> bool:
+    """Return whether a text is a time in ISO 8601 that UTC has, too."""
     try:
         return datetime.fromisoformat(text).astimezone(UTC) is not None
     except (ValueError, OverflowError):

@@ -190,7 +190,7 @@ def retirement_of(store: Store, path: str) -> Retirement | None:
         return None
     try:
         return Retirement.from_json(json.loads(text))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CorruptPayloadError(f"the tombstone of {path!r} is damaged") from error
 
 

@@ -184,6 +184,13 @@ def refuse_deferral(context: Any, what: str) -> None:
     context["task"].defer = defer
 
 
+def runs_again(context: Any) -> bool:
+    """Return whether the task has run before: in an earlier try, until it deferred, or until it was rescheduled."""
+    ti = context["ti"]
+    told = getattr(ti, "_ti_context_from_server", ti)  # by Airflow 3; in Airflow 2, the row of the task itself
+    return bool(ti.try_number > 1 or context.get("task_reschedule_count") or getattr(told, "next_method", None))
+
+
 def triggering_events(context: Any) -> list[Event]:
     """Return the events that started the run, in the order of their times."""
     try:

@@ -11,14 +11,22 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.blob_paths import PINS
 from airflow_xcom.backend.blobs import store_name
+from airflow_xcom.backend.compat_assets import runs_again
 from airflow_xcom.backend.envelope import PINNED, run_prefix
-from airflow_xcom.backend.errors import LostPinError, NoVersionError, UnknownStoreError
+from airflow_xcom.backend.errors import (
+    LostPinError,
+    NoVersionError,
+    SettingsError,
+    StoreDeniedError,
+    StoreNotFoundError,
+    UnknownStoreError,
+)
 from airflow_xcom.backend.path_segments import digest
 from airflow_xcom.backend.pull import Deferred, deferring, prepare
 from airflow_xcom.backend.push import Written
@@ -34,7 +42,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _KEY = "airflow_xcom_pin"  # in rows
-_SKEW = timedelta(seconds=5)  # between the clocks of hosts
 _ATTEMPTS = 20  # to read a pin that another host is about to write
 
 # What the rows of tasks of this process say, by task, try and question.
@@ -85,25 +92,22 @@ class Question:
 class _Pin:
     generation: int
     text: bytes
+    store: Store
 
     @property
     def content(self) -> Any:
         return json.loads(self.text)
 
-    @property
-    def made(self) -> datetime:
-        return datetime.fromisoformat(self.content["at"])
-
     def versions(self) -> list[Version]:
         return [Version.from_json(one) for one in self.content["versions"]]
 
-    def evidence(self, url: str) -> dict[str, Any]:
+    def evidence(self) -> dict[str, Any]:
         """Return what a row says: its paths' ends are what a sweep looks for in the text of rows."""
         held = [[content["asset"]["id"], _end(content["ref"]["path"])] for _, content in self.content["versions"]]
         return {
             "generation": self.generation,
             "digest": digest(self.text.decode()),
-            "store": url,
+            "store": self.store.url,
             "asset": self.content["asset"],
             "versions": held,
         }
@@ -158,13 +162,13 @@ def _found(
     store = open_lasting(settings().path)
     known = _evidence(question)
     last = -1 if known is None else known["generation"]
-    pin = _newest(store, question, max(last, 0))
+    pin = _newest(question, max(last, 0))
     if not refresh:
         _check(question, known, pin)
-    is_old = pin is not None and known is None and _is_of_earlier_run(pin, question.context["dag_run"])
+    is_old = pin is not None and known is None and _is_of_earlier_run(pin, question)
     if pin is None or refresh or is_old:
         pin = _made(store, question, 1 + (last if pin is None else pin.generation), find())
-    evidence = pin.evidence(store.url)
+    evidence = pin.evidence()
     return store, pin.versions(), None if evidence == known else evidence
 
 
@@ -199,9 +203,9 @@ def _check(question: Question, known: dict[str, Any] | None, pin: _Pin | None) -
 
 
 def _evidence(question: Question) -> dict[str, Any] | None:
-    """Return what the row of the task says, which a first try that has not asked yet does not have."""
+    """Return what the row of the task says, which one that runs for the first time does not have before it asks."""
     ti = question.context["ti"]
-    if question.identity in _told or ti.try_number <= 1:
+    if question.identity in _told or not runs_again(question.context):
         return _told.get(question.identity)
     with deferring():
         row = ti.xcom_pull(task_ids=ti.task_id, key=PINNED + question.hash, map_indexes=ti.map_index)
@@ -213,25 +217,39 @@ def _evidence(question: Question) -> dict[str, Any] | None:
     raise question.lost("the row of the task that names its pin is not one that this backend writes")
 
 
-def _newest(store: Store, question: Question, first: int) -> _Pin | None:
+def _newest(question: Question, first: int) -> _Pin | None:
     """Return the pin of the highest generation, looked for from ``first`` on; one of them may be gone."""
     found, generation = None, first
-    while (pin := _read(store, question, generation)) is not None or generation == first:
+    while (pin := _read_any(question, generation)) is not None or generation == first:
         found = pin or found
         generation += 1
     return found
+
+
+def _read_any(question: Question, generation: int) -> _Pin | None:
+    """Return a pin from whichever store has it: ``[xcom_codecs] path`` may have named another when it was made."""
+    for url in dict.fromkeys([settings().path, *settings().stores.values()]):
+        try:
+            pin = _read(open_lasting(url), question, generation)
+        except (SettingsError, StoreDeniedError, StoreNotFoundError):
+            if url == settings().path:
+                raise
+            continue  # of another team, or gone
+        if pin is not None:
+            return pin
+    return None
 
 
 def _read(store: Store, question: Question, generation: int) -> _Pin | None:
     """Return a pin; read it again while it may be half written, as in a folder without hard links."""
     for attempt in range(_ATTEMPTS):
         try:
-            pin = _Pin(generation, bytes(store.get(question.path(generation))))
+            pin = _Pin(generation, bytes(store.get(question.path(generation))), store)
         except BlobNotFoundError:
             return None
         try:
-            pin.evidence("")
-        except (ValueError, TypeError, KeyError, AttributeError):
+            pin.evidence()
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             time.sleep(0.01 * attempt)
         else:
             return pin
@@ -243,6 +261,7 @@ def _made(store: Store, question: Question, generation: int, versions: list[Vers
     content = {
         "at": datetime.now(UTC).isoformat(),
         "run": [question.context["ti"].dag_id, question.context["ti"].run_id],
+        "began": _began(question),
         "asset": list(question.parts),
         "versions": [version.to_json() for version in versions],
     }
@@ -254,11 +273,16 @@ def _made(store: Store, question: Question, generation: int, versions: list[Vers
     return pin
 
 
-def _is_of_earlier_run(pin: _Pin, run: Any) -> bool:
-    """Return whether a pin is of a deleted run whose id a new one has: made before this one, never cleared, began."""
-    if run.start_date is None or run.clear_number:
-        return False
-    return bool(pin.made < run.start_date.astimezone(UTC) - _SKEW)
+def _began(question: Question) -> str | None:
+    """Return when the run began, as Airflow's database says to all of its tasks; None if they were cleared since."""
+    run = question.context["dag_run"]
+    return None if run.start_date is None or run.clear_number else run.start_date.astimezone(UTC).isoformat()
+
+
+def _is_of_earlier_run(pin: _Pin, question: Question) -> bool:
+    """Return whether a pin is of a deleted run whose id a new one has, which began at another time."""
+    began, since = pin.content.get("began"), _began(question)
+    return began is not None and since is not None and bool(began != since)
 
 
 def _end(path: str) -> str:

@@ -147,5 +147,5 @@ def _read(store: Store, path: str) -> Tag | None:
         content = json.loads(text)
         version = Version.from_json(content["version"])
         return Tag(str(content["tag"]), version, int(content["number"]), str(content["at"]), store, path)
-    except (ValueError, KeyError, TypeError, CodecError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, CodecError) as error:
         raise TagError(f"the tag {path!r} in the store {store.url} is damaged; delete it there") from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from airflow_xcom.backend.asset_version import is_time
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Envelope
 from airflow_xcom.backend.errors import NoVersionError
 from airflow_xcom.backend.pull import Deferred
@@ -83,7 +84,7 @@ class Version:
             CodecError: It is not what :meth:`to_json` writes, or its blob is of another asset or task.
         """
         match value:
-            case [str(sent), content]:
+            case [str(sent), content] if is_time(sent):
                 return cls.of(_envelope_of(content), datetime.fromisoformat(sent))
         raise NoVersionError("what should be a version of an asset is not one")
 

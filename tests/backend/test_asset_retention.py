@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -334,11 +334,14 @@ def test_a_tag_that_no_version_has_is_told(world: World) -> None:
         remove_tag(world, "golden")
 
 
-def test_damage_of_a_tag_is_told(world: World, backend: Backend) -> None:
+@pytest.mark.parametrize(
+    "damage", [lambda _: "{", lambda _: "[" * 100_000, lambda text: text.replace(": 1,", ": 1e999,")]
+)
+def test_damage_of_a_tag_is_told(damage: Callable[[str], str], world: World, backend: Backend) -> None:
     number = world.make(1, "run")
     set_tag(world, versions(world)[number], number, "golden")
     (path,) = (path for path in backend.blobs() if "golden" in path.name)
-    path.write_text("{")
+    path.write_text(damage(path.read_text()))
     with pytest.raises(TagError, match="is damaged"):
         tags_of(F.name, F.uri)
     swept(world)

@@ -296,9 +296,10 @@ def test_pins_are_not_read_twice_in_a_sweep(airflow: Airflow, monkeypatch: pytes
     assert read.count(PIN) == 1
 
 
-def test_a_damaged_tombstone_is_an_error(airflow: Airflow) -> None:
+@pytest.mark.parametrize("text", ["{", "[" * 100_000])
+def test_a_damaged_tombstone_is_an_error(text: str, airflow: Airflow) -> None:
     version = f"assets/flights.{HASH}/producer.{HASH}-{uuid4().hex}.msgpack"
-    airflow.put(tombstone_path(version), "{")
+    airflow.put(tombstone_path(version), text)
     with pytest.raises(CorruptPayloadError, match="tombstone"):
         blobs.read_blob(reference(version))
 

@@ -37,9 +37,10 @@ from airflow_xcom.backend.assets import latest as latest_module
 from airflow_xcom.backend.assets import pins
 from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.compat_assets import Event
-from airflow_xcom.backend.errors import HintError
+from airflow_xcom.backend.errors import HintError, SettingsError
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
+from airflow_xcom.codecs import CodecError
 from airflow_xcom.codecs.testing import assert_identical
 
 if TYPE_CHECKING:
@@ -450,10 +451,100 @@ def test_a_pin_of_a_deleted_run_is_not_that_of_a_new_one(lake: Lake) -> None:
     assert latest(F) == 1
     lake.rows.clear()
     lake.publish(2, "two")
-    lake.start("reader", "task of the new run", began=dt.datetime.now(dt.UTC) + dt.timedelta(hours=1))
+    began = dt.datetime(2024, 1, 1, 0, 0, 1, tzinfo=dt.timezone(dt.timedelta(hours=2)))
+    lake.start("reader", "task of the new run", began=began)
     assert latest(F) == 2
-    lake.start("reader", "of it too", began=dt.datetime.now(dt.UTC) - dt.timedelta(hours=1))
+    lake.publish(3, "three")
+    lake.start("reader", "of it too", began=began.astimezone(dt.UTC))
     assert latest(F) == 2
+    lake.start("reader", "of it when it was cleared", began=began + dt.timedelta(days=1), cleared=1)
+    assert latest(F) == 2
+
+
+@pytest.mark.parametrize("hours", [-5, 0, 5])
+def test_the_clocks_of_hosts_may_differ(lake: Lake, hours: int) -> None:
+    began = dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours)
+    lake.publish(1, "one")
+    lake.start("reader", "first", began=began)
+    assert latest(F) == 1
+    lake.publish(2, "two")
+    lake.start("reader", "second", began=began)
+    assert latest(F) == 1
+
+
+def test_a_run_reads_the_same_after_the_store_of_new_blobs_has_changed(
+    lake: Lake, backend: Backend, tmp_path: Path
+) -> None:
+    old, new = (backend.folder.as_uri(), (tmp_path / "new").as_uri())
+    lake.publish(1, "one")
+    lake.start("reader", "first")
+    assert latest(F) == 1
+    lake.publish(2, "two")
+    backend.options(path=new, stores=json.dumps({"team": "nowhere://of/a/team", "old": old}))
+    lake.start("reader", "second")
+    assert latest(F) == 1
+    lake.start("reader", "first", try_number=2, cleared=1)
+    assert latest(F) == 1
+    assert latest(F, refresh=True) == 2
+    for options in ({}, {"path": old, "stores": json.dumps({"new": new})}):
+        backend.options(**options)
+        for task in ("first", "second", "third"):
+            lake.start("reader", task, try_number=1 + (task == "first"))
+            assert latest(F) == 2
+    backend.options(path="nowhere://at/all", stores=json.dumps({"new": new, "old": old}))
+    with pytest.raises(SettingsError, match="nowhere"):
+        latest(F)
+
+
+@pytest.mark.parametrize("again", ["deferred", "rescheduled"])
+def test_a_task_that_has_waited_does_not_read_something_newer_when_its_pin_is_gone(
+    again: str, lake: Lake, backend: Backend
+) -> None:
+    lake.publish(1, "one")
+    lake.start("reader")
+    assert latest(F) == 1
+    lake.publish(2, "two")
+    (pin,) = pin_files(backend)
+    kept = pin.read_bytes()
+    for there in (True, False):
+        pin.write_bytes(kept) if there else pin.unlink()
+        ti: Any = lake.start("reader")
+        if again == "rescheduled":
+            lake.context["task_reschedule_count"] = 1
+        else:
+            ti._ti_context_from_server = SimpleNamespace(next_method="execute_complete")
+        if there:
+            assert latest(F) == 1
+    with pytest.raises(LostPinError):
+        latest(F)
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda _: "[" * 100_000,
+        lambda _: "null",
+        lambda pin: json.dumps({**pin, "versions": [["never", pin["versions"][0][1]]]}),
+        lambda pin: json.dumps({**pin, "versions": [["0001-01-01T00:00:00+14:00", pin["versions"][0][1]]]}),
+        lambda pin: json.dumps({**pin, "versions": [[7, pin["versions"][0][1]]]}),
+        lambda pin: json.dumps({**pin, "began": [7]}),
+    ],
+)
+def test_a_forged_pin_is_a_typed_error(
+    lake: Lake, backend: Backend, monkeypatch: pytest.MonkeyPatch, forge: Callable[[Any], str]
+) -> None:
+    monkeypatch.setattr(pins, "_ATTEMPTS", 1)
+    lake.publish(1, "one")
+    lake.start("reader")
+    assert latest(F) == 1
+    (pin,) = pin_files(backend)
+    pin.write_text(forge(json.loads(pin.read_bytes())))
+    for task in ("another", "reader"):
+        lake.start("reader", task, try_number=1 + (task == "reader"))
+        try:
+            assert latest(F) == 1
+        except CodecError:
+            continue
 
 
 def test_what_a_run_reads_is_referred_to_by_its_tasks(lake: Lake, backend: Backend) -> None:
