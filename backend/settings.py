@@ -1,4 +1,4 @@
-"""The ``[xcom_codecs]`` options: read once, validated."""
+"""The ``[xcom_codecs]`` options: those of push and pull are read once, and validated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_xcom.backend.errors import SettingsError
 from airflow_xcom.backend.path_segments import digest
 from airflow_xcom.backend.provider_info import OPTIONS, SECTION
-from airflow_xcom.backend.retention_policy import STATES, Term
 from airflow_xcom.codecs.formats.compression import Compression
 
 if TYPE_CHECKING:
@@ -21,11 +20,12 @@ if TYPE_CHECKING:
 PREVIEWS = ("rows", "columns", "none")
 AS_AIRFLOW = "as_airflow"
 INEXACT = ("refuse", AS_AIRFLOW)
+_HOME = "{AIRFLOW_HOME}"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The options, validated.
+    """The options of push and pull, validated.
 
     Attributes:
         path: the URL that blobs are written below.
@@ -37,15 +37,9 @@ class Settings:
         compression: see the option.
         preview: one of :data:`PREVIEWS`, or empty; see the option.
         inexact: one of :data:`INEXACT`; see the option.
-        data_tab_render: see the option.
         modules: names of modules to import.
         legacy_backend: the class of the former backend, or None.
         preserve_key_order: see the option.
-        keep: state of a run to how long its values are kept; without one, as under ``""``.
-        keep_published: how long versions of assets are kept, of which nothing else says so.
-        publish_assets: see the option.
-        retain_when_run_ends: see the option.
-        sweep_after_run: seconds, or None; see the option.
 
     Raises:
         SettingsError: An option has a value that is not allowed.
@@ -60,15 +54,9 @@ class Settings:
     compression: Compression = field(default_factory=Compression)
     preview: str = ""
     inexact: str = "refuse"
-    data_tab_render: bool = False
     modules: tuple[str, ...] = ()
     legacy_backend: type[Any] | None = None
     preserve_key_order: bool = False
-    keep: Mapping[str, tuple[Term, ...]] = field(default_factory=lambda: {"": (Term("forever"),)})
-    keep_published: tuple[Term, ...] = (Term("forever"),)
-    publish_assets: bool = False
-    retain_when_run_ends: bool = False
-    sweep_after_run: int | None = None
 
     def __post_init__(self) -> None:
         if self.threshold < -1:
@@ -91,8 +79,9 @@ class Settings:
         Raises:
             SettingsError: An option has a value that is not allowed.
         """
-        stores = _stores(_text("stores"))
-        path = _text("path").replace("{AIRFLOW_HOME}", _airflow_home())
+        stores = _stores(text_of("stores"))
+        path = text_of("path")
+        path = path.replace(_HOME, _airflow_home()) if _HOME in path else path
         name = path if path in stores else "default"
         if name == "default" and "default" in stores:
             raise SettingsError("stores", stores, "'default' is the name of the store at 'path'; give another name")
@@ -101,20 +90,14 @@ class Settings:
             name=name,
             stores={**stores, name: stores.get(path, path)},
             store_timeout=_number("store_timeout"),
-            durable=_boolean("durable"),
+            durable=is_on("durable"),
             threshold=_number("threshold"),
-            compression=_compression(_text("compression")),
-            preview=_text("preview"),
-            inexact=_text("inexact"),
-            data_tab_render=_boolean("data_tab_render"),
-            modules=tuple(part.strip() for part in _text("modules").split(",") if part.strip()),
-            legacy_backend=_legacy_backend(_text("legacy_backend")),
-            preserve_key_order=_boolean("preserve_key_order"),
-            keep={"": _terms("keep")} | {state: _terms(f"keep_{state}") for state in STATES if _text(f"keep_{state}")},
-            keep_published=_terms("keep_published", "versions"),
-            publish_assets=_boolean("publish_assets"),
-            retain_when_run_ends=_boolean("retain_when_run_ends"),
-            sweep_after_run=_age("sweep_after_run"),
+            compression=_compression(text_of("compression")),
+            preview=text_of("preview"),
+            inexact=text_of("inexact"),
+            modules=tuple(part.strip() for part in text_of("modules").split(",") if part.strip()),
+            legacy_backend=_legacy_backend(text_of("legacy_backend")),
+            preserve_key_order=is_on("preserve_key_order"),
         )
 
     def compression_for(self, store: str) -> Compression:
@@ -134,16 +117,20 @@ def settings() -> Settings:
     return Settings.read()
 
 
-def is_data_tab_on() -> bool:
-    """Return whether Airflow's pages have the Data tab; a plugin asks before all options are read.
+def is_on(option: str) -> bool:
+    """Return whether an option is True.
 
     Raises:
-        SettingsError: The option has a value that is not allowed.
+        SettingsError: It has a value that is not allowed.
     """
-    return _boolean("data_tab")
+    text = text_of(option)
+    if text.lower() not in {"true", "false", "1", "0", "t", "f"}:
+        raise SettingsError(option, text, "give True or False")
+    return text.lower() in {"true", "1", "t"}
 
 
-def _text(option: str) -> str:
+def text_of(option: str) -> str:
+    """Return an option as text."""
     from airflow_xcom.backend.compat import configuration
 
     default = OPTIONS[option]["default"].replace("{{", "{").replace("}}", "}")
@@ -156,7 +143,7 @@ def _airflow_home() -> str:
 
 
 def _number(option: str) -> int:
-    text = _text(option)
+    text = text_of(option)
     try:
         return int(text)
     except ValueError as error:
@@ -170,35 +157,9 @@ def _compression(text: str) -> Compression:
         raise SettingsError("compression", text, str(error)) from error
 
 
-def _terms(option: str, counted: str = "runs") -> tuple[Term, ...]:
-    text = _text(option)
-    try:
-        return tuple(Term.parse(part.strip(), counted) for part in text.split(","))
-    except ValueError as error:
-        raise SettingsError(option, text, str(error)) from error
-
-
-def _age(option: str) -> int | None:
-    text = _text(option)
-    try:
-        seconds = Term.parse(text).seconds if text else None
-    except ValueError:
-        seconds = None
-    if text and seconds is None:
-        raise SettingsError(option, text, "give an age such as 1d, or nothing")
-    return seconds
-
-
-def _boolean(option: str) -> bool:
-    text = _text(option)
-    if text.lower() not in {"true", "false", "1", "0", "t", "f"}:
-        raise SettingsError(option, text, "give True or False")
-    return text.lower() in {"true", "1", "t"}
-
-
 def _stores(text: str) -> dict[str, str]:
     try:
-        stores = json.loads(text or "{}")
+        stores = {} if text in {"", "{}"} else json.loads(text)
     except ValueError as error:
         raise SettingsError("stores", text, 'give a JSON object such as {"old": "file:///mnt/old"}') from error
     if not isinstance(stores, dict) or not all(isinstance(url, str) for url in stores.values()):

@@ -21,11 +21,11 @@ class AssetFunctionListener:
     @hookimpl(tryfirst=True)  # a listener that raises keeps Airflow from calling those after it
     def on_task_instance_running(self, task_instance: Any) -> None:
         """Wrap what Airflow is about to call."""
-        from airflow_xcom.backend.settings import settings
+        from airflow_xcom.backend.settings import is_on
 
         task = task_instance.task
         asset = defined_asset(task)
-        if asset is not None and settings().publish_assets:
+        if asset is not None and is_on("publish_assets"):
             task.execute = partial(_publish_result, task.execute, asset)
 
 

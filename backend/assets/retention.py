@@ -18,9 +18,11 @@ from airflow_xcom.backend.assets.latest import latest_of, settles
 from airflow_xcom.backend.blob_paths import Kind, identity, kind_of, tombstone_path
 from airflow_xcom.backend.blobs import retirement_of, store_name
 from airflow_xcom.backend.envelope import Retirement
+from airflow_xcom.backend.errors import SettingsError
 from airflow_xcom.backend.maintenance.asset_objects import AssetObjects
 from airflow_xcom.backend.maintenance.ownership import check_owner
 from airflow_xcom.backend.maintenance.sweep import chosen_stores
+from airflow_xcom.backend.retention_options import keep_published
 from airflow_xcom.backend.retention_policy import Rule, Term
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_lasting
@@ -80,7 +82,7 @@ def rule_for(asset: KnownAsset) -> Rule:
     """
     text = asset.extra.get(EXTRA) if isinstance(asset.extra, dict) else None
     if text is None:
-        terms = settings().keep_published
+        terms = keep_published()
         return Rule(f"[xcom_codecs] keep_published = {', '.join(term.text for term in terms)}", terms, "")
     terms = tuple(Term.parse(part.strip(), counted="versions") for part in str(text).split(","))
     return Rule(f"{EXTRA}: {text}", terms, "")
@@ -103,6 +105,8 @@ def retire_versions(
         done = RetiredVersions(asset.name)
         try:
             rule = rule_for(asset)
+        except SettingsError:
+            raise
         except ValueError as error:
             done.rule = "kept: its extra is not understood"
             done.fail(f"asset={asset.name}: all versions are kept, for {error}")

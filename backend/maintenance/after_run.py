@@ -31,13 +31,14 @@ def main() -> int:
     os.nice(_NICE)
     logging.getLogger("airflow_xcom.backend").setLevel(logging.WARNING)
     from airflow_xcom.backend.database.dag_runs import metadata_runs
-    from airflow_xcom.backend.settings import settings
+    from airflow_xcom.backend.retention_options import sweep_after_run
+    from airflow_xcom.backend.settings import is_on
 
     ended: Ended = json.load(sys.stdin)
     runs = metadata_runs()
     _wait(runs, ended)
-    succeeded = [_retire(runs, ended)] if settings().retain_when_run_ends else []
-    if (age := settings().sweep_after_run) is not None:
+    succeeded = [_retire(runs, ended)] if is_on("retain_when_run_ends") else []
+    if (age := sweep_after_run()) is not None:
         succeeded.append(_sweep(runs, ended, age))
     return 0 if all(succeeded) else 1
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_xcom.backend.blobs import store_name
 from airflow_xcom.backend.database.dag_runs import is_large_result
 from airflow_xcom.backend.envelope import Envelope, Retirement
+from airflow_xcom.backend.retention_options import keep
 from airflow_xcom.backend.retention_policy import Policy, RetentionTagError
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError
@@ -80,7 +81,7 @@ def retain(
     for dag_id in runs.dags() if dag_ids is None else dag_ids:
         done = Retained(dag_id)
         try:
-            policy = Policy.of(runs.tags(dag_id), settings().keep)
+            policy = Policy.of(runs.tags(dag_id), keep())
         except RetentionTagError as error:
             done.rule = "kept: a tag is not understood"
             done.fail(f"dag={dag_id}: all values are kept, for {error}")

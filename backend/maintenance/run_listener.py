@@ -21,7 +21,8 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 from pluggy import HookimplMarker
 
-from airflow_xcom.backend.settings import settings
+from airflow_xcom.backend.retention_options import sweep_after_run
+from airflow_xcom.backend.settings import is_on
 
 log = logging.getLogger("airflow_xcom.backend")
 
@@ -99,8 +100,7 @@ def _see_to(ended: dict[str, tuple[str, str]]) -> None:
 
 def _listeners() -> list[Any]:
     try:
-        options = settings()
-        is_wanted = options.retain_when_run_ends or options.sweep_after_run is not None
+        is_wanted = is_on("retain_when_run_ends") or sweep_after_run() is not None
         return [RunEndListener()] if is_wanted else []
     except Exception:
         log.exception("nothing is retired or swept when runs end")

@@ -19,7 +19,7 @@ from airflow.plugins_manager import AirflowPlugin
 from airflow_xcom.backend.compat import has_external_views
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate, Envelope
 from airflow_xcom.backend.errors import ForeignReferenceError, ForgedReferenceError
-from airflow_xcom.backend.settings import is_data_tab_on
+from airflow_xcom.backend.settings import is_on
 from airflow_xcom.backend.ui.row_display import LARGEST_DATA, NOT_SHOWN, is_shortened, shortened
 from airflow_xcom.codecs import CodecError, NewerFormatError
 
@@ -81,7 +81,7 @@ def _warming(send: Send) -> Send:
 
     async def sent(message: Message) -> None:
         await send(message)
-        if message["type"] == "lifespan.startup.complete" and has_external_views() and is_data_tab_on():
+        if message["type"] == "lifespan.startup.complete" and has_external_views() and is_on("data_tab"):
             threading.Thread(target=import_module, args=["airflow_xcom.backend.ui.routes"], daemon=True).start()
 
     return sent

@@ -13,7 +13,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 from airflow_xcom.backend.compat import has_external_views
 from airflow_xcom.backend.compat_assets import has_asset_views
-from airflow_xcom.backend.settings import is_data_tab_on
+from airflow_xcom.backend.settings import is_on
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -72,5 +72,5 @@ class DataTabPlugin(AirflowPlugin):
     """What the entry point ``airflow.plugins`` names; empty where the tab is off, and before Airflow 3.1."""
 
     name = "airflow_xcom_data"
-    fastapi_apps = _apps() if has_external_views() and is_data_tab_on() else []
-    external_views = _views() if has_external_views() and is_data_tab_on() else []
+    fastapi_apps = _apps() if has_external_views() and is_on("data_tab") else []
+    external_views = _views() if has_external_views() and is_on("data_tab") else []

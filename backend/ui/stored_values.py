@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_xcom.backend.blobs import ranges_of
 from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.errors import HiddenValueError, RetiredPayloadError, SelectionTooLargeError, XComNotFoundError
-from airflow_xcom.backend.settings import PREVIEWS, settings
+from airflow_xcom.backend.settings import PREVIEWS, is_on
 from airflow_xcom.backend.ui.array_view import is_array
 from airflow_xcom.backend.ui.lines import is_series
 from airflow_xcom.backend.ui.payload_tree import (
@@ -146,7 +146,7 @@ class StoredValue:
         """Return what is shown in place of the value, if an option and its codec say so."""
         if self._rendering is None:
             self._rendering = Rendering()
-            if settings().data_tab_render and self.preview == "rows" and self.envelope and not self.envelope.items:
+            if self.preview == "rows" and self.envelope and not self.envelope.items and is_on("data_tab_render"):
                 self._rendering = rendering(self.envelope)
         return self._rendering
 

@@ -17,7 +17,7 @@ PACKAGE = "airflow_xcom.backend"
 # From the ground up.  A folder stands for all of its files.
 LAYERS = (
     ("compat", "compat_assets", "compat_rows", "errors", "provider_info", "retention_policy", "path_segments"),
-    ("settings", "envelope", "blob_paths", "asset_version", "state_coordinate"),
+    ("settings", "retention_options", "envelope", "blob_paths", "asset_version", "state_coordinate"),
     ("stores",),
     ("blobs", "blob_urls", "hints", "serde", "advice"),
     ("blob_elements",),

@@ -7,16 +7,21 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import Backend
 
 from airflow_xcom.backend import SettingsError
 from airflow_xcom.backend.provider_info import get_provider_info
+from airflow_xcom.backend.retention_options import keep, keep_published, sweep_after_run
+from airflow_xcom.backend.retention_policy import Term
 from airflow_xcom.backend.settings import Settings, settings
 from airflow_xcom.codecs.formats.compression import Compression
 from airflow_xcom.codecs.testing import difference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.installation
 
@@ -41,6 +46,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     path = f"file://{os.environ['AIRFLOW_HOME']}/xcom"
     assert read == Settings(path=path, stores={"default": path})
     assert read.threshold == 49152
+    assert [keep(), keep_published(), sweep_after_run()] == [{"": (Term("forever"),)}, (Term("forever"),), None]
 
 
 def test_every_option_is_listed_by_airflow() -> None:
@@ -77,15 +83,6 @@ WRONG = [
     ("stores", '{"a": "/srv"}', "needs a URL"),
     ("stores", '{"default": "file:///a"}', "another name"),
     ("preserve_key_order", "perhaps", "True or False"),
-    ("keep", "", "give forever, an age such as"),
-    ("keep", "7d, 5", "'5' is no time to keep values"),
-    ("keep_success", "soon", "'soon' is no time"),
-    ("keep_failed", "7d,", "'' is no time"),
-    ("retain_when_run_ends", "later", "True or False"),
-    ("sweep_after_run", "5runs", "an age such as 1d"),
-    ("sweep_after_run", "1d, 2d", "an age such as 1d"),
-    ("sweep_after_run", "forever", "an age such as 1d"),
-    ("sweep_after_run", "86400", "give an age such as 1d, or nothing"),
     ("legacy_backend", "nothing.Here", "cannot be imported"),
     ("legacy_backend", "nothing", "cannot be imported"),
     ("legacy_backend", "os.path", "not an XCom backend"),
@@ -103,6 +100,30 @@ def test_a_wrong_option_is_named_at_push_and_pull(backend: Backend, option: str,
         assert caught.value.option == option
         assert f"[xcom_codecs] {option}" in str(caught.value)
     backend.purge(row)
+
+
+@pytest.mark.parametrize(
+    ("read", "option", "value", "remedy"),
+    [
+        (keep, "keep", "", "give forever, an age such as"),
+        (keep, "keep", "7d, 5", "'5' is no time to keep values"),
+        (keep, "keep_success", "soon", "'soon' is no time"),
+        (keep, "keep_failed", "7d,", "'' is no time"),
+        (keep_published, "keep_published", "5runs", "5versions"),
+        (sweep_after_run, "sweep_after_run", "5runs", "an age such as 1d"),
+        (sweep_after_run, "sweep_after_run", "1d, 2d", "an age such as 1d"),
+        (sweep_after_run, "sweep_after_run", "forever", "an age such as 1d"),
+        (sweep_after_run, "sweep_after_run", "86400", "give an age such as 1d, or nothing"),
+    ],
+)
+def test_a_wrong_option_of_retention_is_named_where_it_is_read_and_fails_no_task(
+    backend: Backend, read: Callable[[], Any], option: str, value: str, remedy: str
+) -> None:
+    backend.options(**{option: value})
+    with pytest.raises(SettingsError, match=remedy) as caught:
+        read()
+    assert caught.value.option == option
+    assert backend.pull(backend.push((1,))) == (1,)
 
 
 @pytest.mark.parametrize(
@@ -150,9 +171,9 @@ def test_booleans(backend: Backend, text: str, expected: bool) -> None:
 
 
 def test_how_long_values_are_kept_may_differ_by_the_state_of_the_run(backend: Backend) -> None:
-    assert {state: [term.text for term in terms] for state, terms in settings().keep.items()} == {"": ["forever"]}
+    assert {state: [term.text for term in terms] for state, terms in keep().items()} == {"": ["forever"]}
     backend.options(keep=" 30d , 5runs", keep_failed="90d")
-    texts = {state: [term.text for term in terms] for state, terms in settings().keep.items()}
+    texts = {state: [term.text for term in terms] for state, terms in keep().items()}
     assert texts == {"": ["30d", "5runs"], "failed": ["90d"]}
 
 
