@@ -187,25 +187,26 @@ def has_external_views() -> bool:
 
 def hides_value_of(name: str) -> bool:
     """Return whether Airflow masks what has this name: ``[core] sensitive_var_conn_names`` and its own list."""
-    return _hides(name) if len(name) <= _NAME else bool(_masker().should_hide_value_for_key(name))
+    return _hides(name) if len(name) <= _NAME else bool(masker().should_hide_value_for_key(name))
 
 
 @lru_cache(maxsize=1024)  # names of facts and columns recur in every push
 def _hides(name: str) -> bool:
-    return bool(_masker().should_hide_value_for_key(name))
+    return bool(masker().should_hide_value_for_key(name))
 
 
 @cache
-def _masker() -> Any:
-    masker: Any
+def masker() -> Any:
+    """Return Airflow's module that knows which names hide a value."""
+    module: Any
     try:
-        from airflow.sdk._shared import secrets_masker as masker
+        from airflow.sdk._shared import secrets_masker as module
     except ImportError:
         try:
-            from airflow.sdk.execution_time import secrets_masker as masker
+            from airflow.sdk.execution_time import secrets_masker as module
         except ImportError:
-            from airflow.utils.log import secrets_masker as masker  # type: ignore[attr-defined, no-redef]
-    return masker
+            from airflow.utils.log import secrets_masker as module  # type: ignore[attr-defined, no-redef]
+    return module
 
 
 @cache

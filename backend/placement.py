@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Keys that Airflow's own readers give a meaning to (airflow/serialization/stringify.py, airflow/sdk/serde).
 _RESERVED = frozenset({ENVELOPE_KEY, "__classname__", "__id__", "__type"})
 # How Airflow names the module of a Dag file (airflow/dag_processing/importers, "unusual_prefix").
-_DAG_FILE = re.compile(r"^unusual_prefix_[0-9a-f]{40}_")
+_DAG_FILE = "unusual_prefix_"
 _ALWAYS_IN_ROW = 1024  # bytes of JSON that Airflow's own readers (skipmixin_key, links) may always have as themselves
 _LARGEST_SUMMARY = 2048  # bytes
 _NO_LIMIT = -1
@@ -120,7 +120,10 @@ def _with_nulls(shown: dict[str, Any], nulls: Sequence[int | None]) -> dict[str,
 
 @lru_cache(maxsize=256)  # a task pushes values of few classes
 def _type_name(cls: type) -> str:
-    return f"{_DAG_FILE.sub('', cls.__module__)}.{cls.__qualname__}".removeprefix("builtins.")
+    module = cls.__module__
+    if module.startswith(_DAG_FILE):
+        module = re.sub(rf"^{_DAG_FILE}[0-9a-f]{{40}}_", "", module)
+    return f"{module}.{cls.__qualname__}".removeprefix("builtins.")
 
 
 def _shown(summary: dict[str, Any], preview: str) -> dict[str, Any]:

@@ -326,6 +326,14 @@ def _decode_part(envelope: Envelope, **wanted: Any) -> Any:
 @cache
 def prepare() -> None:
     """Make every configured codec and rule known, once in a process, before the first push or pull."""
+    connect_registry()
+    for name in settings().modules:
+        _import_codecs(name)
+
+
+@cache
+def connect_registry() -> None:
+    """Let the registry ask Airflow for entry points, for classes that are allowed, and for values that no codec has."""
     from airflow_xcom.backend.compat import CLASS_REMEDY, allows_class, installed_entry_points
     from airflow_xcom.backend.serde import SERDE_CODEC
     from airflow_xcom.codecs.discovery import ENTRY_POINT_GROUP
@@ -333,8 +341,6 @@ def prepare() -> None:
     registry.entry_points.find = partial(installed_entry_points, ENTRY_POINT_GROUP)
     registry.set_fallback(SERDE_CODEC)
     registry.allow_classes(allows_class, remedy=CLASS_REMEDY)
-    for name in settings().modules:
-        _import_codecs(name)
 
 
 def _import_codecs(name: str) -> None:

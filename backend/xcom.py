@@ -9,10 +9,10 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.backend.compat import base_xcom, from_row, json_bytes, patch_lazy_sequences, stores_bytes
+from airflow_xcom.backend.compat import base_xcom, from_row, json_bytes, masker, patch_lazy_sequences, stores_bytes
 from airflow_xcom.backend.envelope import PINNED, Envelope
 from airflow_xcom.backend.lazy_sequences import get_item, iterate
-from airflow_xcom.backend.pull import asking, deferring, pull, pull_all, renewable
+from airflow_xcom.backend.pull import asking, connect_registry, deferring, pull, pull_all, renewable
 from airflow_xcom.backend.settings import settings
 
 if TYPE_CHECKING:
@@ -158,13 +158,18 @@ def _push() -> Callable[..., Any]:
 
 @cache
 def _preload() -> None:
-    """Import what the first push or pull of a process needs, before it is forked: its children then have it."""
-    for module in ("push", "multiple_outputs", "serde"):
+    """Do what a first push or pull does once, before the process is forked: its children then have that."""
+    from datetime import UTC, datetime
+    from decimal import Decimal
+
+    from airflow_xcom.codecs.payload import decode_json, encode
+
+    for module in ("push", "multiple_outputs"):
         import_module(f"airflow_xcom.backend.{module}")
-    import_module("airflow_xcom.codecs.payload")
-    import_module("orjson")
-    for family in ("scalars", "containers", "times"):
-        import_module(f"airflow_xcom.codecs.builtin.stdlib.{family}")
+    connect_registry()
+    for value in 2 * (datetime.now(UTC), Decimal(), ()):  # codecs that are loaded have the registry forget classes
+        decode_json(encode(value).to_json())
+    masker().should_hide_value_for_key("value")  # what is remembered of names would be the parent's
 
 
 os.register_at_fork(before=_preload)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import MissingLibraryError
@@ -14,23 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
-class Kind(NamedTuple):
+class Kind:  # no named tuple, which would take a good part of the first push of a datetime to make
     """One class of a library.
 
     Attributes:
         path: the module that defines the class, a dot, and its name.
+        name: the name of the class, which payloads have.
         take: returns the node of a value, and refuses what ``make`` could not make again.
         make: returns the value, from its class and the node.
     """
 
-    path: str
-    take: Callable[[Any], Any]
-    make: Callable[[Any, Any], Any]
-
-    @property
-    def name(self) -> str:
-        """The name of the class, which payloads have."""
-        return self.path.rpartition(".")[2]
+    def __init__(self, path: str, take: Callable[[Any], Any], make: Callable[[Any, Any], Any]) -> None:
+        self.path, self.take, self.make = path, take, make
+        self.name = path.rpartition(".")[2]
 
 
 def codec_of(tag: str, kinds: Iterable[Kind], **options: Any) -> Codec[Any]:
@@ -43,9 +39,9 @@ def codec_of(tag: str, kinds: Iterable[Kind], **options: Any) -> Codec[Any]:
 
     def decode(node: list[Any], _version: int) -> Any:
         name, parts = as_list(node)
-        path, _, make = by_name[as_text(name)]
-        module, _, name = path.rpartition(".")
-        return make(getattr(library(module, tag), name), parts)
+        kind = by_name[as_text(name)]
+        module = library(kind.path.rpartition(".")[0], tag)
+        return kind.make(getattr(module, kind.name), parts)
 
     return Codec(tag, tuple(kind.path for kind in by_name.values()), encode, decode, **options)
 

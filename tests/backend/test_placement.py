@@ -211,15 +211,19 @@ print("orjson" in sys.modules, "airflow_xcom.codecs.refusal_advice" in sys.modul
 
 def test_a_fork_finds_what_its_first_push_needs() -> None:
     assert run("""
+from airflow_xcom.backend import compat, pull
+from airflow_xcom.codecs.registry import registry
 before = set(sys.modules)
 if os.fork() == 0:
     forked = set(sys.modules)
+    print(pull.connect_registry.cache_info().currsize, datetime.datetime in registry._cache)
+    print(compat._hides.cache_info().currsize, pull.prepare.cache_info().currsize, "of which the options tell")
     there_and_back(datetime.datetime(2024, 1, 1))
     print(sorted(name for name in forked - before if name == "airflow_xcom.backend.push"))
     print(sorted(name for name in set(sys.modules) - forked if name.startswith(("airflow_xcom", "orjson"))), flush=True)
     os._exit(0)
 os.wait()
-""") == ["['airflow_xcom.backend.push']", "[]"]
+""") == ["1 True", "0 0 of which the options tell", "['airflow_xcom.backend.push']", "[]"]
 
 
 def test_airflows_listing_of_entry_points_has_those_that_are_installed() -> None:
