@@ -182,8 +182,7 @@ def sweep(  # noqa: PLR0913 - each is one of the command's options
                 raise SweepError("no XCom refers to any payload: is this the right database? --even-all says so")
             looked = time.monotonic()
             yield from _wait(looked + wait, report)
-            _check_owners(stores, rows)
-            yield from _delete(read, stores, report, orphans)
+            yield from _delete(read, stores, report, orphans, partial(_check_owners, stores, rows))
         if apply and chosen is None:
             yield from _prune(stores, report, grace)
     report.phase = "done"
@@ -331,13 +330,16 @@ def _wait(until: float, report: Report) -> Iterator[None]:
         yield
 
 
-def _delete(read: Read, stores: dict[str, Store], report: Report, orphans: IO[str]) -> Iterator[None]:
-    """Delete what is unreferenced at a look that is fresh."""
+def _delete(
+    read: Read, stores: dict[str, Store], report: Report, orphans: IO[str], check_owners: Callable[[], None]
+) -> Iterator[None]:
+    """Delete what is unreferenced at a look that is fresh, after which the stores still belonged to this Airflow."""
     looked: float | None = None
     for batch in _batches(orphans, _BATCH):
         if looked is None or time.monotonic() - looked > _FRESH:
             looked, references = time.monotonic(), References()
             yield from _look(read, references, report)
+            check_owners()
         report.phase = "deleting"
         found = zip(batch, _referenced(references, batch), strict=True)
         kept = [is_referenced or _dag(blob) in report.hidden for (_, _, blob), is_referenced in found]

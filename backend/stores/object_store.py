@@ -23,7 +23,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
 from airflow_xcom.backend.errors import StoreDeniedError, StoreError, StoreNotFoundError, StoreUnreachableError
 from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store, allocate
 from airflow_xcom.backend.stores.connections import CLIENT_SHARE, Bucket
-from airflow_xcom.backend.stores.multipart_uploads import abort_upload, list_uploads
+from airflow_xcom.backend.stores.s3_listings import abort_upload, list_objects, list_uploads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +35,7 @@ _STATUS = re.compile(r"status code: (\d{3})")
 _BODY = re.compile(r"(status code: \d{3}[\w ]*|containing an error): .*", re.DOTALL)
 _CODE = re.compile(r"<Code>(\w+)</Code>|\"(?:reason|code)\": ?\"(\w+)\"")
 _SYSTEM = re.compile(r"message: \"([^\"]+)\"|kind: (Timeout)|(dns error)|(IncompleteMessage)|(UnexpectedEof)")
+_ODD_KEY = "object with invalid path"  # the client gives up a listing in which somebody has such a key as "a//b"
 _NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket (?:does not exist|not found)", re.IGNORECASE)
 
 T = TypeVar("T")
@@ -171,11 +172,16 @@ class ObjectStore(Store):
                 pages = None  # after a failure they would end, as if nothing more were to come
                 raise
 
-        while page := self._ask("cannot list", prefix, next_page):
-            for entry in page:
-                if entry["path"].startswith(prefix):
-                    yield Blob(entry["path"], entry["size"], entry["last_modified"].timestamp())
-            last = page[-1]["path"]
+        try:
+            while page := self._ask("cannot list", prefix, next_page):
+                for entry in page:
+                    if entry["path"].startswith(prefix):
+                        yield Blob(entry["path"], entry["size"], entry["last_modified"].timestamp())
+                last = page[-1]["path"]
+        except StoreError as error:
+            if _ODD_KEY not in str(error) or self._bucket.scheme != "s3":
+                raise
+            yield from list_objects(self._bucket, self.timeout, prefix, last or "")
 
     def scan(self) -> Iterator[Blob]:
         yield from self.list()

@@ -246,6 +246,24 @@ def test_who_is_taken_over_while_sweeping_deletes_nothing(production: Metadata, 
     assert len(backend.blobs()) == 2
 
 
+def test_who_is_taken_over_while_deleting_soon_deletes_no_more(
+    production: Metadata, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("adopt")
+    backend.push((2,))
+    backend.push((3,))
+    for name, number in {"_BATCH": 1, "_FRESH": -1}.items():  # as after many deletions
+        monkeypatch.setattr(f"airflow_xcom.backend.maintenance.sweep.{name}", number)
+    heir = DatabaseRows(Rows(other().engine))
+    steps = sweep(DatabaseRows(Rows(production.engine)), Report(), grace=0, wait=0, apply=True)
+    while len(backend.blobs()) == 4:
+        next(steps)
+    adopt(open_store(backend.folder.as_uri()), heir.deployment(create=True), force=True)
+    with pytest.raises(OwnerError):
+        list(steps)
+    assert len(backend.blobs()) == 3
+
+
 def test_deployments_share_a_bucket_by_prefix(backend: Backend, here: Any, tmp_path: Path) -> None:
     """Even if the base of one is within that of the other."""
     everything = {}

@@ -255,6 +255,25 @@ def test_what_it_does_not_write_is_foreign(path: str, backend: Backend, metadata
     assert file.exists()
 
 
+@pytest.mark.parametrize("kind", ["s3"])
+def test_an_object_whose_key_the_client_refuses_stops_no_sweep(
+    kind: str, backend: Backend, locations: Locations, metadata: Metadata, request: pytest.FixtureRequest
+) -> None:
+    url = locations.url(kind)
+    backend.options(path=url, threshold=0)
+    metadata.put(0, backend.push((0,)))
+    backend.push((1,))
+    theirs = {"a\tb", "zz/a\x7f"}
+    client, prefix = s3_client(request.getfixturevalue("seaweedfs")), unquote(urlsplit(url).path).strip("/")
+    for key in theirs:
+        client.put_object(Bucket=BUCKET, Key=f"{prefix}/{key}", Body=b"theirs")
+    found = swept(metadata.rows, grace=-4000).stores["default"]
+    assert (found.listed.count, found.foreign.count, found.deleted.count) == (4, 2, 1)
+    assert contents(kind, url, request) == metadata.paths() | theirs
+    with patch.dict(sys.modules, {"botocore.exceptions": None}), pytest.raises(StoreError, match="only botocore lists"):
+        list(open_store(url).list())
+
+
 def test_the_young_stay_and_so_does_what_comes_from_the_future(backend: Backend, metadata: Metadata) -> None:
     backend.options(threshold=0)
     metadata.put(0, backend.push((0,)))

@@ -18,7 +18,7 @@ from airflow_xcom.backend import SettingsError, StoreDeniedError, StoreError
 from airflow_xcom.backend.stores import connections as buckets
 from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.stores.connections import Bucket
-from airflow_xcom.backend.stores.multipart_uploads import abort_upload, list_uploads
+from airflow_xcom.backend.stores.s3_listings import abort_upload, list_uploads
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:

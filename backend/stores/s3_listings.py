@@ -1,7 +1,7 @@
-"""Multipart uploads to S3 that were begun and not completed: no listing of objects shows them.
+"""What obstore does not list of S3: multipart uploads that were not completed, and objects whose keys it refuses.
 
-obstore does not list them, so botocore does, which Airflow's Amazon provider brings.  docs/STORES.md says what removes
-such uploads from Google Cloud Storage and Azure.
+botocore does, which Airflow's Amazon provider brings.  docs/STORES.md says what removes such uploads from Google Cloud
+Storage and Azure.
 """
 
 from __future__ import annotations
@@ -40,6 +40,31 @@ def list_uploads(bucket: Bucket, timeout: float) -> Iterator[Blob]:
                 yield Blob(path, 0, upload["Initiated"].timestamp())
     except (BotoCoreError, ClientError) as error:
         _warn(bucket, _reason(error))
+
+
+def list_objects(bucket: Bucket, timeout: float, prefix: str, after: str) -> Iterator[Blob]:
+    """Yield the objects below a prefix that come after a path, whatever their keys: others may have ``a//b``, say.
+
+    Raises:
+        StoreError: They cannot be listed.
+    """
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        pages = _client(bucket, timeout).get_paginator("list_objects_v2")
+    except ImportError as error:
+        advice = "it has a key that only botocore lists: install apache-airflow-providers-amazon, or remove that object"
+        raise StoreError(bucket.url, f"cannot list: {advice}") from error
+    base = _prefix(bucket)
+    try:
+        for page in pages.paginate(Bucket=bucket.name, Prefix=base + prefix, StartAfter=base + after):
+            for found in page.get("Contents", ()):
+                yield Blob(found["Key"].removeprefix(base), found["Size"], found["LastModified"].timestamp())
+    except (BotoCoreError, ClientError) as error:
+        reason = _reason(error)
+    else:
+        return
+    raise StoreError(bucket.url, f"cannot list: {reason}")
 
 
 def abort_upload(bucket: Bucket, timeout: float, path: str) -> bool:
