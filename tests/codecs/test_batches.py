@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gc
 import json
+import tracemalloc
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ from airflow_xcom.codecs.formats.msgpack.extension_types import DEEPEST, TAGGED_
 from airflow_xcom.codecs.formats.msgpack.writer import Writer
 from airflow_xcom.codecs.inspection import outline
 from airflow_xcom.codecs.payload import decode_json
-from airflow_xcom.codecs.testing import difference
+from airflow_xcom.codecs.testing import assert_identical, difference
 
 MANY = 3 * SMALLEST_BATCH
 NOON = dt.datetime(2024, 2, 29, 12, tzinfo=dt.UTC)
@@ -371,6 +372,30 @@ def test_a_batch_takes_less_room() -> None:
     assert encode(times).size < encode({str(number): time for number, time in enumerate(times)}).size
 
 
+def _most_memory(value: Any) -> tuple[int, int]:
+    """Return the bytes of a value that was decoded, and how many more there were while it was."""
+    payload = encode(value)
+    memory = bytearray(payload.to_bytes())
+    tracemalloc.start()
+    back = decode(memory, payload.format)
+    left, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert_identical(value, back)
+    return left, peak - left
+
+
+def test_what_is_one_large_form_is_read_without_a_copy_of_it() -> None:
+    _most_memory((b"x" * (1 << 17),))  # imports what it needs
+    left, more = _most_memory((b"x" * (1 << 23),))
+    assert more < left / 2
+
+
+def test_the_columns_of_records_go_one_by_one() -> None:
+    rows, keys = 5000, 40
+    _, more = _most_memory([{f"k{place}": None for place in range(keys)} for _ in range(rows)])
+    assert more < rows * keys * 8 / 2  # bytes of the lists that were the columns
+
+
 def test_the_row_holds_what_is_nested_as_a_body() -> None:
     rows = [{"n": number, "at": NOON} for number in range(MANY)]
     payload = encode(rows)
@@ -466,6 +491,12 @@ def _packed(code: int, *items: Any) -> bytes:
         _packed(7, 0, "a", [1], [[1]], []),
         _packed(7, 0, "a", "b", [[1]], []),
         _packed(7, 0, None, None, [[1]]),
+        b"\xc9\x00\x01\x00\x00\xff" + b"\x01" * (1 << 16),
+        _packed(127, "x" * (1 << 16)),
+        _packed(4, "x" * (1 << 16)),
+        _packed(6, 0, ["x" * (1 << 16)], [])[:-1],
+        _packed(6, 0, ["x" * (1 << 16)], []) + b"\x01",
+        b"\xc9\x00\x00\x00\x01\x10" + b"\x01" * (1 << 16),
     ],
 )
 def test_a_forged_batch_is_corrupt(packed: bytes) -> None:

@@ -42,7 +42,7 @@ from airflow_xcom.codecs.errors import (
 )
 from airflow_xcom.codecs.formats.arrow.file import stream_chunks, write_file
 from airflow_xcom.codecs.formats.msgpack import reader
-from airflow_xcom.codecs.formats.msgpack.cells import read_scalars
+from airflow_xcom.codecs.formats.msgpack.cells import read_together
 from airflow_xcom.codecs.formats.msgpack.writer import Writer
 from airflow_xcom.codecs.nodes import Table
 from airflow_xcom.codecs.payload import Decoder, decode, decode_json, decode_part, encode
@@ -1033,30 +1033,49 @@ def test_cells_that_do_not_end_where_their_table_says_are_damage() -> None:
             read(([], data, np.array(offsets)))
 
 
-SCALARS = [
+NATIVES = [
     *(number + more for number in (0, 2**7, 2**8, 2**15, 2**16, 2**31, 2**32, 2**63 - 1) for more in (-1, 0)),
     *(-number - more for number in (1, 2**5, 2**7, 2**15, 2**31, 2**63 - 1) for more in (0, 1)),
     *(2**64 - 1, 1.5, float("inf"), None, True, False),
     *("é" * size for size in (0, 1, 15, 16, 127)),
     *("x" * size for size in (31, 32, 255)),
+    *([], {}, [1], {"a": 1}, [{}, [], {"é" * 16: [{1: 2.5, None: "x"}], "b": {}}], [list(range(15))] * 3),
 ]
 
 
-def test_cells_that_are_scalars_are_read_at_once_as_they_are_alone() -> None:
-    packed = [Writer(registry.for_type, stream_chunks).pack(value) for value in SCALARS]
+def test_cells_that_are_few_natives_are_read_at_once_as_they_are_alone() -> None:
+    packed = [Writer(registry.for_type, stream_chunks).pack(value) for value in NATIVES]
     offsets = np.cumsum([2, *map(len, packed)])
     data = memoryview(b"\xc1\xc1" + b"".join(packed) + b"\xc1")
-    assert_identical(read_scalars(data, offsets), SCALARS)
-    assert read_scalars(data, offsets[:1]) is None
+    assert_identical(read_together(data, offsets), NATIVES)
+    assert read_together(data, offsets[:1]) is None
     for number in range(1, len(offsets)):
-        moved = offsets + (np.arange(len(offsets)) == number)
-        assert read_scalars(data, moved) is None, SCALARS[number - 1]
+        for distance in (-1, 1):
+            moved = offsets + distance * (np.arange(len(offsets)) == number)
+            assert read_together(data, moved) is None, NATIVES[number - 1]
 
 
-@pytest.mark.parametrize("value", ["x" * 256, [], [1], {}, {"a": 1}, b"", b"x", Decimal(1)])
-def test_cells_that_are_not_scalars_are_left_to_the_reader(value: Any) -> None:
+@pytest.mark.parametrize(
+    ("packed", "ends"),
+    [
+        (b"\x92\x01\x02", [0, 2, 3]),  # an item of a list lies in the next cell
+        (b"\x81\xa1a\x92\x01\x02\x03", [0, 3, 7]),
+        (b"\x01\xd9", [0, 1, 2]),  # the size of a text is not there
+        (b"\x01\xd9\x00", [0, 1, 2]),
+        (b"\x91\x01", [0, 2, 2]),
+        (b"\x01\x02", [1, 0, 2]),
+        (b"\x01\x02", [-1, 1, 2]),
+        (b"\x01\x02", [0, 1, 3]),
+    ],
+)
+def test_cells_that_reach_into_others_are_not_read_at_once(packed: bytes, ends: list[int]) -> None:
+    assert read_together(memoryview(packed), np.array(ends)) is None
+
+
+@pytest.mark.parametrize("value", ["x" * 256, list(range(16)), [[0] * 15] * 5, b"", [b"x"], {"a": Decimal(1)}])
+def test_cells_that_are_more_are_left_to_the_reader(value: Any) -> None:
     packed = Writer(registry.for_type, stream_chunks).pack(value)
-    assert read_scalars(memoryview(b"\x01" + packed), np.array([0, 1, 1 + len(packed)])) is None
+    assert read_together(memoryview(b"\x01" + packed), np.array([0, 1, 1 + len(packed)])) is None
     data = pd.Series([1, value, "x"], dtype=object)
     assert_identical(data, through_blob(data))
 

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 _GC_PAUSED_FROM = 1 << 20  # bytes of tree
 _CELLS_AT_ONCE = 16 << 20  # bytes, which the unpacker copies
+_LARGE = 1 << 16  # bytes, which ext 32 alone can hold
+_EXT32, _EXT32_SIZE, _FIRST_RESERVED = 0xC9, 6, 128  # its first byte, the bytes before its data, codes below 0
 _FIXSTR, _FIXSTR_LONGEST, _STR8, _STR8_LONGEST = 0xA0, 31, 0xD9, 255  # heads of strings, and their most bytes
 
 
@@ -101,6 +103,13 @@ class Reader:
         """Return the value of one packed node; over damaged bytes, raise anything."""
         return msgpack.unpackb(packed, strict_map_key=False, ext_hook=self._extension)
 
+    def read(self, tree: memoryview) -> Any:
+        """Return the value of a whole tree, as :meth:`unpack` does; what is one large form is not copied."""
+        code = tree[_EXT32_SIZE - 1] if len(tree) > _LARGE and tree[0] == _EXT32 else _FIRST_RESERVED
+        if code >= _FIRST_RESERVED or int.from_bytes(tree[1:5], "big") != len(tree) - _EXT32_SIZE:
+            return self.unpack(tree)
+        return self._extension(code, tree[_EXT32_SIZE:])
+
     def unpack_each(self, data: memoryview, offsets: Sequence[int]) -> Iterator[Any]:
         """Yield the values of packed nodes, each of which ends where the next begins; see :meth:`unpack`."""
         first, *ends = offsets
@@ -114,7 +123,7 @@ class Reader:
             if tell() != end - first:
                 raise CorruptPayloadError("a cell is not as long as its table says")
 
-    def _extension(self, code: int, data: bytes) -> Any:
+    def _extension(self, code: int, data: Any) -> Any:
         if code == INLINE_BUFFER:
             self._in_place += len(data)
             return memoryview(bytearray(data))
@@ -352,7 +361,7 @@ def _read_trees(
         decoder.budget.grant(size)
         count = partial(count_expanded, tags, [None] * first_buffer + buffers, *trees)
         reader = _reader(tags, buffers, decoder, count=count, first_buffer=first_buffer)
-        return [reader.unpack(tree) for tree in trees]
+        return [reader.read(tree) for tree in trees]
 
 
 def _reader(tags: Sequence[Sequence[Any]], buffers: Sequence[memoryview], decoder: Decoder, **more: Any) -> Reader:
@@ -362,7 +371,7 @@ def _reader(tags: Sequence[Sequence[Any]], buffers: Sequence[memoryview], decode
 
 def read_cells(packed: tuple[Sequence[Sequence[Any]], memoryview, Any], decoder: Decoder) -> list[Any]:
     """Return the values that :meth:`.writer.Writer.pack_cells` packed: tags, bytes, and an int64 array of offsets."""
-    from airflow_xcom.codecs.formats.msgpack.cells import read_scalars
+    from airflow_xcom.codecs.formats.msgpack.cells import read_together
 
     tags, data, offsets = packed
     with any_error_as_corrupt(), _gc_paused(len(data)):
@@ -371,5 +380,5 @@ def read_cells(packed: tuple[Sequence[Sequence[Any]], memoryview, Any], decoder:
         while len(values) + 1 < len(offsets):
             stop = max(bisect_right(offsets, offsets[len(values)] + _CELLS_AT_ONCE), len(values) + 2)
             some = offsets[len(values) : stop]
-            values += read_scalars(data, some) or reader.unpack_each(data, some.tolist())
+            values += read_together(data, some) or reader.unpack_each(data, some.tolist())
         return values
