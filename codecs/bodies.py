@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.builtin.summaries import DTYPES
-from airflow_xcom.codecs.codec import completed
+from airflow_xcom.codecs.codec import completed, node_of
 from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.arrow import file as arrow
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 
 _NO_KEYS: frozenset[str] = frozenset()
 _OF_TABLES = frozenset({Table, WithCells})
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 _MARKED = re.compile(rb'"(?:\$|__)')  # in JSON text, how keys begin that mean something to a reader
+# The tags of what metas hold beside natives: zones and offsets, which are few natives themselves.
+_OF_METAS = frozenset({"timezone", "zoneinfo", "pytz.timezone", "dateutil.tz", "pandas.offsets"})
+_LEVELS = 8  # of a meta in which these are looked for
 
 
 class TableBody:
@@ -81,8 +85,8 @@ class TableBody:
         return self._uncompressed if prepared.is_unchanged else list(self._write(prepared))
 
     def to_json(self) -> Any:
-        stream = b"".join(arrow.stream_chunks(self._table.table))
-        return json.tagged(self._tag, self._version, json.form("table", [self._table.meta, json.base64(stream)]))
+        stream = json.base64(arrow.whole_stream(self._table.table))
+        return json.tagged(self._tag, self._version, json.form("table", [self._table.meta, stream]))
 
 
 def _null_count(column: Any) -> int | None:
@@ -130,9 +134,12 @@ def _writer(registry: Registry, new: NewWriter, *, inline: bool = False) -> Writ
 
 def json_of(node: Any, registry: Registry, new: NewWriter = None) -> tuple[Any, set[str]]:
     """Return a node, such as the meta of a table, in the JSON syntax, and the tags in it."""
-    text = exact_json(node, limit=None, ordered=True, reserved=_NO_KEYS)
-    if text is not None and _MARKED.search(text) is None:
+    if _is_plain(node, 0):
         return node, set()
+    tags: list[str] = []
+    plain = node if new else _with_tagged(node, registry, tags, _LEVELS)
+    if _is_plain(plain, len(tags)):
+        return plain, set(tags)
     from airflow_xcom.codecs.formats.msgpack.packed_nodes import read_nodes
 
     writer = _writer(registry, new, inline=True)
@@ -144,3 +151,25 @@ def json_of(node: Any, registry: Registry, new: NewWriter = None) -> tuple[Any, 
         from airflow_xcom.codecs.tree_body import TreeBody
 
         return TreeBody(writer, tree).to_json(), writer.used_tags
+
+
+def _is_plain(node: Any, tagged: int) -> bool:
+    """Return whether a node with so many tagged ones in the JSON syntax, and no other form of it, is exact as JSON."""
+    text = exact_json(node, limit=None, ordered=True, reserved=_NO_KEYS)
+    return text is not None and len(_MARKED.findall(text)) == tagged
+
+
+def _with_tagged(node: Any, registry: Registry, tags: list[str], levels: int) -> Any:
+    """Return a node in which zones and offsets are in the JSON syntax; add the tag of each to ``tags``."""
+    cls = type(node)
+    if cls in _SCALARS or not levels:
+        return node
+    if cls is dict:
+        return {key: _with_tagged(item, registry, tags, levels - 1) for key, item in node.items()}
+    if cls is list:
+        return [_with_tagged(item, registry, tags, levels - 1) for item in node]
+    codec = registry.for_type(cls)
+    if codec is None or codec.tag not in _OF_METAS:
+        return node
+    tags.append(codec.tag)
+    return json.tagged(codec.tag, codec.version, node_of(codec, node))

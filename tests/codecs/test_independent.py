@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import dateutil.tz
 import geopandas as gpd
 import independent
 import msgspec
@@ -22,6 +23,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import pytz
 import scipy.sparse
 import shapely
 from catalogue import CATALOGUE
@@ -29,7 +31,7 @@ from conftest import Backend
 from independent import Buffer, Table, Tagged, interpret, open_body, read_blob, read_json, read_row, text
 from values import VALUES
 
-from airflow_xcom.codecs import Codec, EncodeError, Registry, encode, registry
+from airflow_xcom.codecs import Codec, EncodeError, Registry, bodies, encode, registry
 from airflow_xcom.codecs.bodies import json_of
 from airflow_xcom.codecs.formats.msgpack import container
 
@@ -148,6 +150,49 @@ def test_json_that_any_column_keeps(name: str) -> None:
 )
 def test_the_forms_of_the_syntax(value: Any, row: Any) -> None:
     assert json_of(value, registry)[0] == row
+
+
+ZONES_AND_OFFSETS = [
+    dt.UTC,
+    dt.timezone(dt.timedelta(hours=1), "CET"),
+    ZoneInfo("Europe/Paris"),
+    pytz.timezone("Europe/Paris"),
+    dateutil.tz.gettz("Europe/Paris"),
+    pd.offsets.MonthBegin(2),
+    pd.offsets.QuarterEnd(startingMonth=2, normalize=True),
+]
+
+
+@pytest.mark.parametrize("held", ZONES_AND_OFFSETS, ids=repr)
+def test_zones_and_offsets_in_a_meta_are_not_packed(held: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    meta = {"kinds": {"0": ["category", {"freq": held}], "1": ["tz", held]}}
+    packed = as_packed(meta, monkeypatch)
+    monkeypatch.setattr(bodies, "_writer", None)
+    assert json_of(meta, registry) == packed
+
+
+def as_packed(meta: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    with monkeypatch.context() as changed:
+        changed.setattr(bodies, "_OF_METAS", frozenset())
+        return json_of(meta, registry)
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"attrs": {"$": dt.UTC}},
+        {"attrs": {"__key": dt.UTC}},
+        {"attrs": {"second": dt.UTC, "a": 1}},
+        {"attrs": {"a": '"$', "b": dt.UTC}},
+        {"attrs": [dt.UTC, float("nan"), 2**63, "\0", b"", dt.date(2024, 1, 1)]},
+        {"attrs": {dt.UTC: 1}},
+        {"attrs": [[[[[[[[[dt.UTC]]]]]]]]]},
+        {"freq": pd.offsets.CustomBusinessDay(holidays=["2024-01-01"])},
+    ],
+    ids=repr,
+)
+def test_what_else_a_meta_holds_is_written_as_ever(meta: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert json_of(meta, registry) == as_packed(meta, monkeypatch)
 
 
 def test_deep_values_are_a_blob_within_json() -> None:

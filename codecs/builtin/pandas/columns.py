@@ -180,7 +180,10 @@ def decode_labels(spec: dict[str, Any], column: Any, memory: TableMemory) -> Any
 
 
 def _decode_index(spec: dict[str, Any], column: Any, memory: TableMemory) -> Any:
-    name = as_dict(spec).get("name")
+    if not as_dict(spec) and column.type == _TEXT:  # as most labels are; pd.Index() would look for what they are
+        make: Any = pd.Index
+        return make._simple_new(STR.__from_arrow__(column), name=None)  # noqa: SLF001
+    name = spec.get("name")
     if "range" in spec:
         start, stop, step = spec["range"]
         len(range(start, stop, step))  # pandas would make one that has no len()

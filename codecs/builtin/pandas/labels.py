@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
-from airflow_xcom.codecs.builtin.pandas.columns import STR, decode_labels, encode_labels
+from airflow_xcom.codecs.builtin.pandas.columns import decode_labels, encode_labels
 from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
 from airflow_xcom.codecs.builtin.pandas.text_columns import joined_texts
 from airflow_xcom.codecs.builtin.summaries import escaped, unique
@@ -68,11 +68,7 @@ def names_with_blocks(types: Iterable[Any], labels: Iterable[Any]) -> list[str]:
 
 def decode_names(spec: dict[str, Any], names: list[str]) -> Any:
     """Return the labels of the columns."""
-    array = pa.array(names, pa.large_string())
-    if not spec:  # most frames: pd.Index() would look for what the array is
-        index: Any = pd.Index
-        return index._simple_new(STR.__from_arrow__(array), name=None)  # noqa: SLF001
-    return decode_labels(spec, array, TableMemory(None))
+    return decode_labels(spec, pa.array(names, pa.large_string()), TableMemory(None))
 
 
 def index_names(index: Any) -> Iterator[str]:
