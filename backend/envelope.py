@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 from airflow_xcom.backend.asset_version import AssetVersion
@@ -27,6 +28,7 @@ _LONGEST_SEGMENT = 160
 _LONGEST_TEXT = 4096  # characters
 _LARGEST = 1 << 63  # bytes; no file system has larger files
 LARGEST_INDEX = 1 << 28  # bytes; each element of a list takes some 40
+_BELOW_RUN = re.compile(r"([^/]+)/([^/]+)/([^/]+)/(-?\d+)/(.+)\.[0-9a-f]{16}-[^/]*")
 _UNIQUE = re.compile(r"[0-9a-f]{32}(\.arrow|\.msgpack)?")
 _PARTS = 5  # of a coordinate
 _FACTS = frozenset(
@@ -346,6 +348,20 @@ def unique_path(coordinate: Coordinate, suffix: str, asset: AssetVersion | None 
 def run_prefix(dag_id: str, run_id: str) -> str:
     """Return what the paths of a run's XComs begin with."""
     return f"{segment(dag_id)}/{segment(run_id)}/"
+
+
+def may_be_of_run(path: str, dag_id: str, run_id: str) -> bool:
+    """Return whether a path below :func:`run_prefix` may have been made for this run, as far as it tells.
+
+    File systems that take "A" for "a" show the blobs of one Dag in the folder of another, too.
+    """
+    match = _BELOW_RUN.fullmatch(path)
+    if match is None or "..." in path:  # it has no hash, or was cut
+        return True
+    dag, run, task_id, index, key = map(unquote, match.groups())
+    if "_" in (dag, run, task_id, key):  # in place of what was not told
+        return True
+    return is_path_of(path, Coordinate(dag_id, run_id, task_id, int(index), key))
 
 
 def is_path_of(path: str, coordinate: Coordinate, asset: AssetVersion | None = None) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from airflow_xcom.backend.blob_paths import Kind, kind_of
-from airflow_xcom.backend.envelope import Coordinate, run_prefix, unique_path
+from airflow_xcom.backend.envelope import Coordinate, may_be_of_run, run_prefix, unique_path
 from airflow_xcom.backend.errors import SettingsError
 from airflow_xcom.backend.maintenance.asset_objects import AssetObjects
 from airflow_xcom.backend.maintenance.ownership import OWNER, check_owner
@@ -246,7 +246,7 @@ def _list(  # noqa: PLR0913, PLR0917 - what it lists, and where it writes that d
 def _blobs(store: Store, runs: tuple[RunKey, ...] | None) -> Iterator[Blob]:
     if runs is None:
         return (blob for blob in store.scan() if blob.path != OWNER)
-    return itertools.chain.from_iterable(store.list(run_prefix(*run)) for run in runs)
+    return (blob for run in runs for blob in store.list(run_prefix(*run)) if may_be_of_run(blob.path, *run))
 
 
 def _told_apart(runs: tuple[RunKey, ...] | None) -> tuple[RunKey, ...] | None:

@@ -112,6 +112,23 @@ def test_archived_rows_of_the_run_protect_what_they_may_restore(
     assert path_of(gone) not in left
 
 
+@pytest.mark.parametrize("task", ["clean", "a.b/c", "д" * 100])
+def test_on_a_file_system_that_takes_a_for_b_the_other_dag_keeps_its_payloads(
+    task: str,
+    backend: Backend,
+    metadata: Metadata,  # noqa: F811
+) -> None:
+    backend.options(threshold=0)
+    row = backend.push((1,), dag_id="Flights", run_id="one", task_id="clean", map_index=3, key="a.b")
+    backend.push((1,), dag_id="flights", run_id="one", task_id=task, map_index=-1, key="a.b")
+    metadata.put(0, row, dag="Flights", run="one")
+    shown = backend.folder / path_of(row).replace("Flights/", "flights/")
+    shown.parent.mkdir(parents=True)
+    (backend.folder / path_of(row)).rename(shown)
+    assert swept(metadata.rows, runs=[("flights", "one")]).stores["default"].deleted.count == 1
+    assert backend.blobs() == [shown]
+
+
 @pytest.mark.parametrize("run", [("_", "_"), ("flights", "_"), ("_", "manual")])
 def test_what_did_not_say_whose_it_is_stays_if_any_row_refers_to_it(
     run: tuple[str, str],
