@@ -274,15 +274,15 @@ def _made(store: Store, question: Question, generation: int, versions: list[Vers
 
 
 def _began(question: Question) -> str | None:
-    """Return when the run began, as Airflow's database says to all of its tasks; None if they were cleared since."""
-    run = question.context["dag_run"]
-    return None if run.start_date is None or run.clear_number else run.start_date.astimezone(UTC).isoformat()
+    """Return when the run began, as Airflow's database says to all of its tasks."""
+    start = question.context["dag_run"].start_date
+    return None if start is None else str(start.astimezone(UTC).isoformat())
 
 
 def _is_of_earlier_run(pin: _Pin, question: Question) -> bool:
-    """Return whether a pin is of a deleted run whose id a new one has, which began at another time."""
+    """Return whether a pin is of a deleted run whose id a new one has, which was never cleared."""
     began, since = pin.content.get("began"), _began(question)
-    return began is not None and since is not None and bool(began != since)
+    return not (began is None or since is None or question.context["dag_run"].clear_number) and bool(began != since)
 
 
 def _end(path: str) -> str:

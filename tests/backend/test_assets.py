@@ -457,8 +457,13 @@ def test_a_pin_of_a_deleted_run_is_not_that_of_a_new_one(lake: Lake) -> None:
     lake.publish(3, "three")
     lake.start("reader", "of it too", began=began.astimezone(dt.UTC))
     assert latest(F) == 2
-    lake.start("reader", "of it when it was cleared", began=began + dt.timedelta(days=1), cleared=1)
+    later = began + dt.timedelta(days=1)
+    lake.start("reader", "of it when it was cleared", began=later, cleared=1)
     assert latest(F) == 2
+    assert latest(F, refresh=True) == 3
+    lake.publish(4, "four")
+    lake.start("reader", "of a third run", began=later + dt.timedelta(days=1))
+    assert latest(F) == 4
 
 
 @pytest.mark.parametrize("hours", [-5, 0, 5])
