@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from functools import cache, lru_cache, partial
+from importlib import import_module
 from importlib.metadata import entry_points, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -24,13 +26,25 @@ _REWRITTEN = {"NaN": r"\u004eaN", "Infinity": r"\u0049nfinity", r"\\u0000": r"\\
 _REWRITTEN_OR_ESCAPE = re.compile(r"NaN|Infinity|\\\\u0000|\\.")
 
 
+def first_of(*names: str) -> Any:
+    """Return the first of some modules, or objects such as ``module:name``, that this Airflow has.
+
+    Raises:
+        ImportError: It has none.
+    """
+    for name in names:
+        module, _, attribute = name.partition(":")
+        with suppress(ImportError):
+            found = import_module(module)
+            if not attribute or hasattr(found, attribute):
+                return getattr(found, attribute) if attribute else found
+    raise ImportError(f"this Airflow has none of {', '.join(names)}")
+
+
 def base_xcom() -> type[Any]:
     """Return the class that a backend must derive from: in the task SDK from 3.0 on."""
-    try:
-        from airflow.sdk.bases.xcom import BaseXCom
-    except ImportError:
-        from airflow.models.xcom import BaseXCom  # type: ignore[no-redef]
-    return BaseXCom
+    found: type[Any] = first_of("airflow.sdk.bases.xcom:BaseXCom", "airflow.models.xcom:BaseXCom")
+    return found
 
 
 def base_state_store() -> type[Any]:
@@ -69,20 +83,12 @@ def largest_state() -> int:
 
 def load_xcom() -> None:
     """Let Airflow import its XCom class first: doing so it imports the configured backend, which may be this one."""
-    try:
-        import airflow.sdk.execution_time.xcom
-    except ImportError:
-        import airflow.models.xcom  # noqa: F401
+    first_of("airflow.sdk.execution_time.xcom", "airflow.models.xcom")
 
 
 def xcom_class() -> type[Any]:
     """Return the class that this Airflow keeps XComs with."""
-    module: Any
-    try:
-        from airflow.sdk.execution_time import xcom as module
-    except ImportError:
-        from airflow.models import xcom as module
-    found: type[Any] = module.XCom
+    found: type[Any] = first_of("airflow.sdk.execution_time.xcom:XCom", "airflow.models.xcom:XCom")
     return found
 
 
@@ -109,20 +115,12 @@ def from_row(stored: Any) -> Any:
 
 def configuration() -> Any:
     """Return Airflow's configuration parser: the task SDK's own from 3.2 on."""
-    try:
-        from airflow.sdk.configuration import conf
-    except ImportError:
-        from airflow.configuration import conf
-    return conf
+    return first_of("airflow.sdk.configuration:conf", "airflow.configuration:conf")
 
 
 def connection(connection_id: str) -> Any:
     """Return an Airflow connection, from wherever Airflow keeps it: through the task SDK from 3.0 on."""
-    try:
-        from airflow.sdk import BaseHook
-    except ImportError:
-        from airflow.hooks.base import BaseHook  # type: ignore[attr-defined,no-redef]
-    return BaseHook.get_connection(connection_id)
+    return first_of("airflow.sdk:BaseHook", "airflow.hooks.base:BaseHook").get_connection(connection_id)
 
 
 def installed_entry_points(group: str) -> Iterable[Any]:
@@ -160,12 +158,9 @@ def filesystem(scheme: str) -> Callable[[str | None], Any]:
         ValueError: neither knows the scheme, or the scheme knows no connections.
         ImportError: fsspec knows the scheme, and its package is not installed.
     """
-    try:
-        from airflow.sdk.io import get_fs, has_fs
-    except ImportError:
-        from airflow.io import get_fs, has_fs  # type: ignore[attr-defined,no-redef]
     from fsspec import get_filesystem_class
 
+    has_fs, get_fs = (first_of(f"airflow.sdk.io:{name}", f"airflow.io:{name}") for name in ("has_fs", "get_fs"))
     if has_fs(scheme):
         return partial(get_fs, scheme)
     made = get_filesystem_class(scheme)
@@ -198,25 +193,14 @@ def _hides(name: str) -> bool:
 @cache
 def masker() -> Any:
     """Return Airflow's module that knows which names hide a value."""
-    module: Any
-    try:
-        from airflow.sdk._shared import secrets_masker as module
-    except ImportError:
-        try:
-            from airflow.sdk.execution_time import secrets_masker as module
-        except ImportError:
-            from airflow.utils.log import secrets_masker as module  # type: ignore[attr-defined, no-redef]
-    return module
+    homes = ("airflow.sdk._shared", "airflow.sdk.execution_time", "airflow.utils.log")
+    return first_of(*(f"{home}.secrets_masker" for home in homes))
 
 
 @cache
 def serde() -> Any:
     """Return Airflow's serializer of values: in the task SDK from 3.2 on."""
-    try:
-        from airflow.sdk import serde as module
-    except ImportError:
-        from airflow.serialization import serde as module  # type: ignore[attr-defined,no-redef]
-    return module
+    return first_of("airflow.sdk.serde", "airflow.serialization.serde")
 
 
 def stock_json(value: Any) -> Any:
@@ -251,13 +235,9 @@ def patch_lazy_sequences(get_item: Callable[[Any, Any, Any], Any], iterate: Call
 
 def resolve_mixin() -> type[Any]:
     """Return the class of arguments that a task resolves before it uses them."""
-    try:
-        from airflow.sdk.definitions._internal.mixins import ResolveMixin
-    except ImportError:
-        from airflow.utils.mixins import (  # type: ignore[import-not-found, no-redef, unused-ignore]
-            ResolveMixin,
-        )
-    return ResolveMixin
+    name = "airflow.sdk.definitions._internal.mixins:ResolveMixin"
+    found: type[Any] = first_of(name, "airflow.utils.mixins:ResolveMixin")
+    return found
 
 
 def resolvable(argument: Any, name: str, resolve: Callable[[Any], Any]) -> Any:
@@ -281,11 +261,9 @@ def resolvable(argument: Any, name: str, resolve: Callable[[Any], Any]) -> Any:
 
 def output_class() -> type[Any]:
     """Return the class of what calling a task, or its ``[key]``, returns where the Dag is made."""
-    try:
-        from airflow.sdk.definitions.xcom_arg import PlainXComArg
-    except ImportError:
-        from airflow.models.xcom_arg import PlainXComArg  # type: ignore[no-redef, attr-defined, unused-ignore]
-    return PlainXComArg
+    name = "airflow.sdk.definitions.xcom_arg:PlainXComArg"
+    found: type[Any] = first_of(name, "airflow.models.xcom_arg:PlainXComArg")
+    return found
 
 
 def mappable(argument: Any, resolve: Callable[[Callable[[], Any]], Any]) -> Any:

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
+from airflow_xcom.backend.compat import first_of
 from airflow_xcom.backend.errors import PublishError
 
 if TYPE_CHECKING:
@@ -64,13 +65,7 @@ class Event:
 
 def current_context() -> Any:
     """Return the context of the task that runs; raise RuntimeError where none does."""
-    try:
-        from airflow.sdk import get_current_context
-    except ImportError:
-        from airflow.operators.python import (  # type: ignore[import-not-found,no-redef,unused-ignore]
-            get_current_context,
-        )
-    return get_current_context()
+    return first_of("airflow.sdk:get_current_context", "airflow.operators.python:get_current_context")()
 
 
 def is_alias(asset: Any) -> bool:

@@ -25,21 +25,15 @@ _HOME = "{AIRFLOW_HOME}"
 
 @dataclass(frozen=True)
 class Settings:
-    """The options of push and pull, validated.
+    """The options of push and pull, validated; those that are not explained here are as :data:`OPTIONS` says.
 
     Attributes:
         path: the URL that blobs are written below.
         name: the name of that store in references.
         stores: name to URL of every store that is read, the one at ``path`` included.
-        store_timeout: seconds; see the option.
-        durable: see the option.
-        threshold: bytes; see the option.
-        compression: see the option.
-        preview: one of :data:`PREVIEWS`, or empty; see the option.
-        inexact: one of :data:`INEXACT`; see the option.
-        modules: names of modules to import.
+        preview: one of :data:`PREVIEWS`, or empty.
+        inexact: one of :data:`INEXACT`.
         legacy_backend: the class of the former backend, or None.
-        preserve_key_order: see the option.
 
     Raises:
         SettingsError: An option has a value that is not allowed.

@@ -35,10 +35,8 @@ class Version:
         id: 32 hexadecimal digits.
         published: when its task published it.
         sent: when Airflow recorded the event, which is once the task has succeeded.
-        dag_id: of the publishing task; so are the next three.
-        run_id: see there.
-        task_id: see there.
-        map_index: see there; -1 if it is not mapped.
+        dag_id, run_id, task_id: of the publishing task.
+        map_index: of that task; -1 if it is not mapped.
         summary: a few facts: its type, its bytes, and what the codec adds.
         envelope: where its blob is.
     """

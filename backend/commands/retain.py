@@ -64,13 +64,13 @@ def run(options: Namespace) -> int:
 
     def counted() -> Iterator[Retained]:
         for done in dags:
-            _add(totals, done)
+            totals.update({name: getattr(done, name) for name in _COUNTS})
             yield done
         if is_whole:  # before the assets, which may raise
             progress.end()
             _keep(runs, totals, apply=options.apply)
 
-    failed = report(counted(), _assets(runs, options), apply=options.apply)
+    failed = report(counted(), _assets(runs, options), totals, apply=options.apply)
     progress.end()
     return 1 if failed else 0
 
@@ -100,15 +100,14 @@ def _progress(done: Retained) -> str:
     return f"{done.dag_id}: {counts}, {done.failed:,} failed"
 
 
-def _report(dags: Iterable[Retained], assets: Iterable[RetiredVersions], *, apply: bool) -> int:
+def _report(dags: Iterable[Retained], assets: Iterable[RetiredVersions], totals: Counter[str], *, apply: bool) -> int:
     """Write a line for each Dag and asset with something to say, and the sums; return what failed."""
-    totals: Counter[str] = Counter()
+    is_first = True
     for done in dags:
-        if (done.due or done.problems) and not totals["told"]:
-            say(_line("DAG", _HEADINGS))
-        _add(totals, done)
         if done.due or done.problems:
-            totals["told"] += 1
+            if is_first:
+                say(_line("DAG", _HEADINGS))
+            is_first = False
             say(_line(done.dag_id, _cells(done)))
             for problem in done.problems:
                 say(f"  {problem}")
@@ -151,12 +150,12 @@ def _report_assets(assets: Iterable[RetiredVersions], *, apply: bool) -> int:
     return totals["failed"]
 
 
-def _report_json(dags: Iterable[Retained], assets: Iterable[RetiredVersions], *, apply: bool) -> int:
+def _report_json(
+    dags: Iterable[Retained], assets: Iterable[RetiredVersions], totals: Counter[str], *, apply: bool
+) -> int:
     """Write one object, a Dag or an asset at a time; return what failed."""
-    totals: Counter[str] = Counter(dict.fromkeys(_COUNTS, 0))
     sys.stdout.write('{"dags": [')
     for number, done in enumerate(dags):
-        _add(totals, done)
         sys.stdout.write(",\n " if number else "\n ")
         sys.stdout.write(json.dumps(asdict(done) | {"oldest": done.oldest and done.oldest.isoformat()}))
     sys.stdout.write('\n], "assets": [')
@@ -166,10 +165,6 @@ def _report_json(dags: Iterable[Retained], assets: Iterable[RetiredVersions], *,
         sys.stdout.write((",\n " if number else "\n ") + json.dumps(asdict(versions)))
     sys.stdout.write("\n], " + json.dumps({"applied": apply, **totals})[1:] + "\n")
     return totals["failed"] + failed
-
-
-def _add(totals: Counter[str], done: Retained) -> None:
-    totals.update({name: getattr(done, name) for name in _COUNTS})
 
 
 def _cells(done: Retained) -> list[str]:

@@ -66,7 +66,7 @@ class StateRows:
             select = sqlalchemy.select(*keys, *columns.values(), sqlalchemy.case((text.contains(WRAPPER), text)))
             for row in chain.from_iterable(pages(self._engine, select.select_from(source), keys, page)):
                 value = _parsed(row[-1])
-                if type(value) is dict and value.keys() == {WRAPPER}:
+                if _is_wrapper(value):
                     parts = dict(zip(columns, row[len(keys) :], strict=False))
                     parts["region"] = _region(parts.get("region"))
                     identity, at = tuple(row[: len(keys)]), StateCoordinate(**parts)
@@ -106,11 +106,14 @@ def _parsed(text: str | None) -> Any:
         return None
 
 
+def _is_wrapper(value: Any) -> bool:
+    return type(value) is dict and value.keys() == {WRAPPER}
+
+
 def _reference(text: str) -> str:
     """Return what a row's wrapper holds; the whole text if it is not one, since whatever it names counts."""
     value = _parsed(text)
-    is_wrapper = type(value) is dict and value.keys() == {WRAPPER} and type(value[WRAPPER]) is str
-    return str(value[WRAPPER]) if is_wrapper else text
+    return value[WRAPPER] if _is_wrapper(value) and type(value[WRAPPER]) is str else text
 
 
 def _region(stored: Any) -> str | None:

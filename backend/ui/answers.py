@@ -17,7 +17,7 @@ from airflow_xcom.codecs import CodecError, CorruptPayloadError, SelectionError
 from airflow_xcom.codecs.quoting import described
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from fastapi import Request
 
@@ -101,12 +101,17 @@ async def stream(request: Request, user: Any, parts: Iterator[Any], kind: str, n
     return StreamingResponse(turns.pieces(who, parts, first), media_type=kind, headers=headers)
 
 
-def lines(parts: Iterator[dict[str, Any]]) -> Iterator[bytes]:
-    """Yield a line of JSON for each part; an error after the first is the last line."""
+async def stream_lines(request: Request, user: Any, make: Callable[[], Iterable[dict[str, Any]]]) -> Response:
+    """Return a response with a line of JSON for each part that ``make`` gives; see :func:`stream`."""
+    return await stream(request, user, _lines(make), "application/x-ndjson")
+
+
+def _lines(make: Callable[[], Iterable[dict[str, Any]]]) -> Iterator[bytes]:
+    """Yield the lines; an error after the first is the last line."""
     started = False
     try:
         with any_error_typed():
-            for part in parts:
+            for part in make():
                 yield written(part).encode() + b"\n"
                 started = True
     except (CodecError, MemoryError) as error:

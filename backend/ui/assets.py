@@ -14,14 +14,14 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Res
 
 from airflow_xcom.backend.envelope import Coordinate
 from airflow_xcom.backend.ui.access import may_read_asset, may_read_xcoms
-from airflow_xcom.backend.ui.answers import answer, lines, stream
+from airflow_xcom.backend.ui.answers import answer, stream_lines
 from airflow_xcom.backend.ui.asset_versions import list_assets, list_readers, list_versions
 from airflow_xcom.backend.ui.comparison import comparison
 from airflow_xcom.backend.ui.stored_values import StoredValue, open_value
 from airflow_xcom.backend.ui.version_keys import LARGEST_ID, VersionKey, version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 Asset = Annotated[int, Path(ge=0, le=LARGEST_ID)]
 Event = Annotated[int | None, Query(ge=0, le=LARGEST_ID)]
@@ -54,12 +54,8 @@ async def readers(request: Request, user: GetUserDep, asset_id: Asset, version: 
 @of_assets.get("/{asset_id}/compare/{one}/{other}")
 async def compare(request: Request, user: GetUserDep, asset_id: Asset, one: Which, other: Which) -> Response:
     """Return lines of JSON: how the tables of two versions differ."""
-    parts = _comparison(_key(asset_id, one), _key(asset_id, other), _rights(user))
-    return await stream(request, user, lines(parts), "application/x-ndjson")
-
-
-def _comparison(one: VersionKey, other: VersionKey, may_read: Callable[[str], bool]) -> Iterator[dict[str, Any]]:
-    yield from comparison(_opened(one, may_read), _opened(other, may_read))
+    keys, rights = (_key(asset_id, one), _key(asset_id, other)), _rights(user)
+    return await stream_lines(request, user, lambda: comparison(*(_opened(key, rights) for key in keys)))
 
 
 def _opened(key: VersionKey, may_read: Callable[[str], bool]) -> StoredValue:

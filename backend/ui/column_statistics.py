@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from airflow_xcom.backend.ui.expansion import pieces
-from airflow_xcom.backend.ui.plain_columns import is_number, plain, plain_type
+from airflow_xcom.backend.ui.plain_columns import floats, is_number, plain, plain_type
 from airflow_xcom.backend.ui.table_view import batches, cells, identities
 
 if TYPE_CHECKING:
@@ -129,15 +129,15 @@ class ColumnFacts:
         self.low = low if self.low is None or _before(low, self.low) else self.low
         self.high = high if self.high is None or _before(self.high, high) else self.high
         if not types.is_temporal(self.type):
-            numbers = _floats(column)
+            numbers = floats(column)
             with np.errstate(invalid="ignore"):  # the sum of two infinities is no number
                 self._sum += float(numbers.sum())
             self._count += len(numbers)
 
     def count(self, column: Any) -> None:
         """Add values to the histogram."""
-        numbers = _floats(plain(column).drop_null())
-        ends = [float(_floats(pa.repeat(end, 1))[0]) for end in (self.low, self.high)]
+        numbers = floats(plain(column).drop_null())
+        ends = [float(floats(pa.repeat(end, 1))[0]) for end in (self.low, self.high)]
         if not np.isfinite(ends).all() or not np.isfinite(ends[1] - ends[0]):
             return
         span = ends[1] - ends[0]
@@ -193,10 +193,3 @@ def _before(one: Any, other: Any) -> bool:
 
 def _text(scalar: Any) -> str | None:
     return cells(pa.chunked_array([pa.repeat(scalar, 1)]))[0]
-
-
-def _floats(column: Any) -> Any:
-    """Return values as floats, of times the ticks."""
-    if types.is_temporal(column.type):
-        column = column.cast(pa.int32() if column.type.bit_width == 32 else pa.int64())  # noqa: PLR2004
-    return column.cast(pa.float64(), safe=False).to_numpy()

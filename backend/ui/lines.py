@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import types
 
 from airflow_xcom.backend.errors import HiddenValueError
-from airflow_xcom.backend.ui.plain_columns import is_number, plain
+from airflow_xcom.backend.ui.plain_columns import floats, is_number, plain
 from airflow_xcom.backend.ui.table_view import cells
 from airflow_xcom.codecs import SelectionError
 
@@ -51,24 +50,16 @@ def line_of_column(table: TableView, column: int, first: int) -> dict[str, Any]:
     label = len(table.schema) - 1
     has_labels = table.index == 1 and label != column and is_drawn(table, label)
     found = table.take([column, label] if has_labels else [column], rows)
-    values = _numbers(found.column(0))
+    values = floats(plain(found.column(0)))
     facts: dict[str, Any] = {"first": rows.start, "count": len(rows)}
     places = np.arange(len(values), dtype="f8")
     if has_labels and len(values) > 1:
-        labels = _numbers(found.column(1))
+        labels = floats(plain(found.column(1)))
         if np.isfinite(labels).all() and (np.diff(labels) >= 0).all() and labels[-1] > labels[0]:
             places = labels
             ends = found.column(1).take(pa.array([0, len(values) - 1]))
             facts["over"] = cells(ends)
     return {**facts, **_binned(places, values)}
-
-
-def _numbers(column: Any) -> Any:
-    """Return values as floats, NaN for nulls; of times the ticks."""
-    column = plain(column)
-    if types.is_temporal(column.type):
-        column = column.cast(pa.int32() if column.type.bit_width == 32 else pa.int64())  # noqa: PLR2004
-    return column.cast(pa.float64(), safe=False).to_numpy()
 
 
 def _binned(places: Any, values: Any) -> dict[str, Any]:

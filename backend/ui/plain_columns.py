@@ -53,6 +53,13 @@ def is_number(data_type: Any) -> bool:
     return any(check(data_type) for check in checks) and not types.is_interval(data_type)
 
 
+def floats(column: Any) -> Any:
+    """Return the values of a plain column as floats, NaN for nulls; of times the ticks."""
+    if types.is_temporal(column.type):
+        column = column.cast(pa.int32() if column.type.bit_width == 32 else pa.int64())  # noqa: PLR2004
+    return column.cast(pa.float64(), safe=False).to_numpy()
+
+
 def exact(value: Any) -> Any:
     """Return what tells a scalar apart from all others of its type, also where Python has no such value."""
     if not value.is_valid:

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Respons
 
 from airflow_xcom.backend import errors
 from airflow_xcom.backend.ui.access import RIGHTS, STORE_RIGHTS, Few, Number, Path, Place
-from airflow_xcom.backend.ui.answers import answer, any_error_typed, error_answer, lines, stream
+from airflow_xcom.backend.ui.answers import answer, any_error_typed, error_answer, stream, stream_lines
 from airflow_xcom.backend.ui.array_view import ArrayView
 from airflow_xcom.backend.ui.assets import of_assets
 from airflow_xcom.backend.ui.column_statistics import column_statistics
@@ -271,7 +271,7 @@ def _of_array(show: Callable[[ArrayView], dict[str, Any]], path: list[int]) -> C
 @_of_dag.get(f"{_TASK}/statistics")
 async def statistics(request: Request, user: GetUserDep, at: Place, column: Number, path: Path = "") -> Response:
     """Return lines of JSON: the progress, and at last the statistics of a column."""
-    return await stream(request, user, lines(_statistics(at, _steps(path), column)), "application/x-ndjson")
+    return await stream_lines(request, user, lambda: _statistics(at, _steps(path), column))
 
 
 def _statistics(at: Coordinate, path: list[int], column: int) -> Iterator[dict[str, Any]]:
@@ -295,21 +295,13 @@ async def over_time(request: Request, user: GetUserDep, at: Place) -> Response:
 @_of_dag.get(f"{_TASK}/compare/{{other}}")
 async def compare(request: Request, user: GetUserDep, at: Place, other: str) -> Response:
     """Return lines of JSON: how the table of another run of this Dag differs from that of this one."""
-    return await stream(request, user, lines(_comparison(at, replace(at, run_id=other))), "application/x-ndjson")
-
-
-def _comparison(at: Coordinate, other: Coordinate) -> Iterator[dict[str, Any]]:
-    yield from comparison(_opened(other), _opened(at))
+    return await stream_lines(request, user, lambda: comparison(_opened(replace(at, run_id=other)), _opened(at)))
 
 
 @_of_dag.get(f"{_TASK}/verify")
 async def verify(request: Request, user: GetUserDep, at: Place) -> Response:
     """Return lines of JSON: the progress, and at last whether the digest is that of the row."""
-    return await stream(request, user, lines(_verification(at)), "application/x-ndjson")
-
-
-def _verification(at: Coordinate) -> Iterator[dict[str, Any]]:
-    yield from verification(_opened(at))
+    return await stream_lines(request, user, lambda: verification(_opened(at)))
 
 
 @_of_dag.get(f"{_TASK}/download/{{kind}}")
