@@ -50,7 +50,7 @@ def write_blob(
     reference = _put(options.name, options.path, path, payload.chunks, payload.format)
     if payload.index is None or len(payload.index) > LARGEST_INDEX:
         return reference
-    return replace(reference, index_size=len(payload.index), index_digest=_digest([payload.index]))
+    return replace(reference, index_size=len(payload.index), index_digest=_digest(payload.index))
 
 
 def is_blob_of(reference: Reference, payload: Payload) -> bool:
@@ -128,7 +128,7 @@ def read_index(reference: Reference) -> ItemIndex:
     from airflow_xcom.codecs.elements import read_index as index_of
 
     (head,) = ranges_of(reference)([(0, reference.index_size or 0)])
-    if _digest([head]) != reference.index_digest:
+    if _digest(head) != reference.index_digest:
         msg = f"the index of {reference.path!r} has another digest than what was written; run the task again"
         raise CorruptPayloadError(msg)
     return index_of(head, reference.size)
@@ -157,7 +157,7 @@ def verified(reference: Reference) -> memoryview:
     if len(memory) != reference.size:
         msg = f"the payload {reference.path!r} has {len(memory)} bytes, and {reference.size} were written"
         raise CorruptPayloadError(msg)
-    if _digest([memory]) != reference.digest:
+    if _digest(memory) != reference.digest:
         msg = f"the payload {reference.path!r} has another digest than what was written; run the task again"
         raise CorruptPayloadError(msg)
     return memory
@@ -238,7 +238,5 @@ class _DigestedChunks:
         return f"{_ALGORITHM}:{self._digest.hexdigest()}"
 
 
-def _digest(chunks: Iterable[Any]) -> str:
-    digested = _DigestedChunks(chunks)
-    digested.take_all()
-    return digested.digest
+def _digest(memory: Any) -> str:
+    return f"{_ALGORITHM}:{xxhash.xxh3_128(memory).hexdigest()}"

@@ -30,6 +30,7 @@ _LARGEST = 1 << 63  # bytes; no file system has larger files
 LARGEST_INDEX = 1 << 28  # bytes; each element of a list takes some 40
 _BELOW_RUN = re.compile(r"([^/]+)/([^/]+)/([^/]+)/(-?\d+)/(.+)\.[0-9a-f]{16}-[^/]*")
 _UNIQUE = re.compile(r"[0-9a-f]{32}(\.arrow|\.msgpack)?")
+_NO_SEGMENTS = frozenset({"", ".", ".."})
 _PARTS = 5  # of a coordinate
 _FACTS = frozenset(
     {"version", "tag", "summary", "of", "from", "inexact", "asset"}
@@ -129,7 +130,7 @@ class Reference:
             raise ForgedReferenceError("the index in the row's reference is larger than one that this backend writes")
         if self.expires is not None and self.expires > _LAST_SECOND:
             raise ForgedReferenceError("the expiry in the row's reference is out of range")
-        if any(part in {"", ".", ".."} for part in self.path.split("/")) or not self.path.isprintable():
+        if not _NO_SEGMENTS.isdisjoint(self.path.split("/")) or not self.path.isprintable():
             raise ForgedReferenceError(f"the path {self.path!r} in the row's reference leaves the store")
         if "\\" in self.path:
             msg = f"the path {self.path!r} in the row's reference is not one that this backend writes"

@@ -37,8 +37,11 @@ def write_blob(
     compression: Compression = NO_COMPRESSION,
 ) -> list[Any]:
     """Return the chunks of a blob; what compression makes hardly smaller stays as it is."""
-    stored = [frames or raw for frames, raw in zip(compress_all(buffers, compression), buffers, strict=True)]
-    tree, tree_entry = stored_tree(tree, compression)
+    stored: Sequence[Frames | list[memoryview]] = buffers
+    tree_entry: int | list[Any] = len(tree)
+    if compression is not NO_COMPRESSION:
+        stored = [frames or raw for frames, raw in zip(compress_all(buffers, compression), buffers, strict=True)]
+        tree, tree_entry = stored_tree(tree, compression)
     entries = list(map(entry_of, stored))
     version = COMPRESSED_VERSION if list in map(type, [*entries, tree_entry]) else UNCOMPRESSED_VERSION
     return laid_out(msgpack.packb([MAGIC, version, tags, entries, tree_entry]) + tree, stored)
