@@ -36,7 +36,7 @@ _NATIVE_DTYPES = tuple(np.dtype(code) for code in "?bBhHiIlLefdFDO")
 NATIVE = {id(dtype): dtype.str for dtype in _NATIVE_DTYPES if np.dtype(dtype.str) is dtype}
 
 # np.dtype() reads far more than dtype.str ever says ("O8", "i4,f8", "float", a multiple of zero seconds).
-_TEXT = re.compile(
+_TEXT = (  # compiled when it is first needed, for a first push of a frame does without
     r"(?P<plain>[<>|](?:[biufcSUV][0-9]{1,10}|O|"
     r"[mM]8(?:\[(?:[1-9][0-9]{0,9})?(?:Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?))"
     r"(?::(?P<code>[bBhHiIlLqQcdDgG])(?P<mantissa>[0-9]{1,3})?)?"
@@ -140,7 +140,7 @@ def decode_dtype(node: Any) -> np.dtype[Any]:
 @lru_cache(maxsize=256)
 def text_to_dtype(text: str) -> np.dtype[Any]:
     """Return the dtype of a text."""
-    match = _TEXT.fullmatch(text)
+    match = re.fullmatch(_TEXT, text)
     if match is None:
         raise CorruptPayloadError(f"{quoted(text)} is no dtype")
     plain, code, mantissa = match.groups()

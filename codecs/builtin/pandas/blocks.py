@@ -7,7 +7,7 @@ hundreds of blocks, pandas would call the frame fragmented.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -54,22 +54,13 @@ _NUMBERS = frozenset(NUMBERS.values())
 _FRAGMENTED = 100  # blocks from which pandas warns when a column is added
 
 
-class EncodedColumns(NamedTuple):
-    """The columns of a frame, encoded.
+def encode_columns(frame: Any, pack: PackCells) -> tuple[list[list[list[int]]], list[Encoded], list[int]]:
+    """Return the columns of a frame, in arrays that share its memory.
 
-    Attributes:
-        wide: the runs of the columns of each wide block; see :mod:`.wide_blocks`.
-        encoded: these blocks, then the columns that stand alone.
-        alone: the positions of the latter in the frame, ascending.
+    Returns:
+        The runs of the columns of each wide block (see :mod:`.wide_blocks`); the kind and the Arrow array of each of
+        these blocks, then of each column that stands alone; and the positions of the latter in the frame, ascending.
     """
-
-    wide: list[list[list[int]]]
-    encoded: list[Encoded]
-    alone: list[int]
-
-
-def encode_columns(frame: Any, pack: PackCells) -> EncodedColumns:
-    """Return the kind and the Arrow array of each wide block and each other column, sharing the memory of the frame."""
     wide: list[list[list[int]]] = []
     blocks: list[Encoded] = []
     columns: dict[int, Encoded] = {}
@@ -89,7 +80,7 @@ def encode_columns(frame: Any, pack: PackCells) -> EncodedColumns:
             error.at(f"[{brief(label)}]")
             raise
     alone = sorted(columns)
-    return EncodedColumns(wide, [*blocks, *(columns[position] for position in alone)], alone)
+    return wide, [*blocks, *(columns[position] for position in alone)], alone
 
 
 def _ascending(values: Any, positions: np.ndarray) -> Block:
