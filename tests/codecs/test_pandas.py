@@ -750,13 +750,15 @@ def span(memory: Any) -> tuple[int, int]:
     return start, start + len(memory)
 
 
-@pytest.mark.parametrize("dtype", [*NUMERIC.values(), "Int64", "Float32", "category", "zoned"])
+@pytest.mark.parametrize("dtype", [*NUMERIC.values(), "Int64", "Float32", "nulls", "category", "zoned"])
 def test_columns_are_not_copied(dtype: str) -> None:
     ticks = np.arange(10_000)  # what is smaller is copied together
     if dtype == "category":
         values = pd.Categorical.from_codes(ticks.astype("i2"), categories=[f"c{i}" for i in range(10_000)])
     elif dtype == "zoned":
         values = pd.to_datetime(ticks).tz_localize("UTC").tz_convert(BERLIN)
+    elif dtype == "nulls":
+        values = pd.arrays.IntegerArray(ticks, ticks % 3 == 0)
     elif dtype[0].isupper() and "[" not in dtype:
         values = pd.array(ticks, dtype=dtype)
     else:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from airflow_xcom.codecs.builtin.pandas.number_columns import (
     NUMBERS,
     TableMemory,
+    array_with_nulls,
     decode_ticks,
     encode_numbers,
     nulls_of,
@@ -37,7 +38,7 @@ def encode_masked(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
     data, mask = np.ascontiguousarray(values._data), values._mask  # noqa: SLF001 - no public way without a copy
     if data.dtype == bool:
         data = data & ~mask  # a bit under a null would not come back
-    return "masked", pa.array(data, mask=mask if mask.any() else None, from_pandas=False)
+    return "masked", array_with_nulls(data, mask)
 
 
 def decode_masked(column: Any, memory: TableMemory) -> Any:
@@ -79,8 +80,7 @@ def decode_zoned(column: Any, memory: TableMemory, zone: Any) -> Any:
 
 def encode_period(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
     ordinals = np.ascontiguousarray(values.asi8)
-    missing = ordinals == _NAT
-    return ["period", values.dtype.freq], pa.array(ordinals, mask=missing if missing.any() else None)
+    return ["period", values.dtype.freq], array_with_nulls(ordinals, ordinals == _NAT)
 
 
 def decode_period(column: Any, memory: TableMemory, freq: Any) -> Any:

@@ -101,8 +101,11 @@ def without_nulls(column: Any) -> Any:
 
 def nulls_of(array: pa.Array) -> np.ndarray:
     """Return where an Arrow array has nulls."""
-    nulls: np.ndarray = array.is_null().to_numpy(zero_copy_only=False)
-    return nulls
+    validity = array.buffers()[0]
+    if validity is None or not array.null_count:
+        return np.zeros(len(array), bool)
+    bits = np.unpackbits(~np.frombuffer(validity, np.uint8), count=array.offset + len(array), bitorder="little")
+    return bits[array.offset :].view(bool)
 
 
 def encode_numbers(values: np.ndarray) -> tuple[Any, pa.Array]:
@@ -110,11 +113,11 @@ def encode_numbers(values: np.ndarray) -> tuple[Any, pa.Array]:
     values = np.ascontiguousarray(values)
     text = dtype_to_text(values.dtype)
     if values.dtype in _NATIVE and ":" not in text:
-        return None, pa.array(values, from_pandas=False)
+        return None, _array_of(values)
     kind = ["numpy", text]
     native = values.astype(values.dtype.newbyteorder("="), copy=False)
     if native.dtype in _NATIVE:
-        return kind, pa.array(native, from_pandas=False)
+        return kind, _array_of(native)
     if native.dtype.char in "FD":
         return kind, pa.FixedSizeListArray.from_arrays(pa.array(native.view(native.real.dtype)), 2)
     if native.dtype.char in "gG":
@@ -122,6 +125,23 @@ def encode_numbers(values: np.ndarray) -> tuple[Any, pa.Array]:
         return kind, pa.Array.from_buffers(pa.binary(values.itemsize), len(values), buffers, null_count=0)
     msg = f"no codec handles a column of the NumPy dtype {values.dtype}; convert it with astype(object)"
     raise UnsupportedTypeError(msg)
+
+
+def _array_of(values: np.ndarray) -> pa.Array:
+    """Return an Arrow array in the memory of a NumPy array; pyarrow takes three times as long to look for NaT."""
+    if values.dtype.kind in "mM" and not np.isnat(values).any():
+        make = pa.timestamp if values.dtype.kind == "M" else pa.duration
+        return pa.array(values.view(np.int64)).view(make(np.datetime_data(values.dtype)[0]))
+    return pa.array(values, from_pandas=False)
+
+
+def array_with_nulls(values: np.ndarray, nulls: np.ndarray) -> pa.Array:
+    """Return an Arrow array of numbers in the memory of NumPy arrays."""
+    numbers = pa.array(values, from_pandas=False)
+    if not nulls.any():
+        return numbers
+    validity = pa.py_buffer(np.packbits(~nulls, bitorder="little"))
+    return pa.Array.from_buffers(numbers.type, len(numbers), [validity, numbers.buffers()[1]])
 
 
 def decode_with_dtype(column: Any, memory: TableMemory, text: str) -> np.ndarray:
