@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.blobs import ranges_of, read_index
 from airflow_xcom.codecs.elements import decode_item
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_xcom.backend.envelope import Reference
 
 

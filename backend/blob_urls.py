@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,6 @@ from airflow_xcom.backend.stores.base import BlobNotFoundError
 from airflow_xcom.codecs import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from airflow_xcom.backend.stores.base import Store
 
     Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]

@@ -9,9 +9,10 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from airflow_xcom.backend.commands import (
     adopt,
@@ -31,9 +32,6 @@ from airflow_xcom.backend.commands import (
 from airflow_xcom.backend.commands import list as list_
 from airflow_xcom.backend.commands.terminal import tell, visible
 from airflow_xcom.codecs import CodecError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 COMMANDS: dict[str, Any] = {  # modules with HELP, add_arguments(parser) and run(options)
     "list": list_,

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache, lru_cache, partial
 from importlib import import_module
 from importlib.metadata import entry_points, version
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.backend.errors import SettingsError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 STATE_STORE = ("workers", "state_store_backend")
 """The option, and its section, that names what keeps state for workers."""

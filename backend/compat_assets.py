@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_args
+from datetime import datetime
+from typing import Any, get_args
 
 from airflow_xcom.backend.compat import first_of
 from airflow_xcom.backend.errors import PublishError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.backend.compat import json_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 
 def write_row(stored: Any, key: str, whose: dict[str, Any], *, replace: bool) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from airflow_xcom.codecs import CodecError, CorruptPayloadError, DecodeError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _QUOTED = 1000  # characters
 _DIFFERENCES = 20  # of a schema that a message names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
@@ -11,8 +12,6 @@ from airflow_xcom.codecs.formats.compression import Compression
 from airflow_xcom.codecs.registry import advise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from airflow_xcom.backend.envelope import Coordinate
     from airflow_xcom.backend.settings import Settings
 

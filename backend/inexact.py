@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.advice import explain_context
@@ -16,8 +17,6 @@ from airflow_xcom.codecs.formats.msgpack.substitution import Substitutions
 from airflow_xcom.codecs.plain_json import is_exact_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from airflow_xcom.backend.envelope import Coordinate
     from airflow_xcom.backend.settings import Settings
     from airflow_xcom.codecs.formats.msgpack.substitution import Substitution

@@ -5,14 +5,13 @@ Airflow's own sequence asks for one element, and gives its row to the backend, b
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.pull import Deferred, asking, concurrently, deferring, pull_all, renewable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
-
     Get = Callable[[Any, Any], Any]  # a sequence's __getitem__
 
 _PAGE = 64  # rows in a request to Airflow

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.backend.errors import SettingsError
 from airflow_xcom.backend.path_segments import digest
 from airflow_xcom.backend.provider_info import OPTIONS, SECTION
 from airflow_xcom.codecs.formats.compression import Compression
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 PREVIEWS = ("rows", "columns", "none")
 AS_AIRFLOW = "as_airflow"

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.backend.blob_paths import STATES
 from airflow_xcom.backend.envelope import Coordinate
 from airflow_xcom.backend.path_segments import digest, segment
 from airflow_xcom.codecs.quoting import cut
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 WRAPPER = "__airflow_state_ref__"
 """The key under which Airflow puts what a backend returns into the row."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.backend.envelope import Envelope, is_path_of
 from airflow_xcom.backend.errors import ForeignStateError
@@ -12,9 +13,6 @@ from airflow_xcom.backend.pull import located, value_of_envelope
 from airflow_xcom.backend.push import Written, push
 from airflow_xcom.backend.state_coordinate import ASSET, StateCoordinate
 from airflow_xcom.codecs import CorruptPayloadError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def written(value: Any, at: StateCoordinate) -> str:

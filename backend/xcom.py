@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from functools import cache, partial
 from importlib import import_module
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.backend.compat import base_xcom, from_row, json_bytes, masker, patch_lazy_sequences, stores_bytes
 from airflow_xcom.backend.envelope import PINNED, Envelope
 from airflow_xcom.backend.lazy_sequences import get_item, iterate
 from airflow_xcom.backend.pull import asking, connect_registry, deferring, pull, pull_all, renewable
 from airflow_xcom.backend.settings import settings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 log = logging.getLogger("airflow_xcom.backend")
 

@@ -6,6 +6,7 @@ Only what is packed has a writer, so that the first push of a table of numbers i
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,6 @@ from airflow_xcom.codecs.nodes import Table, Tagged, WithCells
 from airflow_xcom.codecs.plain_json import exact_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from airflow_xcom.codecs.codec import Codec
     from airflow_xcom.codecs.formats.msgpack.writer import Writer
     from airflow_xcom.codecs.registry import Registry

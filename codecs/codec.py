@@ -6,6 +6,7 @@ import inspect
 import keyword
 import re
 from abc import abstractmethod
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol
 
 from airflow_xcom.codecs.errors import EncodeError, RegistrationError, UnsupportedTypeError
@@ -13,13 +14,12 @@ from airflow_xcom.codecs.object_state import refuse_other_attributes
 from airflow_xcom.codecs.quoting import class_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
     from typing_extensions import TypeVar
 
     from airflow_xcom.codecs.nodes import Columns, PackCells, WithCells
 
     T = TypeVar("T", default=Any)  # so that ``Codec`` alone is a codec of anything
+
 else:
     from typing import TypeVar
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from airflow_xcom.codecs.codec import Codec, CodecClass, ColumnCodec, check_call
@@ -14,8 +15,6 @@ from airflow_xcom.codecs.object_state import put_all, restore, state_of, take_al
 from airflow_xcom.codecs.registry import registry as process_registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from airflow_xcom.codecs.nodes import Columns
     from airflow_xcom.codecs.registry import Registry
 

@@ -6,6 +6,7 @@ Of a table these are its columns and first rows; of a tree, its tags and the fir
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.errors import ClassNotAllowedError, CodecError, CorruptPayloadError, any_error_as_corrupt
@@ -18,8 +19,6 @@ from airflow_xcom.codecs.tables.outline import list_columns, outline_file, outli
 from airflow_xcom.codecs.tree_outlines import MAX_ITEMS, JsonTree, MsgpackTree, list_outline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
 
 _ARROW_MAGIC = b"ARROW1"

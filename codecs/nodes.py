@@ -10,11 +10,10 @@ A codec's ``encode`` may also return any value that some codec knows, at any dep
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     import pyarrow as pa
 
     Tags = Sequence[Sequence[str | int]]  # [tag, version] of each

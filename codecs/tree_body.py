@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,6 @@ from airflow_xcom.codecs.formats.msgpack.items import are_large, look_large, pac
 from airflow_xcom.codecs.formats.msgpack.packed_nodes import refuse_excess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from airflow_xcom.codecs.formats.msgpack.items import Item
     from airflow_xcom.codecs.formats.msgpack.writer import Writer
 

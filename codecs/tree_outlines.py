@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from base64 import b64decode
+from collections.abc import Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.codecs.errors import CorruptPayloadError
 from airflow_xcom.codecs.formats.msgpack import extension_types as types
 from airflow_xcom.codecs.formats.msgpack.scanner import Scanner, TooFarError
 from airflow_xcom.codecs.tables.outline import outline_stream, shorten
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 MAX_ITEMS = 8  # of a list or dict that are shown
 _MAX_DEPTH = 12  # levels that are shown

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from airflow_xcom.backend.assets.latest import read_latest
 from airflow_xcom.backend.compat import resolve_mixin
 from airflow_xcom.backend.compat_assets import key_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 # How Airflow names the argument when a task is to be mapped over it.
 _NAME = "value_of(...), over which no task can be mapped: let a task return the value, and map over that, or give it"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pluggy import HookimplMarker
 
 from airflow_xcom.backend.compat_assets import current_context, defined_asset, emitted, key_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 hookimpl = HookimplMarker("airflow")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.assets.latest import latest_of, settles
@@ -9,8 +10,6 @@ from airflow_xcom.backend.assets.version import Version, versions_in
 from airflow_xcom.backend.errors import NoVersionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from airflow_xcom.backend.compat_assets import Event
     from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,6 @@ from airflow_xcom.backend.compat_assets import (
 from airflow_xcom.backend.errors import NoVersionError, PartitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from airflow_xcom.backend.compat_assets import Event
 
 _GROWTH = 8  # how many times more events are read each time that these were not enough

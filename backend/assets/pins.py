@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,8 +36,6 @@ from airflow_xcom.backend.stores import open_lasting, open_store
 from airflow_xcom.backend.stores.base import BlobNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_xcom.backend.stores.base import Store
 
 T = TypeVar("T")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -29,8 +30,6 @@ from airflow_xcom.backend.stores import open_lasting
 from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from airflow_xcom.backend.assets.version import Version
     from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
     from airflow_xcom.backend.database.deployment import Deployment

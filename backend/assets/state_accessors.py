@@ -7,16 +7,14 @@ an async task.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.backend.state_coordinate import StateCoordinate
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _asked: ContextVar[StateCoordinate | None] = ContextVar("the state that is asked for", default=None)
 _later: ContextVar[bool] = ContextVar("whether what reads a value is handed on in its place", default=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -25,8 +26,6 @@ from airflow_xcom.backend.stores.base import BlobNotFoundError
 from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from airflow_xcom.backend.database.deployment import Deployment
     from airflow_xcom.backend.stores.base import Store
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -15,8 +16,6 @@ from airflow_xcom.codecs import CodecError
 from airflow_xcom.codecs.quoting import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow_xcom.backend.asset_version import AssetVersion
     from airflow_xcom.backend.compat_assets import Event
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from argparse import ArgumentParser, Namespace
 
 from airflow_xcom.backend.commands.arguments import add_rest
 from airflow_xcom.backend.commands.terminal import say
@@ -11,9 +11,6 @@ from airflow_xcom.backend.maintenance.ownership import adopt
 from airflow_xcom.backend.maintenance.sweep import chosen_stores
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_lasting
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
 
 HELP = "make this Airflow the owner of its stores, so that a sweep may delete there"
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.errors import NoVersionError
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Iterator
-
     from airflow_xcom.backend.assets.version import Version
     from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
     from airflow_xcom.backend.database.xcom_rows import XComRow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,6 @@ from airflow_xcom.backend.errors import RetiredPayloadError, SettingsError, XCom
 from airflow_xcom.backend.settings import settings
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-
     from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
     from airflow_xcom.backend.envelope import Coordinate
 

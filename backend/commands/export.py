@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.backend.commands.arguments import add_output, add_source
 from airflow_xcom.backend.commands.selection import chosen
 from airflow_xcom.backend.commands.terminal import human, say
 from airflow_xcom.backend.errors import ExportError
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
 
 _FORMATS = ("parquet", "csv", "json", "npy", "arrow")
 HELP = "write one value to a file: parquet, csv, json, npy or arrow"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +15,6 @@ from airflow_xcom.backend.commands.text_table import say_columns
 from airflow_xcom.codecs import CodecError, registry
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterator
-
     from airflow_xcom.backend.database.xcom_rows import XComRow
     from airflow_xcom.backend.envelope import Envelope
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import ArgumentParser, Namespace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,6 @@ from airflow_xcom.backend.commands.terminal import human, say
 from airflow_xcom.backend.commands.text_table import say_columns
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-
     from airflow_xcom.backend.database.xcom_rows import XComRow
     from airflow_xcom.backend.envelope import Inexact
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.commands.arguments import add_apply
 from airflow_xcom.backend.commands.terminal import Progress, say
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-
     from airflow_xcom.backend.maintenance.migrate import Moves
 
 HELP = "move payloads from one store to another"

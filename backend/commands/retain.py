@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import ArgumentParser, Namespace
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -15,9 +17,6 @@ from airflow_xcom.backend.commands.text_table import say_columns
 from airflow_xcom.backend.maintenance.references import DatabaseRows
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterable, Iterator
-
     from airflow_xcom.backend.assets.retention import RetiredVersions
     from airflow_xcom.backend.database.dag_runs import Runs
     from airflow_xcom.backend.maintenance.retain import Retained

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
+from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.commands.arguments import TOKEN
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-    from pathlib import Path
-
     from airflow_xcom.backend.maintenance.references import RowSource
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from argparse import ArgumentParser, Namespace
 
 from airflow_xcom.backend.commands.arguments import add_apply
 from airflow_xcom.backend.commands.terminal import say
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
 
 HELP = "make the state of tasks and assets plain JSON"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -17,9 +19,6 @@ from airflow_xcom.backend.maintenance.sweep import GRACE, WAIT, Report, sweep
 from airflow_xcom.backend.settings import settings
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterator
-
     from airflow_xcom.backend.maintenance.references import RowSource
     from airflow_xcom.backend.maintenance.sweep import StoreReport, Tally
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from argparse import ArgumentParser, Namespace
 
 from airflow_xcom.backend.commands.asset_selection import asset_named, version_named
 from airflow_xcom.backend.commands.terminal import say
 from airflow_xcom.backend.errors import TagError
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
 
 HELP = "give a version of an asset a name, which keeps it"
 

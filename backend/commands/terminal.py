@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
 
 INTERVAL = 1.0  # seconds between signs of progress
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")

@@ -7,13 +7,10 @@ columns), and let narrow columns vanish where there is little room.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.commands.terminal import say, visible
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
 
 _PAGE = 200  # rows that widths are made for, and that are held
 _GAP = "  "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from argparse import ArgumentParser, Namespace
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,9 +15,6 @@ from airflow_xcom.backend.commands.terminal import Progress, human, say
 from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterator
-
     from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
 
 HELP = "compare payloads with the sizes and digests in their rows"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import ArgumentParser, Namespace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,6 @@ from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-
     from airflow_xcom.backend.assets.version import Version
 
 HELP = "list the versions of an asset"

@@ -6,6 +6,7 @@ In Airflow 2, assets are datasets.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
@@ -22,8 +23,6 @@ from airflow_xcom.backend.envelope import ENVELOPE_KEY
 from airflow_xcom.backend.retention_policy import STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from airflow_xcom.backend.database.deployment import Deployment
 
 _PAGE = 500

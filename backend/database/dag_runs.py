@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -19,8 +20,6 @@ from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate
 from airflow_xcom.backend.retention_policy import STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from airflow_xcom.backend.envelope import Envelope
 
 _RUNS = 100  # in a page

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 VARIABLE = "airflow_xcom_deployment"
 DESCRIPTION = "Names this Airflow in the stores of XComs, see airflow-xcom adopt."

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy
 
@@ -12,10 +14,6 @@ from airflow_xcom.backend.database.paging import read
 from airflow_xcom.backend.database.tables import index_column, reflected, utc, value_text, xcom_tables
 from airflow_xcom.backend.database.xcom_rows import XComRow
 from airflow_xcom.backend.envelope import Coordinate
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import datetime
 
 _LONGEST = 1 << 18  # characters of a value that is read: what is noted of a version takes fewer
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Text, case, cast, inspect, select
 
 from airflow_xcom.backend.database.paging import pages, streamed
 from airflow_xcom.backend.database.tables import archives, reflected
 from airflow_xcom.backend.envelope import ENVELOPE_KEY
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 EVENT_TABLES = ("asset_event", "dataset_event")  # from Airflow 3.0 on; before
 

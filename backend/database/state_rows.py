@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy
 
@@ -13,9 +14,6 @@ from airflow_xcom.backend.database.marked_rows import marked_rows
 from airflow_xcom.backend.database.paging import pages
 from airflow_xcom.backend.database.tables import has_identity, index_column, reflected, same_text
 from airflow_xcom.backend.state_coordinate import ASSET, TASK, WRAPPER, StateCoordinate
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _TABLES = {"task_state_store": TASK, "asset_state_store": ASSET}
 _PAGE = 100  # rows that are held at a time with their values

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import JSON, Boolean, LargeBinary, MetaData, Table, Text, cast, inspect, tuple_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 RunKey = tuple[str, str]
 """The ids of a Dag and of one of its runs."""

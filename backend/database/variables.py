@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from airflow_xcom.backend.database.paging import read
 from airflow_xcom.backend.database.tables import reflected, same_text
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _REPORT = "airflow_xcom_last_{}"
 _DESCRIPTION = "What airflow-xcom {} last reported, for the page XCom storage."

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -31,9 +33,6 @@ from airflow_xcom.backend.errors import XComNotFoundError
 from airflow_xcom.codecs import CodecError, CorruptPayloadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from datetime import datetime
-
     from airflow_xcom.backend.database.deployment import Deployment
     from airflow_xcom.backend.database.tables import RunKey
 

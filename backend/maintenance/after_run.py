@@ -11,11 +11,10 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from airflow_xcom.backend.database.dag_runs import Runs
 
     Ended = dict[str, list[str]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,8 +14,6 @@ from airflow_xcom.backend.blob_paths import PINS, RETIRED, TAGS, Kind, identitie
 from airflow_xcom.backend.stores.base import BlobNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from airflow_xcom.backend.database.tables import RunKey
     from airflow_xcom.backend.maintenance.references import References, RowSource
     from airflow_xcom.backend.stores.base import Blob, Store

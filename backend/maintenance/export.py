@@ -13,8 +13,10 @@ import json
 import math
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -28,10 +30,6 @@ from airflow_xcom.backend.errors import ExportError
 from airflow_xcom.codecs import SelectionError, encode
 from airflow_xcom.codecs.payload import decode_part
 from airflow_xcom.codecs.quoting import type_name
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 _FAMILIES = ("pandas", "polars", "pyarrow", "geopandas")  # libraries whose tables go through Arrow
 _TABLES = ("DataFrame", "GeoDataFrame", "Series", "GeoSeries", "Table", "RecordBatch", "RecordBatchReader")

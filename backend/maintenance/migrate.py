@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,6 @@ from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import DecodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
     from airflow_xcom.backend.envelope import Coordinate, Envelope, Reference
 

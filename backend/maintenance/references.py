@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,8 +13,6 @@ from airflow_xcom.backend.envelope import ENVELOPE_KEY, PUBLISHED, Envelope
 from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from airflow_xcom.backend.database.deployment import Deployment
     from airflow_xcom.backend.database.tables import RunKey
     from airflow_xcom.backend.database.xcom_rows import Rows, XComRow

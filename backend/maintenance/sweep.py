@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote
 
 from airflow_xcom.backend.blob_paths import Kind, kind_of
@@ -28,9 +29,6 @@ from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.stores.base import Blob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from typing import IO
-
     from airflow_xcom.backend.database.tables import RunKey
     from airflow_xcom.backend.maintenance.references import RowSource
     from airflow_xcom.backend.stores.base import Store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,6 @@ from airflow_xcom.codecs.plain_json import exact_json
 from airflow_xcom.codecs.quoting import type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from airflow_xcom.backend.database.state_rows import StateRow, StateRows
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from airflow_xcom.backend.envelope import Coordinate, unique_path
 from airflow_xcom.backend.errors import StoreError
 from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PATH = "dag/run%3A1/task/-1/return_value.0123.msgpack"
 LARGE = 20_000_001  # more than two parts of 8 MiB, and no multiple of anything

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import ConfigurationDetails, DagAccessEntity
@@ -14,9 +15,6 @@ from fastapi import Depends, HTTPException, Query, Request
 
 from airflow_xcom.backend.envelope import Coordinate
 from airflow_xcom.backend.ui.version_keys import VersionKey
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _KEY = 512  # characters that Airflow's database takes
 _INDEX = re.compile(r"-1|\d{1,9}", re.ASCII)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -17,8 +18,6 @@ from airflow_xcom.codecs import CodecError, CorruptPayloadError, SelectionError
 from airflow_xcom.codecs.quoting import described
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from fastapi import Request
 
 log = logging.getLogger("airflow_xcom.backend")

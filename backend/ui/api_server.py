@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import threading
+from collections.abc import Awaitable, Callable, MutableMapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,6 @@ from airflow_xcom.backend.ui.row_display import LARGEST_DATA, NOT_SHOWN, is_shor
 from airflow_xcom.codecs import CodecError, NewerFormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
-
     Message = MutableMapping[str, Any]  # as ASGI has them
     Receive = Callable[[], Awaitable[Message]]
     Send = Callable[[Message], Awaitable[None]]

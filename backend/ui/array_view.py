@@ -5,8 +5,9 @@ An array that lies in Fortran's order is read along its first axes, any other al
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +15,6 @@ from airflow_xcom.backend.ui.payload_tree import Memory, inner
 from airflow_xcom.codecs import SelectionError, Tagged
 from airflow_xcom.codecs.builtin.numpy.dtypes import decode_dtype
 from airflow_xcom.codecs.errors import any_error_as_corrupt
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _POINTS = 1 << 20  # values of a line
 _BINS = 600  # of a line that are drawn

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +24,6 @@ from airflow_xcom.backend.ui.version_keys import VersionKey, noted, version_of
 from airflow_xcom.backend.ui.version_states import StoresAsked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from datetime import datetime
-
     from airflow_xcom.backend.assets.version import Version
     from airflow_xcom.backend.compat_assets import Event
     from airflow_xcom.backend.database.asset_versions import KnownAsset

@@ -6,8 +6,9 @@ may read the XComs of its Dag, and so is what a task read.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_asset
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
@@ -19,9 +20,6 @@ from airflow_xcom.backend.ui.asset_versions import list_assets, list_readers, li
 from airflow_xcom.backend.ui.comparison import comparison
 from airflow_xcom.backend.ui.stored_values import StoredValue, open_value
 from airflow_xcom.backend.ui.version_keys import LARGEST_ID, VersionKey, version_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Asset = Annotated[int, Path(ge=0, le=LARGEST_ID)]
 Event = Annotated[int | None, Query(ge=0, le=LARGEST_ID)]

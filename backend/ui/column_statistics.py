@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,6 @@ from airflow_xcom.backend.ui.plain_columns import floats, is_number, plain, plai
 from airflow_xcom.backend.ui.table_view import batches, cells, identities
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from airflow_xcom.backend.ui.table_view import TableView
 
 _ROWS = 1 << 18  # of a part

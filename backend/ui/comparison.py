@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +17,6 @@ from airflow_xcom.backend.ui.plain_columns import plain
 from airflow_xcom.backend.ui.table_view import batches, cells, identities
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from airflow_xcom.backend.ui.stored_values import StoredValue
     from airflow_xcom.backend.ui.table_view import TableView
 

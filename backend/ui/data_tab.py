@@ -7,6 +7,7 @@ first request comes.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.plugins_manager import AirflowPlugin
@@ -16,8 +17,6 @@ from airflow_xcom.backend.compat_assets import has_asset_views
 from airflow_xcom.backend.settings import is_on
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
-
     Message = MutableMapping[str, Any]  # as ASGI has them
 
 PREFIX = "/xcom-data"

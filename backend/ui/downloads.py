@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,6 @@ from airflow_xcom.codecs import CodecError, SelectionError
 from airflow_xcom.codecs.quoting import described
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from airflow_xcom.backend.ui.stored_values import StoredValue
     from airflow_xcom.backend.ui.table_view import TableView
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +12,6 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from airflow_xcom.backend.errors import SelectionTooLargeError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _MOST = 256 << 20  # bytes
 _VALUE = 16  # bytes of a value of a fixed width, or of none

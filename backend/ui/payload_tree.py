@@ -5,6 +5,7 @@ Only built-in codecs of scalars (numbers, times, paths) are asked, which import 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -25,8 +26,6 @@ from airflow_xcom.codecs.formats.sharing import Budget
 from airflow_xcom.codecs.quoting import cut, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
 
 LARGEST = 8 << 20  # bytes of a header or tree, and of a value in a row

@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 import zlib
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +15,6 @@ from airflow_xcom.backend.ui.payload_tree import Memory, inner
 from airflow_xcom.codecs import CorruptPayloadError, SelectionError, Tagged
 from airflow_xcom.codecs.errors import any_error_as_corrupt
 from airflow_xcom.codecs.quoting import quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _SIDE = 1024  # pixels of a picture that is shown
 _COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # of PNG, by the channels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,8 +14,6 @@ from airflow_xcom.codecs import CorruptPayloadError, DecodeError, Registry, enco
 from airflow_xcom.codecs.quoting import cut, described
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_xcom.backend.envelope import Envelope
     from airflow_xcom.codecs import Codec
 

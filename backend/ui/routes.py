@@ -6,6 +6,7 @@ which requires that the user may read the XComs of the Dag in the path, and noth
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -33,8 +34,6 @@ from airflow_xcom.backend.ui.verification import verification
 from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, MutableMapping
-
     from airflow_xcom.backend.envelope import Coordinate
 
     Message = MutableMapping[str, Any]

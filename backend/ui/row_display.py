@@ -9,14 +9,12 @@ from __future__ import annotations
 import json
 import logging
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from airflow_xcom.backend.compat import from_row
 from airflow_xcom.backend.envelope import ENVELOPE_KEY
 from airflow_xcom.codecs.quoting import described
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 log = logging.getLogger("airflow_xcom.backend")
 

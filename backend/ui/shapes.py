@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,6 @@ from airflow_xcom.codecs import CorruptPayloadError, Tagged
 from airflow_xcom.codecs.errors import any_error_as_corrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     Part = tuple[str, Any]  # "points", "lines" or "areas", and vertices: a point, a line, or a ring of an area
 
 _VERTICES = 50_000  # that are drawn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,6 @@ from airflow_xcom.backend.ui.rows import hidden_tasks, is_hidden, is_masked
 from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from airflow_xcom.backend.database.xcom_rows import XComRow
 
 _ROWS = 20_000  # of a Dag that are looked at

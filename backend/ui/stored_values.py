@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -42,8 +43,6 @@ from airflow_xcom.codecs import SelectionError, Table, Tagged
 from airflow_xcom.codecs.quoting import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from airflow_xcom.backend.envelope import Coordinate, Envelope
 
     Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,6 @@ from airflow_xcom.codecs.builtin.pandas.number_columns import NUMBERS
 from airflow_xcom.codecs.quoting import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     Take = Callable[[Sequence[int], range], pa.Table]
 
 CUT = 200  # characters of a cell

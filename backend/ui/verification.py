@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import xxhash
@@ -10,8 +11,6 @@ import xxhash
 from airflow_xcom.codecs import SelectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from airflow_xcom.backend.ui.stored_values import StoredValue
 
 _PIECE = 8 << 20  # bytes

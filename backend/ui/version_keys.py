@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_xcom.backend.assets.history import history
@@ -13,8 +14,6 @@ from airflow_xcom.backend.envelope import PUBLISHED
 from airflow_xcom.backend.errors import HiddenValueError, XComNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow_xcom.backend.assets.version import Version
     from airflow_xcom.backend.envelope import Coordinate, Envelope
 

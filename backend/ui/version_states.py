@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_xcom.backend.assets.tags import each_once, tags_in
@@ -14,9 +15,6 @@ from airflow_xcom.backend.stores import open_lasting
 from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import Future
-
     from airflow_xcom.backend.assets.tags import Tag
     from airflow_xcom.backend.assets.version import Version
     from airflow_xcom.backend.stores.base import Store

@@ -5,6 +5,7 @@ Their labels are read without the codecs of what the labels are, since a payload
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,6 @@ from airflow_xcom.codecs.nodes import as_text
 from airflow_xcom.codecs.tables.single_columns import SingleColumns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow_xcom.backend.ui.payload_tree import Memory
 
 _PACKED = {pa.binary(), pa.large_binary()}

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import MissingLibraryError
 from airflow_xcom.codecs.nodes import as_list, as_text
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 
 class Kind:  # no named tuple, which would take a good part of the first push of a datetime to make

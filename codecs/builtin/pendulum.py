@@ -5,8 +5,9 @@ Pendulum overrides ``replace``, ``combine`` and ``fromisoformat``, so values are
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pendulum import Date, DateTime, Duration, FixedTimezone, Interval, Time, Timezone
 from pendulum.duration import AbsoluteDuration
@@ -19,9 +20,6 @@ from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_list, as_text
 from airflow_xcom.codecs.quoting import quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # Attributes in which a Duration caches its properties.
 _CACHES = frozenset({"_y", "_m", "_w", "_d", "_h", "_i", "_s"})

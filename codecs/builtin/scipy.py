@@ -19,8 +19,9 @@ SciPy's C routines trust indices, so push and pull check them against the shape.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -30,9 +31,6 @@ from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_list
 from airflow_xcom.codecs.quoting import quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 _Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from typing import Any
 
 ROWS, DTYPES = 3, 20  # that are shown
 _COLUMNS, _CHARACTERS = 10, 40

@@ -6,15 +6,13 @@ Compressed memory is a sequence of frames of one algorithm, which ``lz4 -d`` and
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from airflow_xcom.codecs.errors import CorruptPayloadError
 from airflow_xcom.codecs.formats.compression import ALGORITHMS, NO_COMPRESSION, Compression
 from airflow_xcom.codecs.quoting import quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 # How large a payload may become when it is decompressed: in bytes, or in multiples of its own size.  LZ4 reaches 255 at
 # most; where Zstandard would reach more (a constant column of 64 MiB takes 6 KiB), the writer takes LZ4, or adds zeros

@@ -27,17 +27,15 @@ from __future__ import annotations
 import json
 import struct
 from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.codecs.errors import CorruptPayloadError, any_error_as_corrupt
 from airflow_xcom.codecs.formats.sharing import TEXT, Budget
 from airflow_xcom.codecs.nodes import Table, Tagged
 from airflow_xcom.codecs.plain_json import in_jsonb_order, is_exact_float, is_exact_int, is_exact_text
 from airflow_xcom.codecs.quoting import quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 MARK = "$"
 _TAGGED, _FORM = 3, 2  # items

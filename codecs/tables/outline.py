@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
 
 _LONGEST_TEXT = 200  # characters

@@ -6,6 +6,7 @@ Each family of types has its own labels.  Those of pandas are chosen by pandas i
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,6 @@ from airflow_xcom.codecs.errors import SelectionError, UnknownColumnError, any_e
 from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from airflow_xcom.codecs.formats.arrow.ranges import ArrowRanges
 
 

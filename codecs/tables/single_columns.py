@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +16,6 @@ from airflow_xcom.codecs.builtin.pandas.wide_blocks import places
 from airflow_xcom.codecs.builtin.summaries import unique
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow_xcom.codecs.formats.arrow.ranges import ArrowRanges
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.testing.identical import PARTS, Leaf, attributes, describe, difference, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import pyarrow as pa
 
     from airflow_xcom.codecs.testing.identical import Parts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,6 @@ from airflow_xcom.codecs.registry import registry
 from airflow_xcom.codecs.testing.identical import difference, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from airflow_xcom.codecs.codec import Codec
     from airflow_xcom.codecs.payload import Payload
     from airflow_xcom.codecs.registry import Registry

@@ -10,6 +10,7 @@ import ipaddress
 import struct
 import zoneinfo
 from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import PurePosixPath, PureWindowsPath
@@ -20,8 +21,6 @@ import pandas as pd
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hypothesis.strategies import DrawFn, SearchStrategy
 
     Values = SearchStrategy[Any]

@@ -21,8 +21,9 @@ storage, so the names of these types are stored and compared.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakSet
 
 import numpy as np
@@ -35,9 +36,6 @@ from airflow_xcom.codecs.formats.arrow.file import size_of, unreadable
 from airflow_xcom.codecs.formats.arrow.validation import check_values
 from airflow_xcom.codecs.nodes import Table, as_list
 from airflow_xcom.codecs.quoting import quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
 
 _SINCE = {"arrow.uuid": 18, "arrow.bool8": 18, "arrow.opaque": 18, "arrow.json": 19}  # pyarrow's own extension types
 _IN_PLACE = 12  # bytes that a view holds itself

@@ -6,6 +6,7 @@ geometries has its own CRS.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from geopandas import GeoDataFrame, GeoSeries
@@ -26,8 +27,6 @@ from airflow_xcom.codecs.errors import CorruptPayloadError
 from airflow_xcom.codecs.nodes import Table, with_cells
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_xcom.codecs.nodes import PackCells
 
 

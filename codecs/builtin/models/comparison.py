@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import BuiltinFunctionType, FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _BY_IDENTITY = (type, FunctionType, BuiltinFunctionType, ModuleType, np.ufunc, type(None), type(...))
 _BY_REPR = (str, bytes, int, float, complex)  # repr tells surrogates, zeros and NaN apart as == does not

@@ -7,7 +7,8 @@ class needs to be allowed, as the trees of scikit-learn do.
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import lightgbm
 
@@ -16,9 +17,6 @@ from airflow_xcom.codecs.builtin.models.versions import check_not_older
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import ClassNotAllowedError, UnsupportedTypeError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_list, as_text
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _CLASS = "lightgbm.basic.Booster"
 _REMEDY = "return lightgbm.Booster(model_str=value.model_to_string())"

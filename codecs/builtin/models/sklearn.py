@@ -20,8 +20,9 @@ import json
 import warnings
 import zipfile
 from collections import Counter
+from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -44,9 +45,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # skops looks for SciPy's functions in every module, some of which warn of that
     import skops.io
     from skops.io._protocol import PROTOCOL
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _FIRST_PROTOCOL = 2
 _SPARSE = {f"{cls.__module__}.{cls.__qualname__}" for cls in vars(scipy.sparse).values() if isinstance(cls, type)}

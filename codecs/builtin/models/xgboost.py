@@ -6,7 +6,8 @@ class needs to be allowed, as the trees of scikit-learn do.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import xgboost
 
@@ -14,9 +15,6 @@ from airflow_xcom.codecs.builtin.models.versions import check_not_older
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import ClassNotAllowedError, UnsupportedTypeError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import Buffer, as_list, as_text
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _CLASS = "xgboost.core.Booster"
 

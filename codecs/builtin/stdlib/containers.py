@@ -6,6 +6,7 @@ A set comes back equal. The order in which it iterates is not part of its value.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
@@ -19,8 +20,6 @@ from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import Buffer, Columns, as_dict, as_list, with_cells
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy as np
     from numpy.typing import NDArray
 

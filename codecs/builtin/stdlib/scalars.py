@@ -6,20 +6,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path, PosixPath, PurePosixPath, PureWindowsPath, WindowsPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID, SafeUUID
 
 from airflow_xcom.codecs.builtin.kinds import attributes_of
 from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _MAX_FRACTION_BITS = 1 << 18
 _MAX_DIGITS = 1 << 27  # bounds the memory that an integer of a forged payload takes

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from airflow_xcom.codecs.builtin.kinds import library
@@ -21,9 +22,6 @@ from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import DecodeError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import Tagged, as_list, as_text
 from airflow_xcom.codecs.quoting import quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 log = logging.getLogger("airflow_xcom.codecs")
 

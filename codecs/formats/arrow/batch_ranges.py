@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 from pyarrow import BaseExtensionType, types
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from airflow_xcom.codecs.formats.arrow.flatbuffers import Message, Range
 
 _COMPRESSIONS = ("lz4", "zstd")  # of Message.fbs, CompressionType

@@ -8,8 +8,9 @@ size) in half of the processor time, its planes 1.7 times; its weather and made-
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +18,6 @@ import pyarrow.compute as pc
 
 from airflow_xcom.codecs.errors import any_error_as_corrupt
 from airflow_xcom.codecs.formats.compressed_frames import check_inflation
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
 
 _SMALL = 1 << 14  # bytes of a column; below this nothing is gained
 _SAMPLE, _PARTS = 256, 8  # rows of a part, and parts, that are looked at first

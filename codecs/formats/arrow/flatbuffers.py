@@ -12,11 +12,9 @@ https://github.com/apache/arrow.  Two things need it:
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import NamedTuple
 
 Range = tuple[int, int]  # the first byte, and the one behind the last
 

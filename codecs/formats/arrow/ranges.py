@@ -6,6 +6,7 @@ The file gets an address space of its size, in which only what is read takes mem
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +29,6 @@ from airflow_xcom.codecs.formats.arrow.validation import check_values
 from airflow_xcom.codecs.formats.compressed_frames import check_inflation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
     from airflow_xcom.codecs.formats.arrow.flatbuffers import Range
 
 _any_error_as_damage = partial(

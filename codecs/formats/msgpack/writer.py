@@ -5,7 +5,7 @@ The packer walks natives in C and calls back for everything else, which becomes 
 
 from __future__ import annotations
 
-from collections.abc import Callable  # noqa: TC003 - a module variable is annotated with it
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
