@@ -183,4 +183,7 @@ def _amount(tally: Tally) -> str:
 def _since(tally: Tally) -> str:
     if tally.oldest is None:
         return ""
-    return f", the oldest of {datetime.fromtimestamp(tally.oldest, UTC):%Y-%m-%d %H:%M} UTC"
+    try:
+        return f", the oldest of {datetime.fromtimestamp(tally.oldest, UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError):  # a file may have a time that is in no calendar
+        return ""

@@ -240,5 +240,8 @@ def _with_values(asset: KnownAsset, rows: Iterable[Any]) -> Iterator[Event]:
 
 
 def _loaded(extra: Any) -> Any:
-    """Return JSON that a database gives as text, or parsed."""
-    return json.loads(extra) if isinstance(extra, str | bytes) else extra
+    """Return JSON that a database gives as text, or parsed; None for what Python cannot parse."""
+    try:
+        return json.loads(extra) if isinstance(extra, str | bytes) else extra
+    except (ValueError, RecursionError):
+        return None

@@ -28,6 +28,7 @@ _MAPPED = 1 << 16  # bytes from which mapping a file beats reading it
 _PIECE = 1 << 20  # bytes that are written at a time
 _FLUSHED = 2 << 20  # bytes after which the disk begins to take them, while the next ones are written
 _TEMPORARY = ".tmp"
+_OURS = re.compile(r"[A-Za-z0-9_.~%-]*")  # a folder that this store may have made; lost+found is none
 _ATTEMPTS = 10  # to create a file in a folder
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 _BLOB = os.O_RDONLY | os.O_NONBLOCK  # which does not wait for a writer if somebody put a pipe there
@@ -210,12 +211,15 @@ class FileStore(Store):
         except (FileNotFoundError, NotADirectoryError) as error:
             if not folder and isinstance(error, NotADirectoryError):
                 raise
+        except PermissionError:
+            if all(map(_may_be_ours, folder.split("/"))):
+                raise
         return folders, blobs
 
     def prune(self, before: float) -> None:
         with self._errors("cannot list"), suppress(FileNotFoundError), self._folder("") as base:
-            for _, folders, _, above in os.fwalk(".", topdown=False, onerror=_raise_unless_missing, dir_fd=base):
-                for name in folders:
+            for _, folders, _, above in os.fwalk(".", topdown=False, onerror=_raise_unless_inaccessible, dir_fd=base):
+                for name in filter(_may_be_ours, folders):
                     with suppress(OSError):  # it is not empty, or gone
                         if os.stat(name, dir_fd=above, follow_symlinks=False).st_mtime < before:
                             os.rmdir(name, dir_fd=above)
@@ -373,6 +377,10 @@ def _merged(chunks: Iterable[Any]) -> Iterator[Any]:
     yield b"".join(small)
 
 
-def _raise_unless_missing(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
+def _may_be_ours(folder: str) -> bool:
+    return _OURS.fullmatch(folder) is not None
+
+
+def _raise_unless_inaccessible(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | PermissionError):
         raise error

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _SMALL = 1 << 20  # bytes up to which a blob is one string; joining them costs less than a second round trip
 _CHUNK = 8 << 20  # bytes; a string may have 512 MB, but a server does nothing else while it takes one in
+_MOST_CHUNKS = 1 << 18  # of 8 MiB; no server holds more
+_LAST = 1e11  # seconds, as Unix time
 _UNPUBLISHED = 3600  # seconds after which a chunk goes that no head was written for
 _READING = 3600  # seconds that the chunks outlive their head, for readers that have begun
 _NOT_THERE, _FOR_GOOD = -2, -1  # what TTL says of a key
@@ -53,7 +55,10 @@ class _Head:
             raise BlobNotFoundError(path)
         if len(value) < cls.BYTES or not value.startswith(cls._MAGIC):
             raise CorruptPayloadError(f"the key of the payload {path!r} holds something else")
-        return cls(*cls._LAYOUT.unpack_from(value)[1:])
+        head = cls(*cls._LAYOUT.unpack_from(value)[1:])
+        if head.chunks > _MOST_CHUNKS or not 0 <= head.written < _LAST:
+            raise CorruptPayloadError(f"the key of the payload {path!r} says what no writer does")
+        return head
 
     @property
     def chunks(self) -> int:
@@ -127,7 +132,10 @@ class RedisStore(Store):
         head = _Head.of(value, path)
         if not head.chunk:
             return memoryview(bytearray(value))[head.BYTES :]
-        memory = allocate(head.size)
+        try:
+            memory = allocate(head.size)
+        except (OSError, OverflowError) as error:
+            raise CorruptPayloadError(f"there is no memory for the payload {path!r} of {head.size} bytes") from error
         for index in range(head.chunks):
             self._fill(memory[index * head.chunk :][: head.chunk], path, "GET", _chunk_key(key, index))
         return memory

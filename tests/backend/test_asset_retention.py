@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import sqlalchemy
 from asset_world import ARCHIVE, EVENT, LINK, QUEUE, RUN, START, XCOM, F, G, World
 from conftest import Backend
 from owners import adopted
@@ -227,6 +228,16 @@ def test_events_without_a_value_count_for_nothing(world: World) -> None:
         world.insert(EVENT, asset_id=world.asset_id(F), extra=extra, timestamp=dt.datetime(2030, 1, 1))
     assert retire(world)["flights"].versions == 2
     assert readable(world) == numbers[1:]
+
+
+def test_an_event_that_cannot_be_parsed_stops_nothing(world: World) -> None:
+    for run in ("one", "two"):
+        world.make(run, run)
+    deep = '{"airflow_xcom": ' + "[" * 9000 + "]" * 9000 + "}"
+    with world.engine.begin() as connection:
+        insert = "insert into asset_event (asset_id, extra, timestamp) values (1, :extra, '2030-01-01 00:00:00.000000')"
+        connection.execute(sqlalchemy.text(insert), {"extra": deep})
+    assert [version.value() for _, version in history(world.events, world.events.assets()[0])] == ["two", "one"]
 
 
 def test_a_note_of_a_task_that_still_works_keeps_what_is_published(world: World) -> None:

@@ -27,6 +27,7 @@ from owners import add_variables, adopted
 from servers import BUCKET
 
 from airflow_xcom.backend import SettingsError, StoreError, blob_paths, cli
+from airflow_xcom.backend.commands import sweep as sweep_command
 from airflow_xcom.backend.commands import terminal
 from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
 from airflow_xcom.backend.envelope import ENVELOPE_VERSION, Coordinate, unique_path
@@ -34,7 +35,7 @@ from airflow_xcom.backend.maintenance import sweep as sweeping
 from airflow_xcom.backend.maintenance.ownership import OWNER
 from airflow_xcom.backend.maintenance.references import DatabaseRows, References, SweepError
 from airflow_xcom.backend.maintenance.rest_rows import RestRows
-from airflow_xcom.backend.maintenance.sweep import Report, sweep
+from airflow_xcom.backend.maintenance.sweep import Report, StoreReport, sweep
 from airflow_xcom.backend.stores import files, open_store
 from airflow_xcom.backend.stores.base import Blob
 
@@ -295,6 +296,13 @@ def test_ages_are_by_the_clock_of_the_store(
     backend.push((1,))
     monkeypatch.setattr(time, "time", lambda: 4e9)  # this host is decades ahead
     assert swept(metadata.rows, grace=3600).stores["default"].orphans.count == 0
+
+
+@pytest.mark.parametrize("when", [-1e11, 1e300])
+def test_a_time_in_no_calendar_is_left_out_of_the_report(when: float) -> None:
+    report = Report(stores={"default": StoreReport("file:///xcom")})
+    report.stores["default"].orphans.add(Blob(f"a/b/c/-1/d.{UNIQUE}", 7, when))
+    assert "  unreferenced: 1 of 7 bytes" in sweep_command._lines(report, apply=False, reason=None)
 
 
 def test_a_blob_exactly_as_old_as_the_grace_period_goes(

@@ -232,6 +232,25 @@ def test_nobody_else_reads_or_writes_by_default(shared_folder: Path) -> None:
     assert stat.S_IMODE((shared_folder / "xcom").stat().st_mode) == 0o700
 
 
+def test_a_folder_of_the_file_system_that_is_closed_stops_no_listing(shared_folder: Path) -> None:
+    shared_folder.chmod(0o777)
+    store = files.FileStore(shared_folder.as_uri())
+    closed = [shared_folder / "lost+found", shared_folder / "ours"]
+    closed[0].mkdir(mode=0)
+
+    def act() -> None:
+        store.put(PATH, [b"first"])
+        assert [blob.path for blob in store.scan()] == [PATH]
+        store.prune(2**40)
+
+    assert as_user(FIRST, GROUP, act) == ""
+    closed[1].mkdir(mode=0)
+    failure = as_user(FIRST, GROUP, lambda: list(store.scan()))
+    for folder in closed:
+        folder.chmod(0o700)
+    assert "StoreDeniedError" in failure, "where blobs may be, nothing is left out"
+
+
 @pytest.mark.parametrize(
     "query", ["mode=0660", "file_mode=", "file_mode=0o660", "file_mode=0460", "folder_mode=660", "file_mode=9999"]
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import struct
 import subprocess
 import sys
 import textwrap
@@ -234,6 +235,18 @@ def test_a_lost_or_damaged_chunk_is_never_a_value(server: Valkey, store: RedisSt
             store.get(PATH)
         with pytest.raises(BlobNotFoundError):
             store.read(PATH, [(_CHUNK, _CHUNK + 1)])
+
+
+@pytest.mark.parametrize(
+    ("size", "chunk", "written"),
+    [(1 << 62, 1, 0.0), (1 << 60, 1 << 59, 0.0), (1 << 63, 1 << 63, 0.0), (1, 0, 1e300), (1, 0, float("nan"))],
+)
+def test_a_forged_head_costs_nothing(size: int, chunk: int, written: float, server: Valkey, store: RedisStore) -> None:
+    with server.client() as client:
+        client.set(f"xcom/{PATH}", struct.pack("<8sQQd", b"axcblob1", size, chunk, written))
+    with pytest.raises(CorruptPayloadError):
+        store.get(PATH)
+    assert all(blob.modified < time.time() for blob in store.list())
 
 
 # --- time to live ---------------------------------------------------------------------------------
