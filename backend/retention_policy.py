@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 STATES = ("success", "failed")  # of runs that have ended; no other run is ever touched
 TAG_PREFIX = "xcom:"
+HIDE_TAG = "xcom:hide"  # of the Data tab, alone or with a pattern of task ids behind "="; says nothing of retention
 
 _TERM = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>s|m|h|d|w|runs?|versions?)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -104,7 +105,7 @@ class Policy:
             RetentionTagError: A tag is not understood.
         """
         tagged: dict[str, list[Term]] = {}
-        for tag in sorted(tag for tag in tags if tag.startswith(TAG_PREFIX)):
+        for tag in sorted(tag for tag in tags if tag.startswith(TAG_PREFIX) and tag.partition("=")[0] != HIDE_TAG):
             state, term = _read_tag(tag)
             tagged.setdefault(state, []).append(term)
         return cls({state: _rule(state, tagged, options) for state in STATES})

@@ -13,13 +13,13 @@ from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.database.asset_versions import metadata_events
 from airflow_xcom.backend.envelope import Coordinate, Envelope
 from airflow_xcom.backend.errors import HiddenValueError
+from airflow_xcom.backend.retention_policy import HIDE_TAG
 from airflow_xcom.backend.settings import PREVIEWS, settings
 from airflow_xcom.codecs import CodecError
 from airflow_xcom.codecs.quoting import cut
 
 _ROWS = 500  # XComs that are listed
 _NULLS = 20  # columns whose nulls are told
-_HIDE = "xcom:hide"
 _UNMAPPED = -1
 
 
@@ -176,7 +176,7 @@ def hidden_tasks(dag_id: str) -> list[str]:
     with create_session() as session:
         names = session.scalars(select(DagTag.name).where(DagTag.dag_id == dag_id)).all()
     tags = [name.partition("=") for name in names]
-    return [pattern if equals else "*" for name, equals, pattern in tags if name == _HIDE]
+    return [pattern if equals else "*" for name, equals, pattern in tags if name == HIDE_TAG]
 
 
 def is_hidden(patterns: list[str], task_id: str) -> bool:

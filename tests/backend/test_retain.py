@@ -202,6 +202,7 @@ OPTIONS = {"": (Term.parse("30d"),), "failed": (Term.parse("90d"),)}
     [
         ([], "[xcom_codecs] keep = 30d", "[xcom_codecs] keep_failed = 90d"),
         (["team:a", "keep=1d"], "[xcom_codecs] keep = 30d", "[xcom_codecs] keep_failed = 90d"),
+        (["xcom:hide", "xcom:hide=load_*"], "[xcom_codecs] keep = 30d", "[xcom_codecs] keep_failed = 90d"),
         (["xcom:keep=7d"], "xcom:keep=7d", "xcom:keep=7d"),
         (["xcom:keep-failed=7d"], "[xcom_codecs] keep = 30d", "xcom:keep-failed=7d"),
         (["xcom:keep-success=2runs", "xcom:keep=7d"], "xcom:keep-success=2runs", "xcom:keep=7d"),
@@ -221,7 +222,9 @@ def test_of_several_terms_the_one_that_keeps_more_holds() -> None:
     assert Policy.of(["xcom:keep=0s", "xcom:keep=forever"], OPTIONS).is_forever
 
 
-@pytest.mark.parametrize("tag", ["xcom:keep", "xcom:keep=", "xcom:keep=soon", "xcom:kepe=7d", "xcom:keep-running=1d"])
+@pytest.mark.parametrize(
+    "tag", ["xcom:keep", "xcom:keep=", "xcom:keep=soon", "xcom:kepe=7d", "xcom:hides", "xcom:keep-running=1d"]
+)
 def test_a_tag_that_says_nothing_we_know_is_named(tag: str) -> None:
     with pytest.raises(RetentionTagError, match=f"the tag '{tag}' is not understood"):
         Policy.of(["other", tag], OPTIONS)
