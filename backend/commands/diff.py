@@ -118,7 +118,7 @@ def _say(facts: dict[str, Any]) -> None:
         say_columns(("ROW", "COLUMN", "BEFORE", "AFTER"), cells)
     else:
         is_partial = any(facts[name] for name in ("partial", "left_out", "repeated", "masked"))
-        which = "that were compared" if is_partial else f"of the {facts['compared']:,} first rows"
+        which = "that were compared" if is_partial else f"of the first {facts['compared']:,} rows"
         say(f"the cells {which} are the same")
         if is_partial:
             say("the payloads differ" if facts["differ"] else "the payloads are the same")

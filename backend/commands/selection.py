@@ -116,7 +116,7 @@ def summary_text(summary: dict[str, Any], tag: str | None) -> str:
     facts += [" x ".join(map(str, shape))] if isinstance(shape, list) else []
     facts += [f"{length} items"] if length is not None else []
     others = {name: fact for name, fact in summary.items() if name not in {"type", "bytes", "shape", "length", "head"}}
-    facts += [f"{name} {_brief(fact)}" for name, fact in others.items()]
+    facts += [f"{name} {_brief(fact)}" for name, fact in others.items() if fact != []]  # as nulls, where there are none
     return ", ".join(map(str, facts[:_FACTS]))
 
 

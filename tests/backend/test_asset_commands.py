@@ -189,7 +189,7 @@ def test_two_versions_are_compared(world: World, run: Cli, numbers: list[int]) -
     text = run("diff", "--asset", "flights", numbers[0], numbers[1])[1]
     assert "schema: column 'gate' was added\nrows: 3, then 4\n" in text
     code, out, _ = run("diff", "--asset", "flights", numbers[1], numbers[2])
-    assert (code, out) == (0, "rows: 4\nthe cells of the 4 first rows are the same\n")
+    assert (code, out) == (0, "rows: 4\nthe cells of the first 4 rows are the same\n")
 
 
 def test_what_is_not_compared_is_told(

@@ -54,6 +54,7 @@ from conftest import Backend
 from test_migrate import TABLES
 
 from airflow_xcom.backend import ExportError, blobs, cli, stored
+from airflow_xcom.backend.commands.selection import summary_text
 from airflow_xcom.backend.commands.terminal import human, visible
 from airflow_xcom.backend.commands.text_table import fitted
 from airflow_xcom.backend.database import xcom_rows as rows
@@ -177,6 +178,12 @@ def test_rows_of_ours_are_listed_and_plain_ones_are_not(filled: Metadata) -> Non
 )
 def test_filters(filled: Metadata, arguments: list[str], expected: set[str]) -> None:
     assert tasks(*arguments) == expected
+
+
+def test_nulls_are_listed_where_there_are_any() -> None:
+    facts = {"type": "pandas.DataFrame", "shape": [2, 1], "dtypes": {"a": "int64"}}
+    assert summary_text({**facts, "nulls": []}, "pandas.DataFrame") == "2 x 1, dtypes a: int64"
+    assert summary_text({**facts, "nulls": [1]}, "pandas.DataFrame").endswith("nulls [1]")
 
 
 def test_what_is_not_exact_is_listed_with_its_places(filled: Metadata, backend: Backend) -> None:
