@@ -68,9 +68,9 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "REFUSED.md"
 INTRODUCTION = """# What is refused
 
 A value that cannot come back as it was is refused when it is pushed. The error names the type, where it is in the
-value, and what to do. This page lists the values that are refused, with the error of each if it is at
-`value["a"][3].model`. It is made by `python3 dev.py docs REFUSED`. [FIDELITY.md](FIDELITY.md) lists what comes
-back exact.
+value, and what to do; `value` in it is the object at that place. This page lists the values that are refused, with
+the error of each, without the place that it begins with, such as `value["a"][3].model:`. It is made by
+`python3 dev.py docs REFUSED`. [FIDELITY.md](FIDELITY.md) lists what comes back exact.
 """
 
 
