@@ -159,13 +159,13 @@ def _found(
 ) -> tuple[Store, list[Version], dict[str, Any] | None]:
     """Return the store, the versions of the pin in it, and what the row of the task is to say unless it does."""
     store = open_lasting(settings().path)
-    known = _evidence(question)
+    known = _evidence(question, even_damaged=refresh)
     last = -1 if known is None else known["generation"]
     pin = _newest(question, max(last, 0))
     if not refresh:
+        pin = pin and _whole(question, pin)
         _check(question, known, pin)
-    is_old = pin is not None and known is None and _is_of_earlier_run(pin, question)
-    if pin is None or refresh or is_old:
+    if pin is None or refresh or (known is None and _is_of_earlier_run(pin, question)):
         pin = _made(store, question, 1 + (last if pin is None else pin.generation), find())
     evidence = pin.evidence()
     return store, pin.versions(), None if evidence == known else evidence
@@ -201,7 +201,7 @@ def _check(question: Question, known: dict[str, Any] | None, pin: _Pin | None) -
         raise question.lost("its pin names other versions than the task has read before")
 
 
-def _evidence(question: Question) -> dict[str, Any] | None:
+def _evidence(question: Question, *, even_damaged: bool) -> dict[str, Any] | None:
     """Return what the row of the task says, which one that runs for the first time does not have before it asks."""
     ti = question.context["ti"]
     if question.identity in _told or not runs_again(question.context):
@@ -213,6 +213,8 @@ def _evidence(question: Question) -> dict[str, Any] | None:
     match row.stored:
         case {"airflow_xcom_pin": {"generation": int(), "digest": str(), "store": str(), "versions": list()} as known}:
             return dict(known)
+    if even_damaged:
+        return None
     raise question.lost("the row of the task that names its pin is not one that this backend writes")
 
 
@@ -240,19 +242,27 @@ def _read_any(question: Question, generation: int) -> _Pin | None:
 
 
 def _read(store: Store, question: Question, generation: int) -> _Pin | None:
-    """Return a pin; read it again while it may be half written, as in a folder without hard links."""
+    try:
+        return _Pin(generation, bytes(store.get(question.path(generation))), store)
+    except BlobNotFoundError:
+        return None
+
+
+def _whole(question: Question, pin: _Pin) -> _Pin:
+    """Return a pin, read again while it may be half written, as in a folder without hard links.
+
+    Raises:
+        LostPinError: It is damaged.
+    """
     for attempt in range(_ATTEMPTS):
-        try:
-            pin = _Pin(generation, bytes(store.get(question.path(generation))), store)
-        except BlobNotFoundError:
-            return None
         try:
             pin.evidence()
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             time.sleep(0.01 * attempt)
+            pin = _read(pin.store, question, pin.generation) or pin
         else:
             return pin
-    raise question.lost(f"its pin {question.path(generation)!r} is damaged")
+    raise question.lost(f"its pin {question.path(pin.generation)!r} is damaged")
 
 
 def _made(store: Store, question: Question, generation: int, versions: list[Version]) -> _Pin:
@@ -269,7 +279,7 @@ def _made(store: Store, question: Question, generation: int, versions: list[Vers
     if pin is None:
         msg = f"the pin {question.path(generation)!r} was written to the store {store.url} and is not there"
         raise NoVersionError(msg)
-    return pin
+    return _whole(question, pin)
 
 
 def _began(question: Question) -> str | None:
