@@ -37,17 +37,17 @@ _NO_KEYS: frozenset[str] = frozenset()
 
 
 class _LeafBody:
-    """A value of which its codec makes few natives, ``size`` bytes as JSON: nothing is packed unless it is a blob."""
+    """A value of which its codec makes few natives, ``text`` as JSON: nothing is packed unless it is a blob."""
 
     format = MSGPACK
     is_stream = has_index = False
     objects: frozenset[int] = frozenset()
     expanded, nulls = 0, ()
 
-    def __init__(self, codec: Codec, node: Any, size: int, registry: Registry) -> None:
+    def __init__(self, codec: Codec, node: Any, text: bytes, registry: Registry) -> None:
         self.tags = (codec.tag,)
-        self.raw_size = self.least_size = size
-        self._codec, self._node, self._registry = codec, node, registry
+        self.raw_size = self.least_size = len(text)
+        self._codec, self._node, self._text, self._registry = codec, node, text, registry
 
     def chunks(self, compression: Compression) -> Iterable[Any]:
         from airflow_xcom.codecs.bodies import body_of
@@ -55,7 +55,8 @@ class _LeafBody:
         return body_of(None, self._codec, self._node, self._registry).chunks(compression)
 
     def to_json(self) -> Any:
-        return json.tagged(self._codec.tag, self._codec.version, json.dump(self._node))
+        node = self._node if b"{" not in self._text else json.dump(self._node)  # the keys of dicts need a look
+        return json.tagged(self._codec.tag, self._codec.version, node)
 
 
 class Payload:
@@ -223,7 +224,7 @@ def _body(
         node = node_of(codec, value)
         text = exact_json(node, limit=_SHORT, ordered=False, reserved=_NO_KEYS, most=_FEW)
         if text is not None:
-            return _LeafBody(codec, node, len(text), registry)
+            return _LeafBody(codec, node, text, registry)
     from airflow_xcom.codecs.bodies import body_of
 
     return body_of(value, codec, node, registry, new, stream=stream)

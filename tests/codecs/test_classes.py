@@ -1013,9 +1013,9 @@ def test_an_operators_allow_class_counts(backend: Backend, allow: Callable[..., 
 
 def test_the_backend_sets_the_rule(backend: Backend) -> None:
     from airflow_xcom.backend.compat import allows_class
-    from airflow_xcom.backend.pull import prepare
+    from airflow_xcom.backend.pull import connect_registry
 
-    prepare.__wrapped__()
+    connect_registry.__wrapped__()
     assert registry._allows is allows_class
     assert not allows_class("subprocess.Popen")
 
