@@ -262,7 +262,7 @@ def _advice_as_base(way: str, part: Any, refusal: Refusal) -> str | None:
     if other.path == "value":
         return None
     place = way + other.path.removeprefix("value")
-    return f"its class would be lost; return {way}, where {place} is to be replaced, too: {other.reason}"
+    return f"its class would be lost; return {way}, and replace {place}, too: {other.reason}"
 
 
 def _converted(way: str, part: Any) -> Any:

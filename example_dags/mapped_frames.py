@@ -29,7 +29,7 @@ def totals(orders: pd.DataFrame) -> pd.DataFrame:
 
 @task
 def gather(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Return the frames of all mapped tasks in one; each is pulled when the loop reaches it."""
+    """Return the frames of all mapped tasks in one."""
     return pd.concat(list(parts)).sort_values("sum", ascending=False)
 
 

@@ -296,7 +296,7 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a booster of LightGBM": test_models.lightgbm_booster,
         "a secret of pydantic": lambda: pydantic.SecretStr("x"),
         "a subclass of list": lambda: Listed([1]),
-        "a list of a class of its own with such an item": lambda: Listed([Listed([1])]),  # type: ignore[list-item]
+        "a subclass of list within another": lambda: Listed([Listed([1])]),  # type: ignore[list-item]
         "a data class with another": lambda: Unregistered(Unregistered()),  # type: ignore[arg-type]
         "a data class with an object": lambda: Unregistered(Plain()),  # type: ignore[arg-type]
         "a statistic of SciPy": lambda: scipy.stats.ttest_ind([1, 2, 3], [2, 3, 5]),

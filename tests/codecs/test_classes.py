@@ -552,7 +552,7 @@ def test_a_named_tuple_keeps_what_its_class_declares_beside_the_fields(_allowed:
     with pytest.raises(CorruptPayloadError, match="has the fields"):
         decode_json({"$": ["class.namedtuple", 1, [f"{HERE}:Pair", {"left": 1, "right": 2, "intercept_stderr": 3}]]})
     test = scipy.stats.ttest_ind([1.0, 2.0, 3.0], [2.0, 3.0, 5.5])
-    with pytest.raises(UnsupportedValueError, match=r"return dict\(zip\(value\._fields, value\)\) and it, in one dict"):
+    with pytest.raises(UnsupportedValueError, match=r"return dict\(zip\(.*\)\), with this attribute added"):
         encode(test)
     remedied = {**dict(zip(test._fields, test, strict=True)), "df": test.df}
     for back in both_ways(remedied):

@@ -99,10 +99,10 @@ DONE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "a booster of LightGBM": ("allowed_deserialization_classes = lightgbm.basic.Booster ", lambda value: value),
     "a data class with another": ("allowed_deserialization_classes = refusals.Unregistered", lambda value: value),
     "a data class with an object": ("return a type that has one; then", lambda _: refusals.Unregistered(2)),
-    "a list of a class of its own with such an item": ("list(value)[0] is to be replaced", _without_inner_codec),
+    "a subclass of list within another": ("and replace list(value)[0], too", _without_inner_codec),
     "a secret of pydantic": ("return the id of a connection", lambda _: "the_connection"),
     "a statistic of SciPy": (
-        "in one dict",
+        "with this attribute added",
         lambda value: dict(zip(value._fields, value, strict=True)) | {"df": value.df},
     ),
     "a reference to a result": ("take it as an argument", lambda value: value.operator.python_callable()),
@@ -123,7 +123,7 @@ DONE |= {
     for name in REFUSED["What a codec could not rebuild"]
     if name.endswith("with an attribute")
 }
-EXPRESSION = re.compile(r"return (.+?)(?:, or|, which|, where| or bytearray| if |; |$)")
+EXPRESSION = re.compile(r"return (.+?)(?:, or|, which|, and replace| or bytearray| if |; |$)")
 NAMES = {
     "itertools": itertools,
     "traceback": traceback,

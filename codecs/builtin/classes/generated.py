@@ -125,7 +125,7 @@ def _extra_fields(cls: Any) -> tuple[str, ...]:
 
 def _take_namedtuple(value: Any) -> dict[str, Any]:
     items, names = tuple(tuple.__iter__(value)), type(value)._fields
-    remedy = "return dict(zip(value._fields, value)) and it, in one dict"
+    remedy = "return dict(zip(value._fields, value)), with this attribute added"
     refuse_other_attributes(value, _extra_fields(type(value)), remedy=remedy)
     if len(items) != len(names):
         msg = f"the {type(value).__qualname__} has {len(items)} items for its {len(names)} fields; return tuple(value)"
