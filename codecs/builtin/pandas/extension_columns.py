@@ -13,11 +13,11 @@ import pandas as pd
 import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.pandas.number_columns import (
+    NAT,
     NUMBERS,
     TableMemory,
     array_with_nulls,
     decode_ticks,
-    encode_numbers,
     nulls_of,
     one_chunk,
 )
@@ -27,9 +27,6 @@ from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     from airflow_xcom.codecs.nodes import PackCells
-
-_NAT = np.iinfo(np.int64).min  # the ordinal of NaT
-
 
 # -- nullable numbers ----------------------------------------------------------------------------------------
 
@@ -57,9 +54,9 @@ def decode_masked(column: Any, memory: TableMemory) -> Any:
 
 
 def encode_zoned(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
-    dtype = values.dtype
-    _, ticks = encode_numbers(values.asi8.view(f"M8[{dtype.unit}]"))
-    return ["tz", dtype.tz], ticks.view(pa.timestamp(dtype.unit, _zone_name(dtype.tz)))
+    dtype, ticks = values.dtype, np.ascontiguousarray(values.asi8)
+    times = array_with_nulls(ticks, ticks == NAT).view(pa.timestamp(dtype.unit, _zone_name(dtype.tz)))
+    return ["tz", dtype.tz], times
 
 
 def _zone_name(zone: Any) -> str:
@@ -80,14 +77,14 @@ def decode_zoned(column: Any, memory: TableMemory, zone: Any) -> Any:
 
 def encode_period(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
     ordinals = np.ascontiguousarray(values.asi8)
-    return ["period", values.dtype.freq], array_with_nulls(ordinals, ordinals == _NAT)
+    return ["period", values.dtype.freq], array_with_nulls(ordinals, ordinals == NAT)
 
 
 def decode_period(column: Any, memory: TableMemory, freq: Any) -> Any:
     array = one_chunk(column)
     ordinals = memory.values(array, NUMBERS[array.type])
     if array.null_count:
-        ordinals[nulls_of(array)] = _NAT
+        ordinals[nulls_of(array)] = NAT
     return pd.arrays.PeriodArray(ordinals, dtype=pd.PeriodDtype(freq))
 
 
