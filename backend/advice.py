@@ -14,6 +14,8 @@ _RESULT = "it stands for the result of another task; take it as an argument of t
 _TASK = "it is a task, not its result; call it in the Dag, or return what its function computes, value.function()"
 _SEQUENCE = "it reads the values of a mapped task one by one; return list(value)"
 _RUNNING = "it is the running task itself; return what the next task needs of it, such as value.task_id"
+_HOOK = "a hook lives in this process only; return what the next task needs to make its own, such as a connection id"
+_POKE = "only a sensor returns it; return value.xcom_value"
 _CONTEXT = (
     "it is the context of the running task, with much that cannot be stored; return what the next task needs of it, "
     'such as value["run_id"]'
@@ -34,6 +36,10 @@ _ADVICE = {
     "airflow.sdk.execution_time.task_runner.RuntimeTaskInstance": _RUNNING,
     "airflow.models.taskinstance.TaskInstance": _RUNNING,
     "airflow.utils.context.Context": _CONTEXT,
+    "airflow.sdk.bases.hook.BaseHook": _HOOK,
+    "airflow.hooks.base.BaseHook": _HOOK,
+    "airflow.sdk.bases.sensor.PokeReturnValue": _POKE,
+    "airflow.sensors.base.PokeReturnValue": _POKE,
 }
 _IN_CONTEXT = frozenset({"dag", "run_id", "task", "ti"})
 

@@ -13,6 +13,7 @@ from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.envelope import ENVELOPE_KEY
 from airflow_xcom.backend.pull import prepare
 from airflow_xcom.codecs.plain_json import exact_json
+from airflow_xcom.codecs.quoting import class_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,10 +121,10 @@ def _with_nulls(shown: dict[str, Any], nulls: Sequence[int | None]) -> dict[str,
 
 @lru_cache(maxsize=256)  # a task pushes values of few classes
 def _type_name(cls: type) -> str:
-    module = cls.__module__
-    if module.startswith(_DAG_FILE):
-        module = re.sub(rf"^{_DAG_FILE}[0-9a-f]{{40}}_", "", module)
-    return f"{module}.{cls.__qualname__}".removeprefix("builtins.")
+    name = class_name(cls)
+    if name.startswith(_DAG_FILE):
+        name = re.sub(rf"^{_DAG_FILE}[0-9a-f]{{40}}_", "", name)
+    return name.removeprefix("builtins.")
 
 
 def _shown(summary: dict[str, Any], preview: str) -> dict[str, Any]:

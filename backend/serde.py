@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_xcom.backend.compat import serde
 from airflow_xcom.codecs import Codec, UnsupportedValueError, registry
-from airflow_xcom.codecs.quoting import class_name
+from airflow_xcom.codecs.quoting import class_name, module_of
 
 SERDE_TAG = "airflow.serde"
 
@@ -29,7 +29,7 @@ def _matches(cls: type) -> bool:
         codecs = [registry.for_type(base) for base in cls.__mro__[1:-1]]
         return all(codec is None or codec.tag == SERDE_TAG for codec in codecs)
     has_fields = dataclasses.is_dataclass(cls) or hasattr(cls, "__attrs_attrs__")
-    return has_fields and cls.__module__.partition(".")[0] == "airflow"
+    return has_fields and module_of(cls).partition(".")[0] == "airflow"
 
 
 def _encode(value: Any) -> Any:

@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_xcom.codecs.quoting import module_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -82,7 +84,7 @@ def homes_of_tag(tag: str) -> tuple[str, ...]:
 def homes_of_class(cls: type) -> Iterator[str]:
     """Yield the built-in modules that may hold the codec of a class, those of the class itself before its bases'."""
     for base in cls.__mro__:
-        yield from _CLASSES if base is object else HOMES.get(root_of(base.__module__), ())
+        yield from _CLASSES if base is object else HOMES.get(root_of(module_of(base)), ())
 
 
 def load_home(home: str, check_class: Callable[[str], None]) -> tuple[Codec[Any], ...]:

@@ -8,6 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.discovery import HOMES
+from airflow_xcom.codecs.quoting import module_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -179,7 +180,7 @@ def _variables(variables: Any) -> Iterator[tuple[str, Any]]:
 
 def _attributes(item: Any) -> Iterator[tuple[str, Any]]:
     """Yield the attributes of an object, but not what a library keeps for itself."""
-    of_library = type(item).__module__.partition(".")[0] in HOMES
+    of_library = module_of(type(item)).partition(".")[0] in HOMES
     for name, child in _state(item):
         if not name.startswith("__") and not (of_library and name.startswith("_")):
             yield f".{name}", child

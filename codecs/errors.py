@@ -13,7 +13,10 @@ from airflow_xcom.codecs.quoting import cut, described, quoted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-NO_VALUES: dict[str, str] = {}  # classes whose objects are never values -> what to return in their place
+# Classes whose objects are never values -> what to return in their place.
+NO_VALUES: dict[str, str] = {
+    "sqlalchemy.engine.url.URL": "it may hold a password; return value.render_as_string(), which hides it"
+}
 _SHOWN = 100  # labels in a message
 _LONGEST = 2000  # characters of a message about a payload
 

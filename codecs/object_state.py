@@ -38,10 +38,12 @@ def state_of(value: Any, names: tuple[str, ...], *, beside: tuple[str, ...] = ()
     own: Any = getattr(value, "__dict__", ())
     if all_in_dict and tuple(own) == names:  # as nearly always; what follows takes several times as long
         return {**own}
-    refuse_other_attributes(value, (*names, *beside), remedy=f"make it a field, or {_REGISTER}")
+    whole = "" if _slots(cls) else "return vars(value), "
+    refuse_other_attributes(value, (*names, *beside), remedy=f"make it a field, {whole}or {_REGISTER}")
     for name in names:
         if not holds(value, name):
-            raise UnsupportedValueError(f"the field {name!r} of the {cls.__qualname__} has no value")
+            msg = f"the field {name!r} of the {cls.__qualname__} has no value; set it before you return the object"
+            raise UnsupportedValueError(msg)
     cached = [name for name in (*own, *_slots(cls)) if name not in beside and holds(value, name)]
     ordered = dict.fromkeys((*cached, *names))
     return {name: object.__getattribute__(value, name) for name in ordered}

@@ -25,9 +25,14 @@ _BRACKETS: dict[Any, tuple[str, str]] = {
 _SHORT = frozenset({type(None), bool, int, float, complex})
 
 
+def module_of(cls: type) -> str:
+    """Return the name of the module of a class, which is no text for some that are made at run time, as ctypes does."""
+    return cls.__module__ if isinstance(cls.__module__, str) else ""
+
+
 def class_name(cls: type) -> str:
     """Return the full name of a class: ``"package.module.Class"``."""
-    return f"{cls.__module__}.{cls.__qualname__}"
+    return f"{module_of(cls)}.{cls.__qualname__}".removeprefix(".")
 
 
 def type_name(value: object) -> str:
@@ -66,7 +71,7 @@ def _quoted(value: Any, levels: int) -> str:
 
 def _has_short_repr(cls: type) -> bool:
     """Return whether objects of a class are scalars of a library, such as a table may have as labels."""
-    if cls.__module__ in {"datetime", "decimal", "uuid"} or cls.__module__.startswith("pandas._libs."):
+    if cls.__module__ in {"datetime", "decimal", "uuid"} or module_of(cls).startswith("pandas._libs."):
         return True
     return cls.__module__ == "numpy" and not hasattr(cls, "__len__")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection, Iterator, Mapping, MappingView
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from airflow_xcom.codecs.errors import (
 from airflow_xcom.codecs.quoting import class_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     from airflow_xcom.codecs.registry import Registry
 
@@ -33,7 +35,7 @@ _CLASSES = {
         *("builtins.wrapper_descriptor", "builtins.code", "builtins.frame", "builtins.module", "builtins.type"),
         *("functools.partial", "functools._lru_cache_wrapper", "numpy.ufunc", "types.GenericAlias", "types.UnionType"),
         *("typing._Final", "builtins.property", "builtins.classmethod", "builtins.staticmethod", "operator.itemgetter"),
-        *("operator.attrgetter",),
+        *("operator.attrgetter", "numpy.vectorize"),
     ),
     "it has no end; return list(itertools.islice(value, 100)), or as many as you need": (
         *("itertools.cycle", "itertools.count", "itertools.repeat"),
@@ -42,10 +44,14 @@ _CLASSES = {
         *("builtins.dict_keys", "builtins.dict_values", "builtins.dict_items", "sqlalchemy.engine.result.RMKeyView"),
     ),
     "it has no result yet; await it, and return the result": ("builtins.coroutine", "_asyncio.Future"),
+    "it is a query, not its result; return what it selects from a frame": (
+        *("polars.expr.expr.Expr", "polars.expr.whenthen.When"),
+    ),
     "return value.getvalue()": ("_io.BytesIO", "_io.StringIO"),
     "an open file stays on its worker; return its content, or a path or URL that every worker can read": (
         *("_io._IOBase", "tempfile._TemporaryFileWrapper", "_csv.writer", "zipfile.ZipFile", "tarfile.TarFile"),
         *("pyarrow.lib.NativeFile", "pandas.io.pytables.HDFStore", "h5py._hl.base.HLObject"),
+        *("pyarrow.parquet.core.ParquetFile",),
     ),
     "it lives in this process only; return what the next task needs to make its own, such as a connection id": (
         *("_socket.socket", "_thread.lock", "_thread.RLock", "threading.Thread", "threading.Event"),
@@ -54,6 +60,10 @@ _CLASSES = {
         *("multiprocessing.process.BaseProcess", "subprocess.Popen", "sqlite3.Connection", "sqlite3.Cursor"),
         *("sqlalchemy.engine.base.Engine", "sqlalchemy.engine.base.Connection", "sqlalchemy.orm.session.Session"),
         *("requests.sessions.Session", "botocore.client.BaseClient", "weakref.ReferenceType", "logging.Logger"),
+        *("weakref.ProxyType", "weakref.CallableProxyType", "_queue.SimpleQueue", "multiprocessing.queues.Queue"),
+        *("multiprocessing.synchronize.SemLock", "_duckdb.DuckDBPyConnection"),
+        *("pymongo.synchronous.mongo_client.MongoClient", "pymongo.synchronous.database.Database"),
+        *("pymongo.synchronous.collection.Collection",),
     ),
     "a response belongs to its connection; return value.json(), value.text or value.content": (
         *("requests.models.Response", "httpx.Response"),
@@ -64,8 +74,10 @@ _CLASSES = {
     "it is a way to look at data; return what is computed from it": (
         *("pandas.core.groupby.groupby.BaseGroupBy", "pandas.core.window.rolling.BaseWindow"),
         *("pandas.plotting.PlotAccessor", "pandas.core.strings.accessor.StringMethods"),
-        *("pandas.core.indexes.accessors.Properties", "pandas.core.indexing._LocIndexer"),
-        *("pandas.core.indexing._iLocIndexer", "polars.dataframe.group_by.GroupBy", "xarray.core.groupby.GroupBy"),
+        *("pandas.core.accessor.PandasDelegate", "pandas.core.indexing._LocIndexer"),
+        *("pandas.core.indexing._iLocIndexer", "pandas.core.indexing._ScalarAccessIndexer"),
+        *(f"polars.dataframe.group_by.{kind}GroupBy" for kind in ("", "Dynamic", "Rolling")),
+        *("pyarrow.lib.TableGroupBy", "xarray.core.groupby.GroupBy"),
         *("xarray.computation.rolling.Rolling", "xarray.core.rolling.Rolling"),
     ),
     "it is a query, not its result; return value.to_table()": ("pyarrow._dataset.Dataset", "pyarrow._dataset.Scanner"),
@@ -81,7 +93,23 @@ _CLASSES = {
     ),
     "return value.__wrapped__": ("builtins.Proxy", "_wrappers.ObjectProxy", "builtins.ObjectProxy"),
     "return value.asDict()": ("pyspark.sql.types.Row", "databricks.sql.types.Row"),
-    "return list(value)": ("cassandra.util.SortedSet", "google._upb._message.RepeatedScalarContainer"),
+    "return list(value)": (
+        *("cassandra.util.SortedSet", "google._upb._message.RepeatedScalarContainer", "_ctypes.Array"),
+    ),
+    "return [(str(key), item) for key, item in value.items()], which has keys that occur twice": (
+        *(
+            f"multidict._multidict.{kind}"
+            for kind in ("MultiDict", "CIMultiDict", "MultiDictProxy", "CIMultiDictProxy")
+        ),
+    ),
+    "return str(value)": (
+        *("packaging.version.Version", "yarl.URL", "sqlalchemy.sql.type_api.TypeEngine"),
+        *("_duckdb._sqltypes.DuckDBPyType",),
+    ),
+    "return value.hexdigest()": ("_hashlib.HASH", "_blake2.blake2b", "_blake2.blake2s", "hmac.HMAC"),
+    "return value.raw_result": ("pymongo.results.DeleteResult", "pymongo.results.UpdateResult"),
+    "return value.to_dict()": ("pyarrow._parquet.FileMetaData", "pyarrow._parquet.Statistics"),
+    "return value.to_native()": ("narwhals.dataframe.BaseFrame", "narwhals.series.Series"),
     "return value.to_api_repr()": (
         *("google.cloud.bigquery.schema.SchemaField", "google.cloud.bigquery.dataset.DatasetReference"),
         *("google.cloud.bigquery.table.TableReference", "google.cloud.bigquery.table._TableBase"),
@@ -99,7 +127,6 @@ _ADVICE = {name: advice for advice, names in _CLASSES.items() for name in names}
     "sqlalchemy.engine.result.Result": (
         "it can be gone through only once; return [dict(row) for row in value.mappings()]"
     ),
-    "polars.expr.expr.Expr": "it is a query, not its result; return what it selects from a frame",
     "dask.base.DaskMethodsMixin": "it is a query, not its result; return value.compute()",
     "pyspark.sql.dataframe.DataFrame": "it is a query, not its result; return value.toPandas() or value.toArrow()",
     "ibis.expr.types.core.Expr": "it is a query, not its result; return value.execute()",
@@ -111,7 +138,6 @@ _ADVICE = {name: advice for advice, names in _CLASSES.items() for name in names}
     "numpy.random._generator.Generator": "return value.bit_generator.state",
     "numpy.random.mtrand.RandomState": "return value.get_state(legacy=False)",
     "random.Random": "return value.getstate()",
-    "packaging.version.Version": "return str(value)",
     "torch.Tensor": "return it as an array, value.detach().cpu().numpy()",
     "matplotlib.figure.Figure": "save it to a file or bytes, and return those",
     "PIL.Image.Image": "it belongs to a file; return value.copy(), an image of its own",
@@ -124,7 +150,6 @@ _ADVICE = {name: advice for advice, names in _CLASSES.items() for name in names}
     "bs4.element.Tag": "it is a part of a tree; return str(value), or what you need of it",
     "bs4.element.ResultSet": "its elements are parts of a tree; return [str(element) for element in value]",
     "bson.raw_bson.RawBSONDocument": "return bson.decode(value.raw)",
-    "psycopg2.tz.LocalTimezone": "it depends on this machine; use zoneinfo.ZoneInfo(name), or convert to UTC",
     "sortedcontainers.sortedlist.SortedKeyList": "it sorts by a function, which is code; return list(value)",
     "re.Match": "return value.groups() or value.groupdict()",
     "configparser.RawConfigParser": "return {name: dict(section) for name, section in value.items()}",
@@ -133,7 +158,6 @@ _ADVICE = {name: advice for advice, names in _CLASSES.items() for name in names}
     "xml.dom.minidom.Node": "return value.toxml()",
     "string.Template": "return value.template",
     "_struct.Struct": "return value.format",
-    "_hashlib.HASH": "return value.hexdigest()",
     "os._Environ": "it may hold secrets; return the variables that the next task needs, by their names",
     "array.array": "return numpy.array(value), or value.tolist()",
     "slack_sdk.web.slack_response.SlackResponse": "return value.data",
@@ -143,6 +167,20 @@ _ADVICE = {name: advice for advice, names in _CLASSES.items() for name in names}
     "google.api_core.datetime_helpers.DatetimeWithNanoseconds": "return value.rfc3339(), which has the nanoseconds",
     "google.protobuf.message.Message": "return google.protobuf.json_format.MessageToDict(value)",
     "proto.message.Message": "return type(value).to_dict(value)",
+    "datetime.tzinfo": "return times in UTC, in a zoneinfo.ZoneInfo or in a datetime.timezone",
+    "arrow.arrow.Arrow": "return value.datetime",
+    "posix.DirEntry": "return value.path",
+    "posix.ScandirIterator": "return [entry.path for entry in value]",
+    "pymongo.results.InsertOneResult": "return value.inserted_id",
+    "pymongo.results.InsertManyResult": "return value.inserted_ids",
+    "pymongo.results.BulkWriteResult": "return value.bulk_api_result",
+    "httpx.QueryParams": "return value.multi_items(), which has keys that occur twice",
+    "PIL.TiffImagePlugin.IFDRational": "return float(value), or fractions.Fraction(value.numerator, value.denominator)",
+    "plotly.basedatatypes.BasePlotlyType": "return value.to_plotly_json()",
+    "polars.datatypes.classes.Field": "return (value.name, value.dtype)",
+    "pyarrow.lib.Tensor": "return value.to_numpy()",
+    "pyparsing.results.ParseResults": "return value.as_list(), or value.as_dict()",
+    "_ctypes._SimpleCData": "return value.value",
 }
 # How a value of a subclass becomes one of the class that is stored.
 _NATIVES = ("str", "int", "float", "complex", "bytes", "bytearray", "list", "tuple", "set", "frozenset", "dict")
@@ -161,10 +199,19 @@ _AS_BASE = {
     "pathlib.PurePath": "str(value)",
     "pydantic.networks._BaseUrl": "str(value)",
     "pydantic.networks._BaseMultiHostUrl": "str(value)",
+    "numpy.ma.MaskedArray": "value.view(numpy.ma.MaskedArray)",
     "numpy.ndarray": "numpy.asarray(value)",
     "pandas.core.frame.DataFrame": "pandas.DataFrame(value)",
     "pandas.core.series.Series": "pandas.Series(value)",
 }
+# And that of another class, which behaves like one of them.
+_AS_KIND: dict[type, str] = {
+    MappingView: "list(value)",
+    Mapping: "dict(value)",
+    AbstractSet: "set(value)",
+    Collection: "list(value)",
+}
+_TRIED = 1000  # items, which may come from elsewhere one by one
 _REGISTER = "register one with @airflow_xcom.codecs.codec, or return a type that has one"
 
 
@@ -248,7 +295,17 @@ def _advice_for(part: Any, refusal: Refusal) -> str:
             return _ADVICE[name]
         if name in _AS_BASE and (advice := _advice_as_base(_AS_BASE[name], part, refusal)) is not None:
             return advice
-    return _ONCE if hasattr(type(part), "__next__") else _REGISTER
+    if issubclass(type(part), Iterator):
+        return _ONCE
+    ways = (way for kind, way in _AS_KIND.items() if issubclass(type(part), kind) and _is_short(part))
+    return next((advice for way in ways if (advice := _advice_as_base(way, part, refusal))), _REGISTER)
+
+
+def _is_short(part: Any) -> bool:
+    try:
+        return len(part) <= _TRIED
+    except Exception:  # noqa: BLE001 - it is the class's own code
+        return False
 
 
 def _advice_as_base(way: str, part: Any, refusal: Refusal) -> str | None:

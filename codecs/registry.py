@@ -34,7 +34,7 @@ from airflow_xcom.codecs.errors import (
     UnsupportedTypeError,
     UnusableLibraryError,
 )
-from airflow_xcom.codecs.quoting import class_name, cut, quoted
+from airflow_xcom.codecs.quoting import class_name, cut, module_of, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -110,7 +110,7 @@ class Registry:
             raise RegistrationError(msg)
         for handled in codec.types:
             if isinstance(handled, type):
-                self._load_homes(handled.__module__)
+                self._load_homes(module_of(handled))
 
     def _refuse_taken(self, codec: Codec[Any], *, tag_is_free: bool) -> None:
         if not tag_is_free:
@@ -194,7 +194,7 @@ class Registry:
     def _find_type(self, cls: type) -> Codec[Any] | None:
         if self._builtins:
             self._load_homes_of(cls)
-        self.entry_points.load(root_of(cls.__module__))
+        self.entry_points.load(root_of(module_of(cls)))
         if self._named(cls) is None:  # then any entry point may hold the codec, before a base's or a predicate's
             self.entry_points.load()
         with self._lock:

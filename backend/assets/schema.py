@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.errors import SchemaChangedError, SchemaError
+from airflow_xcom.codecs.quoting import module_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -69,7 +70,7 @@ class Schema:
     def of(cls, value: Any) -> Schema:
         """Return the schema of a value; of one that is no table, its type alone."""
         kind = type(value)
-        name = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
+        name = f"{module_of(kind).partition('.')[0]}.{kind.__qualname__}"
         described = _described(value)
         return cls(name) if described is None else cls(name, *map(tuple, described))
 
@@ -270,7 +271,7 @@ def _described(value: Any) -> tuple[list[Column], list[Column]] | None:
 
 def _library(value: Any) -> str | None:
     """Return the library whose table a value is, or may be; of subclasses, that of their base."""
-    roots = (kind.__module__.partition(".")[0] for kind in type(value).__mro__)
+    roots = (module_of(kind).partition(".")[0] for kind in type(value).__mro__)
     return next((root for root in roots if root in _LIBRARIES), None)
 
 

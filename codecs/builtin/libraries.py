@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.builtin.kinds import Kind, attributes_of, codec_of, library, pairs_of, unpacked
@@ -17,6 +18,7 @@ from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_int, as_list, as_text
 from airflow_xcom.codecs.object_state import refuse_other_attributes
+from airflow_xcom.codecs.quoting import module_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,10 +53,30 @@ _NAVIGABLE = (
     *("NavigableString", "Comment", "CData", "Doctype", "Declaration", "ProcessingInstruction", "Stylesheet"),
     *("XMLProcessingInstruction", "Script", "TemplateString", "RubyTextString", "RubyParenthesisString"),
 )
+# Texts that remember what they were made of, and what of it.
+_REMEMBERING = {
+    **dict.fromkeys(("CharsetMetaAttributeValue", "ContentMetaAttributeValue"), ("original_value",)),
+    "NamespacedAttribute": ("prefix", "name", "namespace"),
+}
+
+
+def _take_remembering(value: Any) -> list[Any]:
+    return [str(value), *(getattr(value, name) for name in _REMEMBERING[type(value).__name__])]
+
+
+def _make_remembering(cls: Any, parts: Any) -> Any:
+    text, *memory = as_list(parts)
+    made = str.__new__(cls, as_text(text))  # the class itself would search the text for a charset
+    for name, part in zip(_REMEMBERING[cls.__name__], memory, strict=True):
+        setattr(made, name, part if part is None else as_text(part))
+    return made
+
+
 _LINKS = ("hidden", "parent", "next_element", "next_sibling", "previous_element", "previous_sibling")
 _SOUP = (
     *(Kind(f"bs4.element.{name}", str, _text) for name in _NAVIGABLE),
     Kind("bs4.element.AttributeValueList", list, _listed),
+    *(Kind(f"bs4.element.{name}", _take_remembering, _make_remembering) for name in _REMEMBERING),
     *(Kind(f"bs4.element.{name}AttributeDict", dict, _filled) for name in ("", "HTML", "XML")),
 )
 
@@ -288,7 +310,7 @@ def _make_moments(cls: Any, parts: Any) -> Any:
 
 
 def _is_upath(cls: type) -> bool:
-    return cls.__module__.startswith("upath.") and any(base.__name__ == "_UPathMixin" for base in cls.__mro__)
+    return module_of(cls).startswith("upath.") and any(base.__name__ == "_UPathMixin" for base in cls.__mro__)
 
 
 def _take_upath(value: Any) -> list[str]:
@@ -325,7 +347,7 @@ def _codecs() -> Iterator[Codec[Any]]:
         "bigquery.Row", [Kind("google.cloud.bigquery.table.Row", _take_field_row, _make_field_row)], attributes=()
     )
     yield codec_of("markupsafe.Markup", [Kind("markupsafe.Markup", str, _text)], attributes=())
-    yield codec_of("bs4.value", _SOUP, attributes=_LINKS)
+    yield codec_of("bs4.value", _SOUP, attributes={*_LINKS, *chain.from_iterable(_REMEMBERING.values())})
     yield codec_of("sortedcontainers.value", _SORTED, attributes=("_", *_BOUND))
     headers = Kind("requests.structures.CaseInsensitiveDict", pairs_of, _of_pairs)
     yield codec_of("requests.headers", [headers], attributes=("_store",))

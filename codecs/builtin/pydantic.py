@@ -14,7 +14,7 @@ from airflow_xcom.codecs.builtin.kinds import attributes_of
 from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
-from airflow_xcom.codecs.nodes import as_text
+from airflow_xcom.codecs.nodes import as_int, as_text
 
 _BASES = tuple(
     getattr(pydantic.networks, name)
@@ -61,6 +61,10 @@ def _decode_offset(node: int, _version: int) -> Any:
     return TzInfo(node)
 
 
+def _decode_size(node: int, _version: int) -> Any:
+    return pydantic.ByteSize(as_int(node))
+
+
 CODECS = (
     Codec("pydantic.TzInfo", (TzInfo,), _encode_offset, _decode_offset, summarize=summarize_text, attributes=()),
     Codec(
@@ -74,4 +78,5 @@ CODECS = (
         summarize=summarize_text,
         attributes=("name", "email"),
     ),
+    Codec("pydantic.ByteSize", (pydantic.ByteSize,), int, _decode_size, summarize=summarize_text, attributes=()),
 )

@@ -20,6 +20,9 @@ import types
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from airflow_xcom.codecs.object_state import holds
+from airflow_xcom.codecs.quoting import module_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 _SHOWN = 200  # characters of a value in a message
 _LONG = 256  # bytes from which on a digest stands for them
 _BY_VALUE = frozenset({type(None), bool, int, str, bytes, bytearray})
+_SLOT = types.MemberDescriptorType
+_OF_THE_PROCESS = {"__weakref__", "_attrs_cached_hash"}
 _BY_IDENTITY = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
 
 
@@ -137,7 +142,7 @@ def shorten(value: Any) -> str:
 
 def name_of(kind: type) -> str:
     """Return the name of a class in its library, whichever module a release keeps it in: ``"pandas.DataFrame"``."""
-    return f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
+    return f"{module_of(kind).partition('.')[0]}.{kind.__qualname__}".removeprefix(".")
 
 
 # -- the same parts as JSON ----------------------------------------------------------------------------------
@@ -209,13 +214,20 @@ def _parts_of(kind: type) -> TakeApart | None:
         if dataclasses.is_dataclass(base):
             return _with_state(attributes(*(field.name for field in dataclasses.fields(base))))
         if "__attrs_attrs__" in base.__dict__:
-            return attributes(*(field.name for field in base.__attrs_attrs__))  # type: ignore[attr-defined]
+            return _attrs_parts
     equal: Any = kind.__eq__
     return _reduced if equal is object.__eq__ else None
 
 
 def _with_state(take_apart: TakeApart) -> TakeApart:
     return lambda value: [*take_apart(value), (".__dict__", getattr(value, "__dict__", None))]
+
+
+def _attrs_parts(value: Any) -> Parts:
+    """Take an attrs object apart into all that it holds, what it cached too, but for a hash of this process."""
+    slots = {name for base in type(value).__mro__ for name, item in vars(base).items() if isinstance(item, _SLOT)}
+    held = {name: getattr(value, name) for name in slots if holds(value, name)} | getattr(value, "__dict__", {})
+    return [(".__dict__", {name: held[name] for name in sorted(held) if name not in _OF_THE_PROCESS})]
 
 
 def _reduced(value: Any) -> Parts:

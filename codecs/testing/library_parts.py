@@ -315,6 +315,8 @@ PARTS |= {
     "xgboost.Booster": lambda booster: [("", bytes(booster.save_raw("ubj"))), ("", booster.save_config())],
     "PIL.Image": _image,
     "bs4.NavigableString": lambda text: [("", str(text))],
+    "bs4.AttributeValueWithCharsetSubstitution": lambda text: [("", str(text)), (".__dict__", vars(text))],
+    "bs4.NamespacedAttribute": lambda text: [("", str(text)), (".__dict__", vars(text))],
     "cftime.datetime": attributes(
         *("year", "month", "day", "hour", "minute", "second", "microsecond", "calendar", "has_year_zero")
     ),

@@ -118,6 +118,8 @@ def _row(name: str, cells: list[str]) -> str:
 
 def main() -> None:
     """Take every value every way, and write the page."""
+    from catalogue import CATALOGUE  # sets Airflow's folder, which must be before Airflow is imported
+
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["AIRFLOW_HOME"] = folder
@@ -128,7 +130,6 @@ def main() -> None:
         import database
         from airflow.providers.common.io.xcom.backend import XComObjectStorageBackend
         from airflow.sdk.bases.xcom import BaseXCom
-        from catalogue import CATALOGUE
 
         logging.disable(logging.WARNING)
         with database.postgres() as url, database.jsonb(url) as jsonb:

@@ -56,6 +56,7 @@ _MORE: dict[str, Callable[[], Any]] = {
     "named tuple of a class made at run time": test_classes.rebuilt,
     "pydantic offset": test_pydantic_types.MADE["time at an offset"],
     "pydantic URLs": lambda: [test_pydantic_types.MADE[name]() for name in ("URL", "URL of several hosts")],
+    "pydantic sizes": test_pydantic_types.MADE["sizes"],
     "pydantic address": test_pydantic_types.MADE["address with a name"],
     "local time of a machine far away": _far_away,
     "many integers": lambda: [set(range(-3000, 3000, 3)), frozenset(range(2**62, 2**62 + 1024))],

@@ -8,6 +8,8 @@ import asyncio
 import concurrent.futures
 import configparser
 import csv
+import ctypes
+import dataclasses
 import datetime as dt
 import email.message
 import functools
@@ -16,6 +18,7 @@ import io
 import ipaddress
 import itertools
 import logging
+import multiprocessing
 import operator
 import os
 import platform
@@ -35,22 +38,37 @@ from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict, d
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
+import arrow
+import bson
+import cachetools
 import duckdb
+import httpx
 import lazy_object_proxy
+import multidict
+import narwhals
+import networkx as nx
 import numpy as np
+import numpy.ma.mrecords
 import pandas as pd
+import plotly.graph_objects
 import polars as pl
+import psycopg2.tz
 import pyarrow as pa
 import pyarrow.dataset
 import pydantic
+import pymongo.results
+import pyparsing
 import requests
 import scipy.stats
 import sqlalchemy
 import test_models
 import urllib3
+import xarray as xr
+import yarl
+from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, task
 from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
@@ -58,6 +76,7 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from croniter import croniter
 from google.protobuf import struct_pb2
 from packaging.version import Version
+from PIL import TiffImagePlugin
 
 import airflow_xcom.backend.push  # noqa: F401 - what pushes advises on Airflow's own objects
 from airflow_xcom.backend.compat import CLASS_REMEDY
@@ -102,6 +121,12 @@ class _Values(LazyXComSequence[int]):
         return 1
 
 
+class _Row(NamedTuple):
+    """The base of a class that a library makes."""
+
+    a: int
+
+
 class Tagged(np.ndarray):
     """An array of another class."""
 
@@ -136,10 +161,10 @@ def _nested(levels: int) -> Any:
     return value
 
 
-def _with_attribute() -> Any:
-    value = Unregistered()
-    value.extra = 1  # type: ignore[attr-defined]
-    return value
+def _section() -> Any:
+    parser = configparser.ConfigParser()
+    parser.read_string("[a]\nb = 1")
+    return parser["a"]
 
 
 def _traceback() -> Any:
@@ -216,6 +241,7 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a map": lambda: map(str, [1]),
         "a chain": lambda: itertools.chain([1]),
         "a csv reader": lambda: csv.reader([]),
+        "a listing of a folder": lambda: os.scandir(os.path.dirname(__file__)),  # noqa: PTH120 - as people write it
         "an endless iterator": lambda: itertools.cycle([1]),
         "times of croniter": lambda: croniter("*/5 * * * *"),
         "a result of SQLAlchemy": lambda: sqlalchemy.create_engine("sqlite://").connect().execute(_STATEMENT),
@@ -238,6 +264,14 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "an array that maps a file": _memory_map,
         "an accessor of pandas": lambda: pd.Series(["a"]).str,
         "a group of polars": lambda: pl.DataFrame({"a": [1]}).group_by("a"),
+        "a window of polars": lambda: pl.DataFrame({"t": [1]}).rolling("t", period="1i"),
+        "a group of Arrow": lambda: pa.table({"a": [1]}).group_by("a"),
+        "a cell by its place": lambda: FRAME.iat,
+        "categories of pandas": lambda: pd.Series(["a"], dtype="category").cat,
+        "a condition of polars": lambda: pl.when(pl.col("a") > 1),
+        "a view of a graph": lambda: nx.path_graph(2).edges,
+        "the sizes of an array": lambda: xr.DataArray([1], dims="x").sizes,
+        "a proxy of an object": lambda: weakref.proxy(Tagged),
         "an Arrow data set": lambda: pyarrow.dataset.dataset(pa.table({"a": [1]})),
         "a statement of SQLAlchemy": lambda: _STATEMENT,
         "the keys of a result": lambda: sqlalchemy.create_engine("sqlite://").connect().execute(_STATEMENT).keys(),
@@ -259,6 +293,10 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a queue": queue.Queue,
         "a pool": lambda: concurrent.futures.ThreadPoolExecutor(1),
         "a connection of SQLite": lambda: sqlite3.connect(":memory:"),
+        "a connection of DuckDB": duckdb.connect,
+        "a client of MongoDB": lambda: pymongo.MongoClient(connect=False),
+        "a queue of processes": multiprocessing.Queue,
+        "a hook": SqliteHook,
         "a response": requests.Response,
         "the variables of the process": lambda: os.environ,
     },
@@ -272,6 +310,29 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a simple namespace": lambda: types.SimpleNamespace(a=1),
         "an array of the standard library": lambda: array.array("d", [1.0]),
         "a chain of dicts": lambda: ChainMap({}),
+        "a time of arrow": lambda: arrow.get("2024-01-01T00:00:00+02:00"),
+        "a zone of another library": lambda: psycopg2.tz.LOCAL,
+        "an entry of a folder": lambda: next(os.scandir(os.path.dirname(__file__))),  # noqa: PTH120
+        "what MongoDB inserted": lambda: pymongo.results.InsertOneResult(
+            bson.ObjectId("6b0a448906ac70df4102de8f"), True
+        ),
+        "how many MongoDB deleted": lambda: pymongo.results.DeleteResult({"n": 1}, acknowledged=True),
+        "headers of aiohttp": lambda: multidict.CIMultiDict([("a", "1"), ("a", "2")]),
+        "a URL of aiohttp": lambda: yarl.URL("https://example.org"),
+        "a query of httpx": lambda: httpx.QueryParams("a=1&a=2"),
+        "a number of a picture": lambda: TiffImagePlugin.IFDRational(1, 3),
+        "a trace of plotly": lambda: plotly.graph_objects.Bar(y=[1]),
+        "a type of SQLAlchemy": sqlalchemy.Integer,
+        "a URL of SQLAlchemy": lambda: sqlalchemy.make_url("postgresql://user:secret@host/name"),
+        "a field of polars": lambda: pl.Field("a", pl.Int8),
+        "a tensor of Arrow": lambda: pa.Tensor.from_numpy(np.arange(3)),
+        "a result of pyparsing": lambda: pyparsing.Word("a").parse_string("aa"),
+        "a frame of narwhals": lambda: narwhals.from_native(pl.DataFrame({"a": [1]})),
+        "a cache": lambda: cachetools.LRUCache(5),
+        "an array of C": lambda: (ctypes.c_long * 2)(1, 2),
+        "a number of C": lambda: ctypes.c_int(5),
+        "a section of an INI file": _section,
+        "a set of weak references": weakref.WeakSet,
         "a user dict": lambda: UserDict({}),
         "a namespace of arguments": lambda: argparse.Namespace(a=1),
         "a finished process": lambda: subprocess.CompletedProcess(["true"], 0),
@@ -302,6 +363,10 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a statistic of SciPy": lambda: scipy.stats.ttest_ind([1, 2, 3], [2, 3, 5]),
         "a named tuple with other items": platform.uname,
         "a subclass of ndarray": lambda: np.zeros(2).view(Tagged),
+        "a masked array of records": lambda: np.ma.mrecords.fromarrays([[1, 2]], names="a"),
+        "a masked matrix": lambda: np.ma.array(np.matrix([[1, 2]]), mask=[[True, False]]),
+        "a data class made at run time": lambda: dataclasses.make_dataclass("Made", ["x"])(1),
+        "a named tuple of a class made at run time": lambda: type("Sub", (_Row,), {"total": 1})(1),
         "a subclass of DataFrame": lambda: type("Sub", (pd.DataFrame,), {})({"a": [1]}),
     },
     "What of Airflow is returned by mistake": {
@@ -318,6 +383,7 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "tuples nested 150 deep": lambda: _nested(150),
         "an ordered dict with an attribute": lambda: _attributed(OrderedDict()),
         "a counter with an attribute": lambda: _attributed(Counter()),
+        "a data class with an attribute": lambda: _attributed(Unregistered()),
         "a frame with an attribute": lambda: _attributed(FRAME.copy()),
         "a series with an attribute": lambda: _attributed(FRAME["a"].copy()),
         "an index with an attribute": lambda: _attributed(pd.Index([1])),

@@ -1065,6 +1065,7 @@ _UNHASHABLE: dict[str, Values] = {
         st.sampled_from([networks.AnyUrl, networks.HttpUrl, pydantic_core.Url]),
         st.text("abc%/?=&#é", max_size=9),
     ),
+    "pydantic.ByteSize": st.builds(pydantic.ByteSize, st.integers()),
     "pydantic.NameEmail": st.builds(networks.NameEmail, TEXT, st.just("a@example.org")),
     "class.rebuilt": st.builds(_rebuilt("Row", ("number", "text")), st.integers(), TEXT),
     "dateutil.weekday": st.builds(

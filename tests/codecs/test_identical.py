@@ -15,6 +15,7 @@ from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import attrs
 import dateutil.tz
 import geopandas as gpd
 import numpy as np
@@ -94,6 +95,21 @@ class Slotted:
         self.name = name
 
 
+@attrs.define
+class Keyed:
+    name: Any
+
+    @functools.cached_property
+    def token(self) -> object:
+        return object()
+
+
+def _keyed(token: Any) -> Keyed:
+    made = Keyed(1)
+    made.token = token
+    return made
+
+
 PLANTED: dict[str, tuple[Any, Any, str]] = {
     # Python
     "int and bool": ([1], [True], "value[0]: builtins.int 1 != builtins.bool True"),
@@ -124,6 +140,7 @@ PLANTED: dict[str, tuple[Any, Any, str]] = {
     "attribute of an object": ({"s": Stop(1)}, {"s": Stop(True)}, "value['s'].__dict__['name']: "),
     "slot of an object": (Slotted(1), Slotted(1.0), "value.__dict__[1]['name']: "),
     "field of a data class": (Leg("a", 1), Leg("a", True), "value.cost: "),
+    "field of an attrs class": (Keyed(1), Keyed(True), "value.__dict__['name']: "),
     "fields that a model was given": (Flight(), Flight(number=0), "value.__pydantic_fields_set__"),
     "arguments of a partial": (functools.partial(int, base=2), functools.partial(int, base=3), "value.__dict__"),
     # times
@@ -265,6 +282,12 @@ PLANTED: dict[str, tuple[Any, Any, str]] = {
     ),
     "CRS": (gpd.GeoSeries([None], crs=4326), gpd.GeoSeries([None], crs=3857), "value.crs.srs: "),
 }
+
+
+def test_what_an_attrs_class_caches_is_a_part_of_it_and_is_not_computed() -> None:
+    assert difference(_keyed(1), _keyed(2)) == "value.__dict__['token']: 1 != 2"
+    assert difference(_keyed(1), Keyed(1)) == "value.__dict__.keys().__len__(): 2 != 1"
+    assert difference(Keyed(1), Keyed(1)) is None
 
 
 @pytest.mark.parametrize("name", PLANTED)

@@ -103,8 +103,10 @@ def _sqlite(query: str) -> Any:
     return connection.execute(query).fetchone()
 
 
-def _soup(pick: Callable[[Any], Any]) -> Any:
-    text = "<html><title>A title</title><p class='a b' id=c>x<!-- note --></p></html>"
+PAGE = "<html><title>A title</title><p class='a b' id=c>x<!-- note --></p></html>"
+
+
+def _soup(pick: Callable[[Any], Any], text: str = PAGE) -> Any:
     return pick(_from("bs4", "BeautifulSoup")(text, "html.parser"))
 
 
@@ -243,6 +245,16 @@ LIBRARIES: dict[str, Callable[[], Any]] = {
     "markup": lambda: _from("markupsafe", "Markup")("<b>é</b>"),
     "texts of BeautifulSoup": lambda: _soup(lambda soup: [*soup.p.contents, soup.title.string]),
     "attributes of BeautifulSoup": lambda: _soup(lambda soup: [soup.p.attrs, soup.p["class"]]),
+    "charsets of BeautifulSoup": lambda: (
+        _soup(
+            lambda soup: [tag.attrs for tag in soup.find_all("meta")],
+            "<meta charset=utf8><meta content='text/html; charset=latin1'><meta content='no charset; charset=' name=x>",
+        )
+        + [
+            _from("bs4.element", "NamespacedAttribute")(*parts)
+            for parts in (("xml", "lang", "http://x"), ("xmlns",), ("", "a"))
+        ]
+    ),
     "row of SQLAlchemy": lambda: _selected(lambda result: result.first()),
     "rows of SQLAlchemy": lambda: _selected(lambda result: result.all(), "SELECT 1 AS a UNION SELECT 2"),
     "row mapping of SQLAlchemy": lambda: _selected(lambda result: result.mappings().first()),
@@ -583,6 +595,10 @@ FORGED = [
     ("sklearn.Bunch", ["Bunch", [[["x", 1]], None]]),
     ("sklearn.Bunch", ["Bunch", [{"x": 1}, "text"]]),
     ("sklearn.Bunch", ["Bunch", ENDLESS]),
+    ("bs4.value", ["CharsetMetaAttributeValue", ["utf8"]]),
+    ("bs4.value", ["CharsetMetaAttributeValue", ["utf8", 5]]),
+    ("bs4.value", ["ContentMetaAttributeValue", [5, "utf8"]]),
+    ("bs4.value", ["NamespacedAttribute", ["a", "b", "c"]]),
     ("pattern", ["(", 32]),
     ("pattern", ["a", 128]),
     ("pattern", ["a", "i"]),

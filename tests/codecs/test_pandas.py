@@ -504,6 +504,9 @@ INDEXES: dict[str, Callable[[], pd.Index]] = {
     "arrow": lambda: pd.Index([1, None, 3], dtype=pd.ArrowDtype(pa.int32())),
     "multi": lambda: pd.MultiIndex.from_tuples([("a", 1), ("b", 2), ("a", 3)], names=["x", None]),
     "multi_missing": lambda: pd.MultiIndex.from_arrays([["a", None, "b"], [1.5, NAN, 2.5]], names=["x", "x"]),
+    "multi_missing_in_a_level": lambda: pd.MultiIndex(
+        levels=[["a"], [1.5, NAN]], codes=[[0, 0, 0], [0, 0, 0]]
+    ).set_codes([[0, 0, 0], [0, 1, -1]], verify_integrity=False),
     "multi_unused": lambda: pd.MultiIndex.from_product([["a", "b", "c"], [1, 2, 3]])[[0, 4, 4]],
     "multi_types": lambda: pd.MultiIndex.from_arrays(
         [

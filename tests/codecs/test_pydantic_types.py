@@ -20,6 +20,7 @@ from airflow_xcom.codecs.testing import assert_identical, check_codec
 
 class Order(pydantic.BaseModel):
     at: dt.datetime
+    size: pydantic.ByteSize = pydantic.ByteSize(0)
 
 
 def _at(text: str = "2024-01-01T00:00:00Z") -> dt.datetime:
@@ -43,6 +44,10 @@ MADE: dict[str, Callable[[], Any]] = {
     "URL of several hosts": lambda: networks.PostgresDsn("postgres://u:p@h1:1,h2/db"),
     "URLs as keys": lambda: {networks.RedisDsn("redis://h"): [networks.AnyUrl("ftp://h/x")] * 3},
     "URLs of the core": lambda: [pydantic_core.Url("http://h"), pydantic_core.MultiHostUrl("mongodb://a,b")],
+    "sizes": lambda: [
+        Order(at="2024-01-01T00:00:00Z", size="1.5 MiB").size,
+        {pydantic.ByteSize(1): pydantic.ByteSize(2**70)},
+    ],  # type: ignore[arg-type]
     "address with a name": lambda: networks.NameEmail("Ann", "ann@example.org"),
 }
 
@@ -84,6 +89,8 @@ def test_a_url_that_its_text_does_not_give_is_refused() -> None:
         ("TzInfo", 10**6),
         ("TzInfo", "5"),
         ("TzInfo", True),
+        ("ByteSize", "1kb"),
+        ("ByteSize", 1.5),
         ("NameEmail", ["a"]),
         ("NameEmail", [1, "b"]),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import dataclasses
 import datetime  # noqa: ICN001 - as the advice has it
 import decimal
 import fractions
@@ -28,6 +29,7 @@ from conftest import Backend
 from refusals import DOCUMENT, FRAME, REFUSED, Plain, document, refusal
 
 from airflow_xcom.codecs import Codec, EncodeError, Registry, UnsupportedTypeError, encode, error_location, registry
+from airflow_xcom.codecs.payload import decode_json
 
 CASES = {name: make for cases in REFUSED.values() for name, make in cases.items()}
 # What an error must tell people to do.
@@ -63,6 +65,7 @@ def _resolved(value: Any) -> Any:
     return value.result()
 
 
+_HERE = "return what the next task needs to make its own, such as a connection id"
 # What the error says to do, where that is no expression, and how it is done.
 DONE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "a function": ("return what it computes", lambda value: list(value())),
@@ -100,6 +103,17 @@ DONE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "a data class with another": ("allowed_deserialization_classes = refusals.Unregistered", lambda value: value),
     "a data class with an object": ("return a type that has one; then", lambda _: refusals.Unregistered(2)),
     "a subclass of list within another": ("and replace list(value)[0], too", _without_inner_codec),
+    "a window of polars": ("return what is computed from it", lambda value: value.agg(pl.len())),
+    "a group of Arrow": ("return what is computed from it", lambda value: value.aggregate([([], "count_all")])),
+    "a cell by its place": ("return what is computed from it", lambda value: value[0, 0]),
+    "categories of pandas": ("return what is computed from it", lambda value: value.codes),
+    "a condition of polars": ("return what it selects", lambda value: pl.DataFrame({"a": [1]}).select(value.then(1))),
+    "a proxy of an object": (_HERE, lambda value: value.__name__),
+    "a zone of another library": (
+        "return times in UTC",
+        lambda value: datetime.datetime.now(value).astimezone(datetime.UTC),
+    ),
+    "a data class with an attribute": ("return vars(value)", vars),
     "a secret of pydantic": ("return the id of a connection", lambda _: "the_connection"),
     "a statistic of SciPy": (
         "with this attribute added",
@@ -112,7 +126,6 @@ DONE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "an object that contains itself": ("return a key or an index", lambda value: [[0] for _ in value]),
     "tuples nested 150 deep": ("return it as a list, with the level", lambda _: list(enumerate([1] * 150))),
 }
-_HERE = "return what the next task needs to make its own, such as a connection id"
 DONE |= {
     name: (_HERE, lambda _: "the_connection")
     for name in REFUSED["What belongs to one process or host"]
@@ -121,10 +134,11 @@ DONE |= {
 DONE |= {
     name: ("return it beside the value", _beside)
     for name in REFUSED["What a codec could not rebuild"]
-    if name.endswith("with an attribute")
+    if name.endswith("with an attribute") and name not in DONE
 }
 EXPRESSION = re.compile(r"return (.+?)(?:, or|, which|, and replace| or bytearray| if |; |$)")
 NAMES = {
+    "dataclasses": dataclasses,
     "itertools": itertools,
     "traceback": traceback,
     "xml": SimpleNamespace(etree=SimpleNamespace(ElementTree=refusals.ET)),
@@ -303,6 +317,54 @@ def test_the_place_is_told_within_what_libraries_have(place: str) -> None:
     with pytest.raises(EncodeError) as caught:
         encode({"a": [PLACES[place]()]})
     assert caught.value.path == f'value["a"][0]{place}'
+
+
+@pytest.mark.parametrize("module", [None, 5, ""])
+def test_a_class_whose_module_has_no_name_is_refused_as_any_other(module: Any) -> None:
+    odd = type("Odd", (), {"__module__": module})()
+    text = type("Odd", (str,), {"__module__": module})("x")
+    for value in (
+        odd,
+        [{"a": odd}],
+        {odd: 1},
+        {(odd,)},
+        np.array([odd], object),
+        pd.DataFrame([[1]], columns=[odd]),
+        text,
+    ):
+        with pytest.raises(UnsupportedTypeError, match="no codec handles Odd"):
+            encode(value)
+    made = Registry(entry_points=False)
+    made.register(Codec("acme.odd", (type(odd),), lambda _: None, lambda _, __: odd))
+    assert decode_json(encode([odd, text.upper()], registry=made).to_json(), registry=made) == [odd, "X"]
+
+
+def test_what_only_has_a_next_is_no_iterator() -> None:
+    cursor = type("Cursor", (), {"__iter__": None, "__next__": lambda _: None})
+    assert "return list(value)" not in refusal(cursor).reason
+
+
+class Sequence(collections.abc.Sequence[Any]):
+    """What behaves like a list, and may ask for each item somewhere else."""
+
+    def __init__(self, items: list[Any], most: int = 10**6) -> None:
+        self.items, self.left = items, most
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, place: Any) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise OSError
+        return self.items[place]
+
+
+def test_the_advice_for_what_behaves_like_a_container_is_tried_unless_it_is_long() -> None:
+    assert "return list(value), or register" in refusal(lambda: Sequence([1])).reason
+    assert "and replace list(value)[0], too" in refusal(lambda: Sequence([BAD])).reason
+    for value in (Sequence([1] * 1001, most=0), Sequence([1], most=0)):
+        assert "return list(value)" not in refusal(lambda value=value: value).reason  # type: ignore[misc]
 
 
 def test_no_place_is_what_a_library_keeps_for_itself() -> None:

@@ -30,7 +30,7 @@ from airflow_xcom.codecs.object_state import (
     state_of,
     take_all,
 )
-from airflow_xcom.codecs.quoting import quoted
+from airflow_xcom.codecs.quoting import module_of, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,9 +41,12 @@ _CACHED_HASH = "_attrs_cached_hash"  # of attrs' cache_hash=True; a hash of text
 
 
 _MADE_BY = "__orig_class__"  # the attribute of an object that Box[int](5) made
+_LEFT_OUT = "__left_out__"  # in a node: the fields that the object leaves to its class, as field(init=False, default=1)
 _BUILTIN = (bool, bytes, complex, dict, float, frozenset, int, list, object, set, str, tuple, type(None))
 _PARAMETERS = {kind.__name__: kind for kind in (*_BUILTIN, dt.date, dt.datetime, dt.time, dt.timedelta)}
 
+# What SciPy itself sets of a result beside its fields.
+_OF_SCIPY = ("correlation", "_alternative", "_axis", "_n", "_x", "_y")
 # What a class of flags may define to make a combination, which is code that a payload must not run.
 _HOOKS = ("_missing_", "_iter_member_by_value_", "_iter_member_by_def_")
 
@@ -53,7 +56,7 @@ def _declares(cls: type, mark: str) -> bool:
 
     Airflow's own classes are left to its own serializer, which reads what earlier releases of Airflow wrote.
     """
-    return cls.__module__.partition(".")[0] != "airflow" and any(mark in vars(base) for base in cls.__mro__)
+    return module_of(cls).partition(".")[0] != "airflow" and any(mark in vars(base) for base in cls.__mro__)
 
 
 @cache
@@ -70,12 +73,36 @@ def _take_dataclass(value: Any) -> dict[str, Any]:
             msg = f"the parameters of {alias} are not stored; return dataclasses.replace(value), which has none"
             raise UnsupportedValueError(msg)
         state[_MADE_BY] = names
+    if left_out := _left_out(value):
+        state = {name: item for name, item in state.items() if name not in left_out}
+        state[_LEFT_OUT] = left_out
     return state
+
+
+def _left_out(value: Any) -> list[str]:
+    """Return the fields that an object does not hold, so that the defaults in its class are seen."""
+    cls: Any = type(value)
+    own = getattr(value, "__dict__", None)
+    return (
+        [] if own is None else [name for name in _dataclass_fields(cls) if name not in own and name in _defaults(cls)]
+    )
+
+
+@cache
+def _defaults(cls: Any) -> frozenset[str]:
+    """Return the fields of which the class itself has a value."""
+    held = {name: getattr_static(cls, name, property()) for name in _dataclass_fields(cls)}
+    return frozenset(name for name, item in held.items() if not hasattr(type(item), "__get__"))
 
 
 def _restore_dataclass(cls: Any, state: dict[str, Any]) -> Any:
     names = as_dict(state).pop(_MADE_BY, None)
-    value = restore(cls, _dataclass_fields(cls), state)
+    left_out = set(map(as_text, as_list(state.pop(_LEFT_OUT, []))))
+    if not left_out <= _defaults(cls) - state.keys():
+        raise CorruptPayloadError(f"{cls.__qualname__} has no defaults of {quoted(left_out)}")
+    value = restore(cls, _dataclass_fields(cls), {**state, **dict.fromkeys(left_out)} if left_out else state)
+    for name in left_out:
+        object.__delattr__(value, name)
     if names is not None:
         object.__setattr__(value, _MADE_BY, _with_parameters(cls, as_list(names)))
     return value
@@ -120,7 +147,8 @@ def _is_namedtuple(cls: Any) -> bool:
 def _extra_fields(cls: Any) -> tuple[str, ...]:
     """Return the attributes that a class declares beside its fields, as those of SciPy's results do."""
     extra = getattr(cls, "_extra_fields", ())
-    return extra if isinstance(extra, tuple) else ()
+    of_scipy = _OF_SCIPY if module_of(cls).startswith("scipy.stats.") else ()
+    return (*extra, *of_scipy) if isinstance(extra, tuple) else of_scipy
 
 
 def _take_namedtuple(value: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def _take(value: Any) -> dict[str, Any]:
     cls: Any = type(value)
     refuse_other_attributes(value, (), remedy="make it a field")
     if missing := [name for name in cls.__struct_fields__ if not holds(value, name)]:
-        raise UnsupportedValueError(f"the fields {missing} of the {cls.__qualname__} have no value")
+        raise UnsupportedValueError(f"the fields {missing} of the {cls.__qualname__} have no value; set them")
     return {name: getattr(value, name) for name in cls.__struct_fields__} | getattr(value, "__dict__", {})
 
 

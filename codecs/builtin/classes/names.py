@@ -26,15 +26,31 @@ if TYPE_CHECKING:
 
     CheckClass = Callable[[str], None]
 
-# Modules of the standard library whose enumerations, named tuples and other classes need nobody's leave: importing them
-# does nothing, and no class is called.
-_STANDARD = frozenset(
+_OF_SCIPY = (
+    *("_binned_statistic", "_common", "_crosstab", "_hypotests", "_mannwhitneyu", "_morestats", "_page_trend_test"),
+    *("_relative_risk", "_resampling", "_stats_mstats_common", "_stats_py", "contingency"),
+)
+# Modules whose enumerations, named tuples and other classes need nobody's leave, for they are results that people
+# return: importing them does nothing, and no class is called.
+_HARMLESS = frozenset(
     {
         *("calendar", "datetime", "decimal", "difflib", "enum", "fractions", "functools", "http", "inspect"),
         *("ipaddress", "pathlib", "plistlib", "pstats", "re", "shutil", "signal", "socket", "ssl", "statistics"),
         *("tokenize", "urllib.parse", "urllib.robotparser", "uuid"),
+        *("numpy.lib._arraysetops_impl", "numpy.linalg._linalg", "numpy.linalg.linalg"),
+        *("psutil._common", "psutil._ntuples", "psutil._pslinux"),
+        *(f"scipy.stats.{name}" for name in _OF_SCIPY),
     }
 )
+# What makes data of an object whose class cannot be stored.
+_AS_DATA = {
+    "class.attrs": "attrs.asdict(value)",
+    "class.dataclass": "dataclasses.asdict(value)",
+    "class.enum": "value.value",
+    "class.msgspec": "msgspec.to_builtins(value)",
+    "class.namedtuple": "value._asdict()",
+    "class.pydantic": "value.model_dump()",
+}
 
 
 def by_name(  # noqa: PLR0913 - what tells one family of classes from another
@@ -62,7 +78,7 @@ def by_name(  # noqa: PLR0913 - what tells one family of classes from another
     """
 
     def encode(value: Any) -> list[Any]:
-        return [_name_of(type(value), check_class), take(value)]
+        return [_name_of(type(value), check_class, tag), take(value)]
 
     def decode(node: list[Any], _version: int) -> Any:
         name, state = node
@@ -75,7 +91,7 @@ def by_name(  # noqa: PLR0913 - what tells one family of classes from another
         return cls
 
     def encode_all(cls: type, objects: list[Any]) -> Columns | None:
-        name, states = _name_of(cls, check_class), take_all(cls, objects) if take_all else None
+        name, states = _name_of(cls, check_class, tag), take_all(cls, objects) if take_all else None
         return Columns(states.columns, states.names, name) if states else None
 
     def decode_all(columns: Columns, _version: int) -> list[Any] | None:
@@ -89,14 +105,14 @@ def is_found(cls: type) -> bool:
     return _walk(sys.modules.get(cls.__module__), cls.__qualname__) is cls
 
 
-def _name_of(cls: type, check_class: CheckClass) -> str:
+def _name_of(cls: type, check_class: CheckClass, tag: str) -> str:
     """Return the name of a class that leads back to this very class and may be restored."""
     name = class_name(cls)
     if cls.__module__ == "__main__" or not is_found(cls):
         raise UnsupportedTypeError(
             f"{name} cannot be found by its name, and so not restored; define the class in a module, not in a function "
-            "or script and not at run time (a generic model: as a subclass with a name), or register a codec for it "
-            "with @airflow_xcom.codecs.codec"
+            "or script and not at run time (a generic model: as a subclass with a name), "
+            f"return {_AS_DATA[tag]}, or register a codec for it with @airflow_xcom.codecs.codec"
         )
     try:
         _check(cls.__module__, name, check_class)
@@ -122,7 +138,7 @@ def _find(name: str, check_class: CheckClass) -> type:
 
 
 def _check(module: str, dotted: str, check_class: CheckClass) -> None:
-    if module not in _STANDARD:
+    if module not in _HARMLESS:
         check_class(dotted)
 
 

@@ -144,7 +144,10 @@ def _encode_masked(array: Any) -> list[Any] | None:
         return None
     data = array.data
     if type(data) not in _MASKED_DATA:
-        raise _refusal(data)
+        advice = "numpy.ma.array(numpy.asarray(value.data), mask=value.mask)"
+        raise UnsupportedTypeError(
+            f"data of the class {type(data).__name__} would come back as another; return {advice}"
+        )
     for name in array._optinfo:  # noqa: SLF001 - where NumPy copies the attributes of what it was made from
         raise UnsupportedValueError(f"the MaskedArray has the attribute {name!r}, which would be lost; return it apart")
     mask = np.ma.getmask(array)

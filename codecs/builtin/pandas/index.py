@@ -60,7 +60,10 @@ def decode_index(spec: dict[str, Any], columns: Sequence[Any], memory: TableMemo
     pairs = zip(spec["levels"], columns, strict=True)
     codes, levels = zip(*(decode_dictionary(level, column, memory) for level, column in pairs), strict=True)
     names = [level.name for level in levels]
-    return pd.MultiIndex(levels=levels, codes=codes, names=names, sortorder=spec.get("sortorder"))
+    index = pd.MultiIndex(levels=levels, codes=codes, names=names, sortorder=spec.get("sortorder"))
+    if any(level.hasnans for level in levels):  # as value_counts(dropna=False) makes them; the checks replace the codes
+        return index.set_codes(codes, verify_integrity=False)
+    return index
 
 
 def _encode(index: Any, pack: PackCells) -> dict[str, Any] | Table:

@@ -11,6 +11,7 @@ from airflow_xcom.codecs.builtin.pandas.columns import decode_labels, encode_lab
 from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
 from airflow_xcom.codecs.builtin.pandas.text_columns import joined_texts
 from airflow_xcom.codecs.builtin.summaries import escaped, unique
+from airflow_xcom.codecs.quoting import module_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -89,6 +90,6 @@ def _shown(label: Any) -> str:
     if type(label) is tuple:
         return f"({', '.join(repr(item) if isinstance(item, str) else _shown(item) for item in label)})"
     try:
-        return str(label) if type(label).__module__.partition(".")[0] in _LIBRARIES else type(label).__name__
+        return str(label) if module_of(type(label)).partition(".")[0] in _LIBRARIES else type(label).__name__
     except (ValueError, NotImplementedError):  # times without a unit, and those of far years
         return type(label).__name__
