@@ -442,7 +442,11 @@ def _chararray() -> Any:
 
 REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "matrix": (lambda: np.asmatrix([[1]]), UnsupportedTypeError, r"np\.asarray"),
-    "masked matrix": (lambda: np.ma.array(np.asmatrix([[1]])), UnsupportedTypeError, r"np\.asarray"),
+    "masked matrix": (
+        lambda: np.ma.array(np.asmatrix([[1]])),
+        UnsupportedTypeError,
+        r"numpy\.asarray\(value\.data\), mask=",
+    ),
     "chararray": (_chararray, UnsupportedTypeError, r"np\.asarray"),
     "row of a masked array": (lambda: MASKED["structured"]()[0], UnsupportedTypeError, r"value\.filled\(\)"),
     "subclass": (lambda: np.arange(3).view(_Quantity), UnsupportedTypeError, "_Quantity"),
