@@ -24,7 +24,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "their own."
     )
     parser.add_argument("--store", metavar="NAME", help="only this one of [xcom_codecs] stores ('default': of path)")
-    parser.add_argument("--force", action="store_true", help="take over what belongs to another, or this one, moved")
+    parser.add_argument(
+        "--force", action="store_true", help="take over the store of another Airflow, or of this one before it moved"
+    )
     add_rest(parser)
 
 

@@ -28,10 +28,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add_coordinate(parser)
     add_payload(parser)
-    parser.add_argument(
-        "--inexact", action="store_true", help="only those of which some part did not come back as it was pushed"
-    )
-    parser.add_argument("--limit", type=count, metavar="NUMBER", help="no more than so many")
+    parser.add_argument("--inexact", action="store_true", help="only those of which some part is not stored exactly")
+    parser.add_argument("--limit", type=count, metavar="NUMBER", help="at most so many")
     add_output(parser, "json: a JSON object a line")
 
 

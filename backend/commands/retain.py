@@ -33,10 +33,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
         "Retire the values of runs that have ended and need not be kept any more, by the tags of their Dag "
         "(xcom:keep=7d, xcom:keep=5runs, xcom:keep-failed=30d, xcom:keep=forever), or else by [xcom_codecs] "
-        "keep_success, keep_failed and keep.  A tombstone takes the place of the row; the sweep deletes the blob.  So "
-        "it does with versions of assets that need not be kept, by xcom:keep in the asset's extra, or else by "
-        "keep_published.  Without --apply, only list what would go.  The sums of all Dags are kept in the database, as "
-        "Airflow's Variable airflow_xcom_last_retain."
+        "keep_success, keep_failed and keep.  A tombstone takes the place of the row; the sweep deletes the blob.  "
+        "Versions of assets are retired likewise, by xcom:keep in the asset's extra, or else by keep_published.  "
+        "Without --apply, only list what would go.  The sums of all Dags are kept in the database, as Airflow's "
+        "Variable airflow_xcom_last_retain."
     )
     parser.add_argument("--dag", action="append", metavar="DAG", help="only of this Dag; may be given several times")
     text = "only versions of the asset of this name; may be given several times"

@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("asset", metavar="ASSET", help="its name or its URI")
     parser.add_argument("--partition", metavar="KEY", help="only of this partition")
-    parser.add_argument("--limit", type=count, metavar="NUMBER", help="no more than so many")
+    parser.add_argument("--limit", type=count, metavar="NUMBER", help="at most so many")
     add_output(parser, "json: a JSON object a line")
 
 

@@ -161,8 +161,8 @@ run wherever `airflow db` works: they read the metadata database by Airflow's ow
 `[xcom_codecs]`.
 
 - Without options, the output is for people, in columns that fit the terminal (in a pipe, columns are as wide as
-  needed). With `--output json` it is for scripts: `list` and `verify` print one JSON object a line, `inspect` and
-  `export` one object.
+  needed). With `--output json` it is for scripts: commands that list, and `verify`, print one JSON object a line,
+  others one object.
 - Names and texts from rows never reach the terminal raw: control characters are shown as `\\x1b`.
 - The exit code is 0 if all went well, 1 if something is wrong or failed, with the reason on standard error, and 2
   if the arguments are wrong.
