@@ -129,7 +129,7 @@ def _retire(  # noqa: PLR0913 - what decides, and where it is told
     if rule.is_forever:
         return
     protected = _protected(events, asset)
-    now, newer = datetime.now(UTC), Counter[str | None]()
+    now, newer = events.now(), Counter[str | None]()
     for _, version in history(events, asset):
         done.versions += 1
         is_kept = rule.keeps((now - version.sent).total_seconds(), {"": newer[version.partition]})

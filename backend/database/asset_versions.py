@@ -18,7 +18,7 @@ from airflow_xcom.backend.compat import metadata_engine, metadata_schema
 from airflow_xcom.backend.compat_assets import Event
 from airflow_xcom.backend.database.deployment import database_deployment
 from airflow_xcom.backend.database.paging import pages, read
-from airflow_xcom.backend.database.tables import reflected, utc
+from airflow_xcom.backend.database.tables import agreed_time, reflected, utc
 from airflow_xcom.backend.envelope import ENVELOPE_KEY
 from airflow_xcom.backend.retention_policy import STATES
 
@@ -67,6 +67,10 @@ class AssetEvents:
     def deployment(self) -> Deployment | None:
         """Return which Airflow's they are; None if its database has no id."""
         return database_deployment(self._engine, self._schema, create=False)
+
+    def now(self) -> datetime:
+        """Return the time, see :func:`airflow_xcom.backend.database.tables.agreed_time`."""
+        return agreed_time(self._engine)
 
     def assets(self) -> list[KnownAsset]:
         """Return all assets, by name; none where the database is not that of an Airflow with assets."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, LargeBinary, MetaData, Table, Text, cast, inspect, tuple_
+from sqlalchemy import JSON, Boolean, LargeBinary, MetaData, Table, Text, cast, func, inspect, select, tuple_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -76,6 +76,13 @@ def utc(time: Any) -> datetime:
     """Return a time in UTC; databases without zones hold UTC, and SQLite gives the greatest one as text."""
     found = datetime.fromisoformat(time) if isinstance(time, str) else time
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def agreed_time(engine: Any) -> datetime:
+    """Return the time that has come by the clock of this host and by that of the database's server."""
+    clock = func.utc_timestamp() if engine.dialect.name in {"mysql", "mariadb"} else func.current_timestamp()
+    with engine.connect() as connection:
+        return min(datetime.now(UTC), utc(connection.execute(select(clock)).scalar_one()))
 
 
 class same_text(FunctionElement[bool]):  # noqa: N801 - it stands for a function of SQL

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.blobs import store_name
 from airflow_xcom.backend.database.dag_runs import is_large_result
+from airflow_xcom.backend.database.tables import agreed_time
 from airflow_xcom.backend.envelope import Envelope, Retirement
 from airflow_xcom.backend.retention_options import keep
 from airflow_xcom.backend.retention_policy import Policy, RetentionTagError
@@ -17,6 +17,8 @@ from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow_xcom.backend.database.dag_runs import Run, Runs
     from airflow_xcom.backend.database.xcom_rows import XComRow
 
@@ -98,7 +100,7 @@ class _Retirement:
         self._policy = policy
         self._done = done
         self._apply = apply
-        self._now = datetime.now(UTC)
+        self._now = agreed_time(runs.database[0])
         self._newer: Counter[str] = Counter()  # by state, and all under ""
 
     def go(self, progress: Callable[[Retained], None], *, newest_only: bool) -> None:

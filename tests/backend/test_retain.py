@@ -283,6 +283,23 @@ def test_runs_that_ended_at_the_same_moment_are_not_lost_between_pages(world: Wo
     assert [[run.run_id for run in page] for page in pages] == [["e", "d"], ["c", "b"], ["a"]]
 
 
+@pytest.mark.parametrize("days", [-60, 60])
+def test_where_the_clocks_of_host_and_database_differ_the_later_one_retires_nothing(
+    days: int, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(dt.datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> dt.datetime:
+            return dt.datetime.now(tz) + dt.timedelta(days=days)
+
+    monkeypatch.setattr("airflow_xcom.backend.database.tables.datetime", Clock)
+    world.backend.options(keep="7d")
+    for age in (1, 30, 100):
+        world.push(world.run(str(age), age), array())
+    world.retain()
+    assert world.retired() == ({"30", "100"} if days > 0 else {"100"})
+
+
 @on_sqlite
 def test_by_state_of_the_run(world: World) -> None:
     world.backend.options(keep="7d", keep_failed="90d")
