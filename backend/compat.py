@@ -180,17 +180,16 @@ def has_external_views() -> bool:
 
 def hides_value_of(name: str) -> bool:
     """Return whether Airflow masks what has this name: ``[core] sensitive_var_conn_names`` and its own list."""
-    return _hides(name) if len(name) <= _NAME else bool(masker().should_hide_value_for_key(name))
+    return _hides(name) if len(name) <= _NAME else bool(_masker().should_hide_value_for_key(name))
 
 
 @lru_cache(maxsize=1024)  # names of facts and columns recur in every push
 def _hides(name: str) -> bool:
-    return bool(masker().should_hide_value_for_key(name))
+    return bool(_masker().should_hide_value_for_key(name))
 
 
 @cache
-def masker() -> Any:
-    """Return Airflow's module that knows which names hide a value."""
+def _masker() -> Any:
     homes = ("airflow.sdk._shared", "airflow.sdk.execution_time", "airflow.utils.log")
     return first_of(*(f"{home}.secrets_masker" for home in homes))
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable
 from functools import cache, partial
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
-from airflow_xcom.backend.compat import base_xcom, from_row, json_bytes, masker, patch_lazy_sequences, stores_bytes
+from airflow_xcom.backend.compat import base_xcom, from_row, json_bytes, patch_lazy_sequences, stores_bytes
 from airflow_xcom.backend.envelope import PINNED, Envelope
 from airflow_xcom.backend.lazy_sequences import get_item, iterate
 from airflow_xcom.backend.pull import asking, connect_registry, deferring, pull, pull_all, renewable
@@ -167,7 +168,7 @@ def _preload() -> None:
     connect_registry()
     for value in 2 * (datetime.now(UTC), Decimal(), ()):  # codecs that are loaded have the registry forget classes
         decode_json(encode(value).to_json())
-    masker().should_hide_value_for_key("value")  # what is remembered of names would be the parent's
+    re.sub(r"\W+", "_", "")  # as Airflow does with names; asked for one, it might remember options of this process
 
 
 os.register_at_fork(before=_preload)
