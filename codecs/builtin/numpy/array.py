@@ -81,7 +81,7 @@ def _put_arrays(columns: Columns, _version: int) -> list[_Array] | None:
     texts, shapes, elements = columns.columns
     if type(texts[0]) is not str or texts.count(texts[0]) < len(texts) or set(map(type, elements)) != {bytes}:
         return None
-    dtype, memory = decode_dtype(texts[0]), bytearray(b"".join(elements))
+    dtype, memory = decode_dtype(texts[0]), bytearray().join(elements)
     size = dtype.itemsize or 1
     lengths = [len(each) // size for each in elements]
     if shapes != [[length] for length in lengths] or sum(lengths) * size != len(memory):
