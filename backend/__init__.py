@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.elements import elements_of
     from airflow_xcom.backend.hints import stored
     from airflow_xcom.backend.lazy_arguments import Lazy, lazy, takes_lazy
-    from airflow_xcom.backend.pull_table import pull_table, table_of
+    from airflow_xcom.backend.table_selection import pull_table, table_of
     from airflow_xcom.backend.xcom import CodecXComBackend
 
 __all__ = [
@@ -99,9 +99,9 @@ _LAZY = {
     "Lazy": "lazy_arguments",
     "elements_of": "elements",
     "lazy": "lazy_arguments",
-    "pull_table": "pull_table",
+    "pull_table": "table_selection",
     "stored": "hints",
-    "table_of": "pull_table",
+    "table_of": "table_selection",
     "takes_lazy": "lazy_arguments",
 }
 

@@ -9,7 +9,7 @@ from inspect import iscoroutinefunction
 from typing import Any, ParamSpec, TypeVar, cast
 
 from airflow_xcom.backend.compat import output_class, resolvable
-from airflow_xcom.backend.pull import Deferred, deferring, pull_all
+from airflow_xcom.backend.pull import Deferred, deferring, pull_all, renewable
 from airflow_xcom.codecs.registry import advise
 
 P = ParamSpec("P")
@@ -114,8 +114,13 @@ def _lazy_output() -> type[Any]:
 
     class LazyOutput(output_class()):  # type: ignore[misc]
         def resolve(self, context: Any, *more: Any, **options: Any) -> Lazy:
-            with deferring():
-                return Lazy(repr(self), super().resolve(context, *more, **options))
+            stock = super().resolve
+
+            def read() -> Any:
+                with deferring():
+                    return stock(context, *more, **options)
+
+            return Lazy(repr(self), renewable(read(), read))
 
         def __getitem__(self, item: str) -> Any:
             return lazy(super().__getitem__(item))

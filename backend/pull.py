@@ -180,11 +180,13 @@ def pull_all(rows: Any, act: Callable[[Deferred], Any] = Deferred.value) -> Any:
     """
     if isinstance(rows, list):
         return rows if _deferring.get() else list(concurrently(rows, act))
-    return act(rows) if isinstance(rows, Deferred) else rows
+    return _result(rows, partial(act, rows), act) if isinstance(rows, Deferred) else rows
 
 
 def renewable(rows: Any, read: Callable[[], Any]) -> Any:
-    """Return a list of rows so that each can be read again; anything else as it is.  ``read`` reads all of them."""
+    """Return a row, or a list of them, so that each can be read again, by ``read``; anything else as it is."""
+    if isinstance(rows, Deferred):
+        return replace(rows, again=lambda: [read()])
     if not isinstance(rows, list):
         return rows
     return [replace(row, again=read) if isinstance(row, Deferred) else row for row in rows]
@@ -203,20 +205,20 @@ def concurrently(rows: Iterable[Any], act: Callable[[Deferred], Any]) -> Iterato
             size = row.size if isinstance(row, Deferred) else 0
             while waiting and (len(waiting) >= _WAITING or flying + size > _BYTES):
                 taken, first, future = waiting.popleft()
-                yield _result(first, future, act)
+                yield _result(first, future.result, act)
                 flying -= taken
             waiting.append((size, row, pool.submit(act, row) if isinstance(row, Deferred) else _finished(row)))
             flying += size
         while waiting:
             _, first, future = waiting.popleft()
-            yield _result(first, future, act)
+            yield _result(first, future.result, act)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _result(row: Any, future: Future[Any], act: Callable[[Deferred], Any]) -> Any:
+def _result(row: Any, read: Callable[[], Any], act: Callable[[Deferred], Any]) -> Any:
     try:
-        return future.result()
+        return read()
     except MissingPayloadError:
         fresh = _fresh(row)
         if fresh is None or fresh.stored == row.stored:

@@ -23,7 +23,7 @@ LAYERS = (
     ("blob_elements",),
     ("placement", "pull"),
     ("inexact", "multiple_outputs"),
-    ("push", "pull_table", "elements", "lazy_arguments", "lazy_sequences", "state_values", "database"),
+    ("push", "table_selection", "elements", "lazy_arguments", "lazy_sequences", "state_values", "database"),
     ("maintenance",),
     ("xcom", "ui", "commands", "assets", "testing"),
     ("cli", "__init__"),
@@ -94,6 +94,13 @@ def test_no_module_imports_the_class_as_it_is_imported(name: str) -> None:
     """Airflow imports the class in the midst of its own modules, which the class imports: it has to come first."""
     at_its_top = [node for node in ast.parse(MODULES[name].read_text()).body if not isinstance(node, ast.If)]
     assert "xcom" not in {found for node in at_its_top for found in _imported(node)}
+
+
+def test_no_module_has_the_name_of_what_the_package_offers() -> None:
+    """Or the module, once something else in it was asked for, would stand in the place of what has its name."""
+    assert not {
+        name for name in airflow_xcom.backend.__all__ if (ROOT / name).is_dir() or (ROOT / f"{name}.py").exists()
+    }
 
 
 def test_imports_are_seen_wherever_they_stand(tmp_path: Path) -> None:

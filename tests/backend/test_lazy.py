@@ -11,8 +11,9 @@ from typing import Any
 import attrs
 import pytest
 from airflow.sdk import DAG, task
+from conftest import Backend
 
-from airflow_xcom.backend import Lazy, lazy, table_of, takes_lazy
+from airflow_xcom.backend import Lazy, MissingPayloadError, lazy, table_of, takes_lazy
 from airflow_xcom.backend.pull import Deferred
 from airflow_xcom.codecs import UnsupportedTypeError, encode
 
@@ -76,6 +77,36 @@ def test_a_copy_of_a_task_reads_nothing() -> None:
     value = Lazy("lazy(x)", Deferred(object(), row=None))  # which cannot be read
     assert copy.deepcopy([value]) == [value]
     assert copy.copy(value) is value
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_payload_that_has_moved_since_the_task_began_is_found(
+    mapped: bool, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend.options(threshold=0)
+    old, new, other = (backend.push(value) for value in ((1,), (1,), "another"))
+    foreign = backend.push("another's", key="another")
+    answers: list[Any] = []
+
+    def resolve(_self: Any, _context: Any) -> Any:
+        rows = Deferred(answers.pop(0), row=None)
+        return [rows] if mapped else rows
+
+    with DAG("lazily", schedule=None):
+        argument = lazy(task(lambda: None, task_id="first")())
+    monkeypatch.setattr(type(argument).__mro__[1], "resolve", resolve)
+    answers[:] = [old, new]
+    value = argument.resolve({})
+    backend.lose(old)
+    assert value.get() == ([(1,)] if mapped else (1,))
+    for now in (old, foreign, 7):
+        answers[:] = [old, now]
+        with pytest.raises(MissingPayloadError):
+            argument.resolve({}).get()
+    answers[:] = [other]
+    assert argument.resolve({}).get() == (["another"] if mapped else "another"), (
+        "and nothing is read twice without need"
+    )
 
 
 def test_a_function_gets_the_values() -> None:
