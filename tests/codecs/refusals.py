@@ -288,7 +288,7 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a thread": threading.Thread,
         "an event": threading.Event,
         "an SQLAlchemy engine": lambda: sqlalchemy.create_engine("sqlite://"),
-        "a weak reference": lambda: weakref.ref(Plain),
+        "a weak reference": lambda: weakref.ref(FRAME),
         "a logger": lambda: logging.getLogger("x"),
         "a queue": queue.Queue,
         "a pool": lambda: concurrent.futures.ThreadPoolExecutor(1),

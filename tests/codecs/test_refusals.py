@@ -95,6 +95,7 @@ DONE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "the variables of the process": ("return the variables", lambda value: value["PATH"]),
     "a response": ("value.text or value.content", lambda value: value.text),
     "a style": ("return its frame, value.data", lambda value: value.data),
+    "a weak reference": ("return value()", lambda value: value()),
     "an object": ("register one with @airflow_xcom.codecs.codec", _register),
     "a sentinel": ("register one with @airflow_xcom.codecs.codec", _register),
     "a dataclass": ("add it to Airflow's configuration", lambda value: value),
