@@ -31,7 +31,7 @@ def marked_rows(
                 if found is not None:
                     yield name, tuple(identity), found
     prefixes = tuple(f"_airflow_deleted__{name}__" for name in tables)
-    for archive in archives(engine, schema, lambda name: name.startswith(prefixes)):
+    for archive in archives(engine, schema, lambda name: name.startswith(prefixes), column):
         for (found,) in streamed(engine, select(cast(archive.c[column], Text)), page):
             if found is not None and ENVELOPE_KEY in found:
                 yield archive.name, (), found

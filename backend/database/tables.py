@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import JSON, Boolean, LargeBinary, MetaData, Table, Text, cast, func, inspect, select, tuple_
+from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -34,15 +36,20 @@ def xcom_tables(engine: Any, schema: str | None) -> dict[str, Table]:
     return {name: reflected(engine, name, schema) for name in present}
 
 
-def archives(engine: Any, schema: str | None, is_archive: Callable[[str], bool]) -> Iterator[Table]:
-    """Yield the tables whose names tell that rows may be restored from them.
+def archives(
+    engine: Any, schema: str | None, is_archive: Callable[[str], bool], column: str = "value"
+) -> Iterator[Table]:
+    """Yield the tables with a column from which rows may be restored, as their names tell.
 
     ``airflow db clean`` makes them in the schema of the connection, whichever Airflow's own is.
     """
     inspector = inspect(engine)
     for place in dict.fromkeys((schema, None)):
         for name in filter(is_archive, inspector.get_table_names(place)):
-            yield reflected(engine, name, place)
+            with suppress(NoSuchTableError):  # it was dropped meanwhile
+                table = reflected(engine, name, place)
+                if column in table.c:
+                    yield table
 
 
 def is_text(table: Any) -> bool:

@@ -527,6 +527,23 @@ def test_every_table_counts(tables: list[str], kind: str, backend: Backend) -> N
     assert len(backend.blobs()) == len(tables)
 
 
+@pytest.mark.parametrize("name", ["_airflow_moved__xcom", "_airflow_deleted__asset_event__1"])
+def test_a_table_that_only_has_the_name_of_an_archive_stops_nothing(
+    name: str, backend: Backend, metadata: Metadata, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend.options(threshold=0)
+    metadata.put(0, backend.push((0,)))
+    backend.push((1,))
+    with metadata.engine.begin() as connection:
+        connection.execute(sqlalchemy.text(f"create table {name} (id integer)"))
+    names = type(sqlalchemy.inspect(metadata.engine)).get_table_names
+    monkeypatch.setattr(
+        "sqlalchemy.engine.reflection.Inspector.get_table_names",
+        lambda inspector, place: [*names(inspector, place), f"{name}_that_was_dropped_meanwhile"],
+    )
+    assert swept(metadata.rows).stores["default"].deleted.count == 1
+
+
 def test_a_payload_of_two_rows_goes_with_the_last(backend: Backend, metadata: Metadata) -> None:
     backend.options(threshold=0)
     metadata.put(9, backend.push((9,)))
