@@ -8,6 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.discovery import HOMES
+from airflow_xcom.codecs.object_state import attributes_of, holds
 from airflow_xcom.codecs.quoting import module_of
 
 if TYPE_CHECKING:
@@ -182,14 +183,15 @@ def _attributes(item: Any) -> Iterator[tuple[str, Any]]:
     """Yield the attributes of an object, but not what a library keeps for itself."""
     of_library = module_of(type(item)).partition(".")[0] in HOMES
     for name, child in _state(item):
-        if not name.startswith("__") and not (of_library and name.startswith("_")):
+        if isinstance(name, str) and not name.startswith("__") and not (of_library and name.startswith("_")):
             yield f".{name}", child
     for extra in ("__pydantic_extra__", "__pydantic_private__"):
-        yield from ((f".{name}", child) for name, child in (getattr(item, extra, None) or {}).items())
+        if holds(item, extra) and isinstance(held := object.__getattribute__(item, extra), dict):
+            yield from ((f".{name}", child) for name, child in held.items())
 
 
 def _state(item: Any) -> Iterator[tuple[str, Any]]:
-    yield from getattr(item, "__dict__", {}).items()
+    yield from attributes_of(item).items()
     for base in type(item).__mro__:
         names = getattr(base, "__slots__", ())
         for name in (names,) if isinstance(names, str) else names:

@@ -162,6 +162,15 @@ def _is_cache(cls: type, name: str) -> bool:
     return is_computed or name.startswith("__")
 
 
+def attributes_of(value: Any) -> dict[Any, Any]:
+    """Return the ``__dict__`` of an object of any class; nothing if the class has another one, as proxies may."""
+    try:
+        held = value.__dict__
+    except Exception:  # noqa: BLE001 - it is the class's own code
+        return {}
+    return held if type(held) is dict else {}
+
+
 def holds(value: Any, name: str) -> bool:
     """Tell whether an attribute has a value, without calling ``__getattr__``."""
     try:

@@ -24,6 +24,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import refusals
+import wrapt
 import xarray as xr
 from conftest import Backend
 from refusals import DOCUMENT, FRAME, REFUSED, Plain, document, refusal
@@ -338,6 +339,41 @@ def test_a_class_whose_module_has_no_name_is_refused_as_any_other(module: Any) -
     made = Registry(entry_points=False)
     made.register(Codec("acme.odd", (type(odd),), lambda _: None, lambda _, __: odd))
     assert decode_json(encode([odd, text.upper()], registry=made).to_json(), registry=made) == [odd, "X"]
+
+
+def _without_dict(error: type[BaseException]) -> Any:
+    def __dict__(_: Any) -> Any:
+        raise error
+
+    return type("Strange", (), {"__dict__": property(__dict__)})()
+
+
+@dataclasses.dataclass
+class Dynamic:
+    """What has every attribute that it is asked for."""
+
+    part: Any
+
+    def __getattr__(self, name: str) -> str:
+        return name
+
+
+def test_objects_that_tell_nothing_of_their_attributes_are_refused_as_any_other() -> None:
+    for bad in (*map(_without_dict, (AttributeError, RuntimeError)), wrapt.ObjectProxy({"a": 1})):
+        for value in ([1, bad], [bad] * 50, {"a": [bad, bad]}, (bad, bad)):
+            with pytest.raises(UnsupportedTypeError, match=r'value.*\["?\w"?\].*no codec handles'):
+                encode(value)
+
+
+def test_the_place_is_told_within_what_has_every_attribute() -> None:
+    before = registry._allows
+    registry.allow_classes(lambda name: name.endswith(".Dynamic"))
+    try:
+        with pytest.raises(UnsupportedTypeError) as caught:
+            encode([Dynamic([BAD])])
+    finally:
+        registry.allow_classes(before)
+    assert caught.value.path == "value[0].part[0]"
 
 
 def test_what_only_has_a_next_is_no_iterator() -> None:

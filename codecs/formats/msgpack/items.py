@@ -26,6 +26,7 @@ from airflow_xcom.codecs.formats.msgpack.container import (
     stored_size,
     stored_tree,
 )
+from airflow_xcom.codecs.object_state import attributes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -65,7 +66,7 @@ def _looks_large(item: Any, levels: int = _LEVELS) -> bool:
         return len(item) >= _MANY or _have_large(item.values() if cls is dict else item, levels)
     if hasattr(cls, "__len__") and (hasattr(cls, "shape") or hasattr(cls, "nbytes")):  # an array or a table
         return not hasattr(cls, "nbytes") or _takes_much(item)
-    return bool(cls.__dictoffset__) and _have_large(vars(item).values(), levels)
+    return bool(cls.__dictoffset__) and _have_large(attributes_of(item).values(), levels)
 
 
 def _takes_much(item: Any) -> bool:
