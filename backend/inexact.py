@@ -67,7 +67,7 @@ def _plain(path: str) -> str:
 
 
 def substitutes(part: Any) -> Iterator[Any]:
-    """Yield what may be stored in place of a part; nothing where Airflow itself refuses it.
+    """Yield what may be stored in place of a part; nothing where Airflow itself refuses it, or could not bring it back.
 
     A list, dict or tuple keeps its own items, since they may be exact.  A class that this process may not restore is
     left to the process that pulls.
@@ -78,8 +78,10 @@ def substitutes(part: Any) -> Iterator[Any]:
         return
     try:
         given = serde().deserialize(stored)
-    except Exception:  # noqa: BLE001 - as it would where the value is pulled
+    except ImportError:
         given = part
+    except Exception:  # noqa: BLE001 - as it would where the value is pulled
+        return
     if given is not part:
         yield from _with_own_items(part, type(given))
         yield given

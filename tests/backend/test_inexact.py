@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import time
+from datetime import datetime, time
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 from catalogue import CATALOGUE
 from conftest import Backend
+from dateutil.tz import tzrange
 from refusals import REFUSED
 
 from airflow_xcom.backend import stored
@@ -145,6 +146,21 @@ def test_a_class_that_may_not_be_restored_here_is_left_to_the_pull(
 
     monkeypatch.setattr(serde, "_extra_allowed", {f"{__name__}.NotAllowed"})
     assert backend.pull(row) == [NotAllowed(2)]
+
+
+def test_what_airflow_could_not_bring_back_is_refused_or_replaced_with_what_holds_it(backend: Backend) -> None:
+    backend.options(inexact="as_airflow")
+    moment = datetime(2024, 1, 1, tzinfo=tzrange("EST", -18000))
+    for value in (moment, [moment]):
+        stock_json(value)
+        with pytest.raises(EncodeError, match="depends on this machine"):
+            backend.push(value)
+    frame = pd.DataFrame({"at": pd.Series([moment], dtype=object)})
+    row = backend.push({"k": (frame, 1)})
+    assert row["airflow_xcom"]["inexact"]["places"] == ['value["k"][0]']
+    back, _ = backend.pull(row)["k"]
+    assert back["at"][0] == moment
+    assert str(back["at"].dtype) == "datetime64[us, EST]"
 
 
 def test_what_airflow_refuses_stays_refused_for_the_first_reason(backend: Backend) -> None:
