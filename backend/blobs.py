@@ -155,8 +155,8 @@ def verified(reference: Reference) -> memoryview:
     except BlobNotFoundError as error:
         raise _missing(store, reference) from error
     if len(memory) != reference.size:
-        msg = f"the payload {reference.path!r} has {len(memory)} bytes, and {reference.size} were written"
-        raise CorruptPayloadError(msg)
+        counts = f"{len(memory)} bytes, and {reference.size} were written"
+        raise CorruptPayloadError(f"the payload {reference.path!r} has {counts}; run the task again")
     if _digest(memory) != reference.digest:
         msg = f"the payload {reference.path!r} has another digest than what was written; run the task again"
         raise CorruptPayloadError(msg)

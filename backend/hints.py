@@ -88,7 +88,7 @@ class Hint:
             raise HintError("store", name, f"[xcom_codecs] stores and path name {', '.join(sorted(settings.stores))}")
         url = settings.stores[name] if self.ttl is None else _expiring(settings.stores[name], self.ttl)
         if url is None:
-            raise HintError("ttl", self.ttl, f"the store {name!r} keeps values for good; only Redis lets them go")
+            raise HintError("ttl", self.ttl, f"the store {name!r} keeps values; only Redis and Valkey let them expire")
         return replace(settings, threshold=_OFFLOADED, name=name, path=url, stores={**settings.stores, name: url})
 
 

@@ -168,7 +168,8 @@ def _legacy_backend(name: str) -> type[Any] | None:
     try:
         backend = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise SettingsError("legacy_backend", name, "it cannot be imported") from error
+        advice = "it cannot be imported; give the full name of the class that [core] xcom_backend named before"
+        raise SettingsError("legacy_backend", name, advice) from error
     if not isinstance(backend, type) or not hasattr(backend, "deserialize_value"):
         raise SettingsError("legacy_backend", name, "it is not an XCom backend")
     return backend

@@ -166,8 +166,8 @@ class RedisStore(Store):
         if not value:  # GETRANGE of nothing is empty
             raise BlobNotFoundError(path)
         if len(value) != len(memory):
-            msg = f"a part of the payload {path!r} has {len(value)} bytes, and {len(memory)} were written"
-            raise CorruptPayloadError(msg)
+            counts = f"{len(value)} bytes, and {len(memory)} were written"
+            raise CorruptPayloadError(f"a part of the payload {path!r} has {counts}; run the task again")
         memory[:] = value
 
     def delete(self, path: str) -> bool:

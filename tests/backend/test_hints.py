@@ -128,7 +128,7 @@ def test_a_store_that_is_not_configured_is_refused_with_those_that_are(backend: 
 
 
 def test_a_time_to_live_is_refused_where_values_do_not_expire(backend: Backend, archive: Path) -> None:
-    with pytest.raises(HintError, match="ttl=60.*'archive' keeps values for good"):
+    with pytest.raises(HintError, match="ttl=60.*'archive' keeps values;"):
         backend.push(stored(FRAME, store="archive", ttl=60))
 
 
