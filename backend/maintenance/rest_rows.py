@@ -29,6 +29,7 @@ _ATTEMPTS = 5  # of a request, and of going through all pages
 _TIMEOUT = 60.0  # seconds
 _PASSING = {429, 500, 502, 503, 504}
 _NOT_FOUND = 404
+_PARTS = ("dag_id", "run_id", "task_id", "map_index", "key")  # of a coordinate, and of what the API says of an XCom
 
 _Entry = dict[str, Any]
 
@@ -141,14 +142,15 @@ class RestRows:
         """Return the value of an XCom as JSON; empty if it is gone."""
         listing, key = _entries(at.dag_id, at.run_id, at.task_id), str(at.key)
         query = {"map_index": at.map_index, "deserialize": "false", "stringify": "false"}
-        answer = self._ask(f"{listing}/{quote(key)}", query)
+        answer = self._ask(f"{listing}/{_segment(key)}", query)
         if answer is None:
             listed = self._ask(listing, {"xcom_key": key, "map_index": at.map_index})
             if listed is None or listed.get("total_entries", 1):
                 raise SweepError(f"{self._url} lists an XCom that it does not give: {at}")
             return ""
-        if "value" not in answer:
-            raise SweepError(f"{self._url} gives an XCom without its value: {at}")
+        told = dict(zip(_PARTS, at.to_json(), strict=True))
+        if "value" not in answer or {**told, **answer} != {**answer, **told}:
+            raise SweepError(f"{self._url} gives an XCom without its value, or another one: {at}")
         value = answer["value"]
         try:
             return value if isinstance(value, str) else json.dumps(value)
@@ -207,9 +209,14 @@ class RestRows:
 
 def _entries(*parts: str | None) -> str:
     """Return the path of the XComs of a Dag, run and task; of all where these are not given."""
-    dag, run, task = (quote(part, safe="") if part else "~" for part in (*parts, None, None, None)[:3])
+    dag, run, task = (_segment(part) if part else "~" for part in (*parts, None, None, None)[:3])
     return f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries"
 
 
+def _segment(name: str) -> str:
+    """Return a name for a path, from which a client would take ``..`` and what stands before it."""
+    return quote(name, safe="").replace(".", "%2E")
+
+
 def _coordinate(entry: _Entry) -> Coordinate:
-    return Coordinate(*(entry[name] for name in ("dag_id", "run_id", "task_id", "map_index", "key")))
+    return Coordinate(*(entry[name] for name in _PARTS))

@@ -17,6 +17,7 @@ from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
 
 import database
+import httpx
 import numpy as np
 import pytest
 import sqlalchemy
@@ -356,6 +357,27 @@ def test_an_xcom_that_the_api_lists_or_says_nothing_of_is_not_gone(listed: Any) 
     with patch.object(rows, "_ask", side_effect=[None, {"total_entries": 0}]):
         assert rows._text(at) == ""
     with patch.object(rows, "_ask", side_effect=[None, listed]), pytest.raises(SweepError, match="does not give"):
+        rows._text(at)
+
+
+@pytest.mark.parametrize("key", ["..", "a/../key", "../../other/xcomEntries/key", "./key", "a?b#c%2F", "ä/%2E%2E"])
+def test_the_api_is_asked_for_the_key_and_no_other(key: str) -> None:
+    rows, at = RestRows("http://airflow", "token"), Coordinate("..", "run", "task", -1, key)
+    folder = "/api/v2/dags/../dagRuns/run/taskInstances/task/xcomEntries/"
+    told = dict(zip(Coordinate.__slots__, at.to_json(), strict=True))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked = unquote(request.url.raw_path.decode().partition("?")[0])
+        return httpx.Response(200, json={**told, "value": "its own"} if asked == folder + key else {**told, "key": "k"})
+
+    client = httpx.Client(base_url="http://airflow/api/v2", transport=httpx.MockTransport(answer))
+    with patch.object(RestRows, "_client", client):
+        assert rows._text(at) == "its own"
+    other = httpx.MockTransport(lambda _: httpx.Response(200, json={**told, "key": "another", "value": "another's"}))
+    with (
+        patch.object(RestRows, "_client", httpx.Client(base_url="http://airflow/api/v2", transport=other)),
+        pytest.raises(SweepError, match="or another one"),
+    ):
         rows._text(at)
 
 
