@@ -6,7 +6,7 @@ Only what is packed has a writer, so that the first push of a table of numbers i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 _MARKED = re.compile(rb'"(?:\$|__)')  # in JSON text, how keys begin that mean something to a reader
 # The tags of what metas hold beside natives: zones and offsets, which are few natives themselves.
 _OF_METAS = frozenset({"timezone", "zoneinfo", "pytz.timezone", "dateutil.tz", "pandas.offsets"})
-_LEVELS = 8  # of a meta in which these are looked for
+_LEVELS, _MOST_NODES = 8, 1000  # of a meta, among which these are looked for
 
 
 class TableBody:
@@ -136,8 +136,9 @@ def json_of(node: Any, registry: Registry, new: NewWriter = None) -> tuple[Any, 
     if _is_plain(node, 0):
         return node, set()
     tags: list[str] = []
-    plain = node if new else _with_tagged(node, registry, tags, _LEVELS)
-    if _is_plain(plain, len(tags)):
+    left = iter(range(_MOST_NODES))
+    plain = node if new else _with_tagged(node, registry, tags, _LEVELS, left)
+    if next(left, None) is not None and _is_plain(plain, len(tags)):
         return plain, set(tags)
     from airflow_xcom.codecs.formats.msgpack.packed_nodes import read_nodes
 
@@ -158,15 +159,23 @@ def _is_plain(node: Any, tagged: int) -> bool:
     return text is not None and len(_MARKED.findall(text)) == tagged
 
 
-def _with_tagged(node: Any, registry: Registry, tags: list[str], levels: int) -> Any:
-    """Return a node in which zones and offsets are in the JSON syntax; add the tag of each to ``tags``."""
+def _with_tagged(node: Any, registry: Registry, tags: list[str], levels: int, left: Iterator[int]) -> Any:
+    """Return a node in which zones and offsets are in the JSON syntax; add the tag of each to ``tags``.
+
+    Args:
+        node: shared and cyclic containers in it are gone through again and again.
+        registry: knows the codecs.
+        tags: see above.
+        levels: below which nothing is looked for.
+        left: has an item for each node that may still be gone through; with none, all others stay as they are.
+    """
     cls = type(node)
-    if cls in _SCALARS or not levels:
+    if cls in _SCALARS or not levels or next(left, None) is None:
         return node
     if cls is dict:
-        return {key: _with_tagged(item, registry, tags, levels - 1) for key, item in node.items()}
+        return {key: _with_tagged(item, registry, tags, levels - 1, left) for key, item in node.items()}
     if cls is list:
-        return [_with_tagged(item, registry, tags, levels - 1) for item in node]
+        return [_with_tagged(item, registry, tags, levels - 1, left) for item in node]
     codec = registry.for_type(cls)
     if codec is None or codec.tag not in _OF_METAS:
         return node

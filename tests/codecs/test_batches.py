@@ -36,12 +36,14 @@ from airflow_xcom.codecs import (
     registry,
 )
 from airflow_xcom.codecs.bodies import body_of
+from airflow_xcom.codecs.builtin.numpy.array import _put_arrays
 from airflow_xcom.codecs.formats.arrow.file import stream_chunks
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION
 from airflow_xcom.codecs.formats.msgpack.columnar import SMALLEST_BATCH
 from airflow_xcom.codecs.formats.msgpack.extension_types import DEEPEST, TAGGED_COLUMNS
 from airflow_xcom.codecs.formats.msgpack.writer import Writer
 from airflow_xcom.codecs.inspection import outline
+from airflow_xcom.codecs.nodes import Columns
 from airflow_xcom.codecs.payload import decode_json
 from airflow_xcom.codecs.testing import assert_identical, difference
 
@@ -531,3 +533,32 @@ def test_arrays_of_many_kinds_are_read_part_by_part() -> None:
     head = msgpack.packb(["airflow_xcom", 1, [["numpy.ndarray", 1]], [], len(packed)])
     expected = [np.array([0x6161], "<i2"), np.array([[97, 97]], "u1"), np.ndarray((3,), "<U0")]
     assert difference(expected, decode(head + packed, "msgpack")) is None
+
+
+class Uncompared:
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError("a forged column of a billion labels compares each of them")
+
+    __hash__ = object.__hash__
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        [["<i2", Uncompared()], [[1], [1]], [b"aa", b"aa"]],
+        [["<i2", "<i2"], [[1], Uncompared()], [b"aa", b"aa"]],
+        [["<i2", "<i2"], [[1], [Uncompared()]], [b"aa", b"aa"]],
+        [["<i2", "<i2"], [[1], [1]], [b"aa", Uncompared()]],
+    ],
+)
+def test_nothing_of_a_forged_column_of_arrays_is_compared(columns: list[Any]) -> None:
+    assert _put_arrays(Columns(columns), 1) is None
+
+
+def test_an_array_keeps_little_of_the_list_it_was_in() -> None:
+    arrays = [np.full(250, number) for number in range(5000)]
+    payload = encode(arrays)
+    memory = decode(payload.to_bytes(), payload.format)[1]
+    while isinstance(memory, np.ndarray):
+        memory = memory.base
+    assert memoryview(memory).nbytes <= 1 << 20

@@ -7,6 +7,7 @@ import datetime as dt
 import enum
 import hashlib
 import importlib.util
+import math
 import sys
 import types
 from collections import Counter, OrderedDict, UserDict, defaultdict, deque, namedtuple
@@ -229,12 +230,44 @@ def test_a_field_that_is_left_to_the_class_is_not_set() -> None:
             )
 
 
-@pytest.mark.parametrize("names", [["seat"], ["nothing"], [5], ["state"], "state", ["code"], ["__dict__"]])
+@dataclass
+class Rates:
+    vat: float = field(default=0.19, init=False)
+    zero: float = field(default=0.0, init=False)
+    none: None = field(default=None, init=False)
+
+
+@pytest.mark.parametrize("count", [1, 40])
+@pytest.mark.parametrize("now", [0.25, 0, "0.19", None, "gone"])
+def test_a_default_that_has_changed_since_changes_no_value(
+    count: int, now: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = encode([Rates() for _ in range(count)])
+    blob = payload.to_bytes()
+    if now == "gone":
+        monkeypatch.delattr(Rates, "vat")
+    else:
+        monkeypatch.setattr(Rates, "vat", now)
+    monkeypatch.setattr(Rates, "zero", -0.0)
+    generated._defaults.cache_clear()
+    for back in decode(blob, payload.format):
+        assert vars(back) == {"vat": 0.19, "zero": 0.0}
+        assert math.copysign(1, back.zero) == 1
+    generated._defaults.cache_clear()
+
+
+@pytest.mark.parametrize("names", [["nothing"], [5], "state", ["code"], ["__dict__"], [["state"]], {"state": 1}])
 def test_forged_names_of_fields_that_are_left_to_the_class_are_refused(names: Any) -> None:
     state = {"seat": "1A", "price": None, "state": "old"}
-    for left in (state, {"seat": "1A", "state": "old"}):
-        with pytest.raises(CodecError):
-            decode_json({"$": ["class.dataclass", 1, [f"{HERE}:Ticket", {**left, "__left_out__": names}]]})
+    with pytest.raises(CodecError):
+        decode_json({"$": ["class.dataclass", 1, [f"{HERE}:Ticket", {**state, "__left_out__": names}]]})
+
+
+@pytest.mark.parametrize("names", [[], ["seat"], ["state"], ["seat", "state", "state"]])
+def test_fields_that_are_not_as_the_class_says_hold_their_values(names: Any) -> None:
+    state = {"seat": "1A", "price": None, "state": "old"}
+    back = decode_json({"$": ["class.dataclass", 1, [f"{HERE}:Ticket", {**state, "__left_out__": names}]]})
+    assert vars(back) == state
 
 
 OF_OBJECTS = ("__class__", "__dict__", "__weakref__")  # which every object has outside of its own __dict__

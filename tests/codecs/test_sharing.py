@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
+from datetime import timedelta, timezone
 from typing import Any
 
 import msgpack
@@ -229,6 +230,21 @@ def test_a_cycle_among_repeated_lists_is_still_called_so() -> None:
     items += [{"again": items}, items]
     with pytest.raises(CircularReferenceError, match="contains itself"):
         encode({"a": [items, items]})
+
+
+def test_what_is_shared_or_circular_in_attrs_is_gone_through_once() -> None:
+    items: list[Any] = []
+    items.extend([items] * 30)
+    frame = pd.DataFrame({"a": [1]})
+    frame.attrs = {"zone": timezone(timedelta(hours=1)), "items": items}
+    with pytest.raises(CircularReferenceError, match="contains itself"):
+        encode(frame)
+    items[:] = ["x"]
+    for _ in range(7):
+        items = [items] * 20
+    frame.attrs["items"] = items
+    with pytest.raises(UnsupportedValueError, match="hold each other so often"):
+        encode(frame)
 
 
 @WAYS

@@ -42,6 +42,7 @@ _CACHED_HASH = "_attrs_cached_hash"  # of attrs' cache_hash=True; a hash of text
 
 _MADE_BY = "__orig_class__"  # the attribute of an object that Box[int](5) made
 _LEFT_OUT = "__left_out__"  # in a node: the fields that the object leaves to its class, as field(init=False, default=1)
+_COMPARED: dict[type, Callable[[Any], Any]] = {int: int, str: str, bytes: bytes, float: repr}  # 0.0 is not -0.0
 _BUILTIN = (bool, bytes, complex, dict, float, frozenset, int, list, object, set, str, tuple, type(None))
 _PARAMETERS = {kind.__name__: kind for kind in (*_BUILTIN, dt.date, dt.datetime, dt.time, dt.timedelta)}
 
@@ -74,7 +75,6 @@ def _take_dataclass(value: Any) -> dict[str, Any]:
             raise UnsupportedValueError(msg)
         state[_MADE_BY] = names
     if left_out := _left_out(value):
-        state = {name: item for name, item in state.items() if name not in left_out}
         state[_LEFT_OUT] = left_out
     return state
 
@@ -95,14 +95,21 @@ def _defaults(cls: Any) -> frozenset[str]:
     return frozenset(name for name, item in held.items() if not hasattr(type(item), "__get__"))
 
 
+def _is_same(default: Any, stored: Any) -> bool:
+    compared = _COMPARED.get(type(default))
+    is_alike = compared is not None and type(stored) is type(default) and compared(stored) == compared(default)
+    return default is stored or is_alike
+
+
 def _restore_dataclass(cls: Any, state: dict[str, Any]) -> Any:
     names = as_dict(state).pop(_MADE_BY, None)
-    left_out = set(map(as_text, as_list(state.pop(_LEFT_OUT, []))))
-    if not left_out <= _defaults(cls) - state.keys():
-        raise CorruptPayloadError(f"{cls.__qualname__} has no defaults of {quoted(left_out)}")
-    value = restore(cls, _dataclass_fields(cls), {**state, **dict.fromkeys(left_out)} if left_out else state)
-    for name in left_out:
-        object.__delattr__(value, name)
+    left_out = list(map(as_text, as_list(state.pop(_LEFT_OUT, []))))
+    if not set(left_out) <= set(_dataclass_fields(cls)):
+        raise CorruptPayloadError(f"{cls.__qualname__} has no fields {quoted(left_out)}")
+    value = restore(cls, _dataclass_fields(cls), state)
+    for name in left_out:  # unless the class has another default now
+        if name in _defaults(cls) and _is_same(getattr_static(cls, name), state[name]):
+            vars(value).pop(name, None)
     if names is not None:
         object.__setattr__(value, _MADE_BY, _with_parameters(cls, as_list(names)))
     return value

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from math import prod
 from operator import attrgetter
 from typing import Any
@@ -32,6 +32,7 @@ _Array = np.ndarray[Any, np.dtype[Any]]
 _REFUSED = (np.matrix, np.memmap, np.ma.core.mvoid, "numpy.char.chararray", "numpy.chararray")
 
 _DTYPE, _SHAPE, _NBYTES = map(attrgetter, ("dtype", "shape", "nbytes"))
+_TOGETHER = 1 << 20  # bytes of arrays that share a piece of memory
 _PARTS = 3  # of the node of an array in the order of C
 _NUMBERS = (bool, int, float)  # not Decimal: an int() of Decimal("1E+999999999") takes hours
 _MASKED_DATA = (np.ndarray, np.recarray)
@@ -64,22 +65,27 @@ def _decode_array(node: Any, _version: int) -> _Array:
 
 
 def _take_arrays(cls: type, arrays: list[Any]) -> Columns | None:
-    """Return the dtypes, shapes and elements of small arrays of one dimension whose dtype is one object."""
+    """Return the dtypes, shapes and elements of few small arrays of one dimension whose dtype is one object."""
     shapes = list(map(_SHAPE, arrays))
     dtype = arrays[0].dtype
     if cls is not np.ndarray or set(map(len, shapes)) != {1} or set(map(id, map(_DTYPE, arrays))) != {id(dtype)}:
         return None
-    if id(dtype) not in NATIVE or dtype.hasobject or max(map(_NBYTES, arrays)) >= SMALL:
+    sizes = list(map(_NBYTES, arrays))
+    if id(dtype) not in NATIVE or dtype.hasobject or max(sizes) >= SMALL or sum(sizes) > _TOGETHER:
         return None
     return Columns([[dtype.str] * len(arrays), list(map(list, shapes)), [array.tobytes() for array in arrays]])
 
 
 def _put_arrays(columns: Columns, _version: int) -> list[_Array] | None:
-    """Return arrays of one dimension and one dtype, which lie in one piece of memory."""
+    """Return arrays of one dimension and one dtype, which lie in one piece of memory: a short one, as each keeps it."""
     if columns.names is not None or len(columns.columns) != _PARTS:
         return None
     texts, shapes, elements = columns.columns
-    if type(texts[0]) is not str or texts.count(texts[0]) < len(texts) or set(map(type, elements)) != {bytes}:
+    if set(map(type, texts)) != {str} or set(texts) != {texts[0]} or set(map(type, elements)) != {bytes}:
+        return None
+    if set(map(type, shapes)) != {list} or set(map(type, chain.from_iterable(shapes))) != {int}:
+        return None
+    if sum(map(len, elements)) > _TOGETHER:
         return None
     dtype, memory = decode_dtype(texts[0]), bytearray().join(elements)
     size = dtype.itemsize or 1

@@ -105,8 +105,9 @@ def nulls_of(array: pa.Array) -> np.ndarray:
     validity = array.buffers()[0]
     if validity is None or not array.null_count:
         return np.zeros(len(array), bool)
-    bits = np.unpackbits(~np.frombuffer(validity, np.uint8), count=array.offset + len(array), bitorder="little")
-    return bits[array.offset :].view(bool)
+    start, bit = divmod(array.offset, 8)  # of a part, whose buffers are those of the whole
+    held = np.frombuffer(validity, np.uint8)[start : (array.offset + len(array) + 7) // 8]
+    return np.unpackbits(~held, count=bit + len(array), bitorder="little")[bit:].view(bool)
 
 
 def encode_numbers(values: np.ndarray) -> tuple[Any, pa.Array]:

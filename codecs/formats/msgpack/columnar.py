@@ -193,14 +193,14 @@ def _count_items(value: Any) -> tuple[int, int]:
 
 def _batch(source: list[Any] | dict[Any, Any], encode_all: EncodeAll, excess: Excess) -> Records | TaggedList | None:
     values = source if isinstance(source, list) else list(source.values())
-    classes = classes_of(values)
+    classes = set(map(type, values))
     if classes == {dict}:
         return _records(source, values, excess)
     has_nulls = type(None) in classes
     classes.discard(type(None))
     if type(source) is dict or len(classes) != 1 or classes & _NATIVES:
         return None
-    objects = [item for item in values if item is not None] if has_nulls else values
+    objects = [item for item in values if item is not None]
     encoded = encode_all(classes.pop(), objects) if len(objects) >= SMALLEST_BATCH else None
     if encoded is None:
         return None
@@ -214,19 +214,11 @@ def _records(source: Any, rows: list[dict[Any, Any]], excess: Excess) -> Records
     # No dict has a key twice, so the same keys over and over are those of one dict after another.
     if not keys or len(all_keys) != len(keys) * len(rows) or all_keys != keys * len(rows):
         return None
-    if classes_of(all_keys) != {str}:  # another class may have an equal key
+    if set(map(type, all_keys)) != {str}:  # another class may have an equal key
         return None
     if not _are_short(keys):
         return None
     return Records(source, keys, [list(map(itemgetter(key), rows)) for key in keys], excess)
-
-
-def classes_of(values: Sequence[Any]) -> set[type]:
-    """Return the classes of values; where many have one, as in most columns, in two thirds of the time of a set."""
-    if len(values) < SMALLEST_BATCH:
-        return set(map(type, values))
-    classes = list(map(type, values))
-    return {classes[0]} if classes.count(classes[0]) == len(classes) else set(classes)
 
 
 def _are_short(names: Sequence[str], head: str = "") -> bool:

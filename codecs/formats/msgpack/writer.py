@@ -18,7 +18,6 @@ from airflow_xcom.codecs.formats.msgpack.columnar import (
     TaggedList,
     are_distinct,
     are_simple,
-    classes_of,
     columns_of,
     repeated_by_columns,
     repeated_nodes,
@@ -136,7 +135,7 @@ class Writer:
         Raises:
             EncodeError: some part of it cannot be stored exactly.
         """
-        if type(value) in _CONTAINERS and not (type(value) is list and _SCALARS.issuperset(classes_of(value))):
+        if type(value) in _CONTAINERS and not (type(value) is list and _SCALARS.issuperset(set(map(type, value)))):
             value, classes, depth = replace_batches(value, self._encode_all, around)
             if depth > DEEPEST_NATIVES:
                 raise too_deep(value)
