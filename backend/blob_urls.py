@@ -64,10 +64,7 @@ def _located(url: str) -> tuple[Store, str]:
     for store_url in settings().stores.values():
         store = open_store(store_url)
         if url.startswith(f"{store.url}/"):
-            return store, _checked(store.url, url.removeprefix(f"{store.url}/"))
+            path = url.removeprefix(f"{store.url}/")
+            return store, Reference("", store.url, path, size=0, format="", digest="").path  # which checks it
     stores = ", ".join(store_url.partition("?")[0] for store_url in settings().stores.values())
     raise XComNotFoundError(f"{url} is not within a configured store ({stores}); give one of [xcom_codecs], or a file")
-
-
-def _checked(url: str, path: str) -> str:
-    return Reference("", url, path, size=0, format="", digest="").path

@@ -112,18 +112,14 @@ def outlet_for(context: Any, asset: Any) -> Any:
     That is the asset, a reference to it, or, if there is only one, an alias.
     """
     wanted = key_of(asset)
-    outlets = [outlet for outlet in context["task"].outlets if isinstance(outlet, _flat(_classes()))]
+    kind, alias, references = _classes()
+    outlets = [outlet for outlet in context["task"].outlets if isinstance(outlet, (kind, alias, *references))]
     for outlet in outlets:
         key = key_of(outlet)
         if key.alias is None and _same(key.name, wanted.name) and _same(key.uri, wanted.uri):
             return outlet
     aliases = [outlet for outlet in outlets if is_alias(outlet)]
     return aliases[0] if len(aliases) == 1 and wanted.alias is None else None
-
-
-def _flat(classes: tuple[type[Any], type[Any], tuple[type[Any], ...]]) -> tuple[type[Any], ...]:
-    kind, alias, references = classes
-    return (kind, alias, *references)
 
 
 def _same(one: str | None, other: str | None) -> bool:
@@ -144,11 +140,9 @@ def emitted(context: Any, outlet: Any, asset: AssetKey) -> list[dict[str, Any]]:
     accessor = context["outlet_events"][outlet]
     if not is_alias(outlet):
         return [accessor.extra]
-    return [event.extra for event in _alias_events(accessor) if _destination(event) in {asset.uri, asset}]
-
-
-def _alias_events(accessor: Any) -> Any:
-    return accessor.asset_alias_events if hasattr(accessor, "asset_alias_events") else accessor.dataset_alias_events
+    is_new = hasattr(accessor, "asset_alias_events")
+    events = accessor.asset_alias_events if is_new else accessor.dataset_alias_events
+    return [event.extra for event in events if _destination(event) in {asset.uri, asset}]
 
 
 def _destination(event: Any) -> Any:

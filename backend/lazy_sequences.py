@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.backend.pull import Deferred, asking, concurrently, deferring, pull_all, renewable
 
-if TYPE_CHECKING:
-    Get = Callable[[Any, Any], Any]  # a sequence's __getitem__
-
+Get = Callable[[Any, Any], Any]  # a sequence's __getitem__
 _PAGE = 64  # rows in a request to Airflow
 
 

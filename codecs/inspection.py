@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.codecs.errors import ClassNotAllowedError, CodecError, CorruptPayloadError, any_error_as_corrupt
 from airflow_xcom.codecs.formats.msgpack.container import ITEMS_VERSION, locate_buffer, read_header
@@ -18,9 +18,7 @@ from airflow_xcom.codecs.registry import registry
 from airflow_xcom.codecs.tables.outline import list_columns, outline_file, outline_stream
 from airflow_xcom.codecs.tree_outlines import MAX_ITEMS, JsonTree, MsgpackTree, list_outline
 
-if TYPE_CHECKING:
-    Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
-
+Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
 _ARROW_MAGIC = b"ARROW1"
 _MAX_HEADER = 1 << 24  # bytes
 _MAX_SCHEMA = 1 << 16  # bytes of a table within a tree that are read for its columns

@@ -28,7 +28,7 @@ def visible(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(_escaped(character) for character in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def human(size: int) -> str:
@@ -62,7 +62,3 @@ class Progress:
 
 def _lines(text: str) -> str:
     return "\n".join(map(visible, text.split("\n")))
-
-
-def _escaped(character: str) -> str:
-    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

@@ -13,7 +13,7 @@ import re
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
@@ -24,12 +24,10 @@ from airflow_xcom.backend.settings import is_on
 from airflow_xcom.backend.ui.row_display import LARGEST_DATA, NOT_SHOWN, is_shortened, shortened
 from airflow_xcom.codecs import CodecError, NewerFormatError
 
-if TYPE_CHECKING:
-    Message = MutableMapping[str, Any]  # as ASGI has them
-    Receive = Callable[[], Awaitable[Message]]
-    Send = Callable[[Message], Awaitable[None]]
-    App = Callable[[Message, Receive, Send], Awaitable[None]]
-
+Message = MutableMapping[str, Any]  # as ASGI has them
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
 log = logging.getLogger("airflow_xcom.backend")
 
 _ENTRIES = re.compile(r"/api/v2/dags/([^/]+)/dagRuns/([^/]+)/taskInstances/([^/]+)/xcomEntries(?:/(.*))?", re.DOTALL)
@@ -63,7 +61,8 @@ class ShortPayloads:
         """Handle one request."""
         if scope["type"] == "lifespan":
             send = _warming(send)
-        path = _ENTRIES.fullmatch(scope["path"].removeprefix(scope.get("root_path", ""))) if _is_http(scope) else None
+        is_http = scope["type"] == "http"
+        path = _ENTRIES.fullmatch(scope["path"].removeprefix(scope.get("root_path", ""))) if is_http else None
         if path is not None and scope["method"] == "GET":
             send = _Shortener(send).send
         elif path is not None and scope["method"] in {"PATCH", "POST"}:
@@ -84,10 +83,6 @@ def _warming(send: Send) -> Send:
             threading.Thread(target=import_module, args=["airflow_xcom.backend.ui.routes"], daemon=True).start()
 
     return sent
-
-
-def _is_http(scope: Message) -> bool:
-    return bool(scope["type"] == "http")
 
 
 class _Shortener:

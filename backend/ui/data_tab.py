@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
@@ -16,9 +16,7 @@ from airflow_xcom.backend.compat import has_external_views
 from airflow_xcom.backend.compat_assets import has_asset_views
 from airflow_xcom.backend.settings import is_on
 
-if TYPE_CHECKING:
-    Message = MutableMapping[str, Any]  # as ASGI has them
-
+Message = MutableMapping[str, Any]  # as ASGI has them
 PREFIX = "/xcom-data"
 _RUN = "dags/{DAG_ID}/runs/{RUN_ID}"
 _TABS = {"dag_run": _RUN, "task_instance": f"{_RUN}/tasks/{{TASK_ID}}/{{MAP_INDEX}}", "asset": "assets/{ASSET_ID}"}
@@ -48,10 +46,6 @@ def _created() -> Any:
     return create_app()
 
 
-def _apps() -> list[dict[str, Any]]:
-    return [{"name": "airflow_xcom_data", "app": DataTab(), "url_prefix": PREFIX}]
-
-
 def _views() -> list[dict[str, Any]]:
     """Return the tabs that this Airflow has a place for, and the pages in its navigation."""
     tabs = {name: path for name, path in _TABS.items() if name != "asset" or has_asset_views()}
@@ -71,5 +65,6 @@ class DataTabPlugin(AirflowPlugin):
     """What the entry point ``airflow.plugins`` names; empty where the tab is off, and before Airflow 3.1."""
 
     name = "airflow_xcom_data"
-    fastapi_apps = _apps() if has_external_views() and is_on("data_tab") else []
-    external_views = _views() if has_external_views() and is_on("data_tab") else []
+    _is_on = has_external_views() and is_on("data_tab")
+    fastapi_apps = [{"name": name, "app": DataTab(), "url_prefix": PREFIX}] if _is_on else []
+    external_views = _views() if _is_on else []

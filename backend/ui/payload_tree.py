@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgpack
 
@@ -25,9 +25,7 @@ from airflow_xcom.codecs.formats.msgpack.reader import Reader, count_expanded
 from airflow_xcom.codecs.formats.sharing import Budget
 from airflow_xcom.codecs.quoting import cut, quoted
 
-if TYPE_CHECKING:
-    Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
-
+Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
 LARGEST = 8 << 20  # bytes of a header or tree, and of a value in a row
 MASK = "***"  # as Airflow's
 _HEADER = 1 << 16  # bytes that are read at first

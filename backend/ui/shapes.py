@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,7 @@ from airflow_xcom.backend.ui.payload_tree import inner
 from airflow_xcom.codecs import CorruptPayloadError, Tagged
 from airflow_xcom.codecs.errors import any_error_as_corrupt
 
-if TYPE_CHECKING:
-    Part = tuple[str, Any]  # "points", "lines" or "areas", and vertices: a point, a line, or a ring of an area
-
+Part = tuple[str, Any]  # "points", "lines" or "areas", and vertices: a point, a line, or a ring of an area
 _VERTICES = 50_000  # that are drawn
 _OF_PART = 2_000  # vertices of a line or ring; of longer ones, every second, third, … is drawn
 _PLANE = 1000.0  # units of its longer side

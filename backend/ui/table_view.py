@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import types
@@ -19,9 +19,7 @@ from airflow_xcom.backend.ui.plain_columns import exact, plain, plain_type
 from airflow_xcom.codecs.builtin.pandas.number_columns import NUMBERS
 from airflow_xcom.codecs.quoting import cut
 
-if TYPE_CHECKING:
-    Take = Callable[[Sequence[int], range], pa.Table]
-
+Take = Callable[[Sequence[int], range], pa.Table]
 CUT = 200  # characters of a cell
 _DIGITS = 9  # of the position of a column
 _AT_ONCE = 16 << 20  # bytes

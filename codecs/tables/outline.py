@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
-
+Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
 _LONGEST_TEXT = 200  # characters
 
 
