@@ -108,7 +108,6 @@ def swept(rows: Any, **options: Any) -> tuple[int, int, float]:
 def measure(kind: str, engine: Any, store: tuple[str, Count], count: int) -> None:
     """Print a row of the table for each sweep."""
     from airflow_xcom.backend.database.xcom_rows import Rows
-    from airflow_xcom.backend.maintenance.references import DatabaseRows
     from airflow_xcom.backend.settings import settings
 
     url, listings = store
@@ -116,7 +115,7 @@ def measure(kind: str, engine: Any, store: tuple[str, Count], count: int) -> Non
     settings.cache_clear()
     logging.getLogger("airflow_xcom.backend").setLevel(logging.WARNING)
     fill(engine, count)
-    rows = adopted(DatabaseRows(Rows(engine)))
+    rows = adopted(Rows(engine))
     whole, of_run = count // 2, _OF_A_RUN // 2
     for what, options, expected in (
         ("everything, without `--apply`", {"apply": False}, (0, count)),

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from airflow_xcom.backend.commands.arguments import add_apply, add_output
 from airflow_xcom.backend.commands.terminal import Progress, human, say, tell
 from airflow_xcom.backend.commands.text_table import say_columns
-from airflow_xcom.backend.maintenance.references import DatabaseRows
 
 if TYPE_CHECKING:
     from airflow_xcom.backend.assets.retention import RetiredVersions
@@ -90,7 +89,7 @@ def _assets(runs: Runs, options: Namespace) -> Iterator[RetiredVersions]:
     from airflow_xcom.backend.database.xcom_rows import Rows
 
     if options.dag is None or options.asset is not None:
-        rows = DatabaseRows(Rows(*runs.database))
+        rows = Rows(*runs.database)
         yield from retire_versions(AssetEvents(*runs.database), rows, options.asset, apply=options.apply)
 
 

@@ -18,9 +18,8 @@ def row_source(options: Namespace) -> RowSource:
     if options.rest:
         return _rest(options.rest, options.token_file)
     from airflow_xcom.backend.database.xcom_rows import metadata_rows
-    from airflow_xcom.backend.maintenance.references import DatabaseRows
 
-    return DatabaseRows(metadata_rows())
+    return metadata_rows()
 
 
 def _rest(where: str, token_file: Path | None) -> RowSource:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_xcom.backend.commands.arguments import add_apply, add_output, add_rest, add_seconds
 from airflow_xcom.backend.commands.row_source import row_source
 from airflow_xcom.backend.commands.terminal import Progress, say, tell
-from airflow_xcom.backend.maintenance.references import DatabaseRows, SweepError
+from airflow_xcom.backend.maintenance.references import SweepError
 from airflow_xcom.backend.maintenance.sweep import GRACE, WAIT, Report, sweep
 from airflow_xcom.backend.settings import settings
 
@@ -100,11 +100,12 @@ def _row_source(options: Namespace) -> RowSource:
 def _keep(rows: RowSource, report: Report, options: Namespace) -> None:
     """Keep the figures of whole stores for the page XCom storage; the REST API takes none."""
     from airflow_xcom.backend.database.variables import keep_report
+    from airflow_xcom.backend.database.xcom_rows import Rows
 
-    if isinstance(rows, DatabaseRows) and options.run is None:
+    if isinstance(rows, Rows) and options.run is None:
         facts = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "applied": options.apply}
         figures = {name: {**facts, **_figures(name, store)} for name, store in report.stores.items()}
-        if (reason := keep_report(rows.rows.database, "sweep", figures)) is not None:
+        if (reason := keep_report(rows.database, "sweep", figures)) is not None:
             tell(f"airflow-xcom: {reason}")
 
 

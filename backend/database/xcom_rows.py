@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.database.tables import RunKey
 
 _PAGE = 500
+_LARGE_PAGE = 2000  # where few values are
 _SMALL_PAGE = 100  # where values are held along with their rows
 _PARTS = ("dag_id", "run_id", "task_id", "map_index", "key")  # of a coordinate, and columns
 _LONG = 1 << 14  # characters of a row that are not read unless they must be
@@ -133,15 +134,25 @@ class Rows:
     Args:
         engine: SQLAlchemy's.
         schema: that of Airflow's tables, if it is not the default one.
+        page: candidates that are read at a time.
 
     Attributes:
         tables: the tables with XComs, by name.
+        sees_assets: whether events of assets, archived ones and runs can be read, too.
+
+    Raises:
+        XComNotFoundError: There is no such table, so that nothing would seem to be referred to.
     """
 
-    def __init__(self, engine: Any, schema: str | None = None) -> None:
+    sees_assets = True
+
+    def __init__(self, engine: Any, schema: str | None = None, page: int = _LARGE_PAGE) -> None:
         self._engine = engine
+        self._page = page
         self._schema = schema
         self.tables = xcom_tables(engine, schema)
+        if not self.tables:
+            raise XComNotFoundError("the metadata database has no table of XComs; is it that of a running Airflow?")
 
     @property
     def database(self) -> tuple[Any, str | None]:
@@ -161,7 +172,7 @@ class Rows:
                 if row.references:
                     yield row
 
-    def candidates(self, runs: Sequence[RunKey] | None = None, page: int = _PAGE) -> Iterator[XComRow]:
+    def candidates(self, runs: Sequence[RunKey] | None = None) -> Iterator[XComRow]:
         """Yield the rows that may refer to a blob, readable or not; only those of these runs, where that can be told.
 
         These are all rows in which our key stands, but long ones that hold their value themselves.  Without ``runs``,
@@ -169,18 +180,18 @@ class Rows:
         """
         for name, table in self.tables.items():
             shown = _abridged if is_text(table) else _whole
-            for *identity, length, text in self._scan(table, page, shown, *of_runs(table, runs)):
+            for *identity, length, text in self._scan(table, self._page, shown, *of_runs(table, runs)):
                 if text is None or (length > _LONG and _VERSION_1.search(_decoded(text))):
                     continue
                 whole = _decoded(text if length <= _LONG else self._text(table, identity))
                 if ENVELOPE_KEY in whole:
                     yield XComRow(name, tuple(identity), whole)
         if runs is None:
-            for table_name, number, extra in marked_rows(self._engine, self._schema, EVENT_TABLES, "extra", page):
+            for table_name, number, extra in marked_rows(self._engine, self._schema, EVENT_TABLES, "extra", self._page):
                 yield XComRow(table_name, number, extra, is_event=True)
-            for table_name, key, ref in StateRows(self._engine, self._schema).candidates(page):
+            for table_name, key, ref in StateRows(self._engine, self._schema).candidates(self._page):
                 yield XComRow(table_name, key, ref)
-        yield from self._archived(runs, page)
+        yield from self._archived(runs)
 
     def runs_that_exist(self, runs: Sequence[RunKey], page: int = _PAGE) -> set[RunKey]:
         """Return those of the runs that have a row."""
@@ -192,11 +203,11 @@ class Rows:
             found.update((dag, run) for dag, run in read(self._engine, sqlalchemy.select(*columns).where(condition)))
         return found
 
-    def _archived(self, runs: Sequence[RunKey] | None, page: int) -> Iterator[XComRow]:
+    def _archived(self, runs: Sequence[RunKey] | None) -> Iterator[XComRow]:
         """Yield rows that may be restored; read last, so that what is archived meanwhile is not missed."""
         for table in archives(self._engine, self._schema, _is_archive):
             select = sqlalchemy.select(value_text(table)).where(table.c.value.is_not(None), *of_runs(table, runs))
-            for (text,) in streamed(self._engine, select, page):
+            for (text,) in streamed(self._engine, select, self._page):
                 if ENVELOPE_KEY in _decoded(text):
                     yield XComRow(table.name, (), _decoded(text))
 
@@ -250,6 +261,10 @@ class Rows:
         """Return which Airflow's the rows are; None if its database has no id, and none is to be made."""
         return database_deployment(self._engine, self._schema, create=create)
 
+    def hidden(self, dags: Iterable[str]) -> list[str]:  # noqa: ARG002 - as RestRows has it
+        """Return none: of every Dag all rows can be seen."""
+        return []
+
     def is_current(self, row: XComRow) -> bool:
         """Return whether a row is still what it was when it was read."""
         return bool(self._text(self.tables[row.table], row.identity) == row.text)
@@ -261,15 +276,8 @@ class Rows:
 
 
 def metadata_rows() -> Rows:
-    """Return the rows of the database that Airflow's own settings name.
-
-    Raises:
-        XComNotFoundError: It has no table of XComs, so that nothing would seem to be referred to.
-    """
-    rows = Rows(metadata_engine(), metadata_schema())
-    if not rows.tables:
-        raise XComNotFoundError("the metadata database has no table of XComs; is it that of a running Airflow?")
-    return rows
+    """Return the rows of the database that Airflow's own settings name."""
+    return Rows(metadata_engine(), metadata_schema())
 
 
 def replacement(table: Any, row: XComRow, envelope: Envelope) -> Any:

@@ -65,14 +65,13 @@ def _retire(runs: Runs, dag_ids: Iterable[str]) -> bool:
 def _sweep(runs: Runs, ended: Ended, age: float) -> bool:
     """Delete what is not referred to of the runs that ended so long before, and return whether that could be done."""
     from airflow_xcom.backend.database.xcom_rows import metadata_rows
-    from airflow_xcom.backend.maintenance.references import DatabaseRows
     from airflow_xcom.backend.maintenance.sweep import Report, sweep
     from airflow_xcom.codecs import CodecError
 
     due = [(dag_id, run_id) for dag_id, batch in ended.items() for run_id in runs.ended_earlier(dag_id, batch, age)]
     report, problem = Report(), ""
     try:
-        for _ in sweep(DatabaseRows(metadata_rows()), report, runs=due, grace=age, apply=True) if due else ():
+        for _ in sweep(metadata_rows(), report, runs=due, grace=age, apply=True) if due else ():
             pass
     except CodecError as error:
         problem = f"; stopped while {report.phase}: {error}"

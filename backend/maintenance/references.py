@@ -4,83 +4,26 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_xcom.backend.blob_paths import Kind, identities, identity, kind_of
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, PUBLISHED, Envelope
 from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
-    from airflow_xcom.backend.database.deployment import Deployment
-    from airflow_xcom.backend.database.tables import RunKey
     from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
     from airflow_xcom.backend.envelope import Reference
+    from airflow_xcom.backend.maintenance.rest_rows import RestRows
+
+    RowSource: TypeAlias = Rows | RestRows  # where the rows with XComs are read
 
 _PROBLEMS = 10  # rows that the report names
 
 
 class SweepError(CodecError, RuntimeError):
     """A sweep cannot know what is referred to, and so deletes nothing more."""
-
-
-class RowSource(Protocol):
-    """Where the rows with XComs are read."""
-
-    @property
-    def sees_assets(self) -> bool:
-        """Whether events of assets, archived ones and runs can be read, too; nothing of assets is deleted otherwise."""
-
-    def candidates(self, runs: Sequence[RunKey] | None = None) -> Iterator[XComRow]:
-        """Yield the rows that may refer to a blob: all of these runs, perhaps more; of every run without them.
-
-        Without ``runs``, they include the events of assets, if these can be seen.
-        """
-
-    def runs_that_exist(self, runs: Sequence[RunKey]) -> set[RunKey]:
-        """Return those of the runs that have a row; asked only of a source that sees assets."""
-
-    def deployment(self, *, create: bool = False) -> Deployment | None:
-        """Return which Airflow this is; None if it has no id and none is to be made.
-
-        Raises:
-            SweepError: That cannot be known.
-        """
-
-    def hidden(self, dags: Iterable[str]) -> list[str]:
-        """Return those of the Dags of which rows may be there that cannot be seen.
-
-        Raises:
-            SweepError: That cannot be known.
-        """
-
-
-@dataclass(frozen=True)
-class DatabaseRows:
-    """The rows of a metadata database."""
-
-    rows: Rows
-    page: int = 2000
-    sees_assets: bool = True
-
-    def __post_init__(self) -> None:
-        if not self.rows.tables:
-            raise SweepError("the metadata database has no table of XComs; is it Airflow's?")
-
-    def candidates(self, runs: Sequence[RunKey] | None = None) -> Iterator[XComRow]:
-        return self.rows.candidates(runs, self.page)
-
-    def runs_that_exist(self, runs: Sequence[RunKey]) -> set[RunKey]:
-        return self.rows.runs_that_exist(runs)
-
-    def deployment(self, *, create: bool = False) -> Deployment | None:
-        """Return which Airflow this is, see :class:`RowSource`."""
-        return self.rows.deployment(create=create)
-
-    def hidden(self, dags: Iterable[str]) -> list[str]:  # noqa: ARG002 - the source's interface
-        """Return none: all rows can be seen."""
-        return []
 
 
 @dataclass

@@ -43,7 +43,7 @@ class RestRows:
         login: the name and password of one, in place of a token.
     """
 
-    sees_assets = False
+    sees_assets = False  # nor runs and archived rows, so that nothing of assets is deleted
 
     def __init__(self, url: str, token: str | None = None, login: tuple[str, str] | None = None) -> None:
         self._url = url.rstrip("/").removesuffix("/api/v2")
@@ -54,7 +54,7 @@ class RestRows:
         return f"RestRows({self._url!r})"
 
     def candidates(self, runs: Sequence[RunKey] | None = None) -> Iterator[XComRow]:
-        """See :class:`airflow_xcom.backend.maintenance.references.RowSource`."""
+        """Yield the rows that may refer to a blob: of these runs, or of all."""
         with ThreadPoolExecutor(_THREADS, "airflow-xcom-codecs") as pool:
             for page in chain.from_iterable(self._all_pages(*of) for of in ([()] if runs is None else runs)):
                 for at, text in zip(page, pool.map(self._text, page), strict=True):

@@ -24,7 +24,6 @@ from airflow_xcom.backend.assets import publish as publish_module
 from airflow_xcom.backend.compat_assets import AssetKey, Event
 from airflow_xcom.backend.database.asset_versions import AssetEvents
 from airflow_xcom.backend.database.xcom_rows import Rows
-from airflow_xcom.backend.maintenance.references import DatabaseRows
 
 F, G = Asset("flights", uri="file:///lake/flights"), Asset("trains", uri="file:///lake/trains")
 START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
@@ -246,7 +245,7 @@ class World(Airflow):
         self.engine = sqlalchemy.create_engine(url, **(memory if url == "sqlite://" else {}))
         TABLES.create_all(self.engine)
         add_variables(self.engine)
-        self.rows = DatabaseRows(Rows(self.engine))
+        self.rows = Rows(self.engine)
         self.events = AssetEvents(self.engine)
 
     def insert(self, table: Any, **values: Any) -> int:

@@ -32,7 +32,7 @@ def world(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     made = World(monkeypatch)
     database = "airflow_xcom.backend.database"
     monkeypatch.setattr(f"{database}.asset_versions.metadata_events", lambda: made.events)
-    monkeypatch.setattr(f"{database}.xcom_rows.metadata_rows", lambda: made.rows.rows)
+    monkeypatch.setattr(f"{database}.xcom_rows.metadata_rows", lambda: made.rows)
     adopted(made.rows)
     yield made
     made.engine.dispose()

@@ -19,8 +19,7 @@ from airflow_xcom.backend import MissingPayloadError, RetiredVersionError, blobs
 from airflow_xcom.backend.assets.retention import bury
 from airflow_xcom.backend.blob_paths import Kind, identity, kind_of, tombstone_path
 from airflow_xcom.backend.database.xcom_rows import Rows
-from airflow_xcom.backend.envelope import Reference, Retirement
-from airflow_xcom.backend.maintenance.references import DatabaseRows
+from airflow_xcom.backend.envelope import Coordinate, Reference, Retirement, unique_path
 from airflow_xcom.backend.maintenance.sweep import Report, sweep
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
@@ -64,7 +63,7 @@ class Airflow:
             for name in ("asset_event", ARCHIVE.format("asset_event"), ARCHIVE.format("dataset_event"))
         }
         meta.create_all(engine)
-        self.rows = adopted(DatabaseRows(Rows(engine)))
+        self.rows = adopted(Rows(engine))
 
     def insert(self, table: Any, **values: Any) -> None:
         with self.engine.begin() as connection:
@@ -167,7 +166,7 @@ def test_an_archived_event_of_airflow_2_is_read_page_by_page(airflow: Airflow) -
     paths = [airflow.version() for _ in range(7)]
     for path in paths:
         airflow.event(path)
-    assert airflow.sweep(rows=DatabaseRows(airflow.rows.rows, page=2)) == set(paths)
+    assert airflow.sweep(rows=Rows(*airflow.rows.database, page=2)) == set(paths)
 
 
 @everywhere
@@ -268,7 +267,7 @@ def test_pins_and_tags_of_stores_that_are_not_swept_count(airflow: Airflow, tmp_
 def test_a_sweep_of_a_run_leaves_assets_alone(airflow: Airflow) -> None:
     """Also where a Dag and a run have the names of the folder and an asset."""
     version, run = airflow.version(), f"flights.{HASH}"
-    orphan = f"assets/{run}/extract/-1/return_value.{HASH}-{uuid4().hex}.msgpack"
+    orphan = unique_path(Coordinate("assets", run, "extract", -1, "return_value"), ".msgpack")
     airflow.put(orphan)
     airflow.put(PIN, "{}")
     assert airflow.sweep(runs=[("assets", run), RUN]) == {version, PIN}
@@ -279,7 +278,8 @@ def test_through_the_rest_api_assets_are_left_alone(airflow: Airflow) -> None:
     """It does not show archived events, nor which runs a user may not see."""
     version = airflow.version()
     airflow.put(PIN, "{}")
-    rows = DatabaseRows(airflow.rows.rows, sees_assets=False)
+    rows = Rows(*airflow.rows.database)
+    rows.sees_assets = False
     assert airflow.sweep(rows=rows) == {version, PIN}
     assert airflow.report.stores["default"].unseen.count == 2
 

@@ -29,7 +29,6 @@ from airflow_xcom.backend.database.xcom_rows import Rows
 from airflow_xcom.backend.maintenance import after_run as process
 from airflow_xcom.backend.maintenance import run_listener as lifecycle
 from airflow_xcom.backend.maintenance import sweep as sweeping
-from airflow_xcom.backend.maintenance.references import DatabaseRows
 from airflow_xcom.backend.maintenance.run_listener import RunEndListener
 from airflow_xcom.backend.ui import api_server as server
 from airflow_xcom.backend.ui.data_tab import DataTabPlugin
@@ -240,7 +239,7 @@ def test_the_process_sweeps_runs_that_ended_so_long_before(
     ended = {"flights": ["1 days ago", "1 days ago"]}
     assert handed_over(monkeypatch, world, ended) == 1
     assert "run airflow-xcom adopt" in capsys.readouterr().out
-    adopted(DatabaseRows(Rows(world.engine)))
+    adopted(Rows(world.engine))
     assert len(world.backend.blobs()) == 6
     assert handed_over(monkeypatch, world, ended) == 0
     assert capsys.readouterr().out == "2 payloads of 2 runs deleted\n"

@@ -22,7 +22,6 @@ from owners import adopted
 
 from airflow_xcom.backend import ForeignReferenceError, MissingPayloadError, multiple_outputs, stored
 from airflow_xcom.backend.envelope import Coordinate, Envelope
-from airflow_xcom.backend.maintenance.references import DatabaseRows
 from airflow_xcom.backend.maintenance.sweep import Report, sweep
 from airflow_xcom.backend.ui import api_server
 from airflow_xcom.codecs import CorruptPayloadError, NewerFormatError, UnknownTagError, UnsupportedValueError, encode
@@ -319,7 +318,7 @@ def swept() -> int:
     from airflow_xcom.backend.database.xcom_rows import metadata_rows
 
     report = Report()
-    rows = adopted(DatabaseRows(metadata_rows()))
+    rows = adopted(metadata_rows())
     for _ in sweep(rows, report, grace=0, wait=0, apply=True, even_all=True):
         pass
     return report.stores["default"].deleted.count

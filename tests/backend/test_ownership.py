@@ -28,7 +28,6 @@ from airflow_xcom.backend.database.xcom_rows import Rows
 from airflow_xcom.backend.errors import OwnerError, StoreError
 from airflow_xcom.backend.maintenance import ownership
 from airflow_xcom.backend.maintenance.ownership import OWNER, adopt, check_owner, owner_of
-from airflow_xcom.backend.maintenance.references import DatabaseRows
 from airflow_xcom.backend.maintenance.rest_rows import RestRows
 from airflow_xcom.backend.maintenance.sweep import Report, sweep
 from airflow_xcom.backend.settings import settings
@@ -235,9 +234,9 @@ def test_an_owner_that_cannot_be_read_is_nobody(production: Metadata, backend: B
 
 def test_who_is_taken_over_while_sweeping_deletes_nothing(production: Metadata, backend: Backend) -> None:
     run("adopt")
-    heir = DatabaseRows(Rows(other().engine))
+    heir = Rows(other().engine)
     report = Report()
-    steps = sweep(DatabaseRows(Rows(production.engine)), report, grace=0, wait=0.1, apply=True)
+    steps = sweep(Rows(production.engine), report, grace=0, wait=0.1, apply=True)
     while not report.waited:
         next(steps)
     adopt(open_store(backend.folder.as_uri()), heir.deployment(create=True), force=True)
@@ -254,8 +253,8 @@ def test_who_is_taken_over_while_deleting_soon_deletes_no_more(
     backend.push((3,))
     for name, number in {"_BATCH": 1, "_FRESH": -1}.items():  # as after many deletions
         monkeypatch.setattr(f"airflow_xcom.backend.maintenance.sweep.{name}", number)
-    heir = DatabaseRows(Rows(other().engine))
-    steps = sweep(DatabaseRows(Rows(production.engine)), Report(), grace=0, wait=0, apply=True)
+    heir = Rows(other().engine)
+    steps = sweep(Rows(production.engine), Report(), grace=0, wait=0, apply=True)
     while len(backend.blobs()) == 4:
         next(steps)
     adopt(open_store(backend.folder.as_uri()), heir.deployment(create=True), force=True)
@@ -293,7 +292,7 @@ def check(backend: Backend, made: Metadata, server: Valkey) -> None:
     backend.options(path=server.url(query="?ttl=100"), threshold=0)
     assert run("adopt")[0] == 0
     assert [server.client().ttl(key) for key in server.client().keys(f"*{OWNER}")] == [-1]
-    check_owner(open_store(server.url(query="?ttl=100")), DatabaseRows(Rows(made.engine)).deployment())
+    check_owner(open_store(server.url(query="?ttl=100")), Rows(made.engine).deployment())
     assert owner_of(open_store(server.url())) is not None
 
 

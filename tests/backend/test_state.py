@@ -38,7 +38,6 @@ from airflow_xcom.backend.assets import state_store
 from airflow_xcom.backend.compat import base_state_store
 from airflow_xcom.backend.database.xcom_rows import Rows
 from airflow_xcom.backend.envelope import Coordinate, is_path_of, unique_path
-from airflow_xcom.backend.maintenance.references import DatabaseRows
 from airflow_xcom.backend.maintenance.rest_rows import RestRows
 from airflow_xcom.backend.pull import prepare
 from airflow_xcom.backend.state_coordinate import WRAPPER, StateCoordinate
@@ -234,7 +233,7 @@ def test_a_sweep_leaves_what_any_row_refers_to_and_takes_the_rest(supervisor: Su
         live = {backend.folder / path for path in named(supervisor)}
         assert len(live) == 3
         assert len(backend.blobs()) == 2 + 1 + 2 * 2
-        rows = adopted(DatabaseRows(Rows(supervisor.engine)))
+        rows = adopted(Rows(supervisor.engine))
         report = swept(rows, runs=[("state", path.parent.name) for path in backend.blobs()])
         assert report.stores["default"].orphans.count == 0, "runs that are named as state is have none of it"
         assert len(backend.blobs()) == 7
@@ -262,7 +261,7 @@ def test_what_a_forged_row_names_is_left_and_one_row_stops_nothing(supervisor: S
     backend.options(threshold=0, durable=False)
     for key in "abcd":
         of_asset().set(key, (key,))
-    rows = adopted(DatabaseRows(Rows(supervisor.engine)))
+    rows = adopted(Rows(supervisor.engine))
     paths = [content(row)["airflow_xcom"]["ref"]["path"] for row in supervisor.rows("asset_state_store")]
     forged = [
         {"airflow_xcom": paths[0]},
@@ -282,7 +281,9 @@ def test_a_sweep_through_the_rest_api_leaves_state(supervisor: Supervisor, backe
     backend.options(threshold=0)
     of_asset().set("k", (1,))
     of_asset().delete("k")
-    report = swept(adopted(DatabaseRows(Rows(supervisor.engine), sees_assets=RestRows.sees_assets)))
+    rows = adopted(Rows(supervisor.engine))
+    rows.sees_assets = RestRows.sees_assets
+    report = swept(rows)
     assert report.stores["default"].unseen.count == len(backend.blobs()) == 1
 
 

@@ -32,9 +32,10 @@ from airflow_xcom.backend.commands import sweep as sweep_command
 from airflow_xcom.backend.commands import terminal
 from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
 from airflow_xcom.backend.envelope import ENVELOPE_VERSION, Coordinate, unique_path
+from airflow_xcom.backend.errors import XComNotFoundError
 from airflow_xcom.backend.maintenance import sweep as sweeping
 from airflow_xcom.backend.maintenance.ownership import OWNER
-from airflow_xcom.backend.maintenance.references import DatabaseRows, References, SweepError
+from airflow_xcom.backend.maintenance.references import References, SweepError
 from airflow_xcom.backend.maintenance.rest_rows import RestRows
 from airflow_xcom.backend.maintenance.sweep import Report, StoreReport, sweep
 from airflow_xcom.backend.stores import files, open_store
@@ -89,8 +90,8 @@ class Metadata:
         return {row["airflow_xcom"]["ref"]["path"] for row in rows}
 
     @property
-    def rows(self) -> DatabaseRows:
-        return adopted(DatabaseRows(Rows(self.engine)))
+    def rows(self) -> Rows:
+        return adopted(Rows(self.engine))
 
 
 def in_memory(*tables: str, kind: str = "json") -> Metadata:
@@ -623,7 +624,7 @@ def test_a_database_that_goes_away_midway_stops_it(look: int, backend: Backend, 
         if len([one for one in statements if "xcom" in one and "airflow_" not in one]) == (3 if look == 1 else 7):
             raise sqlalchemy.exc.OperationalError("select", {}, Exception("gone"))
 
-    rows = adopted(DatabaseRows(Rows(metadata.engine), page=1))
+    rows = adopted(Rows(metadata.engine, page=1))
     sqlalchemy.event.listen(metadata.engine, "before_cursor_execute", fail)
     with pytest.raises(sqlalchemy.exc.OperationalError):
         swept(rows)
@@ -659,8 +660,8 @@ def test_a_database_without_xcoms_is_not_taken_for_the_right_one(backend: Backen
     backend.push((0,))
     with pytest.raises(SweepError, match="right database"):
         swept(metadata.rows)
-    with pytest.raises(SweepError, match="no table"):
-        DatabaseRows(Rows(sqlalchemy.create_engine("sqlite://")))
+    with pytest.raises(XComNotFoundError, match="no table"):
+        Rows(sqlalchemy.create_engine("sqlite://"))
     assert swept(metadata.rows, even_all=True).stores["default"].deleted.count == 1
 
 

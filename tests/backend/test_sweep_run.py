@@ -14,7 +14,6 @@ from airflow_xcom.backend import cli
 from airflow_xcom.backend.database import xcom_rows
 from airflow_xcom.backend.database.xcom_rows import Rows
 from airflow_xcom.backend.errors import OwnerError
-from airflow_xcom.backend.maintenance.references import DatabaseRows
 from airflow_xcom.backend.maintenance.sweep import Report, sweep
 from airflow_xcom.backend.stores import files, open_store
 from airflow_xcom.codecs import CodecError
@@ -182,7 +181,7 @@ def test_the_rules_of_every_sweep_hold(
     with metadata.engine.begin() as connection:
         connection.execute(sqlalchemy.text("update variable set val = 'of a clone'"))
     metadata.delete("true")
-    clone = DatabaseRows(Rows(metadata.engine))
+    clone = Rows(metadata.engine)
     for runs in ([RUN], None):
         with pytest.raises(OwnerError):
             swept(clone, runs=runs, grace=-4000, even_all=True)
@@ -198,7 +197,7 @@ def test_the_command_sweeps_runs(
     backend.options(threshold=0)
     for dag, run in [RUN, *OTHERS]:
         backend.push((1,), dag_id=dag, run_id=run)
-    rows = metadata.rows.rows
+    rows = metadata.rows
     monkeypatch.setattr(xcom_rows, "metadata_rows", lambda: rows)
     command = ["sweep", "--grace", "0", "--wait", "0", "--run", *RUN, "--run", *OTHERS[-1]]
     assert cli.main(command) == 0

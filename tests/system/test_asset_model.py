@@ -41,11 +41,11 @@ from airflow_xcom.backend.assets.version import Version, versions_in
 from airflow_xcom.backend.compat_assets import AssetKey, Event
 from airflow_xcom.backend.database import asset_versions, state_rows, tables, xcom_rows
 from airflow_xcom.backend.database.deployment import Deployment
+from airflow_xcom.backend.database.xcom_rows import Rows
 from airflow_xcom.backend.envelope import PINNED, PUBLISHED
 from airflow_xcom.backend.errors import OwnerError
 from airflow_xcom.backend.maintenance import sweep
 from airflow_xcom.backend.maintenance.ownership import OWNER
-from airflow_xcom.backend.maintenance.references import DatabaseRows
 from airflow_xcom.backend.state_coordinate import TASK, WRAPPER, StateCoordinate
 from airflow_xcom.backend.state_values import read, written
 from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError
@@ -159,7 +159,7 @@ class AtOnce:
         """As a pool."""
 
 
-class Clone(DatabaseRows):
+class Clone(Rows):
     """The rows of a copy of the database, which are gone by now."""
 
     def deployment(self, *, create: bool = False) -> Deployment:
@@ -729,7 +729,7 @@ class Assets(RuleBasedStateMachine):
     def a_clone_acts(self) -> None:
         """It has the same configuration, and by now other rows or none: nothing changes."""
         before = [dict(store.whole) for store in self.stores.values()]
-        rows = Clone(self.world.rows.rows)
+        rows = Clone(*self.world.rows.database)
         with pytest.raises(OwnerError):
             list(self._sweep(rows))
         done: list[RetiredVersions] = list(retire_versions(self.world.events, rows, apply=True))

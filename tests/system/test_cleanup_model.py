@@ -40,7 +40,6 @@ from airflow_xcom.backend.errors import (
 )
 from airflow_xcom.backend.maintenance import sweep
 from airflow_xcom.backend.maintenance.ownership import OWNER
-from airflow_xcom.backend.maintenance.references import DatabaseRows
 from airflow_xcom.backend.maintenance.retain import retain
 from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError
 from airflow_xcom.backend.ui import api_server
@@ -172,7 +171,7 @@ class Reading:
 HERE = Deployment("of both", "here")
 
 
-class Production(DatabaseRows):
+class Production(Rows):
     """The rows of the Airflow that the stores belong to."""
 
     def deployment(self, *, create: bool = False) -> Deployment:
@@ -180,7 +179,7 @@ class Production(DatabaseRows):
         return HERE
 
 
-class Clone(DatabaseRows):
+class Clone(Rows):
     """Those of a clone of its database, which are gone by now."""
 
     def deployment(self, *, create: bool = False) -> Deployment:
@@ -207,7 +206,7 @@ class Cleanup(RuleBasedStateMachine):
         self.engine = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.StaticPool)
         for statement in TABLES.split(";"):
             self._execute(statement)
-        self.source = Production(Rows(self.engine), page=2)
+        self.source = Production(self.engine, page=2)
         self.runs = Runs(self.engine)
         self.rows: dict[Place, Any] = {}  # what the database holds, known independently of it
         self.writes: list[Write] = []
@@ -558,7 +557,7 @@ class Cleanup(RuleBasedStateMachine):
     def a_clone_sweeps(self, runs: list[RunKey] | None) -> None:
         """It has the same id and configuration, and by now other rows or none."""
         before = [dict(store.whole) for store in self.stores.values()]
-        clone = Clone(Rows(self.engine))
+        clone = Clone(self.engine)
         with pytest.raises(OwnerError):
             list(sweep.sweep(clone, sweep.Report(), runs=runs, grace=GRACE, wait=WAIT, apply=True, even_all=True))
         assert [dict(store.whole) for store in self.stores.values()] == before
