@@ -359,10 +359,8 @@ class Cleanup(RuleBasedStateMachine):
         else:
             assert self.pushed[number] == reading.place, "no other XCom's value is read"
 
-    def _read_again(self, place: Place) -> Any:
-        if place not in self.rows:
-            raise IndexError
-        return self._deferred(place, self.rows[place])
+    def _read_again(self, place: Place) -> list[Any]:
+        return [self._deferred(place, self.rows[place])] if place in self.rows else []
 
     def _deferred(self, place: Place, row: Any) -> Any:
         dag, run, index = place
