@@ -25,10 +25,11 @@ _FIRST_FRAME = (
 )
 _FRAME = (
     "The row takes an Arrow stream, which Arrow writes in one piece, and what Arrow cannot say as JSON, zones and "
-    "offsets without packing them first; decoders skip what pandas would check again. Left is Python for each column, "
-    "a fifth of a push for the first rows that people see. All of it takes half as long again as its parts in loops of "
-    "their own, for it is much code of several libraries. Tried without gain: plans per schema, for it is not Arrow's "
-    "format that takes the time; fewer calls for the first rows; all offsets of a FlatBuffer read at once."
+    "offsets without packing them first; decoders skip what pandas would check again; the first rows, for people, are "
+    "made for no blob. Left is Python for each column, in a row a fifth of the push for these rows. All of it takes "
+    "half as long again as its parts in loops of their own, for it is much code of several libraries, and longer still "
+    "after the disk was waited for. Tried without gain: plans per schema, for it is not Arrow's format that takes the "
+    "time; fewer calls for the first rows; all offsets of a FlatBuffer read at once; larger pieces from Arrow."
 )
 _WIDE = (
     "One Arrow column holds the whole block, and one text all labels, so that a column costs little more than its "

@@ -33,7 +33,6 @@ FORMATS = (ARROW, MSGPACK)
 _NATIVE_TAGS = {cls: cls.__name__ for cls in (dict, list, str, bytes, float, int, bool, type(None), Tagged)}
 _FEW = 16  # natives of a node that the row holds in the JSON syntax
 _SHORT = 65_536  # bytes of JSON that they may take
-_NO_KEYS: frozenset[str] = frozenset()
 
 
 class _LeafBody:
@@ -65,7 +64,7 @@ class Payload:
     Attributes:
         tag: the tag of the outermost codec, or the name of a native type (``"dict"``, ``"list"``, …).
         compression: of the blob; the row is never compressed.
-        summary: a few JSON facts about the value, for people.
+        facts: a few JSON facts about the value, for people; what takes long to tell is a function that returns it.
         suppliers: for each tag in it that is not a built-in one, the distribution (``"name version"``) or the file that
             registered its codec.
     """
@@ -74,13 +73,17 @@ class Payload:
         self,
         tag: str,
         compression: Compression,
-        summary: dict[str, Any],
+        facts: dict[str, Any],
         suppliers: dict[str, str],
         body: _LeafBody | TableBody | TreeBody,
     ) -> None:
         self.tag, self.compression = tag, compression
-        self.summary, self.suppliers = summary, suppliers
-        self._body = body
+        self.facts, self.suppliers, self._body = facts, suppliers, body
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """All facts, told."""
+        return {name: fact() if callable(fact) else fact for name, fact in self.facts.items()}
 
     @property
     def format(self) -> str:
@@ -222,8 +225,7 @@ def _body(
     node = None
     if codec is not None:
         node = node_of(codec, value)
-        text = exact_json(node, limit=_SHORT, ordered=False, reserved=_NO_KEYS, most=_FEW)
-        if text is not None:
+        if (text := exact_json(node, limit=_SHORT, ordered=False, reserved=frozenset(), most=_FEW)) is not None:
             return _LeafBody(codec, node, text, registry)
     from airflow_xcom.codecs.bodies import body_of
 
@@ -231,8 +233,7 @@ def _body(
 
 
 def _suppliers(tags: Iterable[str], registry: Registry) -> dict[str, str]:
-    found = {tag: supplier for tag in tags if (supplier := registry.supplier(tag)) is not None}
-    return dict(sorted(found.items())) if found else found
+    return {tag: supplier for tag in sorted(tags) if (supplier := registry.supplier(tag)) is not None}
 
 
 def _summary(codec: Codec | None, value: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterable
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -18,22 +19,27 @@ def summarize_text(value: Any) -> dict[str, Any]:
 
 
 def summarize_columns(shape: list[int], columns: Iterable[tuple[Any, Any, Iterable[Any]]]) -> dict[str, Any]:
-    """Return the shape, the dtypes of the first columns and the first rows.
+    """Return the shape, the dtypes of the first columns, and a function that returns the first rows.
+
+    Rows that nobody asks for, as of a value in a store, are not made: they take longer than all else.
 
     Args:
         shape: rows, and columns if there may be several.
         columns: the name, the dtype and the cells of each, read only as far as they are shown.
     """
-    names: list[str] = []
-    dtypes: list[str] = []
-    cells: list[list[str]] = []
-    for name, dtype, column in islice(columns, DTYPES):
-        names.append(_brief(name))
-        dtypes.append(_brief(dtype))
-        if len(cells) < _COLUMNS:
-            cells.append([_brief(cell) for cell in islice(column, ROWS)])
-    by_name = dict(zip(unique(names, set()), dtypes, strict=True))
-    return {"shape": shape, "dtypes": by_name, "head": [list(row) for row in zip(*cells, strict=True)]}
+    shown = list(islice(columns, DTYPES))
+    names = unique((_brief(name) for name, _, _ in shown), set())
+    dtypes = dict(zip(names, (_brief(dtype) for _, dtype, _ in shown), strict=True))
+    return {"shape": shape, "dtypes": dtypes, "head": partial(_rows, [cells for _, _, cells in shown[:_COLUMNS]])}
+
+
+def _rows(columns: list[Iterable[Any]]) -> list[list[str]]:
+    """Return the first rows; none where a library fails at their cells: no reason to refuse a value."""
+    try:
+        cells = [[_brief(cell) for cell in islice(column, ROWS)] for column in columns]
+    except Exception:  # noqa: BLE001 - see above
+        return []
+    return [list(row) for row in zip(*cells, strict=False)]
 
 
 def _brief(value: Any) -> str:

@@ -18,6 +18,7 @@ from conftest import Backend
 
 from airflow_xcom.backend import HintError, SettingsError, compat, placement, stored
 from airflow_xcom.codecs import Codec, Table, registry
+from airflow_xcom.codecs.builtin import summaries
 from airflow_xcom.codecs.builtin.summaries import summarize_columns
 
 CELLS = {"user": ["alice"], "password": ["hunter2"], "ssn": ["123-45-6789"]}
@@ -55,6 +56,28 @@ def test_a_row_shows_what_the_option_or_the_hint_asks_for(
             limits = set() if preview == "rows" else {"preview"}  # for the Data tab
             nulls = {"nulls"} if shown and threshold == 0 else set()  # which the writer of a blob counts
             assert row["airflow_xcom"]["summary"].keys() == {"type", "bytes"} | shown | limits | nulls
+
+
+@pytest.mark.parametrize("library", TABLES)
+def test_rows_that_nobody_sees_are_not_made(library: str, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    monkeypatch.setattr(summaries, "_rows", lambda columns: made.append(len(columns)))
+    table = TABLES[library](CELLS)
+    backend.options(threshold=0)
+    backend.push(table)
+    assert made == []
+    backend.options(threshold=-1)
+    backend.push(table)
+    assert made == [3]
+
+
+def test_rows_that_cannot_be_told_leave_the_other_facts() -> None:
+    def cells() -> Iterator[int]:
+        yield 1
+        raise RuntimeError
+
+    summary = summarize_columns([2, 1], [("a", "int64", cells())])
+    assert {**summary, "head": summary["head"]()} == {"shape": [2, 1], "dtypes": {"a": "int64"}, "head": []}
 
 
 def summary_of(backend: Backend, value: Any) -> Any:
@@ -172,7 +195,7 @@ def test_a_column_whose_name_says_itself_in_a_text_of_its_own_keeps_the_summary(
 
     label = Label.PORT
     summary = summarize_columns([1, 1], [(label, "int64", [label])])
-    assert type(summary["head"][0][0]) is type(next(iter(summary["dtypes"]))) is str
+    assert type(summary["head"]()[0][0]) is type(next(iter(summary["dtypes"]))) is str
 
 
 def test_names_of_any_length_are_looked_at_and_only_short_ones_remembered() -> None:
@@ -188,7 +211,8 @@ def test_a_fact_of_a_codec_with_a_sensitive_name_is_masked() -> None:
 
     from airflow_xcom.backend.placement import summarize
 
-    payload: Any = SimpleNamespace(summary={"token": "abc", "host": "h"})
+    facts = {"token": "abc", "host": "h"}
+    payload: Any = SimpleNamespace(facts=facts, summary=facts)
     assert summarize(1, payload, 5, "rows") == {"type": "int", "bytes": 5, "token": "***", "host": "h"}
 
 
