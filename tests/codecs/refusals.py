@@ -18,7 +18,6 @@ import io
 import ipaddress
 import itertools
 import logging
-import multiprocessing
 import operator
 import os
 import platform
@@ -125,6 +124,13 @@ class _Row(NamedTuple):
     """The base of a class that a library makes."""
 
     a: int
+
+
+class Pair(ctypes.Array[ctypes.c_long]):
+    """An array of C; ``c_long * 2`` would be of the module that first asked for it."""
+
+    _type_ = ctypes.c_long
+    _length_ = 2
 
 
 class Tagged(np.ndarray):
@@ -295,7 +301,6 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a connection of SQLite": lambda: sqlite3.connect(":memory:"),
         "a connection of DuckDB": duckdb.connect,
         "a client of MongoDB": lambda: pymongo.MongoClient(connect=False),
-        "a queue of processes": multiprocessing.Queue,
         "a hook": SqliteHook,
         "a response": requests.Response,
         "the variables of the process": lambda: os.environ,
@@ -329,7 +334,7 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a result of pyparsing": lambda: pyparsing.Word("a").parse_string("aa"),
         "a frame of narwhals": lambda: narwhals.from_native(pl.DataFrame({"a": [1]})),
         "a cache": lambda: cachetools.LRUCache(5),
-        "an array of C": lambda: (ctypes.c_long * 2)(1, 2),
+        "an array of C": lambda: Pair(1, 2),
         "a number of C": lambda: ctypes.c_int(5),
         "a section of an INI file": _section,
         "a set of weak references": weakref.WeakSet,

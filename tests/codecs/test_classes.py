@@ -558,7 +558,9 @@ def test_extra_values_that_the_class_does_not_allow_are_refused_at_push() -> Non
     closed = Closed(amount=Decimal(1))
     assert both_ways(closed)[0] == closed
     object.__setattr__(closed, "__pydantic_extra__", {"more": 1})
-    with pytest.raises(UnsupportedValueError, match=r"has the extra values \['more'\], and its class allows none"):
+    with pytest.raises(
+        UnsupportedValueError, match=r"has the extra values \['more'\], and its class allows none; return vars\(value\)"
+    ):
         encode(closed)
 
 
@@ -898,7 +900,7 @@ def test_an_object_that_is_no_member_is_refused(kind: Any, number: int) -> None:
     stray = int.__new__(kind, number) if issubclass(kind, int) else object.__new__(kind)
     stray._name_ = "STRAY"
     stray._value_ = number
-    with pytest.raises(UnsupportedValueError, match="is not a member of"):
+    with pytest.raises(UnsupportedValueError, match=r"is not a member of .*; return value\.value"):
         encode(stray)
 
 

@@ -278,7 +278,7 @@ def _take_enum(value: Any) -> str | int:
             raise UnsupportedValueError(msg)
         if _is_combination(value, enum.Enum.__new__(cls, number)):
             return number
-    raise UnsupportedValueError(f"{value!r} is not a member of {cls.__qualname__}")
+    raise UnsupportedValueError(f"{value!r} is not a member of {cls.__qualname__}; return value.value")
 
 
 def _restore_enum(cls: Any, state: str | int) -> Any:

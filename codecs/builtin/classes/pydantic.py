@@ -35,8 +35,10 @@ def _take(value: Any) -> list[Any]:
     fields = state_of(value, tuple(cls.__pydantic_fields__), beside=_BESIDE)
     extra = getattr(value, _EXTRA, None)
     if extra and not _allows_extra(cls):
-        msg = f"the {cls.__qualname__} has the extra values {quoted(list(extra))}, and its class allows none"
-        raise UnsupportedValueError(msg)
+        raise UnsupportedValueError(
+            f"the {cls.__qualname__} has the extra values {quoted(list(extra))}, and its class allows none; return "
+            "vars(value) and them, in one dict"
+        )
     return [fields, sorted(getattr(value, _SET)), extra, getattr(value, _PRIVATE, None)]
 
 

@@ -37,7 +37,9 @@ def _encode_dtype(value: Any) -> list[Any]:
     node = [dtype.__name__, *_TAKE[dtype](value)]
     rebuilt = _decode_dtype(node, 1)
     if rebuilt != value or str(rebuilt) != str(value):
-        raise UnsupportedValueError(f"pandas does not build the dtype {value!r} again from its parts")
+        raise UnsupportedValueError(
+            f"pandas does not build the dtype {value!r} again from its parts; return str(value)"
+        )
     return node
 
 
