@@ -40,7 +40,7 @@ class Kind(Enum):
 
 def kind_of(path: str) -> Kind | None:
     """Return what a blob is, whole or not; None if this backend makes no such path."""
-    if not (path.isascii() and path.isprintable()):
+    if not (path.isascii() and path.isprintable()) or not {".", ".."}.isdisjoint(path.split("/")):
         return None
     for kind in Kind:
         if match := kind.value.fullmatch(path):

@@ -238,7 +238,7 @@ def _fresh(row: Deferred) -> Deferred | None:
 def _is_of(row: Deferred, envelope: Envelope | None) -> bool:
     """Return whether a row has the value of the same XCom as an envelope."""
     found = row.envelope
-    return found is not None and envelope is not None and found.coordinate == envelope.coordinate
+    return found is not None and envelope is not None and found.coordinate == envelope.coordinate != Coordinate()
 
 
 def _has_no_serde_keys(stored: Any) -> bool:

@@ -100,8 +100,8 @@ def _see_to(ended: dict[str, tuple[str, str]]) -> None:
 
 def _listeners() -> list[Any]:
     try:
-        is_wanted = is_on("retain_when_run_ends") or sweep_after_run() is not None
-        return [RunEndListener()] if is_wanted else []
+        wanted = (is_on("retain_when_run_ends"), sweep_after_run() is not None)
+        return [RunEndListener()] if any(wanted) else []
     except Exception:
         log.exception("nothing is retired or swept when runs end")
         return []

@@ -327,6 +327,8 @@ UNIQUE = "0123456789abcdef" * 2
         ("pins/team/sheets/notes.txt", None),
         ("tags/v1/notes.txt", None),
         ("tags/v1/.notes.tmp", None),
+        (f"dag/../task/-1/return_value.{HASH}-{UNIQUE}.arrow", None),  # which no client of object stores takes
+        (f"pins/./run/{HASH}.0", None),
         # Below the prefix of another Airflow, within that of this one.
         (f"pins/assets/flights.{HASH}/producer.{HASH}-{UNIQUE}.arrow", None),
         (f"pins/state/scope.{HASH}/key.{HASH}-{UNIQUE}.msgpack", None),

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from airflow.sdk import Asset, AssetAlias, AssetAll, AssetAny
+from airflow.sdk.definitions.asset import decorators
 from asset_world import F, G, Lake
 
 from airflow_xcom.backend import (
@@ -35,6 +36,7 @@ from airflow_xcom.backend import (
 )
 from airflow_xcom.backend.assets import latest as latest_module
 from airflow_xcom.backend.assets import pins
+from airflow_xcom.backend.assets.asset_functions import AssetFunctionListener
 from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.compat_assets import Event
 from airflow_xcom.backend.errors import HintError, SettingsError
@@ -763,3 +765,17 @@ def test_what_a_schedule_needs() -> None:
     assert needed(AssetAny(F, G)) == set()
     assert needed(AssetAll(F, VIA, Asset.ref(name="x"))) == {"flights"}
     assert needed(None) == set()
+
+
+def departures() -> int:
+    return 5
+
+
+def test_a_wrong_publish_assets_fails_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow goes on where a listener raises: the next task would read an older version."""
+    defined = decorators.asset(schedule=None)(departures)
+    task = decorators._AssetMainOperator.from_definition(defined)
+    AssetFunctionListener().on_task_instance_running(SimpleNamespace(task=task))
+    monkeypatch.setenv("AIRFLOW__XCOM_CODECS__PUBLISH_ASSETS", "yes")
+    with pytest.raises(SettingsError, match="publish_assets"):
+        task.execute(context={})

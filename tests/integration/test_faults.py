@@ -114,12 +114,12 @@ def test_faults_all_the_while(kind: str, seed: int, between: Between) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_not_answered_is_asked_again(kind: str, between: Between, backend: Backend) -> None:
-    backend.options(store_timeout=6)
     proxy, store = between(kind)
     store.put("small", [SMALL])
+    backend.options(store_timeout=24)
     proxy.forget()
     proxy.fault = first(1, Fault(delay=60))
-    assert store.get("small") == SMALL
+    assert open_store(store.url).get("small") == SMALL
     assert len(proxy.requests) > 1
 
 

@@ -339,7 +339,7 @@ def test_a_failover_is_survived(server: Valkey, store: RedisStore) -> None:
         client.replicaof("127.0.0.1", 1)
         try:
             with pytest.raises(StoreError, match="read only|READONLY|read-only"):
-                RedisStore(server.url(), 3).put("x", [b"1"])
+                RedisStore(server.url(), 6).put("x", [b"1"])
             threading.Timer(0.5, lambda: server.client().replicaof("no", "one")).start()
             store.put("x", [b"1"])
         finally:
