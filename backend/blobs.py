@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,6 @@ from airflow_xcom.codecs import CorruptPayloadError, DecodeError, decode
 from airflow_xcom.codecs.payload import Payload, decode_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
     from airflow_xcom.backend.asset_version import AssetVersion
     from airflow_xcom.backend.settings import Settings
     from airflow_xcom.backend.stores.base import Store

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
 
@@ -13,9 +14,6 @@ from airflow_xcom.backend.asset_version import AssetVersion
 from airflow_xcom.backend.errors import ForeignReferenceError, ForgedReferenceError
 from airflow_xcom.backend.path_segments import digest, escaped, segment
 from airflow_xcom.codecs import CorruptPayloadError, NewerFormatError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
 
 ENVELOPE_KEY = "airflow_xcom"
 RESULT = "return_value"  # Airflow's XCOM_RETURN_KEY

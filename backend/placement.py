@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,6 @@ from airflow_xcom.codecs.plain_json import exact_json
 from airflow_xcom.codecs.quoting import class_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow_xcom.backend.settings import Settings
     from airflow_xcom.codecs.formats.msgpack.substitution import Substitutions
     from airflow_xcom.codecs.payload import Payload

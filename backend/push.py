@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.advice import advise_on_airflow
@@ -15,8 +16,6 @@ from airflow_xcom.codecs import CodecError, EncodeError
 from airflow_xcom.codecs.registry import advise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_xcom.backend.asset_version import AssetVersion
     from airflow_xcom.backend.settings import Settings
 

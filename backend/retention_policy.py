@@ -7,11 +7,8 @@ so that adding a term never takes a value away.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 STATES = ("success", "failed")  # of runs that have ended; no other run is ever touched
 TAG_PREFIX = "xcom:"

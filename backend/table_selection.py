@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from airflow_xcom.backend.compat import resolvable
 from airflow_xcom.backend.pull import Deferred, deferring, pull_all
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 
 def pull_table(

@@ -95,13 +95,7 @@ def _null_count(column: Any) -> int | None:
 
 
 def body_of(  # noqa: PLR0913 - all that a body is made from
-    value: Any,
-    codec: Codec | None,
-    node: Any,
-    registry: Registry,
-    new: NewWriter = None,
-    *,
-    stream: bool = False,
+    value: Any, codec: Codec | None, node: Any, registry: Registry, new: NewWriter = None, *, stream: bool = False
 ) -> TableBody | TreeBody:
     """Return the body of a value, from the node that its codec made of it; one without a codec is a node."""
     if codec is None or type(node) not in _OF_TABLES:

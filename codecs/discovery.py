@@ -6,6 +6,7 @@ import importlib
 import sys
 import sysconfig
 import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -14,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_xcom.codecs.quoting import module_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
     from airflow_xcom.codecs.codec import Codec
 
 ENTRY_POINT_GROUP = "airflow_xcom.codecs"

@@ -5,14 +5,12 @@ from __future__ import annotations
 import reprlib
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from airflow_xcom.codecs.discovery import HOMES
 from airflow_xcom.codecs.object_state import attributes_of, holds
 from airflow_xcom.codecs.quoting import module_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 _WIDEST = 100_000  # objects looked at in one search
 _LONGEST = 300  # characters of a path

@@ -6,12 +6,9 @@ so that a caller can act on it without parsing the message.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 from airflow_xcom.codecs.quoting import cut, described, quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 # Classes whose objects are never values -> what to return in their place.
 NO_VALUES: dict[str, str] = {

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection, Sequence
 from functools import cache
 from inspect import getattr_static
 from itertools import chain, repeat
 from types import BuiltinFunctionType, FunctionType, GetSetDescriptorType, MemberDescriptorType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import Columns, as_dict
 from airflow_xcom.codecs.quoting import class_name, quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
 
 _REGISTER = "register a codec for the class with @airflow_xcom.codecs.codec"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,6 @@ from airflow_xcom.codecs.quoting import described, quoted
 from airflow_xcom.codecs.registry import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from airflow_xcom.codecs.bodies import NewWriter, TableBody
     from airflow_xcom.codecs.codec import Codec
     from airflow_xcom.codecs.formats.msgpack.substitution import Substitutions

@@ -6,11 +6,9 @@ A payload says what a value is.  It may be large, or stand for much more than it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Any
 
 _QUOTED, _DESCRIBED = 200, 500  # characters of a value, and of another library's message, in a message
 _DEEPEST, _WIDEST = 3, 5  # levels, and items of each, that are looked at

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator, Mapping, MappingView
+from collections.abc import Callable, Collection, Iterator, Mapping, MappingView
 from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,6 @@ from airflow_xcom.codecs.errors import (
 from airflow_xcom.codecs.quoting import class_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_xcom.codecs.registry import Registry
 
     Refusal = Callable[[Any], EncodeError | None]

@@ -8,9 +8,11 @@ imported before one of its objects appears.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_xcom.codecs.codec import Codec, check_form
 from airflow_xcom.codecs.discovery import (
@@ -37,10 +39,6 @@ from airflow_xcom.codecs.errors import (
 from airflow_xcom.codecs.quoting import class_name, cut, module_of, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from importlib import metadata
-    from typing import TypeVar
-
     T = TypeVar("T")
 
 _tried: ContextVar[dict[str, None] | None] = ContextVar("the classes that are allowed on trial", default=None)

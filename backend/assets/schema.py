@@ -8,15 +8,12 @@ Nothing here reads or writes a version.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.backend.errors import SchemaChangedError, SchemaError
 from airflow_xcom.codecs.quoting import module_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 MODES = ("same", "compatible")
 SAMPLE = 1000  # rows by which it is told what a column of objects holds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.commands.arguments import add_output
@@ -11,8 +12,6 @@ from airflow_xcom.backend.commands.terminal import say
 from airflow_xcom.backend.commands.text_table import say_columns
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-
     from airflow_xcom.backend.assets.version import Version
 
 HELP = "compare two versions of an asset: schema, rows, cells"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -10,9 +12,6 @@ from airflow_xcom.backend.envelope import Coordinate
 from airflow_xcom.backend.errors import UnknownStoreError, XComNotFoundError
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Iterator
-
     from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
 
 _SHOWN = 5  # XComs in an error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.blobs import store_name
@@ -17,8 +18,6 @@ from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from airflow_xcom.backend.database.dag_runs import Run, Runs
     from airflow_xcom.backend.database.xcom_rows import XComRow
 

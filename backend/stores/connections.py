@@ -8,17 +8,15 @@ docs/STORES.md lists what is honoured.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from airflow_xcom.backend.errors import SettingsError
 from airflow_xcom.backend.stores.airflow_connection import censored, find_connection, secrets_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 CLIENT_SHARE = 1 / 2  # of the time-out that the client may use for one request and its retries
 

@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
@@ -20,8 +21,6 @@ from airflow_xcom.backend.errors import SettingsError, StoreDeniedError, StoreEr
 from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store, allocate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
     Result = TypeVar("Result")
 
 _MAPPED = 1 << 16  # bytes from which mapping a file beats reading it

@@ -9,20 +9,18 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_xcom.backend.compat import filesystem
 from airflow_xcom.backend.errors import SettingsError, StoreDeniedError, StoreError, StoreUnreachableError
 from airflow_xcom.backend.stores.airflow_connection import censored, find_connection, secrets_of
 from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store, allocate, pieces
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
 
 log = logging.getLogger("airflow_xcom.backend")
 

@@ -12,10 +12,10 @@ import os
 import random
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
@@ -24,9 +24,6 @@ from airflow_xcom.backend.errors import StoreDeniedError, StoreError, StoreNotFo
 from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store, allocate
 from airflow_xcom.backend.stores.connections import CLIENT_SHARE, Bucket
 from airflow_xcom.backend.stores.s3_listings import abort_upload, list_objects, list_uploads
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
 
 _PART = 8 << 20  # bytes of one request; S3 takes parts of 5 MiB and more
 _PARALLEL = 8  # requests of one large blob at a time; with _PART it bounds the memory of a push

@@ -6,8 +6,9 @@ import itertools
 import re
 import struct
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_xcom.backend.errors import SettingsError, StoreError, StoreUnreachableError
@@ -15,9 +16,6 @@ from airflow_xcom.backend.settings import Settings
 from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store, allocate, pieces
 from airflow_xcom.backend.stores.redis_client import RedisClient
 from airflow_xcom.codecs import CorruptPayloadError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
 
 _SMALL = 1 << 20  # bytes up to which a blob is one string; joining them costs less than a second round trip
 _CHUNK = 8 << 20  # bytes; a string may have 512 MB, but a server does nothing else while it takes one in

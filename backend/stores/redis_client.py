@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from airflow_xcom.backend.errors import (
@@ -16,9 +17,6 @@ from airflow_xcom.backend.errors import (
     StoreUnreachableError,
 )
 from airflow_xcom.backend.stores.airflow_connection import find_connection
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 _Reply = TypeVar("_Reply")
 

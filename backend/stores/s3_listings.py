@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.errors import StoreError
 from airflow_xcom.backend.stores.base import Blob
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from airflow_xcom.backend.stores.connections import Bucket
 
 log = logging.getLogger("airflow_xcom.backend")

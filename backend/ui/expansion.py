@@ -20,14 +20,7 @@ _LISTS = (types.is_list, types.is_large_list, types.is_map)
 _LIST_VIEWS = (types.is_list_view, types.is_large_list_view)
 _TEXTS = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
 _VIEWS = (types.is_string_view, types.is_binary_view)
-_REPEATING = (
-    types.is_dictionary,
-    types.is_run_end_encoded,
-    types.is_null,
-    types.is_union,
-    *_LIST_VIEWS,
-    *_VIEWS,
-)
+_REPEATING = (types.is_dictionary, types.is_run_end_encoded, types.is_null, types.is_union, *_LIST_VIEWS, *_VIEWS)
 
 
 def check_expansion(column: Any) -> None:

@@ -15,23 +15,8 @@ from airflow_xcom.backend.errors import HiddenValueError, RetiredPayloadError, S
 from airflow_xcom.backend.settings import PREVIEWS, is_on
 from airflow_xcom.backend.ui.array_view import is_array
 from airflow_xcom.backend.ui.lines import is_series
-from airflow_xcom.backend.ui.payload_tree import (
-    MASK,
-    children,
-    inner,
-    is_pair,
-    label,
-    read_json,
-    read_tree,
-    text,
-)
-from airflow_xcom.backend.ui.pictures import (
-    image_text,
-    is_array_of_images,
-    is_image,
-    pixels_of_array,
-    pixels_of_image,
-)
+from airflow_xcom.backend.ui.payload_tree import MASK, children, inner, is_pair, label, read_json, read_tree, text
+from airflow_xcom.backend.ui.pictures import image_text, is_array_of_images, is_image, pixels_of_array, pixels_of_image
 from airflow_xcom.backend.ui.provenance import python, where, writer
 from airflow_xcom.backend.ui.rendering import Rendering, rendering
 from airflow_xcom.backend.ui.rows import checked, hidden_tasks, is_hidden, is_masked, preview_of, rows_of

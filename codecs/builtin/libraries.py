@@ -8,9 +8,10 @@ their names alone, as after SQLAlchemy's own serialization.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.codecs.builtin.kinds import Kind, attributes_of, codec_of, library, pairs_of, unpacked
 from airflow_xcom.codecs.builtin.summaries import summarize_text
@@ -19,9 +20,6 @@ from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_int, as_list, as_text
 from airflow_xcom.codecs.object_state import refuse_other_attributes
 from airflow_xcom.codecs.quoting import module_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 # -- text, int, and mappings ---------------------------------------------------------------------------------
 

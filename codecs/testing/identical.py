@@ -17,6 +17,7 @@ import hashlib
 import json
 import struct
 import types
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,6 @@ from airflow_xcom.codecs.object_state import holds
 from airflow_xcom.codecs.quoting import module_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     Parts = Iterable[tuple[str, Any]]
     TakeApart = Callable[[Any], Parts]
 

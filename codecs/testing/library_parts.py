@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.testing.arrow_parts import ArrowItems
 from airflow_xcom.codecs.testing.identical import PARTS, Kept, Leaf, attributes, digest, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy as np
     import pandas as pd
 

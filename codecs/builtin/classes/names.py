@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.codec import Codec, ColumnCodec
@@ -22,8 +23,6 @@ from airflow_xcom.codecs.nodes import Columns
 from airflow_xcom.codecs.quoting import class_name, described, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     CheckClass = Callable[[str], None]
 
 _OF_SCIPY = (

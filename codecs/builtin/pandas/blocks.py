@@ -7,6 +7,7 @@ hundreds of blocks, pandas would call the frame fragmented.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +20,6 @@ from airflow_xcom.codecs.builtin.pandas.wide_blocks import decode_wide, encode_w
 from airflow_xcom.codecs.errors import EncodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from airflow_xcom.codecs.nodes import PackCells
 
 try:

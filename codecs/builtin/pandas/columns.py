@@ -7,6 +7,7 @@ The kind names the writer's dtype, so that the reader's pandas infers nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,16 +39,11 @@ from airflow_xcom.codecs.builtin.pandas.number_columns import (
 )
 from airflow_xcom.codecs.builtin.pandas.object_columns import decode_cells, decode_objects, encode_objects
 from airflow_xcom.codecs.builtin.pandas.text_columns import split_texts
-from airflow_xcom.codecs.errors import (
-    UnsupportedTypeError,
-    UnsupportedValueError,
-)
+from airflow_xcom.codecs.errors import UnsupportedTypeError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_list, as_text
 from airflow_xcom.codecs.object_state import refuse_other_attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_xcom.codecs.nodes import PackCells
 
 ARRAY_STATE, INDEX_STATE = ("_",), ("_", "sortorder")  # the attributes that pandas itself sets

@@ -6,6 +6,7 @@ are no text, kinds, freq, attrs, flags) is in the meta; that of a plain frame is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,8 +41,6 @@ from airflow_xcom.codecs.object_state import refuse_other_attributes
 from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow_xcom.codecs.nodes import PackCells
 
 FRAME_VERSION = 3  # 2 has wide blocks, 3 their labels as one text
@@ -127,8 +126,7 @@ def decode_series(node: Table, _version: int) -> Any:
 
 def _table(arrays: list[Any], names: list[str], meta: dict[str, Any]) -> Table:
     return Table(
-        pa.Table.from_arrays(arrays, names=names),
-        {key: item for key, item in meta.items() if item is not None},
+        pa.Table.from_arrays(arrays, names=names), {key: item for key, item in meta.items() if item is not None}
     )
 
 

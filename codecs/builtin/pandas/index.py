@@ -6,6 +6,7 @@ column whose codes and levels (unused ones included) come back as they were, and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -25,8 +26,6 @@ from airflow_xcom.codecs.nodes import Table, as_dict, with_cells
 from airflow_xcom.codecs.object_state import refuse_other_attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow_xcom.codecs.nodes import PackCells
 
 

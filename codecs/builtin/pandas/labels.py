@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -14,8 +15,6 @@ from airflow_xcom.codecs.builtin.summaries import escaped, unique
 from airflow_xcom.codecs.quoting import module_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from airflow_xcom.codecs.nodes import PackCells
 
 _LIBRARIES = frozenset(

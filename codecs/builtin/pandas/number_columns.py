@@ -6,7 +6,8 @@ array has native bytes), complex ones (pairs of floats) and long doubles (opaque
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +15,6 @@ import pyarrow as pa
 from airflow_xcom.codecs.builtin.numpy.dtypes import dtype_to_text, text_to_dtype
 from airflow_xcom.codecs.errors import UnsupportedTypeError
 from airflow_xcom.codecs.quoting import quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _UNITS = ("s", "ms", "us", "ns")
 _TICKS = {pa.timestamp(unit): np.dtype(f"M8[{unit}]") for unit in _UNITS} | {

@@ -5,9 +5,10 @@ pandas 2 and 3 differ in the resolution they choose, so a count always stands wi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, timezone
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -23,9 +24,6 @@ from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
 from airflow_xcom.codecs.quoting import quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _UNITS = frozenset({"s", "ms", "us", "ns"})
 _SURE_ZONES = (type(None), timezone, ZoneInfo)

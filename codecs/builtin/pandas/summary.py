@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from airflow_xcom.codecs.builtin.summaries import DTYPES, ROWS, summarize_columns
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _TEXTS_ARE_EQUAL = frozenset(map(np.dtype, ("?", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")))  # as Python's
 

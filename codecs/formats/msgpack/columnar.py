@@ -7,6 +7,7 @@ so, they take a fraction of the time and of the room, because a key or a tag is 
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,6 @@ from airflow_xcom.codecs.nodes import Columns, as_list, as_text
 from airflow_xcom.codecs.plain_json import is_exact_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from airflow_xcom.codecs.codec import Codec
 
     EncodeAll = Callable[[type, list[Any]], tuple[Codec, list[Any] | Columns] | None]

@@ -7,7 +7,8 @@ section 4.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import msgpack
 
@@ -15,9 +16,6 @@ from airflow_xcom.codecs.errors import CorruptPayloadError, NewerFormatError
 from airflow_xcom.codecs.formats.compressed_frames import Frames, check_inflation, compress, compress_all, decompress
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.quoting import quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
 
 MAGIC = "airflow_xcom"
 # Of a blob in which nothing is compressed, of one in which something is, and of a list whose items are read singly.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -27,9 +28,6 @@ from airflow_xcom.codecs.formats.msgpack.container import (
     stored_tree,
 )
 from airflow_xcom.codecs.object_state import attributes_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 _SAMPLES = 8  # items that are looked at
 _LARGE = 4096  # bytes of text or memory

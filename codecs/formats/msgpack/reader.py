@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from math import inf
@@ -40,8 +41,6 @@ from airflow_xcom.codecs.nodes import as_text
 from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from airflow_xcom.codecs.nodes import Columns
 
     Restorer = Callable[[str, int], Callable[[Any], Any]]

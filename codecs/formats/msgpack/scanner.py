@@ -8,6 +8,7 @@ of 300,000 records (7.5 MB) the Unpacker shows nothing from the first MiB, and t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -15,8 +16,6 @@ import msgpack
 from airflow_xcom.codecs.errors import CorruptPayloadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
 
 BLOCK = 1 << 16  # bytes that are read at a time

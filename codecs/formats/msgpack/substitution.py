@@ -5,6 +5,7 @@ Slower than :class:`~.writer.Writer`, which it takes the place of once that has 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,8 +17,6 @@ from airflow_xcom.codecs.formats.msgpack.writer import Writer, hide_natives
 from airflow_xcom.codecs.refusal_advice import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from airflow_xcom.codecs.codec import Codec
     from airflow_xcom.codecs.formats.msgpack.columnar import Excess
     from airflow_xcom.codecs.nodes import WithCells

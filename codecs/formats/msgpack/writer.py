@@ -5,7 +5,7 @@ The packer walks natives in C and calls back for everything else, which becomes 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -44,8 +44,6 @@ from airflow_xcom.codecs.object_state import refuse_other_attributes
 from airflow_xcom.codecs.plain_json import is_exact_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow_xcom.codecs.codec import Codec
     from airflow_xcom.codecs.formats.msgpack.columnar import Excess
 
