@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -94,7 +94,7 @@ def summarize(value: Any, payload: Payload, size: int, preview: str, *, nulls: b
     """
     cls: Any = type(value)
     facts = {"type": _type_name(cls), "bytes": size}
-    shown = _shown(payload, preview)
+    shown = _shown(payload.facts, preview)
     if not shown:
         return facts
     counted = payload.nulls if nulls and payload.tag not in payload.suppliers else ()
@@ -126,19 +126,17 @@ def _type_name(cls: type) -> str:
     return name.removeprefix("builtins.")
 
 
-def _shown(payload: Payload, preview: str) -> dict[str, Any]:
+def _shown(facts: dict[str, Any], preview: str) -> dict[str, Any]:
     """Return what people may see of what a codec tells."""
-    if preview == "none" or not payload.facts:
+    if preview == "none" or not facts:
         return {}
     if preview == "columns":
-        return _masked({name: fact for name, fact in payload.facts.items() if name not in _CELLS})
-    shown = _masked(payload.summary)
-    if isinstance(rows := shown.get("head"), list):
+        facts = {name: fact for name, fact in facts.items() if name not in _CELLS}
+    shown = {name: _MASK if hides_value_of(name) else fact for name, fact in facts.items()}
+    if type(rows := shown.get("head")) is partial:
+        rows = shown["head"] = rows()
+    if isinstance(rows, list):
         # A name that was shortened may have had a part that tells a secret.
         hidden = [name.endswith("…") or hides_value_of(name) for name in shown.get("dtypes", {})]
         shown["head"] = [[_MASK if mask else cell for cell, mask in zip(row, hidden, strict=False)] for row in rows]
     return shown
-
-
-def _masked(facts: dict[str, Any]) -> dict[str, Any]:
-    return {name: _MASK if hides_value_of(name) else fact for name, fact in facts.items()}

@@ -63,7 +63,7 @@ class Payload:
     Attributes:
         tag: the tag of the outermost codec, or the name of a native type (``"dict"``, ``"list"``, …).
         compression: of the blob; the row is never compressed.
-        facts: a few JSON facts about the value, for people; what takes long to tell is a function that returns it.
+        facts: a few JSON facts about the value, for people; ``head``, which takes long, may be a partial() of it.
         suppliers: for each tag in it that is not a built-in one, the distribution (``"name version"``) or the file that
             registered its codec.
     """
@@ -82,7 +82,7 @@ class Payload:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """All facts, told."""
-        return {name: fact() if callable(fact) else fact for name, fact in self.facts.items()}
+        return {name: fact() if type(fact) is partial else fact for name, fact in self.facts.items()}
 
     @property
     def format(self) -> str:

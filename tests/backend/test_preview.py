@@ -211,8 +211,7 @@ def test_a_fact_of_a_codec_with_a_sensitive_name_is_masked() -> None:
 
     from airflow_xcom.backend.placement import summarize
 
-    facts = {"token": "abc", "host": "h"}
-    payload: Any = SimpleNamespace(facts=facts, summary=facts)
+    payload: Any = SimpleNamespace(facts={"token": "abc", "host": "h"})
     assert summarize(1, payload, 5, "rows") == {"type": "int", "bytes": 5, "token": "***", "host": "h"}
 
 
