@@ -303,7 +303,7 @@ def test_an_entry_that_is_listed_and_not_given_stops_a_sweep(
 ) -> None:
     class Lossy(RestRows):
         def _ask(self, path: str, query: dict[str, Any]) -> dict[str, Any] | None:
-            return None if path.endswith("/part.2") else super()._ask(path, query)
+            return None if path.endswith("/part%2E2") else super()._ask(path, query)
 
     with pytest.raises(SweepError, match="does not give"):
         list(Lossy(airflow, token).candidates())
