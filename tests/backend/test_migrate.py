@@ -412,9 +412,9 @@ def test_pages_give_every_row_once(backend: Backend, metadata: Metadata, page: i
     ("source", "target", "reason"),
     [("folder", "folder", "the same store"), ("elsewhere", "cache", "no 'elsewhere'"), ("folder", "x", "no 'x'")],
 )
-def test_the_stores_must_be_two_configured_ones(source: str, target: str, reason: str) -> None:
+def test_the_stores_must_be_two_configured_ones(metadata: Metadata, source: str, target: str, reason: str) -> None:
     with pytest.raises(SettingsError, match=reason):
-        migrate(Rows(sqlalchemy.create_engine("sqlite://")), source, target)
+        migrate(Rows(metadata.engine), source, target)
 
 
 # Airflow 2 has text in bytes; Airflow 3.4 has two tables, for rows from before it and for its own.
