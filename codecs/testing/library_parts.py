@@ -278,6 +278,7 @@ PARTS |= {
         lambda url: [("", str(url))],
     ),
     "pydantic.NameEmail": attributes("name", "email"),
+    "pydantic.ByteSize": lambda size: [("", int(size)), (".__dict__", vars(size))],
     "pydantic_core.TzInfo": lambda zone: [(".utcoffset()", zone.utcoffset(None))],
 }
 
