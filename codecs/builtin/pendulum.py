@@ -126,9 +126,9 @@ def _state(value: Any) -> dict[str, Any]:
 # -- Timezone, FixedTimezone ---------------------------------------------------------------------------------
 
 
-def _load_zone(key: str) -> Timezone:
+def _load_zone(key: Any) -> Timezone:
     try:
-        return Timezone(key)
+        return Timezone(as_text(key))
     except InvalidTimezone as error:
         raise no_such_zone(key, "install or upgrade tzdata") from error
 

@@ -609,3 +609,12 @@ def test_a_local_zone_with_summer_time_and_no_key_is_refused(machine: Any) -> No
 def test_forged_local_zones_are_refused(node: Any) -> None:
     with pytest.raises(CodecError):
         decode_json({"$": ["dateutil.tzlocal", 1, node]})
+
+
+@pytest.mark.parametrize("make", [ZoneInfo, pendulum.timezone])
+def test_a_forged_key_is_compared_with_no_key_that_is_cached(make: Callable[[str], Any]) -> None:
+    """As labels of a billion rows would be, one by one."""
+    tag = encode(make("Europe/Paris")).to_json()["$"][0]
+    labels = encode(pd.RangeIndex(10**12)).to_json()
+    with pytest.raises(CorruptPayloadError):
+        decode_json({"$": [tag, 1, labels]})

@@ -120,9 +120,9 @@ def zone_key(value: ZoneInfo) -> str:
     return value.key
 
 
-def _load_zone(key: str) -> ZoneInfo:
+def _load_zone(key: Any) -> ZoneInfo:
     try:
-        return ZoneInfo(key)
+        return ZoneInfo(as_text(key))  # which compares what it is given with the keys that it has cached
     except ZoneInfoNotFoundError as error:
         raise no_such_zone(key, "install or upgrade tzdata") from error
 
