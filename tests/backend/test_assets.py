@@ -318,12 +318,18 @@ def pin_files(backend: Backend) -> list[Any]:
     return [path for path in backend.blobs() if "pins" in path.parts]
 
 
-def test_a_pin_that_is_gone_is_refused(lake: Lake, backend: Backend) -> None:
+def pinned_before_another_version(lake: Lake, backend: Backend) -> Any:
+    """The pin of a task that has read the first of two versions."""
     lake.publish(1, "one")
     lake.start("reader")
     assert latest(F) == 1
     lake.publish(2, "two")
     (pin,) = pin_files(backend)
+    return pin
+
+
+def test_a_pin_that_is_gone_is_refused(lake: Lake, backend: Backend) -> None:
+    pin = pinned_before_another_version(lake, backend)
     kept = pin.read_bytes()
     pin.unlink()
     lake.start("reader", try_number=2, cleared=1)
@@ -507,11 +513,7 @@ def test_a_run_reads_the_same_after_the_store_of_new_blobs_has_changed(
 def test_a_task_that_has_waited_does_not_read_something_newer_when_its_pin_is_gone(
     again: str, lake: Lake, backend: Backend
 ) -> None:
-    lake.publish(1, "one")
-    lake.start("reader")
-    assert latest(F) == 1
-    lake.publish(2, "two")
-    (pin,) = pin_files(backend)
+    pin = pinned_before_another_version(lake, backend)
     kept = pin.read_bytes()
     for there in (True, False):
         pin.write_bytes(kept) if there else pin.unlink()

@@ -82,10 +82,8 @@ def _take_dataclass(value: Any) -> dict[str, Any]:
 def _left_out(value: Any) -> list[str]:
     """Return the fields that an object does not hold, so that the defaults in its class are seen."""
     cls: Any = type(value)
-    own = getattr(value, "__dict__", None)
-    return (
-        [] if own is None else [name for name in _dataclass_fields(cls) if name not in own and name in _defaults(cls)]
-    )
+    own = getattr(value, "__dict__", _dataclass_fields(cls))  # one with slots alone holds all
+    return [name for name in _dataclass_fields(cls) if name not in own and name in _defaults(cls)]
 
 
 @cache
