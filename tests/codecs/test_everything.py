@@ -66,7 +66,7 @@ def for_all(
 
 def many(*, fixed: bool) -> int:
     """The examples of a shard."""
-    return (5000 if fixed else 250) // len(SHARDS)
+    return (2500 if fixed else 250) // len(SHARDS)
 
 
 def few(*, fixed: bool) -> int:
