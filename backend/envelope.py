@@ -247,24 +247,26 @@ class Envelope:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON value of the row."""
-        payload = {"data": self.data} if self.reference is None else {"ref": self.reference.to_json()}
-        if self.retired is not None:
-            payload = {"retired": asdict(self.retired)}
-        if self.items:
-            payload = {"items": [item.to_json()[ENVELOPE_KEY] for item in self.items]}
-        optional = {"from": self.suppliers} if self.suppliers else {}
-        if self.inexact is not None:
-            optional["inexact"] = self.inexact.to_json()
-        if self.asset is not None:
-            optional["asset"] = self.asset.to_json()
-        content = {
+        content: dict[str, Any] = {
             "version": 3 if self.items else 1 if self.retired is None else 2,
             "tag": self.tag,
             "summary": self.summary,
             "of": self.coordinate.to_json(),
-            **optional,
-            **payload,
         }
+        if self.suppliers:
+            content["from"] = self.suppliers
+        if self.inexact is not None:
+            content["inexact"] = self.inexact.to_json()
+        if self.asset is not None:
+            content["asset"] = self.asset.to_json()
+        if self.items:
+            content["items"] = [item.to_json()[ENVELOPE_KEY] for item in self.items]
+        elif self.retired is not None:
+            content["retired"] = asdict(self.retired)
+        elif self.reference is not None:
+            content["ref"] = self.reference.to_json()
+        else:
+            content["data"] = self.data
         return {ENVELOPE_KEY: content}
 
     @classmethod

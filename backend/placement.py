@@ -27,6 +27,7 @@ _RESERVED = frozenset({ENVELOPE_KEY, "__classname__", "__id__", "__type"})
 _DAG_FILE = "unusual_prefix_"
 _ALWAYS_IN_ROW = 1024  # bytes of JSON that Airflow's own readers (skipmixin_key, links) may always have as themselves
 _LARGEST_SUMMARY = 2048  # bytes
+_SHORT = 200  # characters, which JSON escapes to no more than 1,200
 _NO_LIMIT = -1
 _CELLS = {"head", "value"}  # facts that codecs take from a value itself
 _MASK = "***"  # as Airflow's
@@ -95,14 +96,19 @@ def summarize(value: Any, payload: Payload, size: int, preview: str, *, nulls: b
     cls: Any = type(value)
     facts = {"type": _type_name(cls), "bytes": size}
     shown = _shown(payload.facts, preview)
-    if not shown:
-        return facts
+    if not shown or (len(shown) == 1 and _is_short_text(shown.get("value"))):
+        return facts | shown
     counted = payload.nulls if nulls and payload.tag not in payload.suppliers else ()
     for extra in (_with_nulls(shown, counted), shown):
         told = {**facts, **extra}
         if exact_json(told, limit=_LARGEST_SUMMARY, ordered=False, reserved=_RESERVED) is not None:
             return told
     return facts
+
+
+def _is_short_text(fact: Any) -> bool:
+    """Return whether a fact is text such as most have of which text tells all; any other takes a closer look."""
+    return type(fact) is str and len(fact) <= _SHORT and fact.isascii() and "\0" not in fact
 
 
 def _with_nulls(shown: dict[str, Any], nulls: Sequence[int | None]) -> dict[str, Any]:

@@ -252,7 +252,7 @@ class MissingClassError(DecodeError, LookupError):
         self.name = name
 
 
-class any_error_as_corrupt:  # noqa: N801 - as contextlib's; every pull enters one, and a generator takes twice as long
+class any_error_as_corrupt:  # noqa: N801 - as contextlib's; pulls enter one, and a generator takes twice as long
     """Turn whatever a parser raises over damaged bytes into a CorruptPayloadError that says ``what``."""
 
     __slots__ = ("_remedy", "_what")

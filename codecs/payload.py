@@ -53,7 +53,7 @@ class _LeafBody:
         return body_of(None, self._codec, self._node, self._registry).chunks(compression)
 
     def to_json(self) -> Any:
-        node = self._node if b"{" not in self._text else json.dump(self._node)  # the keys of dicts need a look
+        node = self._node if b"{" not in self._text else json.with_maps(self._node)
         return json.tagged(self._codec.tag, self._codec.version, node)
 
 
@@ -189,7 +189,6 @@ def encode(
         ValueError: `compression` names no known compression.
     """
     chosen = Compression.parse(compression) if isinstance(compression, str) else compression
-    encode_part = partial(_encode, registry=registry, compression=chosen)
     try:
         if substitutions is None:
             return _encode(value, registry, chosen, stream=stream)
@@ -197,10 +196,11 @@ def encode(
     except EncodeError as error:
         from airflow_xcom.codecs.refusal_advice import explained
 
+        encode_part = partial(_encode, registry=registry, compression=chosen)
         raise explained(error, value, registry, encode_part) from error.__cause__
     except RecursionError as error:
         raise NestingError("it is nested too deeply") from error
-    substitutions.explain(registry, encode_part)
+    substitutions.explain(registry, partial(_encode, registry=registry, compression=chosen))
     return made
 
 
@@ -215,7 +215,7 @@ def _encode(
     else:
         raise unsupported(value)
     body = _body(value, codec, registry, new, stream=stream)
-    return Payload(tag, compression, _summary(codec, value), _suppliers(body.tags, registry), body)
+    return Payload(tag, compression, _summary(codec, value), registry.suppliers(body.tags), body)
 
 
 def _body(
@@ -229,10 +229,6 @@ def _body(
     from airflow_xcom.codecs.bodies import body_of
 
     return body_of(value, codec, node, registry, new, stream=stream)
-
-
-def _suppliers(tags: Iterable[str], registry: Registry) -> dict[str, str]:
-    return {tag: supplier for tag in sorted(tags) if (supplier := registry.supplier(tag)) is not None}
 
 
 def _summary(codec: Codec | None, value: Any) -> dict[str, Any]:

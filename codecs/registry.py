@@ -8,7 +8,7 @@ imported before one of its objects appears.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import metadata
@@ -171,10 +171,11 @@ class Registry:
         """Return what to do for classes to be allowed."""
         return self._remedy.replace("{name}", " ".join(map(cut, names)))
 
-    def supplier(self, tag: str) -> str | None:
-        """Return who registered a tag's codec: ``"distribution version"``, or a file; None for a built-in one."""
-        origin = self._origins.get(tag)
-        return origin.supplier if origin is not None else None
+    def suppliers(self, tags: Collection[str]) -> dict[str, str]:
+        """Return who registered the codec of each tag that is not built in: ``"distribution version"``, or a file."""
+        if self._origins.keys().isdisjoint(tags):
+            return {}
+        return {tag: self._origins[tag].supplier for tag in sorted(tags) if tag in self._origins}
 
     # -- looking up ------------------------------------------------------------------------------------
 

@@ -31,11 +31,11 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
-from airflow_xcom.codecs.errors import CorruptPayloadError, any_error_as_corrupt
+from airflow_xcom.codecs.errors import CodecError, CorruptPayloadError
 from airflow_xcom.codecs.formats.sharing import TEXT, Budget
 from airflow_xcom.codecs.nodes import Table, Tagged
 from airflow_xcom.codecs.plain_json import in_jsonb_order, is_exact_float, is_exact_int, is_exact_text
-from airflow_xcom.codecs.quoting import quoted
+from airflow_xcom.codecs.quoting import described, quoted
 
 MARK = "$"
 _TAGGED, _FORM = 3, 2  # items
@@ -58,6 +58,17 @@ def dump(node: Any, depth: int = 0) -> Json:
     if depth > DEEPEST:
         raise TooDeepError
     return _DUMPERS[type(node)](node, depth)
+
+
+def with_maps(node: Any) -> Json:
+    """Return the JSON value of natives that JSON keeps exactly, of which only the dicts may need another form."""
+    cls = type(node)
+    if cls is list:
+        return [with_maps(item) if type(item) in _CONTAINERS else item for item in node]
+    if cls is not dict:
+        return node
+    pairs = [[key, with_maps(item) if type(item) in _CONTAINERS else item] for key, item in node.items()]
+    return dict(pairs) if in_jsonb_order(node) and all(map(_has_no_meaning, node)) else form("map", pairs)
 
 
 def form(name: str, content: Json) -> Json:
@@ -106,7 +117,11 @@ def _dump_dict(node: dict[Any, Any], depth: int) -> Json:
 
 def _is_plain_key(key: Any) -> bool:
     """Return whether a key has no meaning in this syntax or for Airflow's readers, and is exact as JSON."""
-    return type(key) is str and not key.startswith((MARK, "__")) and is_exact_text(key)
+    return type(key) is str and _has_no_meaning(key) and is_exact_text(key)
+
+
+def _has_no_meaning(key: str) -> bool:
+    return not key.startswith((MARK, "__"))
 
 
 def _dump_tagged(node: Tagged, depth: int) -> Json:
@@ -151,11 +166,17 @@ def load(
     Raises:
         DecodeError: The JSON is not in this syntax, or some part of it cannot be restored.
     """
-    with any_error_as_corrupt():
+    try:
         return _Loader(value, restorer, table, blob, budget).load(value, 0)
+    except (CodecError, MemoryError):
+        raise
+    except Exception as error:
+        raise CorruptPayloadError(f"the payload is damaged: {described(error)}") from error
 
 
 class _Loader:
+    __slots__ = ("_blob", "_budget", "_nodes", "_restorer", "_root", "_shared", "_table")
+
     def __init__(
         self,
         root: Json,
@@ -185,7 +206,7 @@ class _Loader:
         if len(value) == 1 and type(content) is list and content and type(content[0]) is str:
             if len(content) == _TAGGED and type(content[1]) is int:
                 tag, version, node = content
-                return self._restorer(tag, version)(self.load(node, depth + 2))
+                return self._restorer(tag, version)(self.load(node, depth + 2) if type(node) in _CONTAINERS else node)
             if len(content) == _FORM:
                 return self._load_form(content[0], content[1], depth)
         raise CorruptPayloadError(f"an object with the key {MARK!r} is not in the syntax")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_xcom.codecs import plain_json as natives
+from airflow_xcom.codecs.formats.json import dump, with_maps
 from airflow_xcom.codecs.plain_json import exact_json, is_exact_float, is_exact_int, is_exact_text
 from airflow_xcom.codecs.testing import difference
 
@@ -188,6 +190,20 @@ def test_what_is_plain_is_what_its_leaves_allow(value: Any) -> None:
 
     found = exact_json(value, limit=None, ordered=False, reserved=frozenset())
     assert (found is not None) == all(map(is_exact, leaves(value)))
+
+
+KEYS = st.text() | st.sampled_from(["$", "$a", "__a", "_", "a", "b", "aa"])
+few_natives = st.recursive(
+    st.integers(-9, 9) | st.text(max_size=3) | st.just("{"),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(value=few_natives)
+def test_few_natives_are_the_same_json_as_in_any_node(value: Any) -> None:
+    if exact_json(value, limit=None, ordered=False, reserved=frozenset()) is not None:
+        assert json.dumps(with_maps(value)) == json.dumps(dump(value))
 
 
 @pytest.mark.parametrize("preserve", [False, True])

@@ -310,6 +310,11 @@ ZONES = st.one_of(
 @given(st.datetimes(), ZONES, st.integers(0, 1))
 def test_any_datetime(moment, zone, fold):
     value = moment.replace(tzinfo=zone, fold=fold)
+    payload = encode(value)
+    tag, *_, node = payload.to_json()["$"]
+    if tag == "datetime" and type(node) is str:
+        assert node == value.isoformat().replace("+00:00", "Z" if zone is UTC else "+00:00")
+    assert payload.summary == {"value": str(value)[:100]}
     actual = through_row(through_blob(value))
     assert (clock(actual), actual.fold, type(actual)) == (clock(value), fold, datetime)
     assert (actual.tzinfo is None) == (zone is None)

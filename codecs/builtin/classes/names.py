@@ -130,9 +130,8 @@ def _find(name: str, check_class: CheckClass) -> type:
         raise MissingClassError(dotted, f"the module {quoted(module)} has no {quoted(qualname)}")
     if not isinstance(cls, type):
         raise CorruptPayloadError(f"{dotted} is not a class")
-    _check(
-        cls.__module__, class_name(cls), check_class
-    )  # a module that is allowed may have imported a class that is not
+    if (cls.__module__, cls.__qualname__) != (module, qualname):  # what is allowed may have imported what is not
+        _check(cls.__module__, class_name(cls), check_class)
     return cls
 
 
@@ -156,7 +155,7 @@ def _import(module: str, dotted: str) -> Any:
 def _walk(module: Any, qualname: str) -> Any:
     """Return what a module holds under a name, looked up through nested classes only, or None."""
     holder = module
-    for part in qualname.split("."):
+    for part in (qualname,) if qualname.isidentifier() else qualname.split("."):
         if not part.isidentifier() or (holder is not module and not isinstance(holder, type)):
             return None
         holder = getattr(holder, "__dict__", {}).get(part)
