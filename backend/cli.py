@@ -12,43 +12,12 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from functools import partial
-from typing import Any, NoReturn
+from importlib import import_module
+from typing import Any, NoReturn, cast
 
-from airflow_xcom.backend.commands import (
-    adopt,
-    assets,
-    copy,
-    diff,
-    export,
-    inspect,
-    migrate,
-    retain,
-    state,
-    sweep,
-    tag,
-    verify,
-    versions,
-)
-from airflow_xcom.backend.commands import list as list_
+from airflow_xcom.backend.commands.declarations import COMMANDS, Command
 from airflow_xcom.backend.commands.terminal import tell, visible
 from airflow_xcom.codecs import CodecError
-
-COMMANDS: dict[str, Any] = {  # modules with HELP, add_arguments(parser) and run(options)
-    "list": list_,
-    "inspect": inspect,
-    "verify": verify,
-    "export": export,
-    "copy": copy,
-    "assets": assets,
-    "versions": versions,
-    "tag": tag,
-    "diff": diff,
-    "migrate": migrate,
-    "retain": retain,
-    "adopt": adopt,
-    "sweep": sweep,
-    "state": state,
-}
 
 _HELP = "look after the payloads of XComs"
 _DESCRIPTION = (
@@ -64,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 if all went well, 1 if something is wrong or could not be done, 2 if the line was not understood.
     """
     options = _parser().parse_args(arguments)
-    return _run(options.command, options)
+    return _run(_command(options.command), options)
 
 
 def airflow_commands() -> list[Any]:
@@ -72,8 +41,8 @@ def airflow_commands() -> list[Any]:
     from airflow.cli.cli_config import ActionCommand, GroupCommand
 
     commands = [
-        ActionCommand(name=name, help=module.HELP, func=partial(_exit, module.run), args=_arguments(module))
-        for name, module in COMMANDS.items()
+        ActionCommand(name, command.help, partial(_exit, _command(name)), args=(cast("Any", _Arguments(command)),))
+        for name, command in COMMANDS.items()
     ]
     return [GroupCommand(name="xcom-codecs", help=_HELP, description=_DESCRIPTION, subcommands=commands)]
 
@@ -81,15 +50,16 @@ def airflow_commands() -> list[Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="airflow-xcom", description=_DESCRIPTION)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, module in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=module.HELP)
-        module.add_arguments(subparser)
-        subparser.set_defaults(command=module.run)
+    for name, command in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=command.help)
+        command.declare(subparser)
+        subparser.set_defaults(command=name)
     return parser
 
 
-def _arguments(module: Any) -> Any:
-    return (_Arguments(module),)
+def _command(name: str) -> Callable[[argparse.Namespace], int]:
+    """Return what runs a command, whose module is imported then."""
+    return lambda options: import_module(f"airflow_xcom.backend.commands.{name}").run(options)
 
 
 class _Arguments:
@@ -97,12 +67,12 @@ class _Arguments:
 
     flags = ("arguments",)
 
-    def __init__(self, module: Any) -> None:
-        self._module = module
+    def __init__(self, command: Command) -> None:
+        self._command = command
 
     def add_to_parser(self, parser: argparse.ArgumentParser) -> None:
         parser.formatter_class = argparse.HelpFormatter  # Airflow's would take [xcom_codecs] for markup
-        self._module.add_arguments(parser)
+        self._command.declare(parser)
 
 
 def _exit(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> NoReturn:

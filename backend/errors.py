@@ -119,6 +119,10 @@ class OwnerError(CodecError, RuntimeError):
         self.store = store
 
 
+class SweepError(CodecError, RuntimeError):
+    """A sweep cannot know what is referred to, and so deletes nothing more."""
+
+
 class MissingPayloadError(DecodeError, LookupError):
     """A row refers to a blob that is gone.
 

@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, Namespace
-from typing import TYPE_CHECKING, Any
+from argparse import Namespace
+from typing import Any
 
-from airflow_xcom.backend.commands.arguments import add_output
-from airflow_xcom.backend.commands.terminal import human, say
-from airflow_xcom.backend.commands.text_table import say_columns
+from airflow_xcom.backend.assets.history import history
+from airflow_xcom.backend.assets.retention import rule_for
+from airflow_xcom.backend.assets.tags import tags_of
+from airflow_xcom.backend.commands.terminal import human, say, say_columns
+from airflow_xcom.backend.database import asset_versions
+from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
 
-if TYPE_CHECKING:
-    from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
-
-HELP = "list the assets that have values"
 _HEADS = ("ASSET", "URI", "EVENTS", "NEWEST", "SIZE", "TAGS", "KEPT")
 _PAGE = 8  # events that are read, for one is enough
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare what the command takes."""
-    parser.description = (
-        "List the assets to which a task has published a value: the number of their events, the time and the "
-        "size of the newest version, tags, and how long versions are kept.  No payload is read."
-    )
-    add_output(parser, "json: a JSON object a line")
-
-
 def run(options: Namespace) -> int:
     """List them."""
-    from airflow_xcom.backend.database.asset_versions import metadata_events
-
-    events = metadata_events()
+    events = asset_versions.metadata_events()
     counts = events.counts()
     found = (_facts(events, asset, counts.get(asset.id, 0)) for asset in events.assets())
     facts = [each for each in found if each["newest"] or each["tags"]]
@@ -44,9 +32,6 @@ def run(options: Namespace) -> int:
 
 
 def _facts(events: AssetEvents, asset: KnownAsset, count: int) -> dict[str, Any]:
-    from airflow_xcom.backend.assets.history import history
-    from airflow_xcom.backend.assets.retention import rule_for
-    from airflow_xcom.backend.assets.tags import tags_of
 
     newest = next((version for _, version in history(events, asset, page=_PAGE)), None) if count else None
     reference = None if newest is None else newest.envelope.reference

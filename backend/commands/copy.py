@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_xcom.backend.commands.arguments import add_coordinate
+from airflow_xcom.backend.blobs import copy_blob, store_name
 from airflow_xcom.backend.commands.selection import only
 from airflow_xcom.backend.commands.terminal import say
+from airflow_xcom.backend.compat_rows import write_row
+from airflow_xcom.backend.database import xcom_rows
+from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
+from airflow_xcom.backend.envelope import Coordinate
 from airflow_xcom.backend.errors import RetiredPayloadError, SettingsError, XComNotFoundError
+from airflow_xcom.backend.pull import located
 from airflow_xcom.backend.settings import settings
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
-    from airflow_xcom.backend.envelope import Coordinate
-
-HELP = "copy one value to another XCom"
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare what the command takes."""
-    parser.description = (
-        "Copy one value to another XCom of a task instance that exists: its payload is copied within its store and "
-        "compared, and the row of the other XCom refers to the copy.  A row that is copied by hand still belongs to "
-        "the XCom that it was written for, and is refused where it is pulled."
-    )
-    add_coordinate(parser)
-    for name in ("dag", "run", "task", "key"):
-        parser.add_argument(f"--to-{name}", metavar=name.upper(), help=f"copy to this {name} (default: the same)")
-    parser.add_argument("--to-map-index", type=int, metavar="NUMBER", help="and to this index (default: the same)")
-    parser.add_argument("--force", action="store_true", help="replace the value that the other XCom has")
 
 
 def run(options: Namespace) -> int:
     """Copy it, and return 0; what stands in the way is raised."""
-    from airflow_xcom.backend.compat_rows import write_row
-    from airflow_xcom.backend.database.xcom_rows import metadata_rows
-
-    rows = metadata_rows()
+    rows = xcom_rows.metadata_rows()
     row = only(rows, options)
     target = _target(row.coordinate, options)
     if target == row.coordinate:
@@ -71,9 +53,6 @@ def _target(source: Coordinate, options: Namespace) -> Coordinate:
 
 def _copied(row: XComRow, target: Coordinate) -> Any:
     """Return what the row of another XCom holds for the value, once its blob is copied if it has one."""
-    from airflow_xcom.backend.blobs import copy_blob, store_name
-    from airflow_xcom.backend.pull import located
-
     with located(row.coordinate):
         if row.error is not None:
             raise row.error

@@ -3,43 +3,24 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, Namespace
-from typing import TYPE_CHECKING, Any
+from argparse import Namespace
+from typing import Any
 
-from airflow_xcom.backend.commands.arguments import add_output
-from airflow_xcom.backend.commands.asset_selection import asset_named, version_named
-from airflow_xcom.backend.commands.terminal import say
-from airflow_xcom.backend.commands.text_table import say_columns
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.assets.version import Version
-
-HELP = "compare two versions of an asset: schema, rows, cells"
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare what the command takes."""
-    parser.description = (
-        "Compare two versions of an asset: how their schemas differ, as a contract would say it; of tables, how many "
-        "rows they have, and in which rows, by their position, the cells of a column are not the same.  Exits with 1 "
-        "if they differ, also where only their payloads do and not all columns or rows were compared."
-    )
-    parser.add_argument("--asset", required=True, metavar="ASSET", help="its name or its URI")
-    parser.add_argument("one", metavar="VERSION", help="a number or a tag")
-    parser.add_argument("other", metavar="VERSION", help="a number or a tag")
-    parser.add_argument("--partition", metavar="KEY", help="if one event tells of versions of several partitions")
-    add_output(parser, "json: one JSON object")
+from airflow_xcom.backend.assets.contract import schema_of
+from airflow_xcom.backend.assets.schema import compare
+from airflow_xcom.backend.assets.version import Version
+from airflow_xcom.backend.commands.selection import asset_named, version_named
+from airflow_xcom.backend.commands.terminal import say, say_columns
+from airflow_xcom.backend.database import asset_versions
+from airflow_xcom.backend.pull import prepare
+from airflow_xcom.backend.ui.comparison import comparison
+from airflow_xcom.backend.ui.stored_values import StoredValue
 
 
 def run(options: Namespace) -> int:
     """Compare them; return 1 if they differ."""
-    from airflow_xcom.backend.assets.contract import schema_of
-    from airflow_xcom.backend.assets.schema import compare
-    from airflow_xcom.backend.database.asset_versions import metadata_events
-    from airflow_xcom.backend.pull import prepare
-
     prepare()
-    events = metadata_events()
+    events = asset_versions.metadata_events()
     asset = asset_named(events, options.asset)
     pair = [version_named(events, asset, which, options.partition)[1] for which in (options.one, options.other)]
     one, other = map(schema_of, pair)
@@ -67,8 +48,6 @@ def _differ_as_a_whole(one: Version, other: Version) -> bool:
 
 def _tables(one: Version, other: Version) -> dict[str, Any]:
     """Compare the cells of two tables by their position."""
-    from airflow_xcom.backend.ui.comparison import comparison
-
     told: dict[str, Any] = {}
     compared = set()
     for part in comparison(_stored(one), _stored(other)):
@@ -92,7 +71,6 @@ def _tables(one: Version, other: Version) -> dict[str, Any]:
 
 
 def _stored(version: Version) -> Any:
-    from airflow_xcom.backend.ui.stored_values import StoredValue
 
     return StoredValue(version.envelope.coordinate, version.envelope.to_json(), version.envelope)
 

@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from airflow_xcom.backend.commands.arguments import add_output, add_source
+from airflow_xcom.backend.blob_urls import read_blob_at
+from airflow_xcom.backend.commands.declarations import FORMATS
 from airflow_xcom.backend.commands.selection import chosen
 from airflow_xcom.backend.commands.terminal import human, say
 from airflow_xcom.backend.errors import ExportError
-
-_FORMATS = ("parquet", "csv", "json", "npy", "arrow")
-HELP = "write one value to a file: parquet, csv, json, npy or arrow"
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare what the command takes."""
-    parser.description = (
-        "Write one value to a file, which is read back and compared before it gets its name.  What the format cannot "
-        "hold exactly is refused; what it has no place for (which columns are the index, attrs, categories) is said."
-    )
-    add_source(parser)
-    parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="where to write it")
-    parser.add_argument("--format", choices=_FORMATS, help="if the suffix of the file does not say")
-    parser.add_argument("--force", action="store_true", help="replace the file if it is there")
-    add_output(parser, "json: one JSON object")
+from airflow_xcom.backend.maintenance.export import export
+from airflow_xcom.backend.pull import Deferred, located, prepare
 
 
 def run(options: Namespace) -> int:
     """Write it, and return 0; what stands in the way is raised."""
-    from airflow_xcom.backend.maintenance.export import export
-
     form = _format_of(options.to, options.format)
     left_out = export(_value(options), options.to, form, force=options.force)
     size = options.to.stat().st_size
@@ -49,18 +34,14 @@ def run(options: Namespace) -> int:
 def _format_of(target: Path, chosen: str | None) -> str:
     """Return the format of a file: what was chosen, or what its suffix says."""
     form = chosen or target.suffix.removeprefix(".").lower()
-    if form not in _FORMATS:
-        raise ExportError(form, f"{target.name} does not end in .{', .'.join(_FORMATS)}; say which with --format")
+    if form not in FORMATS:
+        raise ExportError(form, f"{target.name} does not end in .{', .'.join(FORMATS)}; say which with --format")
     return form
 
 
 def _value(options: Namespace) -> Any:
     """Return the value, as a task would pull it."""
-    from airflow_xcom.backend.pull import Deferred, located, prepare
-
     if options.blob:
-        from airflow_xcom.backend.blob_urls import read_blob_at
-
         prepare()
         return read_blob_at(options.blob)
     row = chosen(options)

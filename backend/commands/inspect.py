@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_xcom.backend.commands.arguments import add_output, add_source, count
+from airflow_xcom.backend import compat
+from airflow_xcom.backend.blob_urls import open_blob
+from airflow_xcom.backend.blobs import ranges_of
 from airflow_xcom.backend.commands.selection import chosen, described, summary_text
-from airflow_xcom.backend.commands.terminal import human, say, tell
-from airflow_xcom.backend.commands.text_table import say_columns
+from airflow_xcom.backend.commands.terminal import human, say, say_columns, tell
+from airflow_xcom.backend.database.xcom_rows import XComRow
+from airflow_xcom.backend.envelope import Envelope
 from airflow_xcom.codecs import CodecError, registry
+from airflow_xcom.codecs.inspection import outline, outline_json, refused_classes
 
-if TYPE_CHECKING:
-    from airflow_xcom.backend.database.xcom_rows import XComRow
-    from airflow_xcom.backend.envelope import Envelope
-
-HELP = "show what one value is: type, shape, columns, sizes, first rows"
 _PLAIN = 4000  # characters of a plain value that are shown
 _COLUMNS = 50  # of a table that people are shown
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare what the command takes."""
-    parser.description = (
-        "Show what one value is: type, shape, columns, sizes, first rows, or its tags and first items.  No codec is "
-        "asked, so neither the library nor the class of the value is needed; of a large payload only what is shown is "
-        "read, and the digest is not checked (verify does)."
-    )
-    add_source(parser)
-    parser.add_argument("--rows", type=count, default=10, metavar="NUMBER", help="first rows of a table (default: 10)")
-    add_output(parser, "json: one JSON object")
 
 
 def run(options: Namespace) -> int:
@@ -50,8 +37,6 @@ def run(options: Namespace) -> int:
 
 
 def _of_blob(options: Namespace) -> dict[str, Any]:
-    from airflow_xcom.backend.blob_urls import open_blob
-    from airflow_xcom.codecs.inspection import outline
 
     url, fetch, size = open_blob(options.blob)
     payload = outline(fetch, size, rows=options.rows)
@@ -78,8 +63,6 @@ def _outline(row: XComRow, rows: int) -> dict[str, Any]:
 
 
 def _outline_of(envelope: Envelope, rows: int) -> dict[str, Any]:
-    from airflow_xcom.backend.blobs import ranges_of
-    from airflow_xcom.codecs.inspection import outline, outline_json
 
     if envelope.items:
         items = {str(item.coordinate.key): _outline_of(item, rows) for item in envelope.items}
@@ -91,10 +74,8 @@ def _outline_of(envelope: Envelope, rows: int) -> dict[str, Any]:
 
 
 def _not_allowed(payload: dict[str, Any]) -> list[str]:
-    from airflow_xcom.backend.compat import CLASS_REMEDY, allows_class
-    from airflow_xcom.codecs.inspection import refused_classes
 
-    registry.allow_classes(allows_class, remedy=CLASS_REMEDY)
+    registry.allow_classes(compat.allows_class, remedy=compat.CLASS_REMEDY)
     parts = payload["items"].values() if payload["format"] == "items" else [payload]
     return [refused for part in parts for refused in refused_classes(part)]
 

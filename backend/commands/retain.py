@@ -4,53 +4,32 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
-from airflow_xcom.backend.commands.arguments import add_apply, add_output
-from airflow_xcom.backend.commands.terminal import Progress, human, say, tell
-from airflow_xcom.backend.commands.text_table import say_columns
+from airflow_xcom.backend.assets.retention import RetiredVersions, retire_versions
+from airflow_xcom.backend.commands.terminal import Progress, human, say, say_columns, tell
+from airflow_xcom.backend.database import dag_runs
+from airflow_xcom.backend.database.asset_versions import AssetEvents
+from airflow_xcom.backend.database.dag_runs import Runs
+from airflow_xcom.backend.database.variables import keep_report
+from airflow_xcom.backend.database.xcom_rows import Rows
+from airflow_xcom.backend.maintenance.retain import Retained, retain
 
-if TYPE_CHECKING:
-    from airflow_xcom.backend.assets.retention import RetiredVersions
-    from airflow_xcom.backend.database.dag_runs import Runs
-    from airflow_xcom.backend.maintenance.retain import Retained
-
-HELP = "retire values that need not be kept any more"
 _COUNTS = ("runs", "going", "due", "in_blobs", "in_rows", "retired", "changed", "failed")
 _ASSET_COUNTS = ("due", "size", "retired", "failed")
 _HEADINGS = ("RUNS", "GOING", "VALUES", "IN BLOBS", "IN ROWS", "OLDEST", "RULE")
 _DAG_WIDTH = 24
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare what the command takes."""
-    parser.description = (
-        "Retire the values of runs that have ended and need not be kept any more, by the tags of their Dag "
-        "(xcom:keep=7d, xcom:keep=5runs, xcom:keep-failed=30d, xcom:keep=forever), or else by [xcom_codecs] "
-        "keep_success, keep_failed and keep.  A tombstone takes the place of the row; the sweep deletes the blob.  "
-        "Versions of assets are retired likewise, by xcom:keep in the asset's extra, or else by keep_published.  "
-        "Without --apply, only list what would go.  The sums of all Dags are kept in the database, as Airflow's "
-        "Variable airflow_xcom_last_retain."
-    )
-    parser.add_argument("--dag", action="append", metavar="DAG", help="only of this Dag; may be given several times")
-    text = "only versions of the asset of this name; may be given several times"
-    parser.add_argument("--asset", action="append", metavar="NAME", help=text)
-    add_apply(parser)
-    add_output(parser, "of the listing", "text")
-
-
 def run(options: Namespace) -> int:
     """List what would be, or was, retired; return 1 if something that should have been could not be."""
-    from airflow_xcom.backend.database.dag_runs import metadata_runs
-    from airflow_xcom.backend.maintenance.retain import retain
-
     report = _report_json if options.output == "json" else _report
-    runs, progress, only_assets = metadata_runs(), Progress(), options.asset is not None and options.dag is None
+    runs, progress = dag_runs.metadata_runs(), Progress()
+    only_assets = options.asset is not None and options.dag is None
     dags = retain(
         runs,
         [] if only_assets else options.dag,
@@ -75,8 +54,6 @@ def run(options: Namespace) -> int:
 
 def _keep(runs: Runs, totals: Counter[str], *, apply: bool) -> None:
     """Keep the figures of all Dags for the page XCom storage."""
-    from airflow_xcom.backend.database.variables import keep_report
-
     at = datetime.now(UTC).isoformat(timespec="seconds")
     if (reason := keep_report(runs.database, "retain", {"at": at, "applied": apply, **totals})) is not None:
         tell(f"airflow-xcom: {reason}")
@@ -84,10 +61,6 @@ def _keep(runs: Runs, totals: Counter[str], *, apply: bool) -> None:
 
 def _assets(runs: Runs, options: Namespace) -> Iterator[RetiredVersions]:
     """Retire versions of assets, unless only Dags are asked for."""
-    from airflow_xcom.backend.assets.retention import retire_versions
-    from airflow_xcom.backend.database.asset_versions import AssetEvents
-    from airflow_xcom.backend.database.xcom_rows import Rows
-
     if options.dag is None or options.asset is not None:
         rows = Rows(*runs.database)
         yield from retire_versions(AssetEvents(*runs.database), rows, options.asset, apply=options.apply)

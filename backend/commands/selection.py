@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
+import json
+import os
 from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+from airflow_xcom.backend.assets.history import history, latest_in
+from airflow_xcom.backend.assets.tags import tags_of
+from airflow_xcom.backend.assets.version import Version
+from airflow_xcom.backend.blobs import store_name
+from airflow_xcom.backend.commands.declarations import TOKEN
+from airflow_xcom.backend.compat import connection
+from airflow_xcom.backend.database import asset_versions, xcom_rows
+from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
+from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
 from airflow_xcom.backend.envelope import Coordinate
-from airflow_xcom.backend.errors import UnknownStoreError, XComNotFoundError
+from airflow_xcom.backend.errors import NoVersionError, UnknownStoreError, XComNotFoundError
+from airflow_xcom.backend.maintenance.references import RowSource
+from airflow_xcom.backend.maintenance.rest_rows import RestRows
 
-if TYPE_CHECKING:
-    from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
-
-_SHOWN = 5  # XComs in an error
+_SHOWN = 5  # XComs, assets or partitions in an error
 _FACTS = 3  # of a summary
 _LARGEST = 1 << 63  # bytes; a summary that says more lies
+_LARGEST_ID = (1 << 31) - 1  # number of an event
+
+
+def row_source(options: Namespace) -> RowSource:
+    """Return the source that the options name: the metadata database, or Airflow's REST API."""
+    if options.rest:
+        return _rest(options.rest, options.token_file)
+    return xcom_rows.metadata_rows()
+
+
+def _rest(where: str, token_file: Path | None) -> RowSource:
+    if "://" in where:
+        token = token_file.read_text(encoding="utf-8").strip() if token_file else os.environ.get(TOKEN)
+        return RestRows(where, token)
+    airflow = connection(where)
+    host = airflow.host if "://" in (airflow.host or "") else f"{airflow.schema or 'http'}://{airflow.host}"
+    url = f"{host}:{airflow.port}" if airflow.port else host
+    if airflow.login:
+        return RestRows(url, login=(airflow.login, airflow.password or ""))
+    return RestRows(url, airflow.password)
 
 
 def matching(rows: Rows, options: Namespace) -> Iterator[XComRow]:
@@ -30,12 +61,8 @@ def matching(rows: Rows, options: Namespace) -> Iterator[XComRow]:
 def chosen(options: Namespace) -> XComRow:
     """Return the XCom, or the version of an asset, that the options name; see :func:`only`."""
     if options.asset is not None:
-        from airflow_xcom.backend.commands.asset_selection import row_of
-
         return row_of(options)
-    from airflow_xcom.backend.database.xcom_rows import metadata_rows
-
-    return only(metadata_rows(), options)
+    return only(xcom_rows.metadata_rows(), options)
 
 
 def only(rows: Rows, options: Namespace) -> XComRow:
@@ -58,10 +85,70 @@ def _coordinate(options: Namespace) -> Coordinate:
     return Coordinate(options.dag, options.run, options.task, options.map_index, options.key)
 
 
+def asset_named(events: AssetEvents, name: str) -> KnownAsset:
+    """Return the asset that has a name or a URI."""
+    known = events.assets()
+    found = [asset for asset in known if name in {asset.name, asset.uri}]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise NoVersionError(f"several assets have the name {name!r}: say which by its URI")
+    some = ", ".join(asset.name for asset in known[:_SHOWN])
+    raise NoVersionError(f"there is no asset {name!r}" + (f"; there are {some}" if some else ""))
+
+
+def version_named(
+    events: AssetEvents, asset: KnownAsset, wanted: str | None, partition: str | None
+) -> tuple[int, Version]:
+    """Return the version that has the number of an event or a tag, or the latest, and the number of its event."""
+    if wanted is None:
+        found = latest_in(history(events, asset), partition)
+        if found is None:
+            of = "" if partition is None else f" of the partition {partition!r}"
+            raise NoVersionError(f"the asset {asset.name!r} has no version{of}; airflow-xcom versions lists them")
+        return found
+    if not wanted.isdecimal():
+        tagged = [tag for tag in tags_of(asset.name, asset.uri) if tag.name == wanted]
+        if not tagged:
+            raise NoVersionError(f"no version of the asset {asset.name!r} has the tag {wanted!r}")
+        return tagged[0].number, tagged[0].version
+    numbered = history(events, asset, number=min(int(wanted), _LARGEST_ID))
+    of_partition = [each for each in numbered if partition in {None, each[1].partition}]
+    if len(of_partition) == 1:
+        return of_partition[0]
+    if of_partition:
+        some = ", ".join(str(version.partition) for _, version in of_partition[:_SHOWN])
+        raise NoVersionError(
+            f"the event {wanted} has versions of several partitions: say which by --partition ({some})"
+        )
+    raise NoVersionError(f"the asset {asset.name!r} has no version {wanted}; airflow-xcom versions lists them")
+
+
+def row_of(options: Namespace) -> XComRow:
+    """Return the version that the options name, as a row whose envelope refers to it."""
+    events = asset_versions.metadata_events()
+    return _row(*version_named(events, asset_named(events, options.asset), options.version, options.partition))
+
+
+def rows_of_asset(options: Namespace) -> Iterator[XComRow]:
+    """Yield the version that the options name, or without ``--version`` all of the asset, the newest first."""
+    if options.version is not None:
+        yield row_of(options)
+        return
+    events = asset_versions.metadata_events()
+    for number, version in history(events, asset_named(events, options.asset)):
+        if options.partition in {None, version.partition}:
+            yield _row(number, version)
+
+
+def _row(number: int, version: Version) -> XComRow:
+
+    envelope = version.envelope
+    return XComRow("asset_event", (number,), json.dumps(envelope.to_json()), envelope.coordinate, is_event=True)
+
+
 def store_of(row: XComRow) -> str | None:
     """Return the name of the store that has the payload, or ``row``; None where that cannot be read."""
-    from airflow_xcom.backend.blobs import store_name
-
     if not row.references:
         return None if row.error else "row"
     try:

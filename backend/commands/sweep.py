@@ -4,50 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_xcom.backend.commands.arguments import add_apply, add_output, add_rest, add_seconds
-from airflow_xcom.backend.commands.row_source import row_source
+from airflow_xcom.backend.commands.selection import row_source
 from airflow_xcom.backend.commands.terminal import Progress, say, tell
-from airflow_xcom.backend.maintenance.references import SweepError
-from airflow_xcom.backend.maintenance.sweep import GRACE, WAIT, Report, sweep
+from airflow_xcom.backend.database.variables import keep_report
+from airflow_xcom.backend.database.xcom_rows import Rows
+from airflow_xcom.backend.errors import SweepError
+from airflow_xcom.backend.maintenance.references import RowSource
+from airflow_xcom.backend.maintenance.sweep import Report, StoreReport, Tally, sweep
 from airflow_xcom.backend.settings import settings
 
-if TYPE_CHECKING:
-    from airflow_xcom.backend.maintenance.references import RowSource
-    from airflow_xcom.backend.maintenance.sweep import StoreReport, Tally
-
-HELP = "find payloads that no XCom refers to, and delete them"
 _DAGS = 20  # that a report for people has a line for
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare what the command takes."""
-    parser.description = (
-        "List the stores, and find the payloads that no XCom refers to and that are older than the grace period: of "
-        "runs and Dags that were deleted, of `airflow db clean`, of tasks that were killed.  Without --apply, only "
-        "report them.  A store must belong to this Airflow, see `adopt`.  Exits with 1 if anything fails; nothing "
-        "more is deleted then.  The sums of whole stores are kept in the database, as Airflow's Variable "
-        "airflow_xcom_last_sweep."
-    )
-    parser.add_argument("--store", metavar="NAME", help="only this one of [xcom_codecs] stores ('default': of path)")
-    text = "only payloads of this run, without a listing of the whole store; may be given several times"
-    parser.add_argument("--run", nargs=2, action="append", metavar=("DAG_ID", "RUN_ID"), help=text)
-    text = "leave younger payloads: longer than any push takes, with its retries (default: 86400, a day)"
-    add_seconds(parser, "--grace", GRACE, text)
-    add_apply(parser, "delete them")
-    text = "look again after so long, before deleting: longer than from a payload to its XCom (default: 300)"
-    add_seconds(parser, "--wait", WAIT, text)
-    parser.add_argument("--even-all", action="store_true", help="delete even if no XCom refers to any payload at all")
-    add_output(parser, "of the report", "text")
-    add_rest(parser)
-    text = "with --rest, which does not show the rows that `airflow db clean` archived: say that there are none"
-    parser.add_argument("--no-archives", action="store_true", help=text)
 
 
 def run(options: Namespace) -> int:
@@ -99,9 +72,6 @@ def _row_source(options: Namespace) -> RowSource:
 
 def _keep(rows: RowSource, report: Report, options: Namespace) -> None:
     """Keep the figures of whole stores for the page XCom storage; the REST API takes none."""
-    from airflow_xcom.backend.database.variables import keep_report
-    from airflow_xcom.backend.database.xcom_rows import Rows
-
     if isinstance(rows, Rows) and options.run is None:
         facts = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "applied": options.apply}
         figures = {name: {**facts, **_figures(name, store)} for name, store in report.stores.items()}

@@ -3,43 +3,31 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from airflow_xcom.backend.commands.arguments import add_asset, add_coordinate, add_output, add_payload
-from airflow_xcom.backend.commands.selection import described, matching
+from airflow_xcom.backend.blobs import verified
+from airflow_xcom.backend.commands.selection import described, matching, rows_of_asset
 from airflow_xcom.backend.commands.terminal import Progress, human, say
-from airflow_xcom.codecs import CodecError
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
-
-HELP = "compare payloads with the sizes and digests in their rows"
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare what the command takes."""
-    parser.description = (
-        "Read the payloads of all XComs, or of those that the options name, and compare them with the sizes and "
-        "digests in their rows.  Those that fail are listed as missing, expired, corrupt, foreign (another XCom's), "
-        "unreachable (the store, not the payload) or unreadable (the row); the exit code is then 1.  With "
-        "--asset it reads all versions of the asset, or one.  Progress goes to standard error."
-    )
-    add_coordinate(parser)
-    add_payload(parser)
-    add_asset(parser)
-    add_output(parser, "json: a JSON object a line for each failure, and a last one with the totals")
+from airflow_xcom.backend.database import xcom_rows
+from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
+from airflow_xcom.backend.errors import (
+    ExpiredPayloadError,
+    ForeignReferenceError,
+    MissingPayloadError,
+    OtherHostError,
+    RetiredPayloadError,
+)
+from airflow_xcom.backend.pull import Deferred, concurrently
+from airflow_xcom.codecs import CodecError, CorruptPayloadError
 
 
 def run(options: Namespace) -> int:
     """Verify; return 1 if anything is not what was written."""
-    from airflow_xcom.backend.database.xcom_rows import metadata_rows
-
     totals = Totals()
-    failures = _failures(metadata_rows(), options, totals)
+    failures = _failures(xcom_rows.metadata_rows(), options, totals)
     if options.output == "json":
         for row, state, why in failures:
             say(json.dumps({**described(row), "state": state, "error": why}))
@@ -78,15 +66,8 @@ _FINE = ("ok", "in the row", "changed meanwhile", "retired")
 
 def _failures(rows: Rows, options: Namespace, totals: Totals) -> Iterator[tuple[XComRow, str, str]]:
     """Yield what is not as it was written: the row, its state and why."""
-    from airflow_xcom.backend.pull import Deferred, concurrently
-
     progress = Progress()
-    if options.asset is not None:
-        from airflow_xcom.backend.commands.asset_selection import rows_of_asset
-
-        chosen = rows_of_asset(options)
-    else:
-        chosen = matching(rows, options)
+    chosen = rows_of_asset(options) if options.asset is not None else matching(rows, options)
     deferred = (Deferred(row.stored, row) for row in chosen)
     for row, state, why in concurrently(deferred, lambda each: _verified(rows, each.row)):
         totals.states[state] += 1
@@ -101,8 +82,6 @@ def _failures(rows: Rows, options: Namespace, totals: Totals) -> Iterator[tuple[
 
 def _verified(rows: Rows, row: XComRow) -> tuple[XComRow, str, str]:
     """Return a row, its state and why it is in that."""
-    from airflow_xcom.backend.blobs import verified
-
     if row.envelope is None:
         return row, "unreadable", str(row.error)
     try:
@@ -118,17 +97,16 @@ def _verified(rows: Rows, row: XComRow) -> tuple[XComRow, str, str]:
     return row, "ok", ""
 
 
-# By the name of the error's class, or of its nearest base.
-_STATES = {
-    "ForeignReferenceError": "foreign",
-    "RetiredPayloadError": "retired",
-    "OtherHostError": "unreachable",
-    "ExpiredPayloadError": "expired",
-    "MissingPayloadError": "missing",
-    "CorruptPayloadError": "corrupt",
+# The first of them that an error is one of.
+_STATES: dict[type[CodecError], str] = {
+    ForeignReferenceError: "foreign",
+    RetiredPayloadError: "retired",
+    OtherHostError: "unreachable",
+    ExpiredPayloadError: "expired",
+    MissingPayloadError: "missing",
+    CorruptPayloadError: "corrupt",
 }
 
 
-def _state(error: Exception) -> str:
-    names = (base.__name__ for base in type(error).__mro__)
-    return next((_STATES[name] for name in names if name in _STATES), "unreachable")
+def _state(error: CodecError) -> str:
+    return next((state for known, state in _STATES.items() if isinstance(error, known)), "unreachable")

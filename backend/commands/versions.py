@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_xcom.backend.commands.arguments import add_output, count
-from airflow_xcom.backend.commands.asset_selection import asset_named
-from airflow_xcom.backend.commands.selection import summary_text
-from airflow_xcom.backend.commands.terminal import human, say
-from airflow_xcom.backend.commands.text_table import say_columns
+from airflow_xcom.backend.assets.history import history
+from airflow_xcom.backend.assets.tags import tags_of
+from airflow_xcom.backend.assets.version import Version
+from airflow_xcom.backend.blobs import retirement_of, store_name
+from airflow_xcom.backend.commands.selection import asset_named, summary_text
+from airflow_xcom.backend.commands.terminal import human, say, say_columns
+from airflow_xcom.backend.database import asset_versions
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
 
-if TYPE_CHECKING:
-    from airflow_xcom.backend.assets.version import Version
-
-HELP = "list the versions of an asset"
 _HEADS = ("VERSION", "PUBLISHED", "PARTITION", "DAG", "RUN", "TASK", "MAP", "SIZE", "STATE", "SUMMARY")
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare what the command takes."""
-    parser.description = (
-        "List the versions of an asset that its events name, the newest first: the number of the event, by which other "
-        "commands know the version, when it was published by which task, its tags, and whether a policy retired it."
-    )
-    parser.add_argument("asset", metavar="ASSET", help="its name or its URI")
-    parser.add_argument("--partition", metavar="KEY", help="only of this partition")
-    parser.add_argument("--limit", type=count, metavar="NUMBER", help="at most so many")
-    add_output(parser, "json: a JSON object a line")
 
 
 def run(options: Namespace) -> int:
     """List them."""
-    from airflow_xcom.backend.assets.history import history
-    from airflow_xcom.backend.assets.tags import tags_of
-    from airflow_xcom.backend.database.asset_versions import metadata_events
-
-    events = metadata_events()
+    events = asset_versions.metadata_events()
     asset = asset_named(events, options.asset)
     tags: dict[str, list[str]] = {}
     for tag in tags_of(asset.name, asset.uri):
@@ -77,8 +59,6 @@ def _facts(number: int, version: Version, tags: list[str]) -> dict[str, Any]:
 
 def _retired(version: Version) -> str | None:
     """Return when and by which rule it was retired."""
-    from airflow_xcom.backend.blobs import retirement_of, store_name
-
     reference = version.envelope.reference
     if reference is None:
         return None

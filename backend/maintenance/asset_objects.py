@@ -7,16 +7,12 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from airflow_xcom.backend.blob_paths import PINS, RETIRED, TAGS, Kind, identities, identity, kind_of
-from airflow_xcom.backend.stores.base import BlobNotFoundError
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.database.tables import RunKey
-    from airflow_xcom.backend.maintenance.references import References, RowSource
-    from airflow_xcom.backend.stores.base import Blob, Store
+from airflow_xcom.backend.database.tables import RunKey
+from airflow_xcom.backend.maintenance.references import References, RowSource
+from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store
 
 _THREADS = 8
 

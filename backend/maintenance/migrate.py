@@ -5,16 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.blobs import copy_blob, store_name
+from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
+from airflow_xcom.backend.envelope import Coordinate, Envelope, Reference
 from airflow_xcom.backend.errors import SettingsError, UnknownStoreError
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import DecodeError
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
-    from airflow_xcom.backend.envelope import Coordinate, Envelope, Reference
 
 log = logging.getLogger("airflow_xcom.backend")
 

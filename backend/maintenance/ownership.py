@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.backend.database.deployment import Deployment
 from airflow_xcom.backend.errors import OwnerError
-from airflow_xcom.backend.stores.base import BlobNotFoundError
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.stores.base import Store
+from airflow_xcom.backend.stores.base import BlobNotFoundError, Store
 
 OWNER = ".airflow-xcom-owner.json"  # its path; no blob has such a one
 

@@ -6,24 +6,21 @@ import json
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
+import orjson
 
 from airflow_xcom.backend.blob_paths import Kind, identities, identity, kind_of
-from airflow_xcom.backend.envelope import ENVELOPE_KEY, PUBLISHED, Envelope
+from airflow_xcom.backend.blobs import store_name
+from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
+from airflow_xcom.backend.envelope import ENVELOPE_KEY, PUBLISHED, Envelope, Reference
+from airflow_xcom.backend.maintenance.rest_rows import RestRows
 from airflow_xcom.codecs import CodecError
 
-if TYPE_CHECKING:
-    from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
-    from airflow_xcom.backend.envelope import Reference
-    from airflow_xcom.backend.maintenance.rest_rows import RestRows
-
-    RowSource: TypeAlias = Rows | RestRows  # where the rows with XComs are read
+RowSource: TypeAlias = Rows | RestRows  # where the rows with XComs are read
 
 _PROBLEMS = 10  # rows that the report names
-
-
-class SweepError(CodecError, RuntimeError):
-    """A sweep cannot know what is referred to, and so deletes nothing more."""
 
 
 @dataclass
@@ -98,15 +95,11 @@ class References:
             return False
 
     def _check_store(self, reference: Reference) -> None:
-        from airflow_xcom.backend.blobs import store_name  # not at the top: the command line must load nothing
-
         store_name(reference)
         self._stores.add((reference.store, reference.url))
 
     def seal(self) -> None:
         """Make it ready to be asked; nothing is added any more."""
-        import numpy as np
-
         numbers, of_events, retired = (
             np.frombuffer(each, np.uint64) for each in (self._numbers, self._of_events, self._retired)
         )
@@ -127,8 +120,6 @@ class References:
 
 
 def _are_in(ordered: Any, numbers: list[int]) -> list[bool]:
-    import numpy as np
-
     asked = np.array(numbers, np.uint64)
     if not len(ordered):
         return [False] * len(numbers)
@@ -147,8 +138,6 @@ def _is_note(value: Any) -> bool:
 
 def _loads(text: str) -> Any:
     """Parse JSON, in a third of the time that the standard library's parser takes for a reference."""
-    import orjson
-
     try:
         return orjson.loads(text)
     except ValueError:

@@ -9,19 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
+import httpx
+
 from airflow_xcom.backend.database.deployment import DESCRIPTION, VARIABLE, Deployment
+from airflow_xcom.backend.database.tables import RunKey
 from airflow_xcom.backend.database.xcom_rows import XComRow
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate
-from airflow_xcom.backend.maintenance.references import SweepError
-
-if TYPE_CHECKING:
-    import httpx
-
-    from airflow_xcom.backend.database.tables import RunKey
+from airflow_xcom.backend.errors import SweepError
 
 _PAGE = 100  # entries in a page; the most that the API gives unless it is configured otherwise
 _THREADS = 8
@@ -67,8 +65,6 @@ class RestRows:
 
     def deployment(self, *, create: bool = False) -> Deployment | None:
         """Return which Airflow this is: by the Variable with its id, and by the URL of the API."""
-        import httpx
-
         answer = self._ask(f"/variables/{VARIABLE}", {})
         if answer is None and create:
             made = {"key": VARIABLE, "value": uuid4().hex, "description": DESCRIPTION}
@@ -159,8 +155,6 @@ class RestRows:
 
     def _ask(self, path: str, query: dict[str, Any]) -> dict[str, Any] | None:
         """Return what the API answers; None if there is no such thing."""
-        import httpx
-
         reason = ""
         for attempt in range(_ATTEMPTS):
             time.sleep(0.2 * (2**attempt - 1))
@@ -189,8 +183,6 @@ class RestRows:
 
     @cached_property
     def _client(self) -> httpx.Client:
-        import httpx
-
         token = self._token
         if token is None and self._login is not None:
             name, password = self._login

@@ -6,20 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.blobs import store_name
-from airflow_xcom.backend.database.dag_runs import is_large_result
+from airflow_xcom.backend.database.dag_runs import Run, Runs, is_large_result
 from airflow_xcom.backend.database.tables import agreed_time
+from airflow_xcom.backend.database.xcom_rows import XComRow
 from airflow_xcom.backend.envelope import Envelope, Retirement
 from airflow_xcom.backend.retention_options import keep
 from airflow_xcom.backend.retention_policy import Policy, RetentionTagError
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.database.dag_runs import Run, Runs
-    from airflow_xcom.backend.database.xcom_rows import XComRow
 
 _PROBLEMS = 10  # of a Dag that the report says in words
 _KEPT_FACTS = ("type", "bytes")  # of a summary; what else it says may be a part of the value

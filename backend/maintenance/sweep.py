@@ -15,31 +15,23 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING
+from typing import IO
 from urllib.parse import unquote
 
 from airflow_xcom.backend.blob_paths import Kind, kind_of
+from airflow_xcom.backend.database.tables import RunKey
 from airflow_xcom.backend.envelope import Coordinate, may_be_of_run, run_prefix, unique_path
-from airflow_xcom.backend.errors import SettingsError
+from airflow_xcom.backend.errors import SettingsError, SweepError
+from airflow_xcom.backend.maintenance import GRACE, WAIT
 from airflow_xcom.backend.maintenance.asset_objects import AssetObjects
 from airflow_xcom.backend.maintenance.ownership import OWNER, check_owner
-from airflow_xcom.backend.maintenance.references import References, SweepError
+from airflow_xcom.backend.maintenance.references import References, RowSource
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
-from airflow_xcom.backend.stores.base import Blob
+from airflow_xcom.backend.stores.base import Blob, Store
 
-if TYPE_CHECKING:
-    from airflow_xcom.backend.database.tables import RunKey
-    from airflow_xcom.backend.maintenance.references import RowSource
-    from airflow_xcom.backend.stores.base import Store
+Read = Callable[[References], Iterator[bool]]
 
-    Read = Callable[[References], Iterator[bool]]
-
-# A blob's time is that of its beginning in some stores, so this exceeds the longest push, its retries and its row's.
-GRACE = 86_400.0  # seconds
-# Between the two looks at the rows, by a clock that does not jump; exceeds the time from a whole blob to its row, and
-# from reading a row to reading its blob.
-WAIT = 300.0  # seconds
 _FRESH = 300.0  # seconds that a look at the rows is good for
 _PAGE = 10_000  # blobs or rows between two signs of progress
 _BATCH = 256  # blobs deleted between two signs of progress

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from airflow_xcom.backend.database.state_rows import StateRow, StateRows
 from airflow_xcom.backend.errors import StoreError
 from airflow_xcom.backend.state_coordinate import WRAPPER
 from airflow_xcom.backend.state_values import read
 from airflow_xcom.codecs import CodecError
 from airflow_xcom.codecs.plain_json import exact_json
 from airflow_xcom.codecs.quoting import type_name
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.database.state_rows import StateRow, StateRows
 
 
 @dataclass(frozen=True, slots=True)

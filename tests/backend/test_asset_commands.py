@@ -202,7 +202,7 @@ def test_what_is_not_compared_is_told(
         return [*parts, {"differing": {**last["differing"], "partial": {"id": 2}}}]
 
     monkeypatch.setattr(comparison, "_COLUMNS", 1)
-    monkeypatch.setattr(comparison, "comparison", partly)
+    monkeypatch.setattr("airflow_xcom.backend.commands.diff.comparison", partly)
     code, out, _ = run("diff", "--asset", "flights", numbers[1], numbers[2])
     assert (code, out.splitlines()[1:]) == (
         0,

@@ -55,8 +55,7 @@ from test_migrate import TABLES
 
 from airflow_xcom.backend import ExportError, blobs, cli, stored
 from airflow_xcom.backend.commands.selection import summary_text
-from airflow_xcom.backend.commands.terminal import human, visible
-from airflow_xcom.backend.commands.text_table import fitted
+from airflow_xcom.backend.commands.terminal import fitted, human, visible
 from airflow_xcom.backend.database import xcom_rows as rows
 from airflow_xcom.backend.database.xcom_rows import Rows
 from airflow_xcom.backend.envelope import Coordinate
@@ -621,7 +620,7 @@ def test_a_row_that_is_replaced_meanwhile_is_not_missing(filled: Metadata, monke
         filled.put("lost", push((1, 2), "lost"))
         return verified(reference)
 
-    monkeypatch.setattr(blobs, "verified", replaced)
+    monkeypatch.setattr("airflow_xcom.backend.commands.verify.verified", replaced)
     code, out, _ = run("verify", "--task", "lost")
     assert (code, out) == (0, "1 changed meanwhile; 0 B compared\n")
 
@@ -918,7 +917,7 @@ def test_a_reader_that_has_enough_may_go() -> None:
 
 
 LOGGING = """
-import json, logging
+import json, logging, sys, types
 from airflow_xcom.backend import cli
 
 def run(options):
@@ -927,7 +926,7 @@ def run(options):
     print(json.dumps({"logged": bool(logging.getLogger().handlers)}))
     return 0
 
-cli.COMMANDS["list"].run = run
+sys.modules["airflow_xcom.backend.commands.list"] = types.SimpleNamespace(run=run)
 raise SystemExit(cli.main(["list", "--output", "json"]))
 """
 

@@ -115,7 +115,7 @@ def test_the_figures_of_dags_are_kept_though_the_assets_fail(world: World, here:
     world.tag("xcom:keep=1d")
     world.push(world.run("old", 30), array())
     keep_report((world.engine, None), "retain", {"retired": 0})
-    with patch("airflow_xcom.backend.assets.retention.retire_versions", side_effect=StoreError("s3://b", "is away")):
+    with patch("airflow_xcom.backend.commands.retain.retire_versions", side_effect=StoreError("s3://b", "is away")):
         assert run("retain", "--apply")[0] == 1
     assert last_report((world.engine, None), "retain")["retired"] == 1
     world.clear()

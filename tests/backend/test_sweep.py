@@ -32,10 +32,10 @@ from airflow_xcom.backend.commands import sweep as sweep_command
 from airflow_xcom.backend.commands import terminal
 from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
 from airflow_xcom.backend.envelope import ENVELOPE_VERSION, Coordinate, unique_path
-from airflow_xcom.backend.errors import XComNotFoundError
+from airflow_xcom.backend.errors import SweepError, XComNotFoundError
 from airflow_xcom.backend.maintenance import sweep as sweeping
 from airflow_xcom.backend.maintenance.ownership import OWNER
-from airflow_xcom.backend.maintenance.references import References, SweepError
+from airflow_xcom.backend.maintenance.references import References
 from airflow_xcom.backend.maintenance.rest_rows import RestRows
 from airflow_xcom.backend.maintenance.sweep import Report, StoreReport, sweep
 from airflow_xcom.backend.stores import files, open_store

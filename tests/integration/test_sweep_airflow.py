@@ -17,8 +17,8 @@ from api_server import DAGS, NOW, RUNS, add_dags, put
 from conftest import Backend
 
 from airflow_xcom.backend import cli
+from airflow_xcom.backend.errors import SweepError
 from airflow_xcom.backend.maintenance import rest_rows as rest
-from airflow_xcom.backend.maintenance.references import SweepError
 from airflow_xcom.backend.maintenance.rest_rows import RestRows
 from airflow_xcom.backend.maintenance.sweep import Report, sweep
 
