@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.backend.assets.latest import last_accepted
 from airflow_xcom.backend.assets.schema import SAMPLE, Schema, check, check_contract
+from airflow_xcom.backend.assets.version import Version
+from airflow_xcom.backend.compat_assets import AssetKey
 from airflow_xcom.backend.hints import Stored
 from airflow_xcom.codecs import SelectionError
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.assets.version import Version
-    from airflow_xcom.backend.compat_assets import AssetKey
 
 
 def check_value(value: Any, contract: Any, key: AssetKey) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.assets.latest import latest_of, settles
 from airflow_xcom.backend.assets.version import Version, versions_in
+from airflow_xcom.backend.compat_assets import Event
+from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
 from airflow_xcom.backend.errors import NoVersionError
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.compat_assets import Event
-    from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
 
 
 def versions_of(events: Iterable[Event]) -> Iterator[tuple[Event, Version]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.backend.assets.pins import Question, pinned, pinned_versions
 from airflow_xcom.backend.assets.version import Version, distinct, partitions_in, versions_in
 from airflow_xcom.backend.compat_assets import (
     AssetKey,
+    Event,
     chooses_events,
     current_context,
     key_of,
@@ -18,9 +19,6 @@ from airflow_xcom.backend.compat_assets import (
     triggering_events,
 )
 from airflow_xcom.backend.errors import NoVersionError, PartitionError
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.compat_assets import Event
 
 _GROWTH = 8  # how many times more events are read each time that these were not enough
 # Where the newest event is looked for first: to find the newest of all, a database would sort those of an asset.

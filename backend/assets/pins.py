@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.blob_paths import PINS
@@ -33,10 +33,7 @@ from airflow_xcom.backend.pull import Deferred, deferring, prepare
 from airflow_xcom.backend.push import Written
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_lasting, open_store
-from airflow_xcom.backend.stores.base import BlobNotFoundError
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.stores.base import Store
+from airflow_xcom.backend.stores.base import BlobNotFoundError, Store
 
 T = TypeVar("T")
 

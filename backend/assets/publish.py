@@ -6,7 +6,7 @@ import json
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from airflow_xcom.backend.asset_version import AssetVersion, new_version_id
 from airflow_xcom.backend.assets.contract import check_value
@@ -26,11 +26,8 @@ from airflow_xcom.backend.envelope import ENVELOPE_KEY, PUBLISHED, Coordinate, E
 from airflow_xcom.backend.errors import HintError, PublishError
 from airflow_xcom.backend.hints import unwrapped
 from airflow_xcom.backend.push import Written, enclosed
-from airflow_xcom.backend.settings import settings
+from airflow_xcom.backend.settings import Settings, settings
 from airflow_xcom.codecs import CodecError
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.settings import Settings
 
 log = logging.getLogger("airflow_xcom.backend")
 

@@ -12,29 +12,26 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from airflow_xcom.backend.assets.history import history, versions_of
 from airflow_xcom.backend.assets.latest import latest_of, settles
+from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.blob_paths import Kind, identity, kind_of, tombstone_path
 from airflow_xcom.backend.blobs import retirement_of, store_name
+from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
+from airflow_xcom.backend.database.deployment import Deployment
 from airflow_xcom.backend.envelope import Retirement
 from airflow_xcom.backend.errors import SettingsError
 from airflow_xcom.backend.maintenance.asset_objects import AssetObjects
 from airflow_xcom.backend.maintenance.ownership import check_owner
+from airflow_xcom.backend.maintenance.references import RowSource
 from airflow_xcom.backend.maintenance.sweep import chosen_stores
 from airflow_xcom.backend.retention_options import keep_published
 from airflow_xcom.backend.retention_policy import Rule, Term
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_lasting
+from airflow_xcom.backend.stores.base import Store
 from airflow_xcom.codecs import CodecError
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.assets.version import Version
-    from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
-    from airflow_xcom.backend.database.deployment import Deployment
-    from airflow_xcom.backend.maintenance.references import RowSource
-    from airflow_xcom.backend.stores.base import Store
 
 EXTRA = "xcom:keep"  # the key of an asset's own ``extra``
 _PROBLEMS = 10  # of an asset that the report says in words

@@ -10,24 +10,20 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from airflow_xcom.backend.asset_version import asset_folder
 from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.blob_paths import TAGS, VERSIONS, Kind, kind_of
 from airflow_xcom.backend.blobs import retirement_of, store_name
+from airflow_xcom.backend.database.deployment import Deployment
 from airflow_xcom.backend.errors import RetiredVersionError, TagError
 from airflow_xcom.backend.maintenance.ownership import check_owner
 from airflow_xcom.backend.path_segments import segment
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_lasting
-from airflow_xcom.backend.stores.base import BlobNotFoundError
+from airflow_xcom.backend.stores.base import BlobNotFoundError, Store
 from airflow_xcom.codecs import CodecError
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.database.deployment import Deployment
-    from airflow_xcom.backend.stores.base import Store
 
 _NAME = re.compile(r"(?![0-9]+$)[\w.+@-]{1,100}", re.ASCII)
 

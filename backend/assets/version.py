@@ -6,18 +6,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from airflow_xcom.backend.asset_version import is_time
+from airflow_xcom.backend.asset_version import AssetVersion, is_time
+from airflow_xcom.backend.compat_assets import Event
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Envelope
 from airflow_xcom.backend.errors import NoVersionError
 from airflow_xcom.backend.pull import Deferred
 from airflow_xcom.codecs import CodecError
 from airflow_xcom.codecs.quoting import cut
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.asset_version import AssetVersion
-    from airflow_xcom.backend.compat_assets import Event
 
 PARTITIONS = "partitions"  # in the extra of an event of several
 _FROM_REST = "from_rest_api"  # as Airflow marks what its REST API was given

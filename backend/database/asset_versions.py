@@ -10,20 +10,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy
 
 from airflow_xcom.backend.compat import metadata_engine, metadata_schema
 from airflow_xcom.backend.compat_assets import Event
-from airflow_xcom.backend.database.deployment import database_deployment
+from airflow_xcom.backend.database.deployment import Deployment, database_deployment
 from airflow_xcom.backend.database.paging import pages, read
 from airflow_xcom.backend.database.tables import agreed_time, reflected, utc
 from airflow_xcom.backend.envelope import ENVELOPE_KEY
 from airflow_xcom.backend.retention_policy import STATES
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.database.deployment import Deployment
 
 _PAGE = 500
 _LONGEST = 1 << 18  # characters of an extra that the pages of assets read: a hundred partitions take fewer

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy
 
@@ -16,11 +16,8 @@ from airflow_xcom.backend.compat import metadata_engine, metadata_schema
 from airflow_xcom.backend.database.paging import pages, read
 from airflow_xcom.backend.database.tables import index_column, reflected, utc, value_text, xcom_tables
 from airflow_xcom.backend.database.xcom_rows import XComRow, replacement
-from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate
+from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate, Envelope
 from airflow_xcom.backend.retention_policy import STATES
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.envelope import Envelope
 
 _RUNS = 100  # in a page
 _OUTLINED_RUNS, _OUTLINED = 20, 500  # in a page of runs, and of their XComs

@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy
 
 from airflow_xcom.backend.compat import json_bytes, metadata_engine, metadata_schema
-from airflow_xcom.backend.database.deployment import database_deployment
+from airflow_xcom.backend.database.deployment import Deployment, database_deployment
 from airflow_xcom.backend.database.marked_rows import EVENT_TABLES, marked_rows
 from airflow_xcom.backend.database.paging import pages, read, streamed
 from airflow_xcom.backend.database.state_rows import StateRows
 from airflow_xcom.backend.database.tables import (
+    RunKey,
     archives,
     has_identity,
     is_text,
@@ -31,10 +32,6 @@ from airflow_xcom.backend.database.tables import (
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate, Envelope, Reference
 from airflow_xcom.backend.errors import XComNotFoundError
 from airflow_xcom.codecs import CodecError, CorruptPayloadError
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.database.deployment import Deployment
-    from airflow_xcom.backend.database.tables import RunKey
 
 _PAGE = 500
 _LARGE_PAGE = 2000  # where few values are

@@ -6,19 +6,16 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
-from fastapi import HTTPException, Response
+from fastapi import HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_xcom.backend import errors
 from airflow_xcom.codecs import CodecError, CorruptPayloadError, SelectionError
 from airflow_xcom.codecs.quoting import described
-
-if TYPE_CHECKING:
-    from fastapi import Request
 
 log = logging.getLogger("airflow_xcom.backend")
 

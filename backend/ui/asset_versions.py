@@ -6,30 +6,25 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.backend.assets.latest import latest_of, settles
 from airflow_xcom.backend.assets.pins import Question
 from airflow_xcom.backend.assets.retention import rule_for
 from airflow_xcom.backend.assets.schema import Column, Schema, compare
-from airflow_xcom.backend.assets.version import versions_in
+from airflow_xcom.backend.assets.version import Version, versions_in
 from airflow_xcom.backend.compat import hides_value_of
-from airflow_xcom.backend.database.asset_versions import metadata_events
+from airflow_xcom.backend.compat_assets import Event
+from airflow_xcom.backend.database.asset_versions import KnownAsset, metadata_events
 from airflow_xcom.backend.database.keyed_rows import asked_of
-from airflow_xcom.backend.envelope import PINNED
+from airflow_xcom.backend.envelope import PINNED, Envelope
 from airflow_xcom.backend.errors import HiddenValueError, NoVersionError, XComNotFoundError
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.ui.rows import facts_of, hidden_tasks, is_hidden
 from airflow_xcom.backend.ui.version_keys import VersionKey, noted, version_of
 from airflow_xcom.backend.ui.version_states import StoresAsked
 
-if TYPE_CHECKING:
-    from airflow_xcom.backend.assets.version import Version
-    from airflow_xcom.backend.compat_assets import Event
-    from airflow_xcom.backend.database.asset_versions import KnownAsset
-    from airflow_xcom.backend.envelope import Envelope
-
-    Numbered = list[tuple[Event, Version]]  # the newest first
+Numbered = list[tuple[Event, Version]]  # the newest first
 
 _ASSETS = 500  # that are listed
 _SECONDS = 10  # that they are looked for

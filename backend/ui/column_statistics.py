@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +14,7 @@ from pyarrow import types
 
 from airflow_xcom.backend.ui.expansion import pieces
 from airflow_xcom.backend.ui.plain_columns import floats, is_number, plain, plain_type
-from airflow_xcom.backend.ui.table_view import batches, cells, identities
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.ui.table_view import TableView
+from airflow_xcom.backend.ui.table_view import TableView, batches, cells, identities
 
 _ROWS = 1 << 18  # of a part
 _SECONDS = 30  # after which what is missing is told

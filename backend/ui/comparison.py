@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +14,8 @@ from pyarrow import types
 from airflow_xcom.backend.ui.column_statistics import ColumnFacts
 from airflow_xcom.backend.ui.expansion import pieces
 from airflow_xcom.backend.ui.plain_columns import plain
-from airflow_xcom.backend.ui.table_view import batches, cells, identities
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.ui.stored_values import StoredValue
-    from airflow_xcom.backend.ui.table_view import TableView
+from airflow_xcom.backend.ui.stored_values import StoredValue
+from airflow_xcom.backend.ui.table_view import TableView, batches, cells, identities
 
 _COLUMNS = 200  # that are compared
 _ROWS = 1 << 15  # of a part

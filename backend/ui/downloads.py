@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,13 +19,10 @@ from airflow_xcom.backend.errors import HiddenValueError, SelectionTooLargeError
 from airflow_xcom.backend.ui.array_view import ArrayView
 from airflow_xcom.backend.ui.payload_tree import Memory
 from airflow_xcom.backend.ui.pictures import png
-from airflow_xcom.backend.ui.table_view import batches, shown_item
+from airflow_xcom.backend.ui.stored_values import StoredValue
+from airflow_xcom.backend.ui.table_view import TableView, batches, shown_item
 from airflow_xcom.codecs import CodecError, SelectionError
 from airflow_xcom.codecs.quoting import described
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.ui.stored_values import StoredValue
-    from airflow_xcom.backend.ui.table_view import TableView
 
 _PIECE = 4 << 20  # bytes
 _ROWS = 1 << 16  # of a piece of a table

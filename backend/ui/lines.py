@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from airflow_xcom.backend.errors import HiddenValueError
 from airflow_xcom.backend.ui.plain_columns import floats, is_number, plain
-from airflow_xcom.backend.ui.table_view import cells
+from airflow_xcom.backend.ui.table_view import TableView, cells
 from airflow_xcom.codecs import SelectionError
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.ui.table_view import TableView
 
 _POINTS = 1 << 18  # rows of a line
 _BINS = 600  # that are drawn

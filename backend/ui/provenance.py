@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow_xcom.backend.envelope import Coordinate, Envelope
 from airflow_xcom.backend.ui.version_keys import VersionKey
 from airflow_xcom.codecs import Tagged
 from airflow_xcom.codecs.quoting import cut
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.envelope import Coordinate, Envelope
 
 _UNMAPPED = -1
 # Libraries whose models begin with the version that wrote them, by the tag.

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from threading import BoundedSemaphore
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from airflow_xcom.backend.envelope import Envelope
 from airflow_xcom.backend.errors import SelectionTooLargeError
 from airflow_xcom.backend.pull import prepare, value_of_envelope
 from airflow_xcom.backend.ui.payload_tree import LARGEST, read_json
-from airflow_xcom.codecs import CorruptPayloadError, DecodeError, Registry, encode, registry
+from airflow_xcom.codecs import Codec, CorruptPayloadError, DecodeError, Registry, encode, registry
 from airflow_xcom.codecs.quoting import cut, described
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.envelope import Envelope
-    from airflow_xcom.codecs import Codec
 
 _MOST = 64 << 20  # bytes of a blob
 _TURNS = BoundedSemaphore(2)  # renders at a time, that those that never end leave threads of the Data tab to others

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import replace
 from importlib.resources import files
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from airflow.api_fastapi.core_api.security import GetUserDep, get_user
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 
 from airflow_xcom.backend import errors
+from airflow_xcom.backend.envelope import Coordinate
 from airflow_xcom.backend.ui.access import RIGHTS, STORE_RIGHTS, Few, Number, Path, Place
 from airflow_xcom.backend.ui.answers import answer, any_error_typed, error_answer, stream, stream_lines
 from airflow_xcom.backend.ui.array_view import ArrayView
@@ -33,10 +34,7 @@ from airflow_xcom.backend.ui.turns import Turns
 from airflow_xcom.backend.ui.verification import verification
 from airflow_xcom.codecs import CodecError
 
-if TYPE_CHECKING:
-    from airflow_xcom.backend.envelope import Coordinate
-
-    Message = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
 
 _CELLS = 6000  # of a response
 _LONG = 1 << 16  # characters of one cell that is asked for alone

@@ -6,21 +6,18 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from heapq import nlargest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.database.dag_runs import metadata_runs
 from airflow_xcom.backend.database.variables import last_report
-from airflow_xcom.backend.database.xcom_rows import metadata_rows
+from airflow_xcom.backend.database.xcom_rows import XComRow, metadata_rows
 from airflow_xcom.backend.errors import HiddenValueError, XComNotFoundError
 from airflow_xcom.backend.maintenance.ownership import owner_of
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.ui.rows import hidden_tasks, is_hidden, is_masked
 from airflow_xcom.codecs import CodecError
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.database.xcom_rows import XComRow
 
 _ROWS = 20_000  # of a Dag that are looked at
 _SECONDS = 10

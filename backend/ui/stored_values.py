@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.backend.blobs import ranges_of
 from airflow_xcom.backend.compat import hides_value_of
+from airflow_xcom.backend.envelope import Coordinate, Envelope
 from airflow_xcom.backend.errors import HiddenValueError, RetiredPayloadError, SelectionTooLargeError, XComNotFoundError
 from airflow_xcom.backend.settings import PREVIEWS, is_on
 from airflow_xcom.backend.ui.array_view import is_array
@@ -27,10 +28,7 @@ from airflow_xcom.backend.ui.wide_frames import has_blocks, height, nested_table
 from airflow_xcom.codecs import SelectionError, Table, Tagged
 from airflow_xcom.codecs.quoting import cut
 
-if TYPE_CHECKING:
-    from airflow_xcom.backend.envelope import Coordinate, Envelope
-
-    Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
+Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
 
 _MOST = 64 << 20  # bytes that one request reads of a blob
 _ITEMS = 100  # of a list or dict that are shown at a time

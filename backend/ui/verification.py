@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import xxhash
 
+from airflow_xcom.backend.ui.stored_values import StoredValue
 from airflow_xcom.codecs import SelectionError
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.ui.stored_values import StoredValue
 
 _PIECE = 8 << 20  # bytes
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from airflow_xcom.backend.assets.history import history
+from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.database.asset_versions import metadata_events
 from airflow_xcom.backend.database.keyed_rows import rows_with_keys
-from airflow_xcom.backend.envelope import PUBLISHED
+from airflow_xcom.backend.envelope import PUBLISHED, Coordinate, Envelope
 from airflow_xcom.backend.errors import HiddenValueError, XComNotFoundError
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.assets.version import Version
-    from airflow_xcom.backend.envelope import Coordinate, Envelope
 
 LARGEST_ID = 2**31 - 1  # of the assets and events in Airflow's database
 _SEVERAL = 4  # rows of a key, of which other tasks may have pushed some

@@ -5,19 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from airflow_xcom.backend.assets.tags import each_once, tags_in
+from airflow_xcom.backend.assets.tags import Tag, each_once, tags_in
+from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.blobs import retirement_of, store_name
 from airflow_xcom.backend.errors import StoreError
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_lasting
+from airflow_xcom.backend.stores.base import Store
 from airflow_xcom.codecs import CodecError
-
-if TYPE_CHECKING:
-    from airflow_xcom.backend.assets.tags import Tag
-    from airflow_xcom.backend.assets.version import Version
-    from airflow_xcom.backend.stores.base import Store
 
 _Told = TypeVar("_Told")
 _SECONDS = 10
