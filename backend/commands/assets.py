@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from typing import Any
 
 from airflow_xcom.backend.assets.history import history
 from airflow_xcom.backend.assets.retention import rule_for
 from airflow_xcom.backend.assets.tags import tags_of
-from airflow_xcom.backend.commands.terminal import human, say, say_columns
+from airflow_xcom.backend.commands.terminal import human, say_listing
 from airflow_xcom.backend.database import asset_versions
 from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
 
@@ -23,11 +22,7 @@ def run(options: Namespace) -> int:
     counts = events.counts()
     found = (_facts(events, asset, counts.get(asset.id, 0)) for asset in events.assets())
     facts = [each for each in found if each["newest"] or each["tags"]]
-    if options.output == "json":
-        for each in facts:
-            say(json.dumps(each))
-    elif not say_columns(_HEADS, map(_cells, facts)):
-        say("There are no assets with values")
+    say_listing(options.output, facts, _HEADS, _cells, "There are no assets with values")
     return 0
 
 

@@ -96,16 +96,12 @@ def _facts(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "size", f"{human(facts['bytes'])}" + (f" ({facts['bytes']:,} bytes)" if facts["bytes"] >= 1024 else "")  # noqa: PLR2004
     yield from ((name, facts[name]) for name in ("blob", "digest", "host") if facts.get(name))
     if facts.get("expires"):
-        yield "expires", _time(facts["expires"])
+        yield "expires", datetime.fromtimestamp(facts["expires"], UTC).isoformat()
     if payload:
         version = f", version {payload['version']}" if "version" in payload else ""
         compression = payload.get("compression", "none")
         yield "format", payload["format"] + version + (f", compressed: {compression}" if compression != "none" else "")
     yield from (("class", text) for text in facts["classes"])
-
-
-def _time(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def _say_outline(payload: dict[str, Any] | None) -> None:

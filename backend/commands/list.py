@@ -2,54 +2,42 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
+from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
-from airflow_xcom.backend.commands.selection import described, matching, payload_size, store_of, summary_text
-from airflow_xcom.backend.commands.terminal import human, say, say_columns
+from airflow_xcom.backend.commands.selection import described, matching, summary_text
+from airflow_xcom.backend.commands.terminal import human, say_listing
 from airflow_xcom.backend.database import xcom_rows
-from airflow_xcom.backend.database.xcom_rows import XComRow
-from airflow_xcom.backend.envelope import Inexact
 
 _HEADS = ("DAG", "RUN", "TASK", "MAP", "KEY", "TAG", "PLACE", "SIZE", "SUMMARY")
+_PARTS = ("dag_id", "run_id", "task_id", "map_index", "key")
 
 
 def run(options: Namespace) -> int:
     """List; return 1 if there are rows that cannot be read."""
     unreadable = 0
 
-    def counted(row: XComRow) -> XComRow:
+    def found() -> Iterator[dict[str, Any]]:
         nonlocal unreadable
-        unreadable += row.error is not None
-        return row
+        rows = matching(xcom_rows.metadata_rows(), options)
+        chosen = (row for row in rows if not options.inexact or (row.envelope and row.envelope.inexact))
+        for row in islice(chosen, options.limit):
+            unreadable += row.error is not None
+            yield described(row)
 
-    rows = filter(_is_inexact if options.inexact else None, matching(xcom_rows.metadata_rows(), options))
-    chosen = map(counted, islice(rows, options.limit))
-    if options.output == "json":
-        for row in chosen:
-            say(json.dumps(described(row)))
-    elif not say_columns(_HEADS, map(_cells, chosen)):
-        say("There are no such XComs")
+    say_listing(options.output, found(), _HEADS, _cells, "There are no such XComs")
     return 1 if unreadable else 0
 
 
-def _is_inexact(row: XComRow) -> bool:
-    return row.envelope is not None and row.envelope.inexact is not None
-
-
-def _cells(row: XComRow) -> list[str]:
-    size = payload_size(row)
-    names = ["" if part is None else str(part) for part in row.coordinate.to_json()]
-    if row.envelope is None:
-        return [*names, "", "unreadable", "", str(row.error)]
-    summary = summary_text(row.envelope.summary, row.envelope.tag)
-    if row.envelope.inexact is not None:
-        summary = f"inexact at {_places(row.envelope.inexact)}; {summary}"
-    return [*names, row.envelope.tag, store_of(row) or "", "" if size is None else human(size), summary]
-
-
-def _places(inexact: Inexact) -> str:
-    """Return the places of what is not exact, as far as the row tells them, and their number."""
-    count = f"{inexact.count} place{'s' if inexact.count > 1 else ''}"
-    return f"{count}: {', '.join(inexact.places)}" if inexact.places else count
+def _cells(facts: dict[str, Any]) -> list[str]:
+    names = ["" if facts[part] is None else str(facts[part]) for part in _PARTS]
+    if facts["error"] is not None:
+        return [*names, "", "unreadable", "", facts["error"]]
+    summary = summary_text(facts["summary"], facts["tag"])
+    if "inexact" in facts:
+        count, places = facts["inexact"]["count"], ", ".join(facts["inexact"]["places"])
+        summary = f"inexact at {count} place{'s' if count > 1 else ''}{places and f': {places}'}; {summary}"
+    size = "" if facts["bytes"] is None else human(facts["bytes"])
+    return [*names, facts["tag"], facts["store"] or facts["place"], size, summary]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 INTERVAL = 1.0  # seconds between signs of progress
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -68,6 +70,17 @@ class Progress:
 
 def _lines(text: str) -> str:
     return "\n".join(map(visible, text.split("\n")))
+
+
+def say_listing(
+    output: str, facts: Iterable[dict[str, Any]], heads: Sequence[str], cells: Callable[[Any], list[str]], none: str
+) -> None:
+    """Write facts as a JSON object a line, or below heads, each as ``cells`` gives them, or else say ``none``."""
+    if output == "json":
+        for each in facts:
+            say(json.dumps(each))
+    elif not say_columns(heads, map(cells, facts)):
+        say(none)
 
 
 def say_columns(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> int:

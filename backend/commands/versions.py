@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from itertools import islice
 from typing import Any
@@ -12,7 +11,7 @@ from airflow_xcom.backend.assets.tags import tags_of
 from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.blobs import retirement_of, store_name
 from airflow_xcom.backend.commands.selection import asset_named, summary_text
-from airflow_xcom.backend.commands.terminal import human, say, say_columns
+from airflow_xcom.backend.commands.terminal import human, say_listing
 from airflow_xcom.backend.database import asset_versions
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
@@ -29,11 +28,7 @@ def run(options: Namespace) -> int:
         tags.setdefault(tag.version.id, []).append(tag.name)
     wanted = (each for each in history(events, asset) if options.partition in {None, each[1].partition})
     facts = (_facts(number, version, tags.get(version.id, [])) for number, version in islice(wanted, options.limit))
-    if options.output == "json":
-        for each in facts:
-            say(json.dumps(each))
-    elif not say_columns(_HEADS, map(_cells, facts)):
-        say("There are no such versions")
+    say_listing(options.output, facts, _HEADS, _cells, "There are no such versions")
     return 0
 
 

@@ -15,9 +15,9 @@ from state_tables import Supervisor, of_asset, of_task, of_uri
 from test_migrate import Metadata, migrated  # noqa: F401 - a fixture
 
 from airflow_xcom.backend import MissingPayloadError, StoreError, cli
+from airflow_xcom.backend.commands import state as command
+from airflow_xcom.backend.commands.state import unwrap
 from airflow_xcom.backend.database.state_rows import StateRows
-from airflow_xcom.backend.maintenance import unwrap_state
-from airflow_xcom.backend.maintenance.unwrap_state import unwrap
 from airflow_xcom.codecs.testing import difference
 
 LARGEST = 65535
@@ -49,8 +49,8 @@ def supervisor(
 def unwrapped(supervisor: Supervisor, *, apply: bool = True) -> dict[str, str]:
     """The reasons by the key, and whose it is where that is not one."""
     done = list(unwrap(StateRows(supervisor.engine), largest=LARGEST, apply=apply))
-    assert len({str(each.row.at) for each in done}) == len(done)
-    return {f"{each.row.kind} {each.row.at.key}": each.reason for each in done}
+    assert len({str(row.at) for row, _ in done}) == len(done)
+    return {f"{row.kind} {row.at.key}": reason for row, reason in done}
 
 
 def stored_rows(supervisor: Supervisor) -> dict[str, Any]:
@@ -109,8 +109,8 @@ def test_a_row_that_a_task_changes_meanwhile_is_left(supervisor: Supervisor, mon
         of_asset().set("k", [2])
         return stock(*where)
 
-    stock = unwrap_state.read
-    monkeypatch.setattr(unwrap_state, "read", read)
+    stock = command.read
+    monkeypatch.setattr(command, "read", read)
     assert "meanwhile" in unwrapped(supervisor)["asset k"]
     assert of_asset().get("k") == [2]
 
@@ -123,7 +123,7 @@ def test_a_store_that_cannot_be_reached_stops_it(supervisor: Supervisor, monkeyp
     def read(*_: Any) -> Any:
         raise StoreError("s3://bucket", "does not answer")
 
-    monkeypatch.setattr(unwrap_state, "read", read)
+    monkeypatch.setattr(command, "read", read)
     with pytest.raises(StoreError):
         unwrapped(supervisor)
     assert stored_rows(supervisor) == before
