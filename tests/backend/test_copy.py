@@ -85,7 +85,7 @@ def test_what_a_task_pushes_while_the_blob_is_copied_is_not_replaced(
         session.commit()
         return copy_blob(*about)
 
-    monkeypatch.setattr(blobs, "copy_blob", meanwhile)
+    monkeypatch.setattr("airflow_xcom.backend.commands.copy.copy_blob", meanwhile)
     code, _, errors = run(*TO)
     assert code == 1
     assert "--force" in errors
@@ -104,7 +104,7 @@ def test_what_a_task_pushes_at_the_last_moment_is_not_replaced(
         session.commit()
         write_row(*about, **options)
 
-    monkeypatch.setattr(compat_rows, "write_row", meanwhile)
+    monkeypatch.setattr("airflow_xcom.backend.commands.copy.write_row", meanwhile)
     code, _, errors = run(*TO)
     assert (code, "--force" in errors) == (1, True)
     assert backend.pull(row(session, TARGET), key="restored") == (2,)
