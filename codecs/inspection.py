@@ -5,25 +5,25 @@ Of a table these are its columns and first rows; of a tree, its tags and the fir
 
 from __future__ import annotations
 
+import math
 from base64 import b64decode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import chain, islice
 from typing import Any
 
-from airflow_xcom.codecs.errors import ClassNotAllowedError, CodecError, CorruptPayloadError, any_error_as_corrupt
-from airflow_xcom.codecs.formats.msgpack.container import ITEMS_VERSION, locate_buffer, read_header
-from airflow_xcom.codecs.formats.msgpack.items import ItemIndex
-from airflow_xcom.codecs.formats.msgpack.scanner import BLOCK, BUDGET, Scanner, TooFarError
-from airflow_xcom.codecs.quoting import described
+from airflow_xcom.codecs.errors import ClassNotAllowedError, any_error_as_corrupt
+from airflow_xcom.codecs.nodes import Table, Tagged
+from airflow_xcom.codecs.payload_nodes import Body, Fetch, Memory, nodes_of_json
 from airflow_xcom.codecs.registry import registry
-from airflow_xcom.codecs.tables.outline import list_columns, outline_file, outline_stream
-from airflow_xcom.codecs.tree_outlines import MAX_ITEMS, JsonTree, MsgpackTree, list_outline
+from airflow_xcom.codecs.tables.outline import list_columns, outline_file, outline_stream, shorten
 
-Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
 _ARROW_MAGIC = b"ARROW1"
-_MAX_HEADER = 1 << 24  # bytes
-_MAX_SCHEMA = 1 << 16  # bytes of a table within a tree that are read for its columns
-_ARROW_MESSAGE = b"\xff\xff\xff\xff"  # how an Arrow stream begins
-_BIN_8 = 0xC4
+_MOST_ITEMS = 8  # of a list or dict that are shown
+_MOST_LEVELS, _MOST_NODES = 12, 200  # that are shown
+_LARGEST_TREE = 1 << 24  # bytes; nothing is shown of a larger one
+_LARGEST_SCHEMA = 1 << 16  # bytes of a table within a tree that are read for its columns
+_UNREAD = {"type": "unread"}
 
 Outline = dict[str, Any]
 
@@ -39,14 +39,11 @@ def outline(fetch: Fetch, size: int, *, rows: int = 10) -> Outline:
         CorruptPayloadError: the blob is neither, or damaged.
         NewerFormatError: a newer release wrote it.
     """
-    try:
-        if bytes(fetch([(0, min(size, len(_ARROW_MAGIC)))])[0]) == _ARROW_MAGIC:
+    if bytes(fetch([(0, min(size, len(_ARROW_MAGIC)))])[0]) == _ARROW_MAGIC:
+        with any_error_as_corrupt():
             return {"format": "arrow", **outline_file(fetch, size, rows)}
+    with any_error_as_corrupt():
         return _outline_msgpack(fetch, size)
-    except (CodecError, MemoryError, OSError):
-        raise
-    except Exception as error:
-        raise _damaged(error) from error
 
 
 def outline_json(value: Any, *, rows: int = 10) -> Outline:
@@ -58,20 +55,106 @@ def outline_json(value: Any, *, rows: int = 10) -> Outline:
     Raises:
         CorruptPayloadError: the value is damaged.
     """
-    try:
+    with any_error_as_corrupt():
         match value:
             case {"$": [str(tag), int(version), {"$": ["table", [_, str(stream)]]}]}:
                 facts = {"format": "json", "tag": tag, "tag_version": version}
                 return {**facts, **outline_stream(b64decode(stream), rows)}
             case {"$": ["blob", str(body)]}:
-                memory = memoryview(b64decode(body))
-                found = outline(lambda ranges: [memory[slice(*part)] for part in ranges], len(memory))
-                return {**found, "format": "json"}
-        return {"format": "json", "tree": JsonTree().node(value)}
-    except (CodecError, MemoryError):
-        raise
-    except Exception as error:
-        raise _damaged(error) from error
+                memory = Memory.of(b64decode(body))
+                return {**outline(memory.fetch, len(memory)), "format": "json"}
+        node = nodes_of_json(value, partial(partial, Tagged), lambda fetch, size: Memory(fetch, size, (0, size)))
+        return {"format": "json", "tree": _Tree().node(node)}
+
+
+def _outline_msgpack(fetch: Fetch, size: int) -> Outline:
+    body = Body(fetch, size)
+    facts = {"format": "msgpack", "version": body.version, "tags": body.tags}
+    sizes = list(map(_facts_of, chain.from_iterable(body.buffers)))
+    return {**facts, "buffers": sizes, "tree_bytes": body.tree_bytes, "tree": _Tree().body(body)}
+
+
+def _facts_of(memory: Memory) -> Outline:
+    if memory.algorithm is None:
+        return {"bytes": memory.size}
+    start, stop = memory.stored
+    return {"bytes": memory.size, "stored": stop - start, "compression": str(memory.algorithm)}
+
+
+class _Tree:
+    """Outlines nodes, of which it counts those that it has shown."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_NODES
+        self._met: dict[int, Outline] = {}  # by the id of a tagged node
+        self._repeated = 0
+
+    def body(self, body: Body) -> Outline:
+        """Return what a MessagePack body holds; of a list with an index, only the first items are read."""
+        parts = _MOST_ITEMS if body.is_list else None
+        if body.tree_size(parts) > _LARGEST_TREE:
+            return _UNREAD
+        nodes = body.nodes(partial(partial, Tagged), parts)
+        return self._list(nodes, len(body), 0) if body.is_list else self.node(nodes[0])
+
+    def node(self, node: Any, depth: int = 0) -> Outline:  # noqa: PLR0911 - one for each kind of node
+        self._left -= 1
+        if self._left < 0 or depth > _MOST_LEVELS:
+            return _UNREAD
+        match node:
+            case list():
+                return self._list(node, len(node), depth)
+            case dict():
+                pairs = [self._nodes(pair, depth) for pair in islice(node.items(), _MOST_ITEMS)]
+                return {"type": "dict", "length": len(node), "items": pairs}
+            case Tagged():
+                return self._tagged(node, depth)
+            case Table():
+                return {"type": "table", **_facts_of(node.table), **_columns_of(node.table)}
+            case Memory():
+                return {"type": "buffer", **_facts_of(node)}
+            case bytes() | memoryview():
+                return {"type": "bytes" if isinstance(node, bytes) else "buffer", "bytes": len(node)}
+            case float() if not math.isfinite(node):
+                return {"type": "float", "value": repr(node)}
+        value = shorten(node) if isinstance(node, str) else node
+        return {"type": "null" if node is None else type(node).__name__, "value": value}
+
+    def _list(self, items: list[Any], length: int, depth: int) -> Outline:
+        return {"type": "list", "length": length, "items": self._nodes(items[:_MOST_ITEMS], depth)}
+
+    def _nodes(self, nodes: Iterable[Any], depth: int) -> list[Outline]:
+        return [self.node(node, depth + 1) for node in nodes]
+
+    def _tagged(self, node: Tagged, depth: int) -> Outline:
+        """Outline a tagged node; one that is met again gets a number in its first place."""
+        first = self._met.get(id(node))
+        if first is None:
+            facts = self._met[id(node)] = {"type": "tagged", "tag": node.tag, "version": node.version}
+            facts["node"] = self.node(node.node, depth + 1)
+            return facts
+        if "place" not in first:
+            inner = dict(first)
+            first.clear()
+            first.update({"type": "shared", "place": self._repeated, "node": inner})
+            self._repeated += 1
+        return {"type": "same", "place": first["place"]}
+
+
+def _columns_of(memory: Memory) -> Outline:
+    """Return the columns of a table, from the beginning of its Arrow stream."""
+    if memory.algorithm is not None:
+        return {}
+    import pyarrow as pa
+
+    head = memory.read(0, min(memory.size, _LARGEST_SCHEMA))
+    try:
+        return {"columns": list_columns(pa.ipc.read_schema(pa.py_buffer(head)))}
+    except (pa.ArrowException, OSError):
+        return {}
+
+
+# -- classes -------------------------------------------------------------------------------------------------
 
 
 def refused_classes(found: Outline) -> list[str]:
@@ -85,160 +168,10 @@ def refused_classes(found: Outline) -> list[str]:
     return refusals
 
 
-def _class_names(tree: Any) -> Iterator[str]:
-    for node in _nodes(tree):
-        match node:
-            case {"type": "tagged", "tag": str(tag), "node": {"items": [{"value": str(name)}, *_]}}:
-                if tag.startswith("class."):
-                    yield name
-
-
-def _nodes(tree: Any) -> Iterator[Outline]:
-    """Yield every dict in an outline."""
-    if isinstance(tree, dict):
-        yield tree
-    for item in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
-        yield from _nodes(item)
-
-
-def _damaged(error: Exception) -> CorruptPayloadError:
-    return CorruptPayloadError(f"the payload is damaged: {described(error)}")
-
-
-# -- MessagePack ---------------------------------------------------------------------------------------------
-
-
-def _outline_msgpack(fetch: Fetch, size: int) -> Outline:
-    header, position, head = _header(fetch, size)
-    if header[1] == ITEMS_VERSION:
-        return _outline_items(fetch, size, head)
-    _, version, tags, entries, tree = header
-    sizes = [_sizes(entry, size) for entry in entries]
-    buffers, end = _buffers(fetch, position + _stored(_sizes(tree, size)), sizes)
-    if end != size:
-        raise CorruptPayloadError(f"the payload should have {end} bytes, and has {size}")
-    return _facts(
-        version, tags, sizes, _sizes(tree, size)["bytes"], _tree(fetch, position, _sizes(tree, size), tags, buffers)
-    )
-
-
-def _outline_items(fetch: Fetch, size: int, head: memoryview) -> Outline:
-    """Return what a list with an index holds; of its items only the first are read."""
-    index = ItemIndex(head, size)
-    trees = [_sizes(tree, size) for _, tree, _ in index.entries]
-    sizes = [[_sizes(entry, size) for entry in entries] for entries, _, _ in index.entries]
-    nodes, buffers = [], []
-    for (start, _), tree, ours in zip(index.ranges[:MAX_ITEMS], trees, sizes, strict=False):
-        buffers += _buffers(fetch, start + _stored(tree), ours)[0]
-        nodes.append(_tree(fetch, start, tree, index.tags, buffers))
-    return _facts(
-        ITEMS_VERSION,
-        index.tags,
-        [facts for ours in sizes for facts in ours],
-        sum(tree["bytes"] for tree in trees),
-        list_outline(nodes, len(trees)),
-    )
-
-
-def _facts(version: int, tags: Any, sizes: list[Outline], tree_bytes: int, tree: Outline) -> Outline:
-    return {
-        "format": "msgpack",
-        "version": version,
-        "tags": tags,
-        "buffers": sizes,
-        "tree_bytes": tree_bytes,
-        "tree": tree,
-    }
-
-
-def _buffers(fetch: Fetch, end: int, sizes: list[Outline]) -> tuple[list[Outline], int]:
-    """Return what is known of the buffers from a position on, and where they end."""
-    buffers = []
-    for facts in sizes:
-        start, end = locate_buffer(end, _stored(facts))
-        buffers.append({**facts, **_columns_at(fetch, start, facts)})
-    return buffers, end
-
-
-def _tree(fetch: Fetch, position: int, facts: Outline, tags: Any, buffers: list[Outline]) -> Outline:
-    node = MsgpackTree(_tree_scanner(fetch, position, facts), tags, buffers).node(0)
-    outlined: Outline = _without_numbers(
-        node, {found["place"] for found in _nodes(node) if found.get("type") == "same"}
-    )
-    return outlined
-
-
-def _header(fetch: Fetch, size: int) -> tuple[list[Any], int, memoryview]:
-    """Return the header, where it ends, and the bytes that it was found in; read more where it is longer."""
-    length = BLOCK
-    while True:
-        head = fetch([(0, min(length, size))])[0]
-        try:
-            return *read_header(head), head
-        except CorruptPayloadError:
-            if length >= min(size, _MAX_HEADER):
-                raise
-            length *= 16
-
-
-def _sizes(entry: Any, most: int) -> Outline:
-    """Return what the header says of a buffer or the tree."""
-    stored, *packed = entry if type(entry) is list else [entry]
-    if type(stored) is not int or not 0 <= stored <= most:
-        raise CorruptPayloadError("the sizes in the header are damaged")
-    if not packed:
-        return {"bytes": stored}
-    algorithm, size = packed
-    return {"bytes": int(size), "stored": stored, "compression": str(algorithm)}
-
-
-def _stored(facts: Outline) -> int:
-    return int(facts["stored"] if "stored" in facts else facts["bytes"])
-
-
-def _columns_at(fetch: Fetch, start: int, facts: Outline) -> Outline:
-    """Return the columns of the table that a buffer may be, from the beginning of its Arrow stream."""
-    if "compression" in facts or facts["bytes"] <= len(_ARROW_MESSAGE):
-        return {}
-    if bytes(fetch([(start, start + len(_ARROW_MESSAGE))])[0]) != _ARROW_MESSAGE:
-        return {}
-    import pyarrow as pa
-
-    head = fetch([(start, start + min(facts["bytes"], _MAX_SCHEMA))])[0]
-    try:
-        return {"columns": list_columns(pa.ipc.read_schema(pa.py_buffer(head)))}
-    except (pa.ArrowException, OSError):
-        return {}
-
-
-def _tree_scanner(fetch: Fetch, position: int, facts: Outline) -> Scanner:
-    """Return the scanner of the tree; of a compressed one, decompress as much as may be read."""
-    if "compression" not in facts:
-        return Scanner(
-            lambda ranges: fetch([(position + start, position + stop) for start, stop in ranges]), facts["bytes"]
-        )
-    import pyarrow as pa
-
-    stored = bytes(fetch([(position, position + min(facts["stored"], BUDGET))])[0])
-    start = 1 + (1 << (stored[0] - _BIN_8))  # a bin object: a byte, and its size in 1, 2 or 4
-    with any_error_as_corrupt():  # Arrow raises an OSError, which a store may raise, too
-        stream = pa.CompressedInputStream(pa.BufferReader(stored[start:]), facts["compression"])
-        memory = memoryview(stream.read(min(facts["bytes"], BUDGET)))
-
-    def fetch_decompressed(ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
-        if any(start >= len(memory) for start, _ in ranges):
-            raise TooFarError
-        return [memory[slice(*part)] for part in ranges]
-
-    return Scanner(fetch_decompressed, facts["bytes"])
-
-
-def _without_numbers(node: Any, used: set[Any]) -> Any:
-    """Return an outline without the numbers that are not ``used``: a writer numbers every large object."""
-    if isinstance(node, list):
-        return [_without_numbers(item, used) for item in node]
-    if not isinstance(node, dict):
-        return node
-    if node.get("type") == "shared" and node["place"] not in used:
-        return _without_numbers(node["node"], used)
-    return {name: _without_numbers(item, used) for name, item in node.items()}
+def _class_names(part: Any) -> Iterator[str]:
+    match part:
+        case {"type": "tagged", "tag": str(tag), "node": {"items": [{"value": str(name)}, *_]}}:
+            if tag.startswith("class."):
+                yield name
+    for inner in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from _class_names(inner)

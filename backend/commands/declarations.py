@@ -212,8 +212,8 @@ COMMANDS = {
     "inspect": Command(
         "show what one value is: type, shape, columns, sizes, first rows",
         "Show what one value is: type, shape, columns, sizes, first rows, or its tags and first items.  No codec is "
-        "asked, so neither the library nor the class of the value is needed; of a large payload only what is shown is "
-        "read, and the digest is not checked (verify does).",
+        "asked, so neither the library nor the class of the value is needed; of a table only what is shown is "
+        "read, and of another value no arrays, and the digest is not checked (verify does).",
         _inspect,
     ),
     "verify": Command(

@@ -144,16 +144,13 @@ def _tree_lines(node: dict[str, Any], lead: str = "", indent: int = 0) -> Iterat
         lead += _title(node) + " "
         node = node["node"]
     yield "  " * indent + lead + _title(node)
-    if node["type"] == "records":
-        for part in ("names", "keys", "columns"):
-            yield from _tree_lines(node.get(part, {"type": "unread"}), f"{part}: ", indent + 1)
     items = node.get("items", [])
     for item in items:
         if node["type"] == "dict":
             yield from _tree_lines(item[1], f"{_key(item[0])}: ", indent + 1)
         else:
             yield from _tree_lines(item, "", indent + 1)
-    if len(items) < node.get("length", 0) and node["type"] != "records":
+    if len(items) < node.get("length", 0):
         yield "  " * (indent + 1) + f"… {node['length'] - len(items):,} more"
     for column in node.get("columns", []) if node["type"] == "table" else []:
         yield "  " * (indent + 1) + f"{column['name']}: {column['type']}"

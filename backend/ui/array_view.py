@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from airflow_xcom.backend.ui.payload_tree import Memory, inner
+from airflow_xcom.backend.ui.payload_tree import inner, read_bytes
 from airflow_xcom.codecs import SelectionError, Tagged
 from airflow_xcom.codecs.builtin.numpy.dtypes import decode_dtype
 from airflow_xcom.codecs.errors import any_error_as_corrupt
@@ -84,9 +84,7 @@ class ArrayView:
     def _read(self, first: int, count: int) -> Any:
         size = self.dtype.itemsize
         start, stop = first * size, (first + count) * size
-        data = self._elements
-        piece = data.read(start, stop) if isinstance(data, Memory) else data[start:stop]
-        return np.frombuffer(bytes(piece), self.dtype)
+        return np.frombuffer(bytes(read_bytes(self._elements, start, stop)), self.dtype)
 
     def texts(self, index: Sequence[int], rows: range, columns: range) -> list[list[str]]:
         """Return a window as text, row by row."""

@@ -17,7 +17,7 @@ from pyarrow import types
 
 from airflow_xcom.backend.errors import HiddenValueError, SelectionTooLargeError
 from airflow_xcom.backend.ui.array_view import ArrayView
-from airflow_xcom.backend.ui.payload_tree import Memory
+from airflow_xcom.backend.ui.payload_tree import read_bytes
 from airflow_xcom.backend.ui.pictures import png
 from airflow_xcom.backend.ui.stored_values import StoredValue
 from airflow_xcom.backend.ui.table_view import TableView, batches, shown_item
@@ -180,8 +180,7 @@ def _npy(value: StoredValue, path: Sequence[int]) -> Iterator[bytes]:
     yield head.getvalue()
     size = len(elements)
     for start in range(0, size, _PIECE):
-        stop = min(start + _PIECE, size)
-        yield bytes(elements.read(start, stop) if isinstance(elements, Memory) else elements[start:stop])
+        yield bytes(read_bytes(elements, start, min(start + _PIECE, size)))
 
 
 def _png(value: StoredValue, path: Sequence[int]) -> Iterator[bytes]:

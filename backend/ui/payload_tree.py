@@ -5,30 +5,21 @@ Only built-in codecs of scalars (numbers, times, paths) are asked, which import 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from itertools import chain, islice
 from typing import Any
 
-import msgpack
-
 from airflow_xcom.backend.errors import SelectionTooLargeError
-from airflow_xcom.codecs import CorruptPayloadError, Table, Tagged
+from airflow_xcom.codecs import Table, Tagged
 from airflow_xcom.codecs.errors import any_error_as_corrupt
-from airflow_xcom.codecs.formats import json
-from airflow_xcom.codecs.formats.compressed_frames import check_inflation, decompress
-from airflow_xcom.codecs.formats.msgpack.container import ITEMS_VERSION, locate_buffer, read_header
-from airflow_xcom.codecs.formats.msgpack.items import ItemIndex
-from airflow_xcom.codecs.formats.msgpack.reader import Reader, count_expanded
-from airflow_xcom.codecs.formats.sharing import Budget
+from airflow_xcom.codecs.payload_nodes import Body, Fetch, Memory, nodes_of_json
 from airflow_xcom.codecs.quoting import cut, quoted
 
-Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
-LARGEST = 8 << 20  # bytes of a header or tree, and of a value in a row
+LARGEST = 8 << 20  # bytes of a tree, and of a value in a row
 MASK = "***"  # as Airflow's
-_HEADER = 1 << 16  # bytes that are read at first
 _LONGEST = 400  # characters of a leaf
 _PAIR = 2
 _SCALARS = {
@@ -54,46 +45,6 @@ class Scalar:
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """A buffer of a payload, which is read when it is asked for.
-
-    Attributes:
-        size: bytes, decompressed.
-        stored: where it lies in the blob.
-        algorithm: how it is compressed, if it is.
-    """
-
-    fetch: Fetch
-    size: int
-    stored: tuple[int, int]
-    algorithm: str | None = None
-
-    def __len__(self) -> int:
-        return self.size
-
-    def read(self, start: int, stop: int) -> memoryview:
-        """Return some of its bytes; a compressed one is read as a whole.
-
-        Raises:
-            SelectionTooLargeError: It is compressed and large.
-            DecodeError, StoreError: The blob cannot be read.
-        """
-        begin, end = self.stored
-        if self.algorithm is None:
-            return self.fetch([(begin + start, min(begin + stop, end))])[0]
-        if self.size > LARGEST:
-            raise SelectionTooLargeError("a compressed buffer", self.size, LARGEST)
-        with any_error_as_corrupt():
-            check_inflation(self.size, end - begin)
-            return decompress(self.fetch([self.stored])[0], self.algorithm, self.size)[start:stop]
-
-
-def _in_memory(data: Any) -> Memory:
-    view = memoryview(data)
-    return Memory(lambda ranges: [view[slice(*part)] for part in ranges], len(view), (0, len(view)))
-
-
 def read_tree(fetch: Fetch, size: int) -> Any:
     """Return the nodes of a MessagePack body: natives, Tagged, Scalar, Memory, and Tables of Memory.
 
@@ -102,66 +53,10 @@ def read_tree(fetch: Fetch, size: int) -> Any:
         DecodeError, StoreError: The blob cannot be read.
     """
     with any_error_as_corrupt():
-        header, position, head = _header(fetch, size)
-        if header[1] == ITEMS_VERSION:
-            index = ItemIndex(head, size)
-            parts = [
-                (start, tree, entries)
-                for (start, _), (entries, tree, _) in zip(index.ranges, index.entries, strict=True)
-            ]
-            return _unpacked(index.tags, *_read_parts(fetch, size, parts))
-        _, _, tags, entries, tree = header
-        (node,) = _unpacked(tags, *_read_parts(fetch, size, [(position, tree, entries)]))
-        return node
-
-
-def _read_parts(fetch: Fetch, size: int, parts: Sequence[tuple[int, Any, Any]]) -> tuple[list[Any], list[Memory]]:
-    """Return the packed trees of parts of a blob, and their buffers; a part is where it begins, and its entries."""
-    trees = [tree if type(tree) is list else [tree] for _, tree, _ in parts]
-    largest = sum(max(stored, *packed[1:]) if packed else stored for stored, *packed in trees)
-    if largest > LARGEST:
-        raise SelectionTooLargeError("the tree of this value", largest, LARGEST)
-    found = fetch([(start, start + tree[0]) for (start, _, _), tree in zip(parts, trees, strict=True)])
-    check_inflation(sum(tree[2] for tree in trees if len(tree) > 1), size)
-    unpacked = [
-        decompress(memoryview(msgpack.unpackb(data)), *packed) if packed else data
-        for data, (_, *packed) in zip(found, trees, strict=True)
-    ]
-    ends = (start + tree[0] for (start, _, _), tree in zip(parts, trees, strict=True))
-    buffers = [_buffers(fetch, end, entries) for end, (_, _, entries) in zip(ends, parts, strict=True)]
-    return unpacked, list(chain.from_iterable(buffers))
-
-
-def _header(fetch: Fetch, size: int) -> tuple[list[Any], int, memoryview]:
-    """Return the header, where it ends, and what was read; more is read where it is longer."""
-    length = _HEADER
-    while True:
-        head = fetch([(0, min(length, size))])[0]
-        try:
-            return *read_header(head), head
-        except CorruptPayloadError:
-            if length >= min(size, LARGEST):
-                raise
-            length *= 16
-
-
-def _buffers(fetch: Fetch, position: int, entries: Sequence[Any]) -> Iterator[Memory]:
-    for entry in entries:
-        stored, *packed = entry if type(entry) is list else [entry]
-        start, position = locate_buffer(position, stored)
-        algorithm, size = packed or (None, stored)
-        yield Memory(fetch, size, (start, start + stored), algorithm)
-
-
-class _NodeReader(Reader):
-    _restores = False
-
-
-def _unpacked(tags: Sequence[Any], trees: Sequence[Any], buffers: Sequence[Any]) -> list[Any]:
-    budget = Budget(sum(map(len, trees)))
-    count = partial(count_expanded, tags, buffers, *trees)
-    reader = _NodeReader(tags, buffers, _restorer, _table, budget=budget, count=count)
-    return [reader.unpack(tree) for tree in trees]
+        body = Body(fetch, size)
+        if (largest := body.tree_size()) > LARGEST:
+            raise SelectionTooLargeError("the tree of this value", largest, LARGEST)
+        return body.node(_restorer)
 
 
 def read_json(value: Any) -> Any:
@@ -170,11 +65,21 @@ def read_json(value: Any) -> Any:
     Raises:
         DecodeError: The value is damaged.
     """
-    return json.load(value, _restorer, _table, lambda body: read_tree(_in_memory(body).fetch, len(body)), Budget())
+    return nodes_of_json(value, _restorer, read_tree)
 
 
-def _table(stream: Any, meta: Any) -> Table:
-    return Table(stream if isinstance(stream, Memory) else _in_memory(stream), meta)
+def read_bytes(data: Any, start: int, stop: int) -> Any:
+    """Return some bytes of a buffer, which may be in memory.
+
+    Raises:
+        SelectionTooLargeError: It is compressed and large.
+        DecodeError, StoreError: The blob cannot be read.
+    """
+    if not isinstance(data, Memory):
+        return data[start:stop]
+    if data.algorithm is not None and data.size > LARGEST:
+        raise SelectionTooLargeError("a compressed buffer", data.size, LARGEST)
+    return data.read(start, stop)
 
 
 def _restorer(tag: str, version: int) -> Callable[[Any], Any]:

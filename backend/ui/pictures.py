@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from airflow_xcom.backend.errors import SelectionTooLargeError
-from airflow_xcom.backend.ui.payload_tree import Memory, inner
+from airflow_xcom.backend.ui.payload_tree import inner, read_bytes
 from airflow_xcom.codecs import CorruptPayloadError, SelectionError, Tagged
 from airflow_xcom.codecs.errors import any_error_as_corrupt
+from airflow_xcom.codecs.payload_nodes import Memory
 from airflow_xcom.codecs.quoting import quoted
 
 _SIDE = 1024  # pixels of a picture that is shown
@@ -50,7 +51,7 @@ def is_array_of_images(dtype: str, shape: Sequence[int]) -> bool:
 def _bytes(data: Any) -> Any:
     if not isinstance(data, bytes | memoryview | Memory):  # bytes(n) would make n zeros
         raise CorruptPayloadError("the pixels of an image are not bytes")
-    return np.frombuffer(bytes(data.read(0, len(data)) if isinstance(data, Memory) else data), np.uint8)
+    return np.frombuffer(bytes(read_bytes(data, 0, len(data))), np.uint8)
 
 
 def pixels_of_array(shape: Sequence[int], elements: Any, order: Any, number: int) -> Any:

@@ -14,12 +14,13 @@ import pandas as pd
 import pyarrow as pa
 
 from airflow_xcom.backend.errors import SelectionTooLargeError
-from airflow_xcom.backend.ui.payload_tree import LARGEST, Memory, inner, read_json
+from airflow_xcom.backend.ui.payload_tree import LARGEST, inner, read_json
 from airflow_xcom.backend.ui.table_view import TableView, cells, length
 from airflow_xcom.codecs import CorruptPayloadError, SelectionError, Table
 from airflow_xcom.codecs.errors import any_error_as_corrupt
 from airflow_xcom.codecs.formats.arrow.file import read_stream
 from airflow_xcom.codecs.nodes import as_text
+from airflow_xcom.codecs.payload_nodes import Memory
 from airflow_xcom.codecs.tables.single_columns import SingleColumns
 
 _PACKED = {pa.binary(), pa.large_binary()}

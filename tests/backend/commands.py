@@ -166,8 +166,9 @@ run wherever `airflow db` works: they read the metadata database by Airflow's ow
 - Names and texts from rows never reach the terminal raw: control characters are shown as `\\x1b`.
 - The exit code is 0 if all went well, 1 if something is wrong or failed, with the reason on standard error, and 2
   if the arguments are wrong.
-- Rows are read page by page, each page in its own transaction. `list` reads no payload, `inspect` only the part
-  that it shows. `verify` and `export` read a whole payload as a pull does; a local file is mapped.
+- Rows are read page by page, each page in its own transaction. `list` reads no payload, `inspect` neither the
+  rest of a table nor arrays, and no tree of more than 16 MiB. `verify` and `export` read a whole payload as a pull
+  does; a local file is mapped.
 
 The rest of this page is what the commands print. `python3 dev.py docs COMMANDS` makes the page, and a test compares
 it.

@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.errors import UnsupportedValueError
-from airflow_xcom.codecs.formats.msgpack.reader import Reader, count_expanded
+from airflow_xcom.codecs.formats.msgpack.reader import NodeReader, count_expanded
 from airflow_xcom.codecs.formats.sharing import FACTOR, LEAST, Budget, is_exceeded
 from airflow_xcom.codecs.nodes import Table, Tagged
 
@@ -15,18 +15,9 @@ if TYPE_CHECKING:
     from airflow_xcom.codecs.formats.msgpack.writer import Writer
 
 
-class _NodeReader(Reader):
-    """Returns the nodes themselves: Tagged and Table objects and buffers, of a writer that numbers no objects."""
-
-    _restores = False
-
-    def __init__(self, writer: Writer) -> None:
-        super().__init__(writer.tags, (), partial(partial, Tagged), Table, budget=Budget(inf))
-
-
 def read_nodes(packed: bytes, writer: Writer) -> Any:
     """Return the node that ``writer``, which numbers no objects, packed: Tagged, Table and memoryview objects in it."""
-    return _NodeReader(writer).unpack(packed)
+    return NodeReader(writer.tags, (), partial(partial, Tagged), Table, budget=Budget(inf)).unpack(packed)
 
 
 def refuse_excess(trees: list[bytes], writer: Writer) -> None:

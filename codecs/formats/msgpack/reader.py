@@ -84,7 +84,7 @@ class Reader:
         first_buffer: int = 0,
     ) -> None:
         self._first_buffer = first_buffer
-        self._tags = [_checked_tag(entry) for entry in tags]
+        self._tags = [checked_tag(entry) for entry in tags]
         self._restorers: list[Callable[[Any], Any] | None] = [None] * len(self._tags)
         self._buffers = buffers
         self._restorer = restorer
@@ -220,6 +220,12 @@ class Reader:
             self._budget.check()
 
 
+class NodeReader(Reader):
+    """Returns nodes, not values: what its restorer and its table make, and buffers as they are."""
+
+    _restores = False
+
+
 class _Nodes:
     """A value in whose place its nodes are counted."""
 
@@ -229,10 +235,8 @@ class _Nodes:
         self.count = count
 
 
-class _NodeCounter(Reader):
+class _NodeCounter(NodeReader):
     """Counts the nodes that further places stand for; restores nothing."""
-
-    _restores = False
 
     def __init__(self, tags: Sequence[Sequence[Any]], buffers: Sequence[Any]) -> None:
         super().__init__(tags, buffers, lambda *_: _counted, lambda _, meta: _counted(meta), budget=Budget(inf))
@@ -279,7 +283,8 @@ def _short_text(data: bytes) -> str | None:
     return None
 
 
-def _checked_tag(entry: Any) -> tuple[str, int]:
+def checked_tag(entry: Any) -> tuple[str, int]:
+    """Return an entry of the table of tags; refuse another than a tag and its version."""
     tag, version = entry
     if type(tag) is not str or type(version) is not int:
         raise CorruptPayloadError(f"the table of tags holds {quoted(entry)}")
