@@ -10,13 +10,12 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol
 
 from airflow_xcom.codecs.errors import EncodeError, RegistrationError, UnsupportedTypeError
+from airflow_xcom.codecs.nodes import Columns, PackCells, WithCells
 from airflow_xcom.codecs.object_state import refuse_other_attributes
 from airflow_xcom.codecs.quoting import class_name
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
-
-    from airflow_xcom.codecs.nodes import Columns, PackCells, WithCells
 
     T = TypeVar("T", default=Any)  # so that ``Codec`` alone is a codec of anything
 

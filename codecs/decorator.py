@@ -6,17 +6,15 @@ import dataclasses
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from airflow_xcom.codecs.codec import Codec, CodecClass, ColumnCodec, check_call
 from airflow_xcom.codecs.discovery import Origin
 from airflow_xcom.codecs.errors import RegistrationError
+from airflow_xcom.codecs.nodes import Columns
 from airflow_xcom.codecs.object_state import put_all, restore, state_of, take_all
+from airflow_xcom.codecs.registry import Registry
 from airflow_xcom.codecs.registry import registry as process_registry
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.nodes import Columns
-    from airflow_xcom.codecs.registry import Registry
 
 T = TypeVar("T")
 H = TypeVar("H", bound=CodecClass[Any])

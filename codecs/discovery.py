@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.quoting import module_of
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.codec import Codec
 
 ENTRY_POINT_GROUP = "airflow_xcom.codecs"
 

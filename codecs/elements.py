@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.codecs.errors import any_error_as_corrupt
 from airflow_xcom.codecs.formats.msgpack.items import ItemIndex
 from airflow_xcom.codecs.formats.msgpack.reader import read_item
 from airflow_xcom.codecs.payload import Decoder
-from airflow_xcom.codecs.registry import registry
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.registry import Registry
+from airflow_xcom.codecs.registry import Registry, registry
 
 
 def read_index(head: memoryview, size: int) -> ItemIndex:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    Tags = Sequence[Sequence[str | int]]  # [tag, version] of each
-    PackCells = Callable[[Sequence[Any], set[type]], tuple[Tags, list[bytes]]]
-    UnpackCells = Callable[[Tags, memoryview, Any], list[Any]]
+Tags = Sequence[Sequence[str | int]]  # [tag, version] of each
+PackCells = Callable[[Sequence[Any], set[type]], tuple[Tags, list[bytes]]]
+UnpackCells = Callable[[Tags, memoryview, Any], list[Any]]
 
 # Plain classes, as a payload may hold a million of these, and a data class takes two milliseconds to be made.
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, MappingView
 from collections.abc import Set as AbstractSet
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.codecs.error_location import cycle, locate
 from airflow_xcom.codecs.errors import (
@@ -18,11 +18,9 @@ from airflow_xcom.codecs.errors import (
     UnsupportedTypeError,
 )
 from airflow_xcom.codecs.quoting import class_name
+from airflow_xcom.codecs.registry import Registry
 
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.registry import Registry
-
-    Refusal = Callable[[Any], EncodeError | None]
+Refusal = Callable[[Any], EncodeError | None]
 
 _ONCE = "it can be gone through only once; return list(value)"
 

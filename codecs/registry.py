@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from airflow_xcom.codecs.codec import Codec, check_form
 from airflow_xcom.codecs.discovery import (
@@ -38,8 +38,7 @@ from airflow_xcom.codecs.errors import (
 )
 from airflow_xcom.codecs.quoting import class_name, cut, module_of, quoted
 
-if TYPE_CHECKING:
-    T = TypeVar("T")
+T = TypeVar("T")
 
 _tried: ContextVar[dict[str, None] | None] = ContextVar("the classes that are allowed on trial", default=None)
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.formats.msgpack.container import write_blob
-from airflow_xcom.codecs.formats.msgpack.items import are_large, look_large, packed_list, write_items
+from airflow_xcom.codecs.formats.msgpack.items import Item, are_large, look_large, packed_list, write_items
 from airflow_xcom.codecs.formats.msgpack.packed_nodes import refuse_excess
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.formats.msgpack.items import Item
-    from airflow_xcom.codecs.formats.msgpack.writer import Writer
+from airflow_xcom.codecs.formats.msgpack.writer import Writer
 
 
 class TreeBody:

@@ -6,13 +6,11 @@ A kind of column of pandas, or a dtype of polars, that Arrow does not know is re
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.codecs.errors import DecodeError, MissingLibraryError, SelectionError
+from airflow_xcom.codecs.nodes import Table
 from airflow_xcom.codecs.quoting import described, quoted
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.nodes import Table
 
 FAMILIES = ("pandas", "polars", "pyarrow")
 # Kinds of pandas' columns that Arrow holds as they are, missing values being null.

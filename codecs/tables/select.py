@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.codecs.errors import SelectionError, UnknownColumnError, any_error_as_corrupt
+from airflow_xcom.codecs.formats.arrow.ranges import ArrowRanges
 from airflow_xcom.codecs.quoting import quoted
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.formats.arrow.ranges import ArrowRanges
 
 
 @dataclass(frozen=True, slots=True)

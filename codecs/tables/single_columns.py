@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +14,7 @@ from airflow_xcom.codecs.builtin.pandas.labels import text_of
 from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
 from airflow_xcom.codecs.builtin.pandas.wide_blocks import places
 from airflow_xcom.codecs.builtin.summaries import unique
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.formats.arrow.ranges import ArrowRanges
+from airflow_xcom.codecs.formats.arrow.ranges import ArrowRanges
 
 
 class SingleColumns:

@@ -6,19 +6,15 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import EncodeError, NewerFormatError
 from airflow_xcom.codecs.inspection import outline_json
 from airflow_xcom.codecs.nodes import Buffer
-from airflow_xcom.codecs.payload import decode, decode_json, encode
-from airflow_xcom.codecs.registry import registry
+from airflow_xcom.codecs.payload import Payload, decode, decode_json, encode
+from airflow_xcom.codecs.registry import Registry, registry
 from airflow_xcom.codecs.testing.identical import difference, shorten
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.codec import Codec
-    from airflow_xcom.codecs.payload import Payload
-    from airflow_xcom.codecs.registry import Registry
 
 COMPRESSIONS = ("none", "lz4", "zstd", "auto")
 _ADDED = "set_by_somebody"

@@ -19,14 +19,13 @@ import struct
 import types
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.codecs.object_state import holds
 from airflow_xcom.codecs.quoting import module_of
 
-if TYPE_CHECKING:
-    Parts = Iterable[tuple[str, Any]]
-    TakeApart = Callable[[Any], Parts]
+Parts = Iterable[tuple[str, Any]]
+TakeApart = Callable[[Any], Parts]
 
 _SHOWN = 200  # characters of a value in a message
 _LONG = 256  # bytes from which on a digest stands for them

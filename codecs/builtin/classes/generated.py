@@ -10,14 +10,15 @@ import dataclasses
 import datetime as dt
 import enum
 from collections import namedtuple
+from collections.abc import Callable, Iterator
 from functools import cache, lru_cache, partial
 from inspect import Parameter, Signature, getattr_static
 from itertools import chain
 from keyword import iskeyword
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Generic, get_args
+from typing import Any, Generic, get_args
 
-from airflow_xcom.codecs.builtin.classes.names import by_name, is_found
+from airflow_xcom.codecs.builtin.classes.names import CheckClass, by_name, is_found
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import Columns, as_dict, as_list, as_text
@@ -31,11 +32,6 @@ from airflow_xcom.codecs.object_state import (
     take_all,
 )
 from airflow_xcom.codecs.quoting import module_of, quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from airflow_xcom.codecs.builtin.classes.names import CheckClass
 
 _CACHED_HASH = "_attrs_cached_hash"  # of attrs' cache_hash=True; a hash of text is of no use to another process
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import importlib
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_xcom.codecs.builtin.classes.names import by_name
+from airflow_xcom.codecs.builtin.classes.names import CheckClass, by_name
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.object_state import check_names, holds, refuse_other_attributes
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.builtin.classes.names import CheckClass
-    from airflow_xcom.codecs.codec import Codec
 
 
 def _is_struct(cls: type) -> bool:

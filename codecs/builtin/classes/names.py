@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.codecs.codec import Codec, ColumnCodec
 from airflow_xcom.codecs.errors import (
@@ -22,8 +22,7 @@ from airflow_xcom.codecs.errors import (
 from airflow_xcom.codecs.nodes import Columns
 from airflow_xcom.codecs.quoting import class_name, described, quoted
 
-if TYPE_CHECKING:
-    CheckClass = Callable[[str], None]
+CheckClass = Callable[[str], None]
 
 _OF_SCIPY = (
     *("_binned_statistic", "_common", "_crosstab", "_hypotests", "_mannwhitneyu", "_morestats", "_page_trend_test"),

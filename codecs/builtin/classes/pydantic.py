@@ -8,16 +8,13 @@ private attributes.  Nothing is validated again, so that a model comes back even
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_xcom.codecs.builtin.classes.names import by_name
+from airflow_xcom.codecs.builtin.classes.names import CheckClass, by_name
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
 from airflow_xcom.codecs.object_state import holds, restore, state_of
 from airflow_xcom.codecs.quoting import quoted
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.builtin.classes.names import CheckClass
-    from airflow_xcom.codecs.codec import Codec
 
 _SET, _EXTRA, _PRIVATE = _BESIDE = "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"
 

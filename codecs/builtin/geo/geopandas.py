@@ -7,7 +7,7 @@ geometries has its own CRS.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from geopandas import GeoDataFrame, GeoSeries
 from geopandas.array import GeometryArray, GeometryDtype
@@ -24,10 +24,7 @@ from airflow_xcom.codecs.builtin.pandas.frame import (
 from airflow_xcom.codecs.builtin.pandas.summary import summarize_array, summarize_frame, summarize_series
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError
-from airflow_xcom.codecs.nodes import Table, with_cells
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.nodes import PackCells
+from airflow_xcom.codecs.nodes import PackCells, Table, with_cells
 
 
 def _encode_frame(frame: Any, pack: PackCells) -> Table:

@@ -8,7 +8,7 @@ hundreds of blocks, pandas would call the frame fragmented.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,7 @@ from airflow_xcom.codecs.builtin.pandas.columns import decode_array, encode_arra
 from airflow_xcom.codecs.builtin.pandas.number_columns import NUMBERS, TableMemory, find_numbers
 from airflow_xcom.codecs.builtin.pandas.wide_blocks import decode_wide, encode_wide, is_wide, runs_of
 from airflow_xcom.codecs.errors import EncodeError
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.nodes import PackCells
+from airflow_xcom.codecs.nodes import PackCells
 
 try:
     from pandas.api.internals import create_dataframe_from_blocks  # type: ignore[import-not-found, unused-ignore]

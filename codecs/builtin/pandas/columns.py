@@ -8,7 +8,7 @@ The kind names the writer's dtype, so that the reader's pandas infers nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,11 +40,8 @@ from airflow_xcom.codecs.builtin.pandas.number_columns import (
 from airflow_xcom.codecs.builtin.pandas.object_columns import decode_cells, decode_objects, encode_objects
 from airflow_xcom.codecs.builtin.pandas.text_columns import split_texts
 from airflow_xcom.codecs.errors import UnsupportedTypeError, UnsupportedValueError
-from airflow_xcom.codecs.nodes import as_dict, as_list, as_text
+from airflow_xcom.codecs.nodes import PackCells, as_dict, as_list, as_text
 from airflow_xcom.codecs.object_state import refuse_other_attributes
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.nodes import PackCells
 
 ARRAY_STATE, INDEX_STATE = ("_",), ("_", "sortorder")  # the attributes that pandas itself sets
 STR = string_dtype("pyarrow", np.nan)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,6 @@ from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
 from airflow_xcom.codecs.quoting import quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _MASKED: dict[str, Any] = {
     dtype.name: dtype

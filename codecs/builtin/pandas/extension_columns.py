@@ -5,7 +5,7 @@ Each ``encode_…`` returns the *kind* and the Arrow array of a pandas array; se
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -23,10 +23,8 @@ from airflow_xcom.codecs.builtin.pandas.number_columns import (
 )
 from airflow_xcom.codecs.builtin.stdlib.times import checked_zone
 from airflow_xcom.codecs.errors import DecodeError, MissingLibraryError, UnsupportedValueError
+from airflow_xcom.codecs.nodes import PackCells
 from airflow_xcom.codecs.quoting import quoted
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.nodes import PackCells
 
 # -- nullable numbers ----------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ are no text, kinds, freq, attrs, flags) is in the meta; that of a plain frame is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,12 +36,9 @@ from airflow_xcom.codecs.builtin.pandas.wide_blocks import places
 from airflow_xcom.codecs.builtin.summaries import unique
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import EncodeError, LibraryVersionError
-from airflow_xcom.codecs.nodes import Table, as_list, with_cells
+from airflow_xcom.codecs.nodes import PackCells, Table, as_list, with_cells
 from airflow_xcom.codecs.object_state import refuse_other_attributes
 from airflow_xcom.codecs.quoting import quoted
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.nodes import PackCells
 
 FRAME_VERSION = 3  # 2 has wide blocks, 3 their labels as one text
 

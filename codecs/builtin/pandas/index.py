@@ -7,7 +7,7 @@ column whose codes and levels (unused ones included) come back as they were, and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -22,11 +22,8 @@ from airflow_xcom.codecs.builtin.pandas.columns import (
 from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
 from airflow_xcom.codecs.builtin.pandas.summary import summarize_array
 from airflow_xcom.codecs.codec import Codec
-from airflow_xcom.codecs.nodes import Table, as_dict, with_cells
+from airflow_xcom.codecs.nodes import PackCells, Table, as_dict, with_cells
 from airflow_xcom.codecs.object_state import refuse_other_attributes
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.nodes import PackCells
 
 
 def encode_index(index: Any, pack: PackCells) -> tuple[dict[str, Any], list[Any]]:

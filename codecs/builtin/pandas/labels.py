@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -12,10 +12,8 @@ from airflow_xcom.codecs.builtin.pandas.columns import decode_labels, encode_lab
 from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
 from airflow_xcom.codecs.builtin.pandas.text_columns import joined_texts
 from airflow_xcom.codecs.builtin.summaries import escaped, unique
+from airflow_xcom.codecs.nodes import PackCells
 from airflow_xcom.codecs.quoting import module_of
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.nodes import PackCells
 
 _LIBRARIES = frozenset(
     {"builtins", "datetime", "decimal", "fractions", "uuid", "numpy", "pandas", "pathlib", "pendulum"}

@@ -12,14 +12,13 @@ import datetime as dt
 import math
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.nodes import PackCells, UnpackCells
+from airflow_xcom.codecs.nodes import PackCells, UnpackCells
 
 _NATIVE = {
     str: pa.large_string(),

@@ -7,18 +7,14 @@ frame of 20,000 columns would cost a hundred times what its bytes do: an Arrow a
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.pandas.columns import decode_array, encode_array
-from airflow_xcom.codecs.builtin.pandas.number_columns import one_chunk
-from airflow_xcom.codecs.nodes import as_list
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
-    from airflow_xcom.codecs.nodes import PackCells
+from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory, one_chunk
+from airflow_xcom.codecs.nodes import PackCells, as_list
 
 _FEW = 100  # columns, up to which each stands alone, under its name
 _MOST_EMPTY = 1_000_000  # columns of a block without rows, which takes no bytes however many they are

@@ -17,13 +17,11 @@ from uuid import UUID
 from airflow_xcom.codecs.builtin.kinds import attributes_of
 from airflow_xcom.codecs.codec import Codec, ColumnCodec
 from airflow_xcom.codecs.errors import UnsupportedValueError
-from airflow_xcom.codecs.nodes import Buffer, Columns, as_dict, as_list, with_cells
+from airflow_xcom.codecs.nodes import Buffer, Columns, PackCells, as_dict, as_list, with_cells
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from airflow_xcom.codecs.nodes import PackCells
 
 
 def _decode_tuple(node: list[Any], _version: int) -> tuple[Any, ...]:

@@ -6,12 +6,11 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pyarrow import BaseExtensionType, types
 
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.formats.arrow.flatbuffers import Message, Range
+from airflow_xcom.codecs.formats.arrow.flatbuffers import Message, Range
 
 _COMPRESSIONS = ("lz4", "zstd")  # of Message.fbs, CompressionType
 

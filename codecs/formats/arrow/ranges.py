@@ -8,7 +8,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
@@ -19,6 +19,7 @@ from airflow_xcom.codecs.formats.arrow.flatbuffers import (
     MAGIC,
     Block,
     FlatTable,
+    Range,
     blocks,
     footer_range,
     inflated_size,
@@ -27,9 +28,6 @@ from airflow_xcom.codecs.formats.arrow.flatbuffers import (
 from airflow_xcom.codecs.formats.arrow.schema_metadata import read_note
 from airflow_xcom.codecs.formats.arrow.validation import check_values
 from airflow_xcom.codecs.formats.compressed_frames import check_inflation
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.formats.arrow.flatbuffers import Range
 
 _any_error_as_damage = partial(
     any_error_as_corrupt,

@@ -10,18 +10,15 @@ import gc
 from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_xcom.codecs.codec import ColumnCodec, raise_failure
+from airflow_xcom.codecs.codec import Codec, ColumnCodec, raise_failure
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.formats.sharing import LEAST, TEXT
 from airflow_xcom.codecs.nodes import Columns, as_list, as_text
 from airflow_xcom.codecs.plain_json import is_exact_text
 
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.codec import Codec
-
-    EncodeAll = Callable[[type, list[Any]], tuple[Codec, list[Any] | Columns] | None]
+EncodeAll = Callable[[type, list[Any]], tuple[Codec, list[Any] | Columns] | None]
 
 SMALLEST_BATCH = 32  # items
 _LONGEST_KEYS = 1024  # characters on average; longer ones would stand for more than a reader allows

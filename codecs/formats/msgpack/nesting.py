@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_xcom.codecs.errors import CircularReferenceError, NestingError
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.errors import EncodeError
+from airflow_xcom.codecs.errors import CircularReferenceError, EncodeError, NestingError
 
 DEEPEST_NATIVES = 500  # levels of lists and dicts in each other; some packers stop at 511, and the unpacker at 1024
 _CONTAINERS = frozenset({dict, list})

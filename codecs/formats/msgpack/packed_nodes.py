@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.formats.msgpack.reader import NodeReader, count_expanded
+from airflow_xcom.codecs.formats.msgpack.writer import Writer
 from airflow_xcom.codecs.formats.sharing import FACTOR, LEAST, Budget, is_exceeded
 from airflow_xcom.codecs.nodes import Table, Tagged
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.formats.msgpack.writer import Writer
 
 
 def read_nodes(packed: bytes, writer: Writer) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import msgpack
 
@@ -37,15 +37,12 @@ from airflow_xcom.codecs.formats.msgpack.extension_types import (
 )
 from airflow_xcom.codecs.formats.msgpack.items import ItemIndex
 from airflow_xcom.codecs.formats.sharing import TEXT, Budget
-from airflow_xcom.codecs.nodes import as_text
+from airflow_xcom.codecs.nodes import Columns, as_text
 from airflow_xcom.codecs.quoting import quoted
 
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.nodes import Columns
-
-    Restorer = Callable[[str, int], Callable[[Any], Any]]
-    ListRestorer = Callable[[str, int, Columns], list[Any] | None]
-    ReadTable = Callable[[memoryview, Any], Any]
+Restorer = Callable[[str, int], Callable[[Any], Any]]
+ListRestorer = Callable[[str, int, Columns], list[Any] | None]
+ReadTable = Callable[[memoryview, Any], Any]
 
 _GC_PAUSED_FROM = 1 << 20  # bytes of tree
 _CELLS_AT_ONCE = 16 << 20  # bytes, which the unpacker copies

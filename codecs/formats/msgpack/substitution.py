@@ -9,18 +9,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.error_location import locate
 from airflow_xcom.codecs.errors import EncodeError
+from airflow_xcom.codecs.formats.msgpack.columnar import Excess
 from airflow_xcom.codecs.formats.msgpack.writer import Writer, hide_natives
+from airflow_xcom.codecs.nodes import WithCells
 from airflow_xcom.codecs.refusal_advice import explain
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.codec import Codec
-    from airflow_xcom.codecs.formats.msgpack.columnar import Excess
-    from airflow_xcom.codecs.nodes import WithCells
-    from airflow_xcom.codecs.registry import Registry
+from airflow_xcom.codecs.registry import Registry
 
 T = TypeVar("T")
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import msgpack
 
-from airflow_xcom.codecs.codec import ColumnCodec, completed, node_of, raise_failure, unsupported
+from airflow_xcom.codecs.codec import Codec, ColumnCodec, completed, node_of, raise_failure, unsupported
 from airflow_xcom.codecs.errors import CodecError, EncodeError, NestingError
 from airflow_xcom.codecs.formats.msgpack.columnar import (
+    Excess,
     Records,
     TaggedList,
     are_distinct,
@@ -42,10 +43,6 @@ from airflow_xcom.codecs.formats.msgpack.nesting import DEEPEST_NATIVES, too_dee
 from airflow_xcom.codecs.nodes import Buffer, Columns, Table, Tagged, WithCells
 from airflow_xcom.codecs.object_state import refuse_other_attributes
 from airflow_xcom.codecs.plain_json import is_exact_text
-
-if TYPE_CHECKING:
-    from airflow_xcom.codecs.codec import Codec
-    from airflow_xcom.codecs.formats.msgpack.columnar import Excess
 
 _LARGE = 4096  # bytes; smaller buffers cost less in the tree than in the blob, and smaller nodes are not shared
 _DEEPEST_COLUMNS = 8  # levels of batches in each other; a chain of many objects would be gone through at each
