@@ -7,8 +7,8 @@ from typing import Any
 from dateutil.relativedelta import relativedelta
 from dateutil.rrule import rrule, rruleset, weekday
 
+from airflow_xcom.codecs.builtin.kinds import text_codec
 from airflow_xcom.codecs.builtin.stdlib.times import encode_weekday, weekday_of
-from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_list
@@ -82,15 +82,14 @@ def _decode_weekday(node: Any, _version: int) -> Any:
 
 _RELATIVE = ("years", "months", "days", "leapdays", "hours", "minutes", "seconds", "microseconds", "weekday")
 CODECS = (
-    Codec(
+    text_codec(
         "dateutil.relativedelta",
         (relativedelta,),
         _encode_delta,
         _decode_delta,
-        summarize=summarize_text,
         attributes=("_", *_ABSOLUTE, *_RELATIVE),
     ),
-    Codec("dateutil.rrule", (rrule,), _encode_rule, _decode_rule, summarize=summarize_text, attributes=("_",)),
-    Codec("dateutil.rrule.weekday", (weekday,), encode_weekday, _decode_weekday, summarize=summarize_text),
+    text_codec("dateutil.rrule", (rrule,), _encode_rule, _decode_rule, attributes=("_",)),
+    text_codec("dateutil.rrule.weekday", (weekday,), encode_weekday, _decode_weekday),
     Codec("dateutil.rruleset", (rruleset,), _encode_set, _decode_set, attributes=("_",)),
 )

@@ -1,4 +1,4 @@
-"""A codec for several classes of one library, from a table: what each is made of, and how it is made again."""
+"""Makers of codecs: for several classes of one library, from a table of what each is made of; and for short values."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
 
+from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import MissingLibraryError
 from airflow_xcom.codecs.nodes import as_list, as_text
@@ -42,6 +43,11 @@ def codec_of(tag: str, kinds: Iterable[Kind], **options: Any) -> Codec[Any]:
         return kind.make(getattr(module, kind.name), parts)
 
     return Codec(tag, tuple(kind.path for kind in by_name.values()), encode, decode, **options)
+
+
+def text_codec(*description: Any, **options: Any) -> Codec[Any]:
+    """Return a codec whose values people see as text; it takes the arguments of :class:`Codec`."""
+    return Codec(*description, summarize=summarize_text, **options)
 
 
 def library(name: str, tag: str) -> Any:

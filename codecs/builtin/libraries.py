@@ -13,8 +13,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from airflow_xcom.codecs.builtin.kinds import Kind, attributes_of, codec_of, library, pairs_of, unpacked
-from airflow_xcom.codecs.builtin.summaries import summarize_text
+from airflow_xcom.codecs.builtin.kinds import Kind, attributes_of, codec_of, library, pairs_of, text_codec, unpacked
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_int, as_list, as_text
@@ -380,7 +379,7 @@ def _codecs() -> Iterator[Codec[Any]]:
     )
     index = Kind("xarray.coding.cftimeindex.CFTimeIndex", lambda index: [index.name, list(index)], _make_moments)
     yield codec_of("xarray.index", [index], attributes=("_",))
-    yield Codec("upath.UPath", (), _take_upath, _make_upath, matches=_is_upath, summarize=summarize_text)
+    yield text_codec("upath.UPath", (), _take_upath, _make_upath, matches=_is_upath)
 
 
 CODECS = tuple(_codecs())

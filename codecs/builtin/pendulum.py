@@ -13,9 +13,8 @@ from pendulum import Date, DateTime, Duration, FixedTimezone, Interval, Time, Ti
 from pendulum.duration import AbsoluteDuration
 from pendulum.tz.exceptions import InvalidTimezone
 
-from airflow_xcom.codecs.builtin.kinds import attributes_of
+from airflow_xcom.codecs.builtin.kinds import attributes_of, text_codec
 from airflow_xcom.codecs.builtin.stdlib.times import moment_node, no_such_zone, split_moment, zone_key
-from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_list, as_text
@@ -140,7 +139,7 @@ def _decode_fixed(node: list[Any], _version: int) -> FixedTimezone:
 
 def _codec(name: str, cls: Any, encode: Callable[[Any], Any], decode: Callable[[Any, int], Any]) -> Codec[Any]:
     attributes = ("_",) if issubclass(cls, Duration | FixedTimezone) else ()
-    return Codec(f"pendulum.{name}", (cls,), encode, decode, summarize=summarize_text, attributes=attributes)
+    return text_codec(f"pendulum.{name}", (cls,), encode, decode, attributes=attributes)
 
 
 CODECS = (

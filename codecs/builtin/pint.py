@@ -10,8 +10,7 @@ from typing import Any
 import pint
 from pint.util import UnitsContainer
 
-from airflow_xcom.codecs.builtin.summaries import summarize_text
-from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.builtin.kinds import text_codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
 from airflow_xcom.codecs.quoting import quoted
@@ -47,12 +46,11 @@ def _decode(node: Any, _version: int) -> Any:
 
 
 CODECS = (
-    Codec(
+    text_codec(
         "pint.value",
         ("pint.Quantity", "pint.Unit", "pint.registry.Quantity", "pint.registry.Unit"),
         _encode,
         _decode,
-        summarize=summarize_text,
         attributes=("_", "dimensionality"),
     ),
 )

@@ -6,9 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from airflow_xcom.codecs.builtin.kinds import pairs_of
+from airflow_xcom.codecs.builtin.kinds import pairs_of, text_codec
 from airflow_xcom.codecs.builtin.polars import _decode_categorical, _encode_dtype, _same
-from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
@@ -67,12 +66,6 @@ def _decode_schema(node: Any, _version: int) -> Any:
 
 
 CODECS = (
-    Codec(
-        "polars.DataType",
-        (*_CLASSES.values(), "polars.datatypes.classes.DataTypeClass"),
-        _encode,
-        _decode,
-        summarize=summarize_text,
-    ),
+    text_codec("polars.DataType", (*_CLASSES.values(), "polars.datatypes.classes.DataTypeClass"), _encode, _decode),
     Codec("polars.Schema", ("polars.schema.Schema",), pairs_of, _decode_schema, attributes=()),
 )

@@ -10,9 +10,7 @@ from typing import Any
 import pydantic.networks
 from pydantic_core import MultiHostUrl, TzInfo, Url
 
-from airflow_xcom.codecs.builtin.kinds import attributes_of
-from airflow_xcom.codecs.builtin.summaries import summarize_text
-from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.builtin.kinds import attributes_of, text_codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_int, as_text
 
@@ -55,28 +53,23 @@ def _encode_offset(value: Any) -> int:
     return int(offset.total_seconds())
 
 
-def _decode_offset(node: int, _version: int) -> Any:
-    if type(node) is not int:
-        raise TypeError(f"{node!r:.80} is not an offset")
-    return TzInfo(node)
-
-
-def _decode_size(node: int, _version: int) -> Any:
-    return pydantic.ByteSize(as_int(node))
-
-
 CODECS = (
-    Codec("pydantic.TzInfo", (TzInfo,), _encode_offset, _decode_offset, summarize=summarize_text, attributes=()),
-    Codec(
-        "pydantic.url", tuple(_URLS.values()), _encode_url, _decode_url, summarize=summarize_text, attributes=("_url",)
+    text_codec(
+        "pydantic.TzInfo", (TzInfo,), _encode_offset, lambda node, _version: TzInfo(as_int(node)), attributes=()
     ),
-    Codec(
+    text_codec("pydantic.url", tuple(_URLS.values()), _encode_url, _decode_url, attributes=("_url",)),
+    text_codec(
         "pydantic.NameEmail",
         (pydantic.networks.NameEmail,),
         attributes_of("name", "email"),
         _decode_email,
-        summarize=summarize_text,
         attributes=("name", "email"),
     ),
-    Codec("pydantic.ByteSize", (pydantic.ByteSize,), int, _decode_size, summarize=summarize_text, attributes=()),
+    text_codec(
+        "pydantic.ByteSize",
+        (pydantic.ByteSize,),
+        int,
+        lambda node, _version: pydantic.ByteSize(as_int(node)),
+        attributes=(),
+    ),
 )

@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from airflow_xcom.codecs.builtin.kinds import text_codec
 from airflow_xcom.codecs.builtin.pandas.offsets import checked_offset
 from airflow_xcom.codecs.builtin.stdlib.times import checked_zone
-from airflow_xcom.codecs.builtin.summaries import summarize_text
-from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
 from airflow_xcom.codecs.quoting import quoted
@@ -112,12 +111,11 @@ _MAKE: dict[str, Callable[..., Any]] = {
 
 
 CODECS = (
-    Codec(
+    text_codec(
         "pandas.dtype",
         (*_MASKED.values(), *_TAKE),
         _encode_dtype,
         _decode_dtype,
-        summarize=summarize_text,
         attributes=("_", "pyarrow_dtype", "storage"),
     ),
 )

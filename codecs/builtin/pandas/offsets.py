@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 from pandas.tseries import offsets
 
-from airflow_xcom.codecs.builtin.summaries import summarize_text
-from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.builtin.kinds import text_codec
 from airflow_xcom.codecs.errors import LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_list
 from airflow_xcom.codecs.quoting import quoted
@@ -87,12 +86,11 @@ _UNITS = (
     *("milliseconds", "microseconds", "nanoseconds"),
 )
 CODECS = (
-    Codec(
+    text_codec(
         "pandas.offsets",
         tuple(_OFFSETS.values()),
         _encode_offset,
         _decode_offset,
-        summarize=summarize_text,
         attributes=("_", "weekday", *_UNITS, *(unit[:-1] for unit in _UNITS)),  # those of a DateOffset
     ),
 )

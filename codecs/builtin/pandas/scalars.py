@@ -14,12 +14,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from airflow_xcom.codecs.builtin.kinds import attributes_of
+from airflow_xcom.codecs.builtin.kinds import attributes_of, text_codec
 from airflow_xcom.codecs.builtin.pandas import dtypes as pandas_dtypes
 from airflow_xcom.codecs.builtin.pandas import offsets as pandas_offsets
 from airflow_xcom.codecs.builtin.pandas.offsets import checked_offset
 from airflow_xcom.codecs.builtin.stdlib.times import checked_zone
-from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
@@ -93,7 +92,7 @@ def _decode_interval(node: list[Any], _version: int) -> Any:
 
 
 def _codec(name: str, cls: Any, encode: Callable[[Any], Any], decode: Callable[[Any, int], Any]) -> Codec[Any]:
-    return Codec(f"pandas.{name}", (cls,), encode, decode, summarize=summarize_text, attributes=("_",))
+    return text_codec(f"pandas.{name}", (cls,), encode, decode, attributes=("_",))
 
 
 CODECS = (

@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def _decode_tuple(node: list[Any], _version: int) -> tuple[Any, ...]:
-    return tuple(as_list(node))
-
-
 def _take_tuples(_cls: type, objects: list[tuple[Any, ...]]) -> Columns | None:
     """Return the items place by place, of short tuples that are equally long."""
     (length, *others) = set(map(len, objects))
@@ -157,14 +153,6 @@ def _items(node: list[Any] | memoryview) -> list[Any]:
     return numbers
 
 
-def _decode_set(node: list[Any] | memoryview, _version: int) -> set[Any]:
-    return set(_items(node))
-
-
-def _decode_frozenset(node: list[Any] | memoryview, _version: int) -> frozenset[Any]:
-    return frozenset(_items(node))
-
-
 def _decode_bytearray(node: memoryview, _version: int) -> bytearray:
     return bytearray(memoryview(node))  # bytearray(n) would make n zeros
 
@@ -172,10 +160,6 @@ def _decode_bytearray(node: memoryview, _version: int) -> bytearray:
 def _decode_deque(node: list[Any], _version: int) -> deque[Any]:
     maxlen, items = node
     return deque(as_list(items), maxlen)
-
-
-def _decode_ordered(node: dict[Any, Any], _version: int) -> OrderedDict[Any, Any]:
-    return OrderedDict(as_dict(node))
 
 
 _FACTORIES: dict[str | None, Any] = {
@@ -204,17 +188,34 @@ def _length(value: Any) -> dict[str, Any]:
     return {"length": len(value)}
 
 
-_steps = attributes_of("start", "stop", "step")
+_set, _steps = with_cells(_encode_set), attributes_of("start", "stop", "step")
 
 CODECS = (
-    ColumnCodec("tuple", (tuple,), list, _decode_tuple, take=_take_tuples, put=_put_tuples, summarize=_length),
-    Codec("set", (set,), with_cells(_encode_set), _decode_set, version=2, summarize=_length),
-    Codec("frozenset", (frozenset,), with_cells(_encode_set), _decode_frozenset, version=2, summarize=_length),
+    ColumnCodec(
+        "tuple",
+        (tuple,),
+        list,
+        lambda node, _version: tuple(as_list(node)),
+        take=_take_tuples,
+        put=_put_tuples,
+        summarize=_length,
+    ),
+    Codec("set", (set,), _set, lambda node, _version: set(_items(node)), version=2, summarize=_length),
+    Codec(
+        "frozenset", (frozenset,), _set, lambda node, _version: frozenset(_items(node)), version=2, summarize=_length
+    ),
     Codec("bytearray", (bytearray,), Buffer, _decode_bytearray, summarize=_length),
     Codec("range", (range,), _steps, lambda node, _version: range(*as_list(node))),
     Codec("slice", (slice,), _steps, lambda node, _version: slice(*as_list(node))),
     Codec("deque", (deque,), lambda value: [value.maxlen, list(value)], _decode_deque, summarize=_length),
-    Codec("ordered_dict", (OrderedDict,), dict, _decode_ordered, summarize=_length, attributes=()),
+    Codec(
+        "ordered_dict",
+        (OrderedDict,),
+        dict,
+        lambda node, _version: OrderedDict(as_dict(node)),
+        summarize=_length,
+        attributes=(),
+    ),
     Codec("defaultdict", (defaultdict,), _encode_defaultdict, _decode_defaultdict, summarize=_length),
     Codec("counter", (Counter,), dict, lambda node, _version: Counter(as_dict(node)), summarize=_length, attributes=()),
 )

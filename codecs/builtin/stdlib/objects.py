@@ -10,8 +10,7 @@ import time
 from functools import lru_cache
 from typing import Any
 
-from airflow_xcom.codecs.builtin.kinds import Kind, codec_of
-from airflow_xcom.codecs.builtin.summaries import summarize_text
+from airflow_xcom.codecs.builtin.kinds import Kind, codec_of, text_codec
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_list, as_text
@@ -127,10 +126,10 @@ def _make_message(cls: Any, parts: Any) -> Any:
 
 
 CODECS = (
-    Codec("pattern", (re.Pattern,), _encode_pattern, _decode_pattern, summarize=summarize_text),
+    text_codec("pattern", (re.Pattern,), _encode_pattern, _decode_pattern),
     Codec("ellipsis", (type(...),), lambda _value: None, lambda _node, _version: ...),
-    Codec("struct_sequence", tuple(_RECORDS.values()), _encode_record, _decode_record, summarize=summarize_text),
-    Codec("iso_week", (_WEEK,), list, _decode_week, summarize=summarize_text),
+    text_codec("struct_sequence", tuple(_RECORDS.values()), _encode_record, _decode_record),
+    text_codec("iso_week", (_WEEK,), list, _decode_week),
     codec_of("sqlite3_row", [Kind("sqlite3.Row", _take_row, _make_row)]),
     codec_of(
         "email_message",

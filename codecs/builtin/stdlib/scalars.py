@@ -14,10 +14,10 @@ from pathlib import Path, PosixPath, PurePosixPath, PureWindowsPath, WindowsPath
 from typing import Any
 from uuid import UUID, SafeUUID
 
-from airflow_xcom.codecs.builtin.kinds import attributes_of
-from airflow_xcom.codecs.builtin.summaries import summarize_text
+from airflow_xcom.codecs.builtin.kinds import attributes_of, text_codec
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
+from airflow_xcom.codecs.nodes import as_text
 
 _MAX_FRACTION_BITS = 1 << 18
 _MAX_DIGITS = 1 << 27  # bounds the memory that an integer of a forged payload takes
@@ -44,12 +44,6 @@ def _decode_integer(node: str, _version: int) -> int:
 def _decode_complex(node: list[float], _version: int) -> complex:
     real, imag = node
     return complex(real, imag)
-
-
-def _decode_decimal(node: str, _version: int) -> Decimal:
-    if type(node) is not str:
-        raise TypeError(f"a decimal is stored as a {type(node).__name__}")
-    return Decimal(node)
 
 
 def _encode_fraction(value: Fraction) -> list[int]:
@@ -131,18 +125,17 @@ CODECS = (
     Codec("str", (str,), _encode_text, _decode_text, version=2),
     # In hexadecimal: decimal digits take quadratic time, and are limited by sys.set_int_max_str_digits.
     Codec("int", (int,), hex, _decode_integer),
-    Codec("complex", (complex,), attributes_of("real", "imag"), _decode_complex, summarize=summarize_text),
-    Codec("decimal", (Decimal,), str, _decode_decimal, summarize=summarize_text),
-    Codec("fraction", (Fraction,), _encode_fraction, _decode_fraction, summarize=summarize_text),
-    Codec("uuid", (UUID,), _encode_uuid, _decode_uuid, summarize=summarize_text),
-    Codec(
+    text_codec("complex", (complex,), attributes_of("real", "imag"), _decode_complex),
+    text_codec("decimal", (Decimal,), str, lambda node, _version: Decimal(as_text(node))),
+    text_codec("fraction", (Fraction,), _encode_fraction, _decode_fraction),
+    text_codec("uuid", (UUID,), _encode_uuid, _decode_uuid),
+    text_codec(
         "ipaddress",
         _ADDRESSES,
         _encode_text_of,
         _decoder_of(_ADDRESSES),
-        summarize=summarize_text,
         attributes=("_prefixlen", "netmask", "network", "network_address"),
     ),
-    Codec("path", (*_PATHS, Path), _encode_text_of, _decoder_of(_PATHS), summarize=summarize_text),
+    text_codec("path", (*_PATHS, Path), _encode_text_of, _decoder_of(_PATHS)),
     Codec("memoryview", (memoryview,), _refuse_view, _refuse_node),
 )

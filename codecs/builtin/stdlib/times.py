@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from airflow_xcom.codecs.builtin.kinds import library
+from airflow_xcom.codecs.builtin.kinds import library, text_codec
 from airflow_xcom.codecs.builtin.summaries import summarize_text
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import DecodeError, UnsupportedValueError
@@ -344,35 +344,20 @@ def _decode_weekday(node: list[int | None], _version: int) -> Any:
 
 CODECS = (
     Codec("datetime", (datetime,), _encode_datetime, partial(_decode_moment, datetime), summarize=_summarize_datetime),
-    Codec("date", (date,), date.isoformat, lambda node, _version: date.fromisoformat(node), summarize=summarize_text),
-    Codec("time", (time,), _encode_moment, partial(_decode_moment, time), summarize=summarize_text),
-    Codec("timedelta", (timedelta,), _encode_timedelta, _decode_timedelta, summarize=summarize_text),
-    Codec("timezone", (timezone,), _encode_timezone, _decode_timezone, summarize=summarize_text),
-    Codec("zoneinfo", (ZoneInfo,), zone_key, lambda node, _version: _load_zone(node), summarize=summarize_text),
-    Codec(
+    text_codec("date", (date,), date.isoformat, lambda node, _version: date.fromisoformat(node)),
+    text_codec("time", (time,), _encode_moment, partial(_decode_moment, time)),
+    text_codec("timedelta", (timedelta,), _encode_timedelta, _decode_timedelta),
+    text_codec("timezone", (timezone,), _encode_timezone, _decode_timezone),
+    text_codec("zoneinfo", (ZoneInfo,), zone_key, lambda node, _version: _load_zone(node)),
+    text_codec(
         "pytz.timezone",
         ("pytz.UTC", "pytz._FixedOffset", "pytz.tzinfo.DstTzInfo", "pytz.tzinfo.StaticTzInfo"),
         _encode_pytz,
         _decode_pytz,
         subclasses=True,  # pytz makes a class for every zone
-        summarize=summarize_text,
         attributes=("_",),
     ),
-    Codec(
-        "dateutil.tz",
-        _DATEUTIL_ZONES,
-        _encode_dateutil,
-        _decode_dateutil,
-        summarize=summarize_text,
-        attributes=("_", "key", "hasdst"),
-    ),
-    Codec(
-        "dateutil.tzlocal",
-        ("dateutil.tz.tz.tzlocal",),
-        _encode_local,
-        _decode_local,
-        summarize=summarize_text,
-        attributes=("_",),
-    ),
-    Codec("dateutil.weekday", ("dateutil._common.weekday",), encode_weekday, _decode_weekday, summarize=summarize_text),
+    text_codec("dateutil.tz", _DATEUTIL_ZONES, _encode_dateutil, _decode_dateutil, attributes=("_", "key", "hasdst")),
+    text_codec("dateutil.tzlocal", ("dateutil.tz.tz.tzlocal",), _encode_local, _decode_local, attributes=("_",)),
+    text_codec("dateutil.weekday", ("dateutil._common.weekday",), encode_weekday, _decode_weekday),
 )
