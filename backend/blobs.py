@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _SUFFIXES = {"arrow": ".arrow", "msgpack": ".msgpack"}
 _ALGORITHM = "xxh3-128"
+_JOINED = 1 << 16  # bytes up to which chunks are joined, which takes less time than to go through them
 _PIECE = 1 << 20  # bytes that are still in the processor's cache when they are written after their digest
 
 
@@ -75,19 +76,25 @@ def _put(name: str, url: str, path: str, chunks: Iterable[Any], payload_format: 
     A list is handed to a remote store as it is, which after a fault takes it again.
     """
     store = open_store(url)
-    digested = _DigestedChunks(chunks)
-    if isinstance(chunks, list) and store.host is None:
-        digested.take_all()
-        store.put(path, chunks)
+    if isinstance(chunks, list) and sum(map(len, chunks)) <= _JOINED:
+        data = b"".join(chunks)
+        size, digest = len(data), _digest(data)
+        store.put(path, [data])
     else:
-        store.put(path, digested)
+        digested = _DigestedChunks(chunks)
+        if isinstance(chunks, list) and store.host is None:
+            digested.take_all()
+            store.put(path, chunks)
+        else:
+            store.put(path, digested)
+        size, digest = digested.size, digested.digest
     return Reference(
         store=name,
         url=store.url,
         path=path,
-        size=digested.size,
+        size=size,
         format=payload_format,
-        digest=digested.digest,
+        digest=digest,
         host=store.host,
         expires=None if store.ttl is None else int(time.time()) + store.ttl,
     )
@@ -238,4 +245,4 @@ class _DigestedChunks:
 
 
 def _digest(memory: Any) -> str:
-    return f"{_ALGORITHM}:{xxhash.xxh3_128(memory).hexdigest()}"
+    return f"{_ALGORITHM}:{xxhash.xxh3_128_hexdigest(memory)}"

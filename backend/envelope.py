@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from os import urandom
 from typing import Any
 from urllib.parse import unquote
-from uuid import uuid4
 
 from airflow_xcom.backend.asset_version import AssetVersion
 from airflow_xcom.backend.errors import ForeignReferenceError, ForgedReferenceError
@@ -24,12 +24,15 @@ ENVELOPE_VERSION = 3  # the newest; 1 is written wherever there is a value, of w
 # Bytes; file systems take 255 for a name, a temporary file has a longer one, and an S3 key may have 1,024 in all.
 _LONGEST_SEGMENT = 160
 _LONGEST_TEXT = 4096  # characters
+_TEXT = frozenset({str})
 _LARGEST = 1 << 63  # bytes; no file system has larger files
 LARGEST_INDEX = 1 << 28  # bytes; each element of a list takes some 40
 _BELOW_RUN = re.compile(r"([^/]+)/([^/]+)/([^/]+)/(-?\d+)/(.+)\.[0-9a-f]{16}-[^/]*")
 _UNIQUE = re.compile(r"[0-9a-f]{32}(\.arrow|\.msgpack)?")
 _NO_SEGMENTS = frozenset({"", ".", ".."})
+_NO_OPTIONS = (None,) * 4  # of a reference
 _PARTS = 5  # of a coordinate
+_as_json = json.JSONEncoder().encode  # of texts far faster than json.dumps()
 _FACTS = frozenset(
     {"version", "tag", "summary", "of", "from", "inexact", "asset"}
 )  # keys of an envelope beside its payload
@@ -70,8 +73,9 @@ class Coordinate:
         That is ``dag/run/task/map index/key.<hash>-``, escaped.  The hash is of the whole coordinate, so that a path
         tells for which XCom it was made.
         """
-        known = _known(self)
-        yield f"{_prefix(known, segment)}{digest(json.dumps(known))}-"
+        dag, run, task, index, key = known = _known(self)
+        whole = f"[{_as_json(dag)}, {_as_json(run)}, {_as_json(task)}, {index}, {_as_json(key)}]"
+        yield f"{_prefix(known, segment)}{digest(whole)}-"
         yield _prefix(known, _cut_segment)
 
     @classmethod
@@ -86,7 +90,7 @@ class Coordinate:
         return cls(*value) if index is None or type(index) is int else cls()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Reference:
     """Where a blob is, and what must be found there.
 
@@ -118,21 +122,25 @@ class Reference:
     index_digest: str | None = None
 
     def __post_init__(self) -> None:
-        optional = [text for text in (self.host, self.index_digest) if text is not None]
-        texts = [self.store, self.url, self.path, self.format, self.digest, *optional]
-        numbers = [number for number in (self.size, self.expires, self.index_size) if number is not None]
-        are_typed = set(map(type, texts)) == {str} and set(map(type, numbers)) == {int} and self.size is not None
-        if not are_typed or min(numbers) < 0 or max(numbers) >= _LARGEST or max(map(len, texts)) > _LONGEST_TEXT:
+        if not (_are_short_texts(self.store, self.url, self.path, self.format, self.digest) and _is_size(self.size)):
             raise ForgedReferenceError("the reference in the row is malformed")
-        if self.index_size is not None and self.index_size > min(self.size, LARGEST_INDEX):
-            raise ForgedReferenceError("the index in the row's reference is larger than one that this backend writes")
-        if self.expires is not None and self.expires > _LAST_SECOND:
-            raise ForgedReferenceError("the expiry in the row's reference is out of range")
+        if (self.host, self.expires, self.index_size, self.index_digest) != _NO_OPTIONS:
+            self._check_options()
         if not _NO_SEGMENTS.isdisjoint(self.path.split("/")) or not self.path.isprintable():
             raise ForgedReferenceError(f"the path {self.path!r} in the row's reference leaves the store")
         if "\\" in self.path:
             msg = f"the path {self.path!r} in the row's reference is not one that this backend writes"
             raise ForgedReferenceError(msg)
+
+    def _check_options(self) -> None:
+        texts = [text for text in (self.host, self.index_digest) if text is not None]
+        numbers = [number for number in (self.expires, self.index_size) if number is not None]
+        if not _are_short_texts(*texts) or not all(map(_is_size, numbers)):
+            raise ForgedReferenceError("the reference in the row is malformed")
+        if self.index_size is not None and self.index_size > min(self.size, LARGEST_INDEX):
+            raise ForgedReferenceError("the index in the row's reference is larger than one that this backend writes")
+        if self.expires is not None and self.expires > _LAST_SECOND:
+            raise ForgedReferenceError("the expiry in the row's reference is out of range")
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that are set."""
@@ -163,7 +171,7 @@ class Retirement:
     def from_json(cls, value: Any) -> Retirement:
         """Return the retirement; raise CorruptPayloadError for anything that retention does not write."""
         match value:
-            case {"at": str(at), "rule": str(rule), **payload} if not payload and _are_short((at, rule)):
+            case {"at": str(at), "rule": str(rule), **payload} if not payload and _are_short_texts(at, rule):
                 return cls(at, rule)
         raise CorruptPayloadError("the row says that its value was retired, but not when and by which rule")
 
@@ -188,7 +196,7 @@ class Inexact:
     def from_json(cls, value: Any) -> Inexact:
         """Return what :meth:`to_json` wrote; raise CorruptPayloadError for anything else."""
         match value:
-            case {"count": int(count), "places": list(places), **others} if not others and _are_texts(places):
+            case {"count": int(count), "places": list(places), **others} if not others and _are_short_texts(*places):
                 return cls(count, tuple(places))
         raise CorruptPayloadError("the row says that its value is not exact, but not where")
 
@@ -329,13 +337,13 @@ class Envelope:
         return found if found and len(keys) == len(items) else None
 
 
-def _are_texts(parts: list[Any]) -> bool:
-    return all(type(part) is str for part in parts) and _are_short(parts)
+def _are_short_texts(*parts: Any) -> bool:
+    """Return whether these are texts, and none is so long that only a forger writes it: messages quote all of these."""
+    return _TEXT.issuperset(map(type, parts)) and max(map(len, parts), default=0) <= _LONGEST_TEXT
 
 
-def _are_short(parts: Iterable[Any]) -> bool:
-    """Return whether no text is so long that only a forger writes it: messages quote all of these."""
-    return all(len(part) <= _LONGEST_TEXT for part in parts if type(part) is str)
+def _is_size(number: Any) -> bool:
+    return type(number) is int and 0 <= number < _LARGEST
 
 
 def unique_path(coordinate: Coordinate, suffix: str, asset: AssetVersion | None = None) -> str:
@@ -343,7 +351,7 @@ def unique_path(coordinate: Coordinate, suffix: str, asset: AssetVersion | None 
 
     That of a version of an asset tells for which asset, and by which task.
     """
-    return f"{next(_prefixes(coordinate, asset))}{uuid4().hex}{suffix}"
+    return f"{next(_prefixes(coordinate, asset))}{urandom(16).hex()}{suffix}"
 
 
 def run_prefix(dag_id: str, run_id: str) -> str:
@@ -367,8 +375,10 @@ def may_be_of_run(path: str, dag_id: str, run_id: str) -> bool:
 
 def is_path_of(path: str, coordinate: Coordinate, asset: AssetVersion | None = None) -> bool:
     """Return whether :func:`unique_path` made a path for this coordinate."""
-    prefixes = _prefixes(coordinate, asset)
-    return any(path.startswith(prefix) and _UNIQUE.fullmatch(path, len(prefix)) for prefix in prefixes)
+    for prefix in _prefixes(coordinate, asset):
+        if path.startswith(prefix) and _UNIQUE.fullmatch(path, len(prefix)):
+            return True
+    return False
 
 
 def _prefixes(coordinate: Coordinate, asset: AssetVersion | None) -> Iterator[str]:

@@ -98,6 +98,8 @@ def body_of(  # noqa: PLR0913 - all that a body is made from
     value: Any, codec: Codec | None, node: Any, registry: Registry, new: NewWriter = None, *, stream: bool = False
 ) -> TableBody | TreeBody:
     """Return the body of a value, from the node that its codec made of it; one without a codec is a node."""
+    if codec is not None and new is None and type(node) is list and (body := _flat_body(codec, node)) is not None:
+        return body
     if codec is None or type(node) not in _OF_TABLES:
         return _tree_body(value if codec is None else Tagged(codec.tag, codec.version, node), _writer(registry, new))
     writer = cache(partial(_writer, registry, new))
@@ -111,6 +113,12 @@ def body_of(  # noqa: PLR0913 - all that a body is made from
     table = Tagged(codec.tag, codec.version, Table(node.table, meta, more=node.more))
     in_cells = writer().used_tags if writer.cache_info().currsize else set()
     return TableBody(table, {codec.tag} | tags | in_cells, stream=stream)
+
+
+def _flat_body(codec: Codec, node: Any) -> TreeBody | None:
+    from airflow_xcom.codecs.tree_body import flat_body
+
+    return flat_body(codec, node)
 
 
 def _tree_body(node: Any, writer: Writer) -> TreeBody:

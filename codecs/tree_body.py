@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
+from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.formats.msgpack.container import write_blob
+from airflow_xcom.codecs.formats.msgpack.flat import tagged_tree
 from airflow_xcom.codecs.formats.msgpack.items import Item, are_large, look_large, packed_list, write_items
 from airflow_xcom.codecs.formats.msgpack.packed_nodes import refuse_excess
 from airflow_xcom.codecs.formats.msgpack.writer import Writer
@@ -21,7 +23,7 @@ class TreeBody:
     is_stream = False
     nulls = ()
 
-    def __init__(self, writer: Writer, tree: bytes | None, items: Sequence[Item] = ()) -> None:
+    def __init__(self, writer: Writer | _OneTag, tree: bytes | None, items: Sequence[Item] = ()) -> None:
         self.tags = writer.used_tags
         self.objects = frozenset(writer.numbered)
         self.expanded = writer.expanded
@@ -53,6 +55,23 @@ class TreeBody:
         if self._tree is None:  # a row has no index
             body = write_blob(self._writer.tags, packed_list(self._items), self._writer.buffers)
         return json.form("blob", json.base64(b"".join(body)))
+
+
+class _OneTag:
+    """What a writer finds in a value of few natives: the tag of its codec."""
+
+    buffers: Sequence[list[memoryview]] = ()
+    numbered, expanded = (), 0
+
+    def __init__(self, codec: Codec) -> None:
+        self.tags: list[list[str | int]] = [[codec.tag, codec.version]]
+        self.used_tags = {codec.tag}
+
+
+def flat_body(codec: Codec, node: Any) -> TreeBody | None:
+    """Return the body of a value of which its codec makes few natives; None of any other."""
+    tree = tagged_tree(node)
+    return None if tree is None else TreeBody(_OneTag(codec), tree)
 
 
 def tree_body(node: Any, writer: Writer) -> TreeBody:

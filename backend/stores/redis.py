@@ -29,7 +29,7 @@ _CHUNK_KEY = re.compile(rb"#\d+\Z")  # paths of this backend are percent-encoded
 _GLOB = re.compile(rb"([*?\[\]\\^-])")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Head:
     """What a blob's key begins with: 32 bytes, so that buffers behind it stay aligned.
 

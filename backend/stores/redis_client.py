@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -63,6 +65,7 @@ class RedisClient:
             )
         self._url = url.partition("?")[0]
         self._timeout = timeout
+        self._idle: defaultdict[int, list[Any]] = defaultdict(list)  # process -> its open connections that nobody uses
 
     @property
     def prefix(self) -> str:
@@ -74,7 +77,7 @@ class RedisClient:
 
     def call(self, what: str, *command: Any) -> Any:
         """Return the reply to a command; ``what`` begins the text of an error."""
-        return self._retry(what, lambda: self.redis.execute_command(*command))
+        return self._retry(what, partial(self._ask, command))
 
     def transaction(self, what: str, *commands: Sequence[Any]) -> Sequence[Any]:
         """Return the replies to several commands, which the server runs together."""
@@ -86,11 +89,31 @@ class RedisClient:
 
     def try_once(self, *command: Any) -> None:
         """Send a command, and ignore faults."""
-        redis = self._library
         try:
-            self.redis.execute_command(*command)
-        except redis.RedisError:
+            self._ask(command)
+        except self._library.RedisError:
             return
+
+    def _ask(self, command: Sequence[Any]) -> Any:
+        """Return the reply to a command over a connection of this process.
+
+        The client of redis-py takes about as long around that as the server does: for a look whether the server has
+        closed the connection, which the next attempt finds out too, and for counts of connections.
+        """
+        idle = self._idle[os.getpid()]
+        try:
+            connection = idle.pop()
+        except IndexError:
+            pool = self.redis.connection_pool
+            connection = pool.connection_class(**pool.connection_kwargs)  # which connects when it is first used
+        try:
+            connection.send_command(*command)
+            reply = connection.read_response()
+        except self._library.ResponseError:
+            idle.append(connection)
+            raise
+        idle.append(connection)  # one with a reply that was not read is given up
+        return reply
 
     def _send(self, commands: Sequence[Sequence[Any]], *, transaction: bool) -> Sequence[Any]:
         with self.redis.pipeline(transaction=transaction) as pipeline:
@@ -115,6 +138,7 @@ class RedisClient:
             if not _passes(cause) or time.monotonic() + pause > last_start:
                 text = self._censored(f"{type(cause).__name__}: {cause}")
                 raise self._failure(what, text, passing=_passes(cause)) from redis.RedisError(text)
+            self._idle.clear()  # the others of a server that was restarted are closed, too
             if isinstance(cause, redis.ReadOnlyError):  # a replica now; the name leads to the new primary
                 self.redis.connection_pool.disconnect(inuse_connections=False)
             time.sleep(pause)
@@ -143,7 +167,7 @@ class RedisClient:
         """Return the seconds that one attempt may wait: three attempts fit the time-out."""
         return self._timeout / 3
 
-    @property
+    @cached_property
     def _library(self) -> Any:
         try:
             import redis

@@ -14,7 +14,6 @@ import shlex
 import socket
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import count
@@ -134,7 +133,7 @@ def scenery(metadata: Metadata) -> Iterator[None]:
     database = rows.Rows(metadata.engine)
     with (
         mock.patch.object(rows, "metadata_rows", return_value=database),
-        mock.patch.object(reference, "uuid4", side_effect=(uuid.UUID(int=number) for number in count(1))),
+        mock.patch.object(reference, "urandom", side_effect=(number.to_bytes(16, "big") for number in count(1))),
         mock.patch.object(socket, "gethostname", return_value="worker-1"),
         mock.patch.dict(os.environ, {"COLUMNS": "110"}),
     ):

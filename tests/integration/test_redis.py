@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import socket
 import struct
 import subprocess
@@ -323,6 +325,61 @@ def test_closed_connections_are_opened_again(server: Valkey, store: RedisStore) 
         with server.client() as client:
             client.client_kill_filter(_type="normal", skipme=True)
         act()
+
+
+def test_one_connection_serves_one_command_after_another(store: RedisStore) -> None:
+    first = store._client.call("cannot ask", "CLIENT", "ID")
+    with pytest.raises(StoreError, match="unknown"):
+        store._client.call("cannot ask", "NONSENSE")
+    assert store._client.call("cannot ask", "CLIENT", "ID") == first, "a refusal leaves the connection as it was"
+
+
+def test_a_forked_process_has_a_connection_of_its_own(server: Valkey) -> None:
+    script = textwrap.dedent(f"""
+        import os
+        from airflow_xcom.backend.stores.redis import RedisStore
+
+        client = RedisStore({server.url()!r})._client
+        numbers = [client.call("cannot ask", "CLIENT", "ID")]
+        child = os.fork()
+        numbers.append(client.call("cannot ask", "CLIENT", "ID"))
+        print(numbers, flush=True)
+        if child:
+            os.waitpid(child, 0)
+    """)
+    run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    (first, other), (same, again) = sorted(map(json.loads, run.stdout.splitlines()), key=lambda ids: -ids[1])
+    assert first == same == again < other
+
+
+def test_many_closed_connections_cost_one_attempt(
+    server: Valkey, store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+    for _ in range(5):
+        store.put("x", [b"1"])
+        taken.append(store._client._idle[os.getpid()].pop())
+    store._client._idle[os.getpid()].extend(taken)
+    with server.client() as client:
+        client.client_kill_filter(_type="normal", skipme=True)
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    assert store.get("x") == b"1"
+    assert pauses == [0.0]
+
+
+def test_a_connection_whose_reply_was_not_read_is_given_up(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    store.put("one", [b"1"])
+    store.put("two", [b"2"])
+    connection = type(store._client._idle[os.getpid()][0])
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "read_response", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.get("one")
+    assert store.get("two") == b"2"
 
 
 def test_a_connection_that_breaks_within_a_chunk_is_survived(server: Valkey) -> None:

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import accumulate, chain, pairwise
 from math import prod
 from operator import attrgetter
@@ -184,9 +185,12 @@ def _summarize_scalar(scalar: Any) -> dict[str, Any]:
     return _summarize_dtype(scalar.dtype)
 
 
+_text_of = lru_cache(maxsize=32)(str)  # NumPy's own Python takes longer for that than the rest of a summary
+
+
 def _summarize_dtype(dtype: Any) -> dict[str, Any]:
     if dtype.names is None:
-        return {"dtype": str(dtype)}
+        return {"dtype": _text_of(dtype)}
     return {"dtype": dtype.name, "fields": list(dtype.names[:20])}
 
 

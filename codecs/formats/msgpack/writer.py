@@ -38,6 +38,7 @@ from airflow_xcom.codecs.formats.msgpack.extension_types import (
     TAGGED_COLUMNS,
     TAGGED_LIST,
 )
+from airflow_xcom.codecs.formats.msgpack.flat import is_flat
 from airflow_xcom.codecs.formats.msgpack.items import Item
 from airflow_xcom.codecs.formats.msgpack.nesting import DEEPEST_NATIVES, too_deep
 from airflow_xcom.codecs.nodes import Buffer, Columns, Table, Tagged, WithCells
@@ -130,7 +131,7 @@ class Writer:
         Raises:
             EncodeError: some part of it cannot be stored exactly.
         """
-        if type(value) in _CONTAINERS and not (type(value) is list and _SCALARS.issuperset(set(map(type, value)))):
+        if type(value) in _CONTAINERS and not is_flat(value):
             value, classes, depth = replace_batches(value, self._encode_all, around)
             if depth > DEEPEST_NATIVES:
                 raise too_deep(value)

@@ -1,0 +1,37 @@
+"""Lists of few natives, as codecs of small values make them: nothing in them is looked for, numbered or batched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+
+from airflow_xcom.codecs.formats.msgpack.extension_types import FIRST_TAG
+
+_SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
+_FEW = 16  # items of a list in which, or as which, another list may stand
+
+
+def is_flat(value: Any) -> bool:
+    """Return whether a value is a list of scalars, or a short one in which short lists of them stand, too."""
+    if type(value) is not list:
+        return False
+    classes = set(map(type, value))
+    if list not in classes:
+        return _SCALARS.issuperset(classes)
+    lists = [item for item in value if type(item) is list] if len(value) < _FEW else [value]
+    return _SCALARS.issuperset(classes - {list}) and all(
+        len(items) < _FEW and _SCALARS.issuperset(map(type, items)) for items in lists
+    )
+
+
+def tagged_tree(node: Any) -> bytes | None:
+    """Return the tree that a writer makes of a node under the first tag of its table; None if that takes a writer."""
+    if not is_flat(node):
+        return None
+    pack = msgpack.Packer(strict_types=True, buf_size=256).pack
+    try:
+        tree: bytes = pack(msgpack.ExtType(FIRST_TAG, pack(node)))
+    except (ValueError, OverflowError):  # text that is no Unicode, or an int of more than 64 bits
+        return None
+    return tree
