@@ -33,9 +33,7 @@ _NO_SEGMENTS = frozenset({"", ".", ".."})
 _NO_OPTIONS = (None,) * 4  # of a reference
 _PARTS = 5  # of a coordinate
 _as_json = json.JSONEncoder().encode  # of texts far faster than json.dumps()
-_FACTS = frozenset(
-    {"version", "tag", "summary", "of", "from", "inexact", "asset"}
-)  # keys of an envelope beside its payload
+_FACTS = frozenset({"version", "tag", "summary", "of", "from", "inexact", "asset"})  # keys beside a payload
 _LEAST_FACTS = 5  # version, tag, summary, of, and the payload
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 
@@ -129,8 +127,7 @@ class Reference:
         if not _NO_SEGMENTS.isdisjoint(self.path.split("/")) or not self.path.isprintable():
             raise ForgedReferenceError(f"the path {self.path!r} in the row's reference leaves the store")
         if "\\" in self.path:
-            msg = f"the path {self.path!r} in the row's reference is not one that this backend writes"
-            raise ForgedReferenceError(msg)
+            raise ForgedReferenceError(f"the path {self.path!r} in the row is not one that this backend writes")
 
     def _check_options(self) -> None:
         texts = [text for text in (self.host, self.index_digest) if text is not None]
