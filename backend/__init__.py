@@ -40,10 +40,9 @@ if TYPE_CHECKING:
     from airflow_xcom.backend.assets.publish import publish
     from airflow_xcom.backend.assets.state_store import CodecStateStore
     from airflow_xcom.backend.assets.version import Version
-    from airflow_xcom.backend.elements import elements_of
     from airflow_xcom.backend.hints import stored
     from airflow_xcom.backend.lazy_arguments import Lazy, lazy, takes_lazy
-    from airflow_xcom.backend.table_selection import pull_table, table_of
+    from airflow_xcom.backend.table_selection import elements_of, pull_table, table_of
     from airflow_xcom.backend.xcom import CodecXComBackend
 
 __all__ = [
@@ -97,7 +96,7 @@ _LAZY = {
     "CodecStateStore": "assets.state_store",
     "CodecXComBackend": "xcom",
     "Lazy": "lazy_arguments",
-    "elements_of": "elements",
+    "elements_of": "table_selection",
     "lazy": "lazy_arguments",
     "pull_table": "table_selection",
     "stored": "hints",

@@ -171,6 +171,12 @@ def refuse_deferral(context: Any, what: str) -> None:
     context["task"].defer = defer
 
 
+def run_type(context: Any) -> str:
+    """Return what made the run, such as ``"backfill"``."""
+    kind = context["dag_run"].run_type
+    return str(getattr(kind, "value", kind))
+
+
 def runs_again(context: Any) -> bool:
     """Return whether the task has run before: in an earlier try, until it deferred, or until it was rescheduled."""
     ti = context["ti"]

@@ -86,16 +86,14 @@ class Hint:
         name = settings.name if self.store is None else self.store
         if name not in settings.stores:
             raise HintError("store", name, f"[xcom_codecs] stores and path name {', '.join(sorted(settings.stores))}")
-        url = settings.stores[name] if self.ttl is None else _expiring(settings.stores[name], self.ttl)
+        url: str | None = settings.stores[name]
+        if self.ttl is not None:
+            from airflow_xcom.backend.stores import with_ttl
+
+            url = with_ttl(settings.stores[name], self.ttl)
         if url is None:
             raise HintError("ttl", self.ttl, f"the store {name!r} keeps values; only Redis and Valkey let them expire")
         return replace(settings, threshold=_OFFLOADED, name=name, path=url, stores={**settings.stores, name: url})
-
-
-def _expiring(url: str, ttl: int) -> str | None:
-    from airflow_xcom.backend.stores import with_ttl
-
-    return with_ttl(url, ttl)
 
 
 def _parsed(compression: str) -> Compression:

@@ -330,7 +330,10 @@ def prepare() -> None:
     """Make every configured codec and rule known, once in a process, before the first push or pull."""
     connect_registry()
     for name in settings().modules:
-        _import_codecs(name)
+        try:
+            import_module(name)
+        except Exception as error:
+            raise RegistrationError(f"cannot import {name!r}, which [xcom_codecs] modules names: {error}") from error
 
 
 @cache
@@ -343,18 +346,6 @@ def connect_registry() -> None:
     registry.entry_points.find = partial(installed_entry_points, ENTRY_POINT_GROUP)
     registry.set_fallback(SERDE_CODEC)
     registry.allow_classes(allows_class, remedy=CLASS_REMEDY)
-
-
-def _import_codecs(name: str) -> None:
-    """Import a module that registers codecs.
-
-    Raises:
-        RegistrationError: The module cannot be imported.
-    """
-    try:
-        import_module(name)
-    except Exception as error:
-        raise RegistrationError(f"cannot import {name!r}, which [xcom_codecs] modules names: {error}") from error
 
 
 class located:  # noqa: N801 - as contextlib's

@@ -10,6 +10,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from airflow_xcom.backend.errors import SettingsError
+from airflow_xcom.backend.settings import text_of
+
 STATES = ("success", "failed")  # of runs that have ended; no other run is ever touched
 TAG_PREFIX = "xcom:"
 HIDE_TAG = "xcom:hide"  # of the Data tab, alone or with a pattern of task ids behind "="; says nothing of retention
@@ -138,3 +141,36 @@ def _rule(state: str, tagged: Mapping[str, list[Term]], options: Mapping[str, tu
     option = f"keep_{scope}" if scope else "keep"
     text = ", ".join(term.text for term in options[scope])
     return Rule(f"[xcom_codecs] {option} = {text}", options[scope], scope)
+
+
+# -- the options; each function raises SettingsError for one whose value is not allowed ------------------------
+
+
+def keep() -> dict[str, tuple[Term, ...]]:
+    """Return how long the values of runs are kept, by their state; without one, as under ``""``."""
+    return {"": _terms("keep")} | {state: _terms(f"keep_{state}") for state in STATES if text_of(f"keep_{state}")}
+
+
+def keep_published() -> tuple[Term, ...]:
+    """Return how long versions of assets are kept, of which nothing else says so."""
+    return _terms("keep_published", "versions")
+
+
+def sweep_after_run() -> int | None:
+    """Return after how many seconds the sweep that follows a run begins; None for no such sweep."""
+    text = text_of("sweep_after_run")
+    try:
+        seconds = Term.parse(text).seconds if text else None
+    except ValueError:
+        seconds = None
+    if text and seconds is None:
+        raise SettingsError("sweep_after_run", text, "give an age such as 1d, or nothing")
+    return seconds
+
+
+def _terms(option: str, counted: str = "runs") -> tuple[Term, ...]:
+    text = text_of(option)
+    try:
+        return tuple(Term.parse(part.strip(), counted) for part in text.split(","))
+    except ValueError as error:
+        raise SettingsError(option, text, str(error)) from error

@@ -130,7 +130,7 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
         @classmethod
         def clear(cls, *, session: Any = None, **where: Any) -> None:
             """Do as Airflow 2's own method, which a task that starts again calls; see :meth:`delete`."""
-            from airflow_xcom.backend.compat_rows import clear_rows
+            from airflow_xcom.backend.compat import clear_rows
 
             clear_rows(BaseXCom, cls.purge, PINNED, session, **where)
 

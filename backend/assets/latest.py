@@ -16,6 +16,7 @@ from airflow_xcom.backend.compat_assets import (
     key_of,
     needed_assets,
     newest_events,
+    run_type,
     triggering_events,
 )
 from airflow_xcom.backend.errors import NoVersionError, PartitionError
@@ -162,14 +163,10 @@ def _triggers(question: Question, key: AssetKey) -> list[Event]:
         LostPinError: There were some, as the Dag's schedule tells, and they are gone.
     """
     events = [event for event in triggering_events(question.context) if key.matches(event)]
-    if not events and _was_triggered(question.context) and key in needed_assets(question.context):
+    was_triggered = run_type(question.context) in {"asset_triggered", "dataset_triggered"}
+    if not events and was_triggered and key in needed_assets(question.context):
         raise question.lost("the events that started the run are gone, as after `airflow db clean`")
     return events
-
-
-def _was_triggered(context: Any) -> bool:
-    kind = context["dag_run"].run_type
-    return str(getattr(kind, "value", kind)) in {"asset_triggered", "dataset_triggered"}
 
 
 def _latest(key: AssetKey, wanted: str | None, partition: str | None) -> Version:

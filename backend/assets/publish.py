@@ -21,12 +21,13 @@ from airflow_xcom.backend.compat_assets import (
     key_of,
     outlet_for,
     refuse_deferral,
+    run_type,
 )
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, PUBLISHED, Coordinate, Envelope
 from airflow_xcom.backend.errors import HintError, PublishError
 from airflow_xcom.backend.hints import unwrapped
 from airflow_xcom.backend.push import Written, enclosed
-from airflow_xcom.backend.settings import Settings, settings
+from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError
 
 log = logging.getLogger("airflow_xcom.backend")
@@ -79,7 +80,7 @@ def publish(value: T, asset: Any, *, partition: str | None = None, schema: Any =
         at=datetime.now(UTC).isoformat(),
         partition=partition,
         interval=_interval(context),
-        backfill=_is_backfill(context),
+        backfill=run_type(context) == "backfill",
         forced=latest is True,
     )
     envelope, plain = _written(value, _intent(context, version), version)
@@ -167,16 +168,11 @@ def _written(value: Any, at: Coordinate, version: AssetVersion) -> tuple[Envelop
         if hint.inline is True or hint.ttl is not None:
             name = "ttl" if hint.inline is None else "inline"
             raise HintError(name, getattr(hint, name), "what is published stays in a store")
-        envelope, _ = enclosed(plain, at, _options(hint.applied(settings())), version)
+        envelope, _ = enclosed(plain, at, replace(hint.applied(settings()), threshold=0), version)  # of any size
     except CodecError as error:
         error.context = str(at)
         raise
     return envelope, plain
-
-
-def _options(options: Settings) -> Settings:
-    """Return the options with which a value of any size goes to a blob."""
-    return replace(options, threshold=0)
 
 
 def _intent(context: Any, version: AssetVersion) -> Coordinate:
@@ -197,8 +193,3 @@ def _interval(context: Any) -> tuple[str, str] | None:
     run = context["dag_run"]
     start, end = run.data_interval_start, run.data_interval_end
     return None if start is None or end is None else (start.isoformat(), end.isoformat())
-
-
-def _is_backfill(context: Any) -> bool:
-    kind = context["dag_run"].run_type
-    return str(getattr(kind, "value", kind)) == "backfill"

@@ -22,12 +22,10 @@ from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
 from airflow_xcom.backend.database.deployment import Deployment
 from airflow_xcom.backend.envelope import Retirement
 from airflow_xcom.backend.errors import SettingsError
-from airflow_xcom.backend.maintenance.asset_objects import AssetObjects
 from airflow_xcom.backend.maintenance.ownership import check_owner
-from airflow_xcom.backend.maintenance.references import RowSource
+from airflow_xcom.backend.maintenance.references import AssetObjects, RowSource
 from airflow_xcom.backend.maintenance.sweep import chosen_stores
-from airflow_xcom.backend.retention_options import keep_published
-from airflow_xcom.backend.retention_policy import Rule, Term
+from airflow_xcom.backend.retention_policy import Rule, Term, keep_published
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_lasting
 from airflow_xcom.backend.stores.base import Store

@@ -171,16 +171,12 @@ def contents_of(extra: Any) -> list[Any]:
     text = extra.get(ENVELOPE_KEY) if isinstance(extra, dict) else None
     if text is None:
         return []
-    content = _parsed(text)
-    several = content.get(PARTITIONS) if isinstance(content, dict) else None
-    return several if isinstance(several, list) else [content]
-
-
-def _parsed(text: Any) -> Any:
     try:
-        return json.loads(text)
+        content = json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
         raise NoVersionError("the envelope in the event is not JSON") from error
+    several = content.get(PARTITIONS) if isinstance(content, dict) else None
+    return several if isinstance(several, list) else [content]
 
 
 def _envelope_of(content: Any) -> Envelope:

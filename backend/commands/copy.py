@@ -9,7 +9,7 @@ from typing import Any
 from airflow_xcom.backend.blobs import copy_blob, store_name
 from airflow_xcom.backend.commands.selection import only
 from airflow_xcom.backend.commands.terminal import say
-from airflow_xcom.backend.compat_rows import write_row
+from airflow_xcom.backend.compat import write_row
 from airflow_xcom.backend.database import xcom_rows
 from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
 from airflow_xcom.backend.envelope import Coordinate

@@ -205,16 +205,14 @@ class Runs:
         ended = sqlalchemy.exists().where(runs.id == run.id, runs.state == run.state, runs.end_date == run.stored_end)
         unsettled = sqlalchemy.exists().where(tasks.dag_id == run.dag_id, tasks.run_id == run.run_id, self._unsettled())
         with self._engine.begin() as connection:
-            self._lock(connection, run)
+            of_run = {"dag_id": run.dag_id, "run_id": run.run_id}
+            for table in (
+                self._runs,
+                self._tasks,
+            ):  # waits for who has not committed: the run first, as Airflow does
+                connection.execute(sqlalchemy.select(table.c.state).filter_by(**of_run).with_for_update()).fetchall()
             updates = (replacement(self._tables[row.table], row, envelope) for row, envelope in changes)
             return [bool(connection.execute(update.where(ended, ~unsettled)).rowcount) for update in updates]
-
-    def _lock(self, connection: Any, run: Run) -> None:
-        """Wait for whoever is changing the run or its tasks, and has not committed: the run first, as Airflow does."""
-        of_run = {"dag_id": run.dag_id, "run_id": run.run_id}
-        for table in (self._runs, self._tasks):
-            select = sqlalchemy.select(table.c.state).filter_by(**of_run).with_for_update()
-            connection.execute(select).fetchall()
 
 
 def metadata_runs() -> Runs:

@@ -10,9 +10,8 @@ from typing import Any
 
 import sqlalchemy
 
-from airflow_xcom.backend.database.marked_rows import marked_rows
 from airflow_xcom.backend.database.paging import pages
-from airflow_xcom.backend.database.tables import has_identity, index_column, reflected, same_text
+from airflow_xcom.backend.database.tables import has_identity, index_column, marked_rows, reflected, same_text
 from airflow_xcom.backend.state_coordinate import ASSET, TASK, WRAPPER, StateCoordinate
 
 _TABLES = {"task_state_store": TASK, "asset_state_store": ASSET}

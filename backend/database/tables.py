@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, LargeBinary, MetaData, Table, Text, cast, func, inspect, select, tuple_
+from sqlalchemy import JSON, Boolean, LargeBinary, MetaData, Table, Text, case, cast, func, inspect, select, tuple_
 from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from airflow_xcom.backend.database.paging import pages, streamed
+from airflow_xcom.backend.envelope import ENVELOPE_KEY
+
 RunKey = tuple[str, str]
 """The ids of a Dag and of one of its runs."""
 
+EVENT_TABLES = ("asset_event", "dataset_event")  # from Airflow 3.0 on; before
 _XCOMS = ("xcom", "xcom_v1", "xcom_v2")  # up to Airflow 3.3; from 3.4 on, the old ones and those of its own
 
 
@@ -50,6 +55,28 @@ def archives(
                 table = reflected(engine, name, place)
                 if column in table.c:
                     yield table
+
+
+def marked_rows(
+    engine: Any, schema: str | None, tables: Iterable[str], column: str, page: int
+) -> Iterator[tuple[str, tuple[Any, ...], str]]:
+    """Yield the table, the primary key and the column as text of all rows of these tables in which our key stands.
+
+    Archived ones, which may be restored, come last, so that what is archived meanwhile is not missed.
+    """
+    for name in tables:
+        if inspect(engine).has_table(name, schema):
+            table = reflected(engine, name, schema)
+            keys, text = list(table.primary_key), cast(table.c[column], Text)
+            shown = select(*keys, case((text.contains(ENVELOPE_KEY), text)))
+            for *identity, found in chain.from_iterable(pages(engine, shown, keys, page)):
+                if found is not None:
+                    yield name, tuple(identity), found
+    prefixes = tuple(f"_airflow_deleted__{name}__" for name in tables)
+    for archive in archives(engine, schema, lambda name: name.startswith(prefixes), column):
+        for (found,) in streamed(engine, select(cast(archive.c[column], Text)), page):
+            if found is not None and ENVELOPE_KEY in found:
+                yield archive.name, (), found
 
 
 def is_text(table: Any) -> bool:

@@ -15,14 +15,15 @@ import sqlalchemy
 
 from airflow_xcom.backend.compat import json_bytes, metadata_engine, metadata_schema
 from airflow_xcom.backend.database.deployment import Deployment, database_deployment
-from airflow_xcom.backend.database.marked_rows import EVENT_TABLES, marked_rows
 from airflow_xcom.backend.database.paging import pages, read, streamed
 from airflow_xcom.backend.database.state_rows import StateRows
 from airflow_xcom.backend.database.tables import (
+    EVENT_TABLES,
     RunKey,
     archives,
     has_identity,
     is_text,
+    marked_rows,
     of_runs,
     reflected,
     same_text,
@@ -176,7 +177,7 @@ class Rows:
         events of assets are among them, after the XComs: a task notes as an XCom what its event will name; and state.
         """
         for name, table in self.tables.items():
-            shown = _abridged if is_text(table) else _whole
+            shown = _abridged if is_text(table) else lambda text: [sqlalchemy.func.length(text), text]
             for *identity, length, text in self._scan(table, self._page, shown, *of_runs(table, runs)):
                 if text is None or (length > _LONG and _VERSION_1.search(_decoded(text))):
                     continue
@@ -288,10 +289,6 @@ def replacement(table: Any, row: XComRow, envelope: Envelope) -> Any:
 def _is_archive(name: str) -> bool:
     """Return whether a table is one of ``airflow db clean``, or of a migration of Airflow."""
     return (name.startswith("_airflow_") and "__xcom" in name) or name == "_xcom_archive"
-
-
-def _whole(text: Any) -> list[Any]:
-    return [sqlalchemy.func.length(text), text]
 
 
 def _abridged(text: Any) -> list[Any]:

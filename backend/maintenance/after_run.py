@@ -30,7 +30,7 @@ def main() -> int:
     os.nice(_NICE)
     logging.getLogger("airflow_xcom.backend").setLevel(logging.WARNING)
     from airflow_xcom.backend.database.dag_runs import metadata_runs
-    from airflow_xcom.backend.retention_options import sweep_after_run
+    from airflow_xcom.backend.retention_policy import sweep_after_run
     from airflow_xcom.backend.settings import is_on
 
     ended: Ended = json.load(sys.stdin)

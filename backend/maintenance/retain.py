@@ -12,8 +12,7 @@ from airflow_xcom.backend.database.dag_runs import Run, Runs, is_large_result
 from airflow_xcom.backend.database.tables import agreed_time
 from airflow_xcom.backend.database.xcom_rows import XComRow
 from airflow_xcom.backend.envelope import Envelope, Retirement
-from airflow_xcom.backend.retention_options import keep
-from airflow_xcom.backend.retention_policy import Policy, RetentionTagError
+from airflow_xcom.backend.retention_policy import Policy, RetentionTagError, keep
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError
 

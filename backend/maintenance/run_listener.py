@@ -21,7 +21,7 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 from pluggy import HookimplMarker
 
-from airflow_xcom.backend.retention_options import sweep_after_run
+from airflow_xcom.backend.retention_policy import sweep_after_run
 from airflow_xcom.backend.settings import is_on
 
 log = logging.getLogger("airflow_xcom.backend")

@@ -23,9 +23,8 @@ from airflow_xcom.backend.database.tables import RunKey
 from airflow_xcom.backend.envelope import Coordinate, may_be_of_run, run_prefix, unique_path
 from airflow_xcom.backend.errors import SettingsError, SweepError
 from airflow_xcom.backend.maintenance import GRACE, WAIT
-from airflow_xcom.backend.maintenance.asset_objects import AssetObjects
 from airflow_xcom.backend.maintenance.ownership import OWNER, check_owner
-from airflow_xcom.backend.maintenance.references import References, RowSource
+from airflow_xcom.backend.maintenance.references import AssetObjects, References, RowSource
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.stores.base import Blob, Store

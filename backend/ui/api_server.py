@@ -105,7 +105,9 @@ class _Shortener:
         if message.get("more_body"):
             return
         start, self._start = self._start, None
-        body = await _short(bytes(self._body))
+        body = bytes(self._body)
+        if len(body) > LARGEST_DATA and _MARK in body:
+            body = await asyncio.to_thread(_shortened, body)
         headers = [pair for pair in start["headers"] if pair[0].lower() != b"content-length"]
         await self._send({**start, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
         await self._send({**message, "body": body})
@@ -117,13 +119,8 @@ def _is_plain_json(start: Message) -> bool:
     return start["status"] == 200 and is_json and b"content-encoding" not in headers  # noqa: PLR2004 - OK
 
 
-async def _short(body: bytes) -> bytes:
-    """Return the body of a response, the envelope in it without a payload of more than 2 KiB."""
-    is_short = len(body) <= LARGEST_DATA or _MARK not in body
-    return body if is_short else await asyncio.to_thread(_shortened, body)
-
-
 def _shortened(body: bytes) -> bytes:
+    """Return the body of a response, the envelope in it without a payload of more than 2 KiB."""
     try:
         entry = json.loads(body)
         value = entry["value"]

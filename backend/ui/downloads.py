@@ -1,4 +1,4 @@
-"""Values as files, made and sent piece by piece."""
+"""Values as files, made and sent piece by piece, and whether a blob is what was written."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import xxhash
 from pyarrow import types
 
 from airflow_xcom.backend.errors import HiddenValueError, SelectionTooLargeError
@@ -25,6 +26,7 @@ from airflow_xcom.codecs import CodecError, SelectionError
 from airflow_xcom.codecs.quoting import described
 
 _PIECE = 4 << 20  # bytes
+_VERIFIED = 8 << 20  # bytes of a piece
 _ROWS = 1 << 16  # of a piece of a table
 _CONVERTED = 1 << 30  # bytes of a payload that is made into another format
 # With which spreadsheets begin what they compute: https://owasp.org/www-community/attacks/CSV_Injection
@@ -195,3 +197,23 @@ DOWNLOADS: dict[str, Callable[[StoredValue, Sequence[int]], Iterator[bytes]]] = 
     "parquet": _parquet,
     "png": _png,
 }
+
+
+def verification(value: StoredValue) -> Iterator[dict[str, Any]]:
+    """Yield the bytes that are ``done`` of ``size``, and at last whether the digest ``matches``.
+
+    Raises:
+        SelectionError: The value has no blob.
+        MissingPayloadError, StoreError: The blob is gone, or cannot be reached.
+    """
+    if value.envelope is None or value.envelope.reference is None:
+        raise SelectionError("the value is in the row of Airflow's database, and has no digest")
+    reference = value.envelope.reference
+    value.most = sys.maxsize
+    fetch, digest = value.fetch(), xxhash.xxh3_128()
+    for start in range(0, reference.size, _VERIFIED):
+        stop = min(start + _VERIFIED, reference.size)
+        digest.update(fetch([(start, stop)])[0])
+        yield {"done": stop, "size": reference.size}
+    found = f"xxh3-128:{digest.hexdigest()}"
+    yield {"done": reference.size, "size": reference.size, "matches": found == reference.digest, "digest": found}

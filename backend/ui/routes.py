@@ -22,7 +22,7 @@ from airflow_xcom.backend.ui.array_view import ArrayView
 from airflow_xcom.backend.ui.assets import of_assets
 from airflow_xcom.backend.ui.column_statistics import column_statistics
 from airflow_xcom.backend.ui.comparison import comparison
-from airflow_xcom.backend.ui.downloads import DOWNLOADS, download, downloads_of
+from airflow_xcom.backend.ui.downloads import DOWNLOADS, download, downloads_of, verification
 from airflow_xcom.backend.ui.lines import line_of_column
 from airflow_xcom.backend.ui.pictures import picture as small_picture
 from airflow_xcom.backend.ui.rows import history, list_rows
@@ -31,7 +31,6 @@ from airflow_xcom.backend.ui.storage import owner_of_store, storage, stores_and_
 from airflow_xcom.backend.ui.stored_values import StoredValue, open_value
 from airflow_xcom.backend.ui.table_view import CUT
 from airflow_xcom.backend.ui.turns import Turns
-from airflow_xcom.backend.ui.verification import verification
 from airflow_xcom.codecs import CodecError
 
 Message = MutableMapping[str, Any]

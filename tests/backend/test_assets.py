@@ -36,7 +36,7 @@ from airflow_xcom.backend import (
 )
 from airflow_xcom.backend.assets import latest as latest_module
 from airflow_xcom.backend.assets import pins
-from airflow_xcom.backend.assets.asset_functions import AssetFunctionListener
+from airflow_xcom.backend.assets.state_plugin import AssetFunctionListener
 from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.compat_assets import Event
 from airflow_xcom.backend.errors import HintError, SettingsError

@@ -11,7 +11,7 @@ from api_server import add_dags, put
 from commands import run
 from conftest import Backend
 
-from airflow_xcom.backend import blobs, compat_rows
+from airflow_xcom.backend import blobs, compat
 from airflow_xcom.backend.envelope import Coordinate, Envelope
 
 SOURCE = ("flights", "one", "extract", "return_value")
@@ -97,7 +97,7 @@ def test_what_a_task_pushes_at_the_last_moment_is_not_replaced(
 ) -> None:
     put(session, backend, SOURCE, (1,))
     session.commit()
-    write_row = compat_rows.write_row
+    write_row = compat.write_row
 
     def meanwhile(*about: Any, **options: Any) -> None:
         put(session, backend, ("trains", "two", "clean", "restored"), (2,))

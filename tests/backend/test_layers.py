@@ -16,14 +16,14 @@ PACKAGE = "airflow_xcom.backend"
 
 # From the ground up.  A folder stands for all of its files.
 LAYERS = (
-    ("compat", "compat_assets", "compat_rows", "errors", "provider_info", "retention_policy", "path_segments"),
-    ("settings", "retention_options", "envelope", "blob_paths", "asset_version", "state_coordinate"),
+    ("compat", "compat_assets", "errors", "provider_info", "path_segments"),
+    ("settings", "retention_policy", "envelope", "blob_paths", "asset_version", "state_coordinate"),
     ("stores",),
     ("blobs", "blob_urls", "hints", "serde", "advice"),
     ("blob_elements",),
     ("placement", "pull"),
     ("inexact", "multiple_outputs"),
-    ("push", "table_selection", "elements", "lazy_arguments", "lazy_sequences", "state_values", "database"),
+    ("push", "table_selection", "lazy_arguments", "lazy_sequences", "state_values", "database"),
     ("maintenance",),
     ("xcom", "ui", "commands", "assets", "testing"),
     ("cli", "__init__"),

@@ -14,8 +14,7 @@ from conftest import Backend
 
 from airflow_xcom.backend import SettingsError
 from airflow_xcom.backend.provider_info import get_provider_info
-from airflow_xcom.backend.retention_options import keep, keep_published, sweep_after_run
-from airflow_xcom.backend.retention_policy import Term
+from airflow_xcom.backend.retention_policy import Term, keep, keep_published, sweep_after_run
 from airflow_xcom.backend.settings import Settings, settings
 from airflow_xcom.codecs.formats.compression import Compression
 from airflow_xcom.codecs.testing import difference
