@@ -34,6 +34,7 @@ _BLOB = os.O_RDONLY | os.O_NONBLOCK  # which does not wait for a writer if someb
 _MODES = {"file_mode": 0o600, "folder_mode": 0o700}
 _SHARED = "; users with a common group share a folder by ?file_mode=0660&folder_mode=2770, see docs/STORES.md"
 _fstatfs = ctypes.CDLL(None).fstatfs
+_STATFS = ctypes.c_long * 32  # room for a struct statfs, which begins with f_type
 # File systems whose files no other host can change, by the f_type of statfs(2).
 _LOCAL = frozenset(
     {
@@ -80,7 +81,7 @@ class FileStore(Store):
     def put(self, path: str, chunks: Iterable[Any]) -> None:
         name = _name(path)
         temporary = f".{name}{_TEMPORARY}"
-        with self._errors("cannot write"), ExitStack() as opened:
+        with _Errors(self.url, "cannot write"), ExitStack() as opened:
             folder, file = self._create(path, temporary, opened)
             try:
                 with file:
@@ -108,7 +109,7 @@ class FileStore(Store):
     def create(self, path: str, data: bytes) -> bool:
         name = _name(path)
         temporary = f".{name}.{uuid4().hex}{_TEMPORARY}"
-        with self._errors("cannot write"), ExitStack() as opened:
+        with _Errors(self.url, "cannot write"), ExitStack() as opened:
             folder, file = self._create(path, temporary, opened)
             try:
                 with file:
@@ -147,7 +148,7 @@ class FileStore(Store):
 
     def _read(self, path: str, read: Callable[[int], Result]) -> Result:
         """Return what a function makes of a blob's descriptor."""
-        with self._errors("cannot read"):
+        with _Errors(self.url, "cannot read"):
             try:
                 return self._read_once(path, read)
             except OSError as error:
@@ -166,7 +167,7 @@ class FileStore(Store):
             return read(file)
 
     def delete(self, path: str) -> bool:
-        with self._errors("cannot delete"):
+        with _Errors(self.url, "cannot delete"):
             try:
                 with self._folder(path) as folder:
                     _refuse_link(f"{self._base}/{path}", folder)
@@ -185,7 +186,7 @@ class FileStore(Store):
         yield from self._walk("")
 
     def _walk(self, prefix: str) -> Iterator[Blob]:
-        with self._errors("cannot list"):
+        with _Errors(self.url, "cannot list"):
             waiting = ["".join(prefix.rpartition("/")[:2])]
             while waiting:
                 folders, blobs = self._entries(waiting.pop(), prefix)
@@ -216,7 +217,7 @@ class FileStore(Store):
         return folders, blobs
 
     def prune(self, before: float) -> None:
-        with self._errors("cannot list"), suppress(FileNotFoundError), self._folder("") as base:
+        with _Errors(self.url, "cannot list"), suppress(FileNotFoundError), self._folder("") as base:
             for _, folders, _, above in os.fwalk(".", topdown=False, onerror=_raise_unless_inaccessible, dir_fd=base):
                 for name in filter(_may_be_ours, folders):
                     with suppress(OSError):  # it is not empty, or gone
@@ -229,15 +230,18 @@ class FileStore(Store):
         *names, _ = path.split("/")
         if not {"", ".", ".."}.isdisjoint(names):
             raise FileNotFoundError(path)
-        with ExitStack() as opened:
+        with ExitStack() as made:
             folder = str(self._base)
             descriptor = self._open_base(self._base, make=make)
-            opened.callback(os.close, descriptor)
-            for name in names:
-                folder = f"{folder}/{name}"  # not a Path: five of them take as long as the five calls of the system
-                descriptor = self._open_folder(folder, descriptor, make=make, opened=opened)
-                opened.callback(os.close, descriptor)
-            yield descriptor
+            try:
+                for name in names:
+                    folder = f"{folder}/{name}"  # not a Path: five of them take as long as the five calls of the system
+                    above = descriptor
+                    descriptor = self._open_folder(folder, above, make=make, made=made)
+                    os.close(above)
+                yield descriptor
+            finally:
+                os.close(descriptor)
 
     def _open_base(self, base: Path, *, make: bool) -> int:
         try:
@@ -253,7 +257,7 @@ class FileStore(Store):
             os.close(above)
         return os.open(base, _FOLDER)
 
-    def _open_folder(self, folder: str, above: int, *, make: bool, opened: ExitStack) -> int:
+    def _open_folder(self, folder: str, above: int, *, make: bool, made: ExitStack) -> int:
         try:
             return _open(folder, _FOLDER, above)
         except FileNotFoundError:
@@ -261,7 +265,9 @@ class FileStore(Store):
                 raise
         self._make_folder(_name(folder), above)
         # At the end: a disk that has taken the blob has little left to do, and takes all folders of a run at once.
-        opened.callback(self._flush, above)
+        kept = os.dup(above)
+        made.callback(os.close, kept)
+        made.callback(self._flush, kept)
         return _open(folder, _FOLDER, above)
 
     def _make_folder(self, name: str, above: int) -> None:
@@ -279,16 +285,23 @@ class FileStore(Store):
         if self.durable:
             os.fsync(folder)
 
-    @contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except StoreError:
-            raise
-        except PermissionError as error:
-            raise StoreDeniedError(self.url, f"{what}: {error}{_SHARED}") from error
-        except OSError as error:
-            raise StoreError(self.url, f"{what}: {error}") from error
+
+class _Errors:
+    """Raise as StoreError what the system raises; every push and pull makes one of these."""
+
+    __slots__ = ("_url", "_what")
+
+    def __init__(self, url: str, what: str) -> None:
+        self._url, self._what = url, what
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if not isinstance(error, OSError) or isinstance(error, StoreError):
+            return
+        if isinstance(error, PermissionError):
+            raise StoreDeniedError(self._url, f"{self._what}: {error}{_SHARED}") from error
+        raise StoreError(self._url, f"{self._what}: {error}") from error
 
 
 def _modes(url: str, query: str) -> tuple[int, int]:
@@ -332,7 +345,7 @@ def _whole(file: int) -> memoryview:
 
 def _is_local(file: int) -> bool:
     """Return whether only this host changes the file system of a file."""
-    status = (ctypes.c_long * 32)()  # room for a struct statfs, which begins with f_type
+    status = _STATFS()
     return _fstatfs(file, status) == 0 and status[0] in _LOCAL
 
 

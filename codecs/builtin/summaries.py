@@ -10,6 +10,7 @@ from typing import Any
 
 ROWS, DTYPES = 3, 20  # that are shown
 _COLUMNS, _CHARACTERS = 10, 40
+_TEXTS = {str}
 _SHORT = frozenset({bool, float, int, str})  # most cells, whose text needs no closer look
 
 
@@ -28,8 +29,10 @@ def summarize_columns(shape: list[int], columns: Iterable[tuple[Any, Any, Iterab
         columns: the name, the dtype and the cells of each, read only as far as they are shown.
     """
     shown = list(islice(columns, DTYPES))
-    names = unique((_brief(name) for name, _, _ in shown), set())
-    dtypes = dict(zip(names, (_brief(dtype) for _, dtype, _ in shown), strict=True))
+    names = _briefs([name for name, _, _ in shown])
+    if len(set(names)) < len(names):
+        names = unique(names, set())
+    dtypes = dict(zip(names, _briefs([dtype for _, dtype, _ in shown]), strict=True))
     return {"shape": shape, "dtypes": dtypes, "head": partial(_rows, [cells for _, _, cells in shown[:_COLUMNS]])}
 
 
@@ -40,6 +43,15 @@ def _rows(columns: list[Iterable[Any]]) -> list[list[str]]:
     except Exception:  # noqa: BLE001 - see above
         return []
     return [list(row) for row in zip(*cells, strict=False)]
+
+
+def _briefs(values: list[Any]) -> list[str]:
+    """Return a few characters of each value; short texts, as nearly all names are, are looked at together."""
+    if set(map(type, values)) == _TEXTS and max(map(len, values)) <= _CHARACTERS:
+        together = "".join(values)
+        if together.isascii() and "\0" not in together:
+            return values
+    return list(map(_brief, values))
 
 
 def _brief(value: Any) -> str:

@@ -16,6 +16,7 @@ from airflow_xcom.codecs.builtin.pandas.number_columns import (
     NAT,
     NUMBERS,
     TableMemory,
+    array_of_ticks,
     array_with_nulls,
     decode_ticks,
     nulls_of,
@@ -53,7 +54,7 @@ def decode_masked(column: Any, memory: TableMemory) -> Any:
 
 def encode_zoned(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
     dtype, ticks = values.dtype, np.ascontiguousarray(values.asi8)
-    times = array_with_nulls(ticks, ticks == NAT).view(pa.timestamp(dtype.unit, _zone_name(dtype.tz)))
+    times = array_of_ticks(ticks).view(pa.timestamp(dtype.unit, _zone_name(dtype.tz)))
     return ["tz", dtype.tz], times
 
 
@@ -74,8 +75,7 @@ def decode_zoned(column: Any, memory: TableMemory, zone: Any) -> Any:
 
 
 def encode_period(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
-    ordinals = np.ascontiguousarray(values.asi8)
-    return ["period", values.dtype.freq], array_with_nulls(ordinals, ordinals == NAT)
+    return ["period", values.dtype.freq], array_of_ticks(np.ascontiguousarray(values.asi8))
 
 
 def decode_period(column: Any, memory: TableMemory, freq: Any) -> Any:

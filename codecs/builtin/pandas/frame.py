@@ -145,7 +145,10 @@ def _encode_rows(data: Any, names: list[str], arrays: list[Any], pack: PackCells
 
 
 def _decode_rows(spec: dict[str, Any] | None, table: pa.Table, first: int, memory: TableMemory) -> Any:
-    index = pd.RangeIndex(table.num_rows) if spec is None else decode_index(spec, table.columns[first:], memory)
+    if spec is None:
+        make: Any = pd.RangeIndex
+        return make._simple_new(range(table.num_rows), name=None)  # noqa: SLF001 - which checks nothing
+    index = decode_index(spec, table.columns[first:], memory)
     if table.num_columns and len(index) != table.num_rows:
         raise ValueError(f"{len(index)} labels for {table.num_rows} rows")
     return index

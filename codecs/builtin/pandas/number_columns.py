@@ -36,7 +36,7 @@ class TableMemory:
         self.unpack_cells = unpack_cells
         usable = memory is not None and not memory.readonly
         self.bytes = np.frombuffer(memory if usable else b"", np.uint8)  # type: ignore[arg-type, unused-ignore]
-        self._address: int = self.bytes.ctypes.data
+        self._address: int = self.bytes.__array_interface__["data"][0]
         self._end = self._address + self.bytes.size
 
     def find(self, buffer: Any, dtype: np.dtype[Any], count: int, offset: int = 0) -> int | None:
@@ -133,7 +133,13 @@ def _array_of(values: np.ndarray) -> pa.Array:
         return pa.array(values, from_pandas=False)
     ticks = values.view(np.int64)
     make = pa.timestamp if values.dtype.kind == "M" else pa.duration
-    return array_with_nulls(ticks, ticks == NAT).view(make(np.datetime_data(values.dtype)[0]))
+    return array_of_ticks(ticks).view(make(np.datetime_data(values.dtype)[0]))
+
+
+def array_of_ticks(ticks: np.ndarray) -> pa.Array:
+    """Return an Arrow array of times as pandas counts them, in their memory; NaT is null."""
+    has_nulls = len(ticks) and ticks.min() == NAT
+    return array_with_nulls(ticks, ticks == NAT) if has_nulls else pa.array(ticks, from_pandas=False)
 
 
 def array_with_nulls(values: np.ndarray, nulls: np.ndarray) -> pa.Array:
@@ -162,6 +168,9 @@ def decode_with_dtype(column: Any, memory: TableMemory, text: str) -> np.ndarray
 
 def decode_typed(column: Any, memory: TableMemory) -> np.ndarray:
     """Return the array whose dtype the Arrow type says."""
+    dtype = _FIXED.get(column.type)
+    if dtype is not None and not column.null_count:  # as of most columns
+        return memory.values(one_chunk(column), dtype)
     if column.type in _TICKS:
         return decode_ticks(column, memory)
     array = without_nulls(column)

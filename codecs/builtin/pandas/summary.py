@@ -16,10 +16,24 @@ _TEXTS_ARE_EQUAL = frozenset(map(np.dtype, ("?", "f8", "i1", "i2", "i4", "i8", "
 
 def summarize_frame(frame: Any) -> dict[str, Any]:
     """Return the shape, the dtypes of the first columns and the first rows."""
-    arrays = frame._iter_column_arrays()  # noqa: SLF001 - iloc takes a millisecond
-    labels = frame.columns[:DTYPES] if isinstance(frame.columns, pd.MultiIndex) else frame.columns  # which is iterated
-    columns = ((label, _text(array.dtype), _cells(array)) for label, array in zip(labels, arrays, strict=False))
+    manager = frame._mgr  # noqa: SLF001 - iloc takes a millisecond
+    numbers = manager.blknos[:DTYPES].tolist()
+    dtypes = {number: _text(manager.blocks[number].dtype) for number in set(numbers)}
+    columns = (
+        (label, dtypes[number], _cells_of(frame, position))
+        for position, (label, number) in enumerate(zip(_labels(frame.columns), numbers, strict=False))
+    )
     return summarize_columns(list(frame.shape), columns)
+
+
+def _labels(columns: Any) -> Any:
+    """Return the first labels, or what yields them: for texts, pandas makes a scalar of Arrow of each."""
+    if isinstance(columns, pd.MultiIndex):
+        return columns[:DTYPES]
+    if isinstance(columns.dtype, pd.StringDtype) and columns.dtype.storage == "pyarrow":
+        texts = columns.array.__arrow_array__().slice(0, DTYPES).to_pylist()
+        return columns if None in texts else texts
+    return columns
 
 
 def summarize_series(series: Any) -> dict[str, Any]:
@@ -38,6 +52,11 @@ def _text(dtype: Any) -> Any:
 
 
 _text_of_numpy = lru_cache(maxsize=256)(str)
+
+
+def _cells_of(frame: Any, position: int) -> Iterator[Any]:
+    """Yield the first cells of a column, which is taken from its frame when somebody asks for them."""
+    yield from _cells(frame._get_column_array(position))  # noqa: SLF001 - see above
 
 
 def _cells(values: Any) -> Iterator[Any]:

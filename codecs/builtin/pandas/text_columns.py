@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from airflow_xcom.codecs.builtin.pandas.number_columns import one_chunk
 
@@ -17,15 +16,24 @@ def joined_texts(column: pa.Array | pa.ChunkedArray) -> str | None:
     None if one of them has a line feed, or U+0000, which is no JSON text that every database takes.
     """
     array = one_chunk(column)
-    whole = pa.ListArray.from_arrays(pa.array([0, len(array)], pa.int32()), array)
-    text: str = pc.binary_join(whole, pa.scalar(_BETWEEN, array.type))[0].as_py()
-    return text if text.count(_BETWEEN) == len(array) - 1 and "\0" not in text else None
+    between = len(array) - 1
+    if between < 0:
+        return None
+    _, starts, data = array.buffers()
+    offsets = np.frombuffer(starts, np.int64, between + 2, 8 * array.offset)
+    texts = np.frombuffer(b"" if data is None else data, np.uint8)[offsets[0] : offsets[-1]]
+    joined = np.full(len(texts) + between, ord(_BETWEEN), np.uint8)
+    is_text = np.ones(len(joined), bool)
+    is_text[offsets[1:-1] + np.arange(-offsets[0], between - offsets[0])] = False
+    joined[is_text] = texts
+    text = joined.tobytes().decode()
+    return text if text.count(_BETWEEN) == between and "\0" not in text else None
 
 
 def split_texts(text: str) -> pa.Array:
     """Return the column that :func:`joined_texts` was given, one of at least one text."""
     data = text.encode()
-    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord(_BETWEEN))
+    (ends,) = (np.frombuffer(data, np.uint8) == ord(_BETWEEN)).nonzero()
     count = len(ends)
     offsets = np.zeros(count + 2, np.int64)
     offsets[1:-1] = ends - np.arange(count)

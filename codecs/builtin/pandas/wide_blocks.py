@@ -55,6 +55,9 @@ def _width(kind: pa.DataType) -> int:
 
 def runs_of(positions: np.ndarray) -> list[list[int]]:
     """Return ascending positions of columns as runs ``[first, step, count]`` of even distances."""
+    first, count = int(positions[0]), len(positions)
+    if positions[-1] - first == count - 1:  # as of most blocks
+        return [[first, 1, count]]
     ends = np.flatnonzero(np.diff(positions, 2)) + 2  # where the next distance is another one
     runs = []
     for start, stop in pairwise([0, *ends.tolist(), len(positions)]):
@@ -76,6 +79,8 @@ def places(blocks: Any, schema: pa.Schema, rows: int, singles: int) -> list[Any]
     count = sum(sizes) + singles
     if not rows and count > _MOST_EMPTY:
         raise ValueError(f"{count} columns and no rows")
+    if not singles and len(sizes) == 1 and type(blocks[0]) is list and blocks[0] == [[0, 1, count]]:  # as of most
+        return [np.arange(count)]
     held = [_positions(runs, size) for runs, size in zip(blocks, sizes, strict=True)]
     taken = np.zeros(count, bool)
     for positions in held:

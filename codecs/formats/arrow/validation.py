@@ -12,6 +12,8 @@ _MANY = 4096  # rows from which a closer look at text is worth it
 _PIECE = 1 << 20  # bytes that are looked at before the next
 _LAST_ASCII = 0x7F
 _IN_PLACE = 12  # bytes that a view holds itself
+_FLAT = (pa.bool_(), pa.int64(), pa.float64(), pa.large_string(), pa.timestamp("us"))  # as most columns are
+_WITHOUT_VIEWS = frozenset(data_type.id for data_type in _FLAT)
 
 
 def check_values(table: Any) -> None:
@@ -38,6 +40,8 @@ def check_values(table: Any) -> None:
 
 
 def _has_views(data_type: Any) -> bool:
+    if data_type.id in _WITHOUT_VIEWS:
+        return False
     if isinstance(data_type, pa.BaseExtensionType):
         return _has_views(data_type.storage_type)
     if types.is_dictionary(data_type):
