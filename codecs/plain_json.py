@@ -16,6 +16,7 @@ _LEAST_FLOAT = -_EXPONENT
 _INT64 = 2**63
 _LEAST_INT = -_INT64
 _NUL = rb"(?<!\\)(?:\\\\)*\\u0000"  # in JSON text; behind an odd number of backslashes "u0000" is just text
+_FEW = 64  # containers that are counted as they are gone through
 _MOST = 1 << 24  # items, where there is no limit: what is shared within itself may be endless as JSON
 _LEVELS = range(64)  # the JSON parser of the API server gives up at 200 levels, and an envelope adds its own
 
@@ -110,6 +111,8 @@ def exact_json(  # noqa: C901, PLR0911, PLR0912 - one loop, in which every call 
                 return None
         if not deeper:
             return _text(value, limit)
+        if len(deeper) > _FEW and sum(map(len, deeper)) > items_left:  # before so many are gone through
+            return None
         level = deeper
     return None
 

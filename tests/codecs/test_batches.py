@@ -39,7 +39,7 @@ from airflow_xcom.codecs.bodies import body_of
 from airflow_xcom.codecs.builtin.numpy.array import _put_arrays
 from airflow_xcom.codecs.formats.arrow.file import stream_chunks
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION
-from airflow_xcom.codecs.formats.msgpack.columnar import SMALLEST_BATCH
+from airflow_xcom.codecs.formats.msgpack.columnar import _PIECE, SMALLEST_BATCH
 from airflow_xcom.codecs.formats.msgpack.extension_types import DEEPEST, TAGGED_COLUMNS
 from airflow_xcom.codecs.formats.msgpack.writer import Writer
 from airflow_xcom.codecs.inspection import outline
@@ -239,6 +239,9 @@ VALUES: dict[str, Any] = {
     "another order of keys": [{"a": 1, "b": 2}] * MANY + [{"b": 2, "a": 1}],
     "a key too few": [{"a": 1, "b": 2}] * MANY + [{"a": 1}],
     "a key too many": [{"a": 1, "b": 2}] * MANY + [{"a": 1, "b": 2, "c": 3}],
+    "many with five keys": [dict.fromkeys("abcde", number) for number in range(2 * _PIECE + 1)],
+    "another key after many": [{"a": 1, "b": 2}] * (_PIECE + 1) + [{"a": 1, "c": 2}],
+    "an equal key after many": [{"1": 1}] * _PIECE + [{1: 1}],
     "as many keys, spread otherwise": [{"a": 1, "b": 2}, {"a": 1}, {"b": 2, "a": 1, "c": 1}] * MANY,
     "keys that take turns": [{"a": 1}, {"b": 2}] * MANY,
     "keys that are numbers": [{1: "a", 2: "b"}] * MANY,

@@ -44,7 +44,7 @@ Restorer = Callable[[str, int], Callable[[Any], Any]]
 ListRestorer = Callable[[str, int, Columns], list[Any] | None]
 ReadTable = Callable[[memoryview, Any], Any]
 
-_GC_PAUSED_FROM = 1 << 20  # bytes of tree
+_GC_PAUSED_FROM = 1 << 16  # bytes of tree
 _CELLS_AT_ONCE = 16 << 20  # bytes, which the unpacker copies
 _LARGE = 1 << 16  # bytes, which ext 32 alone can hold
 _EXT32, _EXT32_SIZE, _FIRST_RESERVED = 0xC9, 6, 128  # its first byte, the bytes before its data, codes below 0
