@@ -129,15 +129,51 @@ def read_part(reference: Reference, **wanted: Any) -> Any:
     return decode_part(ranges_of(reference), reference.size, **wanted)
 
 
-def read_index(reference: Reference) -> ItemIndex:
+class Elements(Sequence[Any]):
+    """The elements of a list that is a blob with an index of them.
+
+    Args:
+        reference: to the blob.
+        reading: calls what reads an element, and says in its errors which XCom it happened to.
+
+    Raises:
+        MissingPayloadError: The blob does not exist any more.
+        CorruptPayloadError: The index is not what was written.
+        StoreError: The store cannot be read.
+    """
+
+    def __init__(self, reference: Reference, reading: Callable[[Callable[[], Any]], Any]) -> None:
+        self._fetch = ranges_of(reference)
+        self._index = _index_of(reference)
+        self._reading = reading
+
+    def __len__(self) -> int:
+        return len(self._index.ranges)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return an element, or a list of those in a slice; raise what pulling the whole list does."""
+        numbers = range(len(self))[key]
+        return [self[number] for number in numbers] if isinstance(numbers, range) else self._element(numbers)
+
+    def _element(self, number: int) -> Any:
+        from airflow_xcom.codecs.elements import decode_item
+
+        def read() -> Any:
+            (memory,) = self._fetch([self._index.ranges[number]])
+            return decode_item(self._index, number, memory)
+
+        return self._reading(read)
+
+
+def _index_of(reference: Reference) -> ItemIndex:
     """Return where the elements of a list are in its blob."""
-    from airflow_xcom.codecs.elements import read_index as index_of
+    from airflow_xcom.codecs.elements import read_index
 
     (head,) = ranges_of(reference)([(0, reference.index_size or 0)])
     if _digest(head) != reference.index_digest:
         msg = f"the index of {reference.path!r} has another digest than what was written; run the task again"
         raise CorruptPayloadError(msg)
-    return index_of(head, reference.size)
+    return read_index(head, reference.size)
 
 
 def ranges_of(reference: Reference) -> Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]:

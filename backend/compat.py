@@ -39,10 +39,9 @@ def first_of(*names: str) -> Any:
     raise ImportError(f"this Airflow has none of {', '.join(names)}")
 
 
-def base_xcom() -> type[Any]:
+def base_xcom() -> Any:
     """Return the class that a backend must derive from: in the task SDK from 3.0 on."""
-    found: type[Any] = first_of("airflow.sdk.bases.xcom:BaseXCom", "airflow.models.xcom:BaseXCom")
-    return found
+    return first_of("airflow.sdk.bases.xcom:BaseXCom", "airflow.models.xcom:BaseXCom")
 
 
 def base_state_store() -> type[Any]:
@@ -84,10 +83,9 @@ def load_xcom() -> None:
     first_of("airflow.sdk.execution_time.xcom", "airflow.models.xcom")
 
 
-def xcom_class() -> type[Any]:
+def xcom_class() -> Any:
     """Return the class that this Airflow keeps XComs with."""
-    found: type[Any] = first_of("airflow.sdk.execution_time.xcom:XCom", "airflow.models.xcom:XCom")
-    return found
+    return first_of("airflow.sdk.execution_time.xcom:XCom", "airflow.models.xcom:XCom")
 
 
 def stores_bytes(base: type[Any]) -> bool:
@@ -230,11 +228,9 @@ def patch_lazy_sequences(get_item: Callable[[Any, Any, Any], Any], iterate: Call
         patched.__iter__ = lambda self: iterate(stock, self)
 
 
-def resolve_mixin() -> type[Any]:
+def resolve_mixin() -> Any:
     """Return the class of arguments that a task resolves before it uses them."""
-    name = "airflow.sdk.definitions._internal.mixins:ResolveMixin"
-    found: type[Any] = first_of(name, "airflow.utils.mixins:ResolveMixin")
-    return found
+    return first_of("airflow.sdk.definitions._internal.mixins:ResolveMixin", "airflow.utils.mixins:ResolveMixin")
 
 
 def resolvable(argument: Any, name: str, resolve: Callable[[Any], Any]) -> Any:
@@ -256,11 +252,9 @@ def resolvable(argument: Any, name: str, resolve: Callable[[Any], Any]) -> Any:
     return Resolvable()
 
 
-def output_class() -> type[Any]:
+def output_class() -> Any:
     """Return the class of what calling a task, or its ``[key]``, returns where the Dag is made."""
-    name = "airflow.sdk.definitions.xcom_arg:PlainXComArg"
-    found: type[Any] = first_of(name, "airflow.models.xcom_arg:PlainXComArg")
-    return found
+    return first_of("airflow.sdk.definitions.xcom_arg:PlainXComArg", "airflow.models.xcom_arg:PlainXComArg")
 
 
 def mappable(argument: Any, resolve: Callable[[Callable[[], Any]], Any]) -> Any:

@@ -83,7 +83,7 @@ class Deferred:
         envelope = _opened(self.stored, self.asked)
         if envelope is None or envelope.reference is None or envelope.reference.index_size is None:
             return self.value()
-        from airflow_xcom.backend.blob_elements import Elements
+        from airflow_xcom.backend.blobs import Elements
 
         reference = envelope.reference
 

@@ -49,40 +49,21 @@ def read(
         DecodeError, StoreError: See :func:`airflow_xcom.backend.blobs.read_blob`.
     """
     with nullcontext() if asked is None else located(asked):
-        content = parsed(ref)
+        try:
+            content = json.loads(ref)
+        except (ValueError, TypeError, RecursionError) as error:
+            msg = "the state was not written by CodecStateStore, or was changed by hand; set it again"
+            raise CorruptPayloadError(msg) from error
         envelope = Envelope.from_json(content, StateCoordinate)
         if envelope is None:
             return content
-        check_origin(envelope, kind, asked, identified)
+        of = envelope.coordinate
+        if not isinstance(of, StateCoordinate) or of.kind != kind:
+            raise ForeignStateError(str(asked or f"state of a {kind}"), str(of))
+        if asked is not None and kind == ASSET and not of.shares_name_with(asked):
+            asked = identified(asked)
+        if asked is not None and not of.agrees_with(asked):
+            raise ForeignStateError(str(asked), str(of))
+        if envelope.reference is not None and not is_path_of(envelope.reference.path, of):
+            raise ForeignStateError(str(of), envelope.reference.path)
     return value_of_envelope(envelope)
-
-
-def parsed(ref: Any) -> Any:
-    """Return the JSON value of a reference.
-
-    Raises:
-        CorruptPayloadError: It is not JSON text.
-    """
-    try:
-        return json.loads(ref)
-    except (ValueError, TypeError, RecursionError) as error:
-        msg = "the state was not written by CodecStateStore, or was changed by hand; set it again"
-        raise CorruptPayloadError(msg) from error
-
-
-def check_origin(
-    envelope: Envelope,
-    kind: str,
-    asked: StateCoordinate | None,
-    identified: Callable[[StateCoordinate], StateCoordinate] = lambda asked: asked,
-) -> None:
-    """Raise ForeignStateError unless a value and its blob were written for this state, see :func:`read`."""
-    of = envelope.coordinate
-    if not isinstance(of, StateCoordinate) or of.kind != kind:
-        raise ForeignStateError(str(asked or f"state of a {kind}"), str(of))
-    if asked is not None and kind == ASSET and not of.shares_name_with(asked):
-        asked = identified(asked)
-    if asked is not None and not of.agrees_with(asked):
-        raise ForeignStateError(str(asked), str(of))
-    if envelope.reference is not None and not is_path_of(envelope.reference.path, of):
-        raise ForeignStateError(str(of), envelope.reference.path)

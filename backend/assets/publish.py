@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 from airflow_xcom.backend.asset_version import AssetVersion, new_version_id
-from airflow_xcom.backend.assets.contract import check_value
+from airflow_xcom.backend.assets.latest import last_accepted
+from airflow_xcom.backend.assets.schema import check, check_contract, schema_of
 from airflow_xcom.backend.assets.version import PARTITIONS, contents_of
 from airflow_xcom.backend.compat import xcom_class
 from airflow_xcom.backend.compat_assets import (
+    AssetKey,
     concrete,
     current_context,
     emit,
@@ -25,7 +28,7 @@ from airflow_xcom.backend.compat_assets import (
 )
 from airflow_xcom.backend.envelope import ENVELOPE_KEY, PUBLISHED, Coordinate, Envelope
 from airflow_xcom.backend.errors import HintError, PublishError
-from airflow_xcom.backend.hints import unwrapped
+from airflow_xcom.backend.hints import Stored, unwrapped
 from airflow_xcom.backend.push import Written, enclosed
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError
@@ -72,7 +75,7 @@ def publish(value: T, asset: Any, *, partition: str | None = None, schema: Any =
     partition = _run_partition(context) if partition is None else partition
     _check_first(context, outlet, asset, key.name, partition)
     if schema is not None:
-        check_value(value, schema, key)
+        _check_schema(value, schema, key)
     version = AssetVersion(
         name=str(key.name),
         uri=str(key.uri),
@@ -134,6 +137,17 @@ def _check_first(context: Any, outlet: Any, asset: Any, name: Any, partition: st
     if partition is not None and is_alias(outlet) and partition != _run_partition(context):
         msg = f"Airflow sends no partitions through an alias: name the asset {name!r} itself among the outlets"
         raise PublishError(msg)
+
+
+def _check_schema(value: Any, contract: Any, key: AssetKey) -> None:
+    """Raise SchemaChangedError if a value that is to be published breaks a contract."""
+    check_contract(contract)
+    last = None if isinstance(contract, Mapping) else last_accepted(key)
+    known, against = None, ""
+    if last is not None:
+        at = f"dag={last.dag_id} run={last.run_id} task={last.task_id}"
+        known, against = schema_of(last), f"the version of {last.sent.isoformat(timespec='seconds')}, from {at}"
+    check(value.value if type(value) is Stored else value, contract, known, asset=str(key.name), against=against)
 
 
 def _envelopes(context: Any, outlet: Any, asset: Any) -> list[Envelope]:

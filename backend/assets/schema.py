@@ -2,7 +2,6 @@
 
 Only names, types and what belongs to a type are compared (docs/ASSETS.md): the zone and the unit of times, the
 categories of pandas and of polars' ``Enum``, the CRS of geometries, whether Arrow allows nulls, the levels of an index.
-Nothing here reads or writes a version.
 """
 
 from __future__ import annotations
@@ -12,7 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.errors import SchemaChangedError, SchemaError
+from airflow_xcom.codecs import SelectionError
 from airflow_xcom.codecs.quoting import module_of
 
 MODES = ("same", "compatible")
@@ -211,6 +212,14 @@ def _without(names: list[str], others: list[str]) -> list[str]:
 def _listed(names: list[str]) -> str:
     shown = ", ".join(map(repr, names[:5]))
     return f"{shown} and {len(names) - 5:,} more" if len(names) > 5 else shown  # noqa: PLR2004
+
+
+def schema_of(version: Version) -> Schema:
+    """Return the schema of a version, of which the types and first rows are read; of what is no table, all is."""
+    try:
+        return Schema.of(version.value(rows=slice(0, SAMPLE)))
+    except SelectionError:
+        return Schema.of(version.value())
 
 
 # -- declared columns ----------------------------------------------------------------------------------------

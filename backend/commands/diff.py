@@ -6,8 +6,7 @@ import json
 from argparse import Namespace
 from typing import Any
 
-from airflow_xcom.backend.assets.contract import schema_of
-from airflow_xcom.backend.assets.schema import compare
+from airflow_xcom.backend.assets.schema import compare, schema_of
 from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.commands.selection import asset_named, version_named
 from airflow_xcom.backend.commands.terminal import say, say_columns

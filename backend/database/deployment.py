@@ -9,6 +9,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import sqlalchemy
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from airflow_xcom.backend.database.paging import read
+from airflow_xcom.backend.database.tables import reflected
+from airflow_xcom.backend.database.variables import variable
+
 VARIABLE = "airflow_xcom_deployment"
 DESCRIPTION = "Names this Airflow in the stores of XComs, see airflow-xcom adopt."
 # What tells a server from the one that a copy of its databases was restored to.
@@ -43,11 +50,6 @@ def database_deployment(engine: Any, schema: str | None, *, create: bool) -> Dep
 
 def _id(engine: Any, schema: str | None, *, create: bool) -> str | None:
     """Return the id in the database, an Airflow Variable."""
-    from sqlalchemy.exc import IntegrityError
-
-    from airflow_xcom.backend.database.tables import reflected
-    from airflow_xcom.backend.database.variables import variable
-
     found = variable(engine, schema, VARIABLE)
     if found is None and create:
         table = reflected(engine, "variable", schema)
@@ -72,11 +74,6 @@ def _place(engine: Any, schema: str | None) -> str:
 
 def _server(engine: Any, dialect: str) -> Sequence[Any]:
     """Return the identifier of the server, if it has one and tells it."""
-    import sqlalchemy
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from airflow_xcom.backend.database.paging import read
-
     for name in dict.fromkeys((dialect, "mariadb")) if dialect == "mysql" else (dialect,):
         try:
             return read(engine, sqlalchemy.text(_SERVER[name]))

@@ -12,12 +12,16 @@ import os
 import sys
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from airflow_xcom.backend.database.dag_runs import Runs
+from airflow_xcom.backend.database import dag_runs, xcom_rows
+from airflow_xcom.backend.database.dag_runs import Runs
+from airflow_xcom.backend.maintenance.retain import retain
+from airflow_xcom.backend.maintenance.sweep import Report, sweep
+from airflow_xcom.backend.retention_policy import sweep_after_run
+from airflow_xcom.backend.settings import is_on
+from airflow_xcom.codecs import CodecError
 
-    Ended = dict[str, list[str]]
+Ended = dict[str, list[str]]
 
 _WAIT = 60.0  # seconds for the scheduler to commit that a run has ended
 _PAUSE = 0.2  # seconds
@@ -26,15 +30,10 @@ _NICE = 10
 
 def main() -> int:
     """Do what the options say to do after these runs, and give an exit code: 1 if something could not be done."""
-    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     os.nice(_NICE)
     logging.getLogger("airflow_xcom.backend").setLevel(logging.WARNING)
-    from airflow_xcom.backend.database.dag_runs import metadata_runs
-    from airflow_xcom.backend.retention_policy import sweep_after_run
-    from airflow_xcom.backend.settings import is_on
-
     ended: Ended = json.load(sys.stdin)
-    runs = metadata_runs()
+    runs = dag_runs.metadata_runs()
     _wait(runs, ended)
     succeeded = [_retire(runs, ended)] if is_on("retain_when_run_ends") else []
     if (age := sweep_after_run()) is not None:
@@ -52,8 +51,6 @@ def _wait(runs: Runs, ended: Ended) -> None:
 
 def _retire(runs: Runs, dag_ids: Iterable[str]) -> bool:
     """Retire what need not be kept any more of the Dags, and return whether all could be."""
-    from airflow_xcom.backend.maintenance.retain import retain
-
     retained = list(retain(runs, dag_ids, apply=True, newest_only=True))
     retired, failed = (sum(getattr(done, name) for done in retained) for name in ("retired", "failed"))
     sys.stdout.write(f"{retired} values retired, {failed} failed\n")
@@ -64,14 +61,10 @@ def _retire(runs: Runs, dag_ids: Iterable[str]) -> bool:
 
 def _sweep(runs: Runs, ended: Ended, age: float) -> bool:
     """Delete what is not referred to of the runs that ended so long before, and return whether that could be done."""
-    from airflow_xcom.backend.database.xcom_rows import metadata_rows
-    from airflow_xcom.backend.maintenance.sweep import Report, sweep
-    from airflow_xcom.codecs import CodecError
-
     due = [(dag_id, run_id) for dag_id, batch in ended.items() for run_id in runs.ended_earlier(dag_id, batch, age)]
     report, problem = Report(), ""
     try:
-        for _ in sweep(metadata_rows(), report, runs=due, grace=age, apply=True) if due else ():
+        for _ in sweep(xcom_rows.metadata_rows(), report, runs=due, grace=age, apply=True) if due else ():
             pass
     except CodecError as error:
         problem = f"; stopped while {report.phase}: {error}"

@@ -87,6 +87,7 @@ def _see_to(ended: dict[str, tuple[str, str]]) -> None:
             text=True,
             check=False,
             start_new_session=True,
+            env={"_AIRFLOW_PROCESS_CONTEXT": "server", **os.environ},  # as Airflow's own commands have it
             timeout=_TIMEOUT,
         )
         if done.returncode != 0:

@@ -17,7 +17,7 @@ from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.compat_assets import Event
 from airflow_xcom.backend.database.asset_versions import KnownAsset, metadata_events
 from airflow_xcom.backend.database.keyed_rows import asked_of
-from airflow_xcom.backend.envelope import PINNED, Envelope
+from airflow_xcom.backend.envelope import PINNED, Coordinate, Envelope
 from airflow_xcom.backend.errors import HiddenValueError, NoVersionError, XComNotFoundError
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.ui.rows import facts_of, hidden_tasks, is_hidden
@@ -169,13 +169,14 @@ def _place(asset: KnownAsset, event: Event, version: Version) -> dict[str, Any]:
         "id": version.id,
         "key": str(VersionKey(asset.id, event.id or 0, version.id)),
         "sent": version.sent.isoformat(timespec="seconds"),
-        "dag_id": version.dag_id,
-        "run_id": version.run_id,
-        "task_id": version.task_id,
-        "map_index": version.map_index,
+        **_task(version),
         "partition": version.partition,
         "backfill": version.asset.backfill,
     }
+
+
+def _task(of: Version | Coordinate) -> dict[str, Any]:
+    return {name: getattr(of, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
 
 
 def _before(readable: Numbered) -> dict[str, Version]:
@@ -263,16 +264,7 @@ def list_readers(key: VersionKey, may_read: Callable[[str], bool]) -> dict[str, 
         for where, at in asked
         if may_read(str(where.dag_id)) and not is_hidden(patterns(str(where.dag_id)), str(where.task_id))
     ]
-    readers = [
-        {
-            "dag_id": where.dag_id,
-            "run_id": where.run_id,
-            "task_id": where.task_id,
-            "map_index": where.map_index,
-            "at": at.isoformat(timespec="seconds"),
-        }
-        for where, at in found[:_READERS]
-    ]
+    readers = [{**_task(where), "at": at.isoformat(timespec="seconds")} for where, at in found[:_READERS]]
     return {"readers": readers, "more": len(found) > _READERS or len(asked) == _ASKED}
 
 

@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from airflow_xcom.backend.ui.expansion import pieces
-from airflow_xcom.backend.ui.plain_columns import floats, is_number, plain, plain_type
+from airflow_xcom.backend.ui.plain_columns import floats, is_number, pieces, plain, plain_type
 from airflow_xcom.backend.ui.table_view import TableView, batches, cells, identities
 
 _ROWS = 1 << 18  # of a part

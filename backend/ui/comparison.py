@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from airflow_xcom.backend.ui.column_statistics import ColumnFacts
-from airflow_xcom.backend.ui.expansion import pieces
-from airflow_xcom.backend.ui.plain_columns import plain
+from airflow_xcom.backend.ui.plain_columns import pieces, plain
 from airflow_xcom.backend.ui.stored_values import StoredValue
 from airflow_xcom.backend.ui.table_view import TableView, batches, cells, identities
 

@@ -7,6 +7,9 @@ from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any
 
+from airflow.models.dag import DagTag
+from airflow.models.xcom import XComModel
+from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from airflow_xcom.backend.compat import hides_value_of
@@ -155,9 +158,6 @@ def _number(where: Coordinate, stored: Any, shows_values: bool) -> dict[str, Any
 
 def rows_of(at: Coordinate, *, earlier: bool = False) -> list[tuple[Coordinate, str, Any]]:
     """Return the XComs that have the parts of a coordinate, those of earlier runs too: where, when and what."""
-    from airflow.models.xcom import XComModel
-    from airflow.utils.session import create_session
-
     given: dict[str, Any] = {"key": at.key, "task_ids": at.task_id, "dag_ids": at.dag_id, "map_indexes": at.map_index}
     with create_session() as session:
         select = XComModel.get_many(run_id=str(at.run_id), include_prior_dates=earlier, **given).limit(_ROWS + 1)
@@ -170,9 +170,6 @@ def rows_of(at: Coordinate, *, earlier: bool = False) -> list[tuple[Coordinate, 
 
 def hidden_tasks(dag_id: str) -> list[str]:
     """Return the patterns of the tasks whose values tags of the Dag hide."""
-    from airflow.models.dag import DagTag
-    from airflow.utils.session import create_session
-
     with create_session() as session:
         names = session.scalars(select(DagTag.name).where(DagTag.dag_id == dag_id)).all()
     tags = [name.partition("=") for name in names]

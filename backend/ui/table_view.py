@@ -13,9 +13,8 @@ import pyarrow as pa
 from pyarrow import types
 
 from airflow_xcom.backend.compat import hides_value_of
-from airflow_xcom.backend.ui.expansion import check_expansion
 from airflow_xcom.backend.ui.payload_tree import MASK
-from airflow_xcom.backend.ui.plain_columns import exact, plain, plain_type
+from airflow_xcom.backend.ui.plain_columns import check_expansion, exact, plain, plain_type
 from airflow_xcom.codecs.builtin.pandas.number_columns import NUMBERS
 from airflow_xcom.codecs.quoting import cut
 

@@ -20,7 +20,6 @@ LAYERS = (
     ("settings", "retention_policy", "envelope", "blob_paths", "asset_version", "state_coordinate"),
     ("stores",),
     ("blobs", "blob_urls", "hints", "serde", "advice"),
-    ("blob_elements",),
     ("placement", "pull"),
     ("inexact", "multiple_outputs"),
     ("push", "table_selection", "lazy_arguments", "lazy_sequences", "state_values", "database"),

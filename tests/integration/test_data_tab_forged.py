@@ -20,7 +20,7 @@ from airflow_xcom.backend.errors import SelectionTooLargeError
 from airflow_xcom.backend.ui import column_statistics, expansion, wide_frames
 from airflow_xcom.backend.ui.column_statistics import ColumnFacts
 from airflow_xcom.backend.ui.downloads import _tables
-from airflow_xcom.backend.ui.expansion import check_expansion
+from airflow_xcom.backend.ui.plain_columns import check_expansion
 from airflow_xcom.backend.ui.table_view import TableView, cells
 from airflow_xcom.codecs import CorruptPayloadError, SelectionError
 
