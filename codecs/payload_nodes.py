@@ -8,8 +8,6 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-import msgpack
-
 from airflow_xcom.codecs.errors import CorruptPayloadError, any_error_as_corrupt
 from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.compressed_frames import check_inflation, decompress
@@ -17,6 +15,7 @@ from airflow_xcom.codecs.formats.msgpack.container import (
     ITEMS_VERSION,
     checked_size,
     locate_buffer,
+    opened_tree,
     read_header,
     size_before,
     stored_size,
@@ -146,10 +145,7 @@ class Body:
         trees = self._trees[:parts]
         found = self._fetch([(start, start + stored_size(tree)) for start, tree in trees])
         check_inflation(sum(size_before(tree) for _, tree in trees), self._size)
-        packed = [
-            decompress(memoryview(msgpack.unpackb(data)), *tree[1:]) if type(tree) is list else data
-            for data, (_, tree) in zip(found, trees, strict=True)
-        ]
+        packed = [opened_tree(data, tree) for data, (_, tree) in zip(found, trees, strict=True)]
         buffers: list[Any] = list(chain.from_iterable(self.buffers[:parts]))
         count = partial(count_expanded, self.tags, buffers, *packed)
         budget = Budget(sum(map(len, packed)))

@@ -76,10 +76,6 @@ def _decode_set(node: Any, _version: int) -> Any:
     return made
 
 
-def _decode_weekday(node: Any, _version: int) -> Any:
-    return weekday(*weekday_of(node))
-
-
 _RELATIVE = ("years", "months", "days", "leapdays", "hours", "minutes", "seconds", "microseconds", "weekday")
 CODECS = (
     text_codec(
@@ -90,6 +86,6 @@ CODECS = (
         attributes=("_", *_ABSOLUTE, *_RELATIVE),
     ),
     text_codec("dateutil.rrule", (rrule,), _encode_rule, _decode_rule, attributes=("_",)),
-    text_codec("dateutil.rrule.weekday", (weekday,), encode_weekday, _decode_weekday),
+    text_codec("dateutil.rrule.weekday", (weekday,), encode_weekday, lambda node, _version: weekday(*weekday_of(node))),
     Codec("dateutil.rruleset", (rruleset,), _encode_set, _decode_set, attributes=("_",)),
 )

@@ -50,14 +50,35 @@ class TooDeepError(Exception):
     """The node has more levels than the JSON of a row may have."""
 
 
-def dump(node: Any, depth: int = 0) -> Json:
+def dump(node: Any, depth: int = 0) -> Json:  # noqa: C901, PLR0911 - one for each kind of node
     """Return the JSON value of a node tree made of natives, Tagged, Table and (as memoryviews) buffers.
 
     A tree of more than :data:`DEEPEST` levels raises TooDeepError.
     """
     if depth > DEEPEST:
         raise TooDeepError
-    return _DUMPERS[type(node)](node, depth)
+    match node:
+        case None | bool():
+            return node
+        case int():
+            return node if is_exact_int(node) else form("int", str(node))
+        case float():
+            return _dump_float(node)
+        case str():
+            return node if is_exact_text(node) else form("text", json.dumps(node)[1:-1])
+        case bytes():
+            return form("bytes", base64(node))
+        case memoryview():
+            return form("buffer", base64(node))
+        case list():
+            return [dump(item, depth + 1) for item in node]
+        case dict():
+            return _dump_dict(node, depth)
+        case Tagged():
+            return tagged(node.tag, node.version, dump(node.node, depth + 2))
+        case Table():
+            return form("table", [dump(node.meta, depth + 3), base64(node.table)])
+    raise TypeError(f"a {type(node).__name__} is not a node")
 
 
 def with_maps(node: Any) -> Json:
@@ -86,27 +107,11 @@ def base64(data: Any) -> str:
     return b64encode(data).decode("ascii")
 
 
-def _dump_itself(node: Any, _depth: int) -> Json:
-    return node
-
-
-def _dump_int(node: int, _depth: int) -> Json:
-    return node if is_exact_int(node) else form("int", str(node))
-
-
-def _dump_float(node: float, _depth: int) -> Json:
+def _dump_float(node: float) -> Json:
     if is_exact_float(node):
         return node
     bits = struct.pack(">d", node)
     return form("float", repr(node)) if node == node or bits == _NAN else form("nan", bits.hex())  # noqa: PLR0124
-
-
-def _dump_str(node: str, _depth: int) -> Json:
-    return node if is_exact_text(node) else form("text", json.dumps(node)[1:-1])
-
-
-def _dump_list(node: list[Any], depth: int) -> Json:
-    return [dump(item, depth + 1) for item in node]
 
 
 def _dump_dict(node: dict[Any, Any], depth: int) -> Json:
@@ -122,29 +127,6 @@ def _is_plain_key(key: Any) -> bool:
 
 def _has_no_meaning(key: str) -> bool:
     return not key.startswith((MARK, "__"))
-
-
-def _dump_tagged(node: Tagged, depth: int) -> Json:
-    return tagged(node.tag, node.version, dump(node.node, depth + 2))
-
-
-def _dump_table(node: Table, depth: int) -> Json:
-    return form("table", [dump(node.meta, depth + 3), base64(node.table)])
-
-
-_DUMPERS: dict[type, Callable[[Any, int], Json]] = {
-    type(None): _dump_itself,
-    bool: _dump_itself,
-    int: _dump_int,
-    float: _dump_float,
-    str: _dump_str,
-    bytes: lambda node, _depth: form("bytes", base64(node)),
-    memoryview: lambda node, _depth: form("buffer", base64(node)),
-    list: _dump_list,
-    dict: _dump_dict,
-    Tagged: _dump_tagged,
-    Table: _dump_table,
-}
 
 
 def load(

@@ -143,11 +143,18 @@ def read_blob(memory: memoryview, header: list[Any], position: int) -> tuple[lis
     if version == UNCOMPRESSED_VERSION:
         return tags, *split(memory, position, entries, tree_entry)
     check_inflation(sum(size_before(entry) for entry in [*entries, tree_entry]), len(memory))
+    return tags, *opened(memory, position, entries, tree_entry)
+
+
+def opened(memory: memoryview, position: int, entries: list[Any], tree_entry: Any) -> tuple[memoryview, list[Any]]:
+    """Return the packed tree and the buffers that begin at ``position``, decompressed."""
     tree, buffers = split(memory, position, map(stored_size, entries), stored_size(tree_entry))
-    if type(tree_entry) is list:
-        tree = memoryview(msgpack.unpackb(tree))
-    tree, *buffers = map(decompressed, [tree, *buffers], [tree_entry, *entries])
-    return tags, tree, buffers
+    return opened_tree(tree, tree_entry), list(map(_decompressed, buffers, entries))
+
+
+def opened_tree(stored: memoryview, entry: Any) -> memoryview:
+    """Return a packed tree, which is a ``bin`` object where it is compressed."""
+    return _decompressed(memoryview(msgpack.unpackb(stored)) if type(entry) is list else stored, entry)
 
 
 def split(
@@ -196,5 +203,5 @@ def checked_size(size: Any, most: int) -> int:
     return size
 
 
-def decompressed(stored: memoryview, entry: Any) -> memoryview:
+def _decompressed(stored: memoryview, entry: Any) -> memoryview:
     return decompress(stored, *entry[1:]) if type(entry) is list else stored

@@ -17,13 +17,12 @@ from airflow_xcom.codecs.formats.msgpack.container import (
     MAGIC,
     NIL,
     checked_size,
-    decompressed,
     entry_of,
     laid_out,
     locate_buffer,
+    opened,
     read_header,
     size_before,
-    split,
     stored_size,
     stored_tree,
 )
@@ -155,11 +154,7 @@ class ItemIndex:
         """Return the packed tree and the buffers of an item, whose bytes ``memory`` has, in writable memory."""
         sizes, tree_entry, _ = self.entries[number]
         check_inflation(sum(map(size_before, [*sizes, tree_entry])), len(memory))
-        tree, buffers = split(memory, 0, map(stored_size, sizes), stored_size(tree_entry))
-        if type(tree_entry) is list:
-            tree = memoryview(msgpack.unpackb(tree))
-        tree, *buffers = map(decompressed, [tree, *buffers], [tree_entry, *sizes])
-        return tree, buffers
+        return opened(memory, 0, sizes, tree_entry)
 
     def open_all(self, memory: memoryview) -> list[tuple[memoryview, list[memoryview]]]:
         """Return the packed tree and the buffers of each item of a whole blob in writable memory."""
