@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.blob_paths import PINS
@@ -117,7 +117,7 @@ def pinned(
     Args:
         question: of a task.
         find: returns what the run is to read if nothing is pinned.
-        read: what to do with the versions; in another thread, while Airflow stores the row of the task, if it can be.
+        read: what to do with the versions; in another thread, once they are found, if it can be.
         refresh: whether to find and pin anew.
 
     Raises:
@@ -125,37 +125,67 @@ def pinned(
         NoVersionError: What was pinned cannot be read.
         StoreError: The store cannot be read or written.
     """
-    store, versions, evidence = _found(question, find, refresh=refresh)
+    store = open_lasting(settings().path)
+    reading: _Reading[T] | None = None
+
+    def found() -> list[Version]:
+        nonlocal reading
+        versions = find()
+        reading = _begun(store, versions, read)
+        return versions
+
+    versions, evidence = _found(store, question, found, refresh=refresh)
     if evidence is None:
         return read(versions)
-    if not _may_be_read_in_a_thread(store, versions):
-        _note(question, evidence)
-        return read(versions)
-    prepare()  # here, where Airflow may be asked
-    pool = ThreadPoolExecutor(1, "airflow-xcom-codecs")
-    try:
-        result = pool.submit(read, versions)
-        _note(question, evidence)
-        return result.result()
-    finally:
+    if reading is None or not reading.is_of(versions):
+        reading = _begun(store, versions, read)
+    _note(question, evidence)
+    return read(versions) if reading is None else reading.result()
+
+
+class _Reading(Generic[T]):
+    """Reads versions in another thread, while the pin of the run is made and Airflow stores the row of the task."""
+
+    def __init__(self, versions: list[Version], read: Callable[[list[Version]], T]) -> None:
+        self._text = _text_of(versions)
+        pool = ThreadPoolExecutor(1, "airflow-xcom-codecs")
+        self._value = pool.submit(read, versions)
         # Airflow 3 ends the process of a task without joining threads, which then need not wait for a store; any other
         # process, such as that of dag.test(), joins this one at its end.
         pool.shutdown(wait=False)
 
+    def is_of(self, versions: list[Version]) -> bool:
+        """Return whether these are the versions: another task of the run may have pinned others meanwhile."""
+        return self._text == _text_of(versions)
+
+    def result(self) -> T:
+        return self._value.result()
+
+
+def _begun(store: Store, versions: list[Version], read: Callable[[list[Version]], T]) -> _Reading[T] | None:
+    """Begin to read versions; None if that may ask Airflow for something."""
+    if not _may_be_read_in_a_thread(store, versions):
+        return None
+    prepare()  # here, where Airflow may be asked
+    return _Reading(versions, read)
+
+
+def _text_of(versions: list[Version]) -> str:
+    return json.dumps([version.to_json() for version in versions])
+
 
 def pinned_versions(question: Question, find: Callable[[], list[Version]], *, refresh: bool = False) -> list[Version]:
     """Return the versions that :func:`pinned` reads, once the row of the task names them."""
-    _, versions, evidence = _found(question, find, refresh=refresh)
+    versions, evidence = _found(open_lasting(settings().path), question, find, refresh=refresh)
     if evidence is not None:
         _note(question, evidence)
     return versions
 
 
 def _found(
-    question: Question, find: Callable[[], list[Version]], *, refresh: bool
-) -> tuple[Store, list[Version], dict[str, Any] | None]:
-    """Return the store, the versions of the pin in it, and what the row of the task is to say unless it does."""
-    store = open_lasting(settings().path)
+    store: Store, question: Question, find: Callable[[], list[Version]], *, refresh: bool
+) -> tuple[list[Version], dict[str, Any] | None]:
+    """Return the versions of the pin, made in a store if there is none, and what the row of the task is yet to say."""
     known = _evidence(question, even_damaged=refresh)
     last = -1 if known is None else known["generation"]
     pin = _newest(question, max(last, 0))
@@ -165,7 +195,7 @@ def _found(
     if pin is None or refresh or (known is None and _is_of_earlier_run(pin, question)):
         pin = _made(store, question, 1 + (last if pin is None else pin.generation), find())
     evidence = pin.evidence()
-    return store, pin.versions(), None if evidence == known else evidence
+    return pin.versions(), None if evidence == known else evidence
 
 
 def _may_be_read_in_a_thread(store: Store, versions: list[Version]) -> bool:

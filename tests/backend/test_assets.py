@@ -453,6 +453,25 @@ def test_the_first_of_two_tasks_that_ask_at_once_wins(lake: Lake, monkeypatch: p
     assert latest(F) == 2
 
 
+def test_a_value_is_read_while_its_pin_is_made(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.publish(1, "one")
+    lake.start("reader")
+    reading, kind = threading.Event(), type(open_store(settings().path))
+    value, create = Version.value, kind.create
+
+    def begin(version: Version, **part: Any) -> Any:
+        reading.set()
+        return value(version, **part)
+
+    def create_while_reading(*arguments: Any) -> bool:
+        assert reading.wait(60)
+        return create(*arguments)
+
+    monkeypatch.setattr(Version, "value", begin)
+    monkeypatch.setattr(kind, "create", create_while_reading)
+    assert latest(F) == 1
+
+
 def test_a_pin_of_a_deleted_run_is_not_that_of_a_new_one(lake: Lake) -> None:
     lake.publish(1, "one")
     lake.start("reader")
