@@ -17,7 +17,7 @@ from conftest import Backend
 from data_tab import Tab
 
 from airflow_xcom.backend.errors import SelectionTooLargeError
-from airflow_xcom.backend.ui import column_statistics, expansion, wide_frames
+from airflow_xcom.backend.ui import column_statistics, plain_columns, wide_frames
 from airflow_xcom.backend.ui.column_statistics import ColumnFacts
 from airflow_xcom.backend.ui.downloads import _tables
 from airflow_xcom.backend.ui.plain_columns import check_expansion
@@ -314,7 +314,7 @@ def test_categories_of_many_rows_are_read_in_pieces(
     compression: str, tab: Tab, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = 300_000
-    monkeypatch.setattr(expansion, "_MOST", 4 << 20)
+    monkeypatch.setattr(plain_columns, "_MOST", 4 << 20)
     backend.options(compression=compression)
     tab.push(pa.table({"a": labels(rows), "b": pa.nulls(rows)}))
     for column in (0, 1):
