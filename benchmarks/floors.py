@@ -24,6 +24,7 @@ __all__ = ["FLOORS", "WHOLES", "floor", "parts"]
 FLOORS = {  # where it goes -> family and count
     "plain: small dict, 13 keys": ("small dict", 1),
     "in the row: mixed frame, 20 rows": ("mixed frame", 20),
+    "in a blob: array, 100 KB": ("array", 12_500),
     "in a blob: numeric frame, 100 KB": ("numeric frame", 1250),
 }
 WHOLES = ("push", "pull")

@@ -19,6 +19,7 @@ __all__ = ["plot", "png", "svg"]
 STYLES: dict[str, tuple[str, str, str]] = {
     "ours": ("#000000", "-", "o"),
     "ours, auto": ("#000000", "--", "o"),
+    "ours, unflushed": ("#000000", ":", "o"),
     "pickle-5": ("#D55E00", "-", "s"),
     "pickle-5, fsync": ("#D55E00", "--", "s"),
     "pickle-5, buffers": ("#D55E00", ":", "s"),

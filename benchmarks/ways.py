@@ -152,6 +152,15 @@ class OursAuto(Ours):
     options: ClassVar[dict[str, str]] = {f"{OPTIONS}COMPRESSION": "auto"}
 
 
+class OursUnflushed(Ours):
+    """The same without a flush, as pickle-5 is."""
+
+    name = "ours, unflushed"
+    note = "as ours, with durable = False: no fsync"
+    in_memory = False
+    options: ClassVar[dict[str, str]] = {f"{OPTIONS}DURABLE": "False"}
+
+
 class Pickle(Way):
     """Protocol 5 to a file and back."""
 
@@ -475,6 +484,7 @@ def _only_frames(value: Any) -> Any:
 WAYS: tuple[type[Way], ...] = (
     Ours,
     OursAuto,
+    OursUnflushed,
     Pickle,
     PickleFsync,
     PickleBuffers,

@@ -126,6 +126,17 @@ def test_a_server_takes_and_gives_back(work, tmp_path):
     assert verdict.is_met is not None
 
 
+def test_what_flushes_nothing_is_compared_with_a_pickle_that_does_not_either():
+    name = "float block, 1,000 columns"
+    taken = {"ours": 6.0, "ours, unflushed": 3.0, "pickle-5": 2.0, "limit, fsync": 5.0}
+    measured = {way: Measured(seconds={"push": [took], "pull": [0.0], "json": [0.0]}) for way, took in taken.items()}
+    run = Run(results=[Result(name, "float block", "", 93_000, measured)])
+    (table,) = [table for table in tables.tables(run) if table.title == "Like for like"]
+    assert table.rows == [(name, "≤ 2", "3.00", "1.50", "2.50")]
+    del measured["ours, unflushed"]
+    assert not list(targets.unflushed(run))
+
+
 def test_peak_memory_is_told_in_the_memory_of_the_value():
     name = "dataclasses, 10 MB"
     measured = Measured(extra={"push": 30, "pull": 90})
@@ -137,7 +148,7 @@ def test_peak_memory_is_told_in_the_memory_of_the_value():
 
 
 def test_floors_are_the_sum_of_their_parts(found):
-    assert len(found.floors) == 3
+    assert len(found.floors) == 4
     for parts in found.floors.values():
         for whole in ("push", "pull"):
             assert parts[whole] == pytest.approx(sum(s for part, s in parts.items() if part.startswith(f"{whole}: ")))
