@@ -41,7 +41,8 @@ class Lazy(Sequence[Any]):
             DecodeError: The payload is gone or damaged.
             StoreError: The store cannot be read.
         """
-        if _is_row(self._rows) or (type(self._rows) is list and any(map(_is_row, self._rows))):
+        rows = self._rows if type(self._rows) is list else [self._rows]
+        if any(isinstance(row, Deferred) for row in rows):
             self._rows = pull_all(self._rows)
         return self._rows
 
@@ -77,7 +78,7 @@ class Lazy(Sequence[Any]):
 
     def _items(self) -> Any:
         """Return what has items, each read when it is asked for where that can be."""
-        if not _is_row(self._rows):
+        if not isinstance(self._rows, Deferred):
             return self._rows
         if self._elements is None:
             self._elements = self._rows.elements()
@@ -172,7 +173,3 @@ def _opened(value: Any) -> Any:
 def _item(items: Any, index: int) -> Any:
     """Return an item as Airflow maps tasks over it: of a dict, a pair."""
     return list(items.items())[index] if type(items) is dict else items[index]
-
-
-def _is_row(value: Any) -> bool:
-    return isinstance(value, Deferred)

@@ -51,8 +51,4 @@ def _encode(value: Any) -> Any:
     return stored
 
 
-def _decode(node: Any, _version: int) -> Any:
-    return serde().deserialize(node)
-
-
-SERDE_CODEC = Codec(SERDE_TAG, (), _encode, _decode, matches=_matches)
+SERDE_CODEC = Codec(SERDE_TAG, (), _encode, lambda node, _version: serde().deserialize(node), matches=_matches)

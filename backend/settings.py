@@ -66,11 +66,7 @@ class Settings:
 
     @classmethod
     def read(cls) -> Settings:
-        """Return the options in Airflow's configuration.
-
-        Raises:
-            SettingsError: An option has a value that is not allowed.
-        """
+        """Return the options in Airflow's configuration; raise SettingsError for a value that is not allowed."""
         stores = _stores(text_of("stores"))
         path = text_of("path")
         path = path.replace(_HOME, _airflow_home()) if _HOME in path else path
@@ -110,11 +106,7 @@ def settings() -> Settings:
 
 
 def is_on(option: str) -> bool:
-    """Return whether an option is True.
-
-    Raises:
-        SettingsError: It has a value that is not allowed.
-    """
+    """Return whether an option is True; raise SettingsError if its value is not allowed."""
     text = text_of(option)
     if text.lower() not in {"true", "false", "1", "0", "t", "f"}:
         raise SettingsError(option, text, "give True or False")

@@ -157,11 +157,7 @@ def _triggering(question: Question, key: AssetKey) -> list[Version]:
 
 
 def _triggers(question: Question, key: AssetKey) -> list[Event]:
-    """Return the events of the asset that started the run, the oldest first.
-
-    Raises:
-        LostPinError: There were some, as the Dag's schedule tells, and they are gone.
-    """
+    """Return the events of the asset that started the run, the oldest first; raise LostPinError if they are gone."""
     events = [event for event in triggering_events(question.context) if key.matches(event)]
     was_triggered = run_type(question.context) in {"asset_triggered", "dataset_triggered"}
     if not events and was_triggered and key in needed_assets(question.context):

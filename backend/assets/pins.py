@@ -276,11 +276,7 @@ def _read(store: Store, question: Question, generation: int) -> _Pin | None:
 
 
 def _whole(question: Question, pin: _Pin) -> _Pin:
-    """Return a pin, read again while it may be half written, as in a folder without hard links.
-
-    Raises:
-        LostPinError: It is damaged.
-    """
+    """Return a pin, read again while it may be half written, as without hard links; raise LostPinError if damaged."""
     for attempt in range(_ATTEMPTS):
         try:
             pin.evidence()

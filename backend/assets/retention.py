@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from airflow_xcom.backend.assets.history import history, versions_of
 from airflow_xcom.backend.assets.latest import latest_of, settles
@@ -30,6 +31,8 @@ from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_lasting
 from airflow_xcom.backend.stores.base import Store
 from airflow_xcom.codecs import CodecError
+
+Act = Callable[[Store, str, Retirement], bool]  # that buries a version
 
 EXTRA = "xcom:keep"  # the key of an asset's own ``extra``
 _PROBLEMS = 10  # of an asset that the report says in words
@@ -92,7 +95,7 @@ def retire_versions(
     """
     wanted = None if names is None else set(names)
     kept = AssetObjects(chosen_stores(None)).kept(rows)
-    deployment = rows.deployment() if apply else None
+    act = partial(_bury_as_owner, rows.deployment()) if apply else None
     for asset in events.assets():
         if wanted is not None and asset.name not in wanted:
             continue
@@ -106,19 +109,12 @@ def retire_versions(
             done.fail(f"asset={asset.name}: all versions are kept, for {error}")
         else:
             done.rule = rule.text
-            _retire(events, asset, rule, kept, done, deployment=deployment, apply=apply)
+            _retire(events, asset, rule, kept, done, act)
         yield done
 
 
-def _retire(  # noqa: PLR0913 - what decides, and where it is told
-    events: AssetEvents,
-    asset: KnownAsset,
-    rule: Rule,
-    kept: set[int],
-    done: RetiredVersions,
-    *,
-    deployment: Deployment | None,
-    apply: bool,
+def _retire(  # noqa: PLR0913, PLR0917 - what decides, and where it is told
+    events: AssetEvents, asset: KnownAsset, rule: Rule, kept: set[int], done: RetiredVersions, act: Act | None
 ) -> None:
     """Retire what the rule does not keep; versions come the newest first, each by its newest event."""
     if rule.is_forever:
@@ -130,8 +126,7 @@ def _retire(  # noqa: PLR0913 - what decides, and where it is told
         is_kept = rule.keeps((now - version.sent).total_seconds(), {"": newer[version.partition]})
         newer[version.partition] += 1
         if not is_kept:
-            is_needed = version.id in protected
-            _retire_one(version, rule, kept, done, deployment=deployment, is_needed=is_needed, apply=apply)
+            _retire_one(version, rule, kept if version.id not in protected else None, done, act)
 
 
 def _protected(events: AssetEvents, asset: KnownAsset) -> set[str]:
@@ -147,16 +142,8 @@ def _protected(events: AssetEvents, asset: KnownAsset) -> set[str]:
     return found | {one.id for each in newest.values() for one in (each[0], latest_of(each))}
 
 
-def _retire_one(  # noqa: PLR0913 - what decides, and where it is told
-    version: Version,
-    rule: Rule,
-    kept: set[int],
-    done: RetiredVersions,
-    *,
-    deployment: Deployment | None,
-    is_needed: bool,
-    apply: bool,
-) -> None:
+def _retire_one(version: Version, rule: Rule, kept: set[int] | None, done: RetiredVersions, act: Act | None) -> None:
+    """Retire a version unless it is one of those that are kept; None for a version that is kept in any case."""
     reference = version.envelope.reference
     if reference is None:
         return
@@ -164,17 +151,21 @@ def _retire_one(  # noqa: PLR0913 - what decides, and where it is told
         store = open_lasting(settings().stores[store_name(reference)])
         if retirement_of(store, reference.path) is not None:
             return
-        if is_needed or identity(reference.path) in kept:
+        if kept is None or identity(reference.path) in kept:
             done.needed += 1
             return
         done.due += 1
         done.size += reference.size
-        if apply:
-            check_owner(store, deployment)
+        if act is not None:
             at = datetime.now(UTC).isoformat(timespec="seconds")
-            done.retired += bury(store, reference.path, Retirement(at, rule.text))
+            done.retired += act(store, reference.path, Retirement(at, rule.text))
     except CodecError as error:
         done.fail(f"asset={version.name} version={version.id}: {error}")
+
+
+def _bury_as_owner(deployment: Deployment | None, store: Store, path: str, retirement: Retirement) -> bool:
+    check_owner(store, deployment)
+    return bury(store, path, retirement)
 
 
 def bury(store: Store, path: str, retirement: Retirement) -> bool:

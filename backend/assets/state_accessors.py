@@ -16,8 +16,8 @@ from typing import Any
 
 from airflow_xcom.backend.state_coordinate import StateCoordinate
 
-_asked: ContextVar[StateCoordinate | None] = ContextVar("the state that is asked for", default=None)
-_later: ContextVar[bool] = ContextVar("whether what reads a value is handed on in its place", default=False)
+asked_state: ContextVar[StateCoordinate | None] = ContextVar("the state that is asked for", default=None)
+is_reading_later: ContextVar[bool] = ContextVar("whether Later is wanted in place of values", default=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,6 @@ def state_of(scope: Any, key: str) -> StateCoordinate:
     region = getattr(scope, "region_id", None)  # from 3.4 on; 0 outside of loops
     iteration = region.hex if region is not None and region.int else None
     return StateCoordinate(scope.dag_id, scope.run_id, scope.task_id, scope.map_index, key, iteration)
-
-
-def asked_state() -> StateCoordinate | None:
-    """Return whose state is asked for, if that is known."""
-    return _asked.get()
-
-
-def is_reading_later() -> bool:
-    """Return whether :class:`Later` is wanted in place of values."""
-    return _later.get()
 
 
 def wrap_accessors(context: Any, prepare: Callable[[Any, str, Any], str | None]) -> None:
@@ -79,7 +69,7 @@ def _scope(accessor: Any) -> Any:
 def _getting(stock: Any) -> Any:
     @wraps(stock)
     def get(self: Any, key: str, *args: Any, **options: Any) -> Any:
-        with _noting(_asked, state_of(_scope(self), key)):
+        with _noting(asked_state, state_of(_scope(self), key)):
             return stock(self, key, *args, **options)
 
     return get
@@ -88,7 +78,7 @@ def _getting(stock: Any) -> Any:
 def _async_getting(stock: Any) -> Any:
     @wraps(stock)
     async def aget(self: Any, key: str, *args: Any, **options: Any) -> Any:
-        with _noting(_asked, state_of(_scope(self), key)), _noting(_later, value=True):
+        with _noting(asked_state, state_of(_scope(self), key)), _noting(is_reading_later, value=True):
             found = await stock(self, key, *args, **options)
         return await asyncio.to_thread(found.value) if type(found) is Later else found
 

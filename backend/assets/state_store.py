@@ -81,8 +81,8 @@ def _ref(value: Any, key: str, scope: Any) -> str:
 
 
 def _value(stored: str, kind: str) -> Any:
-    reading = partial(read, stored, kind, asked_state(), _identified)
-    return Later(reading) if is_reading_later() else reading()
+    reading = partial(read, stored, kind, asked_state.get(), _identified)
+    return Later(reading) if is_reading_later.get() else reading()
 
 
 def _identified(asked: StateCoordinate) -> StateCoordinate:

@@ -163,11 +163,7 @@ def _partition(content: Any, event: Event) -> str | None:
 
 
 def contents_of(extra: Any) -> list[Any]:
-    """Return what stands in an event's extra, as text, in place of envelopes.
-
-    Raises:
-        NoVersionError: The text is not JSON.
-    """
+    """Return what stands in an event's extra in place of envelopes; raise NoVersionError for text that is not JSON."""
     text = extra.get(ENVELOPE_KEY) if isinstance(extra, dict) else None
     if text is None:
         return []

@@ -58,11 +58,7 @@ def any_error_typed() -> Iterator[None]:
 
 
 def typed(act: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what ``act`` does.
-
-    Raises:
-        SelectionError: It raised an error that nobody foresaw.
-    """
+    """Return what ``act`` does; an error that nobody foresaw becomes a SelectionError."""
     with any_error_typed():
         return act(*arguments)
 

@@ -95,11 +95,7 @@ class ArrayView:
         return levels(_numbers(self.window(index, rows, columns)))
 
     def line(self, first: int) -> dict[str, Any]:
-        """Return the least and the greatest value of each bin of a part of an array with one axis.
-
-        Raises:
-            SelectionError: The array has more axes.
-        """
+        """Return the ends of each bin of a part of an array; raise SelectionError if it has more axes than one."""
         if len(self.shape) != 1:
             raise SelectionError(f"the array has the shape {self.shape}, which is no line")
         part = range(self.shape[0])[first : first + _POINTS]

@@ -60,11 +60,7 @@ def read_tree(fetch: Fetch, size: int) -> Any:
 
 
 def read_json(value: Any) -> Any:
-    """Return the nodes of a value in the JSON syntax, as :func:`read_tree` does.
-
-    Raises:
-        DecodeError: The value is damaged.
-    """
+    """Return the nodes of a value in the JSON syntax, as :func:`read_tree` does; raise DecodeError if it is damaged."""
     return nodes_of_json(value, _restorer, read_tree)
 
 

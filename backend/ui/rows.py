@@ -27,11 +27,7 @@ _UNMAPPED = -1
 
 
 def list_rows(at: Coordinate) -> dict[str, Any]:
-    """Return what the rows of a task instance, or of a run, say of their values, and whether there are more.
-
-    Raises:
-        HiddenValueError: A tag of the Dag hides them.
-    """
+    """Return what the rows of a task instance or run say of their values; raise HiddenValueError if they are hidden."""
     hidden = hidden_tasks(str(at.dag_id))
     listed = []
     rows = rows_of(at)
@@ -134,11 +130,7 @@ def checked(stored: Any, at: Coordinate) -> Envelope | None:
 
 
 def history(at: Coordinate) -> dict[str, Any]:
-    """Return what the rows of an XCom say of its values in this run and in earlier ones, the newest first.
-
-    Raises:
-        HiddenValueError: A tag of the Dag hides them.
-    """
+    """Return what rows say of an XCom in this and earlier runs, the newest first; raise HiddenValueError if hidden."""
     if is_hidden(hidden_tasks(str(at.dag_id)), str(at.task_id)):
         raise HiddenValueError(str(at.dag_id))
     rows = rows_of(at, earlier=True)

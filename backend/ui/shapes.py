@@ -31,11 +31,7 @@ def is_geometry(node: Any) -> bool:
 
 
 def wkb_of(node: Any) -> Iterator[bytes]:
-    """Yield the WKB of a geometry, or of each of its parts.
-
-    Raises:
-        CorruptPayloadError: The node is damaged.
-    """
+    """Yield the WKB of a geometry, or of each of its parts; raise CorruptPayloadError if the node is damaged."""
     waiting = [inner(node)]
     while waiting:
         match waiting.pop():

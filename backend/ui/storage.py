@@ -139,11 +139,7 @@ def _figures(report: Any) -> dict[str, Any] | None:
 
 
 def owner_of_store(name: str) -> dict[str, Any]:
-    """Return whose a store is, without its address, or that of another Airflow's database.
-
-    Raises:
-        XComNotFoundError: There is no such store.
-    """
+    """Return whose a store is, without any address; raise XComNotFoundError if there is no such store."""
     if name not in settings().stores:
         raise XComNotFoundError("there is no such store")
     try:

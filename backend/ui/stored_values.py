@@ -102,11 +102,7 @@ class StoredValue:
         return sum(fetch.bytes for fetch in self._reads) + (self._rendering or Rendering()).read
 
     def fetch(self) -> Fetch:
-        """Return what reads ranges of the blob.
-
-        Raises:
-            SelectionError: The value has no blob.
-        """
+        """Return what reads ranges of the blob; raise SelectionError if the value has none."""
         if self.envelope is None or self.envelope.reference is None:
             raise SelectionError("the value is in the row and has no blob")
         self._reads.append(CountedFetch(ranges_of(self.envelope.reference), self.most))
@@ -194,11 +190,7 @@ class StoredValue:
         return {name: dtype for name, dtype in (told or {}).items() if type(dtype) is str and not name.endswith("…")}
 
     def node(self, path: Sequence[int]) -> Any:
-        """Return the node at a path: of each level the position.
-
-        Raises:
-            SelectionError: There is none, or it is masked.
-        """
+        """Return the node at a path of positions; raise SelectionError if there is none, or it is masked."""
         node = self.root
         for position in path:
             items = _items(node)
@@ -210,11 +202,7 @@ class StoredValue:
         return node
 
     def table(self, path: Sequence[int] = ()) -> TableView:
-        """Return the table at a path.
-
-        Raises:
-            SelectionError: There is none.
-        """
+        """Return the table at a path; raise SelectionError if there is none."""
         node = self.node(path)
         if isinstance(node, TableView):
             return node
@@ -226,11 +214,7 @@ class StoredValue:
         return nested_table(tag, found.table, inner(found.meta), dtypes)
 
     def array(self, path: Sequence[int] = ()) -> tuple[Any, list[int], Any, str]:
-        """Return the dtype, the shape, the elements and the order of the array at a path.
-
-        Raises:
-            SelectionError: There is none.
-        """
+        """Return dtype, shape, elements and order of the array at a path; raise SelectionError if there is none."""
         node = self.node(path)
         if not is_array(node):
             raise SelectionError(f"the value at {list(path)[:20]} is not an array of numbers")
@@ -243,11 +227,7 @@ class StoredValue:
         return is_array(self.node(path))
 
     def pixels(self, path: Sequence[int], number: int = 0) -> Any:
-        """Return the pixels of the image at a path, or of one of the images in an array.
-
-        Raises:
-            SelectionError: There is none.
-        """
+        """Return the pixels of an image, or of one of those in an array; raise SelectionError if there is none."""
         node = self.node(path)
         if is_image(node):
             return pixels_of_image(node)
@@ -257,11 +237,7 @@ class StoredValue:
         return pixels_of_array(shape, elements, order, number)
 
     def geometries(self, path: Sequence[int], column: int, rows: range) -> Iterator[tuple[int, Iterator[bytes]]]:
-        """Yield rows and the WKB of their geometries.
-
-        Raises:
-            SelectionError: There are none.
-        """
+        """Yield rows and the WKB of their geometries; raise SelectionError if there are none."""
         node = self.node(path)
         if is_geometry(node):
             yield 0, wkb_of(node)

@@ -39,11 +39,7 @@ class VersionKey(NamedTuple):
 
 
 def version_of(key: VersionKey) -> Version:
-    """Return the version, if its event still names it and counts.
-
-    Raises:
-        XComNotFoundError: It does not.
-    """
+    """Return the version; raise XComNotFoundError unless its event still names it and counts."""
     events = metadata_events()
     asset = events.asset(key.asset)
     found = () if asset is None else history(events, asset, number=key.event)

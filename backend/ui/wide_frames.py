@@ -126,11 +126,7 @@ def nested_table(tag: str, memory: Memory, meta: Any, dtypes: dict[str, str]) ->
 
 
 def height(meta: Any) -> int:
-    """Return the rows of a table without columns.
-
-    Raises:
-        CorruptPayloadError: No table has so many.
-    """
+    """Return the rows of a table without columns; raise CorruptPayloadError if no table has so many."""
     rows = 0
     match meta:
         case {"height": int(told)} | {"rows": int(told)}:
