@@ -42,7 +42,7 @@ class Turns:
             self._held += Counter()  # without those that have none
 
     async def run(self, user: str, act: Callable[..., Any], *arguments: Any) -> Any:
-        """Return what ``act`` does in a thread; raise HTTPException if that is too much at a time, or takes too long."""
+        """Return what ``act`` does in a thread; raise HTTPException if that is too much at a time or takes too long."""
         if self._held[user] >= self._each:
             raise HTTPException(429, "you ask for too much at a time; try again", {"Retry-After": "1"})
         with self.held(user):
