@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -262,7 +263,7 @@ def test_blobs_live_as_long_as_the_url_says(server: Valkey) -> None:
     store.put("large", [bytes(_CHUNK + 1)])
     with server.client() as client:
         ttl = {key.decode(): client.ttl(key) for key in client.scan_iter()}
-    assert {key for key, left in ttl.items() if 490 < left <= 500} == {"xcom/small", "xcom/large"}
+    assert {key for key, left in ttl.items() if 400 < left <= 500} == {"xcom/small", "xcom/large"}
     assert all(ttl[f"xcom/large#{index}"] > 3000 for index in (0, 1)), "readers that have begun may finish"
     assert RedisStore(server.url()).ttl is None
     RedisStore(server.url()).put("large", [bytes(_CHUNK + 1)])
@@ -273,11 +274,16 @@ def test_blobs_live_as_long_as_the_url_says(server: Valkey) -> None:
 @pytest.mark.parametrize("size", [1000, 2 * _SMALL])
 def test_an_expired_blob_says_so_and_when(backend: Backend, server: Valkey, size: int) -> None:
     backend.options(path=server.url(query="?ttl=1"), threshold=0)
-    began = time.time()
-    row = backend.push(np.zeros(size, np.uint8))
-    expires = row["airflow_xcom"]["ref"]["expires"]
-    assert int(began) + 1 <= expires <= time.time() + 1
-    assert len(backend.pull(row)) == size
+    for _ in range(60):  # a busy machine may take longer to push and pull than a value lives
+        began = time.time()
+        row = backend.push(np.zeros(size, np.uint8))
+        expires = row["airflow_xcom"]["ref"]["expires"]
+        assert int(began) + 1 <= expires <= time.time() + 1
+        with suppress(MissingPayloadError):
+            assert len(backend.pull(row)) == size
+            break
+    else:
+        pytest.fail("it was never there")
     time.sleep(2.1)
     with pytest.raises(ExpiredPayloadError, match=r"it expired at 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00; ") as caught:
         backend.pull(row)
