@@ -10,8 +10,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 from airflow_api import failures, tail
@@ -36,7 +38,19 @@ class Site:
     def __init__(self, home: Path, airflow: LocalAirflow) -> None:
         self.home = home
         self.airflow = airflow
-        self.call = airflow._api._call
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask the API server, and again if it fails: SQLite's database may be locked for longer than it waits."""
+
+        def answer() -> Any:
+            try:
+                return self.airflow._api._call(method, path, body)
+            except HTTPError as error:
+                if error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise
+                return None
+
+        return until(f"{method} {path}", answer)
 
     def execute(self, statement: str, *values: Any) -> list[Any]:
         with closing(sqlite3.connect(self.home / "airflow.db", timeout=60)) as database, database:

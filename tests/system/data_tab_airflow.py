@@ -41,7 +41,6 @@ def started(
         (folder / "dags" / path.name).symlink_to(path)
     variables = {
         "AIRFLOW__CORE__XCOM_BACKEND": "airflow_xcom.backend.CodecXComBackend",
-        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # seconds; tasks of a busy machine fail after it
         "AIRFLOW__XCOM_CODECS__PATH": (folder / "xcom").as_uri(),
         "PYTHONPATH": os.environ["PYTHONPATH"],
         **(options or {}),

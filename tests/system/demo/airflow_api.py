@@ -142,6 +142,10 @@ def environment(home: Path, dags: Path, url: str, secret: str) -> dict[str, str]
         "API__BASE_URL": url,
         "API_AUTH__JWT_SECRET": secret,
         "LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        # Seconds. A busy machine exceeds the defaults, 5, 30 and 50: tasks are then killed, and Dags not parsed.
+        "WORKERS__EXECUTION_API_TIMEOUT": "60",
+        "CORE__DAGBAG_IMPORT_TIMEOUT": "300",
+        "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "600",
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     return (

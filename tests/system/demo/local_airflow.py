@@ -52,7 +52,7 @@ class LocalAirflow:
         self._api = AirflowApi(url, self._check_all, logs, progress)
         self.environment = environment(home, dags, url, secrets.token_hex(32)) | {
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=60",
             **options,
         }
 
