@@ -71,7 +71,7 @@ def addresses(**names: str) -> list[str]:
 
 
 def test_every_route_reads_and_asks_for_a_user(tab: Tab) -> None:
-    anonymous = httpx.Client(base_url=tab.client.base_url)
+    anonymous = httpx.Client(base_url=tab.client.base_url, timeout=60)
     asked = [*addresses(), "/page/dags/flights/runs/one", "/static/app.js", "/openapi.json", "/docs", "/redoc"]
     for address in asked:
         assert anonymous.get(address).status_code in {401, 404}, address
@@ -85,7 +85,7 @@ def test_every_route_reads_and_asks_for_a_user(tab: Tab) -> None:
 
 
 def test_a_bearer_is_taken_as_a_cookie_is(tab: Tab, token: str) -> None:
-    client = httpx.Client(base_url=tab.client.base_url, headers={"Authorization": f"Bearer {token}"})
+    client = httpx.Client(base_url=tab.client.base_url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
     assert client.get(tab.path("value"), params={"key": "return_value"}).json()["kind"] == "table"
 
 
@@ -342,7 +342,7 @@ def test_what_takes_too_long_is_given_up_and_counts_until_its_thread_ends() -> N
     codes = []
 
     async def ask() -> None:
-        turns = Turns(threads=1, each=2, seconds=0.05)
+        turns = Turns(threads=1, each=2, seconds=0.5)
         try:
             for _ in range(3):  # the first one has the only thread, the others never begin
                 with pytest.raises(HTTPException) as caught:
@@ -366,7 +366,7 @@ def test_threads_that_do_not_end_are_a_users_own() -> None:
     go_on = threading.Event()
 
     async def ask() -> None:
-        turns = Turns(threads=2, each=1, seconds=0.05)
+        turns = Turns(threads=2, each=1, seconds=1)
         try:
             for code in (503, 429):
                 with pytest.raises(HTTPException) as caught:

@@ -493,7 +493,7 @@ def test_every_route_asks_for_a_user_and_for_rights_on_assets(
     for run in ("one", "two"):
         published.made(ONE, asset, dag="trains", run=run)
     versions = listed(tab, published, asset)["versions"]
-    anonymous = httpx.Client(base_url=tab.client.base_url)
+    anonymous = httpx.Client(base_url=tab.client.base_url, timeout=60)
     for address in addresses(published, asset, *versions):
         assert anonymous.get(address).status_code == 401
         assert anonymous.get(address, cookies={"_token": "garbage"}).status_code in {401, 403}

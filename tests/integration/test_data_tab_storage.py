@@ -235,7 +235,7 @@ def test_stores_are_told_of_to_those_who_may_read_the_options(
 ) -> None:
     from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 
-    anonymous = httpx.Client(base_url=tab.client.base_url)
+    anonymous = httpx.Client(base_url=tab.client.base_url, timeout=60)
     assert anonymous.get(address).status_code == 401
     assert anonymous.get(address, headers={"Authorization": "Bearer x.y.z"}).status_code in {401, 403}
     assert tab.client.get(address).status_code == 200
@@ -248,7 +248,7 @@ def test_stores_are_told_of_to_those_who_may_read_the_options(
         return details.section != "xcom_codecs" or user.get_id() == "admin"
 
     monkeypatch.setattr(SimpleAuthManager, "is_authorized_configuration", is_authorized)
-    client = httpx.Client(base_url=tab.client.base_url, cookies={"_token": token_of("viewer", "VIEWER")})
+    client = httpx.Client(base_url=tab.client.base_url, cookies={"_token": token_of("viewer", "VIEWER")}, timeout=60)
     for forged in ("", "section=core", "dag_id=trains"):
         separator = "&" if "?" in address else "?"
         answer = client.get(f"{address}{separator}{forged}")
