@@ -21,7 +21,7 @@ from airflow_xcom.backend.pull import _BYTES, _THREADS, _WAITING, Deferred, conc
 from airflow_xcom.backend.xcom import CodecXComBackend
 from airflow_xcom.codecs.testing import difference
 
-DELAY = 0.005
+DELAY, PATIENCE = 0.005, 20.0  # seconds; a client waits longer for an answer
 
 
 @pytest.fixture
@@ -62,31 +62,34 @@ def test_a_thousand_elements_are_fetched_concurrently(
     between: Proxy, backend: Backend, get_all: Callable[[list[Any]], Any]
 ) -> None:
     rows = [backend.push(np.arange(number, number + 500), map_index=number) for number in range(1000)]
-    flying, most = Flying(between), 0
+    flying = Flying(between, _THREADS)
     found = get_all(rows)
-    most = flying.most
     assert [int(array[0]) for array in found] == list(range(1000)), "in order"
-    assert 8 < most <= _THREADS
-    flying.most = 0
+    assert flying.most == _THREADS
+    flying = Flying(between, 1)
     for row in rows[:100]:
         backend.pull(row)
     assert flying.most == 1
 
 
 class Flying:
-    """Delays each request, and counts how many there are at a time."""
+    """Delays each request, the first ones until so many are there at a time as are wanted, and counts these."""
 
-    def __init__(self, proxy: Proxy) -> None:
+    def __init__(self, proxy: Proxy, wanted: int) -> None:
+        self.wanted = wanted
         self.now = self.most = 0
-        self.lock = threading.Lock()
+        self.changed = threading.Condition()
         proxy.fault = self.fault
 
     def fault(self, *_: Any) -> Fault | None:
-        with self.lock:
+        with self.changed:
             self.now += 1
             self.most = max(self.most, self.now)
+            self.changed.notify_all()
+            if not self.changed.wait_for(lambda: self.most >= self.wanted, PATIENCE):
+                self.wanted = 0
         time.sleep(DELAY)
-        with self.lock:
+        with self.changed:
             self.now -= 1
         return None
 
@@ -109,9 +112,9 @@ def test_a_lazy_sequence_is_what_it_was_and_fetches_ahead(
     operator = SimpleNamespace(dag_id=COORDINATE["dag_id"], task_id=COORDINATE["task_id"])
     run = SimpleNamespace(run_id=COORDINATE["run_id"])
     sequence: Any = LazyXComSequence(SimpleNamespace(operator=operator, key="return_value"), run)
-    flying = Flying(between)
+    flying = Flying(between, _THREADS)
     assert [int(array[0]) for array in sequence] == list(range(150))
-    assert 8 < flying.most <= _THREADS
+    assert flying.most == _THREADS
     assert [int(array[0]) for array in sequence[10:100:30]] == [10, 40, 70]
     assert int(sequence[7][0]) == 7
     between.forget()
