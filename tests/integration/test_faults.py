@@ -8,6 +8,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -21,6 +23,7 @@ from redis_proxy import RedisProxy
 from airflow_xcom.backend import StoreDeniedError, StoreError, StoreNotFoundError, StoreUnreachableError
 from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.stores.base import BlobNotFoundError, Store
+from airflow_xcom.backend.stores.connections import Bucket
 
 SMALL = random.Random(1).randbytes(100_000)
 LARGE = random.Random(2).randbytes(20_000_001)
@@ -42,6 +45,18 @@ def between(locations: Locations) -> Iterator[Between]:
     yield make
     for proxy in proxies:
         proxy.__exit__(None, None, None)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients of buckets give each attempt a minute, however long they go on retrying."""
+    stock = Bucket.account
+
+    def account(bucket: Bucket) -> Any:
+        found = stock(bucket)
+        return replace(found, options={**found.options, "timeout": timedelta(seconds=60)})
+
+    monkeypatch.setattr(Bucket, "account", account)
 
 
 def first(count: int, fault: Fault) -> Callable[[str, str], Fault | None]:
@@ -285,12 +300,15 @@ def _chain(error: BaseException | None) -> Iterator[str]:
     + [("abfs", cut) for cut in ("parts", "completed")],
 )
 @pytest.mark.parametrize("stream", [False, True], ids=["list", "stream"])
+@pytest.mark.usefixtures("patient")
 def test_an_upload_in_parts_that_is_cut_is_whole_or_not_there(
     kind: str, cut: str, stream: bool, between: Between, backend: Backend
 ) -> None:
     """What outlasts the client's own retries: chunks of a list are sent anew, those of a stream are an error."""
     backend.options(store_timeout=12)
     proxy, store = between(kind)
+    assert store._client, "which retries for as long as 12 s allow"
+    store.timeout = 600  # no busy machine is too late to begin anew
     cuts, given_up, failure = 0, False, store._failure
 
     def fail(*arguments: Any) -> Any:
