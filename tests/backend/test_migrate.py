@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import datetime as dt
 import fcntl
+import itertools
 import json
 import os
 import shutil
@@ -19,12 +20,15 @@ from contextlib import contextmanager
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import database
 import numpy as np
 import pytest
 import sqlalchemy
 from conftest import Backend
+from proxy import Fault
+from redis_proxy import RedisProxy
 from valkey_server import Valkey, valkey
 
 from airflow_xcom.backend import ForeignReferenceError, SettingsError, StoreError, blobs, cli
@@ -279,16 +283,30 @@ def test_connections_may_be_in_the_metadata_database(
 
 @pytest.mark.usefixtures("stores")
 def test_a_killed_migration_is_taken_up_again(
-    backend: Backend, metadata: Metadata, command: Callable[..., tuple[int, str, str]]
+    backend: Backend,
+    metadata: Metadata,
+    server: Valkey,
+    command: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fill(metadata, backend)
-    first = process(metadata)
-    until = time.monotonic() + 240
-    while "cache" not in stored_in(metadata.all()):
-        assert time.monotonic() < until
-        assert first.poll() is None
-    first.send_signal(signal.SIGKILL)
-    first.communicate()
+    killed, copies = threading.Event(), itertools.count(1)
+
+    def wait(name: str, _: str) -> Fault | None:
+        if name != "SET" or next(copies) <= BLOBS // 2:
+            return None
+        return Fault(reset=killed.wait(600))
+
+    with RedisProxy(f"redis://127.0.0.1:{server.port}", wait) as proxy, monkeypatch.context() as behind:
+        behind.setenv("AIRFLOW_CONN_CACHE", server.connection(port=urlsplit(proxy.url).port))
+        first = process(metadata)
+        until = time.monotonic() + 240
+        while "cache" not in stored_in(metadata.all()):
+            assert time.monotonic() < until
+            assert first.poll() is None
+        first.send_signal(signal.SIGKILL)
+        first.communicate()
+        killed.set()
     halfway = metadata.all()
     assert "folder" in {blobs.store_name(reference(halfway[number])) for number in range(BLOBS)}, "it was not done"
     assert_readable(backend, halfway)
