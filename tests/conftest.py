@@ -42,7 +42,16 @@ os.environ.update(
 )
 
 # Where the variable CI is set, Hypothesis would try the same examples in every run; elsewhere it would time them.
-hypothesis.settings.register_profile("tests", derandomize=False, deadline=None, print_blob=True)
+# Its checks of how costly examples are fail at random: on a busy machine, or by what is drawn.
+COSTLY = [
+    hypothesis.HealthCheck.too_slow,
+    hypothesis.HealthCheck.data_too_large,
+    hypothesis.HealthCheck.filter_too_much,
+    hypothesis.HealthCheck.large_base_example,
+]
+hypothesis.settings.register_profile(
+    "tests", derandomize=False, deadline=None, print_blob=True, suppress_health_check=COSTLY
+)
 hypothesis.settings.load_profile("tests")
 
 COORDINATE = {"dag_id": "flights", "run_id": "manual__2024-01-01T00:00:00+00:00", "task_id": "clean", "map_index": -1}

@@ -11,16 +11,15 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pandas as pd
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from airflow_xcom.codecs.testing import any_value, check_codec
 
-CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 OF_PYTHON = {dict, tuple, set, deque, float, bytes, Decimal, dt.datetime}
 OF_LIBRARIES = {np.ndarray, pd.DataFrame, pd.Series}
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=CHECKS)
+@settings(max_examples=100, deadline=None)
 @given(any_value())
 def test_any_value_is_kept(value: Any) -> None:
     check_codec(None, [value], may_copy=True)
@@ -31,7 +30,7 @@ def _types(values: Any) -> set[type]:
     seen: set[type] = set()
 
     @hypothesis.seed(0)
-    @settings(max_examples=500, deadline=None, suppress_health_check=CHECKS, database=None)
+    @settings(max_examples=500, deadline=None, database=None)
     @given(values)
     def collect(value: Any) -> None:
         seen.update(map(type, _parts(value)))

@@ -20,7 +20,6 @@ import pytest
 import scipy.sparse
 import strategies
 import xarray as xr
-from hypothesis import HealthCheck
 from hypothesis import strategies as st
 
 from airflow_xcom.codecs import UnsupportedValueError, decode, encode, registry
@@ -57,8 +56,7 @@ def for_all(
             function(value)
 
         test = hypothesis.given(values)(test)
-        checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
-        test = hypothesis.settings(max_examples=examples, deadline=None, suppress_health_check=checks)(test)
+        test = hypothesis.settings(max_examples=examples, deadline=None)(test)
         (test if seed is None else hypothesis.seed(seed)(test))()
 
     return run

@@ -156,7 +156,11 @@ json_values = st.recursive(
 
 
 @given(value=json_values, threshold=st.sampled_from([0, 49152, -1]))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[*settings.default.suppress_health_check, HealthCheck.function_scoped_fixture],
+)
 def test_any_json_value_is_exact_through_jsonb(
     backend: Backend, jsonb: Callable[[Any], Any], value: Any, threshold: int
 ) -> None:
