@@ -19,7 +19,7 @@ from owners import add_variables
 from test_migrate import Metadata as Migrated
 from test_migrate import migrated  # noqa: F401 - a fixture
 from test_retain import World, array, is_tombstone, on_sqlite
-from test_sweep import TABLE, Metadata, in_memory
+from test_sweep import TABLE, Clock, Metadata, in_memory
 from valkey_server import Valkey, valkey
 
 from airflow_xcom.backend.database.dag_runs import Runs
@@ -27,6 +27,7 @@ from airflow_xcom.backend.database.deployment import Deployment, database_deploy
 from airflow_xcom.backend.database.xcom_rows import Rows
 from airflow_xcom.backend.errors import OwnerError, StoreError
 from airflow_xcom.backend.maintenance import ownership
+from airflow_xcom.backend.maintenance import sweep as sweeping
 from airflow_xcom.backend.maintenance.ownership import OWNER, adopt, check_owner, owner_of
 from airflow_xcom.backend.maintenance.rest_rows import RestRows
 from airflow_xcom.backend.maintenance.sweep import Report, sweep
@@ -232,7 +233,10 @@ def test_an_owner_that_cannot_be_read_is_nobody(production: Metadata, backend: B
     assert len(backend.blobs()) == 1
 
 
-def test_who_is_taken_over_while_sweeping_deletes_nothing(production: Metadata, backend: Backend) -> None:
+def test_who_is_taken_over_while_sweeping_deletes_nothing(
+    production: Metadata, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "time", Clock())
     run("adopt")
     heir = Rows(other().engine)
     report = Report()

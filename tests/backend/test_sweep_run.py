@@ -8,12 +8,13 @@ import pytest
 import sqlalchemy
 from conftest import Backend
 from locations import Locations
-from test_sweep import CONTENTS, KINDS, TABLE, Metadata, contents, metadata, swept  # noqa: F401 - a fixture
+from test_sweep import CONTENTS, KINDS, TABLE, Clock, Metadata, contents, metadata, swept  # noqa: F401 - a fixture
 
 from airflow_xcom.backend import cli
 from airflow_xcom.backend.database import xcom_rows
 from airflow_xcom.backend.database.xcom_rows import Rows
 from airflow_xcom.backend.errors import OwnerError
+from airflow_xcom.backend.maintenance import sweep as sweeping
 from airflow_xcom.backend.maintenance.sweep import Report, sweep
 from airflow_xcom.backend.stores import files, open_store
 from airflow_xcom.codecs import CodecError
@@ -167,7 +168,9 @@ def test_the_rules_of_every_sweep_hold(
     backend: Backend,
     locations: Locations,
     metadata: Metadata,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sweeping, "time", Clock())
     url = locations.url(kind)
     backend.options(path=url, threshold=0)
     late = backend.push((1,), dag_id=RUN[0], run_id=RUN[1])
