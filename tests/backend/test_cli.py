@@ -6,6 +6,7 @@ import argparse
 import ast
 import errno
 import fcntl
+import gc
 import json
 import os
 import random
@@ -274,6 +275,7 @@ def test_memory_does_not_grow_with_the_rows(backend: Backend, tmp_path: Path, mo
             connection.execute(sqlalchemy.text("create table xcom (id integer primary key, value json)"))
             inserted = [{"id": number, "value": row} for number in range(count)]
             connection.execute(sqlalchemy.text("insert into xcom values (:id, :value)"), inserted)
+        gc.collect()
         tracemalloc.start()
         assert sum(1 for _ in Rows(engine).matching(Coordinate())) == count
         peaks.append(tracemalloc.get_traced_memory()[1])

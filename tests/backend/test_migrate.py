@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import datetime as dt
 import fcntl
+import gc
 import itertools
 import json
 import os
@@ -51,7 +52,8 @@ class Metadata:
     def __init__(self, url: str, variables: dict[str, str]) -> None:
         from airflow.models.xcom import XComModel
 
-        self.engine = sqlalchemy.create_engine(url)
+        busy = {"timeout": 60} if url.startswith("sqlite") else {}  # seconds that it waits for other writers
+        self.engine = sqlalchemy.create_engine(url, connect_args=busy)
         self.variables = variables
         self._table = XComModel.__table__
 
@@ -132,7 +134,7 @@ def migrated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         if not template.exists():
             with empty(template) as url:
                 command = [sys.executable, "-m", "airflow", "db", "migrate"]
-                variables = {**os.environ, **of_airflow(url, shared / "airflow")}
+                variables = {**os.environ, **of_airflow(url, shared / f"airflow-{request.param}")}
                 subprocess.run(command, env=variables, capture_output=True, check=True)
     home = tmp_path_factory.mktemp("airflow")
     with copied(template, home) as url:
@@ -480,6 +482,7 @@ def test_memory_does_not_grow_with_the_rows(backend: Backend, tmp_path: Path) ->
             connection.execute(sqlalchemy.text("create table xcom (id integer primary key, value json)"))
             rows = [{"id": number, "value": row} for number in range(count)]
             connection.execute(sqlalchemy.text("insert into xcom values (:id, :value)"), rows)
+        gc.collect()
         tracemalloc.start()
         assert migrate(Rows(engine), "folder", "cache").rows == count
         peaks.append(tracemalloc.get_traced_memory()[1])

@@ -235,7 +235,7 @@ def test_a_tag_that_says_nothing_we_know_is_named(tag: str) -> None:
 
 def test_by_age(world: World) -> None:
     world.backend.options(keep="7d")
-    for run, days in (("old", 7.01), ("young", 6.99), ("new", 0)):
+    for run, days in (("old", 7.5), ("young", 6.5), ("new", 0)):
         world.push(world.run(run, days), array())
     world.retain()
     assert world.retired() == {"old"}
