@@ -6,6 +6,7 @@ import decimal
 import gc
 import json
 import uuid
+import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -358,9 +359,10 @@ def test_a_reader_is_read_once() -> None:
     back = decode_json(encode({"a": other, "b": other}).to_json())
     assert back["a"] is back["b"]
     assert back["a"].read_all() == pa.table({"a": [1]})
+    read = [weakref.ref(reader), weakref.ref(other)]
     del reader, other
     gc.collect()
-    assert not codec._read
+    assert [ref() for ref in read] == [None, None]
 
 
 def ipc(kind: Any) -> Any:
