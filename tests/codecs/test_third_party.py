@@ -54,7 +54,7 @@ PROJECT = {
 
 def _run(command: list[str], **environment: str) -> str:
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, **environment}, timeout=300
+        command, capture_output=True, text=True, check=False, env={**os.environ, **environment}, timeout=600
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.rstrip().rpartition("\n")[2]  # after what is logged

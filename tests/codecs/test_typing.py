@@ -36,7 +36,7 @@ def refused(folder: Path, *command: str) -> tuple[set[int], str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=600,
     )
     said = done.stdout + done.stderr
     return {int(line) for line in re.findall(rf"{USES.name}:(\d+):(?:\d+ -)? error", said)}, said

@@ -33,6 +33,6 @@ def started() -> Iterator[Any]:
         program = str(system / "usr" / "lib" / "chromium" / "chromium")
         environment["LD_LIBRARY_PATH"] = libraries(system)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS, env=environment)
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS, env=environment, timeout=180_000)
         yield browser
         browser.close()

@@ -48,9 +48,9 @@ def running(folder: Path) -> Iterator[SimpleNamespace]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    server = asyncio.run_coroutine_threadsafe(start(), loop).result(30)
+    server = asyncio.run_coroutine_threadsafe(start(), loop).result(120)
     yield SimpleNamespace(host="127.0.0.1", port=server.get_port(), login=LOGIN, password=PASSWORD, folder=folder)
-    asyncio.run_coroutine_threadsafe(stop(server), loop).result(30)
+    asyncio.run_coroutine_threadsafe(stop(server), loop).result(120)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
 

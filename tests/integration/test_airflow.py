@@ -49,7 +49,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     environment.pop("AIRFLOW__XCOM_CODECS__PATH", None)
     for command in (["-m", "airflow", "db", "migrate"], [str(JOURNEY)]):
         done = subprocess.run(
-            [sys.executable, *command], env=environment, capture_output=True, text=True, timeout=300, check=False
+            [sys.executable, *command], env=environment, capture_output=True, text=True, timeout=900, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
     return Run(home, done.stdout + done.stderr)

@@ -37,7 +37,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     }
     for command in (["-m", "airflow", "db", "migrate"], [str(JOURNEY)]):
         done = subprocess.run(
-            [sys.executable, *command], env=environment, capture_output=True, text=True, timeout=300, check=False
+            [sys.executable, *command], env=environment, capture_output=True, text=True, timeout=900, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
     assert "state: success" in done.stdout, done.stdout + done.stderr

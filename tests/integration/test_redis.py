@@ -401,8 +401,10 @@ def test_a_failover_is_survived(server: Valkey, store: RedisStore) -> None:
     with server.client() as client:
         client.replicaof("127.0.0.1", 1)
         try:
+            failing = RedisStore(server.url(), 6)
+            failing._client.redis.connection_pool.connection_kwargs["socket_timeout"] = 60  # of a busy machine
             with pytest.raises(StoreError, match="read only|READONLY|read-only"):
-                RedisStore(server.url(), 6).put("x", [b"1"])
+                failing.put("x", [b"1"])
             threading.Timer(0.5, lambda: server.client().replicaof("no", "one")).start()
             store.put("x", [b"1"])
         finally:

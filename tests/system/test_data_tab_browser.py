@@ -26,7 +26,7 @@ IMAGES = ROOT / "docs" / "images"
 AXE = metadata.distribution("axe-playwright-python").locate_file("axe_playwright_python/axe.min.js")
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 SCHEMES = ("light", "dark")
-WAIT = 60_000  # milliseconds; of a busy machine
+WAIT = 180_000  # milliseconds; of a busy machine
 WINDOW = {"width": 1280, "height": 800}
 
 
@@ -55,9 +55,10 @@ def browser() -> Iterator[Any]:
 def session(served: Any, browser: Any) -> Any:
     """The cookies of a user whom Airflow has let in."""
     with browser.new_context() as context:
+        context.set_default_timeout(WAIT)
         page = context.new_page()
         page.goto(served.url)
-        page.get_by_text("Dags", exact=True).first.wait_for(timeout=WAIT)
+        page.get_by_text("Dags", exact=True).first.wait_for()
         return context.storage_state()
 
 
