@@ -32,8 +32,9 @@ class Cluster:
         self._temporary = temporary
         self._output = folder / "output.txt"
 
-    def command(self, name: str) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, "TMPDIR": str(self._temporary), "XCOM_DEMO_FRAMES": str(FRAMES)}
+    def command(self, name: str, **variables: str) -> subprocess.Popen[bytes]:
+        own = {"TMPDIR": str(self._temporary), "XCOM_DEMO_FRAMES": str(FRAMES)}
+        environment = {**os.environ, **own, **variables}
         with self._output.open("ab") as output:
             return subprocess.Popen(
                 [sys.executable, DEMO / "cluster.py", name, "--state", self._state],
@@ -52,9 +53,6 @@ class Cluster:
     def state(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self._state.read_text())
         return found
-
-    def pid(self, name: str) -> int:
-        return next(process["pid"] for process in self.state()["processes"] if process["name"] == name)
 
     def has_state(self) -> bool:
         return self._state.exists()
@@ -136,9 +134,7 @@ def test_a_start_that_is_interrupted_stops_what_it_has_started(cluster: Cluster,
 
 
 def test_a_server_that_does_not_start_ends_everything_but_the_logs(cluster: Cluster) -> None:
-    start = cluster.command("start")
-    cluster.wait(start, lambda: "Valkey started" in cluster.output() and '"S3"' in json.dumps(cluster.state()))
-    os.kill(cluster.pid("S3"), signal.SIGKILL)
+    start = cluster.command("start", GOMEMLIMIT="no size")  # with which no program in Go starts: SeaweedFS is one
     assert start.wait(PATIENCE) == 1
     assert "S3 did not start" in cluster.output()
     (folder,) = cluster.folders()
@@ -176,7 +172,7 @@ def test_a_process_that_has_the_id_of_an_ended_one_is_left_alone(demo: Any, tmp_
     processes = demo("processes")
     state = tmp_path / "state.json"
     started = processes.Processes.create(state, {})
-    sleeper = started.start("sleeper", ["sleep", "60"], log=tmp_path / "log", folder=tmp_path, environment={})
+    sleeper = started.start("sleeper", ["sleep", "600"], log=tmp_path / "log", folder=tmp_path, environment={})
     held = json.loads(state.read_text())
     try:
         for change in ("began", "boot"):
@@ -201,7 +197,7 @@ def test_what_ignores_the_end_or_outlives_its_leader_is_killed(
     processes = demo("processes")
     monkeypatch.setattr(processes, "STOP_TIMEOUT", 1.0)
     started = processes.Processes.create(tmp_path / "state.json", {})
-    script = "trap '' TERM; sleep 61 & echo $!; {0}"
+    script = "trap '' TERM; sleep 601 & echo $!; {0}"
     children = {}
     for name, end in {"stubborn": "while :; do sleep 1; done", "gone": "exit 0"}.items():
         log = tmp_path / name
@@ -217,7 +213,7 @@ def test_what_ignores_the_end_or_outlives_its_leader_is_killed(
     assert started.stop("stubborn", "gone") == ["stubborn", "gone"]
     for child, grandchild in children.values():
         child.wait()
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, ProcessLookupError):
             assert Path(f"/proc/{grandchild}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
@@ -239,7 +235,7 @@ def test_an_interrupt_cannot_come_between_a_start_and_the_note_of_it(
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its jobs ignore it
     try:
         with pytest.raises(KeyboardInterrupt):
-            started.start("sleeper", ["sleep", "60"], log=tmp_path / "log", folder=tmp_path, environment={})
+            started.start("sleeper", ["sleep", "600"], log=tmp_path / "log", folder=tmp_path, environment={})
     finally:
         signal.signal(signal.SIGINT, before)
     monkeypatch.undo()
@@ -255,7 +251,7 @@ import processes
 state = Path(sys.argv[1])
 started = processes.Processes.create(state, {})
 started._add = lambda process: os.kill(os.getpid(), signal.SIGKILL)
-started.start("sleeper", ["sleep", "60"], log=state.with_name("log"), folder=state.parent, environment={})
+started.start("sleeper", ["sleep", "600"], log=state.with_name("log"), folder=state.parent, environment={})
 """
 
 
