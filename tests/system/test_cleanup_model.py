@@ -663,7 +663,7 @@ def test_no_live_value_is_lost_and_no_orphan_stays(
         ),
     )
     sys.stdout.write(f"{Cleanup.steps:,} steps\n")
-    assert Cleanup.steps >= EXAMPLES * STEPS / 2, Cleanup.steps
+    assert Cleanup.steps > EXAMPLES * STEPS / 4, Cleanup.steps  # Hypothesis makes some examples short
 
 
 def replaced(options: Any, name: str) -> Any:
