@@ -67,7 +67,7 @@ class Tab:
 
 
 @pytest.fixture
-def tab(airflow: str, token: str, backend: Backend) -> Tab:
+def tab(airflow: str, token: str, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Tab:
     """The XComs of a task, each of which goes to the store; none is left of another test, whose store is gone."""
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
@@ -76,6 +76,8 @@ def tab(airflow: str, token: str, backend: Backend) -> Tab:
         session.query(XComModel).delete()
         add_dags(session)
     backend.options(threshold=0)
+    for name in ("asset_versions", "storage", "version_states"):
+        monkeypatch.setattr(f"airflow_xcom.backend.ui.{name}._SECONDS", 120)  # of a busy machine
     return Tab(airflow, token, backend)
 
 

@@ -67,15 +67,16 @@ def running(kind: str, folder: Path) -> Iterator[SimpleNamespace]:
     with (folder / f"{kind}.users").open("w") as users, (folder / f"{kind}.lock").open("w") as starting:
         fcntl.flock(users, fcntl.LOCK_SH)
         fcntl.flock(starting, fcntl.LOCK_EX)
-        if not state.exists():
-            _start_keeper(kind, folder, state)
+        for _ in range(2):  # once more if another process has taken its ports meanwhile
+            if not state.exists():
+                _start_keeper(kind, folder, state)
+        assert state.exists(), f"{kind} did not start:\n{(folder / f'{kind}.log').read_text()[-5000:]}"
         fcntl.flock(starting, fcntl.LOCK_UN)
         yield SimpleNamespace(**json.loads(state.read_text()))
 
 
 def _start_keeper(kind: str, folder: Path, state: Path) -> None:
-    log = folder / f"{kind}.log"
-    with log.open("w") as output:
+    with (folder / f"{kind}.log").open("a") as output:
         keeper = subprocess.Popen(
             [sys.executable, __file__, kind, str(folder)],
             stdin=subprocess.DEVNULL,
@@ -84,7 +85,6 @@ def _start_keeper(kind: str, folder: Path, state: Path) -> None:
             start_new_session=True,
         )
     _wait(lambda: state.exists() or keeper.poll() is not None)
-    assert state.exists(), f"{kind} did not start:\n{log.read_text()[-5000:]}"
 
 
 def keep(kind: str, folder: Path) -> None:
