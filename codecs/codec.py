@@ -65,10 +65,13 @@ class Codec(Generic[T]):
             these, all of types that the shipped codecs take; None for the value itself.
         attributes: the names that an object may have in its ``__dict__``, in which ``"_"`` stands for all that begin
             so; an object with another one, which somebody set, is refused.  None leaves them all to ``encode``.
+        cost: ``cost(node)`` returns for how many nodes a value counts that takes far longer to make than its node is
+            long; None for all others.
     """
 
     __slots__ = (
         "attributes",
+        "cost",
         "decode",
         "encode",
         "matches",
@@ -93,6 +96,7 @@ class Codec(Generic[T]):
         summarize: Callable[[T], dict[str, Any]] = _no_summary,
         render: Callable[[T], Any] | None = None,
         attributes: Collection[str] | None = None,
+        cost: Callable[[Any], int] | None = None,
     ) -> None:
         self.tag = tag
         self.types = types
@@ -104,6 +108,7 @@ class Codec(Generic[T]):
         self.summarize = summarize
         self.render = render
         self.attributes = attributes
+        self.cost = cost
 
     def __repr__(self) -> str:
         return f"<Codec {self.tag!r}, version {self.version}>"
@@ -167,7 +172,7 @@ def _is_lazy_name(name: Any) -> bool:
 def _check_parameters(codec: Codec[Any]) -> None:
     for name, wanted in (("encode", ("value",)), ("decode", ("node", "version")), ("summarize", ("value",))):
         check_call(codec.tag, getattr(codec, name), wanted)
-    for name, wanted in (("matches", ("cls",)), ("render", ("value",))):
+    for name, wanted in (("matches", ("cls",)), ("render", ("value",)), ("cost", ("node",))):
         if getattr(codec, name) is not None:
             check_call(codec.tag, getattr(codec, name), wanted)
 
@@ -198,6 +203,12 @@ def node_of(codec: Codec[Any], value: Any) -> Any:
         return codec.encode(value)
     except Exception as error:  # noqa: BLE001 - raised again, with where and why
         raise_failure(codec, value, error)
+
+
+def decode_charged(codec: Codec[Any], charge: Callable[[int], None], node: Any, version: int) -> Any:
+    """Return the value of a node once its cost is charged."""
+    charge(codec.cost(node) if codec.cost else 0)
+    return codec.decode(node, version)
 
 
 def completed(codec: Codec[Any], value: Any, node: WithCells, pack: PackCells) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.codecs.codec import ColumnCodec, node_of, unsupported
+from airflow_xcom.codecs.codec import ColumnCodec, decode_charged, node_of, unsupported
 from airflow_xcom.codecs.errors import CodecError, CorruptPayloadError, EncodeError, NestingError, SelectionError
 from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
@@ -358,7 +358,9 @@ class Decoder:
 
     def restorer(self, tag: str, version: int) -> Callable[[Any], Any]:
         """Return what turns the nodes of a tag into values."""
-        return _guarded(self._registry.for_tag(tag, version).decode, tag, version)
+        codec = self._registry.for_tag(tag, version)
+        decode = codec.decode if codec.cost is None else partial(decode_charged, codec, self.budget.charge)
+        return _guarded(decode, tag, version)
 
     def restore_all(self, tag: str, version: int, columns: Columns) -> Any:
         """Return the list of values of many nodes of a tag; None where :meth:`restorer` must be asked for each."""

@@ -24,13 +24,14 @@ class Budget:
 
     Attributes:
         spent: the nodes that further places stood for so far.
+        cost: the nodes that values counted for which take long to make.
     """
 
-    __slots__ = ("_size", "spent")
+    __slots__ = ("_size", "cost", "spent")
 
     def __init__(self, size: float = 0) -> None:
         self._size = size
-        self.spent = 0
+        self.spent = self.cost = 0
 
     def grant(self, size: int) -> None:
         """Add bytes that were read."""
@@ -48,3 +49,9 @@ class Budget:
                 f"what the payload shares stands for more than {LEAST:,} nodes, and for more than {FACTOR} for each of "
                 "its bytes; no release writes such a payload"
             )
+
+    def charge(self, nodes: int) -> None:
+        """Count what takes long to make; raise CorruptPayloadError if that is more than the bytes allow."""
+        self.cost += nodes
+        if is_exceeded(self.cost, self._size):
+            raise CorruptPayloadError("what is in the payload takes too long to make; no release writes such a payload")

@@ -37,6 +37,7 @@ from dateutil import relativedelta, rrule
 
 from airflow_xcom.codecs import (
     CodecError,
+    CorruptPayloadError,
     EncodeError,
     UnsupportedTypeError,
     UnsupportedValueError,
@@ -685,3 +686,36 @@ def test_forged_nodes_are_refused(place: int) -> None:
     tag, node = FORGED[place]
     with pytest.raises(CodecError):
         decode_json({"$": [tag, 1, encode(node).to_json()]})
+
+
+WIDE = 4_000_000 // 2**14  # sets of characters that a reader takes in a small payload; the writer half of them
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param(list, id="list"),
+        pytest.param(lambda items: {str(at): item for at, item in enumerate(items)}, id="dict"),
+        pytest.param(lambda items: pd.DataFrame({"a": items}), id="cells"),
+        pytest.param(lambda items: (items[:60], pd.Series(items[60:])), id="both"),
+    ],
+)
+def test_so_many_patterns_that_they_take_long_to_compile_are_refused(
+    place: Callable[[list[Any]], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def patterns(count: int) -> Any:
+        return place([re.compile(f"[é-ü]{at}") for at in range(count)])
+
+    payload = encode(patterns(WIDE // 2))
+    assert_identical(patterns(WIDE // 2), decode(payload.to_bytes(), payload.format))
+    assert_identical(patterns(WIDE // 2), decode_json(payload.to_json()))
+    with pytest.raises(UnsupportedValueError, match="so many values of 'pattern' take a reader too long to make"):
+        encode(patterns(WIDE // 2 + 1))
+    monkeypatch.setattr("airflow_xcom.codecs.formats.msgpack.writer.LEAST", 10**9)
+    payload = encode(patterns(WIDE))
+    assert_identical(patterns(WIDE), decode(payload.to_bytes(), payload.format))
+    payload = encode(patterns(WIDE + 1))
+    with pytest.raises(CorruptPayloadError, match="takes too long to make"):
+        decode(payload.to_bytes(), payload.format)
+    with pytest.raises(CorruptPayloadError, match="takes too long to make"):
+        decode_json(payload.to_json())

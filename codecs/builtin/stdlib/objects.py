@@ -19,14 +19,19 @@ from airflow_xcom.codecs.quoting import quoted
 # -- patterns ------------------------------------------------------------------------------------------------
 
 _MOST_CHARACTERS = 1 << 16
-_MOST_WIDE_SETS = 16  # each may take re five milliseconds to compile
+_MOST_WIDE_SETS = 16
+_COST = 1 << 14  # nodes for each of them: it may take re five milliseconds to compile
+
+
+def _wide_sets(pattern: Any) -> int:
+    """Return how many sets of a pattern may have characters beyond the first 256."""
+    text = pattern if isinstance(pattern, str) else pattern.decode("latin-1")
+    return text.count("[") if not text.isascii() or re.search(r"\\[uUxN0-7]", text) else 0
 
 
 def _fault(pattern: Any, flags: int) -> str | None:
     """Return why a pattern is not compiled for a payload: in no time, and without a word on standard output."""
-    text = pattern if isinstance(pattern, str) else pattern.decode("latin-1")
-    is_wide = not text.isascii() or re.search(r"\\[uUxN0-7]", text)
-    if len(text) > _MOST_CHARACTERS or (is_wide and text.count("[") > _MOST_WIDE_SETS):
+    if len(pattern) > _MOST_CHARACTERS or _wide_sets(pattern) > _MOST_WIDE_SETS:
         return "is long to compile"
     return "has the flag DEBUG" if flags & re.DEBUG else None
 
@@ -126,7 +131,13 @@ def _make_message(cls: Any, parts: Any) -> Any:
 
 
 CODECS = (
-    text_codec("pattern", (re.Pattern,), _encode_pattern, _decode_pattern),
+    text_codec(
+        "pattern",
+        (re.Pattern,),
+        _encode_pattern,
+        _decode_pattern,
+        cost=lambda node: _COST * _wide_sets(as_list(node)[0]),
+    ),
     Codec("ellipsis", (type(...),), lambda _value: None, lambda _node, _version: ...),
     text_codec("struct_sequence", tuple(_RECORDS.values()), _encode_record, _decode_record),
     text_codec("iso_week", (_WEEK,), list, _decode_week),

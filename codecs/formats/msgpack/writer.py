@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import msgpack
 
 from airflow_xcom.codecs.codec import Codec, ColumnCodec, completed, node_of, raise_failure, unsupported
-from airflow_xcom.codecs.errors import CodecError, EncodeError, NestingError
+from airflow_xcom.codecs.errors import CodecError, EncodeError, NestingError, UnsupportedValueError
 from airflow_xcom.codecs.formats.msgpack.columnar import (
     Excess,
     Records,
@@ -41,6 +41,7 @@ from airflow_xcom.codecs.formats.msgpack.extension_types import (
 from airflow_xcom.codecs.formats.msgpack.flat import is_flat
 from airflow_xcom.codecs.formats.msgpack.items import Item
 from airflow_xcom.codecs.formats.msgpack.nesting import DEEPEST_NATIVES, too_deep
+from airflow_xcom.codecs.formats.sharing import LEAST, Budget
 from airflow_xcom.codecs.nodes import Buffer, Columns, Table, Tagged, WithCells
 from airflow_xcom.codecs.object_state import refuse_other_attributes
 from airflow_xcom.codecs.plain_json import is_exact_text
@@ -88,6 +89,7 @@ class Writer:
         buffers: the large buffers, each in one or more chunks.
         items_stand_alone: whether no item of :meth:`pack_items` refers to an object in another one.
         expanded: the bytes, at least, that stand in the tree once and count for each place; see :mod:`..sharing`.
+        budget: of the values that take long to make, those in cells included.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class Writer:
         self._first_number = 0  # of the objects in an item
         self.items_stand_alone = True
         self.expanded = 0
+        self.budget = Budget()
         self.buffers: list[list[memoryview]] = []
 
     @property
@@ -177,6 +180,7 @@ class Writer:
     def pack_cells(self, values: Sequence[Any], classes: set[type]) -> tuple[list[list[str | int]], list[bytes]]:
         """Pack each value as a document of its own; see :class:`WithCells`."""
         writer = self._separate()
+        writer.budget = self.budget
         cells = writer.pack_each(values, classes)
         writer.release()
         self._tags_in_cells |= writer.used_tags
@@ -208,7 +212,19 @@ class Writer:
 
     def _encode(self, codec: Codec, value: Any) -> Any:
         node = node_of(codec, value)
+        self._charge(codec, value, [node])
         return self.completed(codec, value, node) if type(node) is WithCells else node
+
+    def _charge(self, codec: Codec, value: Any, nodes: Sequence[Any]) -> None:
+        """Refuse a value with which all that take long to make come to half of what a reader takes in any case."""
+        if codec.cost is None:
+            return
+        self.budget.cost += sum(map(codec.cost, nodes))
+        if 2 * self.budget.cost > LEAST:
+            msg = f"so many values of {codec.tag!r} take a reader too long to make; return what they are made of"
+            error = UnsupportedValueError(msg)
+            error.trail.append(value)
+            raise error
 
     def completed(self, codec: Codec, value: Any, node: WithCells) -> Any:
         """Return the node that a codec made of a value once the objects in it are packed."""
@@ -238,8 +254,10 @@ class Writer:
         classes = set(map(type, nodes))
         if classes == {str}:
             return codec, nodes
-        are_small = classes <= _SMALL_NODES or all(map(_is_small, nodes))
-        return (codec, nodes) if are_small and are_distinct(objects) else None
+        if not (classes <= _SMALL_NODES or all(map(_is_small, nodes))) or not are_distinct(objects):
+            return None
+        self._charge(codec, objects[0], nodes[1:])
+        return codec, nodes
 
     def _extension(self, value: Any) -> msgpack.ExtType:
         cls = type(value)
