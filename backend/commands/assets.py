@@ -27,7 +27,6 @@ def run(options: Namespace) -> int:
 
 
 def _facts(events: AssetEvents, asset: KnownAsset, count: int) -> dict[str, Any]:
-
     newest = next((version for _, version in history(events, asset, page=_PAGE)), None) if count else None
     reference = None if newest is None else newest.envelope.reference
     try:

@@ -70,7 +70,6 @@ def _tables(one: Version, other: Version) -> dict[str, Any]:
 
 
 def _stored(version: Version) -> Any:
-
     return StoredValue(version.envelope.coordinate, version.envelope.to_json(), version.envelope)
 
 

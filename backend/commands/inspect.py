@@ -13,7 +13,6 @@ from airflow_xcom.backend.blob_urls import open_blob
 from airflow_xcom.backend.blobs import ranges_of
 from airflow_xcom.backend.commands.selection import chosen, described, summary_text
 from airflow_xcom.backend.commands.terminal import human, say, say_columns, tell
-from airflow_xcom.backend.database.xcom_rows import XComRow
 from airflow_xcom.backend.envelope import Envelope
 from airflow_xcom.codecs import CodecError, registry
 from airflow_xcom.codecs.inspection import outline, outline_json, refused_classes
@@ -37,7 +36,6 @@ def run(options: Namespace) -> int:
 
 
 def _of_blob(options: Namespace) -> dict[str, Any]:
-
     url, fetch, size = open_blob(options.blob)
     payload = outline(fetch, size, rows=options.rows)
     return {"blob": url, "bytes": size, "outline": payload, "error": None, "classes": _not_allowed(payload)}
@@ -48,24 +46,20 @@ def _of_row(options: Namespace) -> dict[str, Any]:
     facts = {**described(row), "outline": None, "classes": []}
     if row.error is None:
         try:
-            facts["outline"] = _outline(row, options.rows)
+            if row.envelope is None:
+                facts["outline"] = {"format": "plain", "value": row.stored}
+            else:
+                row.envelope.check_origin(row.columns)
+                facts["outline"] = _outline(row.envelope, options.rows)
             facts["classes"] = _not_allowed(facts["outline"])
         except CodecError as error:
             facts["error"] = str(error)
     return facts
 
 
-def _outline(row: XComRow, rows: int) -> dict[str, Any]:
-    if row.envelope is None:
-        return {"format": "plain", "value": row.stored}
-    row.envelope.check_origin(row.columns)
-    return _outline_of(row.envelope, rows)
-
-
-def _outline_of(envelope: Envelope, rows: int) -> dict[str, Any]:
-
+def _outline(envelope: Envelope, rows: int) -> dict[str, Any]:
     if envelope.items:
-        items = {str(item.coordinate.key): _outline_of(item, rows) for item in envelope.items}
+        items = {str(item.coordinate.key): _outline(item, rows) for item in envelope.items}
         return {"format": "items", "items": items}
     reference = envelope.reference
     if reference is None:
@@ -74,7 +68,6 @@ def _outline_of(envelope: Envelope, rows: int) -> dict[str, Any]:
 
 
 def _not_allowed(payload: dict[str, Any]) -> list[str]:
-
     registry.allow_classes(compat.allows_class, remedy=compat.CLASS_REMEDY)
     parts = payload["items"].values() if payload["format"] == "items" else [payload]
     return [refused for part in parts for refused in refused_classes(part)]

@@ -142,7 +142,6 @@ def rows_of_asset(options: Namespace) -> Iterator[XComRow]:
 
 
 def _row(number: int, version: Version) -> XComRow:
-
     envelope = version.envelope
     return XComRow("asset_event", (number,), json.dumps(envelope.to_json()), envelope.coordinate, is_event=True)
 

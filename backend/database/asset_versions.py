@@ -5,7 +5,6 @@ In Airflow 2, assets are datasets.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from airflow_xcom.backend.compat import metadata_engine, metadata_schema
 from airflow_xcom.backend.compat_assets import Event
 from airflow_xcom.backend.database.deployment import Deployment, database_deployment
 from airflow_xcom.backend.database.paging import pages, read
-from airflow_xcom.backend.database.tables import agreed_time, reflected, utc
+from airflow_xcom.backend.database.tables import agreed_time, parsed, reflected, utc
 from airflow_xcom.backend.envelope import ENVELOPE_KEY
 from airflow_xcom.backend.retention_policy import STATES
 
@@ -75,12 +74,12 @@ class AssetEvents:
 
     def asset(self, number: int) -> KnownAsset | None:
         """Return the asset that has this id."""
-        found = self._known(lambda table: table.c.id == number)
+        found = self._known(id=number)
         return found[0] if found else None
 
     def named(self, name: str, uri: str) -> KnownAsset | None:
         """Return the asset that has this name and URI."""
-        found = self._known(lambda table: table.c.uri == uri)
+        found = self._known(uri=uri)
         return next((asset for asset in found if asset.name == name), None)
 
     def with_values(self, page: int = _PAGE) -> Iterator[list[KnownAsset]]:
@@ -90,16 +89,14 @@ class AssetEvents:
         published = sqlalchemy.exists().where(event[self._id] == table.c.id, has_value)
         keys = [table.c.name, table.c.uri, table.c.id]
         for rows in pages(self._engine, sqlalchemy.select(*keys, table.c.extra, published), keys, page):
-            yield [KnownAsset(number, name, uri, _loaded(extra)) for name, uri, number, extra, has in rows if has]
+            yield [KnownAsset(number, name, uri, parsed(extra)) for name, uri, number, extra, has in rows if has]
 
-    def _known(self, *conditions: Callable[[Any], Any]) -> list[KnownAsset]:
+    def _known(self, **which: Any) -> list[KnownAsset]:
         table = self._tables["asset"]
         name = table.c.name if "name" in table.c else table.c.uri
-        select = sqlalchemy.select(table.c.id, name, table.c.uri, table.c.extra).where(
-            *(one(table) for one in conditions)
-        )
+        select = sqlalchemy.select(table.c.id, name, table.c.uri, table.c.extra).filter_by(**which)
         rows = read(self._engine, select.order_by(name, table.c.uri))
-        return [KnownAsset(number, name, uri, _loaded(extra)) for number, name, uri, extra in rows]
+        return [KnownAsset(number, name, uri, parsed(extra)) for number, name, uri, extra in rows]
 
     def aliases(self, asset: KnownAsset) -> list[str]:
         """Return the names of the aliases through which events of an asset have been sent, from Airflow 3.0 on."""
@@ -156,13 +153,10 @@ class AssetEvents:
 
     def needed(self, asset: KnownAsset) -> Needed:
         """Return which events of an asset started a run that is not over, or are to start one."""
-        return Needed(frozenset(self._of_runs()) | frozenset(self._of_partitions()), self._queued_since(asset))
-
-    def _of_runs(self) -> Iterator[int]:
-        """Yield the events that started a run which is not over."""
         links = self._tables["links"].c
-        select = sqlalchemy.select(links.event_id).where(links.dag_run_id.in_(self._going))
-        yield from (number for (number,) in read(self._engine, select))
+        started = sqlalchemy.select(links.event_id).where(links.dag_run_id.in_(self._going))
+        numbers = (number for (number,) in read(self._engine, started))
+        return Needed(frozenset([*numbers, *self._of_partitions()]), self._queued_since(asset))
 
     @cached_property
     def _runs(self) -> Any:
@@ -237,12 +231,4 @@ def _with_values(asset: KnownAsset, rows: Iterable[Any]) -> Iterator[Event]:
     for sent, event, dag, run, task, index, key, extra in rows:
         if extra is not None and ENVELOPE_KEY in extra:
             of = (dag, run, task, index)
-            yield Event(asset.name, asset.uri, _loaded(extra), of, utc(sent), partition=key, id=event)
-
-
-def _loaded(extra: Any) -> Any:
-    """Return JSON that a database gives as text, or parsed; None for what Python cannot parse."""
-    try:
-        return json.loads(extra) if isinstance(extra, str | bytes) else extra
-    except (ValueError, RecursionError):
-        return None
+            yield Event(asset.name, asset.uri, parsed(extra), of, utc(sent), partition=key, id=event)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -11,7 +10,7 @@ from typing import Any
 import sqlalchemy
 
 from airflow_xcom.backend.database.paging import pages
-from airflow_xcom.backend.database.tables import has_identity, index_column, marked_rows, reflected, same_text
+from airflow_xcom.backend.database.tables import has_identity, index_column, marked_rows, parsed, reflected, same_text
 from airflow_xcom.backend.state_coordinate import ASSET, TASK, WRAPPER, StateCoordinate
 
 _TABLES = {"task_state_store": TASK, "asset_state_store": ASSET}
@@ -62,7 +61,7 @@ class StateRows:
             columns, source = self._whose(name)
             select = sqlalchemy.select(*keys, *columns.values(), sqlalchemy.case((text.contains(WRAPPER), text)))
             for row in chain.from_iterable(pages(self._engine, select.select_from(source), keys, page)):
-                value = _parsed(row[-1])
+                value = parsed(row[-1])
                 if _is_wrapper(value):
                     parts = dict(zip(columns, row[len(keys) :], strict=False))
                     parts["region"] = _region(parts.get("region"))
@@ -96,20 +95,13 @@ def _text(table: Any) -> Any:
     return sqlalchemy.cast(table.c.value, sqlalchemy.Text)
 
 
-def _parsed(text: str | None) -> Any:
-    try:
-        return None if text is None else json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
 def _is_wrapper(value: Any) -> bool:
     return type(value) is dict and value.keys() == {WRAPPER}
 
 
 def _reference(text: str) -> str:
     """Return what a row's wrapper holds; the whole text if it is not one, since whatever it names counts."""
-    value = _parsed(text)
+    value = parsed(text)
     return value[WRAPPER] if _is_wrapper(value) and type(value[WRAPPER]) is str else text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -104,6 +105,14 @@ def has_identity(table: Any, identity: Sequence[Any]) -> list[Any]:
 def index_column(tasks: Any) -> Any:
     """Return the column of a table that has the map index of tasks, which Airflow 3.4 has renamed."""
     return tasks.c.region_index if "region_index" in tasks.c else tasks.c.map_index
+
+
+def parsed(text: Any) -> Any:
+    """Return JSON that a database gives as text, or parsed; None for what Python cannot parse."""
+    try:
+        return json.loads(text) if isinstance(text, str | bytes) else text
+    except (ValueError, RecursionError):
+        return None
 
 
 def utc(time: Any) -> datetime:

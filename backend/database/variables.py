@@ -10,7 +10,7 @@ import sqlalchemy
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from airflow_xcom.backend.database.paging import read
-from airflow_xcom.backend.database.tables import reflected, same_text
+from airflow_xcom.backend.database.tables import parsed, reflected, same_text
 
 _REPORT = "airflow_xcom_last_{}"
 _DESCRIPTION = "What airflow-xcom {} last reported, for the page XCom storage."
@@ -62,8 +62,5 @@ def last_report(database: tuple[Any, str | None], command: str) -> dict[str, Any
 
 
 def _parsed(text: str | None) -> dict[str, Any]:
-    try:
-        found = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return {}
+    found = parsed(text)
     return found if isinstance(found, dict) else {}

@@ -18,7 +18,7 @@ from airflow_xcom.backend.blob_paths import PINS, RETIRED, TAGS, Kind, identitie
 from airflow_xcom.backend.blobs import store_name
 from airflow_xcom.backend.database.tables import RunKey
 from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
-from airflow_xcom.backend.envelope import ENVELOPE_KEY, PUBLISHED, Envelope, Reference
+from airflow_xcom.backend.envelope import ENVELOPE_KEY, PUBLISHED, Envelope
 from airflow_xcom.backend.maintenance.rest_rows import RestRows
 from airflow_xcom.backend.stores.base import Blob, BlobNotFoundError, Store
 from airflow_xcom.codecs import CodecError
@@ -71,7 +71,8 @@ class References:
             value = _loads(row.text)
             envelope = None if self._is_known(value) else Envelope.from_json(value)
             for reference in () if envelope is None else envelope.references:
-                self._check_store(reference)
+                store_name(reference)
+                self._stores.add((reference.store, reference.url))
         except (ValueError, TypeError, RecursionError, CodecError) as error:
             self.report(f"{row}: {type(error).__name__}: {error}")
         (self._of_events if _is_note(value) else self._numbers).extend(numbers)
@@ -99,10 +100,6 @@ class References:
             return content["version"] == 1 and (reference["store"], reference["url"]) in self._stores
         except (KeyError, TypeError):
             return False
-
-    def _check_store(self, reference: Reference) -> None:
-        store_name(reference)
-        self._stores.add((reference.store, reference.url))
 
     def seal(self) -> None:
         """Make it ready to be asked; nothing is added any more."""

@@ -29,8 +29,6 @@ _PASSING = {429, 500, 502, 503, 504}
 _NOT_FOUND = 404
 _PARTS = ("dag_id", "run_id", "task_id", "map_index", "key")  # of a coordinate, and of what the API says of an XCom
 
-_Entry = dict[str, Any]
-
 
 class RestRows:
     """The XComs that the API lists, each of which is then asked for: a listing has no values.
@@ -130,7 +128,8 @@ class RestRows:
         """Return the entries from an offset on, and the number of all."""
         answer = self._ask(listing, {"limit": _PAGE, "offset": offset}) or {}
         try:
-            return [_coordinate(entry) for entry in answer["xcom_entries"]], int(answer["total_entries"])
+            entries = [Coordinate(*(entry[name] for name in _PARTS)) for entry in answer["xcom_entries"]]
+            return entries, int(answer["total_entries"])
         except (KeyError, TypeError, ValueError) as error:
             raise SweepError(f"{self._url} lists XComs in another form than Airflow 3 does") from error
 
@@ -208,7 +207,3 @@ def _entries(*parts: str | None) -> str:
 def _segment(name: str) -> str:
     """Return a name for a path, from which a client would take ``..`` and what stands before it."""
     return quote(name, safe="").replace(".", "%2E")
-
-
-def _coordinate(entry: _Entry) -> Coordinate:
-    return Coordinate(*(entry[name] for name in _PARTS))

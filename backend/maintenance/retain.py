@@ -157,8 +157,10 @@ class _Retirement:
         if row.error is not None:
             raise row.error
         if row.envelope is None:
-            may_go = is_large_result(row) and settings().legacy_backend is None
-            return _envelope_of_natives(row) if may_go else None
+            if not is_large_result(row) or settings().legacy_backend is not None:
+                return None
+            name = type(row.stored).__name__
+            return Envelope(name, {"type": name, "bytes": len(row.text)}, row.coordinate, data=row.stored)
         for reference in row.references:
             store_name(reference)
         return row.envelope
@@ -173,8 +175,3 @@ def _is_airflows(row: XComRow) -> bool:
     """Return whether Airflow itself reads a row: what a branch decided, and the links of operators."""
     key = row.columns.key or ""
     return key == "skipmixin_key" or key.startswith("_link_")
-
-
-def _envelope_of_natives(row: XComRow) -> Envelope:
-    name = type(row.stored).__name__
-    return Envelope(name, {"type": name, "bytes": len(row.text)}, row.coordinate, data=row.stored)

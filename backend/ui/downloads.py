@@ -95,26 +95,14 @@ def _read_once(table: TableView, part: range) -> TableView:
     return replace(table, take=lambda positions, rows: whole((*positions,)).slice(rows.start - part.start, len(rows)))
 
 
-class _Sink:
+class _Sink(io.BytesIO):
     """A file that keeps what is written until it is taken."""
 
-    closed = False
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-
-    def write(self, data: Any) -> int:
-        self._pieces.append(bytes(data))
-        return len(data)
-
     def take(self) -> bytes:
-        taken, self._pieces = b"".join(self._pieces), []
+        taken = self.getvalue()
+        self.seek(0)
+        self.truncate()
         return taken
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None:
-        self.closed = True
 
 
 def _parquet(value: StoredValue, path: Sequence[int]) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ Their labels are read without the codecs of what the labels are, since a payload
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import msgpack
@@ -27,23 +27,6 @@ _PACKED = {pa.binary(), pa.large_binary()}
 _COLUMNS = 1_000_000  # of a frame
 _LABEL = 1 << 64
 _ROWS = 1 << 60
-
-
-@dataclass(frozen=True)
-class InMemory:
-    """A table that is read, with what :class:`SingleColumns` asks of a file."""
-
-    whole: Any
-    count: int
-
-    @property
-    def schema(self) -> Any:
-        """Return that of the table."""
-        return self.whole.schema
-
-    def table(self, columns: Sequence[int], rows: range) -> Any:
-        """Return the columns at these positions and the rows in this range."""
-        return self.whole.select(list(columns)).slice(rows.start, len(rows))
 
 
 def has_blocks(meta: Any) -> bool:
@@ -117,12 +100,16 @@ def nested_table(tag: str, memory: Memory, meta: Any, dtypes: dict[str, str]) ->
     if len(memory) > LARGEST:
         raise SelectionTooLargeError("a table within a value", len(memory), LARGEST)
     table = read_stream(memoryview(bytearray(memory.read(0, len(memory)))), None).table
-    source: Any = InMemory(table, table.num_rows if table.num_columns else height(meta))
-    rows = source.count
+
+    def part(columns: Sequence[int], rows: range) -> Any:
+        return table.select(list(columns)).slice(rows.start, len(rows))
+
+    count = table.num_rows if table.num_columns else height(meta)
+    source: Any = SimpleNamespace(schema=table.schema, count=count, table=part)  # as a file is asked for its columns
     if has_blocks(meta):
         source = single_columns(source, meta)
         meta = source.meta
-    return TableView(tag, meta, source.schema, rows, source.table, dtypes)
+    return TableView(tag, meta, source.schema, count, source.table, dtypes)
 
 
 def height(meta: Any) -> int:
