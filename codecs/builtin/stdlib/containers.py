@@ -112,9 +112,9 @@ def _sorted_texts(value: set[str] | frozenset[str]) -> list[str] | None:
     if width > _WIDEST or not np.frombuffer(texts.buffers()[2], np.uint8).all():  # padding would look like NUL
         return None
     padded = pc.ascii_rpad(texts, width, "\0").buffers()[2]  # UTF-8 sorts as its code points
-    order = np.argsort(np.frombuffer(padded, np.dtype(("S", width)), len(texts)))
-    ascending: list[str] = texts.take(pa.array(order)).to_numpy(zero_copy_only=False).tolist()
-    return ascending
+    ascending = pa.array(np.sort(np.frombuffer(padded, np.dtype(("S", width)), len(texts))))  # without the padding
+    found: list[str] = np.asarray(ascending.cast(pa.large_string())).tolist()  # of one chunk, or several
+    return found
 
 
 _LONG = 16  # items of a tuple that may be large
