@@ -111,6 +111,16 @@ def test_nulls_of_columns_in_a_store_are_told(backend: Backend) -> None:
     assert summary_of(backend, spans)["nulls"] == [None, 2]
 
 
+@pytest.mark.parametrize("labels", [["a", None], ["a", "b"], ["a", "a"], ["a", "ä" * 41]])
+def test_labels_are_shown_as_pandas_yields_them(labels: list[Any]) -> None:
+    frame = pd.DataFrame([[1, 0.5]], columns=pd.Index(labels, dtype="str"))
+    expected = summarize_columns([1, 2], zip(frame.columns, ["int64", "float64"], [[1], [0.5]], strict=True))
+    facts = registry.for_type(pd.DataFrame).summarize(frame)
+    assert facts.pop("head")() == expected.pop("head")() == [["1", "0.5"]]
+    assert facts == expected
+    assert len(facts["dtypes"]) == 2
+
+
 class Sheet:
     """A type of a user's, whose codec names columns as it likes."""
 

@@ -922,6 +922,7 @@ def test_many_columns_of_one_dtype_are_one_arrow_column() -> None:
         pd.Index([f"ä{place}" for place in range(101)], name="sensor"),
         pd.Index([f"c{place}" for place in range(101)], dtype=object),
         pd.Index([f"c{place}" for place in range(101)], dtype="string[python]"),
+        pd.Index([f"c{place}" for place in range(150)], dtype="str")[40:141],
         pd.Index([""] * 101),
         pd.Index([f"c\n{place}" for place in range(101)]),
         pd.Index([f"c\0{place}" for place in range(101)]),
@@ -930,7 +931,7 @@ def test_many_columns_of_one_dtype_are_one_arrow_column() -> None:
         pd.Index(np.arange(101) * 1.5, name="f"),
         pd.date_range("2020-01-01", periods=101),
     ],
-    ids=["named", "objects", "Python", "empty", "line feed", "NUL", "marks", "missing", "numbers", "days"],
+    ids=["named", "objects", "Python", "part", "empty", "line feed", "NUL", "marks", "missing", "numbers", "days"],
 )
 def test_any_labels_of_a_wide_frame_come_back(labels: Any) -> None:
     data = wide("f8").set_axis(labels, axis=1)

@@ -54,8 +54,7 @@ def decode_masked(column: Any, memory: TableMemory) -> Any:
 
 def encode_zoned(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
     dtype, ticks = values.dtype, np.ascontiguousarray(values.asi8)
-    times = array_of_ticks(ticks).view(pa.timestamp(dtype.unit, _zone_name(dtype.tz)))
-    return ["tz", dtype.tz], times
+    return ["tz", dtype.tz], array_of_ticks(ticks, pa.timestamp(dtype.unit, _zone_name(dtype.tz)))
 
 
 def _zone_name(zone: Any) -> str:
@@ -75,7 +74,7 @@ def decode_zoned(column: Any, memory: TableMemory, zone: Any) -> Any:
 
 
 def encode_period(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
-    return ["period", values.dtype.freq], array_of_ticks(np.ascontiguousarray(values.asi8))
+    return ["period", values.dtype.freq], array_of_ticks(np.ascontiguousarray(values.asi8), pa.int64())
 
 
 def decode_period(column: Any, memory: TableMemory, freq: Any) -> Any:

@@ -30,7 +30,7 @@ from airflow_xcom.codecs.builtin.pandas.labels import (
     names_with_blocks,
     text_of,
 )
-from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
+from airflow_xcom.codecs.builtin.pandas.number_columns import NOWHERE, TableMemory
 from airflow_xcom.codecs.builtin.pandas.summary import summarize_array, summarize_frame, summarize_series
 from airflow_xcom.codecs.builtin.pandas.wide_blocks import places
 from airflow_xcom.codecs.builtin.summaries import unique
@@ -81,7 +81,7 @@ def _decode_places(meta: dict[str, Any], table: pa.Table, count: int) -> tuple[S
         return range(count), decode_names(meta.get("columns", {}), table.schema.names[:count])
     blocks = as_list(meta["blocks"])
     placed = places(blocks, table.schema, table.num_rows, count - len(blocks))
-    labels = decode_labels(meta["columns"], None, TableMemory(None))
+    labels = decode_labels(meta["columns"], None, NOWHERE)
     held = sum(1 if type(position) is int else len(position) for position in placed)
     if len(labels) != held:
         raise ValueError(f"{len(labels)} labels for {held} columns")

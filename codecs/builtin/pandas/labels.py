@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.pandas.columns import decode_labels, encode_labels
-from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory
+from airflow_xcom.codecs.builtin.pandas.number_columns import NOWHERE
 from airflow_xcom.codecs.builtin.pandas.text_columns import joined_texts
 from airflow_xcom.codecs.builtin.summaries import escaped, unique
 from airflow_xcom.codecs.nodes import PackCells
@@ -66,7 +66,7 @@ def names_with_blocks(types: Iterable[Any], labels: Iterable[Any]) -> list[str]:
 
 def decode_names(spec: dict[str, Any], names: list[str]) -> Any:
     """Return the labels of the columns."""
-    return decode_labels(spec, pa.array(names, pa.large_string()), TableMemory(None))
+    return decode_labels(spec, pa.array(names, pa.large_string()), NOWHERE)
 
 
 def index_names(index: Any) -> Iterator[str]:

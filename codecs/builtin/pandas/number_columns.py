@@ -78,6 +78,10 @@ class TableMemory:
         return np.ndarray((len(offsets), count), dtype, self.bytes.data, offsets[0], (step, dtype.itemsize))
 
 
+NOWHERE = TableMemory(None)
+"""The memory of labels that lie in none."""
+
+
 def one_chunk(column: Any) -> Any:
     """Return an Arrow array, chunked or not, as one array."""
     if isinstance(column, pa.Array):
@@ -133,13 +137,14 @@ def _array_of(values: np.ndarray) -> pa.Array:
         return pa.array(values, from_pandas=False)
     ticks = values.view(np.int64)
     make = pa.timestamp if values.dtype.kind == "M" else pa.duration
-    return array_of_ticks(ticks).view(make(np.datetime_data(values.dtype)[0]))
+    return array_of_ticks(ticks, make(np.datetime_data(values.dtype)[0]))
 
 
-def array_of_ticks(ticks: np.ndarray) -> pa.Array:
+def array_of_ticks(ticks: np.ndarray, data_type: pa.DataType) -> pa.Array:
     """Return an Arrow array of times as pandas counts them, in their memory; NaT is null."""
-    has_nulls = len(ticks) and ticks.min() == NAT
-    return array_with_nulls(ticks, ticks == NAT) if has_nulls else pa.array(ticks, from_pandas=False)
+    if len(ticks) and ticks.min() == NAT:
+        return array_with_nulls(ticks, ticks == NAT).view(data_type)
+    return pa.Array.from_buffers(data_type, len(ticks), [None, pa.py_buffer(ticks)], null_count=0)
 
 
 def array_with_nulls(values: np.ndarray, nulls: np.ndarray) -> pa.Array:
