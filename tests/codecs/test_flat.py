@@ -16,7 +16,7 @@ from airflow_xcom.codecs.formats.msgpack.writer import Writer
 from airflow_xcom.codecs.nodes import Tagged
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.binary() | st.text(st.characters())
-NODES = st.recursive(SCALARS, lambda items: st.lists(items, max_size=20), max_leaves=60)
+NODES = st.recursive(SCALARS, lambda items: st.lists(items, max_size=20), max_leaves=25)
 
 
 def written(node: Any) -> bytes:
