@@ -238,13 +238,15 @@ class ForeignReferenceError(DecodeError):
         origin: the XCom that the value was written for, or the path of the blob.
     """
 
+    _words = (
+        "the row of the XCom {} holds what was written for another, {!r}, as if somebody had copied it by hand; run "
+        "the task that pushes it, or copy the value with `airflow-xcom copy`"
+    )
+
     def __init__(self, asked: str, origin: str) -> None:
         self.asked = asked[:_QUOTED]
         self.origin = origin[:_QUOTED]
-        super().__init__(
-            f"the row of the XCom {self.asked} holds what was written for another, {self.origin!r}, as if somebody had "
-            "copied it by hand; run the task that pushes it, or copy the value with `airflow-xcom copy`"
-        )
+        super().__init__(self._words.format(self.asked, self.origin))
 
 
 class PublishError(CodecError, ValueError):
@@ -271,13 +273,10 @@ class ForeignStateError(ForeignReferenceError):
         origin: what the value was written for, or the path of the blob.
     """
 
-    def __init__(self, asked: str, origin: str) -> None:
-        super().__init__(asked, origin)
-        message = (
-            f"the {self.asked} holds what was written for something else, {self.origin!r}, as if somebody had copied "
-            "it by hand; set the key again in a task, or delete it"
-        )
-        self.args = (message,)
+    _words = (
+        "the {} holds what was written for something else, {!r}, as if somebody had copied it by hand; set the key "
+        "again in a task, or delete it"
+    )
 
 
 class XComNotFoundError(CodecError, LookupError):

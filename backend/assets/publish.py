@@ -86,12 +86,14 @@ def publish(value: T, asset: Any, *, partition: str | None = None, schema: Any =
         backfill=run_type(context) == "backfill",
         forced=latest is True,
     )
-    envelope, plain = _written(value, _intent(context, version), version)
+    ti, note = context["ti"], PUBLISHED + version.id
+    at = Coordinate(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, note)
+    envelope, plain = _written(value, at, version)
     if plain is None:
         written: Any = None  # of which Airflow pushes nothing
     else:
         written = Written(plain, lambda at: replace(envelope, coordinate=at).to_json())
-    context["ti"].xcom_push(key=_key(version), value=Written(plain, lambda _: envelope.to_json()))
+    ti.xcom_push(key=note, value=Written(plain, lambda _: envelope.to_json()))
     _emit(context, outlet, asset, envelope)
     refuse_deferral(context, f"the asset {version.name!r}")
     log.info("published %s partition=%s version=%s [%s]", version.name, partition, version.id, envelope.coordinate)
@@ -187,15 +189,6 @@ def _written(value: Any, at: Coordinate, version: AssetVersion) -> tuple[Envelop
         error.context = str(at)
         raise
     return envelope, plain
-
-
-def _intent(context: Any, version: AssetVersion) -> Coordinate:
-    ti = context["ti"]
-    return Coordinate(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, _key(version))
-
-
-def _key(version: AssetVersion) -> str:
-    return PUBLISHED + version.id
 
 
 def _run_partition(context: Any) -> str | None:

@@ -62,6 +62,8 @@ def _placed(target: Path, form: str, write: Callable[[Path], None], *, force: bo
             temporary.replace(target)
         else:
             os.link(temporary, target)  # which fails where a file has come meanwhile
+    except pa.ArrowException as error:
+        raise ExportError(form, f"{form} cannot hold the table: {error}") from error
     except FileExistsError as error:
         raise ExportError(form, f"{target} exists; --force replaces it") from error
     except OSError as error:
@@ -137,11 +139,8 @@ def _write_arrow(table: Any, file: Path) -> None:
 
 def _write_parquet(table: Any, file: Path) -> None:
     _refuse_types("parquet", table, _is_rewritten)
-    try:
-        pq.write_table(table, file)
-        _compare("parquet", table, pq.read_table(file))
-    except pa.ArrowException as error:
-        raise ExportError("parquet", f"Parquet cannot hold the table: {error}") from error
+    pq.write_table(table, file)
+    _compare("parquet", table, pq.read_table(file))
 
 
 def _write_csv(table: Any, file: Path) -> None:
@@ -154,12 +153,9 @@ def _write_csv(table: Any, file: Path) -> None:
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
     )
-    try:
-        csv.write_csv(table, file)
-        parse = csv.ParseOptions(newlines_in_values=True)
-        _compare("csv", table, csv.read_csv(file, parse_options=parse, convert_options=convert))
-    except pa.ArrowException as error:
-        raise ExportError("csv", f"CSV cannot hold the table: {error}") from error
+    csv.write_csv(table, file)
+    parse = csv.ParseOptions(newlines_in_values=True)
+    _compare("csv", table, csv.read_csv(file, parse_options=parse, convert_options=convert))
 
 
 def _refuse_types(form: str, table: Any, lacks: Callable[[Any], Any]) -> None:
