@@ -3,14 +3,18 @@
 ``python3 dev.py script benchmarks/data_tab.py`` prints how long a click on the flights of the demo takes until Chromium
 has painted their first row, on files and on S3 that is far away; the bytes that the store sends for the first screen of
 the frame with 100 columns (which is four blocks of 50 rows and 10 columns), the memory of the server through 100 such
-views, and how long Airflow's own ``/api/v2/dags`` takes while 50 users' reads are slow.  S3 is a SeaweedFS on this
-machine behind a proxy that counts and delays.  ``--airflow 3.1.8`` clicks on the tab in the pages of that release, too.
+views, and how long Airflow's own ``/api/v2/dags`` takes while 50 users' reads are slow.  ``--airflow 3.1.8 3.2.2``
+clicks on the tab in the pages of these releases instead, each time in a browser that has nothing of the tab yet.
+
+S3 is a SeaweedFS on this machine behind a proxy that counts and delays.  A range that was asked for once is answered by
+the proxy: SeaweedFS stores compressed text and unpacks 8 MB for each range, for which S3 itself needs no time.
 ``--rows`` makes the frame smaller; ``--write-docs`` writes the figures into docs/DATA_TAB.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import secrets
@@ -18,20 +22,22 @@ import statistics
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import chromium
 from data_tab_airflow import FLIGHTS, on_s3, started
 from installations import Installation, build, distribution
-from proxy import Fault, Proxy
+from proxy import Fault, Proxy, ProxyHandler
 from server_process import memory_of, server_process
 from servers import BUCKET, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     import httpx
     from server_process import ServerProcess
@@ -51,21 +57,56 @@ STORES = {"files": "files", "S3": "default"}  # by the key, in which store its v
 BLOCKS = [(row, column) for row in (0, 50) for column in (0, 10)]
 MB = 1e6
 DOCUMENT = Path(__file__).parents[1] / "docs" / "DATA_TAB.md"
-BEGIN, END = "<!-- figures: written by benchmarks/data_tab.py --write-docs -->", "<!-- end of the figures -->"
-# Clicks on the value of this name, and says after how many milliseconds the first cell is painted.
-CLICK = """name => new Promise((done) => {
-  const value = [...document.querySelectorAll("button")].find((button) => button.textContent === name);
-  const look = () => {
-    const text = document.getElementById("cell-0-0")?.textContent;
-    if (!text || text === "…") return;
-    observer.disconnect();
-    requestAnimationFrame(() => setTimeout(() => done(performance.now() - began)));
-  };
-  const observer = new MutationObserver(look);
-  observer.observe(document.body, { childList: true, subtree: true, characterData: true });
-  const began = performance.now();
-  value.click();
-})"""
+FIGURES = "<!-- figures: written by benchmarks/data_tab.py --write-docs -->", "<!-- end of the figures -->"
+RELEASES = "<!-- clicks: written by benchmarks/data_tab.py --airflow … --write-docs -->", "<!-- end of the clicks -->"
+HEAD = f"""\
+| from the click on the tab to the first rows | files | S3, {LATENCY * 1e3:.0f} ms a request | load of the machine |
+| --- | --- | --- | --- |
+"""
+# Two tasks that return the flights of the demo, each into the store of its name.
+DAG = """
+import flights
+from airflow.sdk import dag, task
+from airflow_xcom.backend import stored
+
+@dag
+def clicked():
+    for name, store in {"files": "files", "S3": "default"}.items():
+        @task(task_id=name)
+        def extract(store=store):
+            return stored(flights.extract.function(), store=store)
+        extract()
+
+clicked()
+"""
+KEPT: dict[Any, tuple[int, str, list[tuple[str, str]], bytes]] = {}  # what KeepsRanges has passed on
+# Notes when the user clicks, and when the first cell is painted, by the clock of the browser.
+WATCH = """
+if (window === top) {
+  addEventListener("click", () => { window.clicked = performance.timeOrigin + performance.now(); }, true);
+}
+new MutationObserver((_, observer) => {
+  const text = document.getElementById("cell-0-0")?.textContent;
+  if (!text || text === "…") return;
+  observer.disconnect();
+  requestAnimationFrame(() => setTimeout(() => { top.painted = performance.timeOrigin + performance.now(); }));
+}).observe(document, { childList: true, subtree: true, characterData: true });
+"""
+
+
+class KeepsRanges(ProxyHandler):
+    """Answers a range that it has passed on before as S3 does: after the delay, and without work."""
+
+    def ask(self, body: Iterator[bytes]) -> Any:
+        wanted = self.command, self.path, self.headers.get("Range")
+        if wanted[0] != "GET" or wanted[2] is None:
+            return super().ask(body)
+        if wanted not in KEPT:
+            answer = super().ask(body)
+            KEPT[wanted] = answer.status, answer.reason, answer.getheaders(), answer.read()
+        status, reason, headers, content = KEPT[wanted]
+        found = {"getheaders": lambda: headers, "getheader": dict(headers).get, "read": io.BytesIO(content).read}
+        return SimpleNamespace(status=status, reason=reason, **found)
 
 
 def prepare(folder: Path, server: Any, endpoint: str) -> None:
@@ -135,8 +176,9 @@ def cells(client: httpx.Client, row: int, column: int) -> httpx.Response:
 def view(client: httpx.Client) -> int:
     """Ask for the first screen, and return the size of the value."""
     client.get(f"{API}/xcoms").raise_for_status()
-    found = client.get(f"{API}/value", params={"key": WHOSE[-1]}).raise_for_status().json()
-    for row, column in BLOCKS:
+    first = {"key": WHOSE[-1], "rows": 50, "columns": 10}
+    found = client.get(f"{API}/value", params=first).raise_for_status().json()
+    for row, column in BLOCKS[1:]:
         cells(client, row, column).raise_for_status()
     return int(found["size"])
 
@@ -145,17 +187,17 @@ def clicks(server: ServerProcess, proxy: Proxy) -> Iterator[str]:
     """Tell how long a click takes until the first rows are there: in a page that knows nothing of the value yet."""
     dag, run, _ = CLICKED
     proxy.fault = lambda *_: Fault(delay=LATENCY)
-    with chromium.started() as browser:
-        context = browser.new_context(viewport={"width": 1280, "height": 800})
+    with browser() as context:
         context.add_cookies([{"name": "_token", "value": server.token(USERS[0], USERS[0]), "url": server.url}])
         page = context.new_page()
         for key in STORES:
             taken = []
             for _ in range(CLICKS):
                 page.goto(f"{server.url}/xcom-data/page/dags/{dag}/runs/{run}")
-                page.get_by_role("button", name=key, exact=True).wait_for()
+                button = page.get_by_role("button", name=key, exact=True)
+                button.wait_for()
                 proxy.forget()
-                taken.append(page.evaluate(CLICK, key) / 1e3)
+                taken.append(seconds_of_a_click(page, button))
             where = f"S3 ({LATENCY * 1e3:.0f} ms a request, {len(proxy.requests)} requests)" if proxy.requests else key
             size = f"{size_of(client_of(server, USERS[0]), key) / MB:.0f} MB"
             until = f"until Chromium has painted its first row: {told(taken)}"
@@ -168,49 +210,63 @@ def told(taken: list[float]) -> str:
     return f"{min(taken):.2f} s at least, {statistics.median(taken):.2f} s in the median of {len(taken)}"
 
 
-def clicks_in(version: str) -> Iterator[str]:
-    """Tell how long a click on the tab takes until the first rows are there, in the pages of a release of Airflow."""
+@contextmanager
+def browser() -> Iterator[Any]:
+    """A browser that has nothing yet, and notes when a user clicks and sees the first row."""
+    with chromium.started() as program, program.new_context(viewport={"width": 1280, "height": 800}) as context:
+        context.add_init_script(WATCH)
+        yield context
+
+
+def seconds_of_a_click(page: Any, element: Any) -> float:
+    """Click, wait for the first row, and ask the browser how long it took."""
+    element.click()
+    page.wait_for_function("window.painted")
+    return float(page.evaluate("(painted - clicked) / 1e3"))
+
+
+def clicks_in(version: str) -> str:
+    """Return a line of the table: how long clicks on the tab take in the pages of a release of Airflow."""
     build([version])
     with tempfile.TemporaryDirectory(prefix="data-tab-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        with running("seaweedfs", folder) as s3, Proxy(s3.endpoint) as proxy:
-            for where, options in ("files", {}), (f"S3 ({LATENCY * 1e3:.0f} ms a request)", on_s3(s3, proxy.url)):
-                proxy.fault = lambda *_: None
-                home = Path(tempfile.mkdtemp(dir=folder))
-                taken = clicks_on_the_tab(home, Installation(version), options, proxy)
-                yield f"Airflow {version}, from the click on its tab Data of flights on {where}: {told(taken)}"
+        with running("seaweedfs", folder) as s3, Proxy(s3.endpoint, handler=KeepsRanges) as proxy:
+            options = on_s3(s3, proxy.url) | {
+                "AIRFLOW__XCOM_CODECS__STORES": json.dumps({"files": (folder / "xcom").as_uri()}),
+                "PYTHONPATH": os.pathsep.join([str(distribution()), str(with_client(folder)), str(FLIGHTS.parent)]),
+            }
+            (folder / "clicked.py").write_text(DAG)
+            home = Path(tempfile.mkdtemp(dir=folder))
+            with started(home, (folder / "clicked.py",), options, Installation(version).python) as airflow:
+                run = f"{airflow.url}/dags/clicked/runs/{quote(airflow.run('clicked'), safe='')}"
+                proxy.fault = lambda *_: Fault(delay=LATENCY)
+                found = [told(clicks_on_the_tab(airflow.url, f"{run}/tasks/{task}")) for task in STORES]
+    return f"| Airflow {version} | {' | '.join(found)} | {os.getloadavg()[0]:.1f} |\n"
 
 
-def clicks_on_the_tab(
-    folder: Path, installation: Installation, options: Mapping[str, str], proxy: Proxy
-) -> list[float]:
-    """Return the seconds, each in a page that knows nothing of the tab yet."""
+def with_client(folder: Path) -> Path:
+    """Return a folder from which the client of S3 is imported, which the environments of other releases have not."""
     import obstore
 
     (folder / "client").mkdir()
-    (folder / "client" / "obstore").symlink_to(Path(obstore.__file__).parent)  # the other environment has none
-    paths = os.pathsep.join([str(distribution()), str(folder / "client")])
-    with started(folder, (FLIGHTS,), {"PYTHONPATH": paths, **options}, installation.python) as airflow:
-        address = f"{airflow.url}/dags/flights/runs/{quote(airflow.run('flights'), safe='')}/tasks/extract"
-        proxy.fault = lambda *_: Fault(delay=LATENCY)
-        with chromium.started() as browser, browser.new_context() as context:
+    (folder / "client" / "obstore").symlink_to(Path(obstore.__file__).parent)
+    return folder / "client"
+
+
+def clicks_on_the_tab(url: str, address: str) -> list[float]:
+    """Return the seconds, each in a browser that has nothing of the tab yet."""
+    taken = []
+    for _ in range(CLICKS):
+        with browser() as context:
             page = context.new_page()
-            page.goto(airflow.url)  # which lets the user in
+            page.goto(url)  # which lets the user in
             page.get_by_text("Dags", exact=True).first.wait_for()
-            return [seconds_of_a_click(context, address) for _ in range(CLICKS)]
-
-
-def seconds_of_a_click(context: Any, address: str) -> float:
-    """Click on the tab in a new page, and wait for the first row."""
-    with context.new_page() as page:
-        page.goto(address)
-        link = page.get_by_role("link", name="Data", exact=True)
-        link.wait_for()
-        page.wait_for_load_state("networkidle")
-        began = time.perf_counter()
-        link.click()
-        page.frame_locator("iframe").locator('[id="cell-0-3"]', has_text="517").wait_for()
-        return time.perf_counter() - began
+            page.goto(address)
+            link = page.get_by_role("link", name="Data", exact=True)
+            link.wait_for()
+            page.wait_for_load_state("networkidle")
+            taken.append(seconds_of_a_click(page, link))
+    return taken
 
 
 def size_of(client: httpx.Client, key: str) -> int:
@@ -267,7 +323,7 @@ def measured(rows: int) -> Iterator[str]:
     """Tell all of it."""
     with tempfile.TemporaryDirectory(prefix="data-tab-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        with running("seaweedfs", folder) as s3, Proxy(s3.endpoint) as proxy:
+        with running("seaweedfs", folder) as s3, Proxy(s3.endpoint, handler=KeepsRanges) as proxy:
             prepare(folder, s3, proxy.url)
             prepare_rows(rows)
             with server_process(folder, {}) as server:
@@ -281,16 +337,26 @@ def main() -> None:
     """Print all of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=ROWS, help="of the frame (default: %(default)s)")
-    parser.add_argument("--airflow", nargs="*", default=[], help="releases in whose pages the tab is clicked on, too")
+    parser.add_argument("--airflow", nargs="+", help="releases of Airflow in whose pages the tab is clicked on instead")
     parser.add_argument("--write-docs", action="store_true", help="write the figures into docs/DATA_TAB.md")
     arguments = parser.parse_args()
-    lines = []
-    for line in chain(measured(arguments.rows), *map(clicks_in, arguments.airflow)):
-        lines.append(f"- {line}\n")
-        print(lines[-1], end="", flush=True)
+    if arguments.airflow:
+        marks, lines = RELEASES, chain([HEAD], map(clicks_in, arguments.airflow))
+    else:
+        marks, lines = FIGURES, (f"- {line}\n" for line in measured(arguments.rows))
+    printed = []
+    for line in lines:
+        printed.append(line)
+        print(line, end="", flush=True)
     if arguments.write_docs:
-        before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-        DOCUMENT.write_text(f"{before}{BEGIN}\n\n{''.join(lines)}\n{END}{rest.partition(END)[2]}")
+        write(marks, "".join(printed))
+
+
+def write(marks: tuple[str, str], text: str) -> None:
+    """Write a text between its marks in the document."""
+    begin, end = marks
+    before, _, rest = DOCUMENT.read_text().partition(begin)
+    DOCUMENT.write_text(f"{before}{begin}\n\n{text}\n{end}{rest.partition(end)[2]}")
 
 
 if __name__ == "__main__":

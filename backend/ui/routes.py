@@ -6,10 +6,16 @@ which requires that the user may read the XComs of the Dag in the path, and noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping
+import re
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import cache
+from hashlib import sha256
+from html import escape
 from importlib.resources import files
 from typing import Annotated, Any, NamedTuple
+from urllib.parse import quote
 
 from airflow.api_fastapi.core_api.security import GetUserDep, get_user
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
@@ -29,7 +35,7 @@ from airflow_xcom.backend.ui.rows import history, list_rows
 from airflow_xcom.backend.ui.shapes import drawn
 from airflow_xcom.backend.ui.storage import owner_of_store, storage, stores_and_reports
 from airflow_xcom.backend.ui.stored_values import StoredValue, open_value
-from airflow_xcom.backend.ui.table_view import CUT
+from airflow_xcom.backend.ui.table_view import CUT, TableView
 from airflow_xcom.backend.ui.turns import Turns
 from airflow_xcom.codecs import CodecError
 
@@ -46,6 +52,10 @@ _HEADERS = {
     "cache-control": "no-store",
 }
 _TYPES = {"js": "text/javascript", "css": "text/css"}
+_KEPT = "private, max-age=604800, immutable"  # an asset whose address tells its content
+_PAGE_OF_TASK = re.compile("dags/([^/]+)/runs/([^/]+)/tasks/([^/]+)/([^/]+)")
+_PLAIN = "!'()*"  # characters that browsers do not escape, but Python does
+_LEVELS = 3  # of an index that a page shows
 
 
 def create_app(turns: Turns | None = None) -> FastAPI:
@@ -71,8 +81,10 @@ class _Headers:
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
+                theirs = [*message.get("headers", ())]
+                given = {name for name, _ in theirs}
                 ours = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-                message = {**message, "headers": [*message.get("headers", ()), *ours]}
+                message = {**message, "headers": [*theirs, *(pair for pair in ours if pair[0] not in given)]}
             await send(message)
 
         await self._app(scope, receive, sent)
@@ -91,22 +103,47 @@ def _steps(text: str) -> list[int]:
 # -- pages ---------------------------------------------------------------------------------------------------
 
 
+@cache
+def _assets() -> dict[str, bytes]:
+    """Return what the files of the pages hold, by their names."""
+    found = (files("airflow_xcom.backend.ui") / "web").iterdir()
+    return {each.name: each.read_bytes() for each in sorted(found, key=lambda each: each.name)}
+
+
+@cache
+def _digest() -> str:
+    """Return what stands in the addresses of assets, so that browsers may keep them: another version has another."""
+    return sha256(b"\0".join(_assets().values())).hexdigest()[:16]
+
+
 @_open.get("/page/{path:path}")
 async def page(path: str) -> Response:
-    """Return the page, which is the same for all; its script reads the address and asks for data."""
+    """Return the page; its script reads the address and asks for data, some of which is on its way by then."""
     up = "../" * (path.count("/") + 1)
-    html = (files("airflow_xcom.backend.ui") / "web" / "page.html").read_text().replace("{up}", up)
-    return Response(html, media_type="text/html")
+    folder = f"{up}static/{_digest()}"
+    asked = (f'<link rel="preload" as="fetch" crossorigin href="{escape(up + each)}">' for each in _first_data(path))
+    scripts = (f'<link rel="modulepreload" href="{folder}/{name}">' for name in _assets() if name.endswith(".js"))
+    html = _assets()["page.html"].decode().replace("{links}", "\n".join([*asked, *scripts]))
+    return Response(html.replace("{folder}", folder), media_type="text/html")
 
 
-@_open.get("/static/{name}")
-async def static(name: str) -> Response:
-    """Return an asset."""
-    known = {each.name: each for each in (files("airflow_xcom.backend.ui") / "web").iterdir()}
+def _first_data(path: str) -> list[str]:
+    """Return what the script of a task's page asks for first, in its very words: browsers compare addresses."""
+    if (place := _PAGE_OF_TASK.fullmatch(path)) is None:
+        return []
+    dag, run, task, index = (quote(part, safe=_PLAIN) for part in place.groups())
+    address = f"api/dags/{dag}/runs/{run}/tasks/{task}/{index if index.isdecimal() else -1}"
+    return [f"{address}/xcoms", f"{address}/result?rows=50&columns=10"]
+
+
+@_open.get("/static/{digest}/{name}")
+async def static(digest: str, name: str) -> Response:
+    """Return an asset; of another version than the page's, this one, which no browser keeps."""
     kind = _TYPES.get(name.rpartition(".")[2])
-    if name not in known or kind is None:
+    if name not in _assets() or kind is None:
         raise HTTPException(404, "there is no such file")
-    return Response(known[name].read_bytes(), media_type=kind)
+    headers = {"cache-control": _KEPT} if digest == _digest() else {}
+    return Response(_assets()[name], headers=headers, media_type=kind)
 
 
 # -- data ----------------------------------------------------------------------------------------------------
@@ -142,19 +179,6 @@ async def xcoms(request: Request, user: GetUserDep, at: Place) -> Response:
     return await answer(request, user, list_rows, at)
 
 
-@_of_dag.get(f"{_TASK}/value")
-async def value(request: Request, user: GetUserDep, at: Place, path: Path = "") -> Response:
-    """Return what a value, or a part of it, is."""
-    return await answer(request, user, _value, at, _steps(path))
-
-
-def _value(at: Coordinate, path: list[int]) -> dict[str, Any]:
-    found = _opened(at)
-    facts = found.describe(path)
-    downloads = downloads_of(found, facts["kind"], path) if found.preview == "rows" else []
-    return {**facts, "downloads": downloads, "read": found.read, "size": found.size}
-
-
 @_of_dag.get(f"{_TASK}/items")
 async def items(request: Request, user: GetUserDep, at: Place, path: Path = "", first: Number = 0) -> Response:
     """Return a part of a tree."""
@@ -181,6 +205,43 @@ def _window(  # noqa: PLR0913, PLR0917 - a function, since older releases of Fas
 Asked = Annotated[Window, Depends(_window)]
 
 
+@_of_dag.get(f"{_TASK}/value")
+async def value(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
+    """Return what a value, or a part of it, is, and of a table the first cells if the window says how many."""
+    return await answer(request, user, _value, at, window)
+
+
+def _value(at: Coordinate, window: Window) -> dict[str, Any]:
+    found = _opened(at)
+    facts = found.describe(window.path)
+    downloads = downloads_of(found, facts["kind"], window.path) if found.preview == "rows" else []
+    if facts["kind"] == "table" and window.columns:
+        with suppress(CodecError, MemoryError), any_error_typed():  # which the request for cells alone will tell
+            facts["first"] = _first(found, found.table(window.path), window)
+    return {**facts, "downloads": downloads, "read": found.read, "size": found.size}
+
+
+@_of_dag.get(f"{_TASK}/result")
+async def result(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
+    """Return the same of what a task returned, or null: its page asks before it knows whether there is something."""
+    return await answer(request, user, _result, replace(at, key="return_value"), window)
+
+
+def _result(at: Coordinate, window: Window) -> dict[str, Any] | None:
+    with suppress(errors.XComNotFoundError):
+        return _value(at, window)
+    return None
+
+
+def _first(found: StoredValue, table: TableView, window: Window) -> dict[str, Any] | None:
+    """Return the cells in the first block of a grid, and in the blocks in which the index is, unless they are many."""
+    width, step = len(table.schema), len(window.columns)
+    levels = range(width - table.index, width)[:_LEVELS]
+    starts = {0, *(position - position % step for position in levels)}
+    positions = [position for start in sorted(starts) for position in range(width)[start : start + step]]
+    return _block(found, table, window.rows, positions) if len(positions) * len(window.rows) <= _CELLS else None
+
+
 @_of_dag.get(f"{_TASK}/cells")
 async def cells(request: Request, user: GetUserDep, at: Place, window: Asked) -> Response:
     """Return the columns and the cells of a window of a table; one cell alone may be long."""
@@ -188,23 +249,21 @@ async def cells(request: Request, user: GetUserDep, at: Place, window: Asked) ->
 
 
 def _cells(at: Coordinate, window: Window) -> dict[str, Any]:
-    path, _, rows, columns = window
     found = _opened(at)
     found.refuse_hidden("columns")
-    table = found.table(path)
-    labels, positions = table.numbers[rows.start : rows.stop], range(len(table.schema))[columns.start : columns.stop]
-    numbers = range(table.rows)[rows.start : rows.stop]
-    facts = {"columns": table.columns(positions), "first": rows.start, "column": positions.start}
+    table = found.table(window.path)
+    positions = range(len(table.schema))[window.columns.start : window.columns.stop]
+    facts = {"first": window.rows.start, "column": positions.start}
+    return {**facts, **_block(found, table, window.rows, positions), "read": found.read, "size": found.size}
+
+
+def _block(found: StoredValue, table: TableView, rows: range, positions: Sequence[int]) -> dict[str, Any]:
+    """Return some columns, and their cells in some rows if these may be shown."""
+    labels, numbers = (each[rows.start : rows.stop] for each in (table.numbers, range(table.rows)))
     shown: list[list[str | None]] = []
     if found.preview == "rows" and len(numbers) and len(positions):
         shown = table.cells(positions, numbers, _LONG if len(numbers) * len(positions) == 1 else CUT)
-    return {
-        **facts,
-        "cells": shown,
-        "numbers": [str(label) for label in labels],
-        "read": found.read,
-        "size": found.size,
-    }
+    return {"columns": table.columns(positions), "cells": shown, "numbers": [str(label) for label in labels]}
 
 
 @_of_dag.get(f"{_TASK}/array")

@@ -40,6 +40,7 @@ class Blob:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
+        self.rounds = 0
         self.ranges: list[tuple[int, int]] = []
 
     @classmethod
@@ -50,6 +51,7 @@ class Blob:
 
     def fetch(self, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
         assert all(0 <= start < stop <= len(self.data) for start, stop in ranges)
+        self.rounds += 1
         self.ranges += ranges
         return [memoryview(bytearray(self.data[start:stop])) for start, stop in ranges]
 
@@ -318,6 +320,21 @@ def test_only_the_rows_that_are_wanted_are_read() -> None:
     columns, rows = ["text", "n3", "kind"], slice(9_000, 9_100)
     assert difference(frame[columns].iloc[rows], blob.part(columns, rows)) is None
     assert blob.read < 120_000
+
+
+@pytest.mark.parametrize(
+    ("columns", "rounds"),
+    [(["n3", "n96"], 2), (["n3", "text", "kind"], 3)],
+    ids=["numbers", "text, after its offsets"],
+)
+def test_few_reads_wait_for_others(columns: list[str], rounds: int) -> None:
+    frame = wide()
+    blob = Blob.of(frame)
+    assert difference(frame[columns].iloc[:50], blob.part(columns, slice(50))) is None
+    assert blob.rounds == rounds
+    small = Blob.of(frame[columns].iloc[:500])
+    assert difference(frame[columns].iloc[:50], small.part(columns, slice(50))) is None
+    assert (small.rounds, small.read) == (1, len(small.data))
 
 
 @pytest.mark.parametrize("written", ["pandas", "polars", "pyarrow"])

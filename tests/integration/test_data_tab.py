@@ -21,7 +21,7 @@ from data_tab import Tab
 
 from airflow_xcom.backend import stored
 from airflow_xcom.backend.stores import files
-from airflow_xcom.backend.ui import comparison
+from airflow_xcom.backend.ui import comparison, table_view
 from airflow_xcom.backend.ui.column_statistics import ColumnFacts
 
 pytestmark = pytest.mark.installation
@@ -84,6 +84,50 @@ def test_a_window_reads_no_more_than_it_shows(tab: Tab) -> None:
     assert answer["cells"] == [[str(row * 100 + column) for row in range(19_990, 20_000)] for column in range(90, 100)]
     assert answer["numbers"] == [*map(str, range(19_990, 20_000))]
     assert 0 < answer["read"] < 0.02 * answer["size"]
+
+
+@pytest.mark.parametrize("levels", [0, 1, 2])
+def test_the_first_cells_come_with_the_facts(levels: int, tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[int] = []
+    stock = files.FileStore.read
+
+    def counted(self: Any, path: str, ranges: Any) -> Any:
+        reads.append(len(ranges))
+        return stock(self, path, ranges)
+
+    frame = pd.DataFrame(np.arange(400_000.0).reshape(20_000, 20)).rename(columns={3: "password", 4: "text"})
+    frame["text"] = [f"text {number}" for number in range(20_000)]
+    if levels:
+        frame = frame.set_index([pd.Index(np.arange(20_000) % 70, name=f"level {level}") for level in range(levels)])
+    tab.push(frame)
+    monkeypatch.setattr(files.FileStore, "read", counted)
+    facts = tab.get("value", rows=50, columns=10)
+    assert len(reads) == 3  # the head and the foot, numbers and offsets, and text
+    blocks = [tab.get("cells", rows=50, columns=10, column=column) for column in ([0, 20] if levels else [0])]
+    for name in ("columns", "cells"):
+        assert facts["first"][name] == [each for block in blocks for each in block[name]]
+    assert facts["first"]["numbers"] == blocks[0]["numbers"]
+    assert facts["first"]["cells"][3] == ["***"] * 50
+    assert 0 < facts["read"] < 0.05 * facts["size"]
+    assert tab.get("result", rows=50, columns=10) == facts
+    assert "first" not in tab.get("value")
+    assert (tab.get("value", rows=599, columns=10)["first"] is None) == bool(levels)  # more than 6,000 cells
+
+
+def test_a_result_that_is_not_there_is_null(tab: Tab) -> None:
+    tab.push(FRAME, "another")
+    assert tab.get("result", "another", rows=50, columns=10) is None
+    assert tab.refusal("value") == (404, "none")
+
+
+def test_facts_are_told_of_a_table_whose_cells_cannot_be(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Any:
+        raise ValueError("damaged")
+
+    tab.push(FRAME)
+    monkeypatch.setattr(table_view.TableView, "cells", fail)
+    assert "first" not in tab.get("value", rows=50, columns=10)
+    assert tab.refusal("cells", rows=50, columns=10) == (422, "unreadable")
 
 
 def test_many_columns_and_no_rows(tab: Tab) -> None:

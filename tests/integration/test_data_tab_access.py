@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.resources
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -72,7 +74,7 @@ def addresses(**names: str) -> list[str]:
 
 def test_every_route_reads_and_asks_for_a_user(tab: Tab) -> None:
     anonymous = httpx.Client(base_url=tab.client.base_url, timeout=60)
-    asked = [*addresses(), "/page/dags/flights/runs/one", "/static/app.js", "/openapi.json", "/docs", "/redoc"]
+    asked = [*addresses(), "/page/dags/flights/runs/one", "/static/any/app.js", "/openapi.json", "/docs", "/redoc"]
     for address in asked:
         assert anonymous.get(address).status_code in {401, 404}, address
     for address in addresses():
@@ -142,10 +144,10 @@ def test_the_dag_of_the_path_alone_counts(limited: Tab, tab: Tab) -> None:
         "/xcom-data/api/dags/trains/%2e%2e/flights/runs/one/xcoms",
         "/xcom-data/api/dags/trains%2f..%2fflights/runs/one/xcoms",
         "/xcom-data//api/dags/flights/runs/one/xcoms",
-        "/xcom-data/static/../api/dags/flights/runs/one/xcoms",
-        "/xcom-data/static/..%2froutes.py",
+        "/xcom-data/static/any/../../api/dags/flights/runs/one/xcoms",
+        "/xcom-data/static/any/..%2f..%2froutes.py",
         "/xcom-data/static/%2e%2e/routes.py",
-        "/xcom-data/static/page.html",
+        "/xcom-data/static/any/page.html",
         "/xcom-data/page/../api/dags/flights/runs/one/xcoms",
     ],
 )
@@ -289,8 +291,23 @@ def test_headers_let_a_page_load_nothing_from_elsewhere(tab: Tab) -> None:
         assert "unsafe" not in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
-    page = tab.client.get("/page/dags/<script>/runs/one").text
-    assert "<script>" not in page
+    for path in ("dags/<script>/runs/one", "dags/<script>/runs/'\"><b>/tasks/&amp;/-1"):
+        page = tab.client.get(f"/page/{path}").text
+        assert "<script>" not in page
+        assert "<b>" not in page
+
+
+def test_browsers_keep_the_assets_of_this_version_alone(tab: Tab) -> None:
+    page = tab.client.get("/page/dags/flights/runs/one/tasks/extract/-1").text
+    names = re.findall(r'"\.\./[./]*(static/\w+/\w+\.\w+)"', page)
+    web = importlib.resources.files("airflow_xcom.backend.ui") / "web"
+    assert {name.rpartition("/")[2] for name in names} == {each.name for each in web.iterdir()} - {"page.html"}
+    for name in names:
+        found = tab.client.get(f"/{name}")
+        assert found.headers.get_list("cache-control") == ["private, max-age=604800, immutable"]
+        assert found.content == (web / name.rpartition("/")[2]).read_bytes()
+        other = tab.client.get(f"/static/other/{name.rpartition('/')[2]}")
+        assert other.headers.get_list("cache-control") == ["no-store"]
 
 
 def test_the_server_answers_others_while_reads_are_slow(

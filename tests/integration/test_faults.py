@@ -94,6 +94,8 @@ def test_a_fault_that_passes_is_survived(kind: str, fault: str, between: Between
     again()
     assert store.read("large", [(5, 9_000_000)])[0] == LARGE[5:9_000_000]
     again()
+    assert store.read("large", [(5, 7), (9_000_000, 9_000_900)]) == [LARGE[5:7], LARGE[9_000_000:9_000_900]]
+    again()
     assert {blob.path for blob in store.list()} == {"small", "large"}
     again()
     assert store.delete("small")
@@ -110,6 +112,8 @@ def test_a_body_that_breaks_off_is_noticed_and_read_again(kind: str, between: Be
             proxy.fault = first(2, Fault(truncate=cut))
             assert store.get(name) == data
             assert len(proxy.requests) > 1
+    proxy.fault = first(2, Fault(truncate=1))
+    assert store.read("large", [(5, 7), (9_000_000, 9_000_900)]) == [LARGE[5:7], LARGE[9_000_000:9_000_900]]
 
 
 @pytest.mark.parametrize("seed", range(5))

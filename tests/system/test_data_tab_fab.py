@@ -56,7 +56,7 @@ def client(server: ServerProcess, user: str | None = None) -> httpx.Client:
 
 def test_nobody_gets_anything_without_a_login(served: ServerProcess) -> None:
     anonymous = client(served)
-    for address in [*addresses(), "/page/dags/flights/runs/one", "/static/app.js"]:
+    for address in [*addresses(), "/page/dags/flights/runs/one", "/static/any/app.js"]:
         assert anonymous.get(address).status_code == 401, address
         assert anonymous.get(address, headers={"Authorization": "Bearer x.y.z"}).status_code in {401, 403}
         assert anonymous.get(address, cookies={"_token": "garbage"}).status_code in {401, 403}

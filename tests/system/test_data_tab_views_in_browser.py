@@ -212,6 +212,19 @@ def test_what_a_codec_says_of_its_value_is_text(page: Any, show: Callable[..., N
         registry._forget(made)
 
 
+def test_the_first_rows_take_two_requests_that_begin_with_the_page(page: Any, show: Callable[..., None]) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: "/api/" in request.url and asked.append(request.url))
+    show(
+        pd.DataFrame({f"c{column}": range(1_000) for column in range(30)}, index=pd.Index(range(7, 7007, 7), name="n"))
+    )
+    page.locator('[id="cell-0-0"]', has_text="0").wait_for()
+    links = page.locator("link[rel=preload]").evaluate_all("links => links.map((link) => link.href)")
+    assert len(links) == 2
+    assert sorted(asked) == sorted(links)
+    page.get_by_role("rowheader", name="7", exact=True).wait_for()
+
+
 def test_numbers_beyond_those_of_a_browser_are_shown_as_they_are(page: Any, show: Callable[..., None]) -> None:
     show(2**53 + 1)
     page.get_by_text("This and earlier runs").click()
@@ -221,7 +234,7 @@ def test_numbers_beyond_those_of_a_browser_are_shown_as_they_are(page: Any, show
 def test_columns_are_ordered_by_their_values(page: Any, show: Callable[..., None]) -> None:
     show({"a": 1})
     order = """async ([type, texts]) => {
-        const { comparison } = await import(new URL('../static/loaded.js', document.querySelector('script').src));
+        const { comparison } = await import(new URL('loaded.js', document.querySelector('script').src));
         return texts.sort(comparison(type));
     }"""
     for kind, texts in {
@@ -440,7 +453,7 @@ def test_storage_shows_names_as_text_and_says_what_it_left_out(
     monkeypatch.setattr(storage, "_ROWS", 0)
     page.reload()
     page.get_by_text(re.compile("Only the last values were counted of .*ships")).wait_for()
-    page.route("**/static/storage.js", lambda route: route.fulfill(response=(found := route.fetch()), body=few(found)))
+    page.route("**/storage.js", lambda route: route.fulfill(response=(found := route.fetch()), body=few(found)))
     page.reload()
     button = page.get_by_role("button", name="Look at further Dags")
     button.wait_for()

@@ -3,7 +3,7 @@
 import { assetLink, listAssets, showAsset } from "./assets.js";
 import { heat, histogram, leftOut, line } from "./charts.js";
 import { ask, bytes, count, h, latest, lines, placeIn, plural, problem, table, url } from "./dom.js";
-import { Grid } from "./grid.js";
+import { BLOCK, Grid } from "./grid.js";
 import { arrangement } from "./loaded.js";
 import { pictureOf, shapesOf } from "./pictures.js";
 import { storage } from "./storage.js";
@@ -26,6 +26,11 @@ function of(at, what) {
   return `api/dags/${dag}/runs/${run}/tasks/${task}/${at.index}/${what}`;
 }
 
+/** Return what a value, or a part of it, is, and of a table the first cells. */
+function describe(at, path = undefined) {
+  return ask(of(at, "value"), { key: at.key, ...BLOCK, ...(path && { path }) });
+}
+
 function definitions(facts) {
   const shown = Object.entries(facts).filter(([, fact]) => fact !== undefined && fact !== null && fact !== "");
   return h("dl", {}, ...shown.flatMap(([name, fact]) => [h("dt", { textContent: name }), h("dd", {}, fact)]));
@@ -44,11 +49,11 @@ async function list(at) {
   const { xcoms, more } = await ask(path);
   const detail = h("section", { "aria-live": "polite", "aria-label": "Value" });
   const buttons = [];
-  const show = (row, button) => {
+  const show = (row, button, described) => {
     buttons.forEach((each) => each.setAttribute("aria-current", each === button));
     const chosen = h("div"); // what comes late of a choice before is not shown
     detail.replaceChildren(chosen);
-    showValue(chosen, { ...at, task: row.task_id, index: row.map_index, key: row.key }, ofRun);
+    showValue(chosen, { ...at, task: row.task_id, index: row.map_index, key: row.key }, ofRun, described);
   };
   const rows = xcoms.map((row) => {
     const button = h("button", { type: "button", textContent: row.key, onclick: () => show(row, button) });
@@ -67,13 +72,14 @@ async function list(at) {
     xcoms.length ? table("Values", heads, rows) : h("p", { textContent: "Nothing was pushed here." }),
     detail);
   const first = xcoms.findIndex((row) => row.key === "return_value" && row.state !== "hidden");
-  if (!ofRun && xcoms.length) show(xcoms[Math.max(0, first)], buttons[Math.max(0, first)]);
+  const result = first >= 0 && !ofRun ? ask(of(at, "result"), BLOCK) : null; // which is on its way with the page
+  if (!ofRun && xcoms.length) show(xcoms[Math.max(0, first)], buttons[Math.max(0, first)], result);
 }
 
-/** Show one value in `element`. */
-async function showValue(element, at, ofRun) {
+/** Show one value in `element`; `described` is what it is, if that is asked for already. */
+async function showValue(element, at, ofRun, described) {
   try {
-    const facts = await ask(of(at, "value"), { key: at.key });
+    const facts = (await described) ?? (await describe(at));
     const read = h("span", { className: "quiet" });
     const meter = { bytes: 0, add(found) {
       this.bytes += found.read || 0;
@@ -330,7 +336,7 @@ function tableOf(at, facts, path, meter) {
   const beside = h("section", { "aria-live": "polite", "aria-label": "Column or cell" });
   const problems = h("div");
   const grid = new Grid({
-    rows: facts.preview === "rows" ? facts.rows : 0, width: facts.width, index: facts.index_width, label: `Table of ${shape(facts)}`,
+    rows: facts.preview === "rows" ? facts.rows : 0, width: facts.width, index: facts.index_width, label: `Table of ${shape(facts)}`, first: facts.first,
     fetch: async (row, rows, column, columns, signal) => {
       const found = await ask(of(at, "cells"), { key: at.key, path, row, rows, column, columns }, signal);
       meter.add(found);
@@ -542,7 +548,7 @@ function branch(item, at, meter) {
       inside.replaceChildren();
       element.append(inside);
       try {
-        const facts = await ask(of(at, "value"), { key: at.key, path });
+        const facts = await describe(at, path);
         meter.add(facts);
         inside.append(h("p", { textContent: `${item.type}, ${shape(facts)}` }), actions(at, { ...facts, where: null }, path), body(at, facts, path, meter));
       } catch (error) {

@@ -1,6 +1,6 @@
 // Elements, requests and figures.  Text is only ever set as text, so nothing that a value holds becomes markup.
 
-const ROOT = new URL("../", import.meta.url);
+const ROOT = new URL("../../", import.meta.url);
 
 /** Return an element with properties (`on…` are listeners, names with `-` or `role` are attributes) and children. */
 export function h(tag, properties = {}, ...children) {

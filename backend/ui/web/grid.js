@@ -2,22 +2,21 @@
 
 import { Failure, count, h } from "./dom.js";
 
+export const BLOCK = { rows: 50, columns: 10 }; // that are asked for together
 const HEIGHT = 28; // pixels of a row
 const HEAD = 44; // of the names of columns
 const WIDTH = 160; // of a column
 const LONGEST = 1_000_000; // pixels of what scrolls; browsers fail at more
-const BLOCK_ROWS = 50;
-const BLOCK_COLUMNS = 10;
 const MOST_BLOCKS = 400; // that are kept
 
 /**
  * A grid.
  *
  * `fetch(row, rows, column, columns, signal)` gives `{columns, cells, numbers}`, as the server does; the last
- * `index` of the columns are shown as the names of rows.
+ * `index` of the columns are shown as the names of rows.  `first` has the first rows of some blocks, if they are known.
  */
 export class Grid {
-  constructor({ rows, width, index, label, fetch, onColumn, onCell, onProblem }) {
+  constructor({ rows, width, index, label, fetch, first, onColumn, onCell, onProblem }) {
     Object.assign(this, { index, fetch, onColumn, onCell, onProblem });
     this.all = rows;
     this.order = null; // the rows that are shown, unless all are
@@ -29,6 +28,7 @@ export class Grid {
     this.active = { row: -1, column: 0 }; // row -1 is the header
     this.blocks = new Map();
     this.waiting = new Map();
+    if (first) this.keep(first);
     this.layer = h("div", { className: "layer", role: "presentation" });
     this.spacer = h("div", { role: "presentation" }, this.layer);
     this.element = h("div", {
@@ -53,6 +53,17 @@ export class Grid {
     this.element.setAttribute("aria-rowcount", this.rows + 1);
   }
 
+  /** Keep the first rows of some columns, which are those of whole blocks. */
+  keep({ columns, cells, numbers }) {
+    columns.forEach((facts, at) => {
+      const left = Math.floor(facts.position / BLOCK.columns);
+      const key = `0:${left}`;
+      if (!this.blocks.has(key)) this.blocks.set(key, { columns: [], cells: [], numbers, column: left * BLOCK.columns });
+      this.blocks.get(key).columns.push(facts);
+      this.blocks.get(key).cells.push(cells[at] || []);
+    });
+  }
+
   /** Show some rows in this order, `sorted` by a column; null for all as they are. */
   arrange(order, sorted) {
     Object.assign(this, { order, sorted });
@@ -67,9 +78,9 @@ export class Grid {
     for (const [key, { columns, cells }] of this.blocks) {
       const [top, left] = key.split(":").map(Number);
       columns.forEach((_, at) => (cells[at] || []).forEach((text, number) => {
-        const row = top * BLOCK_ROWS + number;
+        const row = top * BLOCK.rows + number;
         if (!rows.has(row)) rows.set(row, new Map());
-        rows.get(row).set(left * BLOCK_COLUMNS + at, text);
+        rows.get(row).set(left * BLOCK.columns + at, text);
       }));
     }
     return new Map([...rows].sort(([one], [other]) => one - other));
@@ -189,13 +200,13 @@ export class Grid {
     const columns = Math.min(this.visibleColumns + 1, this.data - this.column);
     const missing = [];
     const block = (row, column) => {
-      const key = `${Math.floor(row / BLOCK_ROWS)}:${Math.floor(column / BLOCK_COLUMNS)}`;
+      const key = `${Math.floor(row / BLOCK.rows)}:${Math.floor(column / BLOCK.columns)}`;
       if (!this.blocks.has(key) && !missing.includes(key)) missing.push(key);
       return this.blocks.get(key);
     };
     const head = this.line("columnheader", -1, "", columns, (column) => {
       const found = this.order?.length === 0 ? null : block(this.place(this.row), column);
-      const facts = found?.columns[column % BLOCK_COLUMNS] || this.columnFacts(column);
+      const facts = found?.columns[column % BLOCK.columns] || this.columnFacts(column);
       if (!facts) return [];
       return [h("span", { className: "name", textContent: facts.name }), h("span", { className: "type", textContent: facts.type })];
     });
@@ -205,7 +216,7 @@ export class Grid {
       body.push(this.line("gridcell", row, this.rowName(place, block), columns, (column) => {
         const found = block(place, column);
         if (!found) return ["…"];
-        const cell = (found.cells[column % BLOCK_COLUMNS] || [])[place % BLOCK_ROWS];
+        const cell = (found.cells[column % BLOCK.columns] || [])[place % BLOCK.rows];
         return cell === null ? [h("span", { className: "null", textContent: "null" })] : [cell ?? ""];
       }));
     }
@@ -222,13 +233,13 @@ export class Grid {
   rowName(row, block) {
     if (!this.index) {
       const found = block(row, this.column);
-      const number = found && found.numbers[row % BLOCK_ROWS];
+      const number = found && found.numbers[row % BLOCK.rows];
       return number === undefined ? count(row) : String(number);
     }
     const names = [];
     for (let column = this.data; column < Math.min(this.width, this.data + 3); column++) {
       const found = block(row, column);
-      names.push(found ? (found.cells[column % BLOCK_COLUMNS] || [])[row % BLOCK_ROWS] ?? "null" : "…");
+      names.push(found ? (found.cells[column % BLOCK.columns] || [])[row % BLOCK.rows] ?? "null" : "…");
     }
     return names.join(" · ");
   }
@@ -265,7 +276,7 @@ export class Grid {
     const [row, column] = key.split(":").map(Number);
     try {
       const found = await this.fetch(
-        row * BLOCK_ROWS, BLOCK_ROWS, column * BLOCK_COLUMNS, BLOCK_COLUMNS, controller.signal);
+        row * BLOCK.rows, BLOCK.rows, column * BLOCK.columns, BLOCK.columns, controller.signal);
       this.blocks.set(key, found);
       if (this.blocks.size > MOST_BLOCKS) this.blocks.delete(this.blocks.keys().next().value);
     } catch (error) {

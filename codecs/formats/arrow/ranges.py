@@ -35,6 +35,7 @@ _any_error_as_damage = partial(
     remedy="; run the task again",
 )
 _TAIL = 1 << 16  # bytes; enough for the footer of a table of hundreds of columns
+_HEAD = 1 << 14  # bytes that are read with them; enough for the metadata of one batch of a hundred columns
 _GAP = 1 << 14  # bytes that are read along rather than asked around
 _AT_ONCE = 1 << 26  # bytes that are asked for at a time; each takes memory twice until they are in place
 
@@ -61,6 +62,7 @@ class ArrowRanges:
     def __init__(self, fetch: Callable[[Sequence[Range]], Sequence[memoryview]], size: int) -> None:
         self._fetch = fetch
         self._size = size
+        self._unread = range(size)  # without the head and the tail, which are read at first
         with _any_error_as_damage():
             self.memory = memoryview(mmap.mmap(-1, size))
             self._open()
@@ -82,7 +84,9 @@ class ArrowRanges:
 
     def _read_footer(self) -> FlatTable:
         tail = max(0, self._size - _TAIL)
-        self._read([(tail, self._size)])
+        head = min(_HEAD, tail)
+        self._read([(0, head), (tail, self._size)])
+        self._unread = range(head, tail)
         self.memory[: len(MAGIC)] = MAGIC
         start, stop = footer_range(self.memory)
         self._read([(start, tail)])
@@ -140,12 +144,16 @@ class ArrowRanges:
 
     def _read(self, ranges: Iterable[Range]) -> None:
         """Put bytes of the file where they belong in memory."""
-        merged = _merged(ranges)
+        found = list(ranges)
+        merged = _merged(found)
         if merged and not 0 <= merged[0][0] <= merged[-1][1] <= self._size:
             raise ValueError("it refers to bytes that it has not")
-        for group in _groups(merged):
+        for group in _groups(_merged(filter(self._is_unread, found))):
             for (start, stop), piece in zip(group, self._fetch(group), strict=True):
                 self.memory[start:stop] = piece
+
+    def _is_unread(self, part: Range) -> bool:
+        return part[0] < self._unread.stop and part[1] > self._unread.start
 
 
 def _column_dictionaries(footer: FlatTable) -> list[set[int]]:

@@ -26,7 +26,7 @@ def check(folder: Path, run_id: str) -> str:
 def _wrong(url: str, token: str, run: str) -> list[str]:
     place = f"dags/flights/runs/{run}/tasks/clean/-1"
     cells = f"api/{place}/cells?key=return_value&row=336775&rows=1&column=3&columns=3"
-    found = {path: _get(f"{url}/xcom-data/{path}", token) for path in (f"page/{place}", "static/app.js", cells)}
+    found = {path: _get(f"{url}/xcom-data/{path}", token) for path in (f"page/{place}", "static/any/app.js", cells)}
     wrong = [f"{path}: {status} {text[:200]}" for path, (status, text) in found.items() if status != 200]
     if not wrong:
         shown = json.loads(found[cells][1])
