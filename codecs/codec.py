@@ -63,8 +63,9 @@ class Codec(Generic[T]):
         summarize: a few JSON facts for people (shape, dtypes, first rows); must be cheap.
         render: ``render(value)`` returns what people see in place of the value: a text, a table, or dicts and lists of
             these, all of types that the shipped codecs take; None for the value itself.
-        attributes: the names that an object may have in its ``__dict__``, in which ``"_"`` stands for all that begin
-            so; an object with another one, which somebody set, is refused.  None leaves them all to ``encode``.
+        attributes: the names that an object may have in its ``__dict__``, in which ``"_"`` stands for those that
+            begin so and that the code of its class sets; an object with another one, which somebody set, is refused.
+            None leaves them all to ``encode``.
         cost: ``cost(node)`` returns for how many nodes a value counts that takes far longer to make than its node is
             long; None for all others.
     """

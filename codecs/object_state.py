@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
-from functools import cache
+from collections.abc import Collection, Iterator, Sequence
+from dis import get_instructions
+from functools import cache, cached_property
 from inspect import getattr_static
 from itertools import chain, repeat
-from types import BuiltinFunctionType, FunctionType, GetSetDescriptorType, MemberDescriptorType
+from types import BuiltinFunctionType, CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedTypeError, UnsupportedValueError
@@ -127,7 +128,7 @@ def refuse_other_attributes(value: Any, names: Collection[str], *, remedy: str =
 
     Args:
         value: an object.
-        names: what it may have in its ``__dict__``; ``"_"`` stands for all names that begin so, a library's own.
+        names: what it may have in its ``__dict__``; ``"_"`` stands for the names that begin so which its class sets.
         remedy: what else people can do.
 
     Raises:
@@ -145,7 +146,45 @@ def refuse_other_attributes(value: Any, names: Collection[str], *, remedy: str =
 def _may_have(cls: type, name: Any, names: Collection[str]) -> bool:
     if name in names or type(name) is not str:
         return name in names
-    return (name.startswith("_") and "_" in names) or _is_cache(cls, name)
+    return ("_" in names and name.startswith("_") and _is_set_by(cls, name)) or _is_cache(cls, name)
+
+
+@cache
+def _is_set_by(cls: type, name: str) -> bool:
+    """Return whether a class declares an attribute, or its own code sets it: libraries rename theirs in any release."""
+    return any(
+        name in vars(base).get("__annotations__", ())
+        or any(_sets(code, name) for held in vars(base).values() for code in _code_of(held))
+        for base in cls.__mro__[:-1]
+    )
+
+
+def _code_of(held: Any) -> Iterator[CodeType]:
+    """Yield the code of what a class holds, and of what that wraps."""
+    parts: tuple[Any, ...] = (held,)
+    if isinstance(held, property):
+        parts = held.fget, held.fset
+    elif isinstance(held, classmethod | staticmethod):
+        parts = (held.__func__,)
+    elif isinstance(held, cached_property):
+        parts = (held.func,)
+    for part in parts:
+        while isinstance(part, FunctionType):
+            yield part.__code__
+            part = vars(part).get("__wrapped__")  # noqa: PLW2901 - decorators stand one on the other
+
+
+def _sets(code: CodeType, name: str) -> bool:
+    """Return whether code sets an attribute, itself or by its name as ``object.__setattr__`` takes it."""
+    return (
+        name in code.co_consts
+        or (name in code.co_names and any(step == ("STORE_ATTR", name) for step in _steps(code)))
+        or any(_sets(part, name) for part in code.co_consts if isinstance(part, CodeType))
+    )
+
+
+def _steps(code: CodeType) -> Iterator[tuple[str, Any]]:
+    return ((step.opname, step.argval) for step in get_instructions(code))
 
 
 @cache

@@ -22,7 +22,7 @@ from airflow_xcom.codecs.object_state import refuse_other_attributes
 
 _CLASSES: dict[str, Any] = {cls.__name__: cls for cls in (nx.Graph, nx.DiGraph, nx.MultiGraph, nx.MultiDiGraph)}
 
-_STATE = ("_", "graph", "adj", "succ", "pred", "nodes", "edges", "degree")
+_STATE = ("_", "_succ", "graph", "adj", "succ", "pred", "nodes", "edges", "degree")
 
 
 def _encode(graph: Any) -> list[Any]:

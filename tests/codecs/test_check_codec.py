@@ -203,6 +203,18 @@ def test_no_built_in_codec_loses_an_attribute(family: str) -> None:
         if codec is not None and not codec.tag.startswith(ALL_OF_AN_OBJECT):
             has_any = isinstance(getattr(value, "__dict__", None), dict)
             assert codec.attributes is not None or not has_any, f"{name}: {codec} does not name the attributes"
+            if has_any:
+                _assert_refused_with(value, "_set_by_hand")
+
+
+def _assert_refused_with(value: Any, name: str) -> None:
+    """Set an attribute that begins as the library's own do."""
+    vars(value)[name] = 1
+    try:
+        with pytest.raises(UnsupportedValueError, match=f"{name!r}, which .*would be lost"):
+            raise AssertionError(f"{type(value)}: {encode(value)}")
+    finally:
+        del vars(value)[name]  # a process may have one object of the class
 
 
 def test_attributes_of_parts_are_refused() -> None:

@@ -228,6 +228,6 @@ CODECS = (
         _encode_masked,
         _decode_masked,
         summarize=_summarize,
-        attributes=("_", *_MASKED_STATE),
+        attributes=("_", "_getitem", *_MASKED_STATE),  # _getitem is one of a matrix within, which is refused
     ),
 )

@@ -43,7 +43,7 @@ from airflow_xcom.codecs.errors import UnsupportedTypeError, UnsupportedValueErr
 from airflow_xcom.codecs.nodes import PackCells, as_dict, as_list, as_text
 from airflow_xcom.codecs.object_state import refuse_other_attributes
 
-ARRAY_STATE, INDEX_STATE = ("_",), ("_", "sortorder")  # the attributes that pandas itself sets
+ARRAY_STATE, INDEX_STATE = ("_", "_cache"), ("_", "_cache", "sortorder")  # the attributes that pandas itself sets
 STR = string_dtype("pyarrow", np.nan)
 """The dtype of text whose kind is None: ``str`` of pandas 3."""
 _TEXT = pa.large_string()

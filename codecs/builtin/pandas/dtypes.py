@@ -116,6 +116,6 @@ CODECS = (
         (*_MASKED.values(), *_TAKE),
         _encode_dtype,
         _decode_dtype,
-        attributes=("_", "pyarrow_dtype", "storage"),
+        attributes=("_", "_cache", "pyarrow_dtype", "storage"),
     ),
 )

@@ -85,12 +85,14 @@ _UNITS = (
     *("years", "months", "weeks", "days", "hours", "minutes", "seconds"),
     *("milliseconds", "microseconds", "nanoseconds"),
 )
+# What a DateOffset has in its __dict__.
+_STATE = ("_offset", "_use_relativedelta", "weekday", *_UNITS, *(unit[:-1] for unit in _UNITS))
 CODECS = (
     text_codec(
         "pandas.offsets",
         tuple(_OFFSETS.values()),
         _encode_offset,
         _decode_offset,
-        attributes=("_", "weekday", *_UNITS, *(unit[:-1] for unit in _UNITS)),  # those of a DateOffset
+        attributes=_STATE,
     ),
 )

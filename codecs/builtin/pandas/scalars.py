@@ -91,8 +91,11 @@ def _decode_interval(node: list[Any], _version: int) -> Any:
     return pd.Interval(left, right, as_text(closed))
 
 
+_KEPT = ("_cache", "_seconds", "_microseconds")  # by a Period or a Timedelta that was asked for its parts
+
+
 def _codec(name: str, cls: Any, encode: Callable[[Any], Any], decode: Callable[[Any, int], Any]) -> Codec[Any]:
-    return text_codec(f"pandas.{name}", (cls,), encode, decode, attributes=("_",))
+    return text_codec(f"pandas.{name}", (cls,), encode, decode, attributes=_KEPT)
 
 
 CODECS = (

@@ -213,6 +213,11 @@ _DATEUTIL_ZONES = (
     "dateutil.tz.tz.tzrange",
     "dateutil.tz.tz.tzstr",
 )
+# What a tzfile copies, by names that it puts together.
+_OF_TZFILE = (
+    *("_trans_list", "_trans_list_utc", "_trans_idx"),
+    *("_ttinfo_list", "_ttinfo_first", "_ttinfo_std", "_ttinfo_dst", "_ttinfo_before"),
+)
 # What a payload may ask gettz for: a key, never a path or a POSIX TZ rule.
 _KEY = r"[A-Za-z][\w+-]*(/[\w+-]+)*"
 
@@ -357,7 +362,9 @@ CODECS = (
         subclasses=True,  # pytz makes a class for every zone
         attributes=("_",),
     ),
-    text_codec("dateutil.tz", _DATEUTIL_ZONES, _encode_dateutil, _decode_dateutil, attributes=("_", "key", "hasdst")),
+    text_codec(
+        "dateutil.tz", _DATEUTIL_ZONES, _encode_dateutil, _decode_dateutil, attributes=("_", "key", "hasdst", *_OF_TZFILE)
+    ),
     text_codec("dateutil.tzlocal", ("dateutil.tz.tz.tzlocal",), _encode_local, _decode_local, attributes=("_",)),
     text_codec("dateutil.weekday", ("dateutil._common.weekday",), encode_weekday, _decode_weekday),
 )
