@@ -135,6 +135,7 @@ class Elements(Sequence[Any]):
     Args:
         reference: to the blob.
         reading: calls what reads an element, and says in its errors which XCom it happened to.
+        copy: returns the reference to a copy of the blob, which a migration has made since; None if there is none.
 
     Raises:
         MissingPayloadError: The blob does not exist any more.
@@ -142,10 +143,16 @@ class Elements(Sequence[Any]):
         StoreError: The store cannot be read.
     """
 
-    def __init__(self, reference: Reference, reading: Callable[[Callable[[], Any]], Any]) -> None:
+    def __init__(
+        self,
+        reference: Reference,
+        reading: Callable[[Callable[[], Any]], Any],
+        copy: Callable[[], Reference | None],
+    ) -> None:
         self._fetch = ranges_of(reference)
         self._index = _index_of(reference)
         self._reading = reading
+        self._copy = copy
 
     def __len__(self) -> int:
         return len(self._index.ranges)
@@ -162,6 +169,13 @@ class Elements(Sequence[Any]):
             (memory,) = self._fetch([self._index.ranges[number]])
             return decode_item(self._index, number, memory)
 
+        try:
+            return self._reading(read)
+        except MissingPayloadError:
+            copy = self._copy()
+            if copy is None:
+                raise
+        self._fetch = ranges_of(copy)
         return self._reading(read)
 
 

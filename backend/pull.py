@@ -21,6 +21,7 @@ from airflow_xcom.codecs.quoting import cut
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from airflow_xcom.backend.envelope import Reference
     from airflow_xcom.codecs.payload import Decoder
 
 _CONTAINERS = frozenset({dict, list})
@@ -80,17 +81,7 @@ class Deferred:
 
     def elements(self) -> Any:
         """Return a sequence that reads each element of a list when it is asked for; the value if it has no index."""
-        envelope = _opened(self.stored, self.asked)
-        if envelope is None or envelope.reference is None or envelope.reference.index_size is None:
-            return self.value()
-        from airflow_xcom.backend.blobs import Elements
-
-        reference = envelope.reference
-
-        def reading(read: Callable[[], Any]) -> Any:
-            return _decoded(envelope, lambda _: read())
-
-        return reading(lambda: Elements(reference, reading))
+        return pull_all(self, _elements)
 
 
 @contextmanager
@@ -301,6 +292,7 @@ def _decode(envelope: Envelope, read_json: Callable[[Any], Any] | None = None) -
 @cache
 def _decoder_class() -> type[Decoder]:
     """Return the class, imported when it is first needed and not again for every pull."""
+    from airflow_xcom.backend.envelope import Reference
     from airflow_xcom.codecs.payload import Decoder
 
     return Decoder
@@ -309,6 +301,25 @@ def _decoder_class() -> type[Decoder]:
 def value_of_envelope(envelope: Envelope) -> Any:
     """Return the value that an envelope has, whose origin was checked."""
     return _decoded(envelope, _decode)
+
+
+def _elements(row: Deferred) -> Any:
+    envelope = _opened(row.stored, row.asked)
+    if envelope is None or envelope.reference is None or envelope.reference.index_size is None:
+        return row.value()
+    from airflow_xcom.backend.blobs import Elements
+
+    reference = envelope.reference
+
+    def reading(read: Callable[[], Any]) -> Any:
+        return _decoded(envelope, lambda _: read())
+
+    def copy() -> Reference | None:
+        fresh = _fresh(row)
+        found = fresh.envelope.reference if fresh is not None and fresh.envelope is not None else None
+        return found if found is not None and found.digest == reference.digest else None
+
+    return reading(lambda: Elements(reference, reading, copy))
 
 
 def _decode_part(envelope: Envelope, **wanted: Any) -> Any:

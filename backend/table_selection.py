@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from airflow_xcom.backend.compat import mappable, resolvable
-from airflow_xcom.backend.pull import Deferred, deferring, pull_all
+from airflow_xcom.backend.pull import Deferred, deferring, pull_all, renewable
 
 
 def pull_table(
@@ -98,6 +98,9 @@ def elements_of(argument: Any) -> Any:
 
 
 def _elements(resolve: Callable[[], Any]) -> Any:
-    with deferring():
-        rows = resolve()
+    def read() -> Any:
+        with deferring():
+            return resolve()
+
+    rows = renewable(read(), read)
     return rows.elements() if isinstance(rows, Deferred) else pull_all(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_xcom.codecs.discovery import HOMES
@@ -79,7 +79,11 @@ def _children(item: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"{{{brief(child)}}}", child) for child in item)
     else:
         looks = (look for library, name, look in _LIBRARIES if _is_of(item, library, name))
-        yield from next(looks, _attributes)(item)
+        yield from next(looks, _items if isinstance(item, Mapping) else _attributes)(item)
+
+
+def _items(mapping: Any) -> Iterator[tuple[str, Any]]:
+    yield from ((f"[{brief(key)}]", child) for key, child in mapping.items())
 
 
 def _is_of(item: Any, library: str, name: str) -> bool:
@@ -122,9 +126,11 @@ def _cells(column: Any, suffix: str = "") -> Iterator[tuple[str, Any]]:
     if object in (column.dtype, getattr(column.dtype, "subtype", None)):
         for label, child in zip(column.index, column, strict=True):
             yield f".loc[{brief(label)}{suffix}]", child
-    elif column.dtype == "category":
-        prefix = f"[{suffix[2:]}]" if suffix else ""
-        yield from ((f"{prefix}.cat.categories{step}", child) for step, child in _labels(column.cat.categories))
+    prefix = f"[{suffix[2:]}]" if suffix else ""
+    if column.dtype == "category":
+        yield f"{prefix}.cat.categories", column.cat.categories
+    yield f"{prefix}.dt.tz", getattr(column.dtype, "tz", None)
+    yield f"{prefix}.array.left", getattr(column.array, "left", None)  # whose zone is that of all intervals
     if not suffix:
         yield ".index", column.index
         yield ".attrs", column.attrs
@@ -133,6 +139,8 @@ def _cells(column: Any, suffix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _index(index: Any) -> Iterator[tuple[str, Any]]:
     yield from _labels(index)
+    yield from ((f".{name}", getattr(index, name, None)) for name in ("tz", "freq", "left"))
+    yield from ((f".levels[{at}]", level) for at, level in enumerate(getattr(index, "levels", ())))
     if len(index.names) == 1:
         yield ".name", index.name
     else:
@@ -177,6 +185,18 @@ def _variables(variables: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"[{brief(name)}]{step}", child) for step, child in _variable(inner))
 
 
+def _graph(item: Any) -> Iterator[tuple[str, Any]]:
+    yield ".graph", item.graph
+    for node, held in item.nodes.items():
+        yield f".nodes[{brief(node)}]", held
+        yield f".nodes.keys()[{brief(node)}]", node
+    yield from ((f".edges[{', '.join(map(brief, edge))}]", held) for edge, held in item.edges.items())
+
+
+def _slice(item: Any) -> Iterator[tuple[str, Any]]:
+    yield from ((f".{name}", getattr(item, name)) for name in ("start", "stop", "step"))
+
+
 def _attributes(item: Any) -> Iterator[tuple[str, Any]]:
     """Yield the attributes of an object, but not what a library keeps for itself."""
     of_library = module_of(type(item)).partition(".")[0] in HOMES
@@ -198,6 +218,8 @@ def _state(item: Any) -> Iterator[tuple[str, Any]]:
 
 
 _LIBRARIES = (
+    ("builtins", "slice", _slice),
+    ("networkx", "Graph", _graph),
     ("numpy", "ndarray", _elements),
     ("numpy", "void", _fields),
     ("pandas", "DataFrame", _columns),

@@ -22,11 +22,16 @@ def _encode(image: Any) -> list[Any]:
     if getattr(image, "_exif", None) is not None:
         raise UnsupportedValueError("the EXIF tags of the image were read, and may have been set; return value.copy()")
     if image.mode not in _BITS:
-        raise UnsupportedValueError(f"an image of the mode {image.mode} is not stored; return value.convert('RGB')")
+        stored = "LA" if image.mode == "La" else "I"
+        raise UnsupportedValueError(
+            f"an image of the mode {image.mode} is not stored; return value.convert('{stored}')"
+        )
     if _is_endless(*image.size):
         raise UnsupportedValueError(f"an image without pixels of {image.size} is not stored; return value.size")
     image.load()  # its palette, if that was set
     mode = image.palette and image.palette.mode
+    if mode and mode not in _PALETTES:
+        raise UnsupportedValueError(f"a palette of the mode {mode} is not stored; return value.convert('RGBA')")
     colours = [mode, bytes(image.im.getpalette(mode, mode))] if mode else None
     return [image.mode, list(image.size), colours, dict(image.info), Buffer(image.tobytes())]
 
@@ -50,6 +55,7 @@ def _decode(node: Any, _version: int) -> Any:
         if palette not in _PALETTES:
             raise CorruptPayloadError(f"{quoted(palette)} is not a mode of a palette")
         image.palette = ImagePalette.raw(palette, bytes(memoryview(data)))  # bytes(n) would make n zeros
+        image.palette.mode = palette  # else that of a palette without transparency
         image.load()
     image.info = as_dict(info)
     return image

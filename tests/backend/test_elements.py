@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +21,7 @@ from airflow_xcom.backend import (
 )
 from airflow_xcom.backend.blobs import copy_blob
 from airflow_xcom.backend.envelope import Coordinate, Envelope, Reference
-from airflow_xcom.backend.pull import asking
+from airflow_xcom.backend.pull import Deferred, asking
 from airflow_xcom.backend.stores.files import FileStore
 from airflow_xcom.codecs import CorruptPayloadError
 from airflow_xcom.codecs.testing import difference
@@ -116,6 +117,30 @@ def test_a_copy_has_the_index_too(backend: Backend) -> None:
     assert (copy.index_size, copy.index_digest) == (reference.index_size, reference.index_digest)
     row = Envelope("list", {}, coordinate, reference=copy).to_json()
     assert difference(LIST[3], expanded(row, 3)) is None
+
+
+@pytest.mark.parametrize("lost_when", ["before", "after"])
+@pytest.mark.parametrize("now", ["moved", "pushed again", "the same", "no row of ours"])
+def test_elements_that_have_moved_are_found(lost_when: str, now: str, backend: Backend) -> None:
+    """Those of another list are given only if no element of the first one was."""
+    old, moved, other = (backend.push(value) for value in (LIST, LIST, LIST[::-1]))
+    row = {"moved": moved, "pushed again": other, "the same": old, "no row of ours": 7}[now]
+    expected = {"moved": LIST, "pushed again": LIST[::-1] if lost_when == "before" else None}.get(now)
+    first = Deferred(old, row=None, again=lambda: [Deferred(row, row=None)])
+    if lost_when == "before":
+        backend.lose(old)
+    if expected is None:
+        with pytest.raises(MissingPayloadError):
+            _after(lambda: backend.lose(old), first.elements())[3]
+    else:
+        elements = first.elements()
+        backend.lose(old)
+        assert difference(expected[3:5], elements[3:5]) is None
+
+
+def _after(act: Callable[[], None], value: Any) -> Any:
+    act()
+    return value
 
 
 @pytest.mark.parametrize("size", [-1, 2**40, "12", True, 10**9])

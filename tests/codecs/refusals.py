@@ -365,7 +365,7 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a subclass of list within another": lambda: Listed([Listed([1])]),  # type: ignore[list-item]
         "a data class with another": lambda: Unregistered(Unregistered()),  # type: ignore[arg-type]
         "a data class with an object": lambda: Unregistered(Plain()),  # type: ignore[arg-type]
-        "a statistic of SciPy": lambda: scipy.stats.ttest_ind([1, 2, 3], [2, 3, 5]),
+        "a statistic of SciPy with an attribute": lambda: _attributed(scipy.stats.ttest_ind([1, 2, 3], [2, 3, 5])),
         "a named tuple with other items": platform.uname,
         "a subclass of ndarray": lambda: np.zeros(2).view(Tagged),
         "a masked array of records": lambda: np.ma.mrecords.fromarrays([[1, 2]], names="a"),

@@ -624,6 +624,8 @@ ONES, TWOS = [1.0, 2.0, 3.0], [2.0, 3.0, 5.5]
         lambda: scipy.stats.spearmanr(ONES, TWOS),
         lambda: scipy.stats.chi2_contingency([[1, 2], [3, 4]]),
         lambda: scipy.stats.wilcoxon(TWOS),
+        lambda: scipy.stats.ttest_ind(ONES, TWOS),
+        lambda: scipy.stats.ttest_rel(np.array([ONES, TWOS]), np.array([TWOS, TWOS[::-1]]), axis=1),
         lambda: scipy.stats.theilslopes(ONES),
         lambda: scipy.stats.pearsonr(ONES, TWOS).confidence_interval(),
         lambda: np.linalg.eig(np.eye(2)),
@@ -646,12 +648,21 @@ def test_a_named_tuple_keeps_what_its_class_declares_beside_the_fields() -> None
         assert_identical((tuple(line), line.intercept_stderr), (tuple(back), back.intercept_stderr))
     with pytest.raises(CorruptPayloadError, match="has the fields"):
         decode_json({"$": ["class.namedtuple", 1, [f"{HERE}:Pair", {"left": 1, "right": 2, "intercept_stderr": 3}]]})
-    test = scipy.stats.ttest_ind([1.0, 2.0, 3.0], [2.0, 3.0, 5.5])
+    line.unit = "m"
     with pytest.raises(UnsupportedValueError, match=r"return dict\(zip\(.*\)\), with this attribute added"):
-        encode(test)
-    remedied = {**dict(zip(test._fields, test, strict=True)), "df": test.df}
+        encode(line)
+    remedied = {**dict(zip(line._fields, line, strict=True)), "unit": line.unit}
     for back in both_ways(remedied):
         assert_identical(remedied, back)
+
+
+def test_a_t_test_computes_what_it_did() -> None:
+    test = scipy.stats.ttest_ind(ONES, TWOS)
+    for back in both_ways(test):
+        assert_identical(test.confidence_interval(0.9), back.confidence_interval(0.9))
+    test._xp = math
+    with pytest.raises(UnsupportedTypeError, match=r"builtins\.module; code is not stored"):
+        encode(test)
 
 
 def test_structures_of_the_interpreter_are_refused() -> None:

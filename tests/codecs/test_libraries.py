@@ -261,6 +261,7 @@ LIBRARIES: dict[str, Callable[[], Any]] = {
     "row mapping of SQLAlchemy": lambda: _selected(lambda result: result.mappings().first()),
     "row of BigQuery": lambda: _from("google.cloud.bigquery", "Row")((1, "x", None), {"id": 0, "name": 1, "note": 2}),
     "results of SciPy": _results,
+    "t-test of SciPy": lambda: _from("scipy.stats", "ttest_ind")([1.0, 2.0, 3.0], [2.0, 3.0, 5.5]),
     "bunch of scikit-learn": _bunch,
     "sorted dict": lambda: _from("sortedcontainers", "SortedDict")(b=1, a=[2]),
     "sorted list and set": lambda: [_from("sortedcontainers", f"Sorted{name}")([3, 1, 2]) for name in ("List", "Set")],
@@ -296,6 +297,7 @@ LIBRARIES: dict[str, Callable[[], Any]] = {
         for mode in ("1", "L", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F")
     },
     "image with a palette": lambda: _picture("P", palette=1, colors=7),
+    "image with a transparent palette": lambda: _picture("RGBA").convert("P", palette=1),
     "image without pixels": lambda: _from("PIL.Image", "new")("L", (0, 5)),
     "figure": lambda: _from("plotly.graph_objects", "Figure")({"data": [{"type": "bar", "y": [1, 2]}]}).update_layout(
         title="T", template=None
@@ -460,6 +462,12 @@ def _opened() -> Any:
     return _from("PIL.Image", "open")(file)
 
 
+def _in_cmyk() -> Any:
+    image = _from("PIL.Image", "new")("P", (1, 1))
+    image.putpalette(bytes(4), "CMYK")
+    return image
+
+
 def _with_exif() -> Any:
     image = _picture("RGB")
     image.getexif()
@@ -509,6 +517,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "an image of a file": (_opened, r"return value\.copy\(\)"),
     "an image whose EXIF was read": (_with_exif, r"return value\.copy\(\)"),
     "an image of another mode": (lambda: _from("PIL.Image", "new")("I;16B", (1, 1)), r"return value\.convert"),
+    "an image with a palette of another mode": (
+        _in_cmyk,
+        r"return value\.convert",
+    ),
     "a figure that plotly would not make": (_invalid_figure, r"return value\.to_plotly_json\(\)"),
     "a quantity of another registry": (
         lambda: _from("pint", "UnitRegistry")().Quantity(1, "m"),

@@ -16,9 +16,11 @@ import uuid
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import google.protobuf.json_format
 import msgpack
+import networkx as nx
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -28,6 +30,7 @@ import wrapt
 import xarray as xr
 from conftest import Backend
 from refusals import DOCUMENT, FRAME, REFUSED, Plain, document, refusal
+from requests.structures import CaseInsensitiveDict
 
 from airflow_xcom.codecs import Codec, EncodeError, Registry, UnsupportedTypeError, encode, error_location, registry
 from airflow_xcom.codecs.payload import decode_json
@@ -117,9 +120,9 @@ DONE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     ),
     "a data class with an attribute": ("return vars(value)", vars),
     "a secret of pydantic": ("return the id of a connection", lambda _: "the_connection"),
-    "a statistic of SciPy": (
+    "a statistic of SciPy with an attribute": (
         "with this attribute added",
-        lambda value: dict(zip(value._fields, value, strict=True)) | {"df": value.df},
+        lambda value: dict(zip(value._fields, value, strict=True)) | {"extra": value.extra},
     ),
     "a reference to a result": ("take it as an argument", lambda value: value.operator.python_callable()),
     "a task": ("value.function()", lambda value: value.function()),
@@ -283,6 +286,16 @@ def _categories() -> Any:
     return pd.Categorical.from_codes([0, 1], categories=_labels(1, BAD))
 
 
+def _zoned() -> Any:
+    return pd.DatetimeIndex(["2024-01-01", "2024-01-02"], tz=ZoneInfo.no_cache("Europe/Berlin"))
+
+
+def _node(**attributes: Any) -> Any:
+    graph = nx.Graph()
+    graph.add_node((1, 2), **attributes)
+    return graph
+
+
 # Places within what libraries have, and where they are.
 PLACES: dict[str, Callable[[], Any]] = {
     "[1, 0]": lambda: _objects((2, 2), 1, 0),
@@ -310,6 +323,17 @@ PLACES: dict[str, Callable[[], Any]] = {
     '["t"].data[1]': lambda: xr.DataArray([1, 2], dims="t", coords={"t": _labels("a", BAD)}),
     ".data[1]": lambda: xr.DataArray(_objects((2,), 1)),
     '["/x/y"].attrs["k"][0]': lambda: xr.DataTree.from_dict({"/x/y": _with_attrs(xr.Dataset())}),
+    ".stop[0]": lambda: slice(1, [BAD]),
+    '.edges[1, "b", 0]["w"][0]': lambda: nx.MultiGraph([(1, "b", {"w": [BAD]})]),
+    '.nodes[(1, 2)]["x"]': lambda: _node(x=BAD),
+    f".nodes.keys()[{BAD!r}]": lambda: nx.Graph([(1, BAD)]),
+    '["Accept"][0]': lambda: CaseInsensitiveDict({"Accept": [BAD]}),
+    '["t"].dt.tz': lambda: pd.DataFrame({"t": _zoned()}),
+    ".dt.tz": lambda: pd.Series(_zoned()),
+    ".index.tz": lambda: pd.DataFrame({"a": [1, 2]}, index=_zoned()),
+    ".index.levels[0].tz": lambda: pd.DataFrame({"a": [1, 2]}, index=pd.MultiIndex.from_arrays([_zoned(), [1, 2]])),
+    '["c"].cat.categories.tz': lambda: pd.DataFrame({"c": pd.Categorical(_zoned())}),
+    '["i"].array.left.tz': lambda: pd.DataFrame({"i": pd.arrays.IntervalArray.from_breaks(_zoned())}),
     '["o"]': lambda: pl.DataFrame({"a": [1], "o": pl.Series([BAD], dtype=pl.Object)}),
 }
 

@@ -12,6 +12,7 @@ import enum
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache, partial
+from importlib import import_module
 from inspect import Parameter, Signature, getattr_static
 from itertools import chain
 from keyword import iskeyword
@@ -43,7 +44,11 @@ _BUILTIN = (bool, bytes, complex, dict, float, frozenset, int, list, object, set
 _PARAMETERS = {kind.__name__: kind for kind in (*_BUILTIN, dt.date, dt.datetime, dt.time, dt.timedelta)}
 
 # What SciPy itself sets of a result beside its fields.
-_OF_SCIPY = ("correlation", "_alternative", "_axis", "_n", "_x", "_y")
+_OF_SCIPY = (
+    *("correlation", "_alternative", "_axis", "_n", "_x", "_y"),
+    *("_dtype", "_estimate", "_standard_error", "_statistic_np", "_xp"),  # of a t-test
+)
+_NAMESPACE = "_xp"  # of a t-test: the module of functions for its arrays, which a node names "numpy"
 # What a class of flags may define to make a combination, which is code that a payload must not run.
 _HOOKS = ("_missing_", "_iter_member_by_value_", "_iter_member_by_def_")
 
@@ -148,8 +153,18 @@ def _is_namedtuple(cls: Any) -> bool:
 def _extra_fields(cls: Any) -> tuple[str, ...]:
     """Return the attributes that a class declares beside its fields, as those of SciPy's results do."""
     extra = getattr(cls, "_extra_fields", ())
-    of_scipy = _OF_SCIPY if module_of(cls).startswith("scipy.stats.") else ()
+    of_scipy = _OF_SCIPY if _is_of_scipy(cls) else ()
     return (*extra, *of_scipy) if isinstance(extra, tuple) else of_scipy
+
+
+def _is_of_scipy(cls: type) -> bool:
+    return module_of(cls).startswith("scipy.stats.")
+
+
+@cache
+def _namespace_of_numpy() -> Any:
+    """Return the module of functions that SciPy takes for arrays of NumPy; None from a release that keeps none."""
+    return vars(import_module("scipy.stats").ttest_1samp([0.0, 1.0], 0.0)).get(_NAMESPACE)
 
 
 def _take_namedtuple(value: Any) -> dict[str, Any]:
@@ -159,13 +174,18 @@ def _take_namedtuple(value: Any) -> dict[str, Any]:
     if len(items) != len(names):
         msg = f"the {type(value).__qualname__} has {len(items)} items for its {len(names)} fields; return tuple(value)"
         raise UnsupportedValueError(msg)
-    return {**dict(zip(names, items, strict=True)), **getattr(value, "__dict__", {})}
+    beside = dict(getattr(value, "__dict__", {}))
+    if _NAMESPACE in beside and _is_of_scipy(type(value)) and beside[_NAMESPACE] is _namespace_of_numpy():
+        beside[_NAMESPACE] = "numpy"
+    return {**dict(zip(names, items, strict=True)), **beside}
 
 
 def _restore_namedtuple(cls: Any, state: dict[str, Any]) -> Any:
     extra = _extra_fields(cls)
     check_names(cls, cls._fields, {name: item for name, item in as_dict(state).items() if name not in extra})
     value = tuple.__new__(cls, [state.pop(name) for name in cls._fields])
+    if _is_of_scipy(cls) and state.pop(_NAMESPACE, None) == "numpy" and (namespace := _namespace_of_numpy()):
+        state[_NAMESPACE] = namespace
     if state:
         vars(value).update(state)
     return value

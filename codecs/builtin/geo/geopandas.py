@@ -12,6 +12,7 @@ from typing import Any
 from geopandas import GeoDataFrame, GeoSeries
 from geopandas.array import GeometryArray, GeometryDtype
 
+from airflow_xcom.codecs.builtin.pandas.columns import ARRAY_STATE
 from airflow_xcom.codecs.builtin.pandas.frame import (
     FRAME_VERSION,
     decode_frame,
@@ -60,8 +61,8 @@ def _check(values: Any) -> Any:
 
 
 def _codec(cls: Any, encode: Callable[[Any], Any], decode: Callable[[Any, int], Any], **options: Any) -> Codec[Any]:
-    """Return a codec of a class whose objects have attributes that geopandas and pandas themselves set, ``"_…"``."""
-    return Codec(f"geopandas.{cls.__name__}", (cls,), encode, decode, attributes=("_",), **options)
+    """Return a codec of a class whose objects have attributes that geopandas and pandas themselves set."""
+    return Codec(f"geopandas.{cls.__name__}", (cls,), encode, decode, attributes=ARRAY_STATE, **options)
 
 
 CODECS = (

@@ -363,7 +363,11 @@ CODECS = (
         attributes=("_",),
     ),
     text_codec(
-        "dateutil.tz", _DATEUTIL_ZONES, _encode_dateutil, _decode_dateutil, attributes=("_", "key", "hasdst", *_OF_TZFILE)
+        "dateutil.tz",
+        _DATEUTIL_ZONES,
+        _encode_dateutil,
+        _decode_dateutil,
+        attributes=("_", "key", "hasdst", *_OF_TZFILE),
     ),
     text_codec("dateutil.tzlocal", ("dateutil.tz.tz.tzlocal",), _encode_local, _decode_local, attributes=("_",)),
     text_codec("dateutil.weekday", ("dateutil._common.weekday",), encode_weekday, _decode_weekday),
