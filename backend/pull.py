@@ -292,7 +292,6 @@ def _decode(envelope: Envelope, read_json: Callable[[Any], Any] | None = None) -
 @cache
 def _decoder_class() -> type[Decoder]:
     """Return the class, imported when it is first needed and not again for every pull."""
-    from airflow_xcom.backend.envelope import Reference
     from airflow_xcom.codecs.payload import Decoder
 
     return Decoder
