@@ -10,9 +10,9 @@ from typing import Any
 from airflow_xcom.backend.commands.selection import described, matching, summary_text
 from airflow_xcom.backend.commands.terminal import human, say_listing
 from airflow_xcom.backend.database import xcom_rows
+from airflow_xcom.backend.envelope import Coordinate
 
 _HEADS = ("DAG", "RUN", "TASK", "MAP", "KEY", "TAG", "PLACE", "SIZE", "SUMMARY")
-_PARTS = ("dag_id", "run_id", "task_id", "map_index", "key")
 
 
 def run(options: Namespace) -> int:
@@ -32,7 +32,7 @@ def run(options: Namespace) -> int:
 
 
 def _cells(facts: dict[str, Any]) -> list[str]:
-    names = ["" if facts[part] is None else str(facts[part]) for part in _PARTS]
+    names = ["" if facts[part] is None else str(facts[part]) for part in Coordinate.__slots__]
     if facts["error"] is not None:
         return [*names, "", "unreadable", "", facts["error"]]
     summary = summary_text(facts["summary"], facts["tag"])

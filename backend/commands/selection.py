@@ -158,7 +158,7 @@ def store_of(row: XComRow) -> str | None:
 
 def described(row: XComRow) -> dict[str, Any]:
     """Return what is known of a row, for scripts."""
-    reference = row.reference
+    reference = None if row.envelope is None else row.envelope.reference
     facts: dict[str, Any] = {
         **asdict(row.coordinate),
         "tag": None if row.envelope is None else row.envelope.tag,

@@ -37,7 +37,6 @@ from airflow_xcom.codecs import CodecError, CorruptPayloadError
 _PAGE = 500
 _LARGE_PAGE = 2000  # where few values are
 _SMALL_PAGE = 100  # where values are held along with their rows
-_PARTS = ("dag_id", "run_id", "task_id", "map_index", "key")  # of a coordinate, and columns
 _LONG = 1 << 14  # characters of a row that are not read unless they must be
 _ENDS = 64  # characters of either end of a long one, where the version of an envelope stands
 # Envelopes of version 1 as they are written, and as JSONB and MySQL order their keys: the shortest first.
@@ -86,11 +85,6 @@ class XComRow:
     def envelope(self) -> Envelope | None:
         """Return the value, if it is one of our envelopes."""
         return self._content[1]
-
-    @property
-    def reference(self) -> Reference | None:
-        """Return where its blob is, if it has one."""
-        return None if self.envelope is None else self.envelope.reference
 
     @property
     def references(self) -> tuple[Reference, ...]:
@@ -240,7 +234,7 @@ class Rows:
     def _matching(self, name: str, wanted: Coordinate, size: int, *, native: bool) -> Iterator[XComRow]:
         table = self.tables[name]
         keys, text = list(table.primary_key), value_text(table)
-        known = {part: table.c[part] for part in _PARTS if part in table.c}
+        known = {part: table.c[part] for part in Coordinate.__slots__ if part in table.c}
         select = sqlalchemy.select(*keys, *known.values(), text)
         given = {part: value for part in known if (value := getattr(wanted, part)) is not None}
         select = select.where(*(known[part] == value for part, value in given.items()))

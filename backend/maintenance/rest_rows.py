@@ -27,7 +27,6 @@ _ATTEMPTS = 5  # of a request, and of going through all pages
 _TIMEOUT = 60.0  # seconds
 _PASSING = {429, 500, 502, 503, 504}
 _NOT_FOUND = 404
-_PARTS = ("dag_id", "run_id", "task_id", "map_index", "key")  # of a coordinate, and of what the API says of an XCom
 
 
 class RestRows:
@@ -128,7 +127,7 @@ class RestRows:
         """Return the entries from an offset on, and the number of all."""
         answer = self._ask(listing, {"limit": _PAGE, "offset": offset}) or {}
         try:
-            entries = [Coordinate(*(entry[name] for name in _PARTS)) for entry in answer["xcom_entries"]]
+            entries = [Coordinate(*(entry[name] for name in Coordinate.__slots__)) for entry in answer["xcom_entries"]]
             return entries, int(answer["total_entries"])
         except (KeyError, TypeError, ValueError) as error:
             raise SweepError(f"{self._url} lists XComs in another form than Airflow 3 does") from error
@@ -143,7 +142,7 @@ class RestRows:
             if listed is None or listed.get("total_entries", 1):
                 raise SweepError(f"{self._url} lists an XCom that it does not give: {at}")
             return ""
-        told = dict(zip(_PARTS, at.to_json(), strict=True))
+        told = dict(zip(Coordinate.__slots__, at.to_json(), strict=True))
         if "value" not in answer or {**told, **answer} != {**answer, **told}:
             raise SweepError(f"{self._url} gives an XCom without its value, or another one: {at}")
         value = answer["value"]

@@ -20,15 +20,9 @@ def where(envelope: Envelope | None) -> dict[str, Any]:
         held = envelope is not None and envelope.items
         return {"place": "with the items, under their keys" if held else "the row of Airflow's database"}
     reference = envelope.reference
-    facts = {"store": reference.store, "url": reference.url, "path": reference.path, "bytes": reference.size}
-    more = {
-        "format": reference.format,
-        "digest": reference.digest,
-        "host": reference.host,
-        "expires": reference.expires,
-    }
-    known = {name: fact for name, fact in more.items() if fact is not None}
-    return {**facts, **known, "codecs": envelope.suppliers}
+    names = ("store", "url", "path", "format", "digest", "host", "expires")
+    facts = {name: fact for name in names if (fact := getattr(reference, name)) is not None}
+    return {**facts, "bytes": reference.size, "codecs": envelope.suppliers}
 
 
 def python(at: Coordinate, envelope: Envelope | None) -> list[str]:

@@ -317,7 +317,7 @@ def test_an_old_table_in_another_schema_is_not_taken_for_the_truth(schema: str |
                 insert = sqlalchemy.text(f"insert into {table} values ('d', 'r', 1, cast(:row as jsonb))")
                 connection.execute(insert, {"row": json.dumps(row)})
         rows = Rows(engine, schema)
-        paths = {row.reference.path for row in rows.candidates() if row.reference is not None}
+        paths = {reference.path for row in rows.candidates() for reference in row.references}
         engine.dispose()
     assert paths == {row["airflow_xcom"]["ref"]["path"] for row in (live, archived)}
 
