@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, cached_property, partial
 from itertools import islice
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.builtin.summaries import DTYPES
@@ -16,6 +17,7 @@ from airflow_xcom.codecs.codec import completed, node_of
 from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.arrow import file as arrow
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
+from airflow_xcom.codecs.formats.sharing import Budget
 from airflow_xcom.codecs.nodes import Table, Tagged, WithCells
 from airflow_xcom.codecs.plain_json import exact_json
 
@@ -142,13 +144,14 @@ def json_of(node: Any, registry: Registry, new: NewWriter = None) -> tuple[Any, 
     plain = node if new else _with_tagged(node, registry, tags, _LEVELS, left)
     if next(left, None) is not None and _is_plain(plain, len(tags)):
         return plain, set(tags)
-    from airflow_xcom.codecs.formats.msgpack.packed_nodes import read_nodes
+    from airflow_xcom.codecs.formats.msgpack.reader import NodeReader
 
     writer = _writer(registry, new, inline=True)
     tree = writer.pack(node)
     writer.release()
     try:
-        return json.dump(read_nodes(tree, writer)), writer.used_tags
+        nodes = NodeReader(writer.tags, (), partial(partial, Tagged), Table, budget=Budget(inf))
+        return json.dump(nodes.unpack(tree)), writer.used_tags
     except json.TooDeepError:
         from airflow_xcom.codecs.tree_body import TreeBody
 

@@ -7,13 +7,15 @@ from functools import cached_property
 from typing import Any
 
 from airflow_xcom.codecs.codec import Codec
+from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.formats.msgpack.container import write_blob
 from airflow_xcom.codecs.formats.msgpack.flat import tagged_tree
 from airflow_xcom.codecs.formats.msgpack.items import Item, are_large, look_large, packed_list, write_items
-from airflow_xcom.codecs.formats.msgpack.packed_nodes import refuse_excess
+from airflow_xcom.codecs.formats.msgpack.reader import count_expanded
 from airflow_xcom.codecs.formats.msgpack.writer import Writer
+from airflow_xcom.codecs.formats.sharing import FACTOR, LEAST, is_exceeded
 
 
 class TreeBody:
@@ -80,7 +82,7 @@ def tree_body(node: Any, writer: Writer) -> TreeBody:
         return _list_body(node, writer)
     tree = writer.pack(node)
     writer.release()
-    refuse_excess([tree], writer)
+    _refuse_excess([tree], writer)
     return TreeBody(writer, tree)
 
 
@@ -88,7 +90,18 @@ def _list_body(value: list[Any], writer: Writer) -> TreeBody:
     """Return the body of a list of large items, with an index of them unless they refer to each other."""
     items = writer.pack_items(value)
     writer.release()
-    refuse_excess([item.tree for item in items], writer)
+    _refuse_excess([item.tree for item in items], writer)
     if writer.items_stand_alone and are_large(items):
         return TreeBody(writer, None, items)
     return TreeBody(writer, packed_list(items))
+
+
+def _refuse_excess(trees: list[bytes], writer: Writer) -> None:
+    """Raise UnsupportedValueError for trees of ``writer`` that readers refuse: shared objects stand for too much."""
+    size = sum(map(len, trees))
+    if is_exceeded(writer.expanded, size) and is_exceeded(count_expanded(writer.tags, writer.buffers, *trees), size):
+        raise UnsupportedValueError(
+            "the objects that stand in several places of it would make a reader go through too much, "
+            f"as they stand for more than {LEAST:,} nodes and for more than {FACTOR} for each byte; return each of "
+            "them once, beside keys or positions that refer to it"
+        )

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 from airflow_xcom.codecs.codec import Codec, ColumnCodec, raise_failure
-from airflow_xcom.codecs.errors import UnsupportedValueError
+from airflow_xcom.codecs.errors import CircularReferenceError, EncodeError, NestingError, UnsupportedValueError
 from airflow_xcom.codecs.formats.msgpack.flat import classes_of
 from airflow_xcom.codecs.formats.sharing import LEAST, TEXT
 from airflow_xcom.codecs.nodes import Columns, as_list, as_text
@@ -21,6 +21,7 @@ from airflow_xcom.codecs.plain_json import is_exact_text
 EncodeAll = Callable[[type, list[Any]], tuple[Codec, list[Any] | Columns] | None]
 
 SMALLEST_BATCH = 32  # items
+DEEPEST_NATIVES = 500  # levels of lists and dicts in each other; some packers stop at 511, and the unpacker at 1024
 _LONGEST_KEYS = 1024  # characters on average; longer ones would stand for more than a reader allows
 _MOST_PLACES = 1 << 16  # in which an item may stand on average, if they are many
 _MOST_ITEMS = 1 << 24  # in all places, however few there are once
@@ -187,6 +188,32 @@ def _count_items(value: Any) -> tuple[int, int]:
             stack.append((item, below))
             stack.extend((child, None) for child in below)
     return once, written[id(value)]
+
+
+def too_deep(value: Any) -> EncodeError:
+    """Return the error for a value that contains itself, or has too many levels."""
+    if (repeated := _find_cycle(value)) is not None:
+        return CircularReferenceError(repeated)
+    return NestingError(f"its lists and dicts are nested deeper than {DEEPEST_NATIVES} levels")
+
+
+def _find_cycle(value: Any) -> Any:
+    """Return a list or dict that contains itself through lists and dicts, or None."""
+    done: set[int] = set()
+    path: set[int] = set()
+    stack: list[tuple[Any, bool]] = [(value, False)]
+    while stack:
+        item, leaving = stack.pop()
+        if leaving:
+            path.discard(id(item))
+            done.add(id(item))
+        elif id(item) in path:
+            return item
+        elif id(item) not in done:
+            path.add(id(item))
+            stack.append((item, True))
+            stack.extend((child, False) for child in gc.get_referents(item) if type(child) in _CONTAINERS)
+    return None
 
 
 def _batch(source: list[Any] | dict[Any, Any], encode_all: EncodeAll, excess: Excess) -> Records | TaggedList | None:

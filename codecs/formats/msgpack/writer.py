@@ -14,6 +14,7 @@ import msgpack
 from airflow_xcom.codecs.codec import Codec, ColumnCodec, completed, node_of, raise_failure, unsupported
 from airflow_xcom.codecs.errors import CodecError, EncodeError, NestingError, UnsupportedValueError
 from airflow_xcom.codecs.formats.msgpack.columnar import (
+    DEEPEST_NATIVES,
     Excess,
     Records,
     TaggedList,
@@ -23,6 +24,7 @@ from airflow_xcom.codecs.formats.msgpack.columnar import (
     repeated_by_columns,
     repeated_nodes,
     replace_batches,
+    too_deep,
 )
 from airflow_xcom.codecs.formats.msgpack.extension_types import (
     BUFFER,
@@ -40,7 +42,6 @@ from airflow_xcom.codecs.formats.msgpack.extension_types import (
 )
 from airflow_xcom.codecs.formats.msgpack.flat import is_flat
 from airflow_xcom.codecs.formats.msgpack.items import Item
-from airflow_xcom.codecs.formats.msgpack.nesting import DEEPEST_NATIVES, too_deep
 from airflow_xcom.codecs.formats.sharing import LEAST, Budget
 from airflow_xcom.codecs.nodes import Buffer, Columns, Table, Tagged, WithCells
 from airflow_xcom.codecs.object_state import refuse_other_attributes
