@@ -101,11 +101,6 @@ class XComRow:
         """Return why the value or the envelope cannot be read, if so."""
         return self._content[2]
 
-    @property
-    def is_ours(self) -> bool:
-        """Return whether it has an envelope, readable or not."""
-        return self.envelope is not None or (self.error is not None and ENVELOPE_KEY in str(self.text))
-
     @cached_property
     def _content(self) -> tuple[Any, Envelope | None, CodecError | None]:
         stored = None
@@ -228,7 +223,9 @@ class Rows:
         """
         for name in self.tables:
             for row in self._matching(name, wanted, page, native=native):
-                if (native or row.is_ours) and _agrees(wanted, row.coordinate):
+                is_ours = row.envelope is not None or (row.error is not None and ENVELOPE_KEY in str(row.text))
+                parts = zip(wanted.to_json(), row.coordinate.to_json(), strict=True)
+                if (native or is_ours) and all(part is None or part == found for part, found in parts):
                     yield row
 
     def _matching(self, name: str, wanted: Coordinate, size: int, *, native: bool) -> Iterator[XComRow]:
@@ -296,8 +293,3 @@ def _abridged(text: Any) -> list[Any]:
 
 def _decoded(text: Any) -> str:
     return text.decode(errors="replace") if isinstance(text, bytes) else text or ""
-
-
-def _agrees(wanted: Coordinate, found: Coordinate) -> bool:
-    parts = zip(wanted.to_json(), found.to_json(), strict=True)
-    return all(part is None or part == value for part, value in parts)
