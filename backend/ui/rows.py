@@ -8,7 +8,6 @@ from itertools import islice
 from typing import Any
 
 from airflow.models.dag import DagTag
-from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
@@ -150,6 +149,8 @@ def _number(where: Coordinate, stored: Any, shows_values: bool) -> dict[str, Any
 
 def rows_of(at: Coordinate, *, earlier: bool = False) -> list[tuple[Coordinate, str, Any]]:
     """Return the XComs that have the parts of a coordinate, those of earlier runs too: where, when and what."""
+    from airflow.models.xcom import XComModel  # which Airflow 2 has not, where a command imports this module
+
     given: dict[str, Any] = {"key": at.key, "task_ids": at.task_id, "dag_ids": at.dag_id, "map_indexes": at.map_index}
     with create_session() as session:
         select = XComModel.get_many(run_id=str(at.run_id), include_prior_dates=earlier, **given).limit(_ROWS + 1)
