@@ -6,7 +6,7 @@ import inspect
 import keyword
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol
 
 from airflow_xcom.codecs.errors import EncodeError, RegistrationError, UnsupportedTypeError
@@ -66,8 +66,8 @@ class Codec(Generic[T]):
         attributes: the names that an object may have in its ``__dict__``, in which ``"_"`` stands for those that
             begin so and that the code of its class sets; an object with another one, which somebody set, is refused.
             None leaves them all to ``encode``.
-        cost: ``cost(node)`` returns for how many nodes a value counts that takes far longer to make than its node is
-            long; None for all others.
+        cost: ``cost(node)`` returns a key, and for how many nodes a value counts that takes far longer to make than its
+            node is long; values of one key are made once. None for values that do not.
     """
 
     __slots__ = (
@@ -97,7 +97,7 @@ class Codec(Generic[T]):
         summarize: Callable[[T], dict[str, Any]] = _no_summary,
         render: Callable[[T], Any] | None = None,
         attributes: Collection[str] | None = None,
-        cost: Callable[[Any], int] | None = None,
+        cost: Callable[[Any], tuple[Hashable, int]] | None = None,
     ) -> None:
         self.tag = tag
         self.types = types
@@ -206,9 +206,10 @@ def node_of(codec: Codec[Any], value: Any) -> Any:
         raise_failure(codec, value, error)
 
 
-def decode_charged(codec: Codec[Any], charge: Callable[[int], None], node: Any, version: int) -> Any:
+def decode_charged(codec: Codec[Any], charge: Callable[[Hashable, int], None], node: Any, version: int) -> Any:
     """Return the value of a node once its cost is charged."""
-    charge(codec.cost(node) if codec.cost else 0)
+    if codec.cost is not None:
+        charge(*codec.cost(node))
     return codec.decode(node, version)
 
 

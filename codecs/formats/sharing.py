@@ -7,10 +7,13 @@ it stands for, and a payload may have only so many; docs/FORMAT.md, section 8.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from airflow_xcom.codecs.errors import CorruptPayloadError
 
 LEAST = 4_000_000  # nodes
 FACTOR = 32  # nodes for each byte
+_MOST_KEPT = 512  # values that take long to make, which are not made again meanwhile: re keeps as many patterns
 TEXT = 64  # characters or bytes of text that count as one more node
 
 
@@ -27,11 +30,12 @@ class Budget:
         cost: the nodes that values counted for which take long to make.
     """
 
-    __slots__ = ("_size", "cost", "spent")
+    __slots__ = ("_made", "_size", "cost", "spent")
 
     def __init__(self, size: float = 0) -> None:
         self._size = size
         self.spent = self.cost = 0
+        self._made: set[Hashable] = set()
 
     def grant(self, size: int) -> None:
         """Add bytes that were read."""
@@ -50,8 +54,17 @@ class Budget:
                 "its bytes; no release writes such a payload"
             )
 
-    def charge(self, nodes: int) -> None:
-        """Count what takes long to make; raise CorruptPayloadError if that is more than the bytes allow."""
+    def add_cost(self, key: Hashable, nodes: int) -> None:
+        """Count a value that takes long to make, unless one of this key was made a short while ago."""
+        if key in self._made:
+            return
+        if len(self._made) >= _MOST_KEPT:
+            self._made.clear()
+        self._made.add(key)
         self.cost += nodes
-        if is_exceeded(self.cost, self._size):
+
+    def charge(self, key: Hashable, nodes: int) -> None:
+        """Count as :meth:`add_cost`; raise CorruptPayloadError for more than any payload may have, large or small."""
+        self.add_cost(key, nodes)
+        if self.cost > LEAST:
             raise CorruptPayloadError("what is in the payload takes too long to make; no release writes such a payload")

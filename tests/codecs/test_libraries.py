@@ -24,7 +24,7 @@ import sqlite3
 import time
 import urllib.parse
 from collections import OrderedDict, namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -45,6 +45,7 @@ from airflow_xcom.codecs import (
     encode,
     registry,
 )
+from airflow_xcom.codecs.formats.sharing import Budget
 from airflow_xcom.codecs.payload import decode_json
 from airflow_xcom.codecs.testing import assert_identical, check_codec
 
@@ -533,7 +534,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "set_application_registry",
     ),
     "a path with options": (lambda: _from("upath", "UPath")("s3://b", key="k"), r"return str\(value\)"),
-    "a pattern of many sets": (lambda: re.compile("[é-ü]" * 20), r"return \(value\.pattern, value\.flags\)"),
+    "a pattern of many sets": (lambda: re.compile("[ab]" * 8192), r"return \(value\.pattern, value\.flags\)"),
     "a changed rule": (_changed_rule, r"return str\(value\)"),
     "a rule with an attribute": (lambda: _attributed(rrule.rrule(rrule.DAILY)), "would be lost"),
     "a subclass": (type("Sub", (relativedelta.relativedelta,), {}), "no codec"),
@@ -622,7 +623,12 @@ FORGED = [
     ("pattern", ["a", 128]),
     ("pattern", ["a", "i"]),
     ("pattern", [["a"], 32]),
-    ("pattern", ["[é-ü]" * 20, 32]),
+    ("pattern", ["[" + "".join(f"{chr(at)}-\uffef" for at in range(256, 356)) + "]", 32]),
+    ("pattern", ["[" + "".join(f"\\u{at:04x}-\\uffef" for at in range(256, 356)) + "]", 32]),
+    ("pattern", [r"[\0-\U0000ffff]" * 100, 32]),
+    ("pattern", [r"[\0-\N{HALFWIDTH KATAKANA LETTER A}]" * 100, 32]),
+    ("pattern", ["(?i:" + "[!-~]" * 10_000 + ")", 32]),
+    ("pattern", ["(?i:k|s)" * 8000, 32]),
     ("struct_sequence", ["system", [], {}]),
     ("struct_sequence", ["struct_time", [1], {}]),
     ("iso_week", [2024, 60, 1]),
@@ -706,7 +712,13 @@ def test_forged_nodes_are_refused(place: int) -> None:
         decode_json({"$": [tag, 1, encode(node).to_json()]})
 
 
-WIDE = 4_000_000 // 2**14  # sets of characters that a reader takes in a small payload; the writer half of them
+COUNT = 120  # of patterns
+
+
+def cost_of(patterns: Iterable[re.Pattern[Any]]) -> int:
+    cost = registry.for_tag("pattern", 1).cost
+    assert cost is not None
+    return sum(cost([pattern.pattern, pattern.flags])[1] for pattern in patterns)
 
 
 @pytest.mark.parametrize(
@@ -721,19 +733,56 @@ WIDE = 4_000_000 // 2**14  # sets of characters that a reader takes in a small p
 def test_so_many_patterns_that_they_take_long_to_compile_are_refused(
     place: Callable[[list[Any]], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def patterns(count: int) -> Any:
-        return place([re.compile(f"[é-ü]{at}") for at in range(count)])
-
-    payload = encode(patterns(WIDE // 2))
-    assert_identical(patterns(WIDE // 2), decode(payload.to_bytes(), payload.format))
-    assert_identical(patterns(WIDE // 2), decode_json(payload.to_json()))
+    found = [re.compile(f"[é-ü]{at}") for at in range(COUNT + 1)]
+    most = cost_of(found[:COUNT])
+    monkeypatch.setattr("airflow_xcom.codecs.formats.msgpack.writer.LEAST", 2 * most)
+    monkeypatch.setattr("airflow_xcom.codecs.formats.sharing.LEAST", most)
+    payload = encode(place(found[:COUNT]))
+    assert_identical(place(found[:COUNT]), decode(payload.to_bytes(), payload.format))
+    assert_identical(place(found[:COUNT]), decode_json(payload.to_json()))
     with pytest.raises(UnsupportedValueError, match="so many values of 'pattern' take a reader too long to make"):
-        encode(patterns(WIDE // 2 + 1))
-    monkeypatch.setattr("airflow_xcom.codecs.formats.msgpack.writer.LEAST", 10**9)
-    payload = encode(patterns(WIDE))
-    assert_identical(patterns(WIDE), decode(payload.to_bytes(), payload.format))
-    payload = encode(patterns(WIDE + 1))
+        encode(place(found))
+    monkeypatch.setattr("airflow_xcom.codecs.formats.msgpack.writer.LEAST", 3 * most)
+    payload = encode(place(found))
     with pytest.raises(CorruptPayloadError, match="takes too long to make"):
         decode(payload.to_bytes(), payload.format)
     with pytest.raises(CorruptPayloadError, match="takes too long to make"):
         decode_json(payload.to_json())
+
+
+def test_patterns_have_no_more_time_in_a_large_payload(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [re.compile(f"[é-ü]{at}") for at in range(COUNT)]
+    payload = encode(["x" * cost_of(found), found])
+    monkeypatch.setattr("airflow_xcom.codecs.formats.sharing.LEAST", cost_of(found) - 1)
+    with pytest.raises(CorruptPayloadError, match="takes too long to make"):
+        decode(payload.to_bytes(), payload.format)
+
+
+BACKREFERENCE = re.compile(r"""(['"])[^'"]*\1""")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param([BACKREFERENCE] * 5_000, id="one pattern in all places"),
+        pytest.param([{"id": at, "p": BACKREFERENCE} for at in range(5_000)], id="one pattern in all rows"),
+        pytest.param([re.compile(f"[äöü]+x{at}") for at in range(500)], id="small sets"),
+        pytest.param([re.compile(f"[ä]{at}", re.IGNORECASE) for at in range(500)], id="small sets in either case"),
+        pytest.param([re.compile(f"^(?P<key>[a-z_]+)-(x|y)/{at}$") for at in range(1000)], id="groups"),
+        pytest.param([re.compile(f"[Ѐ-ӿ]+[\\u0400-\\u04ff]{at}") for at in range(500)], id="ranges of an alphabet"),
+    ],
+)
+def test_ordinary_patterns_are_taken(value: list[Any]) -> None:
+    payload = encode(value)
+    assert_identical(value, decode(payload.to_bytes(), payload.format))
+
+
+def test_the_same_pattern_counts_again_once_re_may_have_dropped_it() -> None:
+    budget = Budget()
+    for at in range(512):
+        budget.add_cost(at, 1)
+    budget.add_cost(0, 1)
+    assert budget.cost == 512
+    budget.add_cost(512, 1)
+    budget.add_cost(0, 1)
+    assert budget.cost == 514

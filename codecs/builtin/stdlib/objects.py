@@ -19,19 +19,35 @@ from airflow_xcom.codecs.quoting import quoted
 # -- patterns ------------------------------------------------------------------------------------------------
 
 _MOST_CHARACTERS = 1 << 16
-_MOST_WIDE_SETS = 16
-_COST = 1 << 14  # nodes for each of them: it may take re five milliseconds to compile
+_MOST_NODES = 1 << 20  # for which one pattern may count
+_NODES_OF_SET, _NODES_OF_CHARACTER = 128, 8  # re compiles at least two nodes in a microsecond
+_CHARACTERS_OF_NODE = 4  # in a range
+_LAST = 0xFFFF  # re goes through the characters of a range one by one, and through none that come after
+_WIDE_RANGE = re.compile(r"(?<=(.))-(?=\\u([0-9A-Fa-f]{4})|\\[UN]|([^\0-\xff]))", re.DOTALL)
 
 
-def _wide_sets(pattern: Any) -> int:
-    """Return how many sets of a pattern may have characters beyond the first 256."""
+def _nodes(pattern: str | bytes) -> int:
+    """Return for how many nodes a pattern counts, by the time that it takes ``re`` at most."""
     text = pattern if isinstance(pattern, str) else pattern.decode("latin-1")
-    return text.count("[") if not text.isascii() or re.search(r"\\[uUxN0-7]", text) else 0
+    sets = 1 + text.count("[") + text.count("(")  # alternatives of one character each become a set
+    return _NODES_OF_SET * sets + _NODES_OF_CHARACTER * len(text) + sum(map(_width, _WIDE_RANGE.finditer(text)))
+
+
+def _width(found: re.Match[str]) -> int:
+    """Return the nodes of what may be a range; one that begins with an escape counts from its last character."""
+    first, code, last = found.groups()
+    stop = int(code, 16) if code else ord(last) if last else _LAST
+    return max(0, min(stop, _LAST) - ord(first)) // _CHARACTERS_OF_NODE
+
+
+def _cost(node: Any) -> tuple[Any, int]:
+    pattern, flags = as_list(node)
+    return (type(pattern), pattern, flags), _nodes(pattern)
 
 
 def _fault(pattern: Any, flags: int) -> str | None:
     """Return why a pattern is not compiled for a payload: in no time, and without a word on standard output."""
-    if len(pattern) > _MOST_CHARACTERS or _wide_sets(pattern) > _MOST_WIDE_SETS:
+    if len(pattern) > _MOST_CHARACTERS or _nodes(pattern) > _MOST_NODES:
         return "is long to compile"
     return "has the flag DEBUG" if flags & re.DEBUG else None
 
@@ -136,7 +152,7 @@ CODECS = (
         (re.Pattern,),
         _encode_pattern,
         _decode_pattern,
-        cost=lambda node: _COST * _wide_sets(as_list(node)[0]),
+        cost=_cost,
     ),
     Codec("ellipsis", (type(...),), lambda _value: None, lambda _node, _version: ...),
     text_codec("struct_sequence", tuple(_RECORDS.values()), _encode_record, _decode_record),

@@ -220,7 +220,8 @@ class Writer:
         """Refuse a value with which all that take long to make come to half of what a reader takes in any case."""
         if codec.cost is None:
             return
-        self.budget.cost += sum(map(codec.cost, nodes))
+        for node in nodes:
+            self.budget.add_cost(*codec.cost(node))
         if 2 * self.budget.cost > LEAST:
             msg = f"so many values of {codec.tag!r} take a reader too long to make; return what they are made of"
             error = UnsupportedValueError(msg)
