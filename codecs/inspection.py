@@ -1,6 +1,7 @@
-"""What a payload holds, as JSON for people: no codec is called, and no more is read than is shown.
+"""What a payload holds, as JSON for people: no codec is called, and no array is read.
 
-Of a table these are its columns and first rows; of a tree, its tags and the first items at each level.
+Of a table its columns and first rows are read and shown.  A tree is read whole, up to a size; its tags and the first
+items at each level are shown.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from airflow_xcom.codecs.tables.outline import list_columns, outline_file, outli
 _ARROW_MAGIC = b"ARROW1"
 _MOST_ITEMS = 8  # of a list or dict that are shown
 _MOST_LEVELS, _MOST_NODES = 12, 200  # that are shown
-_LARGEST_TREE = 1 << 24  # bytes; nothing is shown of a larger one
+_LARGEST_TREE = 1 << 21  # bytes; nothing is shown of a larger one
 _LARGEST_SCHEMA = 1 << 16  # bytes of a table within a tree that are read for its columns
 _UNREAD = {"type": "unread"}
 

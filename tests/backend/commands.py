@@ -166,7 +166,7 @@ run wherever `airflow db` works: they read the metadata database by Airflow's ow
 - The exit code is 0 if all went well, 1 if something is wrong or failed, with the reason on standard error, and 2
   if the arguments are wrong.
 - Rows are read page by page, each page in its own transaction. `list` reads no payload, `inspect` neither the
-  rest of a table nor arrays, and no tree of more than 16 MiB. `verify` and `export` read a whole payload as a pull
+  rest of a table nor arrays, and no tree of more than 2 MiB. `verify` and `export` read a whole payload as a pull
   does; a local file is mapped.
 
 The rest of this page is what the commands print. `python3 dev.py docs COMMANDS` makes the page, and a test compares

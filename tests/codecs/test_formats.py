@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -30,6 +31,8 @@ from airflow_xcom.codecs import (
     registry,
 )
 from airflow_xcom.codecs.formats.msgpack import container
+from airflow_xcom.codecs.formats.msgpack.reader import Reader
+from airflow_xcom.codecs.formats.sharing import Budget
 from airflow_xcom.codecs.payload import decode_json
 from airflow_xcom.codecs.testing import difference
 
@@ -237,6 +240,15 @@ def deep_extension(levels: int) -> bytes:
     for _ in range(levels):
         data = ext(16, b"\x91" + data)
     return data
+
+
+@pytest.mark.parametrize("wrap", [lambda item: b"\x91" + item, lambda item: ext(16, b"\x91" + item)])
+def test_a_timestamp_of_messagepack_is_an_int(wrap: Callable[[bytes], bytes]) -> None:
+    packed: bytes = msgpack.packb(msgpack.Timestamp(1, 5))
+    (value,) = decode(blob(wrap(packed), tags=[["tuple", 1]]), "msgpack")
+    assert (type(value), value) == (int, 1_000_000_005)
+    reader = Reader((), (), lambda *_: list, lambda *_: None, budget=Budget())
+    assert list(reader.unpack_each(memoryview(packed), [0, len(packed)])) == [value]
 
 
 DAMAGED = {

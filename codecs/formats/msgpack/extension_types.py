@@ -21,4 +21,5 @@ from __future__ import annotations
 INLINE_BUFFER, BUFFER, TABLE, SHARED, SAME, RECORDS, TAGGED_LIST, TAGGED_COLUMNS, FAR_TAG = *range(8), 15
 FIRST_TAG = 16
 NEAR_TAGS = 128 - FIRST_TAG  # tags that have a code of their own
+TIMESTAMP_AS_INT = 2  # how MessagePack's own type -1 is unpacked, which no writer writes and no hook can refuse
 DEEPEST = 100  # levels of extension types within each other

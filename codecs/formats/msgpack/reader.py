@@ -34,6 +34,7 @@ from airflow_xcom.codecs.formats.msgpack.extension_types import (
     TABLE,
     TAGGED_COLUMNS,
     TAGGED_LIST,
+    TIMESTAMP_AS_INT,
 )
 from airflow_xcom.codecs.formats.msgpack.items import ItemIndex
 from airflow_xcom.codecs.formats.sharing import TEXT, Budget
@@ -97,7 +98,7 @@ class Reader:
 
     def unpack(self, packed: bytes | memoryview) -> Any:
         """Return the value of one packed node; over damaged bytes, raise anything."""
-        return msgpack.unpackb(packed, strict_map_key=False, ext_hook=self._extension)
+        return msgpack.unpackb(packed, strict_map_key=False, ext_hook=self._extension, timestamp=TIMESTAMP_AS_INT)
 
     def read(self, tree: memoryview) -> Any:
         """Return the value of a whole tree, as :meth:`unpack` does; what is one large form is not copied."""
@@ -110,7 +111,10 @@ class Reader:
         """Yield the values of packed nodes, each of which ends where the next begins; see :meth:`unpack`."""
         first, *ends = offsets
         unpacker = msgpack.Unpacker(
-            strict_map_key=False, ext_hook=self._extension, max_buffer_size=max(ends[-1] - first, 1)
+            strict_map_key=False,
+            ext_hook=self._extension,
+            timestamp=TIMESTAMP_AS_INT,
+            max_buffer_size=max(ends[-1] - first, 1),
         )
         unpacker.feed(data[first : ends[-1]])
         unpack, tell = unpacker.unpack, unpacker.tell
