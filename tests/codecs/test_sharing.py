@@ -6,6 +6,7 @@ import json
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from datetime import timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import msgpack
@@ -245,6 +246,28 @@ def test_what_is_shared_or_circular_in_attrs_is_gone_through_once() -> None:
     frame.attrs["items"] = items
     with pytest.raises(UnsupportedValueError, match="hold each other so often"):
         encode(frame)
+
+
+def _tuples(levels: int) -> tuple[Any, ...]:
+    item: tuple[Any, ...] = (1, Decimal(2))
+    for _ in range(levels):
+        item = (item, item)
+    return item
+
+
+def test_tuples_that_double_in_a_cell_or_in_attrs_are_refused_as_lists_are() -> None:
+    for frame in (pd.DataFrame({"a": [[1], _tuples(40)]}), pd.DataFrame({"a": [pd.DataFrame({"b": [_tuples(40)]})]})):
+        with pytest.raises(UnsupportedValueError, match="hold each other so often"):
+            encode(frame)
+    frame = pd.DataFrame({"a": [1]})
+    frame.attrs = {"items": _tuples(15)}  # pandas itself copies attrs without bounds
+    with pytest.raises(UnsupportedValueError, match="hold each other so often"):
+        encode(frame)
+
+
+def test_one_tuple_in_many_cells_is_written_in_each() -> None:
+    column = pd.Series([((Decimal(1),), (Decimal(2),))] * 140_000, dtype=object)
+    assert _blob(column).tolist() == column.tolist()
 
 
 @WAYS

@@ -25,6 +25,7 @@ DEEPEST_NATIVES = 500  # levels of lists and dicts in each other; some packers s
 _LONGEST_KEYS = 1024  # characters on average; longer ones would stand for more than a reader allows
 _MOST_PLACES = 1 << 16  # in which an item may stand on average, if they are many
 _MOST_ITEMS = 1 << 24  # in all places, however few there are once
+_MOST_REPEATS = 1 << 18  # objects in other ones that are written once more, however few there are once
 _PIECE = 1024  # dicts that are looked at together, while the processor's cache holds them
 _AT_ONCE = 4  # items that a dict begins with, which is faster than one by one
 _MANY_OBJECTS = 10_000  # of which an array of addresses is sorted faster than a set of them is made
@@ -104,6 +105,40 @@ class Excess:
                 f"{_MOST_PLACES:,} times each, and more; return each of them once, beside keys or positions that refer "
                 "to it"
             )
+
+
+class Repeats:
+    """Refuses objects that hold each other so often that they cannot be written out where no object is numbered."""
+
+    __slots__ = ("_again", "_held", "_written")
+
+    def __init__(self) -> None:
+        self._written = self._again = 0
+        self._held: dict[
+            int, tuple[Any, int]
+        ] = {}  # id -> an object that holds others, and how many were written for it
+
+    def meet(self, value: Any, *, is_within: bool) -> int:
+        """Count an object, and all in it if it was met within the same outermost one; return how many are written."""
+        if not self._held:
+            pass
+        elif not is_within:
+            self._again = 0
+            self._held.clear()
+        elif id(value) in self._held:
+            self._again += self._held[id(value)][1]
+            if self._again > max(_MOST_REPEATS, _MOST_PLACES // 4 * len(self._held)):
+                raise UnsupportedValueError(
+                    f"its objects hold each other so often that {self._again:,} and more would be written for "
+                    f"{len(self._held):,}; return each of them once, beside keys or positions that refer to it"
+                )
+        self._written += 1
+        return self._written
+
+    def leave(self, value: Any, written: int) -> None:
+        """Remember an object if others were written since it was met, of which there were ``written`` then."""
+        if self._written > written:
+            self._held[id(value)] = value, self._written - written
 
 
 def replace_batches(value: Any, encode_all: EncodeAll, around: Excess | None = None) -> tuple[Any, set[type], int]:

@@ -17,6 +17,7 @@ from airflow_xcom.codecs.formats.msgpack.columnar import (
     DEEPEST_NATIVES,
     Excess,
     Records,
+    Repeats,
     TaggedList,
     are_distinct,
     are_simple,
@@ -91,6 +92,7 @@ class Writer:
         items_stand_alone: whether no item of :meth:`pack_items` refers to an object in another one.
         expanded: the bytes, at least, that stand in the tree once and count for each place; see :mod:`..sharing`.
         budget: of the values that take long to make, those in cells included.
+        repeats: of the objects that are in the one at the level ``outermost``.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class Writer:
         self.items_stand_alone = True
         self.expanded = 0
         self.budget = Budget()
+        self.repeats, self.outermost = Repeats(), 1
         self.buffers: list[list[memoryview]] = []
 
     @property
@@ -182,6 +185,8 @@ class Writer:
         """Pack each value as a document of its own; see :class:`WithCells`."""
         writer = self._separate()
         writer.budget = self.budget
+        if self._inline:
+            writer.repeats, writer.outermost = self.repeats, 0
         cells = writer.pack_each(values, classes)
         writer.release()
         self._tags_in_cells |= writer.used_tags
@@ -297,13 +302,17 @@ class Writer:
             return self._tag(codec.tag, codec.version, self._pack_scalar(node))
         if type(node) is Table:
             node = node.whole()
+        written = self.repeats.meet(value, is_within=self._depth > self.outermost) if self._inline else 0
         try:
             packed = self.pack(node)
         except EncodeError as error:
             error.trail.append(value)
             raise
+        if self._inline:
+            self.repeats.leave(value, written)
+            return self._tag(codec.tag, codec.version, packed)
         holds_large = before != (len(self.buffers), self._references)
-        if (len(packed) >= _LARGE or holds_large or type(node) is Table) and not self._inline:
+        if len(packed) >= _LARGE or holds_large or type(node) is Table:
             return self._number(value, codec, packed, self.expanded - self._in_place - beside)
         return self._tag(codec.tag, codec.version, packed)
 
