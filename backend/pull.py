@@ -222,7 +222,7 @@ def _fresh(row: Deferred) -> Deferred | None:
     rows = None if row.again is None else row.again()
     for fresh in rows or ():
         if isinstance(fresh, Deferred) and _is_of(fresh, row.envelope):
-            return fresh
+            return replace(fresh, again=row.again)
     return None
 
 

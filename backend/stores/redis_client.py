@@ -100,19 +100,17 @@ class RedisClient:
         The client of redis-py takes about as long around that as the server does: for a look whether the server has
         closed the connection, which the next attempt finds out too, and for counts of connections.
         """
-        idle = self._idle[os.getpid()]
+        if (process := os.getpid()) not in self._idle:
+            self._idle.clear()  # those of the process that this one was forked from
+        idle = self._idle[process]
         try:
             connection = idle.pop()
         except IndexError:
             pool = self.redis.connection_pool
             connection = pool.connection_class(**pool.connection_kwargs)  # which connects when it is first used
-        try:
-            connection.send_command(*command)
-            reply = connection.read_response()
-        except self._library.ResponseError:
-            idle.append(connection)
-            raise
-        idle.append(connection)  # one with a reply that was not read is given up
+        connection.send_command(*command)
+        reply = connection.read_response()
+        idle.append(connection)  # after an error it is given up: the next reply on it might be that to another command
         return reply
 
     def _send(self, commands: Sequence[Sequence[Any]], *, transaction: bool) -> Sequence[Any]:

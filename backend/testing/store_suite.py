@@ -87,6 +87,13 @@ class StoreSuite:
         for beyond in [(0, LARGE + 1), (LARGE, LARGE + 1), (LARGE + 5, LARGE + 6), (5, LARGE + 5)]:
             with pytest.raises(StoreError):
                 store.read(PATH, [(0, 1), beyond])
+        with pytest.raises(StoreError):
+            store.read(PATH, [(LARGE - 9, LARGE - 1), (LARGE - 1, LARGE + 4), (LARGE + 4, LARGE + 8)])
+        assert [bytes(memory) for memory in store.read(PATH, [(5, 9), (2, 6), (6, 9)])] == [
+            data[5:9],
+            data[2:6],
+            data[6:9],
+        ]
 
     @pytest.mark.parametrize("size", [10, 1 << 20])
     def test_memory_belongs_to_the_reader(self, store: Store, size: int) -> None:

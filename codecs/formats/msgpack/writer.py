@@ -308,11 +308,10 @@ class Writer:
         except EncodeError as error:
             error.trail.append(value)
             raise
+        holds_large = before != (len(self.buffers), self._references)
         if self._inline:
             self.repeats.leave(value, written)
-            return self._tag(codec.tag, codec.version, packed)
-        holds_large = before != (len(self.buffers), self._references)
-        if len(packed) >= _LARGE or holds_large or type(node) is Table:
+        elif len(packed) >= _LARGE or holds_large or type(node) is Table:
             return self._number(value, codec, packed, self.expanded - self._in_place - beside)
         return self._tag(codec.tag, codec.version, packed)
 
