@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from sys import modules
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.advice import advise_on_airflow
@@ -63,9 +64,8 @@ def push(value: Any, *coordinate: Any, kind: type[Coordinate] = Coordinate) -> A
             options, offload = hint.applied(options), hint.offloads
         began = time.perf_counter()
         if type(value) is dict and kind is Coordinate and coordinate[-1] == RESULT and options is settings():
-            from airflow_xcom.backend.multiple_outputs import envelope_of_items
-
-            if (of_items := envelope_of_items(value, coordinate, options)) is not None:
+            outputs = modules.get("airflow_xcom.backend.multiple_outputs")  # loaded once it has something to remember
+            if outputs and (of_items := outputs.envelope_of_items(value, coordinate, options)) is not None:
                 log.info("pushed %s tag=dict stored=items of %d keys", of_items.coordinate, len(value))
                 return of_items.to_json()
         if not offload and is_exact(value, options):
