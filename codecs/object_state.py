@@ -16,6 +16,7 @@ from airflow_xcom.codecs.nodes import Columns, as_dict
 from airflow_xcom.codecs.quoting import class_name, quoted
 
 _REGISTER = "register a codec for the class with @airflow_xcom.codecs.codec"
+_BY_NAME = frozenset({"__setattr__", "setattr", "__dict__", "vars"})  # how code sets an attribute by its name as text
 
 
 def state_of(value: Any, names: tuple[str, ...], *, beside: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -175,9 +176,9 @@ def _code_of(held: Any) -> Iterator[CodeType]:
 
 
 def _sets(code: CodeType, name: str) -> bool:
-    """Return whether code sets an attribute, itself or by its name as ``object.__setattr__`` takes it."""
+    """Return whether code sets an attribute, itself or by a text such as ``object.__setattr__`` takes."""
     return (
-        name in code.co_consts
+        (name in code.co_consts and not _BY_NAME.isdisjoint(code.co_names))
         or (name in code.co_names and any(step == ("STORE_ATTR", name) for step in _steps(code)))
         or any(_sets(part, name) for part in code.co_consts if isinstance(part, CodeType))
     )

@@ -32,6 +32,8 @@ def _encode(image: Any) -> list[Any]:
     mode = image.palette and image.palette.mode
     if mode and mode not in _PALETTES:
         raise UnsupportedValueError(f"a palette of the mode {mode} is not stored; return value.convert('RGBA')")
+    if image.palette is None and image.getpalette():
+        raise UnsupportedValueError("the image has colours and no palette; return value.convert('RGBA')")
     colours = [mode, bytes(image.im.getpalette(mode, mode))] if mode else None
     return [image.mode, list(image.size), colours, dict(image.info), Buffer(image.tobytes())]
 
@@ -57,6 +59,8 @@ def _decode(node: Any, _version: int) -> Any:
         image.palette = ImagePalette.raw(palette, bytes(memoryview(data)))  # bytes(n) would make n zeros
         image.palette.mode = palette  # else that of a palette without transparency
         image.load()
+    else:
+        image.palette = None  # that of an image which was unpickled; a new one has an empty one
     image.info = as_dict(info)
     return image
 

@@ -21,6 +21,7 @@ from airflow_xcom.codecs import (
     encode,
     registry,
 )
+from airflow_xcom.codecs.object_state import refuse_other_attributes
 from airflow_xcom.codecs.testing import check_codec, through_jsonb
 
 TAG = "acme.checked"
@@ -215,6 +216,29 @@ def _assert_refused_with(value: Any, name: str) -> None:
             raise AssertionError(f"{type(value)}: {encode(value)}")
     finally:
         del vars(value)[name]  # a process may have one object of the class
+
+
+class Reading:
+    """A class whose code sets private attributes in several ways, and only reads one."""
+
+    def __init__(self) -> None:
+        self._by_statement = 1
+        object.__setattr__(self, "_by_call", 1)
+
+    def restore(self) -> None:
+        vars(self)["_in_the_dict"] = 1
+
+    def read(self) -> Any:
+        return getattr(self, "_only_read", None)
+
+
+def test_an_attribute_that_a_class_only_reads_is_not_its_own() -> None:
+    value = Reading()
+    value.restore()
+    refuse_other_attributes(value, ("_",))
+    value._only_read = 1  # type: ignore[attr-defined]
+    with pytest.raises(UnsupportedValueError, match="'_only_read', which .*would be lost"):
+        refuse_other_attributes(value, ("_",))
 
 
 def test_attributes_of_parts_are_refused() -> None:

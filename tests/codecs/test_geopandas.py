@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import struct
 import subprocess
@@ -482,6 +483,17 @@ def test_a_forged_column_is_refused(kind: Any, column: Any) -> None:
 
     with pytest.raises(CorruptPayloadError):
         Decoder(registry).restorer("geopandas.GeoSeries", 1)(Table(pa.table({"values": column}), {"kind": kind}))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_copied_arrays_come_back(copied: Callable[[Any], Any]) -> None:
+    array = copied(plain_series_of_geometries().array)
+    assert vars(array)["base"] is None  # geopandas sets it
+    payload = encode(array)
+    assert_identical(array, decode(payload.to_bytes(), payload.format))
+    array.base = 1
+    with pytest.raises(UnsupportedValueError, match="'base', which .*would be lost"):
+        encode(array)
 
 
 def test_a_series_of_something_else_is_refused() -> None:

@@ -475,6 +475,13 @@ def _in_cmyk() -> Any:
     return image
 
 
+def _without_its_palette() -> Any:
+    image = _picture("P", palette=1, colors=7)
+    image.load()
+    image.palette = None
+    return image
+
+
 def _with_exif() -> Any:
     image = _picture("RGB")
     image.getexif()
@@ -528,6 +535,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         _in_cmyk,
         r"return value\.convert",
     ),
+    "an image that has colours and no palette": (_without_its_palette, r"return value\.convert"),
     "a figure that plotly would not make": (_invalid_figure, r"return value\.to_plotly_json\(\)"),
     "a quantity of another registry": (
         lambda: _from("pint", "UnitRegistry")().Quantity(1, "m"),
@@ -552,6 +560,16 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "an inverse Hessian with an attribute": (lambda: _product(note=1), "would be lost"),
     "a result of SciPy with an attribute": (_result_with_attribute, "'shape', which is not a field and would be lost"),
 }
+
+
+@pytest.mark.parametrize("mode", ["P", "PA"])
+def test_an_unpickled_image_has_no_palette_and_a_new_one_an_empty_one(mode: str) -> None:
+    new = _from("PIL.Image", "new")(mode, (2, 2))
+    for image, has_palette in ((new, True), (copy.deepcopy(new), False)):  # which Pillow does by its state of a pickle
+        payload = encode(image)
+        back = decode(payload.to_bytes(), payload.format)
+        assert (image.palette is not None, back.palette is not None) == (has_palette, has_palette)
+        assert_identical(image, back)
 
 
 @pytest.mark.parametrize("name", REFUSED)

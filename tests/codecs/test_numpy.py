@@ -578,6 +578,12 @@ def test_many_small_arrays_are_compact() -> None:
     assert difference(arrays, decode(payload.to_bytes(), payload.format)) is None
 
 
+@needs_string_dtype
+def test_the_summary_of_texts_whose_missing_one_has_no_hash() -> None:
+    dtype = StringDType(na_object=[])
+    assert encode(np.array(["a"], dtype)).summary == {"shape": [1], "dtype": str(dtype)}
+
+
 def test_summaries() -> None:
     assert encode(np.zeros((2, 3))).summary == {"shape": [2, 3], "dtype": "float64"}
     assert encode(np.ma.array([1], dtype=">i2")).summary == {"shape": [1], "dtype": ">i2"}

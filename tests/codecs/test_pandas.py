@@ -960,6 +960,16 @@ def test_texts_that_are_not_the_labels_of_a_wide_frame_are_damage(texts: Any) ->
         )
 
 
+@pytest.mark.parametrize("run", [[False, True, 120], [0, 1, 120.0]])
+def test_runs_of_a_block_that_are_not_whole_numbers_are_damage(run: Any) -> None:
+    table = pa.ipc.open_file(encode(pd.DataFrame(np.ones((1, 120)))).to_bytes()).read_all()
+    meta = json.loads(table.schema.metadata[b"airflow_xcom"])["meta"]
+    assert meta["blocks"] == [[[0, 1, 120]]]
+    meta["blocks"] = [[run]]
+    with pytest.raises(CorruptPayloadError):
+        decode(b"".join(write_file(Table(table, meta), "pandas.DataFrame", 3, meta)), "arrow")
+
+
 def test_a_frame_of_more_rows_than_columns_keeps_a_named_column_for_each() -> None:
     names = [f"c{place}" for place in range(120)]
     for rows, width in ((120, 120), (119, 1)):

@@ -26,6 +26,7 @@ from airflow_xcom.codecs.builtin.pandas.summary import summarize_array, summariz
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError
 from airflow_xcom.codecs.nodes import PackCells, Table, with_cells
+from airflow_xcom.codecs.object_state import refuse_other_attributes
 
 
 def _encode_frame(frame: Any, pack: PackCells) -> Table:
@@ -50,6 +51,12 @@ def _decode_series(node: Table, version: int) -> Any:
     return series
 
 
+def _encode_array(values: Any, pack: PackCells) -> Table:
+    if getattr(values, "base", None) is not None:  # None is what geopandas sets when it unpickles or copies an array
+        refuse_other_attributes(values, ARRAY_STATE)
+    return encode_values(values, pack)
+
+
 def _decode_array(node: Table, version: int) -> Any:
     return _check(decode_values(node, version))
 
@@ -62,12 +69,18 @@ def _check(values: Any) -> Any:
 
 def _codec(cls: Any, encode: Callable[[Any], Any], decode: Callable[[Any, int], Any], **options: Any) -> Codec[Any]:
     """Return a codec of a class whose objects have attributes that geopandas and pandas themselves set."""
-    return Codec(f"geopandas.{cls.__name__}", (cls,), encode, decode, attributes=ARRAY_STATE, **options)
+    return Codec(f"geopandas.{cls.__name__}", (cls,), encode, decode, **{"attributes": ARRAY_STATE, **options})
 
 
 CODECS = (
     _codec(GeoDataFrame, with_cells(_encode_frame), _decode_frame, version=FRAME_VERSION, summarize=summarize_frame),
     _codec(GeoSeries, with_cells(encode_series), _decode_series, summarize=summarize_series),
-    _codec(GeometryArray, with_cells(encode_values), _decode_array, summarize=summarize_array),
+    _codec(
+        GeometryArray,
+        with_cells(_encode_array),
+        _decode_array,
+        summarize=summarize_array,
+        attributes=(*ARRAY_STATE, "base"),
+    ),
     _codec(GeometryDtype, lambda _dtype: None, lambda _node, _version: GeometryDtype()),
 )

@@ -188,9 +188,16 @@ def _summarize_scalar(scalar: Any) -> dict[str, Any]:
 _text_of = lru_cache(maxsize=32)(str)  # NumPy's own Python takes longer for that than the rest of a summary
 
 
+def _name_of(dtype: Any) -> str:
+    try:
+        return _text_of(dtype)
+    except TypeError:  # the object for a missing text has no hash
+        return str(dtype)
+
+
 def _summarize_dtype(dtype: Any) -> dict[str, Any]:
     if dtype.names is None:
-        return {"dtype": _text_of(dtype)}
+        return {"dtype": _name_of(dtype)}
     return {"dtype": dtype.name, "fields": list(dtype.names[:20])}
 
 

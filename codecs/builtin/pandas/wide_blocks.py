@@ -81,6 +81,8 @@ def places(blocks: Any, schema: pa.Schema, rows: int, singles: int) -> list[Any]
     if not rows and count > _MOST_EMPTY:
         raise ValueError(f"{count} columns and no rows")
     if not singles and len(sizes) == 1 and type(blocks[0]) is list and blocks[0] == [[0, 1, count]]:  # as of most
+        if set(map(type, blocks[0][0])) != {int}:
+            raise TypeError("the runs of a block are not made of whole numbers")
         return [np.arange(count)]
     held = [_positions(runs, size) for runs, size in zip(blocks, sizes, strict=True)]
     taken = np.zeros(count, bool)
