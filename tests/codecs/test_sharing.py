@@ -256,7 +256,7 @@ def _tuples(levels: int) -> tuple[Any, ...]:
 
 
 def test_tuples_that_double_in_a_cell_or_in_attrs_are_refused_as_lists_are() -> None:
-    for frame in (pd.DataFrame({"a": [[1], _tuples(40)]}), pd.DataFrame({"a": [pd.DataFrame({"b": [_tuples(40)]})]})):
+    for frame in (pd.DataFrame({"a": [[1], _tuples(18)]}), pd.DataFrame({"a": [pd.DataFrame({"b": [_tuples(18)]})]})):
         with pytest.raises(UnsupportedValueError, match="hold each other so often"):
             encode(frame)
     frame = pd.DataFrame({"a": [1]})
