@@ -63,11 +63,10 @@ def push(value: Any, *coordinate: Any, kind: type[Coordinate] = Coordinate) -> A
             value, hint = unwrapped(value, kind(*coordinate))
             options, offload = hint.applied(options), hint.offloads
         began = time.perf_counter()
-        if type(value) is dict and kind is Coordinate and coordinate[-1] == RESULT and options is settings():
-            outputs = modules.get("airflow_xcom.backend.multiple_outputs")  # loaded once it has something to remember
-            if outputs and (of_items := outputs.envelope_of_items(value, coordinate, options)) is not None:
-                log.info("pushed %s tag=dict stored=items of %d keys", of_items.coordinate, len(value))
-                return of_items.to_json()
+        is_result = type(value) is dict and kind is Coordinate and coordinate[-1] == RESULT and options is settings()
+        if is_result and (of_items := _of_items(value, coordinate, options)) is not None:
+            log.info("pushed %s tag=dict stored=items of %d keys", of_items.coordinate, len(value))
+            return of_items.to_json()
         if not offload and is_exact(value, options):
             return value
         at = kind(*coordinate)
@@ -84,6 +83,14 @@ def push(value: Any, *coordinate: Any, kind: type[Coordinate] = Coordinate) -> A
     took = (time.perf_counter() - began) * 1e3
     say("pushed %s tag=%s stored=%s bytes=%d ms=%.2f", envelope.coordinate, envelope.tag, stored, size, took)
     return envelope.to_json()
+
+
+def _of_items(value: dict[Any, Any], coordinate: tuple[Any, ...], options: Settings) -> Envelope | None:
+    if "airflow_xcom.backend.multiple_outputs" not in modules:  # it is loaded once it has something to remember
+        return None
+    from airflow_xcom.backend.multiple_outputs import envelope_of_items  # waits if another thread has just begun that
+
+    return envelope_of_items(value, coordinate, options)
 
 
 def enclosed(value: Any, at: Coordinate, options: Settings, asset: AssetVersion | None = None) -> tuple[Envelope, int]:

@@ -114,15 +114,12 @@ class Repeats:
 
     def __init__(self) -> None:
         self._written = self._again = 0
-        self._held: dict[
-            int, tuple[Any, int]
-        ] = {}  # id -> an object that holds others, and how many were written for it
+        # id -> an object that holds others, and how many were written for it
+        self._held: dict[int, tuple[Any, int]] = {}
 
     def meet(self, value: Any, *, is_within: bool) -> int:
         """Count an object, and all in it if it was met within the same outermost one; return how many are written."""
-        if not self._held:
-            pass
-        elif not is_within:
+        if not is_within:
             self._again = 0
             self._held.clear()
         elif id(value) in self._held:
