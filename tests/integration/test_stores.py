@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import Backend
+from leftovers import s3_client
 from locations import FSSPEC, LOCATIONS, Locations
 from sftp_server import sftp  # noqa: F401 - a fixture
 
@@ -59,6 +61,26 @@ class TestStores(StoreSuite):
     @pytest.fixture
     def store(self, store: Store) -> Store:
         return store
+
+
+class TestVersionedBucket(StoreSuite):
+    """And on a bucket that keeps earlier versions of what is written again or deleted."""
+
+    @pytest.fixture
+    def store(self, locations: Locations, seaweedfs: SimpleNamespace) -> Store:
+        client = s3_client(seaweedfs)
+        with suppress(client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
+            client.create_bucket(Bucket="versioned")
+        client.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
+        return open_store(locations.url("s3", bucket="versioned"))
+
+    def test_what_is_deleted_is_kept_as_an_earlier_version(self, store: Store, seaweedfs: SimpleNamespace) -> None:
+        store.put(PATH, [b"x" * 1000])
+        assert store.delete(PATH)
+        assert list(store.scan()) == []
+        found = s3_client(seaweedfs).list_object_versions(Bucket="versioned", Prefix=store.url.rpartition("/")[2])
+        assert [version["Size"] for version in found["Versions"]] == [1000]
+        assert [marker["IsLatest"] for marker in found["DeleteMarkers"]] == [True]
 
 
 def test_a_writer_leaves_no_file_but_the_blob(tmp_path: Path) -> None:
