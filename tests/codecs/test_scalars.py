@@ -307,10 +307,11 @@ def test_the_numbers_of_a_set_are_little_endian_whatever_the_processor_is() -> N
     assert sorted(np.frombuffer(ordered.tobytes(), "<i8")) == [-1, 7, 258]
 
 
-def test_many_texts_of_a_set_need_no_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containers, "_MANY_TEXTS", 3000)
-    value = {f"{7**number % 2**31:x}" for number in range(5000)}
+@pytest.mark.parametrize("digits", ["x", "08x", "065x"], ids=["of several lengths", "of one length", "too long"])
+def test_many_texts_of_a_set_need_no_arrow(monkeypatch: pytest.MonkeyPatch, digits: str) -> None:
+    value = {format(7**number % 2**31, digits) for number in range(5000)}
     wanted = encode(value).to_bytes()
+    monkeypatch.setattr(containers, "_MANY_TEXTS", 3000)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert encode(value).to_bytes() == wanted
 

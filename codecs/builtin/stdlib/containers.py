@@ -94,33 +94,35 @@ def _sorted_texts(value: set[str] | frozenset[str]) -> list[str] | None:
     """Return the elements in ascending order, made anew so that they lie in this order in memory.
 
     Returns:
-        The texts; or None for what is to be sorted by Python: other classes, surrogates, NUL, long texts, and all
-        where Arrow does not load.
+        The texts; or None for what is to be sorted by Python: other classes, surrogates, NUL, long texts.
     """
     import numpy as np
 
     try:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-    except ImportError:  # sets need no Arrow, which may not load beside another NumPy
-        return None
-    try:
-        texts = pa.concat_arrays([pa.array(piece, pa.large_string()) for piece in _pieces(value, str)])
+        pieces = ["\0".join(piece).encode() for piece in _pieces(value, str)]
     except (TypeError, UnicodeEncodeError):
         return None
-    width = pc.max(pc.binary_length(texts)).as_py()
-    if width > _WIDEST or not np.frombuffer(texts.buffers()[2], np.uint8).all():  # padding would look like NUL
+    data = np.frombuffer(b"\0".join([*pieces, b""]), np.uint8)
+    sizes = np.diff(np.flatnonzero(data == 0), prepend=-1)  # with the NUL at the end
+    width = int(sizes.max())
+    if len(sizes) != len(value) or width > _WIDEST:
         return None
-    padded = pc.ascii_rpad(texts, width, "\0").buffers()[2]  # UTF-8 sorts as its code points
-    ascending = pa.array(np.sort(np.frombuffer(padded, np.dtype(("S", width)), len(texts))))  # without the padding
-    found: list[str] = np.asarray(ascending.cast(pa.large_string())).tolist()  # of one chunk, or several
-    return found
+    if sizes.min() == width:
+        padded = data.reshape(-1, width).copy()
+    else:
+        padded = np.zeros((len(sizes), width), np.uint8)
+        padded[np.arange(width) < sizes[:, None]] = data
+    padded.reshape(-1).view(np.dtype(("S", width))).sort()  # UTF-8 sorts as its code points
+    padded[:, -1] = _END
+    return padded.tobytes().translate(_TO_NUL, b"\0")[:-1].decode().split("\0")  # without the padding
 
 
 _LONG = 16  # items of a tuple that may be large
 _MANY = 1024  # ints; fewer stay readable in a row
-_MANY_TEXTS = 50_000  # where sorting objects costs more than importing Arrow
-_WIDEST = 64  # bytes of a text that is padded to be sorted
+_MANY_TEXTS = 50_000  # where sorting objects costs more than importing NumPy
+_WIDEST = 65  # bytes of a text, and a NUL, that is padded to be sorted
+_END = 0xFF  # which UTF-8 does not have
+_TO_NUL = bytes.maketrans(bytes([_END]), b"\0")
 _PIECE = 2048  # elements
 # Classes whose values have one order, which costs far less than a key for each.
 _HAVE_ONE_ORDER = frozenset({int, str, bytes, date, timedelta})
