@@ -5,20 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from airflow_xcom.backend.assets.latest import latest_of, settles
-from airflow_xcom.backend.assets.version import Version, versions_in
-from airflow_xcom.backend.compat_assets import Event
+from airflow_xcom.backend.assets.version import Version, versions_of
 from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
-from airflow_xcom.backend.errors import NoVersionError
-
-
-def versions_of(events: Iterable[Event]) -> Iterator[tuple[Event, Version]]:
-    """Yield the versions of events, each with its event; events without a value that counts are left out."""
-    for event in events:
-        try:
-            versions = versions_in(event)
-        except NoVersionError:
-            continue
-        yield from ((event, version) for version in reversed(versions))
 
 
 def history(events: AssetEvents, asset: KnownAsset, **which: int) -> Iterator[tuple[int, Version]]:

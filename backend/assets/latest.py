@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_xcom.backend.assets.pins import Question, pinned, pinned_versions
-from airflow_xcom.backend.assets.version import Version, distinct, partitions_in, versions_in
+from airflow_xcom.backend.assets.version import Version, distinct, partitions_in, versions_in, versions_of
 from airflow_xcom.backend.compat_assets import (
     AssetKey,
     Event,
@@ -225,7 +225,7 @@ def _newest_first(key: AssetKey, partition: str | None, first: int = 1) -> Itera
     """
     seen: set[str] = set()
     for events in _pages(key, partition, first):
-        for version in _sorted(events):
+        for _, version in versions_of(events):
             if version.id not in seen:
                 seen.add(version.id)
                 yield version
@@ -241,14 +241,6 @@ def _pages(key: AssetKey, partition: str | None, limit: int) -> Iterator[list[Ev
             if len(events) != limit:
                 break
             limit *= _GROWTH
-
-
-def _sorted(events: list[Event]) -> Iterator[Version]:
-    for event in events:
-        try:
-            yield from reversed(versions_in(event))
-        except NoVersionError:
-            continue
 
 
 def _which(key: AssetKey, partitions: set[str | None]) -> PartitionError:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from airflow_xcom.backend.assets.history import history, versions_of
+from airflow_xcom.backend.assets.history import history
 from airflow_xcom.backend.assets.latest import latest_of, settles
-from airflow_xcom.backend.assets.version import Version
+from airflow_xcom.backend.assets.version import Version, versions_of
 from airflow_xcom.backend.blob_paths import Kind, identity, kind_of, tombstone_path
 from airflow_xcom.backend.blobs import retirement_of, store_name
 from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
@@ -25,6 +25,7 @@ from airflow_xcom.backend.envelope import Retirement
 from airflow_xcom.backend.errors import SettingsError
 from airflow_xcom.backend.maintenance.ownership import check_owner
 from airflow_xcom.backend.maintenance.references import AssetObjects, RowSource
+from airflow_xcom.backend.maintenance.retain import Outcome
 from airflow_xcom.backend.maintenance.sweep import chosen_stores
 from airflow_xcom.backend.retention_policy import Rule, Term, keep_published
 from airflow_xcom.backend.settings import settings
@@ -35,40 +36,23 @@ from airflow_xcom.codecs import CodecError
 Act = Callable[[Store, str, Retirement], bool]  # that buries a version
 
 EXTRA = "xcom:keep"  # the key of an asset's own ``extra``
-_PROBLEMS = 10  # of an asset that the report says in words
 
 
 @dataclass
-class RetiredVersions:
-    """What has become of the versions of one asset, or would.
+class RetiredVersions(Outcome):
+    """What has become of the versions of one asset.
 
     Attributes:
         asset: its name.
-        rule: that holds for it.
         versions: that it has, retired ones too.
-        due: those that the policy does not keep, and nothing else.
-        size: bytes of their blobs, which a sweep deletes.
-        needed: those that the policy does not keep, but a run, a pin, a tag, or being the newest.
-        retired: those that are retired now.
-        failed: those that could not be, and what could not be understood.
-        problems: what went wrong, in words, the first ones.
+        size: bytes of the blobs of versions that are due, which a sweep deletes.
+        needed: those that the rule does not keep, but a run, a pin, a tag, or being the newest.
     """
 
-    asset: str
-    rule: str = ""
+    asset: str = ""
     versions: int = 0
-    due: int = 0
     size: int = 0
     needed: int = 0
-    retired: int = 0
-    failed: int = 0
-    problems: list[str] = field(default_factory=list)
-
-    def fail(self, problem: str) -> None:
-        """Count something that went wrong, and keep it for the report."""
-        self.failed += 1
-        if len(self.problems) < _PROBLEMS:
-            self.problems.append(problem)
 
 
 def rule_for(asset: KnownAsset) -> Rule:
@@ -99,7 +83,7 @@ def retire_versions(
     for asset in events.assets():
         if wanted is not None and asset.name not in wanted:
             continue
-        done = RetiredVersions(asset.name)
+        done = RetiredVersions(asset=asset.name)
         try:
             rule = rule_for(asset)
         except SettingsError:

@@ -94,8 +94,6 @@ def check(value: Any, contract: Any, last: Schema | None, *, asset: str, against
     ``last`` is the schema of the last accepted version, which ``against`` names for the error; None if there is none.
     """
     schema = Schema.of(value)
-    if contract is None:
-        return schema
     check_contract(contract)
     if isinstance(contract, Mapping):
         differences, against = undeclared(contract, schema, value), "the declared schema"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -86,7 +87,6 @@ class Version:
     def of(cls, envelope: Envelope, sent: datetime) -> Version:
         """Return the version that an envelope tells of."""
         asset, at = _asset_of(envelope), envelope.coordinate
-        index = -1 if at.map_index is None else at.map_index
         return cls(
             name=asset.name,
             uri=asset.uri,
@@ -97,7 +97,7 @@ class Version:
             dag_id=str(at.dag_id),
             run_id=str(at.run_id),
             task_id=str(at.task_id),
-            map_index=index,
+            map_index=-1 if at.map_index is None else at.map_index,
             summary=envelope.summary,
             envelope=envelope,
         )
@@ -113,6 +113,13 @@ def versions_in(event: Event) -> list[Version]:
         return [Version.of(_envelope_of(content), event.timestamp) for content in _contents(event)]
     except CodecError as error:
         raise _no_version(event, str(error)) from error
+
+
+def versions_of(events: Iterable[Event]) -> Iterator[tuple[Event, Version]]:
+    """Yield the versions of events, each with its event; events without a value that counts are left out."""
+    for event in events:
+        with suppress(NoVersionError):
+            yield from ((event, version) for version in reversed(versions_in(event)))
 
 
 def partitions_in(event: Event) -> set[str | None]:

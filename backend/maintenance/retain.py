@@ -16,39 +16,26 @@ from airflow_xcom.backend.retention_policy import Policy, RetentionTagError, kee
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError
 
-_PROBLEMS = 10  # of a Dag that the report says in words
+_PROBLEMS = 10  # of a Dag or an asset that the report says in words
 _KEPT_FACTS = ("type", "bytes")  # of a summary; what else it says may be a part of the value
 
 
 @dataclass
-class Retained:
-    """What has become of the values of one Dag so far, or would.
+class Outcome:
+    """What has become of the values that a rule holds for, so far, or would.
 
     Attributes:
-        dag_id: which.
-        rule: that holds for it.
-        runs: that have ended, with all of their tasks; no other is looked at.
-        going: those of them whose values are not all kept.
-        due: their values that the policy does not keep.
-        in_blobs: bytes of their blobs, which a sweep deletes.
-        in_rows: bytes of their rows.
-        oldest: when the first of the runs that are going ended.
+        rule: as its author wrote it.
+        due: values that it does not keep.
         retired: values that are gone now.
-        changed: values that were kept, because they or their run changed meanwhile.
-        failed: values that were kept because their row cannot be read or their store is not configured.
+        failed: values that were kept because they cannot be read or their store is not configured, and tags or extras
+            that are not understood.
         problems: what went wrong, in words, the first ones.
     """
 
-    dag_id: str
     rule: str = ""
-    runs: int = 0
-    going: int = 0
     due: int = 0
-    in_blobs: int = 0
-    in_rows: int = 0
-    oldest: datetime | None = None
     retired: int = 0
-    changed: int = 0
     failed: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -57,6 +44,29 @@ class Retained:
         self.failed += 1
         if len(self.problems) < _PROBLEMS:
             self.problems.append(problem)
+
+
+@dataclass
+class Retained(Outcome):
+    """What has become of the values of one Dag.
+
+    Attributes:
+        dag_id: which.
+        runs: that have ended, with all of their tasks; no other is looked at.
+        going: those of them whose values are not all kept.
+        in_blobs: bytes of the blobs of values that are due, which a sweep deletes.
+        in_rows: bytes of their rows.
+        oldest: when the first of the runs that are going ended.
+        changed: values that were kept, because they or their run changed meanwhile.
+    """
+
+    dag_id: str = ""
+    runs: int = 0
+    going: int = 0
+    in_blobs: int = 0
+    in_rows: int = 0
+    oldest: datetime | None = None
+    changed: int = 0
 
 
 def retain(
@@ -74,7 +84,7 @@ def retain(
     left where a page of its runs has nothing left to retire: those before it have been seen to.
     """
     for dag_id in runs.dags() if dag_ids is None else dag_ids:
-        done = Retained(dag_id)
+        done = Retained(dag_id=dag_id)
         try:
             policy = Policy.of(runs.tags(dag_id), keep())
         except RetentionTagError as error:

@@ -330,8 +330,8 @@ def test_what_is_no_contract_is_refused(contract: Any, said: str) -> None:
     assert not isinstance(caught.value, SchemaChangedError)
 
 
-@pytest.mark.parametrize("mode", [None, *MODES])
-def test_the_first_version_is_accepted(mode: str | None) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_the_first_version_is_accepted(mode: str) -> None:
     assert check(PANDAS, mode, None, asset="flights", against="") == Schema.of(PANDAS)
 
 
