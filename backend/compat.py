@@ -211,11 +211,7 @@ def patch_lazy_sequences(get_item: Callable[[Any, Any, Any], Any], iterate: Call
     """Replace two methods of the sequence that a task gets for the values of a mapped one, from Airflow 3.0 on.
 
     This is all that is patched of Airflow.  No method of ours could override it: Airflow makes these sequences itself,
-    and a backend sees their elements one by one.
-
-    Args:
-        get_item: the new ``__getitem__``; gets Airflow's own before the sequence and the key.
-        iterate: the new ``__iter__``; gets Airflow's own ``__getitem__`` before the sequence.
+    and a backend sees their elements one by one.  Both new methods get Airflow's own ``__getitem__`` first.
     """
     try:
         from airflow.sdk.execution_time import lazy_sequence
@@ -289,13 +285,7 @@ def allows_class(name: str) -> bool:
 
 
 def write_row(stored: Any, key: str, whose: dict[str, Any], *, replace: bool) -> None:
-    """Put a JSON value into the row of an XCom, as it is.
-
-    Args:
-        stored: the value.
-        key: of the XCom.
-        whose: the other parts of its coordinate.
-        replace: whether it takes the place of what the row has.
+    """Put a JSON value into the row of an XCom, as it is; ``whose`` has the parts of its coordinate but the key.
 
     Raises:
         LookupError: The run or the task instance does not exist; or there is a row, and it is not to be replaced.
@@ -338,12 +328,8 @@ def _keeping_rows(session: Any) -> Iterator[None]:
 def clear_rows(model: Any, purge: Callable[[Any, Any], None], kept: str, session: Any, **where: Any) -> None:
     """Delete the XComs of a task in Airflow 2, but those whose key begins with ``kept``.
 
-    Args:
-        model: of a row.
-        purge: is called for each before it goes, with the session.
-        kept: see above.
-        session: the database's; None for one of its own.
-        **where: Dag, run, task and, unless all are meant, map index.
+    ``purge`` is called for each before it goes.  Without a session, one is made.  ``where`` names Dag, run, task and,
+    unless all are meant, the map index.
     """
     from airflow.utils.session import create_session
 

@@ -214,11 +214,7 @@ def has_asset_views() -> bool:
 def newest_events(key: AssetKey, limit: int, partition: str | None, since: datetime | None = None) -> list[Event]:
     """Return the newest events of an asset or alias, the newest first; at least ``limit``, if there are so many.
 
-    Args:
-        key: which.
-        limit: how many; all come where Airflow does not choose.
-        partition: leave out events of other partitions, where Airflow can.
-        since: leave out older ones, where Airflow chooses.
+    All come where Airflow does not choose.  Where it can, it leaves out those of other partitions, and older ones.
     """
     try:
         from airflow.sdk.execution_time.context import InletEventsAccessors

@@ -27,12 +27,6 @@ log = logging.getLogger("airflow_xcom.backend")
 def decide_inexactly(value: Any, at: Coordinate, options: Settings, error: EncodeError) -> tuple[Placement, Inexact]:
     """Decide where a value goes that is not exact, and say in the log what of it is stored otherwise.
 
-    Args:
-        value: what a task returned, without a hint.
-        at: for which XCom.
-        options: those of this value.
-        error: by which the value was refused.
-
     Raises:
         EncodeError: `error`, if the options ask for it, or if Airflow itself would refuse what is not exact.
     """

@@ -63,10 +63,7 @@ def note(value: Any, envelope: Envelope, options: Settings) -> None:
 def envelope_of_items(value: dict[Any, Any], coordinate: tuple[Any, ...], options: Settings) -> Envelope | None:
     """Return the envelope of a dict whose large items have payloads already; None if it is to be stored as a whole.
 
-    Args:
-        value: what a task returned.
-        coordinate: the parts of that of its XCom.
-        options: of the configuration, which no hint has changed.
+    The options are those of the configuration, which no hint has changed.
     """
     if not _outputs.by_key or len(value) > _MOST or not any(map(_outputs.by_key.get, value)):
         return None

@@ -55,13 +55,8 @@ class Placement:
 def decide(value: Any, options: Settings, substitutions: Substitutions | None = None) -> Placement:
     """Encode a value that the row does not hold as itself, and decide where it goes.
 
-    Args:
-        value: what a task returned, without a hint.
-        options: those of this value.
-        substitutions: see :func:`airflow_xcom.codecs.encode`.
-
     Raises:
-        EncodeError: The value cannot be stored exactly.
+        EncodeError: The value cannot be stored exactly; for ``substitutions`` see :func:`airflow_xcom.codecs.encode`.
     """
     prepare()
     limit = options.threshold

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from airflow_xcom.backend.errors import SettingsError
-from airflow_xcom.backend.settings import text_of
+from airflow_xcom.backend.settings import parsed_option, text_of
 
 STATES = ("success", "failed")  # of runs that have ended; no other run is ever touched
 TAG_PREFIX = "xcom:"
@@ -169,8 +169,4 @@ def sweep_after_run() -> int | None:
 
 
 def _terms(option: str, counted: str = "runs") -> tuple[Term, ...]:
-    text = text_of(option)
-    try:
-        return tuple(Term.parse(part.strip(), counted) for part in text.split(","))
-    except ValueError as error:
-        raise SettingsError(option, text, str(error)) from error
+    return parsed_option(option, lambda text: tuple(Term.parse(part.strip(), counted) for part in text.split(",")))

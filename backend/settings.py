@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_xcom.backend.errors import SettingsError
 from airflow_xcom.backend.path_segments import digest
@@ -19,6 +19,9 @@ PREVIEWS = ("rows", "columns", "none")
 AS_AIRFLOW = "as_airflow"
 INEXACT = ("refuse", AS_AIRFLOW)
 _HOME = "{AIRFLOW_HOME}"
+_WHOLE = "give a whole number"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,10 @@ class Settings:
             path=stores.get(path, path),
             name=name,
             stores={**stores, name: stores.get(path, path)},
-            store_timeout=_number("store_timeout"),
+            store_timeout=parsed_option("store_timeout", int, _WHOLE),
             durable=is_on("durable"),
-            threshold=_number("threshold"),
-            compression=_compression(text_of("compression")),
+            threshold=parsed_option("threshold", int, _WHOLE),
+            compression=parsed_option("compression", Compression.parse),
             preview=text_of("preview"),
             inexact=text_of("inexact"),
             modules=tuple(part.strip() for part in text_of("modules").split(",") if part.strip()),
@@ -126,19 +129,13 @@ def _airflow_home() -> str:
     return str(Path(os.path.expandvars(os.environ.get("AIRFLOW_HOME", "~/airflow"))).expanduser().absolute())
 
 
-def _number(option: str) -> int:
+def parsed_option(option: str, parse: Callable[[str], T], remedy: str = "") -> T:
+    """Return what ``parse`` makes of an option; raise SettingsError where that raises ValueError."""
     text = text_of(option)
     try:
-        return int(text)
+        return parse(text)
     except ValueError as error:
-        raise SettingsError(option, text, "give a whole number") from error
-
-
-def _compression(text: str) -> Compression:
-    try:
-        return Compression.parse(text)
-    except ValueError as error:
-        raise SettingsError("compression", text, str(error)) from error
+        raise SettingsError(option, text, remedy or str(error)) from error
 
 
 def _stores(text: str) -> dict[str, str]:

@@ -34,13 +34,10 @@ def read(
     asked: StateCoordinate | None,
     identified: Callable[[StateCoordinate], StateCoordinate] = lambda asked: asked,
 ) -> Any:
-    """Return the value that a reference has, if it was written for this state.
+    """Return the value that a reference has, what stands in the row without Airflow's wrapper, if it is of this state.
 
-    Args:
-        ref: what stands in the row, without Airflow's wrapper.
-        kind: what it is the state of, see :attr:`StateCoordinate.kind`.
-        asked: whose state; None if Airflow does not tell.
-        identified: returns a coordinate with both the name and the URI of its asset.
+    ``asked`` is None if Airflow does not tell whose state it asks for; ``identified`` returns a coordinate with both
+    the name and the URI of its asset.
 
     Raises:
         ForeignStateError: It was written for other state.

@@ -168,12 +168,8 @@ def _triggers(question: Question, key: AssetKey) -> list[Event]:
 def _latest(key: AssetKey, wanted: str | None, partition: str | None) -> Version:
     """Return the latest version: the newest, unless a backfill published it and one of a later interval exists.
 
-    What is older than the newest version that no backfill published is not looked at.
-
-    Args:
-        key: which asset.
-        wanted: the partition that the call or the run says.
-        partition: the one that the call says.
+    What is older than the newest version that no backfill published is not looked at.  ``wanted`` is the partition that
+    the call or the run says, ``partition`` that of the call.
     """
     newest: list[Version] = []
     for version in _newest_first(key, wanted):
@@ -218,10 +214,8 @@ def _interval_end(version: Version) -> float:
 def _newest_first(key: AssetKey, partition: str | None, first: int = 1) -> Iterator[Version]:
     """Yield the versions of an asset, the newest first by time and id; events without a value are left out.
 
-    Args:
-        key: which asset.
-        partition: leave out others, where Airflow can.
-        first: how many events to read at first; each costs the API server a query.
+    Others than those of ``partition`` are left out where Airflow can.  ``first`` is how many events to read at first:
+    each costs the API server a query.
     """
     seen: set[str] = set()
     for events in _pages(key, partition, first):

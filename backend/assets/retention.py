@@ -118,7 +118,7 @@ def _protected(events: AssetEvents, asset: KnownAsset) -> set[str]:
     needed, found = events.needed(asset), set[str]()
     newest: dict[str | None, list[Version]] = {}
     for event, version in versions_of(events.events(asset)):
-        if event in needed:
+        if needed(event):
             found.add(version.id)
         of_partition = newest.setdefault(version.partition, [])
         if not of_partition or not settles(of_partition[-1]):

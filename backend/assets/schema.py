@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.errors import SchemaChangedError, SchemaError
@@ -284,14 +284,13 @@ def _of_pandas(value: Any) -> tuple[list[Column], list[Column]] | None:
 
     if not isinstance(value, pd.DataFrame | pd.Series):
         return None
-    labelled: Any = [(value.name, value.array)] if isinstance(value, pd.Series) else _arrays(value)
+    if isinstance(value, pd.Series):
+        labelled: Any = [(value.name, value.array)]
+    else:
+        labelled = zip(value.columns, cast("Any", value)._iter_column_arrays(), strict=True)  # noqa: SLF001 - iloc takes 20 µs
     index = value.index
     levels = zip(index.names, index.levels, strict=True) if isinstance(index, pd.MultiIndex) else [(index.name, index)]
     return [_of_array(*each) for each in labelled], [_of_array(name, level) for name, level in levels]
-
-
-def _arrays(frame: Any) -> Any:
-    return zip(frame.columns, frame._iter_column_arrays(), strict=True)  # noqa: SLF001 - iloc takes 20 µs
 
 
 def _of_array(label: Any, array: Any) -> Column:

@@ -124,13 +124,8 @@ class AssetEvents:
     def newest(self, asset: KnownAsset, most: int, before: int | None = None) -> tuple[list[Event], int | None]:
         """Return those of an asset's newest events that may have a value, the newest first, and where to go on.
 
-        Args:
-            asset: which.
-            most: events that are looked at.
-            before: the id of an event: only older ones are looked at.
-
-        Returns:
-            The events, and the id of the last that was looked at; None if there are no older ones.
+        At most ``most`` are looked at, all of them older than the one with the id ``before``.  The second result is the
+        id of the last; None if there are no older ones.
         """
         c = self._tables["event"].c
         keys, select = [c.timestamp, c.id], self._select(asset, _longest)
@@ -151,12 +146,13 @@ class AssetEvents:
         text = sqlalchemy.cast(c.extra, sqlalchemy.Text)
         return sqlalchemy.select(c.timestamp, c.id, *source, partition, shown(text)).where(c[self._id] == asset.id)
 
-    def needed(self, asset: KnownAsset) -> Needed:
-        """Return which events of an asset started a run that is not over, or are to start one."""
+    def needed(self, asset: KnownAsset) -> Callable[[Event], bool]:
+        """Return what says of events of an asset whether they started a run that is not over, or are to start one."""
         links = self._tables["links"].c
         started = sqlalchemy.select(links.event_id).where(links.dag_run_id.in_(self._going))
-        numbers = (number for (number,) in read(self._engine, started))
-        return Needed(frozenset([*numbers, *self._of_partitions()]), self._queued_since(asset))
+        numbers = {number for (number,) in read(self._engine, started)} | {*self._of_partitions()}
+        since = self._queued_since(asset)
+        return lambda event: event.id in numbers or (since is not None and event.timestamp > since)
 
     @cached_property
     def _runs(self) -> Any:
@@ -195,22 +191,6 @@ class AssetEvents:
         if not times:
             return None
         return datetime.min.replace(tzinfo=UTC) if None in times else min(map(utc, times))
-
-
-@dataclass(frozen=True)
-class Needed:
-    """Which events runs still need.
-
-    Attributes:
-        events: their ids.
-        since: all after this time, if any.
-    """
-
-    events: frozenset[int]
-    since: datetime | None
-
-    def __contains__(self, event: Event) -> bool:
-        return event.id in self.events or (self.since is not None and event.timestamp > self.since)
 
 
 def metadata_events() -> AssetEvents:

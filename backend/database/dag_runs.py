@@ -106,12 +106,12 @@ class Runs:
     def settled(self, dag_id: str, page: int = _RUNS) -> Iterator[list[Run]]:
         """Yield pages of the runs of a Dag that have ended, with all of their tasks; those first that ended last."""
         runs = self._runs.c
-        select = sqlalchemy.select(runs.end_date, runs.id, runs.dag_id, runs.run_id, runs.state).where(
-            runs.dag_id == dag_id, runs.state.in_(STATES), runs.end_date.is_not(None)
-        )
+        ended = runs.dag_id == dag_id, runs.state.in_(STATES), runs.end_date.is_not(None)
+        select = sqlalchemy.select(runs.end_date, runs.id, runs.run_id, runs.state).where(*ended)
         for rows in pages(self._engine, select, [runs.end_date, runs.id], page, descending=True):
             busy = self._busy(dag_id, [row.run_id for row in rows])
-            yield [_run(row) for row in rows if row.run_id not in busy]
+            idle = (row for row in rows if row.run_id not in busy)
+            yield [Run(row.id, dag_id, row.run_id, row.state, utc(row.end_date), row.end_date) for row in idle]
 
     def _busy(self, dag_id: str, run_ids: list[str]) -> set[str]:
         """Return those of the runs that have a task which may yet need its values."""
@@ -206,10 +206,7 @@ class Runs:
         unsettled = sqlalchemy.exists().where(tasks.dag_id == run.dag_id, tasks.run_id == run.run_id, self._unsettled())
         with self._engine.begin() as connection:
             of_run = {"dag_id": run.dag_id, "run_id": run.run_id}
-            for table in (
-                self._runs,
-                self._tasks,
-            ):  # waits for who has not committed: the run first, as Airflow does
+            for table in (self._runs, self._tasks):  # waits for who has not committed: the run first, as Airflow does
                 connection.execute(sqlalchemy.select(table.c.state).filter_by(**of_run).with_for_update()).fetchall()
             updates = (replacement(self._tables[row.table], row, envelope) for row, envelope in changes)
             return [bool(connection.execute(update.where(ended, ~unsettled)).rowcount) for update in updates]
@@ -228,10 +225,6 @@ def _outlined(text: Any) -> tuple[Any, Any]:
     length = sqlalchemy.func.length(text)
     needed = sqlalchemy.or_(length <= _LONG, text.contains('"ref"'), text.contains('"inexact"'))
     return length, sqlalchemy.case((sqlalchemy.and_(text.contains(f'"{ENVELOPE_KEY}"'), needed), text))
-
-
-def _run(row: Any) -> Run:
-    return Run(row.id, row.dag_id, row.run_id, row.state, utc(row.end_date), row.end_date)
 
 
 def _row(table: Any, keys: Sequence[Any], run: Run, row: Any) -> XComRow:

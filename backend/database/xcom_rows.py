@@ -116,12 +116,7 @@ class XComRow:
 class Rows:
     """The XComs of a metadata database, whichever Airflow's it is.
 
-    They are read page by page, see :func:`airflow_xcom.backend.database.paging.pages`.
-
-    Args:
-        engine: SQLAlchemy's.
-        schema: that of Airflow's tables, if it is not the default one.
-        page: candidates that are read at a time.
+    They are read page by page, see :func:`airflow_xcom.backend.database.paging.pages`; ``page`` is that of candidates.
 
     Attributes:
         tables: the tables with XComs, by name.
@@ -214,12 +209,9 @@ class Rows:
         return chain.from_iterable(pages(self._engine, select, keys, size, around=around))
 
     def matching(self, wanted: Coordinate, page: int = _SMALL_PAGE, *, native: bool = False) -> Iterator[XComRow]:
-        """Yield the rows that have the parts of a coordinate which are set, in the order of their primary keys.
+        """Yield the rows that have the parts of a coordinate which are not None, in the order of their primary keys.
 
-        Args:
-            wanted: the parts that matter are not None.
-            page: rows that are held at a time.
-            native: also rows without an envelope, whose values are JSON natives.
+        With ``native`` also those without an envelope, whose values are JSON natives.
         """
         for name in self.tables:
             for row in self._matching(name, wanted, page, native=native):

@@ -215,12 +215,9 @@ class FsspecStore(Store):
         text = censored(f"{type(error).__name__}: {error}", self._secrets)
         if isinstance(error, FileNotFoundError | NotADirectoryError) and path is not None:
             return BlobNotFoundError(path), OSError(text)
-        return _error_class(error)(self.url, f"{what}: {text}; {self._advice}"), OSError(text)
-
-    @property
-    def _advice(self) -> str:
         where = f"the Airflow connection {self._connection_id!r}" if self._connection_id else "the URL of the store"
-        return f"check {where}, and what {self._scheme}:// needs of the environment"
+        advice = f"check {where}, and what {self._scheme}:// needs of the environment"
+        return _error_class(error)(self.url, f"{what}: {text}; {advice}"), OSError(text)
 
 
 @cache

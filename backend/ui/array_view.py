@@ -99,7 +99,8 @@ class ArrayView:
         if len(self.shape) != 1:
             raise SelectionError(f"the array has the shape {self.shape}, which is no line")
         part = range(self.shape[0])[first : first + _POINTS]
-        return {"first": part.start, "count": len(part), **bins(_numbers(self._read(part.start, len(part))))}
+        numbers = _numbers(self._read(part.start, len(part)))
+        return {"first": part.start, "count": len(part), **bins(np.arange(len(part), dtype="f8"), numbers)}
 
 
 def is_array(node: Any) -> bool:
@@ -108,13 +109,10 @@ def is_array(node: Any) -> bool:
     if not isinstance(node, Tagged) or node.tag not in _ARRAYS or type(found) is not list or len(found) not in {3, 4}:
         return False
     dtype, shape, *_ = found
-    is_shape = type(shape) is list and len(shape) <= _AXES and all(map(_is_length, shape))
+    is_shape = type(shape) is list and len(shape) <= _AXES
+    is_shape = is_shape and all(type(length) is int and 0 <= length < _LENGTH for length in shape)
     is_dtype = type(dtype) is str and len(dtype) <= _DTYPE and dtype[1:2] in set("biufcmM") and ":" not in dtype
     return is_dtype and is_shape
-
-
-def _is_length(length: Any) -> bool:
-    return type(length) is int and 0 <= length < _LENGTH
 
 
 def _numbers(values: Any) -> Any:
@@ -124,12 +122,26 @@ def _numbers(values: Any) -> Any:
     return np.abs(values).astype("f8") if values.dtype.kind == "c" else values.astype("f8")
 
 
-def bins(values: Any) -> dict[str, Any]:
-    """Return the least and the greatest finite number of each of some bins, and how many numbers are not finite."""
-    parts = np.array_split(values, min(_BINS, len(values)) or 1)
-    finite = [part[np.isfinite(part)] for part in parts]
-    found = [[float(part.min()), float(part.max())] if len(part) else None for part in finite]
-    return {"bins": found, "left_out": len(values) - sum(map(len, finite))}
+def bins(places: Any, values: Any) -> dict[str, Any]:
+    """Return the least and the greatest finite number of each of some bins, and how many numbers are not finite.
+
+    Args:
+        places: of the values on a line, in ascending order.
+        values: as floats.
+
+    Returns:
+        ``bins``, None where no number is finite; ``at``, the place of each between 0 and 1; and ``left_out``.
+    """
+    if not len(values):
+        return {"bins": [], "at": [], "left_out": 0}
+    low, high = places[0], places[-1]
+    share = (places / 2 - low / 2) / max(high / 2 - low / 2, 5e-324)  # halves, for the difference may be no float
+    number = np.minimum((share * _BINS).astype(int), _BINS - 1)
+    starts = np.flatnonzero(np.diff(number, prepend=-1))
+    parts = [part[np.isfinite(part)] for part in np.split(values, starts[1:])]
+    found = [[float(part.min()), float(part.max())] if len(part) else None for part in parts]
+    left_out = len(values) - sum(map(len, parts))
+    return {"bins": found, "at": share[starts].round(4).tolist(), "left_out": left_out}
 
 
 def levels(values: Any) -> dict[str, Any]:

@@ -52,16 +52,10 @@ def list_assets(may_read: Callable[[str], bool]) -> dict[str, Any]:
 def list_versions(
     number: int, before: int | None, partition: str | None, may_read: Callable[[str], bool]
 ) -> dict[str, Any]:
-    """Return some versions of an asset, the newest first, and before which event to go on.
+    """Return some versions of an asset, the newest first, and before which event to go on; ``number`` is its id.
 
-    Args:
-        number: the id of the asset.
-        before: the id of an event: only older ones are looked at.
-        partition: leave out others.
-        may_read: whether the user may read the XComs of a Dag; what tasks of others published is left out.
-
-    Raises:
-        XComNotFoundError: There is no such asset.
+    Only events that are older than the one with the id ``before`` are looked at.  What tasks of Dags published whose
+    XComs the user may not read is left out.  Raises XComNotFoundError if there is no such asset.
     """
     source = metadata_events()
     asset = source.asset(number)
@@ -241,9 +235,7 @@ def _width(envelope: Envelope) -> int | None:
 def list_readers(key: VersionKey, may_read: Callable[[str], bool]) -> dict[str, Any]:
     """Return the tasks whose runs read a version, as far as ``latest``, ``value_of`` and ``values_of`` pinned it.
 
-    Args:
-        key: of the version.
-        may_read: whether the user may read the XComs of a Dag; tasks of others are left out, and hidden ones.
+    Tasks of Dags whose XComs the user may not read are left out, and hidden ones.
 
     Raises:
         XComNotFoundError: There is no such version.

@@ -17,7 +17,7 @@ from airflow_xcom.backend.ui.table_view import TableView, batches, cells, identi
 
 _ROWS = 1 << 18  # of a part
 _SECONDS = 30  # after which what is missing is told
-_KEPT = 16 << 20  # bytes
+_KEPT = 16 << 20  # bytes of a small column, whose pieces are not read again
 _DISTINCT = 10_000  # values that are told apart
 _BINS = 24
 _TOP = 10
@@ -42,7 +42,7 @@ def column_statistics(opened: Callable[[], TableView], position: int) -> Iterato
     kept: list[Any] | None = [] if column.is_number else None
     for values in _pieces(opened, position):
         column.add(values)
-        kept = _kept(kept, values)
+        kept = None if kept is None or sum(part.nbytes for part in [*kept, values]) > _KEPT else [*kept, values]
         yield {"done": column.rows, "rows": table.rows}
         if time.monotonic() - started > _SECONDS:
             break
@@ -65,13 +65,6 @@ def _pieces(opened: Callable[[], TableView], position: int) -> Iterator[Any]:
     for part in batches(table.rows, table.step(_ROWS)):
         for (values,) in pieces(opened().take([position], part).column(0)):
             yield values
-
-
-def _kept(kept: list[Any] | None, values: Any) -> list[Any] | None:
-    """Return the pieces of a small column with one more, which are not read again; None once they are too large."""
-    if kept is None or sum(part.nbytes for part in kept) + values.nbytes > _KEPT:
-        return None
-    return [*kept, values]
 
 
 class ColumnFacts:

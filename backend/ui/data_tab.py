@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from importlib import import_module
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
@@ -18,6 +19,7 @@ from airflow_xcom.backend.settings import is_on
 
 Message = MutableMapping[str, Any]  # as ASGI has them
 PREFIX = "/xcom-data"
+_ROUTES = "airflow_xcom.backend.ui.routes"
 _RUN = "dags/{DAG_ID}/runs/{RUN_ID}"
 _TABS = {"dag_run": _RUN, "task_instance": f"{_RUN}/tasks/{{TASK_ID}}/{{MAP_INDEX}}", "asset": "assets/{ASSET_ID}"}
 _PAGES = {"XCom storage": "storage", "Asset versions": "assets"}
@@ -36,14 +38,8 @@ class DataTab:
         """Answer one request."""
         if self._app is None:
             async with self._lock:
-                self._app = self._app or await asyncio.to_thread(_created)
+                self._app = self._app or (await asyncio.to_thread(import_module, _ROUTES)).create_app()
         await self._app(scope, receive, send)
-
-
-def _created() -> Any:
-    from airflow_xcom.backend.ui.routes import create_app
-
-    return create_app()
 
 
 def _views() -> list[dict[str, Any]]:

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from airflow_xcom.backend.errors import HiddenValueError
+from airflow_xcom.backend.ui.array_view import bins
 from airflow_xcom.backend.ui.plain_columns import floats, is_number, plain
 from airflow_xcom.backend.ui.table_view import TableView, cells
 from airflow_xcom.codecs import SelectionError
 
 _POINTS = 1 << 18  # rows of a line
-_BINS = 600  # that are drawn
 _SERIES = {"pandas.Series", "pandas.Index", "pandas.array", "polars.Series", "pyarrow.Array", "pyarrow.ChunkedArray"}
 
 
@@ -31,9 +31,8 @@ def line_of_column(table: TableView, column: int, first: int) -> dict[str, Any]:
     """Return the least and the greatest value in each of some parts of a column, from a row on.
 
     Returns:
-        ``bins``, None where all values are missing; ``at``, the place of each between 0 and 1; ``left_out``, how many
-        values are no finite number; ``first`` and ``count`` of the rows; ``over``, the first and the last label of the
-        index if the line is drawn over it.
+        What :func:`bins` does; ``first`` and ``count`` of the rows; ``over``, the first and the last label of the index
+        if the line is drawn over it.
 
     Raises:
         HiddenValueError: Airflow masks the column.
@@ -56,17 +55,4 @@ def line_of_column(table: TableView, column: int, first: int) -> dict[str, Any]:
             places = labels
             ends = found.column(1).take(pa.array([0, len(values) - 1]))
             facts["over"] = cells(ends)
-    return {**facts, **_binned(places, values)}
-
-
-def _binned(places: Any, values: Any) -> dict[str, Any]:
-    if not len(values):
-        return {"bins": [], "at": [], "left_out": 0}
-    low, high = places[0], places[-1]
-    share = (places / 2 - low / 2) / max(high / 2 - low / 2, 5e-324)
-    number = np.minimum((share * _BINS).astype(int), _BINS - 1)
-    starts = np.flatnonzero(np.diff(number, prepend=-1))
-    parts = [part[np.isfinite(part)] for part in np.split(values, starts[1:])]
-    bins = [[float(part.min()), float(part.max())] if len(part) else None for part in parts]
-    left_out = len(values) - sum(map(len, parts))
-    return {"bins": bins, "at": share[starts].round(4).tolist(), "left_out": left_out}
+    return {**facts, **bins(places, values)}

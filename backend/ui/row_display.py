@@ -24,12 +24,7 @@ _PATTERN = re.compile(NOT_SHOWN.format(r"\d+"))
 
 
 def display(row: Any, stock: Callable[[], Any]) -> Any:
-    """Return the envelope of a row, shortened; for any other row, what Airflow shows itself.
-
-    Args:
-        row: its ``value`` is what the database holds.
-        stock: Airflow's own method.
-    """
+    """Return the envelope of a row, shortened; for any other row, what Airflow's own method ``stock`` shows."""
     try:
         stored = from_row(row.value)
         return shortened(stored) if _content(stored) is not None else stock()

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.database.asset_versions import metadata_events
-from airflow_xcom.backend.envelope import Coordinate, Envelope
+from airflow_xcom.backend.envelope import Coordinate, Envelope, Retirement
 from airflow_xcom.backend.errors import HiddenValueError
 from airflow_xcom.backend.retention_policy import HIDE_TAG
 from airflow_xcom.backend.settings import PREVIEWS, settings
@@ -88,12 +88,13 @@ def facts_of(envelope: Envelope) -> dict[str, Any]:
         facts |= _nulls(envelope.summary.get("dtypes"), envelope.summary.get("nulls"))
     facts |= {"inexact": envelope.inexact.count} if envelope.inexact is not None else {}
     if envelope.retired is not None:
-        return {
-            "state": "retired",
-            **facts,
-            "error": f"retired {envelope.retired.at} by the rule {envelope.retired.rule}",
-        }
+        return facts | retired_facts(envelope.retired)
     return {"state": "store" if envelope.references else "row", **facts}
+
+
+def retired_facts(found: Retirement) -> dict[str, Any]:
+    """Return what is told of a value that was retired."""
+    return {"state": "retired", "error": f"retired {found.at} by the rule {found.rule}"}
 
 
 def preview_of(envelope: Envelope | None) -> str:

@@ -24,7 +24,7 @@ from airflow_xcom.backend.ui.rows import checked, hidden_tasks, is_hidden, is_ma
 from airflow_xcom.backend.ui.shapes import is_geometry, wkb_of
 from airflow_xcom.backend.ui.table_view import TableView, shown_item
 from airflow_xcom.backend.ui.version_keys import VersionKey, envelope_at
-from airflow_xcom.backend.ui.wide_frames import has_blocks, height, nested_table, single_columns, widest_row
+from airflow_xcom.backend.ui.wide_frames import nested_table, table_view
 from airflow_xcom.codecs import SelectionError, Table, Tagged
 from airflow_xcom.codecs.quoting import cut
 
@@ -135,9 +135,8 @@ class StoredValue:
     def refuse_hidden(self, least: str = "rows") -> None:
         """Raise HiddenValueError unless what ``least`` names may be shown."""
         if PREVIEWS.index(self.preview) > PREVIEWS.index(least):
-            raise HiddenValueError(
-                str(self.at.dag_id), f"it was pushed, or is shown here, with preview = {self.preview}"
-            )
+            why = f"it was pushed, or is shown here, with preview = {self.preview}"
+            raise HiddenValueError(str(self.at.dag_id), why)
 
     @property
     def root(self) -> Any:
@@ -167,23 +166,7 @@ class StoredValue:
 
         assert self.envelope is not None and self.envelope.reference is not None  # noqa: S101, PT018 - of a blob
         file = ArrowRanges(self.fetch(), self.envelope.reference.size)
-        note, count = file.note, file.count
-        meta = note.meta if isinstance(note.meta, dict) else {}
-        if not len(file.schema):
-            count = height(meta)
-        if has_blocks(meta):
-            single = single_columns(file, meta)
-            return TableView(
-                note.tag,
-                single.meta,
-                single.schema,
-                count,
-                single.table,
-                self._dtypes(),
-                file.compression,
-                widest_row(file.schema),
-            )
-        return TableView(note.tag, meta, file.schema, count, file.table, self._dtypes(), file.compression)
+        return table_view(file, file.note.tag, file.note.meta, self._dtypes(), file.compression)
 
     def _dtypes(self) -> dict[str, str]:
         told = self.envelope.summary.get("dtypes") if self.envelope is not None else None

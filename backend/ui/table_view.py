@@ -123,12 +123,8 @@ class TableView:
         return [place for place in places if not self.masked[place]]
 
     def _is_geometry(self, position: int) -> bool:
-        kind = self._kind(position)
-        return (
-            isinstance(kind, list)
-            and kind[:1] == ["geometry"]
-            and types.is_large_binary(self.schema.field(position).type)
-        )
+        kind, data_type = self._kind(position), self.schema.field(position).type
+        return isinstance(kind, list) and kind[:1] == ["geometry"] and types.is_large_binary(data_type)
 
     def columns(self, positions: Sequence[int]) -> list[dict[str, Any]]:
         """Return what is told of some columns."""
@@ -155,16 +151,12 @@ class TableView:
         """Return all columns for a file, those that are masked, or whose cells are, as text."""
         open_columns = [position for position, masked in enumerate(self.masked) if not masked]
         table = self.take(open_columns, rows)
-        count = len(rows)
         for column in table.columns:
             check_expansion(column)
+        mask = pa.chunked_array([pa.repeat(pa.scalar(MASK, pa.string()), len(rows))])
         found = iter(table.columns)
         arrays = [
-            pa.chunked_array([pa.repeat(pa.scalar(MASK, pa.string()), count)])
-            if masked
-            else _texts(next(found))
-            if covered
-            else next(found)
+            mask if masked else _texts(next(found)) if covered else next(found)
             for masked, covered in zip(self.masked, self.covered, strict=True)
         ]
         return pa.table(arrays, names=list(self.schema.names)) if arrays else pa.table({})

@@ -14,6 +14,7 @@ from airflow_xcom.backend.errors import StoreError
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.backend.stores import open_lasting
 from airflow_xcom.backend.stores.base import Store
+from airflow_xcom.backend.ui.rows import retired_facts
 from airflow_xcom.codecs import CodecError
 
 _Told = TypeVar("_Told")
@@ -59,7 +60,7 @@ class StoresAsked:
             return {}
         url = settings().stores[store_name(reference)]
         found = self._ask(url, lambda store: retirement_of(store, reference.path))
-        return {} if found is None else {"state": "retired", "error": f"retired {found.at} by the rule {found.rule}"}
+        return {} if found is None else retired_facts(found)
 
     def _tags_in(self, url: str, name: str, uri: str) -> list[Tag]:
         return self._ask(url, lambda store: list(self._bounded(tags_in(store, name, uri))))

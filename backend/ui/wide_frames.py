@@ -29,16 +29,50 @@ _LABEL = 1 << 64
 _ROWS = 1 << 60
 
 
-def has_blocks(meta: Any) -> bool:
-    """Return whether a frame has columns that lie together."""
-    return type(meta) is dict and "blocks" in meta
+def table_view(source: Any, tag: str, meta: Any, dtypes: dict[str, str], compression: str = "none") -> TableView:
+    """Return the view of a table, of which ``source`` gives ``schema``, ``count`` and, by ``table``, parts."""
+    count, row_bytes = source.count if len(source.schema) else _height(meta), 0
+    if type(meta) is dict and "blocks" in meta:
+        row_bytes = _widest_row(source.schema)
+        source = single_columns(source, meta)
+        meta = source.meta
+    return TableView(tag, meta, source.schema, count, source.table, dtypes, compression, row_bytes)
 
 
-def widest_row(schema: pa.Schema) -> int:
+def nested_table(tag: str, memory: Memory, meta: Any, dtypes: dict[str, str]) -> TableView:
+    """Return a table that is a part of a value, which is read as a whole."""
+    table = _read_table(memory, "a table within a value")
+
+    def part(columns: Sequence[int], rows: range) -> Any:
+        return table.select(list(columns)).slice(rows.start, len(rows))
+
+    return table_view(SimpleNamespace(schema=table.schema, count=table.num_rows, table=part), tag, meta, dtypes)
+
+
+def _read_table(memory: Memory, what: str) -> Any:
+    if len(memory) > LARGEST:
+        raise SelectionTooLargeError(what, len(memory), LARGEST)
+    return read_stream(memoryview(bytearray(memory.read(0, len(memory)))), None).table
+
+
+def _widest_row(schema: pa.Schema) -> int:
     """Return the bytes of a row of the widest block."""
     lists = [each.type for each in schema if pa.types.is_fixed_size_list(each.type)]
     blocks = [each for each in lists if pa.types.is_primitive(each.value_type)]
     return max((each.list_size * each.value_type.bit_width // 8 for each in blocks), default=0)
+
+
+def _height(meta: Any) -> int:
+    """Return the rows of a table without columns; raise CorruptPayloadError if no table has so many."""
+    rows = 0
+    match meta:
+        case {"height": int(told)} | {"rows": int(told)}:
+            rows = told
+        case {"index": {"range": [int(start), int(stop), int(step)]}} if step:
+            rows = length(start, stop, step)
+    if not 0 <= rows <= _ROWS:
+        raise CorruptPayloadError("a table without columns has no such number of rows")
+    return rows
 
 
 def single_columns(source: Any, meta: dict[str, Any]) -> SingleColumns:
@@ -65,23 +99,17 @@ def _labels(spec: Any, most: int) -> list[str]:
             raise CorruptPayloadError("the labels of a frame are more than its columns, or no numbers of 64 bits")
         return [str(number) for number in range(start, stop, step)]
     if "texts" in spec:
-        return _split(as_text(spec["texts"]), most)
+        text: str = as_text(spec["texts"])
+        if text.count("\n") >= most:
+            raise CorruptPayloadError("the labels of a frame are more than its columns")
+        return text.split("\n")
     table = inner(read_json(spec["labels"]) if type(spec["labels"]) is dict else spec["labels"])
     if isinstance(table, dict):  # an index without columns of its own
         return _labels(table, most)
     if not isinstance(table, Table):
         raise CorruptPayloadError("the labels of a frame are no index")
-    if len(table.table) > LARGEST:
-        raise SelectionTooLargeError("the labels of this frame", len(table.table), LARGEST)
-    levels = read_stream(memoryview(bytearray(table.table.read(0, len(table.table)))), None).table
-    texts = [_texts(column) for column in levels.columns]
+    texts = [_texts(column) for column in _read_table(table.table, "the labels of this frame").columns]
     return texts[0] if len(texts) == 1 else [str(label) for label in zip(*texts, strict=True)]
-
-
-def _split(text: str, most: int) -> list[str]:
-    if text.count("\n") >= most:
-        raise CorruptPayloadError("the labels of a frame are more than its columns")
-    return text.split("\n")
 
 
 def _texts(column: Any) -> list[str]:
@@ -93,33 +121,3 @@ def _texts(column: Any) -> list[str]:
 
 def _unpacked(cell: bytes) -> Any:
     return msgpack.unpackb(cell, strict_map_key=False, ext_hook=lambda _, data: _unpacked(data))
-
-
-def nested_table(tag: str, memory: Memory, meta: Any, dtypes: dict[str, str]) -> TableView:
-    """Return a table that is a part of a value, which is read as a whole."""
-    if len(memory) > LARGEST:
-        raise SelectionTooLargeError("a table within a value", len(memory), LARGEST)
-    table = read_stream(memoryview(bytearray(memory.read(0, len(memory)))), None).table
-
-    def part(columns: Sequence[int], rows: range) -> Any:
-        return table.select(list(columns)).slice(rows.start, len(rows))
-
-    count = table.num_rows if table.num_columns else height(meta)
-    source: Any = SimpleNamespace(schema=table.schema, count=count, table=part)  # as a file is asked for its columns
-    if has_blocks(meta):
-        source = single_columns(source, meta)
-        meta = source.meta
-    return TableView(tag, meta, source.schema, count, source.table, dtypes)
-
-
-def height(meta: Any) -> int:
-    """Return the rows of a table without columns; raise CorruptPayloadError if no table has so many."""
-    rows = 0
-    match meta:
-        case {"height": int(told)} | {"rows": int(told)}:
-            rows = told
-        case {"index": {"range": [int(start), int(stop), int(step)]}} if step:
-            rows = length(start, stop, step)
-    if not 0 <= rows <= _ROWS:
-        raise CorruptPayloadError("a table without columns has no such number of rows")
-    return rows
