@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.blob_paths import PINS
@@ -126,48 +126,32 @@ def pinned(
         StoreError: The store cannot be read or written.
     """
     store = open_lasting(settings().path)
-    reading: _Reading[T] | None = None
+    reading: dict[str, Future[T]] = {}  # by the versions: another task of the run may pin others meanwhile
 
-    def found() -> list[Version]:
-        nonlocal reading
-        versions = find()
-        reading = _begun(store, versions, read)
+    def begin(versions: list[Version]) -> list[Version]:
+        if _may_be_read_in_a_thread(store, versions):
+            prepare()  # here, where Airflow may be asked
+            reading[_text_of(versions)] = _in_a_thread(read, versions)
         return versions
 
-    versions, evidence = _found(store, question, found, refresh=refresh)
+    versions, evidence = _found(store, question, lambda: begin(find()), refresh=refresh)
     if evidence is None:
         return read(versions)
-    if reading is None or not reading.is_of(versions):
-        reading = _begun(store, versions, read)
+    text = _text_of(versions)
+    if text not in reading:
+        begin(versions)
     _note(question, evidence)
-    return read(versions) if reading is None else reading.result()
+    return reading[text].result() if text in reading else read(versions)
 
 
-class _Reading(Generic[T]):
-    """Reads versions in another thread, while the pin of the run is made and Airflow stores the row of the task."""
-
-    def __init__(self, versions: list[Version], read: Callable[[list[Version]], T]) -> None:
-        self._text = _text_of(versions)
-        pool = ThreadPoolExecutor(1, "airflow-xcom-codecs")
-        self._value = pool.submit(read, versions)
-        # Airflow 3 ends the process of a task without joining threads, which then need not wait for a store; any other
-        # process, such as that of dag.test(), joins this one at its end.
-        pool.shutdown(wait=False)
-
-    def is_of(self, versions: list[Version]) -> bool:
-        """Return whether these are the versions: another task of the run may have pinned others meanwhile."""
-        return self._text == _text_of(versions)
-
-    def result(self) -> T:
-        return self._value.result()
-
-
-def _begun(store: Store, versions: list[Version], read: Callable[[list[Version]], T]) -> _Reading[T] | None:
-    """Begin to read versions; None if that may ask Airflow for something."""
-    if not _may_be_read_in_a_thread(store, versions):
-        return None
-    prepare()  # here, where Airflow may be asked
-    return _Reading(versions, read)
+def _in_a_thread(read: Callable[[list[Version]], T], versions: list[Version]) -> Future[T]:
+    """Read versions in another thread, while the pin of the run is made and Airflow stores the row of the task."""
+    pool = ThreadPoolExecutor(1, "airflow-xcom-codecs")
+    value = pool.submit(read, versions)
+    # Airflow 3 ends the process of a task without joining threads, which then need not wait for a store; any other
+    # process, such as that of dag.test(), joins this one at its end.
+    pool.shutdown(wait=False)
+    return value
 
 
 def _text_of(versions: list[Version]) -> str:

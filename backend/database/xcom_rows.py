@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain
 from typing import Any
 
@@ -22,11 +22,13 @@ from airflow_xcom.backend.database.tables import (
     RunKey,
     archives,
     has_identity,
+    index_column,
     is_text,
     marked_rows,
     of_runs,
     reflected,
     same_text,
+    utc,
     value_text,
     xcom_tables,
 )
@@ -38,6 +40,7 @@ _PAGE = 500
 _LARGE_PAGE = 2000  # where few values are
 _SMALL_PAGE = 100  # where values are held along with their rows
 _LONG = 1 << 14  # characters of a row that are not read unless they must be
+_NOTED = 1 << 18  # characters of a value that is read by its key: what is noted of a version takes fewer
 _ENDS = 64  # characters of either end of a long one, where the version of an envelope stands
 # Envelopes of version 1 as they are written, and as JSONB and MySQL order their keys: the shortest first.
 _VERSION_1 = re.compile(r'\A\{"airflow_xcom": ?\{"version": ?1,|"version": ?1\}\}\Z')
@@ -285,3 +288,53 @@ def _abridged(text: Any) -> list[Any]:
 
 def _decoded(text: Any) -> str:
     return text.decode(errors="replace") if isinstance(text, bytes) else text or ""
+
+
+# -- XComs by their keys, whichever runs have them ---------------------------------------------------------------
+
+
+def rows_with_keys(keys: Sequence[str], most: int) -> list[XComRow]:
+    """Return the XComs that have one of some keys and are not too long, the newest first, at most so many."""
+
+    def short(text: Any) -> Any:
+        return sqlalchemy.func.length(text) <= _NOTED
+
+    found = _newest(keys, most, short, lambda text: text)
+    return [XComRow(name, (), text, Coordinate(*where), utc(at)) for name, (*where, at, text) in found]
+
+
+def asked_of(keys: Sequence[str], most: int, holding: str) -> list[tuple[Coordinate, datetime]]:
+    """Return where and when the newest XComs were written that have one of some keys and hold a text, not their values.
+
+    At most so many, the newest first.
+    """
+    found = _newest(keys, most, lambda text: text.contains(holding, autoescape=True), lambda _: sqlalchemy.null())
+    return [(Coordinate(*where), utc(at)) for _, (*where, at, _) in found]
+
+
+def _newest(
+    keys: Sequence[str], most: int, wanted: Callable[[Any], Any], shown: Callable[[Any], Any]
+) -> list[tuple[str, Any]]:
+    """Return tables and rows: Dag, run, task, map index, key, time, and what is shown of the text."""
+    engine, schema = metadata_engine(), metadata_schema()
+    found: list[tuple[str, Any]] = []
+    for table, task, source in _placed_tables(engine, schema):
+        text = value_text(table)
+        select = sqlalchemy.select(*task, table.c.key, table.c.timestamp, shown(text)).select_from(source)
+        select = select.where(table.c.key.in_(keys), wanted(text)).order_by(table.c.timestamp.desc()).limit(most)
+        found += ((table.name, row) for row in read(engine, select))
+    return sorted(found, key=lambda each: utc(each[1].timestamp), reverse=True)[:most]
+
+
+@lru_cache(4)
+def _placed_tables(engine: Any, schema: str | None) -> list[tuple[Any, tuple[Any, ...], Any]]:
+    """Return the tables, the columns of Dag, run, task and map index of each, and what they are selected from."""
+    found = []
+    for table in xcom_tables(engine, schema).values():
+        source: Any = table
+        tasks: Any = table
+        if "task_instance_id" in table.c:  # Airflow 3.4's own table
+            tasks = reflected(engine, "task_instance", schema)
+            source = table.join(tasks, tasks.c.id == table.c.task_instance_id)
+        found.append((table, (tasks.c.dag_id, tasks.c.run_id, tasks.c.task_id, index_column(tasks)), source))
+    return found

@@ -32,6 +32,7 @@ from airflow_xcom.codecs.payload import decode_part
 from airflow_xcom.codecs.quoting import type_name
 
 _FAMILIES = ("pandas", "polars", "pyarrow", "geopandas")  # libraries whose tables go through Arrow
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _TABLES = ("DataFrame", "GeoDataFrame", "Series", "GeoSeries", "Table", "RecordBatch", "RecordBatchReader")
 
 
@@ -227,18 +228,10 @@ def _refuse_json(value: Any, path: str) -> None:
             _refuse_json(item, f"{path}[{key!r}]")
     elif cls is float and not math.isfinite(value):
         raise ExportError("json", f"{path} is {value!r}, which JSON has no number for")
-    elif cls is str and not _is_unicode(value):
+    elif cls is str and not value.isascii() and _SURROGATES.search(value):
         raise ExportError("json", f"{path} has a lone surrogate, which is not Unicode")
     elif cls not in {str, int, float, bool, type(None)}:
         raise ExportError("json", f"{path} is a {type_name(value)}, which JSON has no type for")
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _write_npy(value: Any, file: Path) -> None:

@@ -16,7 +16,7 @@ from airflow_xcom.backend.assets.version import Version, versions_in
 from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.compat_assets import Event
 from airflow_xcom.backend.database.asset_versions import KnownAsset, metadata_events
-from airflow_xcom.backend.database.keyed_rows import asked_of
+from airflow_xcom.backend.database.xcom_rows import asked_of
 from airflow_xcom.backend.envelope import PINNED, Coordinate, Envelope
 from airflow_xcom.backend.errors import HiddenValueError, NoVersionError, XComNotFoundError
 from airflow_xcom.backend.settings import settings

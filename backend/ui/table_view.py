@@ -44,7 +44,7 @@ class TableView:
     """
 
     tag: str
-    meta: Any
+    meta: dict[str, Any]
     schema: pa.Schema
     rows: int
     take: Take
@@ -61,7 +61,7 @@ class TableView:
     @cached_property
     def names(self) -> list[str]:
         """Return the name of each column."""
-        names = self._meta.get("names")
+        names = self.meta.get("names")
         fits = isinstance(names, list) and len(names) == len(self.schema) and all(type(name) is str for name in names)
         return names if fits and names else list(self.schema.names)
 
@@ -69,18 +69,14 @@ class TableView:
     def index(self) -> int:
         """Return how many of the columns, the last ones, are the index of a frame."""
         spec = self._index
-        if not self.tag.startswith(_PANDAS) or "range" in spec or not isinstance(self._meta.get("index"), dict):
+        if not self.tag.startswith(_PANDAS) or "range" in spec or not isinstance(self.meta.get("index"), dict):
             return 0
         levels = spec.get("levels")
         return min(len(levels) if isinstance(levels, list) else 1, len(self.schema))
 
     @property
-    def _meta(self) -> dict[str, Any]:
-        return self.meta if isinstance(self.meta, dict) else {}
-
-    @property
     def _index(self) -> dict[str, Any]:
-        spec = self._meta.get("index")
+        spec = self.meta.get("index")
         return spec if isinstance(spec, dict) else {}
 
     @cached_property
@@ -116,7 +112,7 @@ class TableView:
     @property
     def geometries(self) -> list[int]:
         """Return the positions of the columns of geometries that are not masked."""
-        kinds = self._meta.get("kinds")
+        kinds = self.meta.get("kinds")
         told = [position for position in kinds if type(position) is str] if isinstance(kinds, dict) else ["0"]
         found = {int(position) for position in told if position.isdecimal() and len(position) <= _DIGITS}
         places = [place for place in sorted(found) if place < len(self.schema) and self._is_geometry(place)]
@@ -173,8 +169,8 @@ class TableView:
         return str(arrow) if kind is None else _kind_text(kind, arrow)
 
     def _kind(self, position: int) -> Any:
-        kinds = self._meta.get("kinds")
-        alone = self._meta.get("kind") if position == 0 else None  # of a series
+        kinds = self.meta.get("kinds")
+        alone = self.meta.get("kind") if position == 0 else None  # of a series
         return kinds.get(str(position)) if isinstance(kinds, dict) else alone
 
 

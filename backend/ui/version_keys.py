@@ -10,7 +10,7 @@ from airflow_xcom.backend.assets.history import history
 from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.database.asset_versions import metadata_events
-from airflow_xcom.backend.database.keyed_rows import rows_with_keys
+from airflow_xcom.backend.database.xcom_rows import rows_with_keys
 from airflow_xcom.backend.envelope import PUBLISHED, Coordinate, Envelope
 from airflow_xcom.backend.errors import HiddenValueError, XComNotFoundError
 

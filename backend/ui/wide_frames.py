@@ -32,7 +32,8 @@ _ROWS = 1 << 60
 def table_view(source: Any, tag: str, meta: Any, dtypes: dict[str, str], compression: str = "none") -> TableView:
     """Return the view of a table, of which ``source`` gives ``schema``, ``count`` and, by ``table``, parts."""
     count, row_bytes = source.count if len(source.schema) else _height(meta), 0
-    if type(meta) is dict and "blocks" in meta:
+    meta = meta if isinstance(meta, dict) else {}
+    if "blocks" in meta:
         row_bytes = _widest_row(source.schema)
         source = single_columns(source, meta)
         meta = source.meta

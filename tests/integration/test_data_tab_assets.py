@@ -244,11 +244,11 @@ def test_tags_beyond_a_bound_are_not_read(
 def test_long_rows_under_the_keys_of_versions_are_not_read(
     tab: Tab, published: Published, asset: Asset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_xcom.backend.database import keyed_rows
+    from airflow_xcom.backend.database import xcom_rows
 
     rows: list[Any] = []
-    stock = keyed_rows.read
-    monkeypatch.setattr(keyed_rows, "read", lambda *given: [rows.append(row) or row for row in stock(*given)])
+    stock = xcom_rows.read
+    monkeypatch.setattr(xcom_rows, "read", lambda *given: [rows.append(row) or row for row in stock(*given)])
     event = published.made(ONE, asset)
     published.read(event, asset, "trains", "one")
     (version,) = listed(tab, published, asset)["versions"]
@@ -302,11 +302,11 @@ def again(published: Published, event: Event, number: int) -> Event:
 def test_a_page_costs_few_statements_however_many_versions_there_are(
     tab: Tab, published: Published, asset: Asset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_xcom.backend.database import asset_versions, keyed_rows
+    from airflow_xcom.backend.database import asset_versions, xcom_rows
 
     rows: list[int] = []
     monkeypatch.setattr(page_of_assets, "_EVENTS", 60)
-    for module in (asset_versions, keyed_rows):
+    for module in (asset_versions, xcom_rows):
         stock = module.read
         monkeypatch.setattr(module, "read", lambda *given, stock=stock: counted(rows, stock(*given)))
     event = published.made(ONE, asset)
