@@ -12,10 +12,9 @@ from typing import Any
 
 import lightgbm
 
-from airflow_xcom.codecs.builtin.models.comparison import difference
-from airflow_xcom.codecs.builtin.models.versions import check_not_older
+from airflow_xcom.codecs.builtin.models.checks import check_not_older, checked_encode
 from airflow_xcom.codecs.codec import Codec
-from airflow_xcom.codecs.errors import ClassNotAllowedError, UnsupportedTypeError, UnsupportedValueError
+from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_list, as_text
 
 _CLASS = "lightgbm.basic.Booster"
@@ -51,18 +50,9 @@ def _summarize(booster: Any) -> dict[str, Any]:
 def codecs(check_class: Callable[[str], None]) -> tuple[Codec[Any], ...]:
     """Return the codec of a registry that allows the class if `check_class` lets its name pass."""
 
-    def encode(booster: Any) -> list[Any]:
-        node = _take(booster)
-        try:
-            made = decode(node, 1)
-        except ClassNotAllowedError as error:
-            raise UnsupportedTypeError(str(error)) from error
-        if difference(node, _take(made)) is not None:
-            raise UnsupportedValueError(f"LightGBM makes another booster of the text that it writes; {_REMEDY}")
-        return node
-
-    def decode(node: Any, _version: int) -> Any:
+    def decode(node: Any, _version: int = 1) -> Any:
         check_class(_CLASS)
         return _make(node)
 
+    encode = checked_encode(_take, decode, remedy=_REMEDY, by_node=True)
     return (Codec("lightgbm.Booster", (lightgbm.Booster,), encode, decode, summarize=_summarize),)

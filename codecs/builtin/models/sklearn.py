@@ -29,13 +29,12 @@ import scipy.sparse
 import sklearn
 from sklearn.base import BaseEstimator
 
-from airflow_xcom.codecs.builtin.models.comparison import difference
+from airflow_xcom.codecs.builtin.models.checks import checked_encode
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import (
     ClassNotAllowedError,
     CorruptPayloadError,
     LibraryVersionError,
-    UnsupportedTypeError,
     UnsupportedValueError,
 )
 from airflow_xcom.codecs.nodes import as_list, as_text
@@ -241,21 +240,8 @@ def _summarize(value: Any) -> dict[str, Any]:
 def codecs(check_class: Callable[[str], None]) -> tuple[Codec[Any], ...]:
     """Return the codecs of a registry that allows the names which `check_class` lets pass."""
 
-    def encode(value: Any) -> list[Any]:
-        node = _take(value)
-        try:
-            place = difference(value, _make(node, check_class))
-        except ClassNotAllowedError as error:
-            raise UnsupportedTypeError(str(error)) from error
-        except Exception as error:
-            msg = f"skops does not make the model again ({described(error)}); {_REMEDY}"
-            raise UnsupportedValueError(msg) from error
-        if place is not None:
-            msg = f"skops makes another {place.replace('value', type(value).__name__, 1)} of it; {_REMEDY}"
-            raise UnsupportedValueError(msg)
-        return node
-
-    def decode(node: Any, _version: int) -> Any:
+    def decode(node: Any, _version: int = 1) -> Any:
         return _make(node, check_class)
 
+    encode = checked_encode(_take, decode, remedy=_REMEDY)
     return (Codec("sklearn.estimator", (BaseEstimator,), encode, decode, subclasses=True, summarize=_summarize),)

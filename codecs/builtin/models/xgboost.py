@@ -11,9 +11,8 @@ from typing import Any
 
 import xgboost
 
-from airflow_xcom.codecs.builtin.models.versions import check_not_older
+from airflow_xcom.codecs.builtin.models.checks import check_not_older, checked_encode
 from airflow_xcom.codecs.codec import Codec
-from airflow_xcom.codecs.errors import ClassNotAllowedError, UnsupportedTypeError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import Buffer, as_list, as_text
 
 _CLASS = "xgboost.core.Booster"
@@ -27,7 +26,7 @@ def _make(node: Any) -> Any:
     version, model, configuration = as_list(node)
     check_not_older("xgboost", xgboost.__version__, version)
     made = xgboost.Booster()
-    made.load_model(bytearray(memoryview(model)))
+    made.load_model(bytearray(memoryview(model.data if isinstance(model, Buffer) else model)))
     made.load_config(as_text(configuration))
     return made
 
@@ -39,18 +38,9 @@ def _summarize(booster: Any) -> dict[str, Any]:
 def codecs(check_class: Callable[[str], None]) -> tuple[Codec[Any], ...]:
     """Return the codec of a registry that allows the class if `check_class` lets its name pass."""
 
-    def encode(booster: Any) -> list[Any]:
-        version, model, configuration = node = _take(booster)
-        try:
-            made = _take(decode([version, model.data, configuration], 1))
-        except ClassNotAllowedError as error:
-            raise UnsupportedTypeError(str(error)) from error
-        if made[1].data != model.data or made[2] != configuration:
-            raise UnsupportedValueError("XGBoost makes another model of what it writes; return value.save_raw('ubj')")
-        return node
-
-    def decode(node: Any, _version: int) -> Any:
+    def decode(node: Any, _version: int = 1) -> Any:
         check_class(_CLASS)
         return _make(node)
 
+    encode = checked_encode(_take, decode, remedy="return value.save_raw('ubj')", by_node=True)
     return (Codec("xgboost.Booster", (xgboost.Booster,), encode, decode, summarize=_summarize, attributes=("handle",)),)
