@@ -114,6 +114,7 @@ _CLASSES = {
 _ADVICE = {name: advice for advice, names in _CLASSES.items() for name in names} | {
     "builtins.generator": _ONCE,
     "croniter.croniter.croniter": 'it has no end; return " ".join(value.expressions)',
+    "builtins.memoryview": "it does not own its memory; return bytes(value) or bytearray(value)",
     "builtins.mappingproxy": "it is a view of another object; return dict(value)",
     "builtins.async_generator": "it has no result yet; return [item async for item in value]",
     "concurrent.futures._base.Future": "it has no result yet; return value.result()",
@@ -269,8 +270,8 @@ def _explain_class(error: EncodeError, part: Any, registry: Registry, refusal: R
     with registry.allowing() as names:
         other = refusal(part)
     if other is None:
-        several = " and ".join(names)
-        error.reason = f"{several} may not be restored by {_its(names)} name: {registry.remedy(names)}"
+        several, its = " and ".join(names), "its" if len(names) == 1 else "their"
+        error.reason = f"{several} may not be restored by {its} name: {registry.remedy(names)}"
         error.reason += ", or register it with @airflow_xcom.codecs.codec"
         return
     if isinstance(other, UnsupportedTypeError) and other.lacks_advice:
@@ -279,10 +280,6 @@ def _explain_class(error: EncodeError, part: Any, registry: Registry, refusal: R
     error.reason = other.reason
     if other.path != "value":
         error.reason += f"; then, for {' and '.join(names)}, {registry.remedy(names)}"
-
-
-def _its(names: Collection[str]) -> str:
-    return "its" if len(names) == 1 else "their"
 
 
 def _advice_for(part: Any, refusal: Refusal) -> str:

@@ -144,7 +144,6 @@ def test_an_integer_longer_than_is_sensible_is_refused(monkeypatch: pytest.Monke
 
 
 FORGED = [
-    ["memoryview", 1, "AAAA"],
     ["int", 1, "five"],
     ["str", 1, '"'],
     ["path", 1, ["Path", "/"]],

@@ -113,14 +113,6 @@ def _decoder_of(classes: tuple[type, ...]) -> Callable[[list[str], int], Any]:
     return decode
 
 
-def _refuse_view(_value: memoryview) -> Any:
-    raise UnsupportedValueError("a memoryview does not own its memory; return bytes(view) or bytearray(view)")
-
-
-def _refuse_node(_node: Any, _version: int) -> Any:
-    raise ValueError("no release writes this tag")
-
-
 CODECS = (
     Codec("str", (str,), _encode_text, _decode_text, version=2),
     # In hexadecimal: decimal digits take quadratic time, and are limited by sys.set_int_max_str_digits.
@@ -137,5 +129,4 @@ CODECS = (
         attributes=("_prefixlen", "netmask", "network", "network_address"),
     ),
     text_codec("path", (*_PATHS, Path), _encode_text_of, _decoder_of(_PATHS)),
-    Codec("memoryview", (memoryview,), _refuse_view, _refuse_node),
 )
