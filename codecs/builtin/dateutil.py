@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from dateutil.relativedelta import relativedelta
-from dateutil.rrule import rrule, rruleset, weekday
+from dateutil.relativedelta import relativedelta, weekday
+from dateutil.rrule import rrule, rruleset
+from dateutil.rrule import weekday as weekday_of_rule
 
 from airflow_xcom.codecs.builtin.kinds import text_codec
-from airflow_xcom.codecs.builtin.stdlib.times import encode_weekday, weekday_of
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_list
+from airflow_xcom.codecs.quoting import quoted
 
 _CACHES = ("_cache", "_cache_complete", "_cache_gen", "_cache_lock", "_len")
 _PARTS = ("_rrule", "_rdate", "_exrule", "_exdate")
@@ -76,6 +78,24 @@ def _decode_set(node: Any, _version: int) -> Any:
     return made
 
 
+def _encode_weekday(value: Any) -> list[int | None]:
+    node = [value.weekday, value.n]
+    if not _is_weekday(node):  # the classes take anything as these
+        raise UnsupportedValueError("the day of a weekday is an int from 0 to 6, and n an int or None; return these")
+    return node
+
+
+def _is_weekday(node: Any) -> bool:
+    day, n = node
+    return type(day) is int and 0 <= day < 7 and type(n) in _SHORT  # noqa: PLR2004 - Monday is 0
+
+
+def _decode_weekday(cls: Any, node: Any, _version: int) -> Any:
+    if not _is_weekday(node):
+        raise ValueError(f"{quoted(node)} is not a weekday")
+    return cls(*node)
+
+
 _RELATIVE = ("years", "months", "days", "leapdays", "hours", "minutes", "seconds", "microseconds", "weekday")
 CODECS = (
     text_codec(
@@ -86,6 +106,9 @@ CODECS = (
         attributes=("_", *_ABSOLUTE, *_RELATIVE),
     ),
     text_codec("dateutil.rrule", (rrule,), _encode_rule, _decode_rule, attributes=("_",)),
-    text_codec("dateutil.rrule.weekday", (weekday,), encode_weekday, lambda node, _version: weekday(*weekday_of(node))),
+    *(
+        text_codec(tag, (cls,), _encode_weekday, partial(_decode_weekday, cls))
+        for tag, cls in (("dateutil.weekday", weekday), ("dateutil.rrule.weekday", weekday_of_rule))
+    ),
     Codec("dateutil.rruleset", (rruleset,), _encode_set, _decode_set, attributes=("_",)),
 )

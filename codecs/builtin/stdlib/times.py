@@ -323,30 +323,6 @@ def _decode_dateutil(node: list[Any], _version: int) -> Any:
     return zone
 
 
-def encode_weekday(value: Any) -> list[int | None]:
-    """Return the day and the number of one of dateutil's weekdays, whose classes take anything as these."""
-    node = [value.weekday, value.n]
-    if not _is_weekday(node):
-        raise UnsupportedValueError("the day of a weekday is an int from 0 to 6, and n an int or None; return these")
-    return node
-
-
-def weekday_of(node: Any) -> Any:
-    """Return the day and the number of a weekday."""
-    if not _is_weekday(node):
-        raise ValueError(f"{quoted(node)} is not a weekday")
-    return node
-
-
-def _is_weekday(node: Any) -> bool:
-    day, n = node
-    return type(day) is int and 0 <= day < 7 and type(n) in (int, type(None))  # noqa: PLR2004 - Monday is 0
-
-
-def _decode_weekday(node: list[int | None], _version: int) -> Any:
-    return library("dateutil.relativedelta", "dateutil.weekday").weekday(*weekday_of(node))
-
-
 CODECS = (
     Codec("datetime", (datetime,), _encode_datetime, partial(_decode_moment, datetime), summarize=_summarize_datetime),
     text_codec("date", (date,), date.isoformat, lambda node, _version: date.fromisoformat(node)),
@@ -370,5 +346,4 @@ CODECS = (
         attributes=("_", "key", "hasdst", *_OF_TZFILE),
     ),
     text_codec("dateutil.tzlocal", ("dateutil.tz.tz.tzlocal",), _encode_local, _decode_local, attributes=("_",)),
-    text_codec("dateutil.weekday", ("dateutil._common.weekday",), encode_weekday, _decode_weekday),
 )
