@@ -438,7 +438,8 @@ def _kept(value: Any) -> list[Any]:
     found = []
     for item in _within(value):
         if id(item) not in sizes:
-            sizes[id(item)] = isinstance(item, TABLES) or encode(item).size >= LEAST
+            is_table = isinstance(item, TABLES) and type(item).__name__ != "CFTimeIndex"  # which is a list of times
+            sizes[id(item)] = is_table or encode(item).size >= LEAST
         found += [item] if sizes[id(item)] else []
     return found
 
