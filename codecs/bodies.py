@@ -13,18 +13,17 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.builtin.summaries import DTYPES
-from airflow_xcom.codecs.codec import completed, node_of
+from airflow_xcom.codecs.codec import Codec, completed, node_of
 from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.arrow import file as arrow
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.formats.sharing import Budget
 from airflow_xcom.codecs.nodes import Table, Tagged, WithCells
 from airflow_xcom.codecs.plain_json import exact_json
+from airflow_xcom.codecs.registry import Registry
 
 if TYPE_CHECKING:
-    from airflow_xcom.codecs.codec import Codec
     from airflow_xcom.codecs.formats.msgpack.writer import Writer
-    from airflow_xcom.codecs.registry import Registry
     from airflow_xcom.codecs.tree_body import TreeBody
 
     NewWriter = Callable[..., Writer] | None
@@ -100,33 +99,30 @@ def body_of(  # noqa: PLR0913 - all that a body is made from
     value: Any, codec: Codec | None, node: Any, registry: Registry, new: NewWriter = None, *, stream: bool = False
 ) -> TableBody | TreeBody:
     """Return the body of a value, from the node that its codec made of it; one without a codec is a node."""
-    if codec is not None and new is None and type(node) is list and (body := _flat_body(codec, node)) is not None:
-        return body
     if codec is None or type(node) not in _OF_TABLES:
-        return _tree_body(value if codec is None else Tagged(codec.tag, codec.version, node), _writer(registry, new))
+        return _tree_body(value, codec, node, registry, new)
     writer = cache(partial(_writer, registry, new))
     if type(node) is WithCells and new is None:  # whose writer is not imported before there are cells
         node = completed(codec, value, node, lambda *cells: writer().pack_cells(*cells))
     elif type(node) is WithCells:
         node = writer().completed(codec, value, node)
     if type(node) is not Table:
-        return _tree_body(Tagged(codec.tag, codec.version, node), writer())
+        from airflow_xcom.codecs.tree_body import tree_body
+
+        return tree_body(Tagged(codec.tag, codec.version, node), writer())
     meta, tags = json_of(node.meta, registry, new)
     table = Tagged(codec.tag, codec.version, Table(node.table, meta, more=node.more))
     in_cells = writer().used_tags if writer.cache_info().currsize else set()
     return TableBody(table, {codec.tag} | tags | in_cells, stream=stream)
 
 
-def _flat_body(codec: Codec, node: Any) -> TreeBody | None:
-    from airflow_xcom.codecs.tree_body import flat_body
+def _tree_body(value: Any, codec: Codec | None, node: Any, registry: Registry, new: NewWriter) -> TreeBody:
+    from airflow_xcom.codecs.tree_body import flat_body, tree_body
 
-    return flat_body(codec, node)
-
-
-def _tree_body(node: Any, writer: Writer) -> TreeBody:
-    from airflow_xcom.codecs.tree_body import tree_body
-
-    return tree_body(node, writer)
+    if codec is None:
+        return tree_body(value, _writer(registry, new))
+    flat = flat_body(codec, node) if new is None and type(node) is list else None
+    return flat or tree_body(Tagged(codec.tag, codec.version, node), _writer(registry, new))
 
 
 def _writer(registry: Registry, new: NewWriter, *, inline: bool = False) -> Writer:

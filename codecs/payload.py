@@ -6,22 +6,19 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.codecs.codec import ColumnCodec, decode_charged, node_of, unsupported
+from airflow_xcom.codecs.codec import Codec, ColumnCodec, decode_charged, node_of, unsupported
 from airflow_xcom.codecs.errors import CodecError, CorruptPayloadError, EncodeError, NestingError, SelectionError
 from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.formats.sharing import Budget
-from airflow_xcom.codecs.nodes import Table, Tagged
+from airflow_xcom.codecs.nodes import Columns, Table, Tagged
 from airflow_xcom.codecs.plain_json import exact_json
 from airflow_xcom.codecs.quoting import described, quoted
-from airflow_xcom.codecs.registry import registry
+from airflow_xcom.codecs.registry import Registry, registry
 
 if TYPE_CHECKING:
     from airflow_xcom.codecs.bodies import NewWriter, TableBody
-    from airflow_xcom.codecs.codec import Codec
     from airflow_xcom.codecs.formats.msgpack.substitution import Substitutions
-    from airflow_xcom.codecs.nodes import Columns
-    from airflow_xcom.codecs.registry import Registry
     from airflow_xcom.codecs.tree_body import TreeBody
 
 __all__ = ["FORMATS", "Decoder", "Payload", "arrow_file", "decode", "decode_json", "decode_part", "encode"]
@@ -62,10 +59,15 @@ class Payload:
 
     Attributes:
         tag: the tag of the outermost codec, or the name of a native type (``"dict"``, ``"list"``, …).
+        format: ``"arrow"`` (an Arrow IPC file) or ``"msgpack"`` (a stream of MessagePack objects).
         compression: of the blob; the row is never compressed.
         facts: a few JSON facts about the value, for people; ``head``, which takes long, may be a partial() of it.
         suppliers: for each tag in it that is not a built-in one, the distribution (``"name version"``) or the file that
             registered its codec.
+        is_stream: whether the value is made while it is written, so that its size is not known before.
+        objects: those in the value, by :func:`id`, that are to be the same objects in all of their places.
+        expanded: the nodes, or more, that what is written once stands for in its other places; see
+            :mod:`.formats.sharing`.
     """
 
     def __init__(
@@ -78,31 +80,13 @@ class Payload:
     ) -> None:
         self.tag, self.compression = tag, compression
         self.facts, self.suppliers, self._body = facts, suppliers, body
+        self.format, self.is_stream = body.format, body.is_stream
+        self.objects, self.expanded = body.objects, body.expanded
 
     @cached_property
     def summary(self) -> dict[str, Any]:
         """All facts, told."""
         return {name: fact() if type(fact) is partial else fact for name, fact in self.facts.items()}
-
-    @property
-    def format(self) -> str:
-        """``"arrow"`` (an Arrow IPC file) or ``"msgpack"`` (a stream of MessagePack objects)."""
-        return self._body.format
-
-    @property
-    def is_stream(self) -> bool:
-        """Whether the value is made while it is written, so that its size is not known before."""
-        return self._body.is_stream
-
-    @property
-    def objects(self) -> frozenset[int]:
-        """The objects in the value, by :func:`id`, that are to be the same objects in all of their places."""
-        return self._body.objects
-
-    @property
-    def expanded(self) -> int:
-        """The nodes, or more, that what is written once stands for in its other places; see :mod:`.formats.sharing`."""
-        return self._body.expanded
 
     @cached_property
     def chunks(self) -> Iterable[Any]:
@@ -371,7 +355,7 @@ class Decoder:
         return Table(table, meta, memory, unpack_cells=self._unpack_cells)
 
     def read_json(self, value: Any) -> Any:
-        return json.load(value, self.restorer, self.read_stream, self._read_body, self.budget)
+        return json.Loader(value, self.restorer, self.read_stream, self._read_body, self.budget).read()
 
     def _read_body(self, memory: memoryview) -> Any:
         from airflow_xcom.codecs.formats.msgpack.container import UNCOMPRESSED_VERSION

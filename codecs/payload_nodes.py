@@ -168,4 +168,4 @@ def nodes_of_json(value: Any, restorer: Restorer, body: Callable[[Fetch, int], A
     Raises:
         DecodeError: The value is damaged.
     """
-    return json.load(value, restorer, _table, lambda data: body(Memory.of(data).fetch, len(data)), Budget())
+    return json.Loader(value, restorer, _table, lambda data: body(Memory.of(data).fetch, len(data)), Budget()).read()

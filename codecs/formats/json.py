@@ -129,34 +129,17 @@ def _has_no_meaning(key: str) -> bool:
     return not key.startswith((MARK, "__"))
 
 
-def load(
-    value: Json,
-    restorer: Callable[[str, int], Callable[[Any], Any]],
-    table: Callable[[memoryview, Any], Any],
-    blob: Callable[[memoryview], Any],
-    budget: Budget,
-) -> Any:
-    """Return the value of a JSON value in this syntax.
+class Loader:
+    """Reads a JSON value in this syntax.
 
     Args:
-        value: the parsed JSON.
+        root: the parsed JSON.
         restorer: ``restorer(tag, version)(node)`` returns the value of a tagged node.
         table: ``table(stream, meta)`` returns the Table of an Arrow IPC stream.
         blob: ``blob(memory)`` returns the value of a MessagePack body.
         budget: of the whole payload.
-
-    Raises:
-        DecodeError: The JSON is not in this syntax, or some part of it cannot be restored.
     """
-    try:
-        return _Loader(value, restorer, table, blob, budget).load(value, 0)
-    except (CodecError, MemoryError):
-        raise
-    except Exception as error:
-        raise CorruptPayloadError(f"the payload is damaged: {described(error)}") from error
 
-
-class _Loader:
     __slots__ = ("_blob", "_budget", "_nodes", "_restorer", "_root", "_shared", "_table")
 
     def __init__(
@@ -167,28 +150,37 @@ class _Loader:
         blob: Callable[[memoryview], Any],
         budget: Budget,
     ) -> None:
-        self._root = root
-        self._restorer = restorer
-        self._table = table
-        self._blob = blob
-        self._budget = budget
+        self._root, self._restorer, self._table, self._blob, self._budget = root, restorer, table, blob, budget
         self._shared: dict[int, tuple[Any, Json, int]] = {}  # number -> value, its JSON, and nodes that count beside it
         self._nodes: dict[int, int] = {}  # number -> nodes that a further place stands for
 
-    def load(self, value: Json, depth: int) -> Any:
+    def read(self) -> Any:
+        """Return the value.
+
+        Raises:
+            DecodeError: The JSON is not in this syntax, or some part of it cannot be restored.
+        """
+        try:
+            return self._load(self._root, 0)
+        except (CodecError, MemoryError):
+            raise
+        except Exception as error:
+            raise CorruptPayloadError(f"the payload is damaged: {described(error)}") from error
+
+    def _load(self, value: Json, depth: int) -> Any:
         if depth > 2 * DEEPEST:
             raise CorruptPayloadError(f"the payload is nested deeper than {2 * DEEPEST} levels")
         if type(value) is list:
-            return [self.load(item, depth + 1) if type(item) in _CONTAINERS else item for item in value]
+            return [self._load(item, depth + 1) if type(item) in _CONTAINERS else item for item in value]
         if type(value) is not dict:
             return value
         if MARK not in value:
-            return {key: self.load(item, depth + 1) for key, item in value.items()}
+            return {key: self._load(item, depth + 1) for key, item in value.items()}
         content = value[MARK]
         if len(value) == 1 and type(content) is list and content and type(content[0]) is str:
             if len(content) == _TAGGED and type(content[1]) is int:
                 tag, version, node = content
-                return self._restorer(tag, version)(self.load(node, depth + 2) if type(node) in _CONTAINERS else node)
+                return self._restorer(tag, version)(self._load(node, depth + 2) if type(node) in _CONTAINERS else node)
             if len(content) == _FORM:
                 return self._load_form(content[0], content[1], depth)
         raise CorruptPayloadError(f"an object with the key {MARK!r} is not in the syntax")
@@ -196,12 +188,12 @@ class _Loader:
     def _load_form(self, name: str, content: Json, depth: int) -> Any:
         if name == "map":
             return {
-                self.load(key, depth + 4) if type(key) in _CONTAINERS else key: self.load(item, depth + 4)
+                self._load(key, depth + 4) if type(key) in _CONTAINERS else key: self._load(item, depth + 4)
                 for key, item in content
             }
         if name == "table":
             meta, stream = content
-            return self._table(_memory(stream), self.load(meta, depth + 3))
+            return self._table(_memory(stream), self._load(meta, depth + 3))
         if name == "shared":
             number, node = content
             return self._keep(number, node, depth + 3)
@@ -215,7 +207,7 @@ class _Loader:
 
     def _keep(self, number: Any, node: Json, depth: int) -> Any:
         before = self._budget.spent
-        value = self.load(node, depth)
+        value = self._load(node, depth)
         if type(number) is not int or number in self._shared:
             raise CorruptPayloadError(f"two objects of the payload have the number {quoted(number)}")
         self._shared[number] = value, node, self._budget.spent - before

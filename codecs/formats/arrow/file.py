@@ -7,14 +7,16 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import orjson
+
 from airflow_xcom.codecs.errors import (
     CodecError,
     CorruptPayloadError,
     DecodeError,
     LibraryVersionError,
+    NewerFormatError,
     UnusableLibraryError,
 )
-from airflow_xcom.codecs.formats.arrow.schema_metadata import Note, read_note
 from airflow_xcom.codecs.formats.compressed_frames import (
     ALWAYS_ALLOWED,
     LARGEST_RATIO,
@@ -34,6 +36,51 @@ _SAMPLED = 64  # columns, when "auto" looks at a table
 _MOST_ROWS = (1 << 31) - 1  # of a batch that every Arrow library reads
 _TOGETHER = 4 << 10  # bytes; what has fewer is copied together, for each write from Arrow to Python takes microseconds
 _FILLING = 64  # bytes; zeros come in multiples of these
+_NOTE = b"airflow_xcom"  # the key of a schema's metadata
+_NEWEST_NOTE = 2  # version 2 adds the types
+
+
+# -- what a schema says of the value ----------------------------------------------------------------------------
+
+
+class Note(NamedTuple):
+    """What rebuilds a value from its table; it stands in the metadata of the schema.
+
+    Attributes:
+        tag: of the value.
+        version: of the tag.
+        meta: what Arrow cannot say, in the JSON syntax.
+        types: by the position of a column, as text: the type that it had before it was downcast.
+    """
+
+    tag: str
+    version: int
+    meta: Any
+    types: dict[str, Any]
+
+    def metadata(self) -> dict[bytes, bytes]:
+        """Return the metadata of the schema."""
+        note = {"version": 1, "tag": self.tag, "tag_version": self.version, "meta": self.meta}
+        return {_NOTE: orjson.dumps(note | ({"version": 2, "types": self.types} if self.types else {}))}
+
+
+def read_note(schema: Any) -> Note:
+    """Return what the metadata of a schema say."""
+    try:
+        note = orjson.loads((schema.metadata or {}).get(_NOTE, b""))
+    except orjson.JSONDecodeError:
+        note = None
+    match note:
+        case {"version": int(newer)} if newer > _NEWEST_NOTE:
+            raise NewerFormatError("the Arrow body", newer, _NEWEST_NOTE)
+        case {"version": 1, "tag": str(tag), "tag_version": int(version), "meta": meta}:
+            return Note(tag, version, meta, {})
+        case {"version": 2, "tag": str(tag), "tag_version": int(version), "meta": meta, "types": dict(types)}:
+            return Note(tag, version, meta, types)
+    raise CorruptPayloadError("the Arrow file in the payload does not say how to rebuild the value")
+
+
+# -- writing -------------------------------------------------------------------------------------------------
 
 
 class _Chunks:
@@ -59,9 +106,6 @@ class _Chunks:
 
     def close(self) -> None:
         self.closed = True
-
-
-# -- writing -------------------------------------------------------------------------------------------------
 
 
 class Prepared(NamedTuple):

@@ -15,6 +15,7 @@ import pyarrow as pa
 from airflow_xcom.codecs.errors import any_error_as_corrupt
 from airflow_xcom.codecs.formats.arrow.batch_ranges import Batch, in_rounds
 from airflow_xcom.codecs.formats.arrow.downcast import original_schema, restore_types
+from airflow_xcom.codecs.formats.arrow.file import read_note
 from airflow_xcom.codecs.formats.arrow.flatbuffers import (
     MAGIC,
     Block,
@@ -25,7 +26,6 @@ from airflow_xcom.codecs.formats.arrow.flatbuffers import (
     inflated_size,
     read_message,
 )
-from airflow_xcom.codecs.formats.arrow.schema_metadata import read_note
 from airflow_xcom.codecs.formats.arrow.validation import check_values
 from airflow_xcom.codecs.formats.compressed_frames import check_inflation
 
@@ -148,12 +148,10 @@ class ArrowRanges:
         merged = _merged(found)
         if merged and not 0 <= merged[0][0] <= merged[-1][1] <= self._size:
             raise ValueError("it refers to bytes that it has not")
-        for group in _groups(_merged(filter(self._is_unread, found))):
+        unread = self._unread
+        for group in _groups(_merged(part for part in found if part[0] < unread.stop and part[1] > unread.start)):
             for (start, stop), piece in zip(group, self._fetch(group), strict=True):
                 self.memory[start:stop] = piece
-
-    def _is_unread(self, part: Range) -> bool:
-        return part[0] < self._unread.stop and part[1] > self._unread.start
 
 
 def _column_dictionaries(footer: FlatTable) -> list[set[int]]:
