@@ -27,10 +27,6 @@ else:
 _TAG = r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)+"
 
 
-def _no_summary(_value: Any) -> dict[str, Any]:
-    return {}
-
-
 class CodecClass(Protocol[T]):
     """What :func:`codec` makes a codec from; a type checker compares a class that derives from ``CodecClass[T]``."""
 
@@ -70,20 +66,6 @@ class Codec(Generic[T]):
             node is long; values of one key are made once. None for values that do not.
     """
 
-    __slots__ = (
-        "attributes",
-        "cost",
-        "decode",
-        "encode",
-        "matches",
-        "render",
-        "subclasses",
-        "summarize",
-        "tag",
-        "types",
-        "version",
-    )
-
     def __init__(  # noqa: PLR0913 - a codec's whole description
         self,
         tag: str,
@@ -94,7 +76,7 @@ class Codec(Generic[T]):
         version: int = 1,
         subclasses: bool = False,
         matches: Callable[[type], bool] | None = None,
-        summarize: Callable[[T], dict[str, Any]] = _no_summary,
+        summarize: Callable[[T], dict[str, Any]] = lambda _value: {},
         render: Callable[[T], Any] | None = None,
         attributes: Collection[str] | None = None,
         cost: Callable[[Any], tuple[Hashable, int]] | None = None,
@@ -122,8 +104,6 @@ class ColumnCodec(Codec[T]):
         take: ``take(cls, objects)`` returns the nodes that ``encode`` would; None where it must be asked for each.
         put: ``put(columns, version)`` returns the values that ``decode`` would; None where it must be asked for each.
     """
-
-    __slots__ = ("put", "take")
 
     def __init__(
         self,

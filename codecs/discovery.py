@@ -19,44 +19,29 @@ ENTRY_POINT_GROUP = "airflow_xcom.codecs"
 
 _STDLIB = ("stdlib.scalars", "stdlib.containers", "stdlib.times", "stdlib.objects")
 _CLASSES = ("classes.generated", "classes.pydantic", "classes.msgspec")
-_PANDAS = ("pandas.scalars", "pandas.index", "pandas.frame")
 
 # Root package of a type or tag -> the modules of airflow_xcom.codecs.builtin that may hold its codec.
 HOMES: dict[str, tuple[str, ...]] = {
     "builtins": _STDLIB,
     "class": _CLASSES,
-    "decimal": ("stdlib.scalars",),
-    "fractions": ("stdlib.scalars",),
-    "uuid": ("stdlib.scalars",),
-    "ipaddress": ("stdlib.scalars",),
-    "pathlib": ("stdlib.scalars",),
+    **dict.fromkeys(("decimal", "fractions", "uuid", "ipaddress", "pathlib"), ("stdlib.scalars",)),
     "collections": ("stdlib.containers",),
     "datetime": ("stdlib.times", "stdlib.objects"),
-    "zoneinfo": ("stdlib.times",),
-    "pytz": ("stdlib.times",),
+    **dict.fromkeys(("zoneinfo", "pytz"), ("stdlib.times",)),
     "dateutil": ("stdlib.times", "dateutil"),
-    "pendulum": ("pendulum",),
-    "pydantic": ("pydantic",),
-    "pydantic_core": ("pydantic",),
-    "numpy": ("numpy.array",),
-    "pandas": _PANDAS,
+    **dict.fromkeys(("email", "http", "os", "posix", "re", "sqlite3", "time"), ("stdlib.objects",)),
+    **dict.fromkeys(("pydantic", "pydantic_core"), ("pydantic",)),
+    **dict.fromkeys(("numpy", "ml_dtypes"), ("numpy.array",)),
+    "pandas": ("pandas.scalars", "pandas.index", "pandas.frame"),
     "pyarrow": ("arrow.values",),
     "polars": ("polars", "polars_dtypes"),
     "scipy": ("scipy", "libraries"),
     "xarray": ("xarray", "libraries"),
-    "shapely": ("geo.shapely",),
-    "pyproj": ("geo.pyproj",),
-    "geopandas": ("geo.geopandas",),
-    "ml_dtypes": ("numpy.array",),
-    "networkx": ("networkx",),
     "PIL": ("pillow",),
-    "pint": ("pint",),
-    "plotly": ("plotly",),
     "sklearn": ("libraries", "models.sklearn"),
-    "lightgbm": ("models.lightgbm",),
-    "xgboost": ("models.xgboost",),
-    "onnx": ("models.onnx",),
-    **dict.fromkeys(("email", "http", "os", "posix", "re", "sqlite3", "time"), ("stdlib.objects",)),
+    **{name: (name,) for name in ("networkx", "pendulum", "pint", "plotly")},
+    **{name: (f"geo.{name}",) for name in ("geopandas", "pyproj", "shapely")},
+    **{name: (f"models.{name}",) for name in ("lightgbm", "onnx", "xgboost")},
     **dict.fromkeys(
         (
             *("bigquery", "bs4", "bson", "cftime", "google", "httpx", "markupsafe", "msgspec", "psycopg", "psycopg2"),

@@ -102,10 +102,6 @@ def _elements(array: Any) -> Iterator[tuple[str, Any]]:
             yield f"[{', '.join(map(str, index)) or '()'}]", array[index]
 
 
-def _fields(item: Any) -> Iterator[tuple[str, Any]]:
-    yield from ((f"[{brief(name)}]", item[name]) for name in item.dtype.names or ())
-
-
 def _indices(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
     import numpy as np
 
@@ -193,10 +189,6 @@ def _graph(item: Any) -> Iterator[tuple[str, Any]]:
     yield from ((f".edges[{', '.join(map(brief, edge))}]", held) for edge, held in item.edges.items())
 
 
-def _slice(item: Any) -> Iterator[tuple[str, Any]]:
-    yield from ((f".{name}", getattr(item, name)) for name in ("start", "stop", "step"))
-
-
 def _attributes(item: Any) -> Iterator[tuple[str, Any]]:
     """Yield the attributes of an object, but not what a library keeps for itself."""
     of_library = module_of(type(item)).partition(".")[0] in HOMES
@@ -218,10 +210,10 @@ def _state(item: Any) -> Iterator[tuple[str, Any]]:
 
 
 _LIBRARIES = (
-    ("builtins", "slice", _slice),
+    ("builtins", "slice", lambda item: ((f".{name}", getattr(item, name)) for name in ("start", "stop", "step"))),
     ("networkx", "Graph", _graph),
     ("numpy", "ndarray", _elements),
-    ("numpy", "void", _fields),
+    ("numpy", "void", lambda item: ((f"[{brief(name)}]", item[name]) for name in item.dtype.names or ())),
     ("pandas", "DataFrame", _columns),
     ("pandas", "Series", _cells),
     ("pandas", "Index", _index),

@@ -179,13 +179,12 @@ def _sets(code: CodeType, name: str) -> bool:
     """Return whether code sets an attribute, itself or by a text such as ``object.__setattr__`` takes."""
     return (
         (name in code.co_consts and not _BY_NAME.isdisjoint(code.co_names))
-        or (name in code.co_names and any(step == ("STORE_ATTR", name) for step in _steps(code)))
+        or (
+            name in code.co_names
+            and any((step.opname, step.argval) == ("STORE_ATTR", name) for step in get_instructions(code))
+        )
         or any(_sets(part, name) for part in code.co_consts if isinstance(part, CodeType))
     )
-
-
-def _steps(code: CodeType) -> Iterator[tuple[str, Any]]:
-    return ((step.opname, step.argval) for step in get_instructions(code))
 
 
 @cache

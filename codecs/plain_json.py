@@ -88,7 +88,9 @@ def exact_json(  # noqa: C901, PLR0911, PLR0912 - one loop, in which every call 
                 return None
             items = container
             if type(container) is dict:
-                if not container.keys().isdisjoint(reserved) or (ordered and not _in_order(container)):
+                if not container.keys().isdisjoint(reserved):
+                    return None
+                if ordered and not (set(map(type, container)) <= _TEXT and in_jsonb_order(container)):
                     return None
                 items = container.values()
             for item in items:
@@ -133,7 +135,3 @@ def _dumps() -> Callable[[Any], bytes]:
     import orjson
 
     return orjson.dumps
-
-
-def _in_order(mapping: dict[Any, Any]) -> bool:
-    return set(map(type, mapping)) <= _TEXT and in_jsonb_order(mapping)

@@ -13,13 +13,7 @@ from typing import Any
 _QUOTED, _DESCRIBED = 200, 500  # characters of a value, and of another library's message, in a message
 _DEEPEST, _WIDEST = 3, 5  # levels, and items of each, that are looked at
 _LONGEST_INT = 512  # bits
-_BRACKETS: dict[Any, tuple[str, str]] = {
-    list: ("[", "]"),
-    tuple: ("(", ")"),
-    set: ("{", "}"),
-    frozenset: ("{", "}"),
-    dict: ("{", "}"),
-}
+_BRACKETS: dict[Any, str] = {list: "[]", tuple: "()", set: "{}", frozenset: "{}", dict: "{}"}
 _SHORT = frozenset({type(None), bool, int, float, complex})
 
 
@@ -63,8 +57,8 @@ def _quoted(value: Any, levels: int) -> str:
     items = value.items() if cls is dict else zip(value)
     parts = [": ".join(_quoted(part, levels - 1) for part in item) for item in islice(items, _WIDEST)]
     parts += ["..."] if len(value) > _WIDEST else []
-    begin, end = _BRACKETS[cls]
-    return begin + ", ".join(parts) + (",)" if cls is tuple and len(parts) == 1 else end)
+    brackets = _BRACKETS[cls]
+    return brackets[0] + ", ".join(parts) + (",)" if cls is tuple and len(parts) == 1 else brackets[1])
 
 
 def _has_short_repr(cls: type) -> bool:

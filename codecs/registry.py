@@ -63,7 +63,7 @@ class Registry:
         self.entry_points = EntryPoints(self._load_entry_point)
         self.entry_points.all_loaded = not entry_points
         self._fallback: Codec[Any] | None = None
-        self._allows: Callable[[str], bool] = _allow_nothing
+        self._allows: Callable[[str], bool] = lambda _name: False
         self._remedy = "allow {name} with Registry.allow_classes()"
 
     # -- registering -----------------------------------------------------------------------------------
@@ -107,7 +107,8 @@ class Registry:
             raise RegistrationError(msg)
         for handled in codec.types:
             if isinstance(handled, type):
-                self._load_homes(module_of(handled))
+                for home in HOMES.get(root_of(module_of(handled)), ()):
+                    self._load_builtin(home)
 
     def _refuse_taken(self, codec: Codec[Any], *, tag_is_free: bool) -> None:
         if not tag_is_free:
@@ -262,10 +263,6 @@ class Registry:
             except ImportError as error:
                 raise UnusableLibraryError(root_of(error.name or tag), error) from error
 
-    def _load_homes(self, module: str) -> None:
-        for home in HOMES.get(root_of(module), ()):
-            self._load_builtin(home)
-
     def _load_homes_of(self, cls: type) -> None:
         try:
             for home in homes_of_class(cls):
@@ -305,10 +302,6 @@ class Registry:
                     continue
         self.entry_points.load()
         return iter(tuple(self._by_tag.values()))
-
-
-def _allow_nothing(_name: str) -> bool:
-    return False
 
 
 registry = Registry()

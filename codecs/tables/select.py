@@ -38,10 +38,6 @@ class Request:
         if self.rows is not None and (not isinstance(self.rows, slice) or self.rows.step not in {None, 1}):
             raise SelectionError(f"rows={self.rows!r:.100}: give a slice with a step of 1")
 
-    @property
-    def is_all(self) -> bool:
-        return self.columns is None and self.rows is None
-
     def row_numbers(self, count: int) -> range:
         """Return the rows by number; as with a slice of a list, negative ones count from the end."""
         start, stop, _ = (self.rows or slice(None)).indices(count)
@@ -70,17 +66,14 @@ def columns_of(file: ArrowRanges, meta: Any, request: Request) -> tuple[Any, Any
 
     The wide blocks of a frame stay together where all columns are wanted, as they were written.
     """
-    if not _has_blocks(file.note.tag, meta) or (request.columns is None and request.keeps_index):
+    has_blocks = _SELECTORS.get(file.note.tag) is _pandas and type(meta) is dict and "blocks" in meta
+    if not has_blocks or (request.columns is None and request.keeps_index):
         return file, meta
     from airflow_xcom.codecs.tables.single_columns import SingleColumns
 
     with any_error_as_corrupt(f"the payload does not say how to rebuild a {quoted(file.note.tag)}"):
         source = SingleColumns(file, meta)
     return source, source.meta
-
-
-def _has_blocks(tag: str, meta: Any) -> bool:
-    return _SELECTORS.get(tag) is _pandas and type(meta) is dict and "blocks" in meta
 
 
 def select(tag: str, meta: dict[str, Any], schema: Any, count: int, request: Request) -> Selection:
@@ -138,7 +131,7 @@ def _pandas(tag: str, meta: dict[str, Any], schema: Any, count: int, request: Re
         changed["columns"] = {"labels": chosen.columns}
     kinds = {column: _kind_of_rows(kind, rows) for column, kind in _moved(meta.get("kinds", {}), columns).items()}
     changed["kinds"] = kinds
-    if not request.is_all and not any(_is_geometry(kind) for kind in kinds.values()):
+    if (wanted is not None or request.rows is not None) and not any(_is_geometry(kind) for kind in kinds.values()):
         tag = "pandas.DataFrame"  # as geopandas does
     if request.keeps_index or wanted is None:
         columns = [*columns, *range(data, len(schema))]
@@ -172,18 +165,13 @@ def _kind_of_rows(kind: Any, rows: range) -> Any:
     """Return the kind of some rows of a column: of geometries, the marks name rows of another form."""
     if not _is_geometry(kind) or len(kind) < 3:  # noqa: PLR2004 - the name and the CRS
         return kind
-    marks = {
-        form: [_shifted(mark, rows.start) for mark in marked if _row(mark) in rows] for form, marked in kind[2].items()
-    }
+    marks: dict[str, list[Any]] = {form: [] for form in kind[2]}
+    for form, marked in kind[2].items():
+        for mark in marked:
+            row, *node = mark if isinstance(mark, list) else [mark]
+            if row in rows:
+                marks[form].append([row - rows.start, *node] if node else row - rows.start)
     return ["geometry", kind[1], marks]
-
-
-def _row(mark: Any) -> Any:
-    return mark[0] if isinstance(mark, list) else mark
-
-
-def _shifted(mark: Any, first: int) -> Any:
-    return [mark[0] - first, *mark[1:]] if isinstance(mark, list) else mark - first
 
 
 # -- polars and pyarrow --------------------------------------------------------------------------------------

@@ -329,13 +329,11 @@ def columns_of(codec: ColumnCodec[Any], cls: type, objects: list[Any]) -> Column
         columns = codec.take(cls, objects)
     except Exception as error:  # noqa: BLE001 - raised again, with where and why
         raise_failure(codec, objects[0], error)
-    if columns is None or not _are_writable(columns.names or ("",), columns.head or ""):
+    if columns is None:
         return None
-    return columns if are_distinct(objects) else None
-
-
-def _are_writable(names: Sequence[str], head: str) -> bool:
-    return _are_short(names, head) and all(map(is_exact_text, (*names, head)))
+    names, head = columns.names or ("",), columns.head or ""
+    is_writable = _are_short(names, head) and all(map(is_exact_text, (*names, head)))
+    return columns if is_writable and are_distinct(objects) else None
 
 
 def are_distinct(objects: list[Any]) -> bool:
