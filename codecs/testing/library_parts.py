@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.testing.arrow_parts import ArrowItems
-from airflow_xcom.codecs.testing.identical import PARTS, Kept, Leaf, attributes, digest, shorten
+from airflow_xcom.codecs.testing.identical import PARTS, Kept, Leaf, Parts, TakeApart, attributes, digest, shorten
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-
-    from airflow_xcom.codecs.testing.identical import Parts, TakeApart
 
 # -- NumPy ---------------------------------------------------------------------------------------------------
 
@@ -128,10 +126,6 @@ def _mask_and_data(array: Any) -> Parts:
     return [(".mask", Elements(array._mask)), (".data", Elements(data))]  # noqa: SLF001
 
 
-def _ticks(array: Any) -> Parts:
-    return [(".asi8", Elements(array.asi8)), (".freq", getattr(array, "freq", None))]  # pandas 3.1: of indexes only
-
-
 def _sparse_array(array: Any) -> Parts:
     places = array.sp_index.to_int_index().indices
     kind = (".sp_index", type(array.sp_index))
@@ -151,10 +145,6 @@ def _multi_index(index: Any) -> Parts:
         (".codes", codes),
         (".sortorder", index.sortorder),
     ]
-
-
-def _series(series: pd.Series[Any]) -> Parts:
-    return [*attributes("name", "index")(series), ("", series.array), *_extras(series)]
 
 
 def _frame(frame: pd.DataFrame) -> Iterator[tuple[str, Any]]:
@@ -182,10 +172,6 @@ def _is_writable(block: Any) -> bool:
     return all(part.flags.writeable for part in parts if hasattr(part, "flags"))
 
 
-def _geo_frame(frame: Any) -> Parts:
-    return [("._geometry_column_name", frame._geometry_column_name), *_frame(frame)]  # noqa: SLF001
-
-
 PARTS |= {
     "pandas.NaTType": lambda _missing: [],
     "pandas.NAType": lambda _missing: [],
@@ -205,7 +191,12 @@ PARTS |= {
     "pandas.NumpyEADtype": attributes("numpy_dtype"),
     "pandas.ExtensionArray": _with_dtype(lambda array: [("", list(array))]),
     "pandas.BaseMaskedArray": _with_dtype(_mask_and_data),
-    "pandas.DatetimeLikeArrayMixin": _with_dtype(_ticks),
+    "pandas.DatetimeLikeArrayMixin": _with_dtype(
+        lambda array: [
+            (".asi8", Elements(array.asi8)),
+            (".freq", getattr(array, "freq", None)),
+        ]  # pandas 3.1: of indexes only
+    ),
     "pandas.ArrowExtensionArray": _with_dtype(lambda array: [("", ArrowItems(array._pa_array))]),  # noqa: SLF001
     "pandas.Categorical": _with_dtype(lambda array: [(".codes", Elements(array.codes))]),
     "pandas.IntervalArray": _with_dtype(attributes("left", "right")),
@@ -214,10 +205,10 @@ PARTS |= {
     "pandas.Index": _index,
     "pandas.RangeIndex": attributes("name", "start", "stop", "step"),
     "pandas.MultiIndex": _multi_index,
-    "pandas.Series": _series,
+    "pandas.Series": lambda series: [*attributes("name", "index")(series), ("", series.array), *_extras(series)],
     "pandas.DataFrame": _frame,
     "geopandas.GeometryArray": lambda array: [(".crs", array.crs), ("", list(array))],
-    "geopandas.GeoDataFrame": _geo_frame,
+    "geopandas.GeoDataFrame": lambda frame: [*attributes("_geometry_column_name")(frame), *_frame(frame)],
 }
 
 # -- SciPy, xarray, geometries -------------------------------------------------------------------------------
@@ -239,10 +230,6 @@ def _labelled(*names: str) -> TakeApart:
         return [*attributes(*names, "_indexes")(owner), ("._indexes", shared)]
 
     return take_apart
-
-
-def _data_tree(tree: Any) -> Parts:
-    return [(".name", tree.name), *((node.path, node.to_dataset(inherit=False)) for node in tree.subtree)]
 
 
 def _geometry(geometry: Any) -> Iterator[tuple[str, Any]]:
@@ -270,7 +257,10 @@ PARTS |= {
     "xarray.PandasMultiIndex": attributes("dim", "index", "level_coords_dtype"),
     "xarray.DataArray": _labelled("name", "variable", "_coords"),
     "xarray.Dataset": _labelled("attrs", "encoding", "_variables", "_coord_names"),
-    "xarray.DataTree": _data_tree,
+    "xarray.DataTree": lambda tree: [
+        (".name", tree.name),
+        *((node.path, node.to_dataset(inherit=False)) for node in tree.subtree),
+    ],
     "shapely.Geometry": _geometry,
     "pyproj.CRS": lambda crs: [(".srs", crs.srs), (".to_json()", crs.to_json())],
     **dict.fromkeys(
@@ -297,14 +287,6 @@ def _rule(rule: Any) -> Parts:
     return [is_cached, *((f".{name}", part) for name, part in sorted(vars(rule).items()) if name not in caches)]
 
 
-def _struct(value: Any) -> Parts:
-    return [*attributes(*value.__struct_fields__)(value), (".__dict__", getattr(value, "__dict__", None))]
-
-
-def _pairs(value: Any) -> Parts:
-    return [("[:]", [list(pair) for pair in value.items()]), (".key", value.key)]
-
-
 PARTS |= {
     "lightgbm.Booster": lambda booster: [
         ("", booster.model_to_string(num_iteration=-1)),
@@ -326,7 +308,10 @@ PARTS |= {
     "http.HTTPMessage": attributes("_headers", "_payload", "_unixfrom", "preamble", "epilogue", "_default_type"),
     "google.Row": attributes("_xxx_values", "_xxx_field_to_index"),
     "httpx.Headers": attributes("_list", "encoding"),
-    "msgspec.Struct": _struct,
+    "msgspec.Struct": lambda value: [
+        *attributes(*value.__struct_fields__)(value),
+        (".__dict__", getattr(value, "__dict__", None)),
+    ],
     "networkx.Graph": lambda graph: [
         (f".{name}", getattr(graph, name, None)) for name in ("graph", "_node", "_adj", "_pred")
     ],
@@ -341,7 +326,7 @@ PARTS |= {
     "psycopg2.Range": attributes("_lower", "_upper", "_bounds"),
     "psycopg2.DictRow": lambda row: [("", list.copy(row)), ("._index", row._index)],  # noqa: SLF001
     "requests.CaseInsensitiveDict": attributes("_store"),
-    "sortedcontainers.SortedDict": _pairs,
+    "sortedcontainers.SortedDict": lambda value: [("[:]", list(map(list, value.items()))), (".key", value.key)],
     "sortedcontainers.SortedList": lambda items: [("", list(items)), (".key", items.key)],
     "sortedcontainers.SortedSet": lambda items: [("", list(items)), (".key", items.key)],
     "sqlalchemy.BaseRow": lambda row: [(".keys", [str(key) for key in row._parent.keys]), ("", tuple(row._data))],  # noqa: SLF001

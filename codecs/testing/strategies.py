@@ -14,16 +14,14 @@ from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
 
-if TYPE_CHECKING:
-    from hypothesis.strategies import DrawFn, SearchStrategy
-
-    Values = SearchStrategy[Any]
+Values = SearchStrategy[Any]
 
 ROWS = 3  # the most rows, items and columns of anything
 
