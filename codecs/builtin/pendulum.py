@@ -47,10 +47,6 @@ def _decode_date(node: str, _version: int) -> Date:
     return Date(day.year, day.month, day.day)
 
 
-def _encode_time(value: Time) -> list[Any]:
-    return moment_node(time(*_clock(value)).isoformat(), value, Timezone)
-
-
 def _decode_time(node: list[Any], _version: int) -> Time:
     text, zone, fold = split_moment(node, _load_zone)
     return Time(*_clock(time.fromisoformat(text)), tzinfo=zone, fold=fold)
@@ -61,14 +57,10 @@ def _decode_time(node: list[Any], _version: int) -> Time:
 
 def _encode_duration(value: Any) -> dict[str, Any]:
     """Return the arguments of the Duration: ``DateTime.__add__`` distinguishes a day from 24 hours."""
-    node = {name: amount for name, amount in sorted(value._signature.items(), key=_shortest) if amount}  # noqa: SLF001
+    amounts = sorted(value._signature.items(), key=lambda item: (len(item[0]), item[0]))  # noqa: SLF001 - as in JSONB
+    node = {name: amount for name, amount in amounts if amount}
     _check(value, _decode_duration(node, 1))
     return node
-
-
-def _shortest(item: tuple[str, Any]) -> tuple[int, str]:
-    """Return the sort key by which a JSON column of PostgreSQL orders names."""
-    return len(item[0]), item[0]
 
 
 def _decode_duration(node: dict[str, Any], _version: int) -> Duration:
@@ -145,7 +137,7 @@ def _codec(name: str, cls: Any, encode: Callable[[Any], Any], decode: Callable[[
 CODECS = (
     _codec("DateTime", DateTime, _encode_datetime, _decode_datetime),
     _codec("Date", Date, date.isoformat, _decode_date),
-    _codec("Time", Time, _encode_time, _decode_time),
+    _codec("Time", Time, lambda value: moment_node(time(*_clock(value)).isoformat(), value, Timezone), _decode_time),
     _codec("Duration", Duration, _encode_duration, _decode_duration),
     _codec("AbsoluteDuration", AbsoluteDuration, _encode_absolute, _decode_absolute),
     _codec("Interval", Interval, _encode_interval, _decode_interval),

@@ -19,6 +19,7 @@ Only data in memory is stored.  Data in an open file, and chunks that are not co
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,15 +79,7 @@ def _refusal(data: Any) -> UnsupportedValueError:
     )
 
 
-def _decode_variable(node: Any, _version: int) -> Any:
-    return _make_variable(xr.Variable, node)
-
-
-def _decode_index_variable(node: Any, _version: int) -> Any:
-    return _make_variable(xr.IndexVariable, node)
-
-
-def _make_variable(cls: Any, node: Any) -> Any:
+def _decode_variable(cls: Any, node: Any, _version: int) -> Any:
     dims, stored, attrs, encoding = as_list(node)
     data = _decode_data(stored)
     # The fast path keeps an array of objects that look like times; the slow path wraps an array of pandas.
@@ -313,8 +306,20 @@ def _summarize_tree(value: Any) -> dict[str, Any]:
 
 
 CODECS = (
-    Codec("xarray.Variable", (xr.Variable,), _encode_variable, _decode_variable, summarize=_summarize),
-    Codec("xarray.IndexVariable", (xr.IndexVariable,), _encode_variable, _decode_index_variable, summarize=_summarize),
+    Codec(
+        "xarray.Variable",
+        (xr.Variable,),
+        _encode_variable,
+        partial(_decode_variable, xr.Variable),
+        summarize=_summarize,
+    ),
+    Codec(
+        "xarray.IndexVariable",
+        (xr.IndexVariable,),
+        _encode_variable,
+        partial(_decode_variable, xr.IndexVariable),
+        summarize=_summarize,
+    ),
     Codec("xarray.DataArray", (xr.DataArray,), _encode_array, _decode_array, summarize=_summarize),
     Codec(
         "xarray.Dataset",

@@ -141,14 +141,6 @@ def _decode_field(node: Any, version: int) -> Any:
     return field
 
 
-def _encode_type(data_type: Any) -> list[Any]:
-    return _encode_field(pa.field("", data_type))
-
-
-def _decode_type(node: Any, version: int) -> Any:
-    return _decode_field(node, version).type
-
-
 # -- tables --------------------------------------------------------------------------------------------------
 
 
@@ -227,10 +219,6 @@ def _decode_table(node: Table, _version: int) -> Any:
     return pa.Table.from_arrays([pa.nulls(meta.get("rows", 0))], schema=schema).select([])
 
 
-def _encode_batch(batch: Any) -> Table:
-    return _encode_table(pa.Table.from_batches([batch]))
-
-
 def _decode_batch(node: Table, version: int) -> Any:
     table = _decode_table(node, version)
     if not table.num_columns:
@@ -281,10 +269,6 @@ def _first(tables: Iterator[Any]) -> Iterator[Any]:
         yield table
 
 
-def _decode_reader(node: Table, version: int) -> Any:
-    return _decode_table(node, version).to_reader()
-
-
 # -- arrays --------------------------------------------------------------------------------------------------
 
 
@@ -299,10 +283,6 @@ def _decode_chunked(node: Table, version: int) -> Any:
 
 def _decode_array(node: Table, version: int) -> Any:
     return _one_chunk(_decode_chunked(node, version))
-
-
-def _encode_scalar(scalar: Any) -> Table:
-    return _encode_chunked(pa.repeat(scalar, 1))
 
 
 def _decode_scalar(node: Table, version: int) -> Any:
@@ -329,45 +309,52 @@ def _summarize_array(array: Any) -> dict[str, Any]:
     return summarize_columns([len(array)], [("values", array.type, _shown(array.slice(0, 3)))])
 
 
-def _summarize_scalar(scalar: Any) -> dict[str, Any]:
-    return summarize_columns([], [("value", scalar.type, ())])
+def _fields(schema: Any) -> Iterator[tuple[str, Any, Any]]:
+    return ((field.name, field.type, ()) for field in schema)
 
 
-def _summarize_reader(reader: Any) -> dict[str, Any]:
-    return summarize_columns([], ((field.name, field.type, ()) for field in reader.schema))
-
-
-def _summarize_schema(schema: Any) -> dict[str, Any]:
-    return summarize_columns([len(schema)], ((field.name, field.type, ()) for field in schema))
+def _codec(name: str, encode: Callable[[Any], Any], decode: Callable[[Any, int], Any], **options: Any) -> Codec[Any]:
+    return Codec(f"pyarrow.{name}", (getattr(pa, name),), encode, decode, **options)
 
 
 _READERS = (pa.RecordBatchReader, pa.RecordBatchStreamReader, pa.RecordBatchFileReader)
-
 # The class of an array, a scalar or a type follows from the type, also where an extension type brings its own.
+_BY_TYPE: dict[str, Any] = {"subclasses": True, "attributes": ()}
 CODECS = (
-    Codec("pyarrow.Table", (pa.Table,), _encode_table, _decode_table, summarize=_summarize_table),
-    Codec("pyarrow.RecordBatch", (pa.RecordBatch,), _encode_batch, _decode_batch, summarize=_summarize_table),
-    Codec("pyarrow.RecordBatchReader", _READERS, _encode_reader, _decode_reader, summarize=_summarize_reader),
-    Codec("pyarrow.ChunkedArray", (pa.ChunkedArray,), _encode_chunked, _decode_chunked, summarize=_summarize_array),
-    Codec(
-        "pyarrow.Array",
-        (pa.Array,),
-        _encode_chunked,
-        _decode_array,
-        subclasses=True,
-        summarize=_summarize_array,
-        attributes=(),
+    _codec("Table", _encode_table, _decode_table, summarize=_summarize_table),
+    _codec(
+        "RecordBatch",
+        lambda batch: _encode_table(pa.Table.from_batches([batch])),
+        _decode_batch,
+        summarize=_summarize_table,
     ),
     Codec(
-        "pyarrow.Scalar",
-        (pa.Scalar,),
-        _encode_scalar,
+        "pyarrow.RecordBatchReader",
+        _READERS,
+        _encode_reader,
+        lambda node, version: _decode_table(node, version).to_reader(),
+        summarize=lambda reader: summarize_columns([], _fields(reader.schema)),
+    ),
+    _codec("ChunkedArray", _encode_chunked, _decode_chunked, summarize=_summarize_array),
+    _codec("Array", _encode_chunked, _decode_array, summarize=_summarize_array, **_BY_TYPE),
+    _codec(
+        "Scalar",
+        lambda scalar: _encode_chunked(pa.repeat(scalar, 1)),
         _decode_scalar,
-        subclasses=True,
-        summarize=_summarize_scalar,
-        attributes=(),
+        summarize=lambda scalar: summarize_columns([], [("value", scalar.type, ())]),
+        **_BY_TYPE,
     ),
-    Codec("pyarrow.Schema", (pa.Schema,), _encode_schema, _decode_schema, summarize=_summarize_schema),
-    Codec("pyarrow.Field", (pa.Field,), _encode_field, _decode_field),
-    Codec("pyarrow.DataType", (pa.DataType,), _encode_type, _decode_type, subclasses=True),
+    _codec(
+        "Schema",
+        _encode_schema,
+        _decode_schema,
+        summarize=lambda schema: summarize_columns([len(schema)], _fields(schema)),
+    ),
+    _codec("Field", _encode_field, _decode_field),
+    _codec(
+        "DataType",
+        lambda data_type: _encode_field(pa.field("", data_type)),
+        lambda node, version: _decode_field(node, version).type,
+        subclasses=True,
+    ),
 )

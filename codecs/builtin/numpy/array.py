@@ -181,10 +181,6 @@ def _summarize(array: Any) -> dict[str, Any]:
     return {"shape": list(array.shape), **_summarize_dtype(array.dtype)}
 
 
-def _summarize_scalar(scalar: Any) -> dict[str, Any]:
-    return _summarize_dtype(scalar.dtype)
-
-
 _text_of = lru_cache(maxsize=32)(str)  # NumPy's own Python takes longer for that than the rest of a summary
 
 
@@ -217,7 +213,7 @@ CODECS = (
         _encode_scalar,
         _decode_scalar,
         matches=is_extended,
-        summarize=_summarize_scalar,
+        summarize=lambda scalar: _summarize_dtype(scalar.dtype),
         attributes=(),
     ),
     Codec(

@@ -68,7 +68,9 @@ def encode_columns(frame: Any, pack: PackCells) -> tuple[list[list[list[int]]], 
             blocks.append(encode_wide(ordered, pack))
             continue
         try:
-            columns |= zip(positions.tolist(), _encode_block(_in_rows(values), pack), strict=True)
+            rows = _in_rows(values)
+            encode = _encode_whole if rows.ndim > 1 and _is_whole(rows) else _encode_each
+            columns |= zip(positions.tolist(), encode(rows, pack), strict=True)
         except EncodeError as error:
             label = frame.columns[next(position for position in positions if position not in columns)]
             from airflow_xcom.codecs.error_location import brief, short_repr
@@ -118,10 +120,6 @@ def _is_whole(values: Any) -> bool:
     """Return whether all columns of a block are of one kind, and one array in memory."""
     array = values if isinstance(values, np.ndarray) else values.asi8
     return array.flags.c_contiguous and array.dtype.kind not in "Ob"  # columns of bits would share bytes
-
-
-def _encode_block(values: Any, pack: PackCells) -> Iterator[Encoded]:
-    return (_encode_whole if values.ndim > 1 and _is_whole(values) else _encode_each)(values, pack)
 
 
 def _encode_whole(values: Any, pack: PackCells) -> Iterator[Encoded]:

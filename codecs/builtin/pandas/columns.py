@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from airflow_xcom.codecs.builtin.pandas.dtypes import string_dtype
+from airflow_xcom.codecs.builtin.pandas.dtypes import MASKED, string_dtype
 from airflow_xcom.codecs.builtin.pandas.extension_columns import (
     decode_arrow,
     decode_geometry,
@@ -148,10 +148,6 @@ def _encode_boxed(values: Any, pack: PackCells) -> tuple[Any, Any]:
     return ["array", kind], array
 
 
-def _decode_boxed(column: Any, memory: TableMemory, kind: Any) -> Any:
-    return pd.arrays.NumpyExtensionArray(decode_array(kind, column, memory))
-
-
 # -- labels: one-dimensional indexes -------------------------------------------------------------------------
 
 
@@ -278,9 +274,8 @@ def _are_distinct(texts: pa.Array) -> bool:
     return len(set(texts.to_pylist()) if len(texts) < _FEW_LABELS else texts.unique()) == len(texts)
 
 
-_MASKED = [f"{name}{size}Dtype" for name in ("Int", "UInt") for size in (8, 16, 32, 64)]
 _ENCODERS: dict[type, Callable[[Any, PackCells], tuple[Any, Any]]] = {
-    **{getattr(pd, name): encode_masked for name in (*_MASKED, "Float32Dtype", "Float64Dtype", "BooleanDtype")},
+    **dict.fromkeys(MASKED.values(), encode_masked),
     pd.ArrowDtype: encode_arrow,
     pd.CategoricalDtype: _encode_category,
     pd.DatetimeTZDtype: encode_zoned,
@@ -292,7 +287,7 @@ _ENCODERS: dict[type, Callable[[Any, PackCells], tuple[Any, Any]]] = {
 }
 _DECODERS: dict[str | None, Callable[..., Any]] = {
     None: _decode_implied,
-    "array": _decode_boxed,
+    "array": lambda column, memory, kind: pd.arrays.NumpyExtensionArray(decode_array(kind, column, memory)),
     "arrow": decode_arrow,
     "category": _decode_category,
     "cells": lambda column, memory, tags: decode_cells(one_chunk(column), tags, memory.unpack_cells),

@@ -16,20 +16,15 @@ from airflow_xcom.codecs.errors import LibraryVersionError, UnsupportedValueErro
 from airflow_xcom.codecs.nodes import as_list, as_text
 from airflow_xcom.codecs.quoting import quoted
 
-_MASKED: dict[str, Any] = {
-    dtype.name: dtype
-    for dtype in (
-        *(pd.Int8Dtype, pd.Int16Dtype, pd.Int32Dtype, pd.Int64Dtype),
-        *(pd.UInt8Dtype, pd.UInt16Dtype, pd.UInt32Dtype, pd.UInt64Dtype),
-        *(pd.Float32Dtype, pd.Float64Dtype, pd.BooleanDtype),
-    )
-}
+_SIZED = (*(f"{name}{size}" for name in ("Int", "UInt") for size in (8, 16, 32, 64)), "Float32", "Float64")
+MASKED: dict[str, Any] = {**{name: getattr(pd, f"{name}Dtype") for name in _SIZED}, "boolean": pd.BooleanDtype}
+"""The nullable dtypes of numbers, by their names."""
 
 
 def _encode_dtype(value: Any) -> list[Any]:
     """Return ``[class name, arguments ...]``; of a nullable type, ``[dtype name]``."""
     dtype = type(value)
-    if dtype in _MASKED.values():
+    if dtype in MASKED.values():
         return [value.name]
     node = [dtype.__name__, *_TAKE[dtype](value)]
     rebuilt = _decode_dtype(node, 1)
@@ -42,7 +37,7 @@ def _encode_dtype(value: Any) -> list[Any]:
 
 def _decode_dtype(node: list[Any], _version: int) -> Any:
     name, *parts = as_list(node)
-    return _MAKE[name](*parts) if parts else _MASKED[name]()
+    return _MAKE[name](*parts) if parts else MASKED[name]()
 
 
 def _take_string(dtype: Any) -> list[str]:
@@ -50,10 +45,6 @@ def _take_string(dtype: Any) -> list[str]:
     if dtype.storage == "pyarrow_numpy":
         return ["pyarrow", "NaN"]
     return [dtype.storage, "NA" if dtype.na_value is pd.NA else "NaN"]
-
-
-def _make_string(storage: str, missing: str) -> Any:
-    return string_dtype(as_text(storage), {"NA": pd.NA, "NaN": np.nan}[as_text(missing)])
 
 
 def string_dtype(storage: str, na_value: Any) -> Any:
@@ -68,14 +59,6 @@ def string_dtype(storage: str, na_value: Any) -> Any:
             return make("pyarrow_numpy")
         what = f"the dtype StringDtype({quoted(storage)}, na_value=nan)"
         raise LibraryVersionError(what, "pandas", pd.__version__, "2.3 or newer") from error
-
-
-def _take_arrow(dtype: Any) -> list[bytes]:
-    return [pa.schema([("", dtype.pyarrow_dtype)]).serialize().to_pybytes()]
-
-
-def _make_arrow(schema: bytes) -> Any:
-    return pd.ArrowDtype(pa.ipc.read_schema(pa.py_buffer(schema)).field(0).type)
 
 
 _ANY_DTYPE = (np.dtype, pd.api.extensions.ExtensionDtype)
@@ -95,7 +78,7 @@ _TAKE: dict[type, Callable[[Any], list[Any]]] = {
     pd.IntervalDtype: lambda dtype: [dtype.subtype, dtype.closed],
     pd.SparseDtype: lambda dtype: [dtype.subtype, dtype.fill_value],
     pd.StringDtype: _take_string,
-    pd.ArrowDtype: _take_arrow,
+    pd.ArrowDtype: lambda dtype: [pa.schema([("", dtype.pyarrow_dtype)]).serialize().to_pybytes()],
 }
 _MAKE: dict[str, Callable[..., Any]] = {
     "CategoricalDtype": lambda categories, ordered: pd.CategoricalDtype(_checked(categories, pd.Index), ordered),
@@ -105,15 +88,17 @@ _MAKE: dict[str, Callable[..., Any]] = {
         _checked(subtype, *_ANY_DTYPE), closed and as_text(closed)
     ),
     "SparseDtype": lambda subtype, fill_value: pd.SparseDtype(_checked(subtype, *_ANY_DTYPE), fill_value),
-    "StringDtype": _make_string,
-    "ArrowDtype": _make_arrow,
+    "StringDtype": lambda storage, missing: string_dtype(
+        as_text(storage), {"NA": pd.NA, "NaN": np.nan}[as_text(missing)]
+    ),
+    "ArrowDtype": lambda schema: pd.ArrowDtype(pa.ipc.read_schema(pa.py_buffer(schema)).field(0).type),
 }
 
 
 CODECS = (
     text_codec(
         "pandas.dtype",
-        (*_MASKED.values(), *_TAKE),
+        (*MASKED.values(), *_TAKE),
         _encode_dtype,
         _decode_dtype,
         attributes=("_", "_cache", "pyarrow_dtype", "storage"),

@@ -25,6 +25,7 @@ from airflow_xcom.codecs.nodes import as_list, as_text
 from airflow_xcom.codecs.quoting import quoted
 
 _UNITS = frozenset({"s", "ms", "us", "ns"})
+_MADE_ANEW = ("tzlocal", "TzInfo")  # classes of zones that make a new object for each call
 _SURE_ZONES = (type(None), timezone, ZoneInfo)
 
 
@@ -47,12 +48,9 @@ def _encode_timestamp(value: Any) -> list[Any]:
 
 def _same_timestamp(one: Any, other: Any) -> bool:
     same = one == other and one.unit == other.unit and one.fold == other.fold
-    return same and (one.tzinfo is other.tzinfo or (_is_made_anew(one.tzinfo) and one.tzinfo == other.tzinfo))
-
-
-def _is_made_anew(zone: Any) -> bool:
-    """Return whether the class of a zone makes a new object for each call, so that equal ones are the same."""
-    return type(zone).__name__ in {"tzlocal", "TzInfo"}
+    return same and (
+        one.tzinfo is other.tzinfo or (type(one.tzinfo).__name__ in _MADE_ANEW and one.tzinfo == other.tzinfo)
+    )
 
 
 def _decode_timestamp(node: list[Any], _version: int) -> Any:

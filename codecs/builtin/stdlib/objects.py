@@ -88,10 +88,6 @@ def _decode_record(node: Any, _version: int) -> Any:
 _WEEK = type(dt.date.min.isocalendar())
 
 
-def _decode_week(node: Any, _version: int) -> Any:
-    return dt.date.fromisocalendar(*as_list(node)).isocalendar()
-
-
 # -- rows of SQLite ------------------------------------------------------------------------------------------
 
 
@@ -156,7 +152,9 @@ CODECS = (
     ),
     Codec("ellipsis", (type(...),), lambda _value: None, lambda _node, _version: ...),
     text_codec("struct_sequence", tuple(_RECORDS.values()), _encode_record, _decode_record),
-    text_codec("iso_week", (_WEEK,), list, _decode_week),
+    text_codec(
+        "iso_week", (_WEEK,), list, lambda node, _version: dt.date.fromisocalendar(*as_list(node)).isocalendar()
+    ),
     codec_of("sqlite3_row", [Kind("sqlite3.Row", _take_row, _make_row)]),
     codec_of(
         "email_message",
