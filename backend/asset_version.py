@@ -24,8 +24,7 @@ class AssetVersion:
     """What an envelope tells of a published value.
 
     Attributes:
-        name: of the asset.
-        uri: of the asset.
+        name, uri: of the asset.
         id: 32 hexadecimal digits, different for each publish, in the order of their times.
         at: when it was published, in ISO 8601, in UTC.
         partition: its key, or None.

@@ -41,8 +41,7 @@ class Event:
     """An event of an asset.
 
     Attributes:
-        name: of the asset.
-        uri: of the asset.
+        name, uri: of the asset.
         extra: its JSON.
         source: Dag, run, task and map index that it came from.
         timestamp: when.

@@ -112,13 +112,9 @@ class _Pin:
 def pinned(
     question: Question, find: Callable[[], list[Version]], read: Callable[[list[Version]], T], *, refresh: bool = False
 ) -> T:
-    """Read the versions of the run's pin, or else those found now, which are pinned then.
+    """Read the versions of the run's pin, or else those that ``find`` returns, which are pinned then.
 
-    Args:
-        question: of a task.
-        find: returns what the run is to read if nothing is pinned.
-        read: what to do with the versions; in another thread, once they are found, if it can be.
-        refresh: whether to find and pin anew.
+    They are read in another thread, once they are found, if they can be.  To ``refresh`` is to find and pin anew.
 
     Raises:
         LostPinError: The task has read versions that no pin names any more, or the pin names others.

@@ -26,8 +26,7 @@ class Version:
     """A version of an asset; its value is read when it is asked for.
 
     Attributes:
-        name: of the asset.
-        uri: of the asset.
+        name, uri: of the asset.
         partition: its key, or None.
         id: 32 hexadecimal digits.
         published: when its task published it.

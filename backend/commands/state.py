@@ -33,11 +33,10 @@ def run(options: Namespace) -> int:
 
 
 def unwrap(rows: StateRows, *, largest: int, apply: bool = False) -> Iterator[tuple[StateRow, str]]:
-    """Put the value itself in the place of each row's wrapper, if plain JSON holds it exactly.
+    """Put the value itself in the place of each row's wrapper, if plain JSON holds it exactly; leave blobs to a sweep.
 
-    Every row is yielded, as it was, with the reason why it stays so; empty if it does not.
-
-    Blobs are left to a sweep.  As JSON, a value may have ``largest`` bytes; 0 for any number.
+    Every row is yielded, as it was, with the reason why it stays so; empty if it does not.  As JSON, a value may have
+    ``largest`` bytes; 0 for any number.
 
     Raises:
         StoreError: A store cannot be reached; what has been changed until then stays so.

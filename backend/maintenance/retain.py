@@ -142,7 +142,9 @@ class _Retirement:
                 self._done.in_rows += len(row.text)
                 self._done.in_blobs += row.blob_size
             if self._apply and changes:
-                self._retire(run, changes)
+                replaced = sum(self._runs.replace(run, changes))
+                self._done.retired += replaced
+                self._done.changed += len(changes) - replaced
             progress(self._done)
 
     def _tombstone(self, run: Run, row: XComRow, newer: Counter[str]) -> tuple[XComRow, Envelope] | None:
@@ -174,11 +176,6 @@ class _Retirement:
         for reference in row.references:
             store_name(reference)
         return row.envelope
-
-    def _retire(self, run: Run, changes: Sequence[tuple[XComRow, Envelope]]) -> None:
-        replaced = sum(self._runs.replace(run, changes))
-        self._done.retired += replaced
-        self._done.changed += len(changes) - replaced
 
 
 def _is_airflows(row: XComRow) -> bool:

@@ -330,12 +330,12 @@ def _delete(
             yield from _look(read, references, report)
             check_owners()
         report.phase = "deleting"
-        found = zip(batch, _referenced(references, batch), strict=True)
-        kept = [is_referenced or _dag(blob) in report.hidden for (_, _, blob), is_referenced in found]
-        doomed = [(name, blob) for (_, name, blob), is_referenced in zip(batch, kept, strict=True) if not is_referenced]
-        for (_, name, blob), is_referenced in zip(batch, kept, strict=True):
-            if is_referenced:
+        doomed = []
+        for (_, name, blob), is_referenced in zip(batch, _referenced(references, batch), strict=True):
+            if is_referenced or _dag(blob) in report.hidden:
                 report.stores[name].kept.add(blob)
+            else:
+                doomed.append((name, blob))
         for name, blob, was_there in _deleted(stores, doomed):
             store = report.stores[name]
             (store.deleted if was_there else store.gone).add(blob)

@@ -65,6 +65,7 @@ class RedisClient:
             )
         self._url = url.partition("?")[0]
         self._timeout = timeout
+        self._attempt = timeout / 3  # seconds that one attempt may wait: three fit the time-out
         self._idle: defaultdict[int, list[Any]] = defaultdict(list)  # process -> its open connections that nobody uses
 
     @property
@@ -159,11 +160,6 @@ class RedisClient:
         """Tell where address and credentials come from, for an error."""
         name = unquote(self._parts.username or "")
         return f"in the Airflow connection {name!r}" if name else "in the URL of the store"
-
-    @property
-    def _attempt(self) -> float:
-        """Return the seconds that one attempt may wait: three attempts fit the time-out."""
-        return self._timeout / 3
 
     @cached_property
     def _library(self) -> Any:

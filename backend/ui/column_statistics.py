@@ -26,11 +26,7 @@ _NARROW = 1e-300  # NumPy makes no bins of less
 
 
 def column_statistics(opened: Callable[[], TableView], position: int) -> Iterator[dict[str, Any]]:
-    """Yield the progress, and at last the statistics of a column.
-
-    Args:
-        opened: opens the table anew, so that what was read of it may be let go.
-        position: of the column.
+    """Yield the progress, and at last the statistics of a column; ``opened`` opens its table anew, to let go of memory.
 
     Yields:
         ``done`` and ``rows``; the last one has ``nulls``, ``distinct`` (None if there are more than are counted),

@@ -173,17 +173,13 @@ def _npy(value: StoredValue, path: Sequence[int]) -> Iterator[bytes]:
         yield bytes(read_bytes(elements, start, min(start + _PIECE, size)))
 
 
-def _png(value: StoredValue, path: Sequence[int]) -> Iterator[bytes]:
-    yield png(value.pixels(path))
-
-
 DOWNLOADS: dict[str, Callable[[StoredValue, Sequence[int]], Iterator[bytes]]] = {
     "arrow": _arrow,
     "csv": _csv,
     "json": _json,
     "npy": _npy,
     "parquet": _parquet,
-    "png": _png,
+    "png": lambda value, path: iter([png(value.pixels(path))]),
 }
 
 

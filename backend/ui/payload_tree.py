@@ -5,6 +5,7 @@ Only built-in codecs of scalars (numbers, times, paths) are asked, which import 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,19 +23,7 @@ LARGEST = 8 << 20  # bytes of a tree, and of a value in a row
 MASK = "***"  # as Airflow's
 _LONGEST = 400  # characters of a leaf
 _PAIR = 2
-_SCALARS = {
-    "decimal",
-    "fractions",
-    "uuid",
-    "ipaddress",
-    "pathlib",
-    "datetime",
-    "zoneinfo",
-    "numpy",
-    "pandas",
-    "str",
-    "int",
-}
+_SCALARS = re.compile("(decimal|fractions|uuid|ipaddress|pathlib|datetime|zoneinfo|numpy|pandas|str|int)([.].*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +94,7 @@ def _decoders() -> dict[str, Callable[[Any, int], Any]]:
 
     codecs: Any = chain(scalars.CODECS, times.CODECS, pandas.CODECS)
     known = {codec.tag: codec.decode for codec in codecs}
-    found = {tag: decode for tag, decode in known.items() if tag.partition(".")[0] in _SCALARS}
+    found = {tag: decode for tag, decode in known.items() if _SCALARS.fullmatch(tag)}
     return found | {codec.tag: codec.decode for codec in array.CODECS if codec.tag == "numpy.scalar"}
 
 
