@@ -1,10 +1,10 @@
-"""The versions of assets, for tasks: what their run is to read, and what there is."""
+"""The versions of assets, for tasks: what their run is to read, and what there is; and all that a database knows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.assets.pins import Question, pinned, pinned_versions
 from airflow_xcom.backend.assets.version import Version, distinct, partitions_in, versions_in, versions_of
@@ -20,6 +20,9 @@ from airflow_xcom.backend.compat_assets import (
     triggering_events,
 )
 from airflow_xcom.backend.errors import NoVersionError, PartitionError
+
+if TYPE_CHECKING:
+    from airflow_xcom.backend.database.asset_versions import AssetEvents, KnownAsset
 
 _GROWTH = 8  # how many times more events are read each time that these were not enough
 # Where the newest event is looked for first: to find the newest of all, a database would sort those of an asset.
@@ -243,3 +246,26 @@ def _which(key: AssetKey, partitions: set[str | None]) -> PartitionError:
         f"the asset {key} has partitions, such as {some}: say which by partition=, or take those that started the run "
         "with values_of()"
     )
+
+
+# -- for commands, which have the database ---------------------------------------------------------------------
+
+
+def history(events: AssetEvents, asset: KnownAsset, **which: int) -> Iterator[tuple[int, Version]]:
+    """Yield the versions of an asset, each once, as :meth:`AssetEvents.events` does, with the ids of their events."""
+    seen = set[str]()
+    for event, version in versions_of(events.events(asset, **which)):
+        if version.id not in seen:
+            seen.add(version.id)
+            yield event.id or 0, version
+
+
+def latest_in(found: Iterable[tuple[int, Version]], partition: str | None) -> tuple[int, Version] | None:
+    """Return the latest of some versions, the newest first, as tasks find it; None if there is none."""
+    newest: dict[str, tuple[int, Version]] = {}
+    for number, version in found:
+        if version.partition == partition:
+            newest[version.id] = (number, version)
+            if settles(version):
+                break
+    return newest[latest_of([version for _, version in newest.values()]).id] if newest else None

@@ -14,8 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from airflow_xcom.backend.assets.history import history
-from airflow_xcom.backend.assets.latest import latest_of, settles
+from airflow_xcom.backend.assets.latest import history, latest_of, settles
 from airflow_xcom.backend.assets.version import Version, versions_of
 from airflow_xcom.backend.blob_paths import Kind, identity, kind_of, tombstone_path
 from airflow_xcom.backend.blobs import retirement_of, store_name

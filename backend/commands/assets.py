@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
-from airflow_xcom.backend.assets.history import history
+from airflow_xcom.backend.assets.latest import history
 from airflow_xcom.backend.assets.retention import rule_for
 from airflow_xcom.backend.assets.tags import tags_of
 from airflow_xcom.backend.commands.terminal import human, say_listing

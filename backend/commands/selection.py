@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from airflow_xcom.backend.assets.history import history, latest_in
+from airflow_xcom.backend.assets.latest import history, latest_in
 from airflow_xcom.backend.assets.tags import tags_of
 from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.blobs import store_name

@@ -6,7 +6,7 @@ from argparse import Namespace
 from itertools import islice
 from typing import Any
 
-from airflow_xcom.backend.assets.history import history
+from airflow_xcom.backend.assets.latest import history
 from airflow_xcom.backend.assets.tags import tags_of
 from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.blobs import retirement_of, store_name

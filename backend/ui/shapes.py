@@ -88,7 +88,7 @@ def _vertices(data: bytes, position: int, count: int, width: int) -> Any:
 
 
 def drawn(geometries: Iterable[tuple[int, Iterable[bytes]]]) -> dict[str, Any]:
-    """Return geometries, of each its row and its WKB, as paths of SVG on a plane, as many as there are until it is full.
+    """Return geometries, of each its row and its WKB, as paths of SVG on a plane, as many as there are till it is full.
 
     Returns:
         ``shapes``, of each geometry its ``row`` and the paths of its ``points``, ``lines`` and ``areas``; ``width`` and

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from airflow_xcom.backend.assets.history import history
+from airflow_xcom.backend.assets.latest import history
 from airflow_xcom.backend.assets.version import Version
 from airflow_xcom.backend.compat import hides_value_of
 from airflow_xcom.backend.database.asset_versions import metadata_events

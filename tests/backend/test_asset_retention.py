@@ -15,7 +15,7 @@ from owners import adopted
 
 from airflow_xcom.backend import RetiredVersionError, SettingsError, latest, publish
 from airflow_xcom.backend.assets import tags as tags_module
-from airflow_xcom.backend.assets.history import history
+from airflow_xcom.backend.assets.latest import history
 from airflow_xcom.backend.assets.retention import RetiredVersions, retire_versions
 from airflow_xcom.backend.assets.tags import Tag, tags_of
 from airflow_xcom.backend.database.deployment import Deployment
