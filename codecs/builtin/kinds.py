@@ -12,37 +12,26 @@ from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import MissingLibraryError
 from airflow_xcom.codecs.nodes import as_list, as_text
 
-
-class Kind:  # no named tuple, which would take a good part of the first push of a datetime to make
-    """One class of a library.
-
-    Attributes:
-        path: the module that defines the class, a dot, and its name.
-        name: the name of the class, which payloads have.
-        take: returns the node of a value, and refuses what ``make`` could not make again.
-        make: returns the value, from its class and the node.
-    """
-
-    def __init__(self, path: str, take: Callable[[Any], Any], make: Callable[[Any, Any], Any]) -> None:
-        self.path, self.take, self.make = path, take, make
-        self.name = path.rpartition(".")[2]
+# One class of a library: its module, a dot and its name; what returns the node of a value, and refuses a value that
+# could not be made again; and what makes the value, from the class and the node.
+Kind = tuple[str, Callable[[Any], Any], Callable[[Any, Any], Any]]
 
 
 def codec_of(tag: str, kinds: Iterable[Kind], **options: Any) -> Codec[Any]:
     """Return a codec whose node is ``[class name, node of the kind]``; it imports a library when it reads a value."""
-    by_name = {kind.name: kind for kind in kinds}
+    by_name = {kind[0].rpartition(".")[2]: kind for kind in kinds}
 
     def encode(value: Any) -> list[Any]:
         name = type(value).__qualname__
-        return [name, by_name[name].take(value)]
+        _, take, _ = by_name[name]
+        return [name, take(value)]
 
     def decode(node: list[Any], _version: int) -> Any:
         name, parts = as_list(node)
-        kind = by_name[as_text(name)]
-        module = library(kind.path.rpartition(".")[0], tag)
-        return kind.make(getattr(module, kind.name), parts)
+        path, _, make = by_name[as_text(name)]
+        return make(getattr(library(path.rpartition(".")[0], tag), name), parts)
 
-    return Codec(tag, tuple(kind.path for kind in by_name.values()), encode, decode, **options)
+    return Codec(tag, tuple(path for path, _, _ in by_name.values()), encode, decode, **options)
 
 
 def text_codec(*description: Any, **options: Any) -> Codec[Any]:

@@ -70,11 +70,11 @@ def _make_remembering(cls: Any, parts: Any) -> Any:
 
 
 _LINKS = ("hidden", "parent", "next_element", "next_sibling", "previous_element", "previous_sibling")
-_SOUP = (
-    *(Kind(f"bs4.element.{name}", str, _text) for name in _NAVIGABLE),
-    Kind("bs4.element.AttributeValueList", list, _listed),
-    *(Kind(f"bs4.element.{name}", _take_remembering, _make_remembering) for name in _REMEMBERING),
-    *(Kind(f"bs4.element.{name}AttributeDict", dict, _filled) for name in ("", "HTML", "XML")),
+_SOUP: tuple[Kind, ...] = (
+    *((f"bs4.element.{name}", str, _text) for name in _NAVIGABLE),
+    ("bs4.element.AttributeValueList", list, _listed),
+    *((f"bs4.element.{name}", _take_remembering, _make_remembering) for name in _REMEMBERING),
+    *((f"bs4.element.{name}AttributeDict", dict, _filled) for name in ("", "HTML", "XML")),
 )
 
 
@@ -185,9 +185,9 @@ def _unkeyed(take: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return checked
 
 
-_SORTED = (
-    Kind("sortedcontainers.sorteddict.SortedDict", _unkeyed(pairs_of), _of_pairs),
-    *(Kind(f"sortedcontainers.{name.lower()}.{name}", _unkeyed(list), _listed) for name in ("SortedList", "SortedSet")),
+_SORTED: tuple[Kind, ...] = (
+    ("sortedcontainers.sorteddict.SortedDict", _unkeyed(pairs_of), _of_pairs),
+    *((f"sortedcontainers.{name.lower()}.{name}", _unkeyed(list), _listed) for name in ("SortedList", "SortedSet")),
 )
 
 # -- rows ----------------------------------------------------------------------------------------------------
@@ -263,26 +263,26 @@ def _make_bson_offset(cls: Any, parts: Any) -> Any:
     return utc if _take_offset(made) == _take_offset(utc) else made
 
 
-_BSON = (
-    Kind("bson.objectid.ObjectId", lambda value: value.binary, lambda cls, parts: cls(_bytes(parts))),
-    Kind("bson.decimal128.Decimal128", lambda value: value.bid, lambda cls, parts: cls.from_bid(_bytes(parts))),
-    Kind("bson.int64.Int64", int, lambda cls, parts: cls(as_int(parts))),
-    Kind("bson.datetime_ms.DatetimeMS", int, lambda cls, parts: cls(as_int(parts))),
-    Kind(
+_BSON: tuple[Kind, ...] = (
+    ("bson.objectid.ObjectId", lambda value: value.binary, lambda cls, parts: cls(_bytes(parts))),
+    ("bson.decimal128.Decimal128", lambda value: value.bid, lambda cls, parts: cls.from_bid(_bytes(parts))),
+    ("bson.int64.Int64", int, lambda cls, parts: cls(as_int(parts))),
+    ("bson.datetime_ms.DatetimeMS", int, lambda cls, parts: cls(as_int(parts))),
+    (
         "bson.binary.Binary",
         lambda value: [bytes(value), value.subtype],
         lambda cls, parts: cls(_bytes(parts[0]), parts[1]),
     ),
-    Kind("bson.timestamp.Timestamp", attributes_of("time", "inc"), unpacked),
-    Kind("bson.regex.Regex", attributes_of("pattern", "flags"), unpacked),
-    Kind("bson.code.Code", lambda value: [str(value), value.scope], unpacked),
-    Kind("bson.dbref.DBRef", attributes_of("collection", "id", "database", "_DBRef__kwargs"), unpacked),
-    Kind("bson.son.SON", pairs_of, _of_pairs),
+    ("bson.timestamp.Timestamp", attributes_of("time", "inc"), unpacked),
+    ("bson.regex.Regex", attributes_of("pattern", "flags"), unpacked),
+    ("bson.code.Code", lambda value: [str(value), value.scope], unpacked),
+    ("bson.dbref.DBRef", attributes_of("collection", "id", "database", "_DBRef__kwargs"), unpacked),
+    ("bson.son.SON", pairs_of, _of_pairs),
     *(
-        Kind(f"bson.{module}.{name}", lambda _value: None, lambda cls, _parts: cls())
+        (f"bson.{module}.{name}", lambda _value: None, lambda cls, _parts: cls())
         for module, name in (("min_key", "MinKey"), ("max_key", "MaxKey"))
     ),
-    Kind("bson.tz_util.FixedOffset", _take_offset, _make_bson_offset),
+    ("bson.tz_util.FixedOffset", _take_offset, _make_bson_offset),
 )
 
 # -- times of other calendars ----------------------------------------------------------------------------------
@@ -337,47 +337,45 @@ def _make_upath(node: Any, _version: int) -> Any:
 
 
 def _codecs() -> Iterator[Codec[Any]]:
-    quoted = Kind("sqlalchemy.sql.elements.quoted_name", lambda value: [str(value), value.quote], unpacked)
-    rows = (Kind(f"sqlalchemy.engine.row.{name}", _take_row, _make_row) for name in ("Row", "RowMapping"))
+    quoted = ("sqlalchemy.sql.elements.quoted_name", lambda value: [str(value), value.quote], unpacked)
+    rows = ((f"sqlalchemy.engine.row.{name}", _take_row, _make_row) for name in ("Row", "RowMapping"))
     yield codec_of("sqlalchemy.value", [quoted, *rows])
     yield codec_of(
-        "bigquery.Row", [Kind("google.cloud.bigquery.table.Row", _take_field_row, _make_field_row)], attributes=()
+        "bigquery.Row", [("google.cloud.bigquery.table.Row", _take_field_row, _make_field_row)], attributes=()
     )
-    yield codec_of("markupsafe.Markup", [Kind("markupsafe.Markup", str, _text)], attributes=())
+    yield codec_of("markupsafe.Markup", [("markupsafe.Markup", str, _text)], attributes=())
     yield codec_of("bs4.value", _SOUP, attributes={*_LINKS, *chain.from_iterable(_REMEMBERING.values())})
     yield codec_of("sortedcontainers.value", _SORTED, attributes=("_", *_BOUND))
-    headers = Kind("requests.structures.CaseInsensitiveDict", pairs_of, _of_pairs)
+    headers = ("requests.structures.CaseInsensitiveDict", pairs_of, _of_pairs)
     yield codec_of("requests.headers", [headers], attributes=("_store",))
-    kinds = [Kind("httpx.Headers", _take_headers, _make_headers), Kind("httpx.URL", _take_url, _text)]
+    kinds: list[Kind] = [("httpx.Headers", _take_headers, _make_headers), ("httpx.URL", _take_url, _text)]
     yield codec_of("httpx.value", kinds, attributes=("_",))
-    bunch = Kind("sklearn.utils._bunch.Bunch", lambda bunch: [dict(bunch), vars(bunch).get(_DEPRECATED)], _make_bunch)
+    bunch = ("sklearn.utils._bunch.Bunch", lambda bunch: [dict(bunch), vars(bunch).get(_DEPRECATED)], _make_bunch)
     yield codec_of("sklearn.Bunch", [bunch], attributes=(_DEPRECATED,))
     path = "scipy.optimize._lbfgsb_py.LbfgsInvHessProduct"
-    kinds = [Kind(f"scipy.{name}", _take_result, _make_result) for name in _RESULTS]
-    kinds.append(Kind(path, _take_inverse_hessian, _make_inverse_hessian))
+    kinds = [(f"scipy.{name}", _take_result, _make_result) for name in _RESULTS]
+    kinds.append((path, _take_inverse_hessian, _make_inverse_hessian))
     yield codec_of("scipy.result", kinds, attributes=("sk", "yk", "rho", "n_corrs", "dtype", "shape"))
-    kinds = [Kind(f"psycopg.types.range.{name}Range", _ENDS, _make_range) for name in _OF]
-    kinds += [Kind(f"psycopg.types.multirange.{name}Multirange", list, _listed) for name in _OF]
-    kinds += [
-        Kind(f"psycopg.types.json.{name}", _take_json, lambda cls, parts: cls(parts)) for name in ("Json", "Jsonb")
-    ]
+    kinds = [(f"psycopg.types.range.{name}Range", _ENDS, _make_range) for name in _OF]
+    kinds += [(f"psycopg.types.multirange.{name}Multirange", list, _listed) for name in _OF]
+    kinds += [(f"psycopg.types.json.{name}", _take_json, lambda cls, parts: cls(parts)) for name in ("Json", "Jsonb")]
     yield codec_of("psycopg.value", kinds, attributes=("_",))
     names = ("NumericRange", "DateRange", "DateTimeRange", "DateTimeTZRange")
-    kinds = [Kind(f"psycopg2._range.{name}", _ENDS, _make_range) for name in names]
+    kinds = [(f"psycopg2._range.{name}", _ENDS, _make_range) for name in names]
     kinds += [
-        Kind("psycopg2.extras.RealDictRow", pairs_of, _of_pairs),
-        Kind("psycopg2.extras.DictRow", lambda row: [list.copy(row), dict(row._index)], _make_dict_row),  # noqa: SLF001
-        Kind("psycopg2.tz.FixedOffsetTimezone", attributes_of("_offset", "_name"), unpacked),
+        ("psycopg2.extras.RealDictRow", pairs_of, _of_pairs),
+        ("psycopg2.extras.DictRow", lambda row: [list.copy(row), dict(row._index)], _make_dict_row),  # noqa: SLF001
+        ("psycopg2.tz.FixedOffsetTimezone", attributes_of("_offset", "_name"), unpacked),
     ]
     yield codec_of("psycopg2.value", kinds, attributes=("_",))
     yield codec_of("bson.value", _BSON, attributes=("_",))
-    unset = Kind("msgspec.UnsetType", lambda _value: None, lambda _cls, _parts: library("msgspec", "msgspec").UNSET)
+    unset = ("msgspec.UnsetType", lambda _value: None, lambda _cls, _parts: library("msgspec", "msgspec").UNSET)
     yield codec_of("msgspec.value", [unset])
     moments = ("datetime", *(f"Datetime{name}" for name in _CALENDARS))
     yield codec_of(
-        "cftime.datetime", [Kind(f"cftime._cftime.{name}", attributes_of(*_CLOCK), _make_moment) for name in moments]
+        "cftime.datetime", [(f"cftime._cftime.{name}", attributes_of(*_CLOCK), _make_moment) for name in moments]
     )
-    index = Kind("xarray.coding.cftimeindex.CFTimeIndex", lambda index: [index.name, list(index)], _make_moments)
+    index = ("xarray.coding.cftimeindex.CFTimeIndex", lambda index: [index.name, list(index)], _make_moments)
     yield codec_of("xarray.index", [index], attributes=("_",))
     yield text_codec("upath.UPath", (), _take_upath, _make_upath, matches=_is_upath)
 

@@ -207,26 +207,21 @@ def _make_keys(cls: Any, shape: list[int], dtype: Any, keys: Any, values: Any) -
 
 # -- every format --------------------------------------------------------------------------------------------
 
-_TAKE: dict[str, Callable[[Any], list[Any]]] = {
-    **dict.fromkeys(("csr", "csc", "bsr"), attributes_of("data", "indices", "indptr")),
-    "coo": lambda value: [value.data, list(value.coords)],
-    "dia": attributes_of("data", "offsets"),
-    "lil": _take_lists,
-    "dok": _take_keys,
-}
-_MAKE: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(("csr", "csc", "bsr"), _make_compressed),
-    "coo": _make_coordinates,
-    "dia": _make_diagonals,
-    "lil": _make_lists,
-    "dok": _make_keys,
+# What takes the parts of an array, beside its shape, and what makes the array from its class and all of them.
+_FORMATS: dict[str, tuple[Callable[[Any], list[Any]], Callable[..., Any]]] = {
+    **dict.fromkeys(("csr", "csc", "bsr"), (attributes_of("data", "indices", "indptr"), _make_compressed)),
+    "coo": (lambda value: [value.data, list(value.coords)], _make_coordinates),
+    "dia": (attributes_of("data", "offsets"), _make_diagonals),
+    "lil": (_take_lists, _make_lists),
+    "dok": (_take_keys, _make_keys),
 }
 
 
 def _encode(value: Any) -> list[Any]:
     try:
-        parts = [list(value.shape), *_TAKE[value.format](value)]
-        _MAKE[value.format](type(value), *parts)
+        take, make = _FORMATS[value.format]
+        parts = [list(value.shape), *take(value)]
+        make(type(value), *parts)
     except (ValueError, TypeError, IndexError) as error:
         msg = f"the {type(value).__name__} is not consistent: it has {error}; build it again from its entries"
         raise UnsupportedValueError(msg) from error
@@ -241,11 +236,13 @@ def _state(value: Any) -> dict[str, Any]:
 
 
 def _decoder(cls: Any, form: str) -> Callable[[Any, int], Any]:
+    _, make = _FORMATS[form]
+
     def decode(node: Any, _version: int) -> Any:
         shape, *parts, state = as_list(node)
         _check_release(cls, len(as_list(shape)))
         try:
-            made = _MAKE[form](cls, shape, *parts)
+            made = make(cls, shape, *parts)
         except _InconsistentError as error:
             raise CorruptPayloadError(f"a {cls.__name__} of shape {quoted(shape)} has {error}") from error
         for name, item in as_dict(state).items():
@@ -283,4 +280,4 @@ def _codec(form: str, kind: str) -> Codec:
     return Codec(f"scipy.sparse.{name}", (cls,), _encode, _decoder(cls, form), summarize=_summarize, attributes=_KNOWN)
 
 
-CODECS = tuple(_codec(form, kind) for form in _TAKE for kind in ("array", "matrix"))
+CODECS = tuple(_codec(form, kind) for form in _FORMATS for kind in ("array", "matrix"))

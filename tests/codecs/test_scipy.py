@@ -354,7 +354,8 @@ def test_an_inconsistent_array_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", SPOILT)
 def test_a_forged_array_is_refused_when_it_is_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     value = SPOILT[name]()
-    monkeypatch.setattr(codec, "_MAKE", dict.fromkeys(codec._MAKE, lambda *_: None))
+    unchecked = {form: (take, lambda *_: None) for form, (take, _) in codec._FORMATS.items()}
+    monkeypatch.setattr(codec, "_FORMATS", unchecked)
     try:
         payload = encode(value)
     except ValueError:

@@ -10,7 +10,7 @@ import time
 from functools import lru_cache
 from typing import Any
 
-from airflow_xcom.codecs.builtin.kinds import Kind, codec_of, text_codec
+from airflow_xcom.codecs.builtin.kinds import codec_of, text_codec
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_list, as_text
@@ -67,12 +67,8 @@ def _decode_pattern(node: Any, _version: int) -> re.Pattern[Any]:
 
 # -- records that the system returns -------------------------------------------------------------------------
 
-_RECORDS: dict[str, Any] = {
-    cls.__name__: cls
-    for cls in (
-        *(time.struct_time, os.stat_result, os.statvfs_result, os.terminal_size, os.times_result, os.uname_result),
-    )
-}
+_OF_OS = ("stat_result", "statvfs_result", "terminal_size", "times_result", "uname_result")
+_RECORDS: dict[str, Any] = {"struct_time": time.struct_time, **{name: getattr(os, name) for name in _OF_OS}}
 
 
 def _encode_record(value: Any) -> list[Any]:
@@ -143,22 +139,16 @@ def _make_message(cls: Any, parts: Any) -> Any:
 
 
 CODECS = (
-    text_codec(
-        "pattern",
-        (re.Pattern,),
-        _encode_pattern,
-        _decode_pattern,
-        cost=_cost,
-    ),
+    text_codec("pattern", (re.Pattern,), _encode_pattern, _decode_pattern, cost=_cost),
     Codec("ellipsis", (type(...),), lambda _value: None, lambda _node, _version: ...),
     text_codec("struct_sequence", tuple(_RECORDS.values()), _encode_record, _decode_record),
     text_codec(
         "iso_week", (_WEEK,), list, lambda node, _version: dt.date.fromisocalendar(*as_list(node)).isocalendar()
     ),
-    codec_of("sqlite3_row", [Kind("sqlite3.Row", _take_row, _make_row)]),
+    codec_of("sqlite3_row", [("sqlite3.Row", _take_row, _make_row)]),
     codec_of(
         "email_message",
-        [Kind(path, _take_message, _make_message) for path in ("email.message.Message", "http.client.HTTPMessage")],
+        [(path, _take_message, _make_message) for path in ("email.message.Message", "http.client.HTTPMessage")],
         attributes=("policy", "defects", "_charset", *_MESSAGE),
     ),
 )
