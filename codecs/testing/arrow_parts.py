@@ -53,7 +53,7 @@ def _stream_of(array: pa.ChunkedArray) -> bytes:
 
     sink = pa.BufferOutputStream()
     try:
-        table = pa.table({"": array})
+        table = pa.table({"": array}).combine_chunks()
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
     except pa.ArrowException:
@@ -109,11 +109,9 @@ def _arrow_table(table: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _polars_series(series: Any) -> Parts:
-    # Arrow's strings in C end a name with a NUL, so that polars panics.
     has_wide = "Int128" in str(series.dtype)  # which Arrow has not, and which holds integers alone
-    items = (
-        series.to_list() if has_wide else ArrowItems(series.alias("").to_arrow(), indexed=False)
-    )  # a NUL in a name ends the process
+    # Under its name, a column cannot be handed to Arrow if a NUL is in that: polars panics.
+    items = series.to_list() if has_wide else ArrowItems(series.alias("").to_arrow(), indexed=False)
     return [(".name", series.name), (".dtype", _instance(series.dtype)), ("", items)]
 
 

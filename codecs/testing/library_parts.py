@@ -1,16 +1,14 @@
-"""What the values of the other libraries are made of; none of them is imported before one of its values is met."""
+"""What the values of the other libraries are made of; none but NumPy is imported before one of its values is met."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from airflow_xcom.codecs.testing.arrow_parts import ArrowItems
 from airflow_xcom.codecs.testing.identical import PARTS, Kept, Leaf, Parts, TakeApart, attributes, digest, shorten
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 # -- NumPy ---------------------------------------------------------------------------------------------------
 
@@ -42,8 +40,6 @@ class Elements:
     """dtype, shape and content of an array, without its layout in memory."""
 
     def __init__(self, array: Any) -> None:
-        import numpy as np
-
         self.array = np.asarray(array)
 
     def __repr__(self) -> str:
@@ -65,8 +61,6 @@ def _elements(elements: Elements) -> Iterator[tuple[str, Any]]:
 
 def _long_doubles(array: np.ndarray[Any, Any]) -> Bits:
     """Return their bits without those that pad an 80-bit number."""
-    import numpy as np
-
     width = np.dtype(np.longdouble).itemsize
     native = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))).reshape(-1)
     held = 10 if np.finfo(np.longdouble).nmant == 63 else width  # noqa: PLR2004 - bits of x86's fraction
@@ -80,8 +74,6 @@ def _ndarray(array: np.ndarray[Any, Any]) -> Parts:
 
 
 def _masked(array: Any) -> Parts:
-    import numpy as np
-
     mask = None if array.mask is np.ma.nomask else array.mask
     return [(".data", np.ma.getdata(array)), (".mask", mask), *attributes("_fill_value", "hardmask")(array)]
 
@@ -147,7 +139,7 @@ def _multi_index(index: Any) -> Parts:
     ]
 
 
-def _frame(frame: pd.DataFrame) -> Iterator[tuple[str, Any]]:
+def _frame(frame: Any) -> Iterator[tuple[str, Any]]:
     yield from attributes("columns", "index")(frame)
     manager: Any = frame._mgr  # noqa: SLF001 - a column as pandas gives it would copy attrs
     for position, label in enumerate(frame.columns):
@@ -167,7 +159,7 @@ def _extras(data: Any) -> Parts:
 
 def _is_writable(block: Any) -> bool:
     """Return whether the memory of a block is: pandas itself shows no column as writable."""
-    held = block.values  # noqa: PD011 - of a block
+    held = block.values
     parts = (held, *(getattr(held, name, None) for name in ("_ndarray", "_data", "_mask")))
     return all(part.flags.writeable for part in parts if hasattr(part, "flags"))
 
