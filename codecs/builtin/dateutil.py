@@ -97,14 +97,9 @@ def _decode_weekday(cls: Any, node: Any, _version: int) -> Any:
 
 
 _RELATIVE = ("years", "months", "days", "leapdays", "hours", "minutes", "seconds", "microseconds", "weekday")
+_STATE = ("_", *_ABSOLUTE, *_RELATIVE)
 CODECS = (
-    text_codec(
-        "dateutil.relativedelta",
-        (relativedelta,),
-        _encode_delta,
-        _decode_delta,
-        attributes=("_", *_ABSOLUTE, *_RELATIVE),
-    ),
+    text_codec("dateutil.relativedelta", (relativedelta,), _encode_delta, _decode_delta, attributes=_STATE),
     text_codec("dateutil.rrule", (rrule,), _encode_rule, _decode_rule, attributes=("_",)),
     *(
         text_codec(tag, (cls,), _encode_weekday, partial(_decode_weekday, cls))

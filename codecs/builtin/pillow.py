@@ -69,8 +69,5 @@ def _summarize(image: Any) -> dict[str, Any]:
     return {"mode": image.mode, "size": list(image.size)}
 
 
-CODECS = (
-    Codec(
-        "PIL.Image", (Image.Image,), _encode, _decode, summarize=_summarize, attributes=("_", "info", "palette", "im")
-    ),
-)
+_STATE = ("_", "info", "palette", "im")
+CODECS = (Codec("PIL.Image", (Image.Image,), _encode, _decode, summarize=_summarize, attributes=_STATE),)

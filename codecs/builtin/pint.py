@@ -45,12 +45,5 @@ def _decode(node: Any, _version: int) -> Any:
     return cls(powers) if name == "Unit" else cls(magnitude, powers)
 
 
-CODECS = (
-    text_codec(
-        "pint.value",
-        ("pint.Quantity", "pint.Unit", "pint.registry.Quantity", "pint.registry.Unit"),
-        _encode,
-        _decode,
-        attributes=("_", "dimensionality"),
-    ),
-)
+_TYPES = ("pint.Quantity", "pint.Unit", "pint.registry.Quantity", "pint.registry.Unit")
+CODECS = (text_codec("pint.value", _TYPES, _encode, _decode, attributes=("_", "dimensionality")),)

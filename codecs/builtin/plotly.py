@@ -89,6 +89,4 @@ def _summarize(figure: Any) -> dict[str, Any]:
     return {"traces": [trace.type for trace in figure.data[:20]]}
 
 
-CODECS = (
-    Codec("plotly.Figure", (go.Figure,), _encode, _decode, summarize=_summarize, attributes=("_", "_px_trendlines")),
-)
+CODECS = (Codec("plotly.Figure", (go.Figure,), _encode, _decode, summarize=_summarize, attributes=("_", *_MORE)),)

@@ -315,16 +315,10 @@ def _summarize_series(series: Any) -> dict[str, Any]:
     return summarize_columns([len(series)], [_column(series)])
 
 
+_FRAMES, _STATE = (pl.DataFrame, pl.LazyFrame), ("_",)
 CODECS = (
+    Codec("polars.DataFrame", _FRAMES, _encode_frame, _decode_frame, summarize=_summarize_frame, attributes=_STATE),
     Codec(
-        "polars.DataFrame",
-        (pl.DataFrame, pl.LazyFrame),
-        _encode_frame,
-        _decode_frame,
-        summarize=_summarize_frame,
-        attributes=("_",),
-    ),
-    Codec(
-        "polars.Series", (pl.Series,), _encode_series, _decode_series, summarize=_summarize_series, attributes=("_",)
+        "polars.Series", (pl.Series,), _encode_series, _decode_series, summarize=_summarize_series, attributes=_STATE
     ),
 )

@@ -305,28 +305,13 @@ def _summarize_tree(value: Any) -> dict[str, Any]:
     return {"nodes": [node.path for node in list(value.subtree)[:20]]}
 
 
+_DATASETS: Any = (xr.Dataset, "xarray.core.datatree.DatasetView", xr.Coordinates, *xr.Coordinates.__subclasses__())
 CODECS = (
-    Codec(
-        "xarray.Variable",
-        (xr.Variable,),
-        _encode_variable,
-        partial(_decode_variable, xr.Variable),
-        summarize=_summarize,
-    ),
-    Codec(
-        "xarray.IndexVariable",
-        (xr.IndexVariable,),
-        _encode_variable,
-        partial(_decode_variable, xr.IndexVariable),
-        summarize=_summarize,
+    *(
+        Codec(f"xarray.{cls.__name__}", (cls,), _encode_variable, partial(_decode_variable, cls), summarize=_summarize)
+        for cls in (xr.Variable, xr.IndexVariable)
     ),
     Codec("xarray.DataArray", (xr.DataArray,), _encode_array, _decode_array, summarize=_summarize),
-    Codec(
-        "xarray.Dataset",
-        (xr.Dataset, "xarray.core.datatree.DatasetView", xr.Coordinates, *xr.Coordinates.__subclasses__()),
-        _encode_dataset,
-        _decode_dataset,
-        summarize=_summarize_dataset,
-    ),
+    Codec("xarray.Dataset", _DATASETS, _encode_dataset, _decode_dataset, summarize=_summarize_dataset),
     Codec("xarray.DataTree", (xr.DataTree,), _encode_tree, _decode_tree, summarize=_summarize_tree, attributes=("_",)),
 )

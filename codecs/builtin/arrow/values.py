@@ -29,6 +29,7 @@ from weakref import WeakSet
 import numpy as np
 import pyarrow as pa
 
+from airflow_xcom.codecs.builtin.pandas.number_columns import one_chunk
 from airflow_xcom.codecs.builtin.summaries import summarize_columns
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, DecodeError, LibraryVersionError, UnsupportedValueError
@@ -224,13 +225,7 @@ def _decode_batch(node: Table, version: int) -> Any:
     if not table.num_columns:
         schema = pa.schema([pa.field("", pa.null())], metadata=table.schema.metadata)
         return pa.RecordBatch.from_arrays([pa.nulls(table.num_rows)], schema=schema).select([])
-    return pa.RecordBatch.from_arrays([_one_chunk(column) for column in table.columns], schema=table.schema)
-
-
-def _one_chunk(column: Any) -> Any:
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    return column.combine_chunks() if column.num_chunks else pa.nulls(0, column.type)
+    return pa.RecordBatch.from_arrays([one_chunk(column) for column in table.columns], schema=table.schema)
 
 
 _read: WeakSet[Any] = WeakSet()
@@ -282,7 +277,7 @@ def _decode_chunked(node: Table, version: int) -> Any:
 
 
 def _decode_array(node: Table, version: int) -> Any:
-    return _one_chunk(_decode_chunked(node, version))
+    return one_chunk(_decode_chunked(node, version))
 
 
 def _decode_scalar(node: Table, version: int) -> Any:

@@ -188,20 +188,17 @@ def _archive(schema: dict[str, Any], parts: list[Any]) -> bytes:
         for number, part in enumerate(parts):
             written = io.BytesIO()
             if isinstance(part, np.ndarray):
+                suffix = "npy"
                 np.save(written, part, allow_pickle=False)
             elif scipy.sparse.issparse(part):
+                suffix = "npz"
                 scipy.sparse.save_npz(written, part, compressed=False)
             else:
+                suffix = "bin"
                 written.write(part)
-            archive.writestr(f"{number}.{_suffix(part)}", written.getbuffer())
+            archive.writestr(f"{number}.{suffix}", written.getbuffer())
         archive.writestr("schema.json", json.dumps(schema))
     return buffer.getvalue()
-
-
-def _suffix(part: Any) -> str:
-    if isinstance(part, np.ndarray):
-        return "npy"
-    return "npz" if scipy.sparse.issparse(part) else "bin"
 
 
 def _check_names(schema: Any, names: list[str]) -> None:

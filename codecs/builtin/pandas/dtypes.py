@@ -95,12 +95,6 @@ _MAKE: dict[str, Callable[..., Any]] = {
 }
 
 
-CODECS = (
-    text_codec(
-        "pandas.dtype",
-        (*MASKED.values(), *_TAKE),
-        _encode_dtype,
-        _decode_dtype,
-        attributes=("_", "_cache", "pyarrow_dtype", "storage"),
-    ),
-)
+_TYPES = (*MASKED.values(), *_TAKE)
+_STATE = ("_", "_cache", "pyarrow_dtype", "storage")
+CODECS = (text_codec("pandas.dtype", _TYPES, _encode_dtype, _decode_dtype, attributes=_STATE),)

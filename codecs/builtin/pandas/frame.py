@@ -51,10 +51,8 @@ def encode_frame(frame: Any, pack: PackCells) -> Table:
     wide, encoded, alone = encode_columns(frame, pack)
     if wide:
         types = [array.type.value_type for _, array in encoded[: len(wide)]]
-        columns, names = (
-            label_spec(frame.columns, pack),
-            names_with_blocks(types, frame.columns[alone] if alone else ()),
-        )
+        columns = label_spec(frame.columns, pack)
+        names = names_with_blocks(types, frame.columns[alone] if alone else ())
     else:
         columns, names = encode_names(frame.columns, pack)
     kinds = {str(position): kind for position, (kind, _) in enumerate(encoded) if kind is not None}
@@ -191,35 +189,20 @@ def decode_values(node: Table, _version: int) -> Any:
     return values
 
 
-_ARRAYS = [getattr(pd.arrays, name) for name in dir(pd.arrays) if name.endswith("Array")]
-_OLD_ARRAYS = (
+_ARRAYS = (
+    *(getattr(pd.arrays, name) for name in dir(pd.arrays) if name.endswith("Array")),
+    pd.Categorical,
     "pandas.core.arrays.string_arrow.ArrowStringArrayNumpySemantics",
     "pandas.core.arrays.string_.StringArrayNumpySemantics",
 )
+
+
+def _codec(name: str, types: tuple[Any, ...], encode: Any, decode: Any, **options: Any) -> Codec[Any]:
+    return Codec(f"pandas.{name}", types, with_cells(encode), decode, attributes=ARRAY_STATE, **options)
+
+
 CODECS = (
-    Codec(
-        "pandas.DataFrame",
-        (pd.DataFrame,),
-        with_cells(encode_frame),
-        decode_frame,
-        version=FRAME_VERSION,
-        summarize=summarize_frame,
-        attributes=ARRAY_STATE,
-    ),
-    Codec(
-        "pandas.Series",
-        (pd.Series,),
-        with_cells(encode_series),
-        decode_series,
-        summarize=summarize_series,
-        attributes=ARRAY_STATE,
-    ),
-    Codec(
-        "pandas.array",
-        (*_ARRAYS, pd.Categorical, *_OLD_ARRAYS),
-        with_cells(encode_values),
-        decode_values,
-        summarize=summarize_array,
-        attributes=ARRAY_STATE,
-    ),
+    _codec("DataFrame", (pd.DataFrame,), encode_frame, decode_frame, version=FRAME_VERSION, summarize=summarize_frame),
+    _codec("Series", (pd.Series,), encode_series, decode_series, summarize=summarize_series),
+    _codec("array", _ARRAYS, encode_values, decode_values, summarize=summarize_array),
 )

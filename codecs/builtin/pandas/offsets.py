@@ -87,12 +87,4 @@ _UNITS = (
 )
 # What a DateOffset has in its __dict__.
 _STATE = ("_offset", "_use_relativedelta", "weekday", *_UNITS, *(unit[:-1] for unit in _UNITS))
-CODECS = (
-    text_codec(
-        "pandas.offsets",
-        tuple(_OFFSETS.values()),
-        _encode_offset,
-        _decode_offset,
-        attributes=_STATE,
-    ),
-)
+CODECS = (text_codec("pandas.offsets", tuple(_OFFSETS.values()), _encode_offset, _decode_offset, attributes=_STATE),)

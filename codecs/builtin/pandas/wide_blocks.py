@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.pandas.columns import decode_array, encode_array
-from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory, one_chunk
+from airflow_xcom.codecs.builtin.pandas.number_columns import TableMemory, without_nulls
 from airflow_xcom.codecs.nodes import PackCells, as_list
 
 _FEW = 100  # columns, up to which each stands alone, under its name
@@ -37,10 +37,8 @@ def encode_wide(values: Any, pack: PackCells) -> tuple[Any, pa.Array]:
 
 def decode_wide(kind: Any, column: Any, memory: TableMemory) -> Any:
     """Return the values that :func:`encode_wide` was given, lying in memory row by row."""
-    array = one_chunk(column)
+    array = without_nulls(column)
     count = _width(array.type)
-    if array.null_count:
-        raise ValueError(f"{array.null_count} nulls in a block of {count} columns")
     held = array.values.slice(array.offset * count, len(array) * count)  # flatten() takes ten times as long
     cells = decode_array(kind, held, memory)
     if type(cells) is not np.ndarray or cells.dtype.kind == "O":

@@ -95,6 +95,7 @@ def _uuid(text: str) -> UUID:
 
 
 _ADDRESSES = (IPv4Address, IPv4Network, IPv4Interface, IPv6Address, IPv6Network, IPv6Interface)
+_OF_ADDRESSES = ("_prefixlen", "netmask", "network", "network_address")  # attributes
 _PATHS = (PurePosixPath, PureWindowsPath, PosixPath, WindowsPath)
 
 
@@ -121,12 +122,6 @@ CODECS = (
     text_codec("decimal", (Decimal,), str, lambda node, _version: Decimal(as_text(node))),
     text_codec("fraction", (Fraction,), _encode_fraction, _decode_fraction),
     text_codec("uuid", (UUID,), _encode_uuid, _decode_uuid),
-    text_codec(
-        "ipaddress",
-        _ADDRESSES,
-        _encode_text_of,
-        _decoder_of(_ADDRESSES),
-        attributes=("_prefixlen", "netmask", "network", "network_address"),
-    ),
+    text_codec("ipaddress", _ADDRESSES, _encode_text_of, _decoder_of(_ADDRESSES), attributes=_OF_ADDRESSES),
     text_codec("path", (*_PATHS, Path), _encode_text_of, _decoder_of(_PATHS)),
 )

@@ -213,9 +213,9 @@ _DATEUTIL_ZONES = (
     "dateutil.tz.tz.tzrange",
     "dateutil.tz.tz.tzstr",
 )
-# What a tzfile copies, by names that it puts together.
+# The attributes of a tzfile; most of them it copies, by names that it puts together.
 _OF_TZFILE = (
-    *("_trans_list", "_trans_list_utc", "_trans_idx"),
+    *("_", "key", "hasdst", "_trans_list", "_trans_list_utc", "_trans_idx"),
     *("_ttinfo_list", "_ttinfo_first", "_ttinfo_std", "_ttinfo_dst", "_ttinfo_before"),
 )
 # What a payload may ask gettz for: a key, never a path or a POSIX TZ rule.
@@ -338,12 +338,6 @@ CODECS = (
         subclasses=True,  # pytz makes a class for every zone
         attributes=("_",),
     ),
-    text_codec(
-        "dateutil.tz",
-        _DATEUTIL_ZONES,
-        _encode_dateutil,
-        _decode_dateutil,
-        attributes=("_", "key", "hasdst", *_OF_TZFILE),
-    ),
+    text_codec("dateutil.tz", _DATEUTIL_ZONES, _encode_dateutil, _decode_dateutil, attributes=_OF_TZFILE),
     text_codec("dateutil.tzlocal", ("dateutil.tz.tz.tzlocal",), _encode_local, _decode_local, attributes=("_",)),
 )
