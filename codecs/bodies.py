@@ -163,12 +163,8 @@ def _is_plain(node: Any, tagged: int) -> bool:
 def _with_tagged(node: Any, registry: Registry, tags: list[str], levels: int, left: Iterator[int]) -> Any:
     """Return a node in which zones and offsets are in the JSON syntax; add the tag of each to ``tags``.
 
-    Args:
-        node: shared and cyclic containers in it are gone through again and again.
-        registry: knows the codecs.
-        tags: see above.
-        levels: below which nothing is looked for.
-        left: has an item for each node that may still be gone through; with none, all others stay as they are.
+    Shared and cyclic containers are gone through again and again, down to so many ``levels``, until ``left``, which has
+    an item for each node that may still be, has none.
     """
     cls = type(node)
     if cls in _SCALARS or not levels or next(left, None) is None:

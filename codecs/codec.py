@@ -186,13 +186,6 @@ def node_of(codec: Codec[Any], value: Any) -> Any:
         raise_failure(codec, value, error)
 
 
-def decode_charged(codec: Codec[Any], charge: Callable[[Hashable, int], None], node: Any, version: int) -> Any:
-    """Return the value of a node once its cost is charged."""
-    if codec.cost is not None:
-        charge(*codec.cost(node))
-    return codec.decode(node, version)
-
-
 def completed(codec: Codec[Any], value: Any, node: WithCells, pack: PackCells) -> Any:
     """Return the node that a codec made of a value once ``pack`` has packed the objects in it."""
     try:

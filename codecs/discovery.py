@@ -6,7 +6,7 @@ import importlib
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -182,6 +182,9 @@ def distribution_of_point(point: metadata.EntryPoint) -> str | None:
     return f"{point.dist.name} {point.dist.version}" if point.dist else None
 
 
+_distributions = cache(metadata.packages_distributions)
+
+
 @cache
 def _supplier_of(module: str, file: str | None) -> str:
     if file is None:
@@ -193,8 +196,3 @@ def _supplier_of(module: str, file: str | None) -> str:
             name = _distributions()[root][0]
             return f"{name} {metadata.version(name)}"
     return Path(file).name
-
-
-@cache
-def _distributions() -> Mapping[str, list[str]]:
-    return metadata.packages_distributions()

@@ -98,14 +98,10 @@ def _elements(array: Any) -> Iterator[tuple[str, Any]]:
     for name in array.dtype.names or ():
         yield from ((f"[{brief(name)}]{step}", child) for step, child in _elements(array[name]))
     if array.dtype == object:
-        for index in _indices(array.shape):
+        import numpy as np
+
+        for index in np.ndindex(*array.shape):
             yield f"[{', '.join(map(str, index)) or '()'}]", array[index]
-
-
-def _indices(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    import numpy as np
-
-    return iter(np.ndindex(*shape))
 
 
 def _columns(frame: Any) -> Iterator[tuple[str, Any]]:
@@ -236,11 +232,8 @@ def brief(key: Any) -> str:
 def short_repr(key: Any) -> str:
     """Return the repr of a label, cut; its class where it has none: a repr may raise, and that of a long int does."""
     try:
-        text = _SHORT.repr(key) if isinstance(key, tuple | frozenset) else repr(_cut(key))
+        is_nested = isinstance(key, tuple | frozenset)
+        text = _SHORT.repr(key) if is_nested else repr(key[:_WIDEST_KEY] if isinstance(key, str | bytes) else key)
     except Exception:  # noqa: BLE001
         text = f"<{type(key).__qualname__}>"
     return text if len(text) <= _WIDEST_KEY else text[: _WIDEST_KEY - 3] + "..."
-
-
-def _cut(key: Any) -> Any:
-    return key[:_WIDEST_KEY] if isinstance(key, str | bytes) else key

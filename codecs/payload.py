@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_xcom.codecs.codec import Codec, ColumnCodec, decode_charged, node_of, unsupported
+from airflow_xcom.codecs.codec import Codec, ColumnCodec, node_of, unsupported
 from airflow_xcom.codecs.errors import CodecError, CorruptPayloadError, EncodeError, NestingError, SelectionError
 from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
@@ -241,7 +241,9 @@ def decode(memory: Any, format: str, *, registry: Registry = registry) -> Any:  
     view = view.cast("B") if not view.readonly else memoryview(bytearray(view))
     decoder = Decoder(registry)
     if format == MSGPACK:
-        return decoder.read_msgpack(view)
+        from airflow_xcom.codecs.formats.msgpack.reader import read
+
+        return read(view, decoder)
     if format == ARROW:
         from airflow_xcom.codecs.formats.arrow import file as arrow
 
@@ -343,8 +345,12 @@ class Decoder:
     def restorer(self, tag: str, version: int) -> Callable[[Any], Any]:
         """Return what turns the nodes of a tag into values."""
         codec = self._registry.for_tag(tag, version)
-        decode = codec.decode if codec.cost is None else partial(decode_charged, codec, self.budget.charge)
-        return _guarded(decode, tag, version)
+        return _guarded(codec.decode if codec.cost is None else partial(self._decode_charged, codec), tag, version)
+
+    def _decode_charged(self, codec: Codec, node: Any, version: int) -> Any:
+        if codec.cost is not None:
+            self.budget.charge(*codec.cost(node))
+        return codec.decode(node, version)
 
     def restore_all(self, tag: str, version: int, columns: Columns) -> Any:
         """Return the list of values of many nodes of a tag; None where :meth:`restorer` must be asked for each."""
@@ -363,11 +369,6 @@ class Decoder:
 
         # One row may hold any number of such bodies, so none of them may be compressed.
         return read(memory, self, newest=UNCOMPRESSED_VERSION)
-
-    def read_msgpack(self, memory: memoryview) -> Any:
-        from airflow_xcom.codecs.formats.msgpack.reader import read
-
-        return read(memory, self)
 
     def read_stream(self, stream: memoryview, meta: Any) -> Table:
         from airflow_xcom.codecs.formats.arrow import file as arrow

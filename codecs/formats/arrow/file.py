@@ -187,14 +187,9 @@ def whole_stream(table: pa.Table) -> pa.Buffer:
 def _written(
     tables: Iterable[pa.Table], schema: pa.Schema, writer_of: Any, *, restored: int = 0, is_inflated: bool = False
 ) -> Iterator[Any]:
-    """Yield the chunks of an IPC format.
+    """Yield the chunks of an IPC format, of which ``writer_of`` makes the writer for a file and a schema.
 
-    Args:
-        tables: what is written.
-        schema: of all of them, with its metadata.
-        writer_of: makes the writer for a file and a schema.
-        restored: the bytes that a reader makes of columns that were downcast.
-        is_inflated: whether a reader decompresses the tables.
+    ``restored`` are the bytes that a reader makes of columns that were downcast.
     """
     import pyarrow as pa
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +19,6 @@ from airflow_xcom.codecs.formats.arrow.downcast import original_schema, restore_
 from airflow_xcom.codecs.formats.arrow.file import read_note
 from airflow_xcom.codecs.formats.arrow.flatbuffers import (
     MAGIC,
-    Block,
     FlatTable,
     Range,
     blocks,
@@ -70,14 +70,18 @@ class ArrowRanges:
     def _open(self) -> None:
         footer = self._read_footer()
         groups = blocks(footer)
-        self._read_metadata([block for group in groups for block in group])
+        found = list(chain.from_iterable(groups))
+        if sum(block.metadata + block.body for block in found) > self._size:
+            raise ValueError("it has more in it than bytes")
+        self._read((block.start, block.start + block.metadata) for block in found)
         self._dictionaries, messages = ([read_message(self.memory, block.start) for block in group] for group in groups)
         self._file = pa.py_buffer(self.memory)
         stored = pa.ipc.open_file(self._file).schema  # which checks the footer, before its schema is read below
         self.note = read_note(stored)
         self._stored = stored.remove_metadata()
         self.schema = original_schema(self._stored, self.note.types)
-        self._ids = _column_dictionaries(footer)
+        fields = table.tables(1) if (table := footer.table(1)) else ()  # of the schema
+        self._ids = [set(_dictionary_ids(field)) for field in fields]  # of the dictionaries of each column
         self._batches = [Batch(message, stored.types) for message in messages]
         self.count = sum(batch.length for batch in self._batches)
         self.compression = next((batch.compression for batch in self._batches), "none")
@@ -91,11 +95,6 @@ class ArrowRanges:
         start, stop = footer_range(self.memory)
         self._read([(start, tail)])
         return FlatTable.root(self.memory[start:stop])
-
-    def _read_metadata(self, found: list[Block]) -> None:
-        if sum(block.metadata + block.body for block in found) > self._size:
-            raise ValueError("it has more in it than bytes")
-        self._read((block.start, block.start + block.metadata) for block in found)
 
     def table(self, columns: Sequence[int], rows: range) -> pa.Table:
         """Return the columns at these positions and the rows in this range, every value of them checked."""
@@ -152,12 +151,6 @@ class ArrowRanges:
         for group in _groups(_merged(part for part in found if part[0] < unread.stop and part[1] > unread.start)):
             for (start, stop), piece in zip(group, self._fetch(group), strict=True):
                 self.memory[start:stop] = piece
-
-
-def _column_dictionaries(footer: FlatTable) -> list[set[int]]:
-    """Return the ids of the dictionaries of each column, from the schema in the footer."""
-    schema = footer.table(1)
-    return [set(_dictionary_ids(field)) for field in schema.tables(1)] if schema else []
 
 
 def _dictionary_ids(field: FlatTable) -> Iterator[int]:

@@ -167,12 +167,7 @@ class SubstitutingWriter(Writer):
             raise
 
     def _prepared(self, value: Any, done: dict[int, Any]) -> Any:
-        """Return a native with what the packer would change hidden, and with substitutes for keys that are refused.
-
-        Args:
-            value: any node.
-            done: what was made of each list and dict.
-        """
+        """Return a native with what the packer would change hidden, and with substitutes for keys that are refused."""
         if type(value) not in _CONTAINERS:
             return hide_natives(value)
         if id(value) not in done:
