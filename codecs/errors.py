@@ -52,8 +52,9 @@ class EncodeError(CodecError):
         self.trail: list[object] = []
         self.step = ""
 
-    def at(self, step: str) -> None:
-        """Note which part of the object that is encoded is at fault, unless an object in it is."""
+    def within(self, what: str, step: str = "") -> None:
+        """Say in which part of what is encoded the fault lies; ``step`` leads there, unless an object in it does."""
+        self.reason = f"{what}: {self.reason}"
         self.step = self.step if self.trail else step + self.step
 
     def _message(self) -> str:

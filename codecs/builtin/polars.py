@@ -224,8 +224,7 @@ def _encode_columns(columns: list[Any], *, is_frame: bool = True) -> Table:
         try:
             arrays.append(_checked_lengths(_to_arrow(series)))
         except EncodeError as error:
-            error.reason = f"column {series.name!r}: {error.reason}"
-            error.at(f"[{brief(series.name)}]" if is_frame else "")
+            error.within(f"column {series.name!r}", f"[{brief(series.name)}]" if is_frame else "")
             raise
     names = [series.name for series in columns]
     fields = [escaped(name) for name in names]

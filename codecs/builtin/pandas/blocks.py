@@ -75,8 +75,7 @@ def encode_columns(frame: Any, pack: PackCells) -> tuple[list[list[list[int]]], 
             label = frame.columns[next(position for position in positions if position not in columns)]
             from airflow_xcom.codecs.error_location import brief, short_repr
 
-            error.reason = f"column {short_repr(label)}: {error.reason}"
-            error.at(f"[{brief(label)}]")
+            error.within(f"column {short_repr(label)}", f"[{brief(label)}]")
             raise
     alone = sorted(columns)
     return wide, [*blocks, *(columns[position] for position in alone)], alone

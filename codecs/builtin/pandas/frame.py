@@ -100,7 +100,7 @@ def encode_series(series: Any, pack: PackCells) -> Table:
         if series.name is not None:
             from airflow_xcom.codecs.error_location import short_repr
 
-            error.reason = f"column {short_repr(series.name)}: {error.reason}"
+            error.within(f"column {short_repr(series.name)}")
         raise
     arrays = [array]
     index = _encode_rows(series, names, arrays, pack)
@@ -134,8 +134,7 @@ def _encode_rows(data: Any, names: list[str], arrays: list[Any], pack: PackCells
     try:
         spec, columns = encode_index(index, pack)
     except EncodeError as error:
-        error.reason = f"index: {error.reason}"
-        error.at(".index")
+        error.within("index", ".index")
         raise
     names.extend(unique(index_names(index), set(names))[: len(columns)])
     arrays.extend(columns)
