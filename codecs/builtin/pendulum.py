@@ -24,9 +24,6 @@ from airflow_xcom.codecs.quoting import quoted
 _CACHES = frozenset({"_y", "_m", "_w", "_d", "_h", "_i", "_s"})
 
 
-# -- DateTime, Date, Time ------------------------------------------------------------------------------------
-
-
 def _encode_datetime(value: DateTime) -> list[Any]:
     wall = datetime(value.year, value.month, value.day, *_clock(value))  # noqa: DTZ001 - the node has the zone
     return moment_node(wall.isoformat(), value, Timezone)
@@ -50,9 +47,6 @@ def _decode_date(node: str, _version: int) -> Date:
 def _decode_time(node: list[Any], _version: int) -> Time:
     text, zone, fold = split_moment(node, _load_zone)
     return Time(*_clock(time.fromisoformat(text)), tzinfo=zone, fold=fold)
-
-
-# -- Duration, AbsoluteDuration, Interval --------------------------------------------------------------------
 
 
 def _encode_duration(value: Any) -> dict[str, Any]:
@@ -112,9 +106,6 @@ def _state(value: Any) -> dict[str, Any]:
     kept = {name: part for name, part in vars(value).items() if name not in _CACHES}
     kept["_delta"] = repr(kept.get("_delta"))  # its class compares by identity
     return {**kept, "_invert": value.invert}
-
-
-# -- Timezone, FixedTimezone ---------------------------------------------------------------------------------
 
 
 def _load_zone(key: Any) -> Timezone:

@@ -72,15 +72,10 @@ def _codec(cls: Any, encode: Callable[[Any], Any], decode: Callable[[Any, int], 
     return Codec(f"geopandas.{cls.__name__}", (cls,), encode, decode, **{"attributes": ARRAY_STATE, **options})
 
 
+_OF_ARRAY = (*ARRAY_STATE, "base")
 CODECS = (
     _codec(GeoDataFrame, with_cells(_encode_frame), _decode_frame, version=FRAME_VERSION, summarize=summarize_frame),
     _codec(GeoSeries, with_cells(encode_series), _decode_series, summarize=summarize_series),
-    _codec(
-        GeometryArray,
-        with_cells(_encode_array),
-        _decode_array,
-        summarize=summarize_array,
-        attributes=(*ARRAY_STATE, "base"),
-    ),
+    _codec(GeometryArray, with_cells(_encode_array), _decode_array, summarize=summarize_array, attributes=_OF_ARRAY),
     _codec(GeometryDtype, lambda _dtype: None, lambda _node, _version: GeometryDtype()),
 )

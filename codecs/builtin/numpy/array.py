@@ -37,7 +37,8 @@ _TOGETHER = 1 << 20  # bytes of arrays that share a piece of memory
 _PARTS = 3  # of the node of an array in the order of C
 _NUMBERS = (bool, int, float)  # not Decimal: an int() of Decimal("1E+999999999") takes hours
 _MASKED_DATA = (np.ndarray, np.recarray)
-_MASKED_STATE = frozenset(vars(np.ma.MaskedArray(0)))
+_MASKED = (np.ma.MaskedArray, type(np.ma.masked))
+_MASKED_STATE = ("_", "_getitem", *vars(np.ma.MaskedArray(0)))  # _getitem is one of a matrix within, which is refused
 
 
 def _encode_array(array: Any) -> list[Any]:
@@ -216,21 +217,7 @@ CODECS = (
         summarize=lambda scalar: _summarize_dtype(scalar.dtype),
         attributes=(),
     ),
-    Codec(
-        "numpy.dtype",
-        (np.dtype,),
-        encode_dtype,
-        lambda node, _version: decode_dtype(node),
-        subclasses=True,
-        summarize=_summarize_dtype,
-    ),
+    Codec("numpy.dtype", (np.dtype,), encode_dtype, decode_dtype, subclasses=True, summarize=_summarize_dtype),
     Codec("numpy.recarray", (np.recarray,), _encode_recarray, _decode_recarray, summarize=_summarize, attributes=()),
-    Codec(
-        "numpy.MaskedArray",
-        (np.ma.MaskedArray, type(np.ma.masked)),
-        _encode_masked,
-        _decode_masked,
-        summarize=_summarize,
-        attributes=("_", "_getitem", *_MASKED_STATE),  # _getitem is one of a matrix within, which is refused
-    ),
+    Codec("numpy.MaskedArray", _MASKED, _encode_masked, _decode_masked, summarize=_summarize, attributes=_MASKED_STATE),
 )

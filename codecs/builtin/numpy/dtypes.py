@@ -113,7 +113,7 @@ def dtype_to_text(dtype: Any) -> str:
     return text if dtype.kind in "mMUV" or np.dtype(text).char == dtype.char else f"{text}:{dtype.char}"
 
 
-def decode_dtype(node: Any) -> np.dtype[Any]:
+def decode_dtype(node: Any, _version: int = 1) -> np.dtype[Any]:
     """Return the dtype of ``node``."""
     if isinstance(node, str):
         return text_to_dtype(node)

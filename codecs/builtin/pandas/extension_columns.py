@@ -27,8 +27,6 @@ from airflow_xcom.codecs.errors import DecodeError, MissingLibraryError, Unsuppo
 from airflow_xcom.codecs.nodes import PackCells
 from airflow_xcom.codecs.quoting import quoted
 
-# -- nullable numbers ----------------------------------------------------------------------------------------
-
 
 def encode_masked(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
     data, mask = np.ascontiguousarray(values._data), values._mask  # noqa: SLF001 - no public way without a copy
@@ -47,9 +45,6 @@ def decode_masked(column: Any, memory: TableMemory) -> Any:
         return pd.arrays.FloatingArray(values, nulls_of(array))
     made: Any = pd.arrays.IntegerArray
     return made._simple_new(values, nulls_of(array))  # noqa: SLF001 - both are what the constructor checks them for
-
-
-# -- zoned times and periods --------------------------------------------------------------------------------
 
 
 def encode_zoned(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
@@ -83,9 +78,6 @@ def decode_period(column: Any, memory: TableMemory, freq: Any) -> Any:
     if array.null_count:
         ordinals[nulls_of(array)] = NAT
     return pd.arrays.PeriodArray(ordinals, dtype=pd.PeriodDtype(freq))
-
-
-# -- Arrow and geometries ------------------------------------------------------------------------------------
 
 
 def joined(column: Any) -> Any:

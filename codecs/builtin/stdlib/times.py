@@ -323,6 +323,8 @@ def _decode_dateutil(node: list[Any], _version: int) -> Any:
     return zone
 
 
+# And subclasses: pytz makes a class for every zone.
+_PYTZ_ZONES = ("pytz.UTC", "pytz._FixedOffset", "pytz.tzinfo.DstTzInfo", "pytz.tzinfo.StaticTzInfo")
 CODECS = (
     Codec("datetime", (datetime,), _encode_datetime, partial(_decode_moment, datetime), summarize=_summarize_datetime),
     text_codec("date", (date,), date.isoformat, lambda node, _version: date.fromisoformat(node)),
@@ -330,14 +332,7 @@ CODECS = (
     text_codec("timedelta", (timedelta,), _encode_timedelta, _decode_timedelta),
     text_codec("timezone", (timezone,), _encode_timezone, _decode_timezone),
     text_codec("zoneinfo", (ZoneInfo,), zone_key, lambda node, _version: _load_zone(node)),
-    text_codec(
-        "pytz.timezone",
-        ("pytz.UTC", "pytz._FixedOffset", "pytz.tzinfo.DstTzInfo", "pytz.tzinfo.StaticTzInfo"),
-        _encode_pytz,
-        _decode_pytz,
-        subclasses=True,  # pytz makes a class for every zone
-        attributes=("_",),
-    ),
+    text_codec("pytz.timezone", _PYTZ_ZONES, _encode_pytz, _decode_pytz, subclasses=True, attributes=("_",)),
     text_codec("dateutil.tz", _DATEUTIL_ZONES, _encode_dateutil, _decode_dateutil, attributes=_OF_TZFILE),
     text_codec("dateutil.tzlocal", ("dateutil.tz.tz.tzlocal",), _encode_local, _decode_local, attributes=("_",)),
 )
