@@ -125,17 +125,15 @@ def _report_json(
     dags: Iterable[Retained], assets: Iterable[RetiredVersions], totals: Counter[str], *, apply: bool
 ) -> int:
     """Write one object, a Dag or an asset at a time; return what failed."""
-    sys.stdout.write('{"dags": [')
-    for number, done in enumerate(dags):
-        sys.stdout.write(",\n " if number else "\n ")
-        sys.stdout.write(json.dumps(asdict(done) | {"oldest": done.oldest and done.oldest.isoformat()}))
-    sys.stdout.write('\n], "assets": [')
-    failed = 0
-    for number, versions in enumerate(assets):
-        failed += versions.failed
-        sys.stdout.write((",\n " if number else "\n ") + json.dumps(asdict(versions)))
-    sys.stdout.write("\n], " + json.dumps({"applied": apply, **totals})[1:] + "\n")
-    return totals["failed"] + failed
+    failed, lead = 0, "{"
+    for name, outcomes in (("dags", dags), ("assets", assets)):
+        sys.stdout.write(f'{lead}"{name}": [')
+        for number, done in enumerate(outcomes):
+            failed += done.failed
+            sys.stdout.write((",\n " if number else "\n ") + json.dumps(asdict(done), default=datetime.isoformat))
+        lead = "\n], "
+    sys.stdout.write(lead + json.dumps({"applied": apply, **totals})[1:] + "\n")
+    return failed
 
 
 def _cells(done: Retained) -> list[str]:

@@ -26,6 +26,7 @@ from airflow_xcom.backend.ui.table_view import TableView, shown_item
 from airflow_xcom.backend.ui.version_keys import VersionKey, envelope_at
 from airflow_xcom.backend.ui.wide_frames import nested_table, table_view
 from airflow_xcom.codecs import SelectionError, Table, Tagged
+from airflow_xcom.codecs.formats.arrow.ranges import ArrowRanges
 from airflow_xcom.codecs.quoting import cut
 
 Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[memoryview]]
@@ -156,17 +157,13 @@ class StoredValue:
             return {str(item.coordinate.key): self._of_item(item).root for item in self.envelope.items}
         if reference is None:
             return read_json(self.envelope.data)
-        return self._file() if reference.format == "arrow" else read_tree(self.fetch(), reference.size)
+        if reference.format != "arrow":
+            return read_tree(self.fetch(), reference.size)
+        file = ArrowRanges(self.fetch(), reference.size)
+        return table_view(file, file.note.tag, file.note.meta, self._dtypes(), file.compression)
 
     def _of_item(self, item: Envelope) -> StoredValue:
         return StoredValue(item.coordinate, None, item, self.most, self._reads, Rendering())
-
-    def _file(self) -> TableView:
-        from airflow_xcom.codecs.formats.arrow.ranges import ArrowRanges
-
-        assert self.envelope is not None and self.envelope.reference is not None  # noqa: S101, PT018 - of a blob
-        file = ArrowRanges(self.fetch(), self.envelope.reference.size)
-        return table_view(file, file.note.tag, file.note.meta, self._dtypes(), file.compression)
 
     def _dtypes(self) -> dict[str, str]:
         told = self.envelope.summary.get("dtypes") if self.envelope is not None else None
