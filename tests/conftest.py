@@ -25,6 +25,26 @@ TESTS = Path(__file__).parent
 FAST_STORES = {"file"}
 SLOW_DATABASES = {"mariadb"}
 FAST_SERVERS = {"airflow"}  # a fixture: Airflow's API server, in the process of the test
+# The files whose slow tests take longest. They begin first, or the last of them would run alone.
+LONGEST = (
+    "system/test_data_tab_airflows.py",
+    "system/test_airflows.py",
+    "system/test_versions.py",
+    "system/test_cluster.py",
+    "codecs/test_everything.py",
+    "system/test_benchmarks.py",
+    "integration/test_assets_airflow.py",
+    "system/test_data_tab_browser.py",
+    "backend/test_state.py",
+    "integration/test_stores.py",
+    "system/test_data_tab_views_in_browser.py",
+    "system/test_asset_model.py",
+    "system/test_cleanup_model.py",
+    "system/test_fuzz.py",
+    "system/test_data_tab_s3.py",
+    "system/test_data_tab_fab.py",
+    "integration/test_faults.py",
+)
 
 if reaper.VARIABLE not in os.environ:  # of the processes of a run only the first
     os.environ[reaper.VARIABLE] = tempfile.mkdtemp(prefix="airflow-xcom-tests-")
@@ -73,10 +93,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is marked so
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what the short run leaves out."""
+    """Mark what the short run leaves out, and what coverage is not measured in; begin with the longest files."""
     for item in items:
+        if _is_uncounted(item):
+            item.add_marker("no_cover")
         if _is_slow(item):
             item.add_marker("slow")
+    places = {TESTS / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+def _is_uncounted(item: pytest.Item) -> bool:
+    """Return whether to measure coverage, which doubles the time, would tell nothing more.
+
+    So it is with tests that are marked as slow by hand, which take more values on the way of fast ones, and with
+    tests/system, whose code runs in other processes.
+    """
+    return item.get_closest_marker("slow") is not None or item.path.is_relative_to(TESTS / "system")
 
 
 def _is_slow(item: pytest.Item) -> bool:
