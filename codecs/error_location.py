@@ -106,9 +106,10 @@ def _elements(array: Any) -> Iterator[tuple[str, Any]]:
 
 def _columns(frame: Any) -> Iterator[tuple[str, Any]]:
     yield ".columns", frame.columns
-    for at, label in enumerate(frame.columns):
+    bare = sys.modules["pandas"].DataFrame(frame)  # a column has a copy of attrs, and not all objects can be copied
+    for at, label in enumerate(bare.columns):
         yield f".columns[{at}]", label
-        yield from _cells(frame.iloc[:, at], f", {brief(label)}")
+        yield from _cells(bare.iloc[:, at], f", {brief(label)}")
     yield ".index", frame.index
     yield ".attrs", frame.attrs
 

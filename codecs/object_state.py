@@ -16,6 +16,7 @@ from airflow_xcom.codecs.nodes import Columns, as_dict
 from airflow_xcom.codecs.quoting import class_name, quoted
 
 _REGISTER = "register a codec for the class with @airflow_xcom.codecs.codec"
+_OF_LIBRARIES = ("__", "_attrs_cached_hash")  # what a library that generates classes sets of their objects
 _BY_NAME = frozenset({"__setattr__", "setattr", "__dict__", "vars"})  # how code sets an attribute by its name as text
 
 
@@ -39,7 +40,7 @@ def state_of(value: Any, names: tuple[str, ...], *, beside: tuple[str, ...] = ()
     if all_in_dict and tuple(own) == names:  # as nearly always; what follows takes several times as long
         return {**own}
     whole = "" if _slots(cls) else "return vars(value), "
-    refuse_other_attributes(value, (*names, *beside), remedy=f"make it a field, {whole}or {_REGISTER}")
+    refuse_other_attributes(value, (*names, *beside, "*"), remedy=f"make it a field, {whole}or {_REGISTER}")
     for name in names:
         if not holds(value, name):
             msg = f"the field {name!r} of the {cls.__qualname__} has no value; set it before you return the object"
@@ -115,7 +116,7 @@ def put_all(cls: Any, names: tuple[str, ...], columns: Columns) -> list[Any] | N
 def check_names(cls: Any, names: tuple[str, ...], state: dict[str, Any], *, beside: tuple[str, ...] = ()) -> None:
     """Raise CorruptPayloadError unless ``state`` has the fields ``names``, and beyond them only what is cached."""
     others = as_dict(state).keys() - set(names)
-    is_known = others.isdisjoint(beside) and all(_may_have(cls, name, ()) for name in others)
+    is_known = others.isdisjoint(beside) and all(_may_have(cls, name, "*") for name in others)
     if not is_known or not state.keys() >= set(names):
         raise CorruptPayloadError(
             f"{cls.__qualname__} has the fields {list(names)}, and the payload has {quoted(list(state))}; to read "
@@ -129,7 +130,8 @@ def refuse_other_attributes(value: Any, names: Collection[str], *, remedy: str =
 
     Args:
         value: an object.
-        names: what it may have in its ``__dict__``; ``"_"`` stands for the names that begin so which its class sets.
+        names: what it may have in its ``__dict__``; ``"*"`` stands for the names that the code of its class sets, and
+            ``"_"`` for those of them that begin so.
         remedy: what else people can do.
 
     Raises:
@@ -147,7 +149,8 @@ def refuse_other_attributes(value: Any, names: Collection[str], *, remedy: str =
 def _may_have(cls: type, name: Any, names: Collection[str]) -> bool:
     if name in names or type(name) is not str:
         return name in names
-    return ("_" in names and name.startswith("_") and _is_set_by(cls, name)) or _is_cache(cls, name)
+    is_asked_for = ("*" in names and not name.startswith(_OF_LIBRARIES)) or ("_" in names and name.startswith("_"))
+    return (is_asked_for and _is_set_by(cls, name)) or _is_cache(cls, name)
 
 
 @cache

@@ -17,7 +17,8 @@ from airflow_xcom.codecs.errors import (
     NestingError,
     UnsupportedTypeError,
 )
-from airflow_xcom.codecs.quoting import class_name
+from airflow_xcom.codecs.object_state import attributes_of
+from airflow_xcom.codecs.quoting import class_name, quoted
 from airflow_xcom.codecs.registry import Registry
 
 Refusal = Callable[[Any], EncodeError | None]
@@ -83,9 +84,11 @@ _CLASSES = {
     "a secret is not stored where others can read it; return the id of a connection that has it": (
         *("pydantic.types._SecretBase", "pydantic.types._SecretField"),
     ),
-    "return vars(value)": ("types.SimpleNamespace", "argparse.Namespace", "subprocess.CompletedProcess"),
     "return dict(value)": (
         *("weakref.WeakValueDictionary", "cassandra.util.OrderedMap", "urllib3._collections.HTTPHeaderDict"),
+    ),
+    "return {column.key: getattr(value, column.key) for column in value.__table__.columns}": (
+        *("sqlalchemy.orm.decl_api.DeclarativeBase", "sqlalchemy.orm.decl_api.Base"),
     ),
     "return value.__wrapped__": ("builtins.Proxy", "_wrappers.ObjectProxy", "builtins.ObjectProxy"),
     "return value.asDict()": ("pyspark.sql.types.Row", "databricks.sql.types.Row"),
@@ -143,6 +146,8 @@ _ADVICE = {name: advice for advice, names in _CLASSES.items() for name in names}
     "http.client.HTTPResponse": "return value.read(), and value.status",
     "botocore.response.StreamingBody": "it can be read only once; return value.read()",
     "requests.cookies.RequestsCookieJar": "return value.get_dict()",
+    "http.cookies.BaseCookie": "return {name: morsel.value for name, morsel in value.items()}",
+    "http.cookies.Morsel": "return value.value, or value.OutputString(), which has its attributes",
     "email.message.Message": "return value.as_bytes(), which email.message_from_bytes() reads",
     "bs4.element.Tag": "it is a part of a tree; return str(value), or what you need of it",
     "bs4.element.ResultSet": "its elements are parts of a tree; return [str(element) for element in value]",
@@ -189,6 +194,7 @@ _AS_BASE = {
     **dict.fromkeys(("collections.UserDict", "collections.UserList", "collections.UserString"), "value.data"),
     "collections.deque": "collections.deque(value, value.maxlen)",
     "collections.ChainMap": "dict(value)",
+    **dict.fromkeys(("types.SimpleNamespace", "argparse.Namespace", "subprocess.CompletedProcess"), "vars(value)"),
     "datetime.datetime": "datetime.datetime.combine(value.date(), value.timetz())",
     "datetime.date": "datetime.date(value.year, value.month, value.day)",
     "datetime.time": "datetime.time.fromisoformat(value.isoformat())",
@@ -210,6 +216,7 @@ _AS_KIND: dict[type, str] = {
     Collection: "list(value)",
 }
 _TRIED = 1000  # items, which may come from elsewhere one by one
+_CLASS_LOST, _OR_REGISTER = "its class would be lost; return", ", or register a codec with @airflow_xcom.codecs.codec"
 _REGISTER = "register one with @airflow_xcom.codecs.codec, or return a type that has one"
 
 
@@ -288,11 +295,21 @@ def _advice_for(part: Any, refusal: Refusal) -> str:
         if name in _ADVICE:
             return _ADVICE[name]
         if name in _AS_BASE and (advice := _advice_as_base(_AS_BASE[name], part, refusal)) is not None:
-            return advice
+            is_beside = name in _CALLED or name.startswith("builtins.")
+            lost = _named_attributes(part) if is_beside else []
+            return f"{advice}; its attributes {quoted(lost)} would be lost, too" if lost else advice
     if issubclass(type(part), Iterator):
         return _ONCE
     ways = (way for kind, way in _AS_KIND.items() if issubclass(type(part), kind) and _is_short(part))
-    return next((advice for way in ways if (advice := _advice_as_base(way, part, refusal))), _REGISTER)
+    advice = next((advice for way in ways if (advice := _advice_as_base(way, part, refusal))), _REGISTER)
+    state = attributes_of(part)
+    if advice is _REGISTER and state and refusal(state) is None:
+        return f"{_CLASS_LOST} vars(value){_OR_REGISTER}"
+    return advice
+
+
+def _named_attributes(part: Any) -> list[str]:
+    return [name for name in attributes_of(part) if type(name) is str and not name.startswith("_")]
 
 
 def _is_short(part: Any) -> bool:
@@ -309,11 +326,11 @@ def _advice_as_base(way: str, part: Any, refusal: Refusal) -> str | None:
     except Exception:  # noqa: BLE001 - it is the class's own code
         return None
     if other is None:
-        return f"its class would be lost; return {way}, or register a codec with @airflow_xcom.codecs.codec"
+        return f"{_CLASS_LOST} {way}{_OR_REGISTER}"
     if other.path == "value":
         return None
     place = way + other.path.removeprefix("value")
-    return f"its class would be lost; return {way}, and replace {place}, too: {other.reason}"
+    return f"{_CLASS_LOST} {way}, and replace {place}, too: {other.reason}"
 
 
 def _converted(way: str, part: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -11,6 +12,7 @@ from airflow_xcom.codecs.builtin.polars import _decode_categorical, _encode_dtyp
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
+from airflow_xcom.codecs.object_state import refuse_other_attributes
 
 _CLASSES = {
     name: cls
@@ -24,6 +26,7 @@ _ARGUMENTS = {
     "List": ("inner",),
     "Array": ("inner", "size"),
 }
+_ATTRIBUTES = {*chain.from_iterable(_ARGUMENTS.values()), "_", "categories", "fields", "ordering", "shape", "width"}
 
 
 def _encode(dtype: Any) -> list[Any]:
@@ -40,6 +43,7 @@ def _encode(dtype: Any) -> list[Any]:
 
 def _encode_instance(dtype: Any) -> list[Any]:
     name = type(dtype).__name__
+    refuse_other_attributes(dtype, _ATTRIBUTES)
     if isinstance(dtype, pl.Struct):
         return [name, [[field.name, field.dtype] for field in dtype.fields]]
     if isinstance(dtype, pl.Enum | pl.Categorical):

@@ -14,6 +14,7 @@ import datetime as dt
 import email.message
 import functools
 import hashlib
+import http.cookies
 import io
 import ipaddress
 import itertools
@@ -76,6 +77,7 @@ from croniter import croniter
 from google.protobuf import struct_pb2
 from packaging.version import Version
 from PIL import TiffImagePlugin
+from sqlalchemy.orm import declarative_base
 
 import airflow_xcom.backend.push  # noqa: F401 - what pushes advises on Airflow's own objects
 from airflow_xcom.backend.compat import CLASS_REMEDY
@@ -101,6 +103,13 @@ class Unregistered:
 
 class Plain:
     """No data class, and without a codec."""
+
+
+class Flight(declarative_base()):  # type: ignore[misc]
+    """A class that SQLAlchemy maps."""
+
+    __tablename__ = "flights"
+    id = sqlalchemy.Column(sqlalchemy.Integer, primary_key=True)
 
 
 class Listed(list[int]):
@@ -313,6 +322,7 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a version of a package": lambda: Version("1.2.post1"),
         "a random generator of NumPy": np.random.default_rng,
         "a simple namespace": lambda: types.SimpleNamespace(a=1),
+        "a namespace within another": lambda: types.SimpleNamespace(a=types.SimpleNamespace(b=1)),
         "an array of the standard library": lambda: array.array("d", [1.0]),
         "a chain of dicts": lambda: ChainMap({}),
         "a time of arrow": lambda: arrow.get("2024-01-01T00:00:00+02:00"),
@@ -346,16 +356,21 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "an element of XML": lambda: ET.fromstring("<a/>"),
         "a message": email.message.EmailMessage,
         "a parser of INI files": configparser.ConfigParser,
+        "a cookie": lambda: http.cookies.SimpleCookie("a=1")["a"],
+        "cookies": lambda: http.cookies.SimpleCookie("a=1; b=2"),
+        "a row of an ORM": Flight,
         "a template": lambda: string.Template("x"),
         "a hash": hashlib.sha256,
         "a polynomial": lambda: np.polynomial.Polynomial([1, 2]),
         "an Arrow buffer": lambda: pa.py_buffer(b"x"),
         "an object": Plain,
+        "an object with attributes": lambda: _attributed(Plain()),
         "a sentinel": lambda: NotImplemented,
     },
     "Classes that nobody allowed or registered, and subclasses": {
         "a dataclass": Unregistered,
         "a subclass of str": lambda: type("Text", (str,), {})("x"),
+        "a subclass of str with an attribute": lambda: _attributed(type("Text", (str,), {})("x")),
         "a subclass of dict": lambda: type("Fields", (dict,), {})(a=1),
         "a subclass of datetime": lambda: type("At", (dt.datetime,), {})(2024, 1, 1),
         "a forest of scikit-learn": test_models.NAMING["a forest"][0],
@@ -393,6 +408,7 @@ REFUSED: dict[str, dict[str, Callable[[], Any]]] = {
         "a series with an attribute": lambda: _attributed(FRAME["a"].copy()),
         "an index with an attribute": lambda: _attributed(pd.Index([1])),
         "a timestamp with an attribute": lambda: _attributed(pd.Timestamp(0)),
+        "a dtype of polars with an attribute": lambda: _attributed(pl.Datetime("us")),
         "a polars frame with an attribute": lambda: _attributed(pl.DataFrame({"a": [1]})),
         "a network with an attribute": lambda: _attributed(ipaddress.ip_network("10.0.0.0/8")),
         "a reader of a file": lambda: pa.ipc.open_stream(_stream()),

@@ -121,6 +121,41 @@ class Box(Generic[T]):
     content: T
 
 
+@dataclass
+class Naming(Generic[T]):
+    content: T
+
+    @cached_property
+    def upper(self) -> str:
+        return str(self.content).upper()
+
+
+@dataclass(frozen=True)
+class Order:
+    prices: list[int]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "total", sum(self.prices))
+
+
+@attrs.define(slots=False)
+class Parcel:
+    weight: float
+
+    def __attrs_post_init__(self) -> None:
+        self._label = f"{self.weight} kg"
+
+    def send(self) -> None:
+        self.sent = True
+
+
+class Counted(namedtuple("Counted", "items")):  # noqa: PYI024, SLOT002
+    def __new__(cls, items: Any) -> Any:
+        made = super().__new__(cls, items)
+        made.count_ = len(items)
+        return made
+
+
 class Outer:
     @dataclass
     class Inner:
@@ -167,6 +202,22 @@ def test_nothing_runs_when_a_data_class_comes_back(monkeypatch: pytest.MonkeyPat
     assert back.double == 4
 
 
+def test_what_the_code_of_a_class_sets_beside_its_fields_comes_back() -> None:
+    parcel = Parcel(1.5)
+    parcel.send()
+    for value in (Order([1, 2]), [Order([number]) for number in range(40)], parcel, Counted("ab")):
+        both_ways(value)
+    assert [vars(back) for back in both_ways(Order([1, 2]))] == [{"prices": [1, 2], "total": 3}] * 2
+
+
+@pytest.mark.parametrize("value", [Order([1]), Parcel(1.5), Counted("a")], ids=lambda value: type(value).__name__)
+def test_what_somebody_else_sets_of_an_object_is_refused(value: Any) -> None:
+    vars(value)["origin"] = "here"
+    with pytest.raises(UnsupportedValueError, match="'origin', which is not a field and would be lost"):
+        encode(value)
+    del vars(value)["origin"]
+
+
 def test_the_order_of_attributes_is_kept() -> None:
     value = Leg("JFK", Decimal(1))
     del value.origin
@@ -197,6 +248,9 @@ def test_the_parameters_of_a_generic_class_come_back() -> None:
             assert vars(back) == vars(value)
     for back in both_ways([Box[int](number) for number in range(40)]):
         assert [item.__orig_class__ for item in back] == [Box[int]] * 40
+    value = Naming[str]("a")
+    assert value.upper == "A"
+    assert [list(vars(back)) for back in both_ways(value)] == [["content", "__orig_class__", "upper"]] * 2
 
 
 @pytest.mark.parametrize("value", [Box[list[int]]([5]), Box[T](5), Box["int"](5)], ids=str)
@@ -525,8 +579,18 @@ def test_pydantic_models_that_would_lose_something_are_refused() -> None:
         encode(Price.model_construct())
     with pytest.raises(UnsupportedValueError, match="'more', which is not a field"):
         encode(Price(amount=Decimal(1)).model_copy(update={"more": 1}))
-    with pytest.raises(UnsupportedTypeError, match=r"GenericModel\[int\] cannot be found by its name.*a subclass with"):
-        encode(IntModel(item=1))
+    with pytest.raises(UnsupportedTypeError, match=r"GenericModel\[str\] cannot be found by its name.*a subclass with"):
+        encode(GenericModel[str](item="a"))
+
+
+def test_a_generic_model_with_parameters_is_that_of_its_module() -> None:
+    assert [type(back) for back in both_ways(IntModel(item=1))] == [IntModel] * 2
+    for parameters in ([], [["<class 'test_classes.int'>"]], [["<class 'int'>"], 1], ["<class 'int'>"]):
+        state = [{"item": 1}, ["item"], None, None, *parameters]
+        with pytest.raises(CorruptPayloadError, match=r"GenericModel\[int\] is of \[\["):
+            decode_json({"$": ["class.pydantic", 1, [f"{HERE}:GenericModel[int]", state]]})
+    with pytest.raises(MissingClassError, match="has no"):
+        decode_json({"$": ["class.pydantic", 1, [f"{HERE}:GenericModel[bytes]", []]]})
 
 
 @pytest.mark.parametrize(
@@ -802,6 +866,8 @@ CLASSES: dict[str, Callable[[], Any]] = {
     "data class": lambda: Leg("JFK", Decimal("1.10"), (1, 2)),
     "data classes in a frozen one with slots": lambda: Trip([Leg("JFK", Decimal(1))], Color.RED, tags={"a": Box((1,))}),
     "data class whose __post_init__ is not run again": lambda: Seeded(1),
+    "data class with attributes that its code sets": lambda: Order([1, 2]),
+    "generic data class with a cached value": lambda: _cached(Naming[str]("a"), "upper"),
     "subclass of a data class": lambda: Undecorated(1),
     "data class in a class": lambda: Outer.Inner(1),
     "data class with a value of another type": lambda: Base(np.arange(3)),
@@ -818,6 +884,7 @@ CLASSES: dict[str, Callable[[], Any]] = {
     "pydantic model with an alias and a validator": lambda: Frozen(Aliased=1),
     "pydantic root model": lambda: Prices([Price(amount=Decimal(1), unit="USD")]),
     "pydantic root model with a private value": lambda: Hidden(5),
+    "generic pydantic model": lambda: IntModel(item=1),
     "subclass of a generic pydantic model": lambda: NamedIntModel(item=1),
     "NamedTuple": lambda: Point((1, Decimal(1)), [Leg("a", Decimal(1))]),
     "namedtuple": lambda: Pair(1, None),

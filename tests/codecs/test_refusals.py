@@ -108,6 +108,11 @@ DONE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "a data class with another": ("allowed_deserialization_classes = refusals.Unregistered", lambda value: value),
     "a data class with an object": ("return a type that has one; then", lambda _: refusals.Unregistered(2)),
     "a subclass of list within another": ("and replace list(value)[0], too", _without_inner_codec),
+    "a namespace within another": (
+        'and replace vars(value)["a"], too',
+        lambda value: {name: vars(item) for name, item in vars(value).items()},
+    ),
+    "a subclass of str with an attribute": ("return str(value)", lambda value: [str(value), vars(value)]),
     "a window of polars": ("return what is computed from it", lambda value: value.agg(pl.len())),
     "a group of Arrow": ("return what is computed from it", lambda value: value.aggregate([([], "count_all")])),
     "a cell by its place": ("return what is computed from it", lambda value: value[0, 0]),
@@ -273,9 +278,19 @@ def _with_attrs(data: Any) -> Any:
     return data
 
 
+def _with_attrs_that_cannot_be_copied(data: Any) -> Any:
+    data.attrs["k"] = np.busdaycalendar()
+    return data
+
+
 def _with_attribute(index: Any) -> Any:
     index.note = 1
     return index
+
+
+def _holding_itself(items: Any) -> Any:
+    items.append(items)
+    return items
 
 
 def _labels(*labels: Any) -> Any:
@@ -318,11 +333,13 @@ PLACES: dict[str, Callable[[], Any]] = {
     ".name": lambda: pd.Series([1], name=BAD),
     ".name[1]": lambda: pd.Index([1], name=(1, BAD)),
     '.attrs["k"][0]': lambda: _with_attrs(pd.DataFrame({"a": [1]})),
+    '.attrs["k"]': lambda: _with_attrs_that_cannot_be_copied(pd.DataFrame({"a": [1]})),
     '["v"].attrs["k"][0]': lambda: xr.Dataset({"v": _with_attrs(xr.DataArray([1]))}),
     '["t"].attrs["k"][0]': lambda: xr.DataArray([1], dims="t", coords={"t": _with_attrs(xr.Variable("t", [1]))}),
     '["t"].data[1]': lambda: xr.DataArray([1, 2], dims="t", coords={"t": _labels("a", BAD)}),
     ".data[1]": lambda: xr.DataArray(_objects((2,), 1)),
     '["/x/y"].attrs["k"][0]': lambda: xr.DataTree.from_dict({"/x/y": _with_attrs(xr.Dataset())}),
+    "[1]": lambda: [0, _holding_itself([])],
     ".stop[0]": lambda: slice(1, [BAD]),
     '.edges[1, "b", 0]["w"][0]': lambda: nx.MultiGraph([(1, "b", {"w": [BAD]})]),
     '.nodes[(1, 2)]["x"]': lambda: _node(x=BAD),

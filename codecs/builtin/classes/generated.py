@@ -45,7 +45,7 @@ _PARAMETERS = {kind.__name__: kind for kind in (*_BUILTIN, dt.date, dt.datetime,
 
 # What SciPy itself sets of a result beside its fields.
 _OF_SCIPY = (
-    *("correlation", "_alternative", "_axis", "_n", "_x", "_y"),
+    *("correlation", "significance_level", "_alternative", "_axis", "_n", "_x", "_y"),
     *("_dtype", "_estimate", "_standard_error", "_statistic_np", "_xp"),  # of a t-test
 )
 _NAMESPACE = "_xp"  # of a t-test: the module of functions for its arrays, which a node names "numpy"
@@ -75,6 +75,7 @@ def _take_dataclass(value: Any) -> dict[str, Any]:
             msg = f"the parameters of {alias} are not stored; return dataclasses.replace(value), which has none"
             raise UnsupportedValueError(msg)
         state[_MADE_BY] = names
+        state = {name: state[name] for name in dict.fromkeys((*vars(value), *state))}
     if left_out := _left_out(value):
         state[_LEFT_OUT] = left_out
     return state
@@ -101,7 +102,8 @@ def _is_same(default: Any, stored: Any) -> bool:
 
 
 def _restore_dataclass(cls: Any, state: dict[str, Any]) -> Any:
-    names = as_dict(state).pop(_MADE_BY, None)
+    order = list(as_dict(state))
+    names = state.pop(_MADE_BY, None)
     left_out = list(map(as_text, as_list(state.pop(_LEFT_OUT, []))))
     if not set(left_out) <= set(_dataclass_fields(cls)):
         raise CorruptPayloadError(f"{cls.__qualname__} has no fields {quoted(left_out)}")
@@ -111,6 +113,9 @@ def _restore_dataclass(cls: Any, state: dict[str, Any]) -> Any:
             vars(value).pop(name, None)
     if names is not None:
         object.__setattr__(value, _MADE_BY, _with_parameters(cls, as_list(names)))
+        for name in order[order.index(_MADE_BY) + 1 :]:  # what was cached after it
+            if name in vars(value):
+                vars(value)[name] = vars(value).pop(name)
     return value
 
 
@@ -170,7 +175,7 @@ def _namespace_of_numpy() -> Any:
 def _take_namedtuple(value: Any) -> dict[str, Any]:
     items, names = tuple(tuple.__iter__(value)), type(value)._fields
     remedy = "return dict(zip(value._fields, value)), with this attribute added"
-    refuse_other_attributes(value, _extra_fields(type(value)), remedy=remedy)
+    refuse_other_attributes(value, (*_extra_fields(type(value)), "*"), remedy=remedy)
     if len(items) != len(names):
         msg = f"the {type(value).__qualname__} has {len(items)} items for its {len(names)} fields; return tuple(value)"
         raise UnsupportedValueError(msg)

@@ -25,8 +25,9 @@ from airflow_xcom.codecs.quoting import class_name, described, quoted
 CheckClass = Callable[[str], None]
 
 _OF_SCIPY = (
-    *("_binned_statistic", "_common", "_crosstab", "_hypotests", "_mannwhitneyu", "_morestats", "_page_trend_test"),
-    *("_relative_risk", "_resampling", "_stats_mstats_common", "_stats_py", "contingency"),
+    *("_binned_statistic", "_common", "_crosstab", "_hypotests", "_mannwhitneyu", "_morestats", "_mstats_basic"),
+    *("_page_trend_test", "_relative_risk", "_resampling", "_stats_mstats_common", "_stats_py", "_survival"),
+    "contingency",
 )
 # Modules whose enumerations, named tuples and other classes need nobody's leave, for they are results that people
 # return: importing them does nothing, and no class is called.
@@ -38,6 +39,7 @@ _HARMLESS = frozenset(
         *("numpy.lib._arraysetops_impl", "numpy.linalg._linalg", "numpy.linalg.linalg"),
         *("psutil._common", "psutil._ntuples", "psutil._pslinux"),
         *(f"scipy.stats.{name}" for name in _OF_SCIPY),
+        "scipy.integrate._quadrature",
     }
 )
 # What makes data of an object whose class cannot be stored.
@@ -153,6 +155,8 @@ def _import(module: str, dotted: str) -> Any:
 
 def _walk(module: Any, qualname: str) -> Any:
     """Return what a module holds under a name, looked up through nested classes only, or None."""
+    if "[" in qualname:  # where pydantic keeps Page[int], if a module asks for it
+        return vars(module).get(qualname) if module else None
     holder = module
     for part in (qualname,) if qualname.isidentifier() else qualname.split("."):
         if not part.isidentifier() or (holder is not module and not isinstance(holder, type)):

@@ -36,7 +36,12 @@ def _take(value: Any) -> list[Any]:
             f"the {cls.__qualname__} has the extra values {quoted(list(extra))}, and its class allows none; return "
             "vars(value) and them, in one dict"
         )
-    return [fields, sorted(getattr(value, _SET)), extra, getattr(value, _PRIVATE, None)]
+    return [fields, sorted(getattr(value, _SET)), extra, getattr(value, _PRIVATE, None), *_parameters(cls)]
+
+
+def _parameters(cls: Any) -> list[list[str]]:
+    """Return those of a class such as ``Page[Item]``, whose name does not tell which Item."""
+    return [list(map(repr, cls.__pydantic_generic_metadata__["args"]))] if "[" in cls.__qualname__ else []
 
 
 def _allows_extra(cls: Any) -> bool:
@@ -44,7 +49,9 @@ def _allows_extra(cls: Any) -> bool:
 
 
 def _restore(cls: Any, state: list[Any]) -> Any:
-    fields, names, extra, private = state
+    fields, names, extra, private, *parameters = state
+    if parameters != _parameters(cls):
+        raise CorruptPayloadError(f"{cls.__qualname__} is of {quoted(_parameters(cls))}, not of {quoted(parameters)}")
     if not _is_text(names) or not _is_mapping(extra) or not _is_mapping(private):
         raise CorruptPayloadError(f"the state of {cls.__qualname__} is not that of a pydantic model")
     if extra and not _allows_extra(cls):

@@ -166,7 +166,10 @@ def _decode_deque(node: list[Any], _version: int) -> deque[Any]:
 
 _FACTORIES: dict[str | None, Any] = {
     None: None,
-    **{cls.__name__: cls for cls in (bool, int, float, str, list, tuple, dict, set, Counter, OrderedDict, deque)},
+    **{
+        cls.__name__: cls for cls in (bool, int, float, complex, Decimal, str, bytes, list, tuple, dict, set, frozenset)
+    },
+    **{cls.__name__: cls for cls in (Counter, OrderedDict, deque)},
 }
 
 

@@ -225,7 +225,9 @@ def _count_items(value: Any) -> tuple[int, int]:
 def too_deep(value: Any) -> EncodeError:
     """Return the error for a value that contains itself, or has too many levels."""
     if (repeated := _find_cycle(value)) is not None:
-        return CircularReferenceError(repeated)
+        error = CircularReferenceError(repeated)
+        error.trail.append(repeated)
+        return error
     return NestingError(f"its lists and dicts are nested deeper than {DEEPEST_NATIVES} levels")
 
 
