@@ -237,20 +237,8 @@ def read_file(memory: memoryview) -> tuple[Note, pa.Table]:
         UnusableLibraryError: pyarrow cannot be imported.
         LibraryVersionError: the pyarrow installed lacks a type of the table.
     """
-    pa = _pyarrow()
-    # Not at the top: a first push does without.
-    from airflow_xcom.codecs.formats.arrow.flatbuffers import inflated_size
-    from airflow_xcom.codecs.formats.arrow.validation import check_values
-
-    try:
-        check_inflation(inflated_size(memory, is_file=True), len(memory))
-        table = pa.ipc.open_file(pa.py_buffer(memory)).read_all()
-        check_values(table)
-        note = read_note(table.schema)
-    except (CodecError, MemoryError):
-        raise
-    except Exception as error:
-        raise unreadable("the payload is not an Arrow file of this distribution, or is damaged", error) from error
+    table = _read(memory, "the payload is not an Arrow file of this distribution, or is damaged", is_file=True)
+    note = read_note(table.schema)
     if not note.types:
         return note, table
     from airflow_xcom.codecs.formats.arrow.downcast import restore_types
@@ -260,21 +248,29 @@ def read_file(memory: memoryview) -> tuple[Note, pa.Table]:
 
 def read_stream(memory: memoryview, meta: Any) -> Table:
     """Return the table of an Arrow IPC stream that lies in writable memory."""
+    return Table(_read(memory, "a table in the payload is damaged", is_file=False), meta, memory)
+
+
+def _read(memory: memoryview, damage: str, *, is_file: bool) -> pa.Table:
+    """Return the table of a file or a stream, of which every value is checked; ``damage`` is what an error says."""
     pa = _pyarrow()
+    # Not at the top: a first push does without.
     from airflow_xcom.codecs.formats.arrow.flatbuffers import inflated_size
     from airflow_xcom.codecs.formats.arrow.validation import check_values
 
     try:
-        # It may be one of many, in a buffer that was decompressed itself.
-        if inflated_size(memory, is_file=False) > len(memory):
+        inflated = inflated_size(memory, is_file=is_file)
+        if is_file:
+            check_inflation(inflated, len(memory))
+        elif inflated > len(memory):  # it may be one of many, in a buffer that was decompressed itself
             raise ValueError("it is compressed, as no table within a value is")  # noqa: TRY301 - caught as damage
-        table = pa.ipc.open_stream(pa.py_buffer(memory)).read_all()
+        table = (pa.ipc.open_file if is_file else pa.ipc.open_stream)(pa.py_buffer(memory)).read_all()
         check_values(table)
-    except MemoryError:
+    except (CodecError, MemoryError):
         raise
     except Exception as error:
-        raise unreadable("a table in the payload is damaged", error) from error
-    return Table(table, meta, memory)
+        raise unreadable(damage, error) from error
+    return table
 
 
 def _pyarrow() -> Any:
