@@ -77,7 +77,8 @@ def codec(  # noqa: PLR0913 - what there is to say of a codec
         else:
             types = (handles,) if isinstance(handles, type | str) else tuple(handles)
             made = _codec_of_handler(tag, version, cls, types, subclasses=subclasses)
-        registry.register(made, replace=replace, origin=Origin.of_class(cls.__qualname__, namespace))
+        module, file = str(namespace.get("__name__")), namespace.get("__file__")
+        registry.register(made, replace=replace, origin=Origin(module, file, cls.__qualname__, namespace))
         return cls
 
     return decorate

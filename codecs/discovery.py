@@ -155,11 +155,6 @@ class Origin:
         module = str(getattr(codec.encode, "__module__", None) or codec.tag)
         return cls(module, getattr(sys.modules.get(module), "__file__", None))
 
-    @classmethod
-    def of_class(cls, name: str, namespace: dict[str, Any]) -> Origin:
-        """Return the origin of a class that is decorated in a module with these globals."""
-        return cls(str(namespace.get("__name__")), namespace.get("__file__"), name, namespace)
-
     @property
     def supplier(self) -> str:
         """The distribution that supplies the module, as ``"name version"``; else its file's name, or its own."""

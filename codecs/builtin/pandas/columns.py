@@ -14,19 +14,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from airflow_xcom.codecs.builtin.pandas.dtypes import MASKED, string_dtype
-from airflow_xcom.codecs.builtin.pandas.extension_columns import (
-    decode_arrow,
-    decode_geometry,
-    decode_masked,
-    decode_period,
-    decode_zoned,
-    encode_arrow,
-    encode_masked,
-    encode_period,
-    encode_zoned,
-    joined,
-)
+from airflow_xcom.codecs.builtin.pandas.dtypes import string_dtype
+from airflow_xcom.codecs.builtin.pandas.extension_columns import DECODERS, ENCODERS, joined
 from airflow_xcom.codecs.builtin.pandas.number_columns import (
     NUMBERS,
     TableMemory,
@@ -275,29 +264,22 @@ def _are_distinct(texts: pa.Array) -> bool:
 
 
 _ENCODERS: dict[type, Callable[[Any, PackCells], tuple[Any, Any]]] = {
-    **dict.fromkeys(MASKED.values(), encode_masked),
-    pd.ArrowDtype: encode_arrow,
+    **ENCODERS,
     pd.CategoricalDtype: _encode_category,
-    pd.DatetimeTZDtype: encode_zoned,
     pd.IntervalDtype: _encode_interval,
-    pd.PeriodDtype: encode_period,
     pd.SparseDtype: _encode_sparse,
     pd.StringDtype: _encode_string,
     type(pd.arrays.NumpyExtensionArray(np.empty(0)).dtype): _encode_boxed,
 }
 _DECODERS: dict[str | None, Callable[..., Any]] = {
+    **DECODERS,
     None: _decode_implied,
     "array": lambda column, memory, kind: pd.arrays.NumpyExtensionArray(decode_array(kind, column, memory)),
-    "arrow": decode_arrow,
     "category": _decode_category,
     "cells": lambda column, memory, tags: decode_cells(one_chunk(column), tags, memory.unpack_cells),
-    "geometry": decode_geometry,
     "interval": _decode_interval,
-    "masked": decode_masked,
     "numpy": decode_with_dtype,
     "object": lambda column, _memory, missing="None": decode_objects(one_chunk(column), missing),
-    "period": decode_period,
     "sparse": _decode_sparse,
     "string": _decode_string,
-    "tz": decode_zoned,
 }

@@ -5,6 +5,7 @@ Each ``encode_…`` returns the *kind* and the Arrow array of a pandas array; se
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from airflow_xcom.codecs.builtin.pandas.dtypes import MASKED
 from airflow_xcom.codecs.builtin.pandas.number_columns import (
     NAT,
     NUMBERS,
@@ -28,14 +30,14 @@ from airflow_xcom.codecs.nodes import PackCells
 from airflow_xcom.codecs.quoting import quoted
 
 
-def encode_masked(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
+def _encode_masked(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
     data, mask = np.ascontiguousarray(values._data), values._mask  # noqa: SLF001 - no public way without a copy
     if data.dtype == bool:
         data = data & ~mask  # a bit under a null would not come back
     return "masked", array_with_nulls(data, mask)
 
 
-def decode_masked(column: Any, memory: TableMemory) -> Any:
+def _decode_masked(column: Any, memory: TableMemory) -> Any:
     array = one_chunk(column)
     if array.type == pa.bool_():
         bits = array.fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003 - the name differs by version
@@ -47,7 +49,7 @@ def decode_masked(column: Any, memory: TableMemory) -> Any:
     return made._simple_new(values, nulls_of(array))  # noqa: SLF001 - both are what the constructor checks them for
 
 
-def encode_zoned(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
+def _encode_zoned(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
     dtype, ticks = values.dtype, np.ascontiguousarray(values.asi8)
     return ["tz", dtype.tz], array_of_ticks(ticks, pa.timestamp(dtype.unit, _zone_name(dtype.tz)))
 
@@ -61,18 +63,18 @@ def _zone_name(zone: Any) -> str:
         return "UTC"
 
 
-def decode_zoned(column: Any, memory: TableMemory, zone: Any) -> Any:
+def _decode_zoned(column: Any, memory: TableMemory, zone: Any) -> Any:
     dtype = pd.DatetimeTZDtype(column.type.unit, checked_zone(zone))
     made: Any = pd.arrays.DatetimeArray
     ticks = decode_ticks(column, memory).view(f"M8[{dtype.unit}]")
     return made._simple_new(ticks, dtype=dtype)  # noqa: SLF001 - pd.array() looks at each time
 
 
-def encode_period(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
+def _encode_period(values: Any, _pack: PackCells) -> tuple[Any, pa.Array]:
     return ["period", values.dtype.freq], array_of_ticks(np.ascontiguousarray(values.asi8), pa.int64())
 
 
-def decode_period(column: Any, memory: TableMemory, freq: Any) -> Any:
+def _decode_period(column: Any, memory: TableMemory, freq: Any) -> Any:
     array = one_chunk(column)
     ordinals = memory.values(array, NUMBERS[array.type])
     if array.null_count:
@@ -88,7 +90,7 @@ def joined(column: Any) -> Any:
         return column
 
 
-def encode_arrow(values: Any, _pack: PackCells) -> tuple[Any, Any]:
+def _encode_arrow(values: Any, _pack: PackCells) -> tuple[Any, Any]:
     column = joined(values.__arrow_array__())
     if _has_nested_dictionary(column.type):
         msg = f"Arrow cannot write {column.type}: a dictionary within a dictionary; cast it to the type of its values"
@@ -102,16 +104,31 @@ def _has_nested_dictionary(kind: pa.DataType, *, within: bool = False) -> bool:
     return any(_has_nested_dictionary(kind.field(position).type, within=within) for position in range(kind.num_fields))
 
 
-def decode_arrow(column: Any, _memory: TableMemory, name: str | None = None) -> Any:
+def _decode_arrow(column: Any, _memory: TableMemory, name: str | None = None) -> Any:
     if name not in (None, str(column.type)):
         msg = f"the Arrow extension type {quoted(name)} is not registered here; its column would become {column.type}"
         raise DecodeError(msg)
     return pd.arrays.ArrowExtensionArray(column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column]))
 
 
-def decode_geometry(column: Any, _memory: TableMemory, crs: Any = None, marks: Any = None) -> Any:
+def _decode_geometry(column: Any, _memory: TableMemory, crs: Any = None, marks: Any = None) -> Any:
     try:
         from airflow_xcom.codecs.builtin.geo.columns import decode_geometry
     except ImportError as error:
         raise MissingLibraryError("geopandas.GeometryArray", str(error.name).partition(".")[0]) from error
     return decode_geometry(one_chunk(column), crs, marks or {})
+
+
+ENCODERS: dict[type, Callable[[Any, PackCells], tuple[Any, Any]]] = {
+    **dict.fromkeys(MASKED.values(), _encode_masked),
+    pd.ArrowDtype: _encode_arrow,
+    pd.DatetimeTZDtype: _encode_zoned,
+    pd.PeriodDtype: _encode_period,
+}
+DECODERS: dict[str | None, Callable[..., Any]] = {
+    "arrow": _decode_arrow,
+    "geometry": _decode_geometry,
+    "masked": _decode_masked,
+    "period": _decode_period,
+    "tz": _decode_zoned,
+}
