@@ -79,11 +79,17 @@ def _children(item: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"{{{brief(child)}}}", child) for child in item)
     else:
         looks = (look for library, name, look in _LIBRARIES if _is_of(item, library, name))
-        yield from next(looks, _items if isinstance(item, Mapping) else _attributes)(item)
+        is_row = isinstance(item, Sequence) and not isinstance(item, str | bytes | bytearray)
+        yield from next(looks, _items if isinstance(item, Mapping) else _rows if is_row else _attributes)(item)
 
 
 def _items(mapping: Any) -> Iterator[tuple[str, Any]]:
     yield from ((f"[{brief(key)}]", child) for key, child in mapping.items())
+
+
+def _rows(items: Any) -> Iterator[tuple[str, Any]]:
+    yield from ((f"[{at}]", items[at]) for at in range(len(items)))
+    yield from _attributes(items)
 
 
 def _is_of(item: Any, library: str, name: str) -> bool:
@@ -208,7 +214,9 @@ def _state(item: Any) -> Iterator[tuple[str, Any]]:
 
 _LIBRARIES = (
     ("builtins", "slice", lambda item: ((f".{name}", getattr(item, name)) for name in ("start", "stop", "step"))),
+    ("google.cloud.bigquery.table", "Row", _rows),
     ("networkx", "Graph", _graph),
+    ("pint", "Quantity", lambda quantity: [(".magnitude", quantity.magnitude)]),
     ("numpy", "ndarray", _elements),
     ("numpy", "void", lambda item: ((f"[{brief(name)}]", item[name]) for name in item.dtype.names or ())),
     ("pandas", "DataFrame", _columns),

@@ -218,7 +218,8 @@ def _metadata(keys: tuple[str, ...]) -> Any:
 
 
 def _take_field_row(value: Any) -> list[Any]:
-    return [list(value.values()), dict(value._xxx_field_to_index)]  # noqa: SLF001 - keys() would lose the places
+    items = [value[at] for at in range(len(value))]  # values() would copy each, of which no place is found
+    return [items, dict(value._xxx_field_to_index)]  # noqa: SLF001 - keys() would lose the places
 
 
 def _make_field_row(cls: Any, parts: Any) -> Any:

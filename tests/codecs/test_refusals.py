@@ -23,14 +23,17 @@ import msgpack
 import networkx as nx
 import numpy as np
 import pandas as pd
+import pint
 import polars as pl
 import pytest
 import refusals
 import wrapt
 import xarray as xr
 from conftest import Backend
+from google.cloud import bigquery
 from refusals import DOCUMENT, FRAME, REFUSED, Plain, document, refusal
 from requests.structures import CaseInsensitiveDict
+from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 
 from airflow_xcom.codecs import Codec, EncodeError, Registry, UnsupportedTypeError, encode, error_location, registry
 from airflow_xcom.codecs.payload import decode_json
@@ -288,6 +291,11 @@ def _with_attribute(index: Any) -> Any:
     return index
 
 
+def _selected(item: Any) -> Any:
+    """Return a row as SQLAlchemy makes of what a query selects."""
+    return IteratorResult(SimpleResultMetaData(["a"]), iter([(item,)])).one()
+
+
 def _holding_itself(items: Any) -> Any:
     items.append(items)
     return items
@@ -340,6 +348,9 @@ PLACES: dict[str, Callable[[], Any]] = {
     ".data[1]": lambda: xr.DataArray(_objects((2,), 1)),
     '["/x/y"].attrs["k"][0]': lambda: xr.DataTree.from_dict({"/x/y": _with_attrs(xr.Dataset())}),
     "[1]": lambda: [0, _holding_itself([])],
+    '[1][0]["k"]': lambda: bigquery.Row((1, [{"k": BAD}]), {"a": 0, "b": 1}),
+    ".magnitude[1]": lambda: pint.Quantity(_objects((2,), 1), "m"),
+    "[0][1]": lambda: _selected([1, BAD]),
     ".stop[0]": lambda: slice(1, [BAD]),
     '.edges[1, "b", 0]["w"][0]': lambda: nx.MultiGraph([(1, "b", {"w": [BAD]})]),
     '.nodes[(1, 2)]["x"]': lambda: _node(x=BAD),

@@ -584,6 +584,14 @@ def test_local_times_keep_instant_clock_and_offset(written: str, read: str, mach
     assert len([line for line in caplog.messages if "local time is another" in line]) == (written != read) * zones
 
 
+def test_a_time_whose_offset_tzlocal_does_not_tell_is_refused(machine: Any) -> None:
+    machine("America/New_York")
+    local = tz.tzlocal()
+    for at in (datetime.min.replace(tzinfo=local), pendulum.DateTime(2024, 11, 3, 1, 30, tzinfo=local)):
+        with pytest.raises(UnsupportedValueError, match=r"does not tell the offset .*; give it the zone zoneinfo"):
+            encode([at])
+
+
 @pytest.mark.parametrize("written", ["UTC", "America/New_York", "Asia/Kolkata"])
 @pytest.mark.parametrize("read", ["UTC", "America/New_York"])
 def test_local_columns_and_zones_keep_instant_clock_and_offset(written: str, read: str, machine: Any) -> None:

@@ -77,9 +77,17 @@ def moment_node(text: str, value: datetime | time, zone_class: type[ZoneInfo]) -
     """Return the node of ``value``, whose date and clock are ``text``; a zone of ``zone_class`` becomes its key."""
     zone: Any = value.tzinfo
     if type(zone).__name__ == "tzlocal" and isinstance(value, datetime):
-        zone = Tagged("dateutil.tzlocal", 1, [value.tzname(), _seconds(value.utcoffset()), text, value.fold])
+        zone = Tagged("dateutil.tzlocal", 1, [*_local_facts(value), text, value.fold])
     node = [text, zone.key if _is_key_enough(zone, zone_class) else zone]
     return [*node, value.fold] if value.fold else node
+
+
+def _local_facts(value: datetime) -> list[Any]:
+    try:
+        return [value.tzname(), _seconds(value.utcoffset())]
+    except (OverflowError, RecursionError) as error:  # in year 1, and of a DateTime of pendulum in an hour that recurs
+        msg = "tzlocal() does not tell the offset of this time; give it the zone zoneinfo.ZoneInfo(key) of your region"
+        raise UnsupportedValueError(msg) from error
 
 
 def _is_key_enough(zone: Any, zone_class: type[ZoneInfo]) -> bool:
