@@ -217,6 +217,24 @@ def test_what_ignores_the_end_or_outlives_its_leader_is_killed(
             assert Path(f"/proc/{grandchild}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
+def test_the_starting_command_has_time_to_end_what_it_has_started(
+    demo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for Airflow and for the servers itself."""
+    processes = demo("processes")
+    monkeypatch.setattr(processes, "STOP_TIMEOUT", 4.0)
+    started = processes.Processes.create(tmp_path / "state.json", {})
+    script, log = "trap 'sleep 5; exit 130' TERM; echo ready; while :; do sleep 0.1; done", tmp_path / "log"
+    environment = {"PATH": os.environ["PATH"]}
+    child = started.start(processes.STARTER, ["sh", "-c", script], log=log, folder=tmp_path, environment=environment)
+    until = time.monotonic() + 240
+    while not log.read_text().strip():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert started.stop(processes.STARTER) == [processes.STARTER]
+    assert child.wait() == 130
+
+
 def test_an_interrupt_cannot_come_between_a_start_and_the_note_of_it(
     demo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

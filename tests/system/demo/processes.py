@@ -195,14 +195,16 @@ def _end(processes: Sequence[Process]) -> None:
     """Ask the processes to end, which ends what they have started; kill what is left of their sessions."""
     for process in processes:
         _send(process.members() & {process.pid}, process.ending)
-    _wait(lambda: any(process.pid in process.members() for process in processes))
+    # The starting command waits that long itself, for Airflow and then for the servers.
+    stages = 3 if any(process.name == STARTER for process in processes) else 1
+    _wait(lambda: any(process.pid in process.members() for process in processes), stages * STOP_TIMEOUT)
     for process in processes:
         _send(process.members(), signal.SIGKILL)
-    _wait(lambda: any(process.members() for process in processes))
+    _wait(lambda: any(process.members() for process in processes), STOP_TIMEOUT)
 
 
-def _wait(going_on: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + STOP_TIMEOUT
+def _wait(going_on: Callable[[], bool], timeout: float) -> None:
+    deadline = time.monotonic() + timeout
     while going_on() and time.monotonic() < deadline:
         time.sleep(0.1)
 
