@@ -27,22 +27,23 @@ SLOW_DATABASES = {"mariadb"}
 FAST_SERVERS = {"airflow"}  # a fixture: Airflow's API server, in the process of the test
 # The files whose slow tests take longest. They begin first, or the last of them would run alone.
 LONGEST = (
-    "system/test_data_tab_airflows.py",
     "system/test_airflows.py",
     "system/test_versions.py",
-    "system/test_cluster.py",
-    "codecs/test_everything.py",
+    "system/test_data_tab_airflows.py",
     "system/test_benchmarks.py",
+    "codecs/test_everything.py",
     "integration/test_assets_airflow.py",
-    "system/test_data_tab_browser.py",
+    "system/test_cluster.py",
     "backend/test_state.py",
     "integration/test_stores.py",
+    "system/test_data_tab_browser.py",
     "system/test_data_tab_views_in_browser.py",
-    "system/test_asset_model.py",
     "system/test_cleanup_model.py",
-    "system/test_fuzz.py",
     "system/test_data_tab_s3.py",
+    "system/test_fuzz.py",
+    "system/test_asset_model.py",
     "system/test_data_tab_fab.py",
+    "integration/test_retain_airflow.py",
     "integration/test_faults.py",
 )
 
