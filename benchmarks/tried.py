@@ -21,8 +21,9 @@ _FIRST = (
     "garbage collector off or frozen. Not done: options read in the parent, which need not be those of its child."
 )
 _FIRST_FRAME = (
-    "Trees, the packer of cells, readers, digests and advice are imported by those who use them. Left are the modules "
-    "of frames and of Arrow's format, and what pandas and pyarrow do when they are first called."
+    "Trees, the packer of cells, readers, digests, advice, and the codecs of times, zones and offsets are "
+    "imported by those who use them. Left are the modules of frames and of Arrow's format, and what pandas and pyarrow "
+    "do when they are first called."
 )
 _FRAME = (
     "The row takes an Arrow stream, which Arrow writes in one piece, and what Arrow cannot say as JSON, zones and "

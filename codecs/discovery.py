@@ -20,7 +20,8 @@ ENTRY_POINT_GROUP = "airflow_xcom.codecs"
 _STDLIB = ("stdlib.scalars", "stdlib.containers", "stdlib.times", "stdlib.objects")
 _CLASSES = ("classes.generated", "classes.pydantic", "classes.msgspec")
 
-# Root package of a type or tag -> the modules of airflow_xcom.codecs.builtin that may hold its codec.
+# Root package of a type or tag -> the modules of airflow_xcom.codecs.builtin that may hold its codec; and with the name
+# of a class, the one that does, so that nothing else is imported for it.
 HOMES: dict[str, tuple[str, ...]] = {
     "builtins": _STDLIB,
     "class": _CLASSES,
@@ -33,6 +34,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("pydantic", "pydantic_core"), ("pydantic",)),
     **dict.fromkeys(("numpy", "ml_dtypes"), ("numpy.array",)),
     "pandas": ("pandas.scalars", "pandas.index", "pandas.frame"),
+    **dict.fromkeys(("pandas.DataFrame", "pandas.Series"), ("pandas.frame",)),
     "pyarrow": ("arrow.values",),
     "polars": ("polars", "polars_dtypes"),
     "scipy": ("scipy", "libraries"),
@@ -59,14 +61,15 @@ def root_of(name: str) -> str:
 
 def homes_of_tag(tag: str) -> tuple[str, ...]:
     """Return the built-in modules that may hold the codec of a tag; tags without a dot are the standard library's."""
-    likely = HOMES.get(root_of(tag), ())
+    likely = HOMES.get(tag) or HOMES.get(root_of(tag), ())
     return likely if "." in tag else (*likely, *_STDLIB)
 
 
 def homes_of_class(cls: type) -> Iterator[str]:
     """Yield the built-in modules that may hold the codec of a class, those of the class itself before its bases'."""
     for base in cls.__mro__:
-        yield from _CLASSES if base is object else HOMES.get(root_of(module_of(base)), ())
+        root = root_of(module_of(base))
+        yield from _CLASSES if base is object else HOMES.get(f"{root}.{base.__name__}") or HOMES.get(root, ())
 
 
 def load_home(home: str, check_class: Callable[[str], None]) -> tuple[Codec[Any], ...]:

@@ -10,8 +10,6 @@ import pandas as pd
 import pyarrow as pa
 
 from airflow_xcom.codecs.builtin.kinds import text_codec
-from airflow_xcom.codecs.builtin.pandas.offsets import checked_offset
-from airflow_xcom.codecs.builtin.stdlib.times import checked_zone
 from airflow_xcom.codecs.errors import LibraryVersionError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_list, as_text
 from airflow_xcom.codecs.quoting import quoted
@@ -61,6 +59,18 @@ def string_dtype(storage: str, na_value: Any) -> Any:
         raise LibraryVersionError(what, "pandas", pd.__version__, "2.3 or newer") from error
 
 
+def _make_zoned(unit: str, zone: Any) -> Any:
+    from airflow_xcom.codecs.builtin.stdlib.times import checked_zone  # not at the top: few frames need it
+
+    return pd.DatetimeTZDtype(as_text(unit), checked_zone(zone))
+
+
+def _make_period(freq: Any) -> Any:
+    from airflow_xcom.codecs.builtin.pandas.offsets import checked_offset  # as above
+
+    return pd.PeriodDtype(checked_offset(freq))
+
+
 _ANY_DTYPE = (np.dtype, pd.api.extensions.ExtensionDtype)
 
 
@@ -82,8 +92,8 @@ _TAKE: dict[type, Callable[[Any], list[Any]]] = {
 }
 _MAKE: dict[str, Callable[..., Any]] = {
     "CategoricalDtype": lambda categories, ordered: pd.CategoricalDtype(_checked(categories, pd.Index), ordered),
-    "DatetimeTZDtype": lambda unit, zone: pd.DatetimeTZDtype(as_text(unit), checked_zone(zone)),
-    "PeriodDtype": lambda freq: pd.PeriodDtype(checked_offset(freq)),
+    "DatetimeTZDtype": _make_zoned,
+    "PeriodDtype": _make_period,
     "IntervalDtype": lambda subtype, closed: pd.IntervalDtype(
         _checked(subtype, *_ANY_DTYPE), closed and as_text(closed)
     ),

@@ -24,7 +24,6 @@ from airflow_xcom.codecs.builtin.pandas.number_columns import (
     nulls_of,
     one_chunk,
 )
-from airflow_xcom.codecs.builtin.stdlib.times import checked_zone
 from airflow_xcom.codecs.errors import DecodeError, MissingLibraryError, UnsupportedValueError
 from airflow_xcom.codecs.nodes import PackCells
 from airflow_xcom.codecs.quoting import quoted
@@ -64,6 +63,8 @@ def _zone_name(zone: Any) -> str:
 
 
 def _decode_zoned(column: Any, memory: TableMemory, zone: Any) -> Any:
+    from airflow_xcom.codecs.builtin.stdlib.times import checked_zone
+
     dtype = pd.DatetimeTZDtype(column.type.unit, checked_zone(zone))
     made: Any = pd.arrays.DatetimeArray
     ticks = decode_ticks(column, memory).view(f"M8[{dtype.unit}]")
