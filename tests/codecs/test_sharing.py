@@ -265,6 +265,16 @@ def test_tuples_that_double_in_a_cell_or_in_attrs_are_refused_as_lists_are() -> 
         encode(frame)
 
 
+def test_sets_that_double_are_sorted_once_each() -> None:
+    item = frozenset({1, 2})
+    for level in range(60):
+        item = frozenset({item, (item, level)})
+        if level == 14:
+            assert _blob(item) == item
+    with pytest.raises(UnsupportedValueError, match="stand for more than"):
+        encode(item)
+
+
 def test_one_tuple_in_many_cells_is_written_in_each() -> None:
     column = pd.Series([((Decimal(1),), (Decimal(2),))] * 140_000, dtype=object)
     assert _blob(column).tolist() == column.tolist()

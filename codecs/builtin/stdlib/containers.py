@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    _Key = tuple[str, str, list[Any], bytes]
+
 
 def _take_tuples(_cls: type, objects: list[tuple[Any, ...]]) -> Columns | None:
     """Return the items place by place, of short tuples that are equally long."""
@@ -47,7 +49,7 @@ def _encode_set(value: set[Any] | frozenset[Any], pack: PackCells) -> list[Any] 
     classes = set(map(type, value))
     if len(classes) == 1 and classes <= _HAVE_ONE_ORDER:
         return sorted(value)
-    return sorted(value, key=partial(_sort_key, pack)) if len(value) > 1 else list(value)
+    return sorted(value, key=partial(_sort_key, pack, {})) if len(value) > 1 else list(value)
 
 
 def _pieces(value: set[Any] | frozenset[Any], cls: type) -> Iterator[list[Any]]:
@@ -131,16 +133,18 @@ _MOST_BITS = 1024  # of an int whose repr is taken
 _HAVE_EXACT_REPR = frozenset({type(None), bool, int, str, bytes, date, timedelta, Decimal, UUID})
 
 
-def _sort_key(pack: PackCells, item: Any) -> tuple[str, str, list[Any], bytes]:
+def _sort_key(pack: PackCells, keys: dict[int, _Key], item: Any) -> _Key:
+    """Return what an element is sorted by; ``keys`` has those of tuples and sets, which may stand in many places."""
     cls = type(item)
     if cls is int and item.bit_length() > _MOST_BITS:  # sys.set_int_max_str_digits forbids its repr
         return cls.__qualname__, hex(item), [], b""
     if cls in _HAVE_EXACT_REPR or (cls is float and item == item):  # noqa: PLR0124 - repr hides the bits of a NaN
         return cls.__qualname__, repr(item), [], b""
-    if cls is tuple:
-        return cls.__qualname__, "", [_sort_key(pack, part) for part in item], b""
-    if cls is frozenset:
-        return cls.__qualname__, "", sorted(_sort_key(pack, part) for part in item), b""
+    if cls is tuple or cls is frozenset:
+        if (key := keys.get(id(item))) is None:
+            parts = [_sort_key(pack, keys, part) for part in item]
+            key = keys[id(item)] = cls.__qualname__, "", sorted(parts) if cls is frozenset else parts, b""
+        return key
     tags, (packed,) = pack([item], {cls})
     return cls.__qualname__, repr(tags), [], packed
 
