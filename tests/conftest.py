@@ -105,12 +105,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _is_uncounted(item: pytest.Item) -> bool:
-    """Return whether to measure coverage, which doubles the time, would tell nothing more.
+    """Return whether to measure coverage, which doubles the time, would tell nothing more, or other things in each run.
 
-    So it is with tests that are marked as slow by hand, which take more values on the way of fast ones, and with
-    tests/system, whose code runs in other processes.
+    So it is with tests of Hypothesis, whose examples are drawn, with tests that are marked as slow by hand, which take
+    more values on the way of fast ones, and with tests/system, whose code runs in other processes.
     """
-    return item.get_closest_marker("slow") is not None or item.path.is_relative_to(TESTS / "system")
+    drawn = hypothesis.is_hypothesis_test(getattr(item, "obj", None))
+    return drawn or item.get_closest_marker("slow") is not None or item.path.is_relative_to(TESTS / "system")
 
 
 def _is_slow(item: pytest.Item) -> bool:
