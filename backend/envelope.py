@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from os import urandom
 from typing import Any
@@ -32,7 +32,7 @@ _UNIQUE = re.compile(r"[0-9a-f]{32}(\.arrow|\.msgpack)?")
 _NO_SEGMENTS = frozenset({"", ".", ".."})
 _NO_OPTIONS = (None,) * 4  # of a reference
 _PARTS = 5  # of a coordinate
-_as_json = json.JSONEncoder().encode  # of texts far faster than json.dumps()
+_quoted = json.encoder.encode_basestring_ascii  # of texts far faster than json.dumps()
 _FACTS = frozenset({"version", "tag", "summary", "of", "from", "inexact", "asset"})  # keys beside a payload
 _LEAST_FACTS = 5  # version, tag, summary, of, and the payload
 _LAST_SECOND = 253_402_300_799  # of the year 9999
@@ -65,16 +65,18 @@ class Coordinate:
         """Return the five parts in order."""
         return [self.dag_id, self.run_id, self.task_id, self.map_index, self.key]
 
-    def prefixes(self) -> Iterator[str]:
-        """Yield what the paths of its blobs begin with, the one of new blobs first; those of 0.1.0.dev0 had no hash.
+    def prefix(self) -> str:
+        """Return what the paths of its blobs begin with: ``dag/run/task/map index/key.<hash>-``, escaped.
 
-        That is ``dag/run/task/map index/key.<hash>-``, escaped.  The hash is of the whole coordinate, so that a path
-        tells for which XCom it was made.
+        The hash is of the whole coordinate, so that a path tells for which XCom it was made.
         """
         dag, run, task, index, key = known = _known(self)
-        whole = f"[{_as_json(dag)}, {_as_json(run)}, {_as_json(task)}, {index}, {_as_json(key)}]"
-        yield f"{_prefix(known, segment)}{digest(whole)}-"
-        yield _prefix(known, _cut_segment)
+        dag, run, task, key = ["null" if text is None else _quoted(text) for text in (dag, run, task, key)]
+        return f"{_prefix(known, segment)}{digest(f'[{dag}, {run}, {task}, {index}, {key}]')}-"
+
+    def former_prefix(self) -> str | None:
+        """Return what such paths of 0.1.0.dev0 began with, which had no hash; None if it wrote no such blobs."""
+        return _prefix(_known(self), _cut_segment)
 
     @classmethod
     def from_json(cls, value: Any) -> Coordinate:
@@ -348,7 +350,7 @@ def unique_path(coordinate: Coordinate, suffix: str, asset: AssetVersion | None 
 
     That of a version of an asset tells for which asset, and by which task.
     """
-    return f"{next(_prefixes(coordinate, asset))}{urandom(16).hex()}{suffix}"
+    return f"{_new_prefix(coordinate, asset)}{urandom(16).hex()}{suffix}"
 
 
 def run_prefix(dag_id: str, run_id: str) -> str:
@@ -372,14 +374,14 @@ def may_be_of_run(path: str, dag_id: str, run_id: str) -> bool:
 
 def is_path_of(path: str, coordinate: Coordinate, asset: AssetVersion | None = None) -> bool:
     """Return whether :func:`unique_path` made a path for this coordinate."""
-    for prefix in _prefixes(coordinate, asset):
-        if path.startswith(prefix) and _UNIQUE.fullmatch(path, len(prefix)):
-            return True
-    return False
+    prefix = _new_prefix(coordinate, asset)
+    if asset is None and not path.startswith(prefix):
+        prefix = coordinate.former_prefix() or prefix
+    return path.startswith(prefix) and _UNIQUE.fullmatch(path, len(prefix)) is not None
 
 
-def _prefixes(coordinate: Coordinate, asset: AssetVersion | None) -> Iterator[str]:
-    return coordinate.prefixes() if asset is None else iter((asset.path_prefix(_known(coordinate)[:-1]),))
+def _new_prefix(coordinate: Coordinate, asset: AssetVersion | None) -> str:
+    return coordinate.prefix() if asset is None else asset.path_prefix(_known(coordinate)[:-1])
 
 
 def _known(coordinate: Coordinate) -> list[Any]:

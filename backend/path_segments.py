@@ -10,6 +10,7 @@ from urllib.parse import quote
 _LONGEST_WHOLE = 157  # longer text is cut, and then longer than this: so no two texts have one segment
 
 
+@lru_cache(maxsize=1024)  # a task, and a page of rows, ask for the same names again and again
 def segment(text: str | None) -> str:
     """Return ``text`` as one path segment; what is cut has its hash, so that no other text has the segment."""
     whole = escaped(text)
@@ -18,7 +19,6 @@ def segment(text: str | None) -> str:
     return f"{re.sub('%.?$', '', whole[:141])}...{digest(whole)}"
 
 
-@lru_cache(maxsize=1024)  # a task, and a page of rows, ask for the same names again and again
 def escaped(text: str | None) -> str:
     """Return ``text`` percent-encoded, never empty or hidden."""
     quoted = quote(text or "_", safe="", errors="surrogatepass")

@@ -94,7 +94,7 @@ def summarize(value: Any, payload: Payload, size: int, preview: str, *, nulls: b
     if not shown or (len(shown) == 1 and _is_short_text(shown.get("value"))):
         return facts | shown
     counted = payload.nulls if nulls and payload.tag not in payload.suppliers else ()
-    for extra in (_with_nulls(shown, counted), shown):
+    for extra in (_with_nulls(shown, counted), shown) if counted else (shown,):
         told = {**facts, **extra}
         if exact_json(told, limit=_LARGEST_SUMMARY, ordered=False, reserved=_RESERVED) is not None:
             return told

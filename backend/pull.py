@@ -16,13 +16,13 @@ from airflow_xcom.backend.envelope import ENVELOPE_KEY, Coordinate, Envelope
 from airflow_xcom.backend.errors import MissingPayloadError, RetiredPayloadError
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError, RegistrationError, SelectionError, UnknownTagError, registry
+from airflow_xcom.codecs.discovery import imported
 from airflow_xcom.codecs.quoting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from airflow_xcom.backend.envelope import Reference
-    from airflow_xcom.codecs.payload import Decoder
 
 _CONTAINERS = frozenset({dict, list})
 _UNMAPPED = -1
@@ -279,22 +279,12 @@ def _decoded(envelope: Envelope, act: Callable[[Envelope], Any]) -> Any:
 def _decode(envelope: Envelope, read_json: Callable[[Any], Any] | None = None) -> Any:
     """Return the value of an envelope; ``read_json`` is what all items of a dict that stand in its row are read by."""
     if envelope.reference is None:
-        read_json = read_json or _decoder_class()(registry).read_json
+        read_json = read_json or imported("airflow_xcom.codecs.payload").Decoder(registry).read_json
         if envelope.items:
             item_value = partial(_decode, read_json=read_json)
             return {item.coordinate.key: _decoded(item, item_value) for item in envelope.items}
         return read_json(envelope.data)
-    from airflow_xcom.backend.blobs import read_blob
-
-    return read_blob(envelope.reference)
-
-
-@cache
-def _decoder_class() -> type[Decoder]:
-    """Return the class, imported when it is first needed and not again for every pull."""
-    from airflow_xcom.codecs.payload import Decoder
-
-    return Decoder
+    return imported("airflow_xcom.backend.blobs").read_blob(envelope.reference)
 
 
 def value_of_envelope(envelope: Envelope) -> Any:

@@ -14,6 +14,7 @@ from airflow_xcom.backend.hints import Hint, Stored, unwrapped
 from airflow_xcom.backend.placement import decide, is_exact, summarize
 from airflow_xcom.backend.settings import settings
 from airflow_xcom.codecs import CodecError, EncodeError
+from airflow_xcom.codecs.discovery import imported
 from airflow_xcom.codecs.registry import advise
 
 if TYPE_CHECKING:
@@ -72,9 +73,7 @@ def push(value: Any, *coordinate: Any, kind: type[Coordinate] = Coordinate) -> A
         at = kind(*coordinate)
         envelope, size = enclosed(value, at, options)
         if envelope.reference is not None and kind is Coordinate and at.key != RESULT:
-            from airflow_xcom.backend.multiple_outputs import note
-
-            note(value, envelope, options)
+            imported("airflow_xcom.backend.multiple_outputs").note(value, envelope, options)
     except CodecError as error:
         error.context = str(kind(*coordinate))
         raise
@@ -108,9 +107,7 @@ def enclosed(value: Any, at: Coordinate, options: Settings, asset: AssetVersion 
         placement, inexact = decide_inexactly(value, at, options, error)
     payload, size = placement.payload, placement.size
     if not placement.in_row:
-        from airflow_xcom.backend.blobs import write_blob
-
-        reference = write_blob(payload, at, options, asset)
+        reference = imported("airflow_xcom.backend.blobs").write_blob(payload, at, options, asset)
         size = reference.size if payload.is_stream else payload.raw_size
     is_row = reference is None
     summary = summarize(value, payload, size, options.preview or ("rows" if is_row else "columns"), nulls=not is_row)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,8 +66,8 @@ class StateCoordinate(Coordinate):
             return [ASSET, self.name, self.uri, self.key]
         return [TASK, self.dag_id, self.run_id, self.task_id, self.map_index, self.region, self.key]
 
-    def prefixes(self) -> Iterator[str]:
-        """Yield what the paths of its blobs begin with: ``state/scope.<hash>/key.<hash>-``, cut and escaped.
+    def prefix(self) -> str:
+        """Return what the paths of its blobs begin with: ``state/scope.<hash>/key.<hash>-``, cut and escaped.
 
         The first hash is of the scope, the second of all.  A key of any length, or one such as ``../x``, stays in its
         folder.  No path of an XCom has three segments.
@@ -76,7 +75,10 @@ class StateCoordinate(Coordinate):
         *scope, key = self.to_json()
         readable = self.name or self.uri or self.task_id
         folder = f"{_short(readable)}.{_hash(scope)}"
-        yield f"{STATES}{folder}/{_short(key)}.{_hash([*scope, key])}-"
+        return f"{STATES}{folder}/{_short(key)}.{_hash([*scope, key])}-"
+
+    def former_prefix(self) -> None:
+        """Return None: 0.1.0.dev0 kept no state."""
 
     @classmethod
     def from_json(cls, value: Any) -> StateCoordinate:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable
 from functools import cache, partial
-from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +14,7 @@ from airflow_xcom.backend.envelope import PINNED, Envelope
 from airflow_xcom.backend.lazy_sequences import get_item, iterate
 from airflow_xcom.backend.pull import asking, connect_registry, deferring, pull, pull_all, renewable
 from airflow_xcom.backend.settings import settings
+from airflow_xcom.codecs.discovery import imported
 
 log = logging.getLogger("airflow_xcom.backend")
 
@@ -47,14 +46,14 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
             StoreError: The store cannot be written to.
             SettingsError: An option is wrong.
         """
-        pushed = _push()(value, dag_id, run_id, task_id, map_index, key)
+        pushed = imported("airflow_xcom.backend.push").push(value, dag_id, run_id, task_id, map_index, key)
         return json_bytes(pushed) if STORES_BYTES else pushed
 
     @classmethod
     def store_value(cls, coordinate: Any, key: str, value: Any) -> Any:
         """See :meth:`serialize_value`; ``coordinate`` is Airflow's ``XComCoordinate``."""
         at = coordinate
-        return _push()(value, at.dag_id, at.run_id, at.task_id, at.region_index, key)
+        return imported("airflow_xcom.backend.push").push(value, at.dag_id, at.run_id, at.task_id, at.region_index, key)
 
     @staticmethod
     def deserialize_value(result: Any) -> Any:
@@ -148,14 +147,6 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
 
 
 @cache
-def _push() -> Callable[..., Any]:
-    """Return :func:`airflow_xcom.backend.push.push`, imported when it is first needed and not again for every push."""
-    from airflow_xcom.backend.push import push
-
-    return push
-
-
-@cache
 def _preload() -> None:
     """Do what a first push or pull does once, before the process is forked: its children then have that."""
     from datetime import UTC, datetime
@@ -164,7 +155,7 @@ def _preload() -> None:
     from airflow_xcom.codecs.payload import decode_json, encode
 
     for module in ("push", "multiple_outputs"):
-        import_module(f"airflow_xcom.backend.{module}")
+        imported(f"airflow_xcom.backend.{module}")
     connect_registry()
     for value in 2 * (datetime.now(UTC), Decimal(), ()):  # codecs that are loaded have the registry forget classes
         decode_json(encode(value).to_json())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.builtin.summaries import DTYPES
 from airflow_xcom.codecs.codec import Codec, completed, node_of
+from airflow_xcom.codecs.discovery import imported
 from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.arrow import file as arrow
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
@@ -117,18 +118,19 @@ def body_of(  # noqa: PLR0913 - all that a body is made from
 
 
 def _tree_body(value: Any, codec: Codec | None, node: Any, registry: Registry, new: NewWriter) -> TreeBody:
-    from airflow_xcom.codecs.tree_body import flat_body, tree_body
-
+    bodies = imported("airflow_xcom.codecs.tree_body")
     if codec is None:
-        return tree_body(value, _writer(registry, new))
-    flat = flat_body(codec, node) if new is None and type(node) is list else None
-    return flat or tree_body(Tagged(codec.tag, codec.version, node), _writer(registry, new))
+        tree = value
+    elif new is None and type(node) is list and (flat := bodies.flat_body(codec, node)):
+        return flat  # type: ignore[no-any-return]
+    else:
+        tree = Tagged(codec.tag, codec.version, node)
+    return bodies.tree_body(tree, _writer(registry, new))  # type: ignore[no-any-return]
 
 
 def _writer(registry: Registry, new: NewWriter, *, inline: bool = False) -> Writer:
-    from airflow_xcom.codecs.formats.msgpack.writer import Writer
-
-    return (new or Writer)(registry.for_type, arrow.stream_chunks, inline=inline)
+    made = new or imported("airflow_xcom.codecs.formats.msgpack.writer").Writer
+    return made(registry.for_type, arrow.stream_chunks, inline=inline)
 
 
 def json_of(node: Any, registry: Registry, new: NewWriter = None) -> tuple[Any, set[str]]:

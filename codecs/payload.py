@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.codecs.codec import Codec, ColumnCodec, node_of, unsupported
+from airflow_xcom.codecs.discovery import imported
 from airflow_xcom.codecs.errors import CodecError, CorruptPayloadError, EncodeError, NestingError, SelectionError
 from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
@@ -82,20 +83,23 @@ class Payload:
         self.facts, self.suppliers, self._body = facts, suppliers, body
         self.format, self.is_stream = body.format, body.is_stream
         self.objects, self.expanded = body.objects, body.expanded
+        self._chunks: Iterable[Any] | None = None
 
     @cached_property
     def summary(self) -> dict[str, Any]:
         """All facts, told."""
         return {name: fact() if type(fact) is partial else fact for name, fact in self.facts.items()}
 
-    @cached_property
+    @property
     def chunks(self) -> Iterable[Any]:
         """The bytes of the blob in order.
 
         Those that are not compressed share the memory of the value they were made from, so they must be written out
         before that value changes.  Those of a stream are made as they are taken, once.
         """
-        return self._body.chunks(self.compression)
+        if self._chunks is None:  # a cached_property takes a lock for that in Python 3.11
+            self._chunks = self._body.chunks(self.compression)
+        return self._chunks
 
     @property
     def index(self) -> Any:
@@ -210,9 +214,10 @@ def _body(
         node = node_of(codec, value)
         if (text := exact_json(node, limit=_SHORT, ordered=False, reserved=frozenset(), most=_FEW)) is not None:
             return _LeafBody(codec, node, text, registry)
-    from airflow_xcom.codecs.bodies import body_of
-
-    return body_of(value, codec, node, registry, new, stream=stream)
+    body: TableBody | TreeBody = imported("airflow_xcom.codecs.bodies").body_of(
+        value, codec, node, registry, new, stream=stream
+    )
+    return body
 
 
 def _summary(codec: Codec | None, value: Any) -> dict[str, Any]:
@@ -241,9 +246,7 @@ def decode(memory: Any, format: str, *, registry: Registry = registry) -> Any:  
     view = view.cast("B") if not view.readonly else memoryview(bytearray(view))
     decoder = Decoder(registry)
     if format == MSGPACK:
-        from airflow_xcom.codecs.formats.msgpack.reader import read
-
-        return read(view, decoder)
+        return imported("airflow_xcom.codecs.formats.msgpack.reader").read(view, decoder)
     if format == ARROW:
         from airflow_xcom.codecs.formats.arrow import file as arrow
 
@@ -364,11 +367,9 @@ class Decoder:
         return json.Loader(value, self.restorer, self.read_stream, self._read_body, self.budget).read()
 
     def _read_body(self, memory: memoryview) -> Any:
-        from airflow_xcom.codecs.formats.msgpack.container import UNCOMPRESSED_VERSION
-        from airflow_xcom.codecs.formats.msgpack.reader import read
-
+        newest = imported("airflow_xcom.codecs.formats.msgpack.container").UNCOMPRESSED_VERSION
         # One row may hold any number of such bodies, so none of them may be compressed.
-        return read(memory, self, newest=UNCOMPRESSED_VERSION)
+        return imported("airflow_xcom.codecs.formats.msgpack.reader").read(memory, self, newest=newest)
 
     def read_stream(self, stream: memoryview, meta: Any) -> Table:
         from airflow_xcom.codecs.formats.arrow import file as arrow

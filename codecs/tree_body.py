@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from typing import Any
 
 from airflow_xcom.codecs.codec import Codec
@@ -33,10 +32,13 @@ class TreeBody:
         self._writer = writer
         self._tree = tree
         self._items = items
+        self._whole: list[Any] | None = None
 
-    @cached_property
+    @property
     def _uncompressed(self) -> list[Any]:
-        return self._written(NO_COMPRESSION)
+        if self._whole is None:  # a cached_property takes a lock for that in Python 3.11
+            self._whole = self._written(NO_COMPRESSION)
+        return self._whole
 
     def _written(self, compression: Compression) -> list[Any]:
         if self._tree is None:

@@ -89,7 +89,8 @@ class RedisStore(Store):
 
     def put(self, path: str, chunks: Iterable[Any]) -> None:
         key, now, rest = self._key(path), time.time(), pieces(chunks, _CHUNK)
-        first = next(rest, b"")
+        whole = chunks[0] if type(chunks) is list and len(chunks) == 1 else None  # as nearly all small ones come
+        first = whole if type(whole) is bytes and len(whole) <= _SMALL else next(rest, b"")
         if len(first) <= _SMALL and len(first) < _CHUNK:  # a shorter piece is the last
             self._client.call(
                 "cannot write", "SET", key, b"".join([_Head(len(first), 0, now).pack(), first]), *self._life()

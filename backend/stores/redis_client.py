@@ -78,15 +78,15 @@ class RedisClient:
 
     def call(self, what: str, *command: Any) -> Any:
         """Return the reply to a command; ``what`` begins the text of an error."""
-        return self._retry(what, partial(self._ask, command))
+        return self._retry(what, self._ask, command)
 
     def transaction(self, what: str, *commands: Sequence[Any]) -> Sequence[Any]:
         """Return the replies to several commands, which the server runs together."""
-        return self._retry(what, partial(self._send, commands, transaction=True))
+        return self._retry(what, partial(self._send, transaction=True), commands)
 
     def pipeline(self, what: str, commands: Sequence[Sequence[Any]]) -> Sequence[Any]:
         """Return the replies to several commands sent at once; that to a key of another type is an error."""
-        return self._retry(what, partial(self._send, commands, transaction=False)) if commands else []
+        return self._retry(what, partial(self._send, transaction=False), commands) if commands else []
 
     def try_once(self, *command: Any) -> None:
         """Send a command, and ignore faults."""
@@ -99,7 +99,8 @@ class RedisClient:
         """Return the reply to a command over a connection of this process.
 
         The client of redis-py takes about as long around that as the server does: for a look whether the server has
-        closed the connection, which the next attempt finds out too, and for counts of connections.
+        closed the connection, which the next attempt finds out too, for counts of connections, and for commands of
+        parts of any type.
         """
         if (process := os.getpid()) not in self._idle:
             self._idle.clear()  # those of the process that this one was forked from
@@ -109,7 +110,7 @@ class RedisClient:
         except IndexError:
             pool = self.redis.connection_pool
             connection = pool.connection_class(**pool.connection_kwargs)  # which connects when it is first used
-        connection.send_command(*command)
+        connection.send_packed_command((_packed(command),), check_health=False)
         reply = connection.read_response()
         idle.append(connection)  # after an error it is given up: the next reply on it might be that to another command
         return reply
@@ -124,14 +125,14 @@ class RedisClient:
                 raise reply
         return replies
 
-    def _retry(self, what: str, act: Callable[[], _Reply]) -> _Reply:
-        """Act, and again after a passing fault, with growing pauses, until the time-out would be passed."""
+    def _retry(self, what: str, act: Callable[[Sequence[Any]], _Reply], asked: Sequence[Any]) -> _Reply:
+        """Act on what is asked; after a passing fault again, with growing pauses, until the time-out is passed."""
         redis = self._library
         last_start = time.monotonic() + self._timeout - self._attempt
         pause = 0.0  # the first fault is often a pooled connection that the server has closed meanwhile
         while True:
             try:
-                return act()
+                return act(asked)
             except redis.RedisError as error:
                 cause = _bare(_first(error))
             if not _passes(cause) or time.monotonic() + pause > last_start:
@@ -221,6 +222,15 @@ class RedisClient:
         except (TypeError, ValueError):
             advice = f"the database {self._origin} is {number!r}; give its number as the schema"
             raise SettingsError("path", self._url, advice) from None
+
+
+def _packed(command: Sequence[Any]) -> bytes:
+    """Return a command in the server's protocol; its parts are bytes, memory, text and numbers."""
+    parts: list[bytes | memoryview] = [b"*%d\r\n" % len(command)]
+    for part in command:
+        data = part if isinstance(part, (bytes, memoryview)) else str(part).encode()
+        parts += b"$%d\r\n" % len(data), data, b"\r\n"
+    return b"".join(parts)
 
 
 def _first(error: Exception) -> Exception:

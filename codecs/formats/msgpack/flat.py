@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import msgpack
@@ -10,6 +12,8 @@ import msgpack
 from airflow_xcom.codecs.formats.msgpack.extension_types import FIRST_TAG
 
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
+# As ExtType(), without its checks, which cost more than the packing of what most tagged values hold.
+extension_type: Callable[[tuple[int, bytes]], msgpack.ExtType] = partial(tuple.__new__, msgpack.ExtType)
 _FEW = 16  # items of a list in which, or as which, another list may stand
 
 
@@ -26,10 +30,11 @@ def is_flat(value: Any) -> bool:
     classes = classes_of(value)
     if list not in classes:
         return _SCALARS.issuperset(classes)
-    lists = [item for item in value if type(item) is list] if len(value) < _FEW else [value]
-    return _SCALARS.issuperset(classes - {list}) and all(
-        len(items) < _FEW and _SCALARS.issuperset(map(type, items)) for items in lists
-    )
+    if len(value) >= _FEW:
+        return False
+    lists = [item for item in value if type(item) is list]
+    few = max(map(len, lists)) < _FEW and _SCALARS.issuperset(classes - {list})
+    return few and _SCALARS.issuperset(map(type, chain.from_iterable(lists)))
 
 
 def tagged_tree(node: Any) -> bytes | None:
@@ -38,7 +43,7 @@ def tagged_tree(node: Any) -> bytes | None:
         return None
     pack = msgpack.Packer(strict_types=True, buf_size=256).pack
     try:
-        tree: bytes = pack(msgpack.ExtType(FIRST_TAG, pack(node)))
+        tree: bytes = pack(extension_type((FIRST_TAG, pack(node))))
     except (ValueError, OverflowError):  # text that is no Unicode, or an int of more than 64 bits
         return None
     return tree

@@ -6,7 +6,6 @@ The packer walks natives in C and calls back for everything else, which becomes 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, ClassVar
 
 import msgpack
@@ -41,7 +40,7 @@ from airflow_xcom.codecs.formats.msgpack.extension_types import (
     TAGGED_COLUMNS,
     TAGGED_LIST,
 )
-from airflow_xcom.codecs.formats.msgpack.flat import is_flat
+from airflow_xcom.codecs.formats.msgpack.flat import extension_type, is_flat
 from airflow_xcom.codecs.formats.msgpack.items import Item
 from airflow_xcom.codecs.formats.sharing import LEAST, Budget
 from airflow_xcom.codecs.nodes import Buffer, Columns, Table, Tagged, WithCells
@@ -59,9 +58,6 @@ _MEMORY = frozenset({Buffer, Table})
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
 _ONCE = frozenset({"pyarrow.RecordBatchReader"})  # the tags of what is at its end when it was encoded
 _SMALL_NODES = _SCALARS | {dict}
-
-# As ExtType(), without its checks, which cost more than the packing of what most tagged values hold.
-_extension_type: Callable[[tuple[int, bytes]], msgpack.ExtType] = partial(tuple.__new__, msgpack.ExtType)
 
 
 class _Chunked(list[Any]):
@@ -319,13 +315,13 @@ class Writer:
         self._references += 1
         self.items_stand_alone &= number >= self._first_number
         self.expanded += size
-        return _extension_type((SAME, self._pack_scalar(number)))
+        return extension_type((SAME, self._pack_scalar(number)))
 
     def _number(self, value: Any, codec: Codec, packed: bytes, beside: int) -> msgpack.ExtType:
         number = len(self.numbered)
         head = b"\x93" + self._pack_scalar(number) + self._pack_scalar(self._index(codec.tag, codec.version))
         self.numbered[id(value)] = number, value, len(head) + len(packed) + beside
-        return _extension_type((SHARED, head + packed))
+        return extension_type((SHARED, head + packed))
 
     def _index(self, tag: str, version: int) -> int:
         return self._indices.setdefault((tag, version), len(self._indices))
@@ -333,8 +329,8 @@ class Writer:
     def _tag(self, tag: str, version: int, packed: bytes) -> msgpack.ExtType:
         index = self._index(tag, version)
         if index < NEAR_TAGS:
-            return _extension_type((FIRST_TAG + index, packed))
-        return _extension_type((FAR_TAG, b"\x92" + self._pack_scalar(index) + packed))
+            return extension_type((FIRST_TAG + index, packed))
+        return extension_type((FAR_TAG, b"\x92" + self._pack_scalar(index) + packed))
 
     def _table(self, table: Table) -> msgpack.ExtType:
         return msgpack.ExtType(TABLE, self.pack([table.meta, _Chunked(self._stream(table.table))]))
