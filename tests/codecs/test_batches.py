@@ -48,6 +48,7 @@ from airflow_xcom.codecs.payload import decode_json
 from airflow_xcom.codecs.testing import assert_identical, difference
 
 MANY = 3 * SMALLEST_BATCH
+LATE = 2050  # after two thousand that are written in pieces
 NOON = dt.datetime(2024, 2, 29, 12, tzinfo=dt.UTC)
 
 
@@ -118,6 +119,11 @@ class Pair(NamedTuple):
 
 class Wider(Pair):
     """May have attributes."""
+
+
+def late(item: Any, number: int) -> Any:
+    """Return the item in one of the last of two thousand records; else a number."""
+    return item if number == LATE else number
 
 
 class Subtext(str):
@@ -269,6 +275,10 @@ VALUES: dict[str, Any] = {
     "a tuple of records": tuple(RECORDS),
     "a point of records": Point(1.0, NOON, tags=RECORDS),
     "an array of objects": np.array([NOON] * MANY + [None], dtype=object),
+    "records that are no scalars from the third thousand on": [
+        {"scalar": number, "tuple": late((number,), number), "int": late(2**70, number), "text": late("\ud800", number)}
+        for number in range(2100)
+    ],
     **ALIKE,
     **UNLIKE,
 }

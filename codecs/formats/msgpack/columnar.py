@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow_xcom.codecs.codec import Codec, ColumnCodec, raise_failure
 from airflow_xcom.codecs.errors import CircularReferenceError, EncodeError, NestingError, UnsupportedValueError
-from airflow_xcom.codecs.formats.msgpack.flat import classes_of
+from airflow_xcom.codecs.formats.msgpack.flat import classes_of, new_packer, packed_scalars
 from airflow_xcom.codecs.formats.sharing import LEAST, TEXT
 from airflow_xcom.codecs.nodes import Columns, as_list, as_text
 from airflow_xcom.codecs.plain_json import is_exact_text
@@ -40,7 +40,7 @@ class Records:
     Attributes:
         source: the list or dict.
         keys: of each of its dicts.
-        columns: the values of each key, in the order of the dicts.
+        columns: the values of each key, in the order of the dicts; packed where all are scalars.
         excess: of the value that holds the list or dict.
     """
 
@@ -50,7 +50,7 @@ class Records:
         self,
         source: list[dict[str, Any]] | dict[Any, dict[str, Any]],
         keys: list[str],
-        columns: list[list[Any]],
+        columns: list[list[Any] | bytes],
         excess: Excess,
     ) -> None:
         self.source = source
@@ -272,6 +272,8 @@ def _records(source: Any, rows: list[dict[Any, Any]], excess: Excess) -> Records
     if classes_of(keys) != {str} or not _are_short(keys):
         return None
     columns: list[list[Any]] = [[] for _ in keys]
+    packer = new_packer()
+    scalars = set(range(len(keys)))  # the places of columns of packed pieces, each packed while the cache holds it
     for start in range(0, len(rows), _PIECE):
         piece = rows[start : start + _PIECE]
         all_keys = list(chain.from_iterable(piece))
@@ -280,8 +282,17 @@ def _records(source: Any, rows: list[dict[Any, Any]], excess: Excess) -> Records
             return None
         items = list(chain.from_iterable(map(dict.values, piece)))
         for place, column in enumerate(columns):
-            column.extend(items[place :: len(keys)])
-    return Records(source, keys, columns, excess)
+            some = items[place :: len(keys)]
+            if place in scalars:
+                if (packed := packed_scalars(packer.pack, some)) is not None:
+                    column.append(packed)
+                    continue
+                scalars.remove(place)
+                column[:] = [row[keys[place]] for row in rows[:start]]
+            column.extend(some)
+    head = packer.pack_array_header(len(rows))
+    made = [b"".join([head, *column]) if place in scalars else column for place, column in enumerate(columns)]
+    return Records(source, keys, made, excess)
 
 
 def _are_short(names: Sequence[str], head: str = "") -> bool:
@@ -306,9 +317,8 @@ def records_from_columns(keys: Sequence[str], columns: list[list[Any]]) -> list[
     """
     if not keys or len(set(keys)) != len(keys) or len(columns) != len(keys) or len(set(map(len, columns))) != 1:
         raise ValueError(f"{len(columns)} columns for {len(keys)} keys, or not equally long")
-    rows: list[dict[str, Any]]
     if len(keys) < _AT_ONCE:
-        rows = [{} for _ in columns[0]]
+        rows: list[dict[str, Any]] = [{} for _ in columns[0]]
     else:
         one, two, three, four, *keys = keys
         rows = [{one: a, two: b, three: c, four: d} for a, b, c, d in zip(*columns[:_AT_ONCE], strict=True)]

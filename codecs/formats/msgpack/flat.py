@@ -14,6 +14,7 @@ from airflow_xcom.codecs.formats.msgpack.extension_types import FIRST_TAG
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
 # As ExtType(), without its checks, which cost more than the packing of what most tagged values hold.
 extension_type: Callable[[tuple[int, bytes]], msgpack.ExtType] = partial(tuple.__new__, msgpack.ExtType)
+new_packer: Callable[[], msgpack.Packer] = partial(msgpack.Packer, strict_types=True, buf_size=4096)
 _FEW = 16  # items of a list in which, or as which, another list may stand
 
 
@@ -37,11 +38,22 @@ def is_flat(value: Any) -> bool:
     return few and _SCALARS.issuperset(map(type, chain.from_iterable(lists)))
 
 
+def packed_scalars(pack: Callable[[Any], bytes], values: list[Any]) -> bytes | None:
+    """Return packed scalars one after another; None of a list in which something else is, or that takes a writer."""
+    if not _SCALARS.issuperset(classes_of(values)):
+        return None
+    try:
+        packed = pack(values)
+    except (ValueError, OverflowError):  # as below
+        return None
+    return packed[1 if len(values) < _FEW else 3 :]  # without the head of the list, for fewer than 65,536
+
+
 def tagged_tree(node: Any) -> bytes | None:
     """Return the tree that a writer makes of a node under the first tag of its table; None if that takes a writer."""
     if not is_flat(node):
         return None
-    pack = msgpack.Packer(strict_types=True, buf_size=256).pack
+    pack = new_packer().pack
     try:
         tree: bytes = pack(extension_type((FIRST_TAG, pack(node))))
     except (ValueError, OverflowError):  # text that is no Unicode, or an int of more than 64 bits
