@@ -57,8 +57,8 @@ _LARGE_FRAME = (
 _ROWS = (
     "Rows are packed column by column, taken apart and packed a thousand at a time, while the processor's cache holds "
     "them, and made with four items at once. Tried without gain: dicts copied from a template, begun with their first "
-    "pair, or filled by two columns at a time; rows made a thousand at a time; keys told to be text by what the garbage "
-    "collector visits; other lists of scalars packed in pieces; the garbage collector off. Left are the dicts: "
+    "pair, or filled by two columns at a time; rows made a thousand at a time; keys told to be text by what the "
+    "garbage collector visits; other lists of scalars packed in pieces; the collector off. Left are the dicts: "
     "one of 1,500,000 names takes three times as long for each as one of 100,000, however it is made, as no cache "
     "holds it and Python knows no way to make a dict of a size that is known."
 )
