@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -43,15 +44,22 @@ def with_ttl(url: str, ttl: int) -> str | None:
     """Return the URL of the same store with another time to live, or None if its blobs do not expire."""
     if not _store_class(url).accepts_ttl:
         return None
-    parts = urlsplit(url)
-    return parts._replace(query=urlencode({**dict(parse_qsl(parts.query)), "ttl": ttl})).geturl()
+    return _with_options(url, {**dict(_options(url)), "ttl": ttl})
 
 
 def open_lasting(url: str) -> Store:
     """Return the store at ``url``, without the time to live that its blobs have."""
-    parts = urlsplit(url)
-    options = [option for option in parse_qsl(parts.query) if option[0] != "ttl"]
-    return open_store(parts._replace(query=urlencode(options)).geturl())
+    return open_store(_with_options(url, [option for option in _options(url) if option[0] != "ttl"]))
+
+
+def _options(url: str) -> list[tuple[str, str]]:
+    return parse_qsl(urlsplit(url).query)
+
+
+def _with_options(url: str, options: Mapping[str, object] | Sequence[tuple[str, str]]) -> str:
+    """Return a URL with other options; ``urlunsplit`` makes ``a:/b`` of ``a:///b`` if it does not know the scheme."""
+    base = url.partition("?")[0]
+    return f"{base}?{urlencode(options)}" if options else base
 
 
 @cache

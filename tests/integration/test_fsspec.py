@@ -16,7 +16,7 @@ from locations import Locations
 from sftp_server import PASSWORD, sftp  # noqa: F401 - a fixture
 
 from airflow_xcom.backend import SettingsError, StoreDeniedError, StoreError, StoreUnreachableError
-from airflow_xcom.backend.stores import open_store
+from airflow_xcom.backend.stores import open_lasting, open_store, with_ttl
 from airflow_xcom.backend.stores.fsspec import FsspecStore
 
 
@@ -47,6 +47,12 @@ def test_a_sweep_finds_what_a_killed_writer_left(store: FsspecStore) -> None:
     assert (left.path, left.size) == ("a/.b.tmp", 4)
     assert store.delete(left.path)
     assert list(store.scan()) == []
+
+
+def test_a_url_without_a_host_keeps_its_slashes() -> None:
+    # urlunsplit() keeps them only for the schemes that it knows.
+    assert open_lasting("local:///srv/xcom").url == "local:///srv/xcom"
+    assert with_ttl("redis:///0/xcom?ttl=5&a=b", 60) == "redis:///0/xcom?ttl=60&a=b"
 
 
 def test_paths_are_no_patterns(store: FsspecStore) -> None:
