@@ -85,7 +85,7 @@ class Hint:
             return settings
         name = settings.name if self.store is None else self.store
         if name not in settings.stores:
-            raise HintError("store", name, f"[xcom_codecs] stores and path name {', '.join(sorted(settings.stores))}")
+            raise HintError("store", name, f"[xcom_codecs] has no store but {', '.join(sorted(settings.stores))}")
         url: str | None = settings.stores[name]
         if self.ttl is not None:
             from airflow_xcom.backend.stores import with_ttl
@@ -148,6 +148,11 @@ class Stored:
 
     def __repr__(self) -> str:
         return f"stored({self.value!r}, {self.hint})"
+
+    def serialize(self) -> Any:
+        """Raise HintError: Airflow's serializer, which calls this, has no place for hints."""
+        remedy = "a hint needs [core] xcom_backend = airflow_xcom.backend.CodecXComBackend"
+        raise HintError("value", type(self.value), remedy)
 
 
 def stored(  # noqa: PLR0913 - each is a hint

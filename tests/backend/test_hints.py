@@ -16,6 +16,7 @@ from conftest import Backend
 from valkey_server import Valkey
 
 from airflow_xcom.backend import HintError, stored
+from airflow_xcom.backend.compat import serde
 from airflow_xcom.backend.hints import Stored
 from airflow_xcom.codecs import UnsupportedTypeError
 from airflow_xcom.codecs.testing import difference
@@ -123,7 +124,7 @@ def test_a_hint_that_says_nothing_sensible_is_refused_where_it_is_given(hint: di
 
 
 def test_a_store_that_is_not_configured_is_refused_with_those_that_are(backend: Backend, archive: Path) -> None:
-    with pytest.raises(HintError, match=r"store='archiv'.*archive, default.*task=clean.*key=return_value"):
+    with pytest.raises(HintError, match=r"store='archiv'.*no store but archive, default.*task=clean.*key=return_value"):
         backend.push(stored(FRAME, store="archiv"))
     assert not backend.blobs()
 
@@ -131,6 +132,11 @@ def test_a_store_that_is_not_configured_is_refused_with_those_that_are(backend: 
 def test_a_time_to_live_is_refused_where_values_do_not_expire(backend: Backend, archive: Path) -> None:
     with pytest.raises(HintError, match="ttl=60.*'archive' keeps values;"):
         backend.push(stored(FRAME, store="archive", ttl=60))
+
+
+def test_airflows_own_backend_is_told_from_ours() -> None:
+    with pytest.raises(HintError, match=r"DataFrame.*: a hint needs \[core\] xcom_backend = airflow_xcom.backend"):
+        serde().serialize(stored(FRAME, inline=False))
 
 
 def test_two_hints_are_one_too_many() -> None:
