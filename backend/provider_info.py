@@ -22,7 +22,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "description": "Further stores that values are read from, as a JSON object of names and URLs; for example the "
         "former ``path``, as long as rows refer to it.\n",
         "default": "{{}}",
-        "example": '{{"old": "file:///mnt/old/xcom"}}',
+        "example": '{"old": "file:///mnt/old/xcom"}',  # which Airflow writes as it is, unlike a default
     },
     "store_timeout": {
         "description": "Seconds after which a request to a store fails.  Until then it is repeated after passing "

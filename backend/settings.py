@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,8 @@ _HOME = "{AIRFLOW_HOME}"
 _WHOLE = "give a whole number"
 
 T = TypeVar("T")
+
+log = logging.getLogger("airflow_xcom.backend")
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,8 @@ class Settings:
             raise SettingsError("store_timeout", self.store_timeout, "give a number of seconds, at least 1")
         for name, url in {**self.stores, self.name: self.path}.items():
             if "://" not in url:
-                option = "path" if url == self.path else "stores"
-                raise SettingsError(option, url, f"the store {name!r} needs a URL such as file:///srv/xcom")
+                option, or_name = ("path", ", or a name in 'stores'") if url == self.path else ("stores", "")
+                raise SettingsError(option, url, f"the store {name!r} needs a URL such as file:///srv/xcom{or_name}")
 
     @classmethod
     def read(cls) -> Settings:
@@ -105,7 +108,27 @@ class Settings:
 @cache
 def settings() -> Settings:
     """Return the options of this process, which are read at the first push or pull."""
+    _warn_of_unknown_options()
     return Settings.read()
+
+
+def check_store(name: str) -> None:
+    """Raise SettingsError unless a store has this name."""
+    stores = settings().stores
+    if name not in stores:
+        remedy = f"there is no store {name!r}, only {', '.join(stores)} ('default' is that of 'path')"
+        raise SettingsError("stores", text_of("stores"), remedy)
+
+
+def _warn_of_unknown_options() -> None:
+    """Log the options that nothing reads, such as a misspelled one."""
+    from airflow_xcom.backend.compat import configuration
+
+    parser, prefix = configuration(), f"AIRFLOW__{SECTION.upper()}__"
+    named = {*parser.options(SECTION)} if parser.has_section(SECTION) else set()
+    named |= {name.removeprefix(prefix).lower() for name in os.environ if name.startswith(prefix)}
+    for name in sorted(named - OPTIONS.keys()):
+        log.warning("[%s] has no option %s, so it does nothing; docs/CONFIGURATION.md has all", SECTION, name)
 
 
 def is_on(option: str) -> bool:

@@ -10,7 +10,7 @@ from airflow_xcom.backend.blobs import copy_blob, store_name
 from airflow_xcom.backend.database.xcom_rows import Rows, XComRow
 from airflow_xcom.backend.envelope import Coordinate, Envelope, Reference
 from airflow_xcom.backend.errors import SettingsError, UnknownStoreError
-from airflow_xcom.backend.settings import settings
+from airflow_xcom.backend.settings import check_store, settings
 from airflow_xcom.codecs import DecodeError
 
 log = logging.getLogger("airflow_xcom.backend")
@@ -65,8 +65,7 @@ def migrate(
 def _check(source: str, target: str) -> None:
     stores = settings().stores
     for name in (source, target):
-        if name not in stores:
-            raise SettingsError("stores", ", ".join(stores), f"there is no {name!r} among them")
+        check_store(name)
     if stores[source].partition("?")[0] == stores[target].partition("?")[0]:
         raise SettingsError("stores", ", ".join(stores), f"{source!r} and {target!r} are the same store")
 

@@ -21,11 +21,11 @@ from urllib.parse import unquote
 from airflow_xcom.backend.blob_paths import Kind, kind_of
 from airflow_xcom.backend.database.tables import RunKey
 from airflow_xcom.backend.envelope import Coordinate, may_be_of_run, run_prefix, unique_path
-from airflow_xcom.backend.errors import SettingsError, SweepError
+from airflow_xcom.backend.errors import SweepError
 from airflow_xcom.backend.maintenance import GRACE, WAIT
 from airflow_xcom.backend.maintenance.ownership import OWNER, check_owner
 from airflow_xcom.backend.maintenance.references import AssetObjects, References, RowSource
-from airflow_xcom.backend.settings import settings
+from airflow_xcom.backend.settings import check_store, settings
 from airflow_xcom.backend.stores import open_store
 from airflow_xcom.backend.stores.base import Blob, Store
 
@@ -187,8 +187,8 @@ def _check_owners(stores: dict[str, Store], rows: RowSource) -> None:
 def chosen_stores(name: str | None) -> dict[str, Store]:
     """Return the stores by their names; of several names for one store, the first."""
     configured = settings().stores
-    if name is not None and name not in configured:
-        raise SettingsError("stores", ", ".join(configured), f"there is no {name!r} among them")
+    if name is not None:
+        check_store(name)
     opened = {each: open_store(url) for each, url in configured.items() if name in {None, each}}
     urls = [store.url for store in opened.values()]
     return {each: store for number, (each, store) in enumerate(opened.items()) if store.url not in urls[:number]}

@@ -430,7 +430,11 @@ def test_pages_give_every_row_once(backend: Backend, metadata: Metadata, page: i
 @pytest.mark.usefixtures("stores")
 @pytest.mark.parametrize(
     ("source", "target", "reason"),
-    [("folder", "folder", "the same store"), ("elsewhere", "cache", "no 'elsewhere'"), ("folder", "x", "no 'x'")],
+    [
+        ("folder", "folder", "the same store"),
+        ("elsewhere", "cache", "no store 'elsewhere'"),
+        ("folder", "x", "no store 'x'"),
+    ],
 )
 def test_the_stores_must_be_two_configured_ones(metadata: Metadata, source: str, target: str, reason: str) -> None:
     with pytest.raises(SettingsError, match=reason):

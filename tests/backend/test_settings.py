@@ -75,7 +75,7 @@ WRONG = [
     ("compression", "auto:3", "has no level 3"),
     ("compression", "", "give none, lz4"),
     ("path", "/srv/xcom", "needs a URL"),
-    ("path", "unknown-store", "needs a URL"),
+    ("path", "unknown-store", "needs a URL.*or a name in 'stores'"),
     ("stores", "{", "JSON object"),
     ("stores", "[]", "names and URLs"),
     ("stores", '{"a": 1}', "names and URLs"),
@@ -182,6 +182,26 @@ def test_the_store_to_write_to_may_be_named(backend: Backend, tmp_path: Path) ->
     assert row["airflow_xcom"]["ref"]["store"] == "fast"
     assert settings().stores == {"fast": (tmp_path / "f").as_uri()}
     assert backend.pull(row) == (1,)
+
+
+def test_an_option_that_nothing_reads_is_logged_once(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("AIRFLOW__XCOM_CODECS__COMPRESION", "zstd")
+    backend.options(compression="lz4")
+    for _ in range(2):
+        backend.push((1,))
+    assert [text for text in caplog.messages if "no option" in text] == [
+        "[xcom_codecs] has no option compresion, so it does nothing; docs/CONFIGURATION.md has all"
+    ]
+
+
+def test_an_example_can_be_copied_from_airflow_cfg(backend: Backend) -> None:
+    options = get_provider_info()["config"]["xcom_codecs"]["options"]
+    examples = {name: option["example"] for name, option in options.items()}
+    read = {name: examples[name] for name in ("stores", "store_timeout", "threshold", "compression", "preview")}
+    backend.options(**read)
+    assert settings().stores["old"] == "file:///mnt/old/xcom"
 
 
 def test_options_are_read_once(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
