@@ -88,7 +88,7 @@ class Registry:
             before = self._origins.get(codec.tag)
             again = before is not None and origin.reexecutes(before)
             if not replace:
-                self._refuse_taken(codec, tag_is_free=again or earlier is None)
+                self._refuse_taken(codec, None if again or earlier is None else before or Origin.of_codec(earlier))
             if earlier is not None and not again:
                 self._forget(earlier)
             self._add(codec)
@@ -110,9 +110,12 @@ class Registry:
                 for home in HOMES.get(root_of(module_of(handled)), ()):
                     self._load_builtin(home)
 
-    def _refuse_taken(self, codec: Codec[Any], *, tag_is_free: bool) -> None:
-        if not tag_is_free:
-            raise RegistrationError(f"the tag {codec.tag!r} is registered already; pass replace=True to replace it")
+    def _refuse_taken(self, codec: Codec[Any], holder_of_tag: Origin | None) -> None:
+        if holder_of_tag is not None:
+            raise RegistrationError(
+                f"the tag {codec.tag!r} is registered already, by {holder_of_tag.supplier}; register it in one module "
+                "that both import, choose another tag, or pass replace=True to replace it"
+            )
         for handled in codec.types:
             holder = self._by_type.get(handled)
             if holder is not None and holder.tag != codec.tag:
