@@ -218,9 +218,10 @@ class UnknownStoreError(DecodeError, LookupError):
     """
 
     def __init__(self, name: str, url: str) -> None:
+        free = "former" if name == "default" else name  # which is that of path; a row's store is found by its URL
         super().__init__(
             f"the payload is in the store {name!r} ({url}), which is not configured here; "
-            f'add it to [xcom_codecs] stores, as {{"{name}": "{url}"}}'
+            f'add it to [xcom_codecs] stores, as {{"{free}": "{url}"}}'
         )
         self.name = name
         self.url = url

@@ -291,6 +291,18 @@ def test_an_unknown_store_names_the_option(backend: Backend, row: Any) -> None:
     assert_names_the_xcom(caught.value)
 
 
+def test_the_remedy_works_for_the_former_path(backend: Backend, tmp_path: Path) -> None:
+    value = [(1, 2)] * 30_000
+    row = backend.push(value)
+    new = {"new": (tmp_path / "new").as_uri()}
+    backend.options(path="new", stores=json.dumps(new))
+    with pytest.raises(UnknownStoreError, match="is in the store 'default'") as caught:
+        backend.pull(row)
+    remedy = str(caught.value).partition("stores, as ")[2].split(" [")[0]
+    backend.options(path="new", stores=json.dumps(new | json.loads(remedy)))
+    assert backend.pull(row) == value
+
+
 def test_a_store_that_moved_is_found_by_its_name(backend: Backend, row: Any, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     backend.folder.rename(moved)
