@@ -14,6 +14,7 @@ from airflow_xcom.backend.blobs import ranges_of
 from airflow_xcom.backend.commands.selection import chosen, described, summary_text
 from airflow_xcom.backend.commands.terminal import human, say, say_columns, tell
 from airflow_xcom.backend.envelope import Envelope
+from airflow_xcom.backend.errors import RetiredPayloadError
 from airflow_xcom.codecs import CodecError, registry
 from airflow_xcom.codecs.inspection import outline, outline_json, refused_classes
 
@@ -58,6 +59,8 @@ def _of_row(options: Namespace) -> dict[str, Any]:
 
 
 def _outline(envelope: Envelope, rows: int) -> dict[str, Any]:
+    if envelope.retired is not None:
+        raise RetiredPayloadError(envelope.retired.at, envelope.retired.rule, envelope.coordinate.task_id)
     if envelope.items:
         items = {str(item.coordinate.key): _outline(item, rows) for item in envelope.items}
         return {"format": "items", "items": items}
@@ -79,7 +82,8 @@ def _facts(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if "dag_id" in facts:
         names = {"dag_id": "dag", "run_id": "run", "task_id": "task", "map_index": "map index", "key": "key"}
         yield from ((label, str(facts[name])) for name, label in names.items())
-        yield "place", "row" if facts["store"] is None else f"store {facts['store']}"
+        elsewhere = "retired" if "retired" in facts else "row"
+        yield "place", elsewhere if facts["store"] is None else f"store {facts['store']}"
     tag = facts.get("tag") or payload.get("tag")
     if tag:
         yield "tag", tag + (f", version {payload['tag_version']}" if "tag_version" in payload else "")

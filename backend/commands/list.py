@@ -36,6 +36,8 @@ def _cells(facts: dict[str, Any]) -> list[str]:
     if facts["error"] is not None:
         return [*names, "", "unreadable", "", facts["error"]]
     summary = summary_text(facts["summary"], facts["tag"])
+    if "retired" in facts:
+        summary = "at {at} by the rule {rule!r}".format(**facts["retired"])
     if "inexact" in facts:
         count, places = facts["inexact"]["count"], ", ".join(facts["inexact"]["places"])
         summary = f"inexact at {count} place{'s' if count > 1 else ''}{places and f': {places}'}; {summary}"

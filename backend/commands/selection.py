@@ -170,6 +170,8 @@ def described(row: XComRow) -> dict[str, Any]:
     }
     if row.envelope is not None and row.envelope.inexact is not None:
         facts["inexact"] = row.envelope.inexact.to_json()
+    if row.envelope is not None and row.envelope.retired is not None:
+        facts["retired"] = asdict(row.envelope.retired)
     if row.references:
         facts["store"] = store_of(row)
     if reference is not None:
@@ -183,6 +185,8 @@ def _place(row: XComRow) -> str:
         return "unreadable"
     if row.envelope is None:
         return "plain"
+    if row.envelope.retired is not None:
+        return "retired"
     return "blob" if row.references else "row"
 
 

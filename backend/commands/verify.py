@@ -86,6 +86,8 @@ def _verified(rows: Rows, row: XComRow) -> tuple[XComRow, str, str]:
         return row, "unreadable", str(row.error)
     try:
         row.envelope.check_origin(row.columns)
+        if row.envelope.retired is not None:
+            return row, "retired", ""
         if not row.references:
             return row, "in the row", ""
         for reference in row.references:

@@ -176,7 +176,8 @@ it.
 SHOWN = """
 ## list
 
-Lists the values that this package encoded, in the row or in a store. Plain JSON values are left out.
+Lists the values that this package encoded. Their place is the name of a store, `row`, or `retired`, if
+[retention](RETENTION.md) took the value away. Plain JSON values are left out.
 
 $ airflow-xcom list
 $ airflow-xcom list --tag numpy.ndarray --output json

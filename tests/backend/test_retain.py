@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ from test_migrate import Metadata, migrated  # noqa: F401 - a fixture
 from airflow_xcom.backend import CodecXComBackend, RetiredPayloadError, cli, pull_table
 from airflow_xcom.backend.commands import terminal
 from airflow_xcom.backend.database import dag_runs as runs
+from airflow_xcom.backend.database import xcom_rows
 from airflow_xcom.backend.database.dag_runs import Runs
 from airflow_xcom.backend.database.xcom_rows import Rows
 from airflow_xcom.backend.envelope import Coordinate, Envelope
@@ -512,6 +514,25 @@ def test_who_pulls_a_retired_value_is_told_when_by_which_rule_and_what_to_do(wor
         "this run, which pushed it, together with the tasks after it "
         "[dag=flights run=old task=clean map_index=-1 key=return_value]"
     )
+
+
+@on_sqlite
+def test_commands_show_what_is_retired(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tombstone(world)
+    monkeypatch.setattr(xcom_rows, "metadata_rows", lambda: Rows(world.engine))
+    monkeypatch.setenv("COLUMNS", "200")
+    said = []
+    for command, code in (("list", 0), ("verify", 0), ("inspect", 1)):
+        assert cli.main([command]) == code
+        said.append(capsys.readouterr())
+    listed, verified, inspected = said
+    assert re.search(r"pandas.DataFrame +retired +.* KiB +at .* by the rule '\[xcom_codecs\] keep = 0s'", listed.out)
+    assert verified.out == "1 retired; 0 B compared\n"
+    assert "place       retired\n" in inspected.out
+    assert "null" not in inspected.out
+    assert "the value was retired at" in inspected.err
 
 
 @on_sqlite
