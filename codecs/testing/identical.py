@@ -315,7 +315,9 @@ PARTS: dict[str, TakeApart] = {
     "ipaddress._IPAddressBase": _text,
     "pathlib.PurePath": _text,
     "re.Pattern": attributes("pattern", "flags"),
+    "types.GenericAlias": attributes("__origin__", "__args__"),
     "types.SimpleNamespace": attributes("__dict__"),
+    "typing._GenericAlias": attributes("__origin__", "__args__"),  # Gen[int], of a class that derives from Generic
     "uuid.UUID": attributes("int", "is_safe"),
     "zoneinfo.ZoneInfo": attributes("key"),
     "dateutil.weekday": attributes("weekday", "n"),

@@ -13,6 +13,7 @@ from typing import Any
 from airflow_xcom.codecs.builtin.classes.names import CheckClass, by_name
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import CorruptPayloadError, UnsupportedValueError
+from airflow_xcom.codecs.nodes import as_list
 from airflow_xcom.codecs.object_state import holds, restore, state_of
 from airflow_xcom.codecs.quoting import quoted
 
@@ -49,7 +50,7 @@ def _allows_extra(cls: Any) -> bool:
 
 
 def _restore(cls: Any, state: list[Any]) -> Any:
-    fields, names, extra, private, *parameters = state
+    fields, names, extra, private, *parameters = as_list(state)
     if parameters != _parameters(cls):
         raise CorruptPayloadError(f"{cls.__qualname__} is of {quoted(_parameters(cls))}, not of {quoted(parameters)}")
     if not _is_text(names) or not _is_mapping(extra) or not _is_mapping(private):
