@@ -87,4 +87,4 @@ def _with_own_items(part: Any, given: type) -> Iterator[Any]:
     if given is dict and isinstance(part, dict) and type(part) is not dict:
         yield dict(part.items())
     elif given in {list, tuple} and isinstance(part, list | tuple) and type(part) is not given:
-        yield given(part)
+        yield given(item for item in part)  # whatever its length is said to be

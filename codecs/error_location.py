@@ -53,14 +53,16 @@ def _search(root: Any, target: Any) -> str | None:
     """Return the path from ``root`` to the object ``target`` below it, searched breadth first, or None."""
     level = [("", root)]
     seen = {id(root)}
-    looked = 0
-    while level and looked < _WIDEST:
+    left = _WIDEST
+    while level:
         below = []
         for path, item in level:
             for step, child in _children(item):
                 if child is target:
                     return path + step
-                looked += 1
+                left -= 1
+                if not left:
+                    return None
                 if id(child) not in seen and not isinstance(child, str | bytes | int | float | type | None):
                     seen.add(id(child))
                     below.append((path + step, child))

@@ -75,6 +75,10 @@ class UnsupportedValueError(EncodeError, ValueError):
     """The type is known, but this value of it cannot be stored exactly."""
 
 
+class RepetitionError(UnsupportedValueError):
+    """The value holds the same parts so often that they cannot be written out; nor does Airflow's serializer end."""
+
+
 class NestingError(EncodeError, ValueError):
     """The value is nested deeper than a payload may be.
 

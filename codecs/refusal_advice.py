@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, MappingView
 from collections.abc import Set as AbstractSet
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from airflow_xcom.codecs.error_location import cycle, locate
@@ -205,6 +206,10 @@ _AS_BASE = {
     "pydantic.networks._BaseMultiHostUrl": "str(value)",
     "numpy.ma.MaskedArray": "value.view(numpy.ma.MaskedArray)",
     "numpy.ndarray": "numpy.asarray(value)",
+    **{
+        f"networkx.classes.{name.lower()}.{name}": f"networkx.{name}(value)"
+        for name in ("MultiDiGraph", "MultiGraph", "DiGraph", "Graph")
+    },
     "pandas.core.frame.DataFrame": "pandas.DataFrame(value)",
     "pandas.core.series.Series": "pandas.Series(value)",
 }
@@ -215,6 +220,7 @@ _AS_KIND: dict[type, str] = {
     AbstractSet: "set(value)",
     Collection: "list(value)",
 }
+_GATHERED = (list, tuple, set, frozenset, dict)
 _TRIED = 1000  # items, which may come from elsewhere one by one
 _CLASS_LOST, _OR_REGISTER = "its class would be lost; return", ", or register a codec with @airflow_xcom.codecs.codec"
 _REGISTER = "register one with @airflow_xcom.codecs.codec, or return a type that has one"
@@ -341,4 +347,16 @@ def _converted(way: str, part: Any) -> Any:
     if arguments != "value)":
         return None
     module, _, attribute = name.rpartition(".")
-    return getattr(sys.modules[module or "builtins"], attribute)(part)
+    kind = getattr(sys.modules[module or "builtins"], attribute)
+    return _gathered(kind, part) if kind in _GATHERED else kind(part)
+
+
+def _gathered(kind: Any, part: Any) -> Any:
+    """Return ``kind(part)``, unless the class of a part goes on for longer than it says: it may never end."""
+    if kind is dict and type(part).__iter__ is dict.__iter__:
+        return dict(part)
+    most = kind.__len__(part) if issubclass(type(part), kind) else _TRIED
+    items = list(islice(part.keys() if kind is dict else part, most + 1))
+    if len(items) > most:
+        raise ValueError("it has more items than it says")
+    return {key: part[key] for key in items} if kind is dict else kind(items)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from airflow_xcom.codecs.codec import Codec
-from airflow_xcom.codecs.errors import UnsupportedValueError
+from airflow_xcom.codecs.errors import RepetitionError
 from airflow_xcom.codecs.formats import json
 from airflow_xcom.codecs.formats.compression import NO_COMPRESSION, Compression
 from airflow_xcom.codecs.formats.msgpack.container import write_blob
@@ -99,10 +99,10 @@ def _list_body(value: list[Any], writer: Writer) -> TreeBody:
 
 
 def _refuse_excess(trees: list[bytes], writer: Writer) -> None:
-    """Raise UnsupportedValueError for trees of ``writer`` that readers refuse: shared objects stand for too much."""
+    """Raise RepetitionError for trees of ``writer`` that readers refuse: shared objects stand for too much."""
     size = sum(map(len, trees))
     if is_exceeded(writer.expanded, size) and is_exceeded(count_expanded(writer.tags, writer.buffers, *trees), size):
-        raise UnsupportedValueError(
+        raise RepetitionError(
             "the objects that stand in several places of it would make a reader go through too much, "
             f"as they stand for more than {LEAST:,} nodes and for more than {FACTOR} for each byte; return each of "
             "them once, beside keys or positions that refer to it"

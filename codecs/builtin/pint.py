@@ -29,9 +29,10 @@ def _encode(value: Any) -> list[Any]:
         if type(value) is _class(name, lazy=lazy) and value._REGISTRY is _registry().get():  # noqa: SLF001
             units = [[unit, power] for unit, power in value._units.items()]  # noqa: SLF001
             return [name, lazy, getattr(value, "_magnitude", None), units]
+    remedy = "str(value)" if "Unit" in name else "(value.magnitude, str(value.units))"
     raise UnsupportedValueError(
         f"the {name} is of a registry of its own; pass the registry to pint.set_application_registry() before it makes "
-        "values, in a module that both tasks import, or return (value.magnitude, str(value.units))"
+        f"values, in a module that both tasks import, or return {remedy}"
     )
 
 

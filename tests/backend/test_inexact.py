@@ -67,6 +67,18 @@ def _labelled(label: str, others: int = 1) -> pd.DataFrame:
     return pd.DataFrame(np.ones((2, others + 1)), columns=labels)
 
 
+def _holding_itself() -> pd.DataFrame:
+    frame, ring = pd.DataFrame({"a": [1]}), [Text("x")]
+    ring.append(ring)  # type: ignore[arg-type]
+    frame.attrs["ring"] = ring
+    return frame
+
+
+class Long(list[Any]):
+    def __len__(self) -> int:
+        return 10**18
+
+
 FRAME = pd.DataFrame({"a": [1]})
 CELLS = pd.DataFrame({"a": pd.Series([Text("x"), (1, 2)], dtype=object)})
 COMPLEX = np.array([1j])
@@ -82,6 +94,8 @@ PUSHED: dict[str, tuple[Any, Any, list[str]]] = {
     "a label": (_labelled(Text("x")), _labelled("x"), ["value.columns[1]"]),
     "a label of a wide frame": (_labelled(Text("x"), 101), _labelled("x", 101), ["value.columns[101]"]),
     "an attribute": ({"f": (_attributed(), 1)}, {"f": (FRAME, 1)}, ['value["f"][0]']),
+    "attrs that hold themselves": ([_holding_itself(), 1], [FRAME, 1], ["value[0]"]),
+    "a false length": (Long([(1,)]), [(1,)], ["value"]),
     "a key": ({Named(): 1, (1, 2): 3}, {"a name": 1, (1, 2): 3}, []),
     "a key of text": ({Text("k"): 1, 1: 2}, {"k": 1, 1: 2}, ['value.keys()["k"]']),
     "a member of a set": ({Text("k"), 1, (1, 2)}, {"k", 1, (1, 2)}, ['value{"k"}']),
@@ -173,6 +187,17 @@ def test_what_airflow_refuses_stays_refused_for_the_first_reason(backend: Backen
     with pytest.raises(EncodeError) as caught:
         backend.push(ring)
     assert isinstance(caught.value, CircularReferenceError) or "Text" in str(caught.value)
+
+
+def test_what_would_be_written_without_end_is_not_given_to_airflow(backend: Backend) -> None:
+    backend.options(inexact="as_airflow")
+    twice: Callable[[Any], Any]
+    for twice in (lambda item: (item, item), lambda item: {"a": item, "b": [item]}):
+        value = twice(1)
+        for _ in range(40):
+            value = twice(value)
+        with pytest.raises(EncodeError, match=r"hold each other so often|stand for more"):
+            backend.push([value])
 
 
 def test_exact_values_are_not_marked(backend: Backend) -> None:

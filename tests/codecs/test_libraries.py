@@ -541,6 +541,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: _from("pint", "UnitRegistry")().Quantity(1, "m"),
         "set_application_registry",
     ),
+    "a unit of another registry": (lambda: _from("pint", "UnitRegistry")().meter, r"or return str\(value\)$"),
+    "a subclass of a graph": (
+        lambda: type("Own", (_from("networkx", "DiGraph"),), {})([(1, 2)]),
+        r"return networkx\.DiGraph\(value\)",
+    ),
     "a path with options": (lambda: _from("upath", "UPath")("s3://b", key="k"), r"return str\(value\)"),
     "a pattern of many sets": (lambda: re.compile("[ab]" * 8192), r"return \(value\.pattern, value\.flags\)"),
     "a changed rule": (_changed_rule, r"return str\(value\)"),

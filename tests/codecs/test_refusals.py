@@ -12,8 +12,9 @@ import itertools
 import pathlib
 import re
 import traceback
+import types
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -454,6 +455,38 @@ def test_the_advice_for_what_behaves_like_a_container_is_tried_unless_it_is_long
     assert "and replace list(value)[0], too" in refusal(lambda: Sequence([BAD])).reason
     for value in (Sequence([1] * 1001, most=0), Sequence([1], most=0)):
         assert "return list(value)" not in refusal(lambda value=value: value).reason  # type: ignore[misc]
+
+
+class Endless:
+    """What says that it is short, and goes on and on."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __contains__(self, item: Any) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.count()
+
+    def __getitem__(self, place: Any) -> int:
+        return 1
+
+
+@pytest.mark.parametrize(
+    "base", [collections.abc.Mapping, collections.abc.Sequence, collections.abc.Set, list, tuple, frozenset, dict]
+)
+def test_no_advice_is_tried_without_end(base: Any) -> None:
+    endless = types.new_class("Endless", (Endless, base), exec_body=lambda held: held.update(keys=Endless.__iter__))
+    advice = "register one with @airflow_xcom.codecs.codec"
+    for error in (refusal(endless), refusal(lambda: [endless()])):
+        assert error.reason.endswith(f"Endless; {advice}, or return a type that has one")
+
+
+def test_no_place_is_looked_for_without_end() -> None:
+    assert error_location.locate([BAD], [BAD, [BAD]]) == "value[0]"
+    beside = type("Wide", (Sequence,), {"__len__": lambda _: 10**12, "__getitem__": lambda _, place: place})([])
+    assert error_location.locate([[[BAD]], beside], [BAD]) == "value"
 
 
 def test_no_place_is_what_a_library_keeps_for_itself() -> None:

@@ -265,6 +265,19 @@ def test_tuples_that_double_in_a_cell_or_in_attrs_are_refused_as_lists_are() -> 
         encode(frame)
 
 
+@pytest.mark.parametrize("kind", [pd.Series, lambda cells: pd.DataFrame({"a": cells})], ids=["series", "frames"])
+def test_tables_that_double_in_cells_are_refused_before_they_are_written(kind: Callable[[Any], Any]) -> None:
+    table = kind(np.array([1], dtype=object))
+    for level in range(40):
+        cells = np.empty(2, dtype=object)
+        cells[:] = [table, table]
+        table = kind(cells)
+        if level == 4:
+            assert difference(table, _blob(table)) is None
+    with pytest.raises(UnsupportedValueError, match="hold each other so often"):
+        encode(table)
+
+
 def test_sets_that_double_are_sorted_once_each() -> None:
     item = frozenset({1, 2})
     for level in range(60):

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 from airflow_xcom.codecs.codec import Codec, ColumnCodec, raise_failure
-from airflow_xcom.codecs.errors import CircularReferenceError, EncodeError, NestingError, UnsupportedValueError
+from airflow_xcom.codecs.errors import CircularReferenceError, EncodeError, NestingError, RepetitionError
 from airflow_xcom.codecs.formats.msgpack.flat import classes_of, new_packer, packed_scalars
 from airflow_xcom.codecs.formats.sharing import LEAST, TEXT
 from airflow_xcom.codecs.nodes import Columns, as_list, as_text
@@ -25,6 +25,7 @@ DEEPEST_NATIVES = 500  # levels of lists and dicts in each other; some packers s
 _LONGEST_KEYS = 1024  # characters on average; longer ones would stand for more than a reader allows
 _MOST_PLACES = 1 << 16  # in which an item may stand on average, if they are many
 _MOST_ITEMS = 1 << 24  # in all places, however few there are once
+_CELLS = 16  # objects that one with cells counts as, since it takes longer to write
 _MOST_REPEATS = 1 << 18  # objects in other ones that are written once more, however few there are once
 _PIECE = 1024  # dicts that are looked at together, while the processor's cache holds them
 _AT_ONCE = 4  # items that a dict begins with, which is faster than one by one
@@ -100,7 +101,7 @@ class Excess:
         self._met = None
         once, written = _count_items(self._value)
         if written > max(_MOST_ITEMS, _MOST_PLACES * once):
-            raise UnsupportedValueError(
+            raise RepetitionError(
                 f"its lists and dicts hold each other so often that its {once:,} items would be written "
                 f"{_MOST_PLACES:,} times each, and more; return each of them once, beside keys or positions that refer "
                 "to it"
@@ -117,7 +118,7 @@ class Repeats:
         # id -> an object that holds others, and how many were written for it
         self._held: dict[int, tuple[Any, int]] = {}
 
-    def meet(self, value: Any, *, is_within: bool) -> int:
+    def meet(self, value: Any, *, has_cells: bool, is_within: bool) -> int:
         """Count an object, and all in it if it was met within the same outermost one; return how many are written."""
         if not is_within:
             self._again = 0
@@ -125,11 +126,11 @@ class Repeats:
         elif id(value) in self._held:
             self._again += self._held[id(value)][1]
             if self._again > max(_MOST_REPEATS, _MOST_PLACES // 4 * len(self._held)):
-                raise UnsupportedValueError(
+                raise RepetitionError(
                     f"its objects hold each other so often that {self._again:,} and more would be written for "
                     f"{len(self._held):,}; return each of them once, beside keys or positions that refer to it"
                 )
-        self._written += 1
+        self._written += _CELLS if has_cells else 1
         return self._written
 
     def leave(self, value: Any, written: int) -> None:
@@ -154,7 +155,7 @@ def replace_batches(value: Any, encode_all: EncodeAll, around: Excess | None = N
         The value, the classes of all objects outside of the batches, and the number of levels of lists and dicts.
 
     Raises:
-        UnsupportedValueError: The lists and dicts hold each other so often that they cannot be written out.
+        RepetitionError: The lists and dicts hold each other so often that they cannot be written out.
     """
     excess = around or Excess(value)
     classes = {type(value)}

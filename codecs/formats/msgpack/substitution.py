@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.error_location import locate
-from airflow_xcom.codecs.errors import EncodeError
-from airflow_xcom.codecs.formats.msgpack.columnar import Excess
+from airflow_xcom.codecs.errors import EncodeError, RepetitionError
+from airflow_xcom.codecs.formats.msgpack.columnar import Excess, too_deep
 from airflow_xcom.codecs.formats.msgpack.writer import Writer, hide_natives
 from airflow_xcom.codecs.nodes import WithCells
 from airflow_xcom.codecs.refusal_advice import explain
@@ -22,6 +22,7 @@ from airflow_xcom.codecs.registry import Registry
 
 T = TypeVar("T")
 
+_UNFINISHED = object()  # in place of a list or dict whose items are looked at
 _LOCATED = 10  # substitutions of which the place is looked for; each search may look at the whole value
 _CONTAINERS = frozenset({dict, list})
 _SETS = frozenset({set, frozenset})
@@ -74,7 +75,7 @@ class Substitutions:
 
     def attempt(self, pack: Callable[[Any], T], part: Any, error: EncodeError) -> T:
         """Return what ``pack`` makes of the closest substitute of a part that it takes; raise ``error`` without one."""
-        for substitute in self.substitutes(part):
+        for substitute in () if isinstance(error, RepetitionError) else self.substitutes(part):
             before = self.count
             self.note(part, error, type(substitute))
             try:
@@ -171,10 +172,13 @@ class SubstitutingWriter(Writer):
         if type(value) not in _CONTAINERS:
             return hide_natives(value)
         if id(value) not in done:
+            done[id(value)] = _UNFINISHED
             if type(value) is list:
                 done[id(value)] = [self._prepared(item, done) for item in value]
             else:
                 done[id(value)] = {self._key(key): self._prepared(item, done) for key, item in value.items()}
+        elif done[id(value)] is _UNFINISHED:
+            raise too_deep(value)
         return done[id(value)]
 
     def _key(self, key: Any) -> Any:

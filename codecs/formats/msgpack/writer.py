@@ -292,13 +292,15 @@ class Writer:
         codec = self._codec(value)
         before = len(self.buffers), self._references
         beside = self.expanded - self._in_place
-        node = self._encode(codec, value)
+        node = node_of(codec, value)
+        self._charge(codec, value, [node])
         # Most tagged values are short text (times, decimals, identifiers), which needs none of pack()'s care.
         if type(node) is str and node.isascii():
             return self._tag(codec.tag, codec.version, self._pack_scalar(node))
-        if type(node) is Table:
-            node = node.whole()
-        written = self.repeats.meet(value, is_within=self._depth > self.outermost) if self._inline else 0
+        has_cells, is_within = type(node) is WithCells, self._depth > self.outermost
+        written = self.repeats.meet(value, has_cells=has_cells, is_within=is_within) if self._inline else 0
+        node = self.completed(codec, value, node) if has_cells else node
+        node = node.whole() if type(node) is Table else node
         try:
             packed = self.pack(node)
         except EncodeError as error:
