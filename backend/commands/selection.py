@@ -104,6 +104,10 @@ def version_named(
     if wanted is None:
         found = latest_in(history(events, asset), partition)
         if found is None:
+            newest = next(history(events, asset), None)
+            if partition is None and newest is not None:
+                such = f"such as {newest[1].partition}: say which by --partition"
+                raise NoVersionError(f"all versions of the asset {asset.name!r} are of a partition, {such}")
             of = "" if partition is None else f" of the partition {partition!r}"
             raise NoVersionError(f"the asset {asset.name!r} has no version{of}; airflow-xcom versions lists them")
         return found

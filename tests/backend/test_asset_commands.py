@@ -259,7 +259,7 @@ def test_values_that_are_no_tables_are_compared_as_a_whole(world: World, run: Cl
             ["inspect", "--asset", "flights", "--version", "gold"],
             "no version of the asset 'flights' has the tag 'gold'",
         ),
-        (["inspect", "--asset", "trains"], "the asset 'trains' has no version; airflow-xcom versions"),
+        (["inspect", "--asset", "trains"], "'trains' are of a partition, such as x: say which by --partition"),
         (["tag", "flights", "999", "golden"], "the asset 'flights' has no version 999"),
     ],
 )
