@@ -111,8 +111,10 @@ def _readable(record: logging.LogRecord) -> bool:
 
 def _reason(error: Exception) -> str:
     """Return what stopped a command; raise errors of the command itself again."""
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
 
+    if isinstance(error, NoSuchTableError):
+        return f"the metadata database has no table {error}; is it that of a running Airflow?"
     if isinstance(error, SQLAlchemyError):
         return f"the metadata database cannot be read: {getattr(error, 'orig', None) or error}"
     if isinstance(error, CodecError):

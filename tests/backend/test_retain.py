@@ -878,6 +878,14 @@ def test_the_command_tells_scripts_the_same(
     assert dt.datetime.fromisoformat(dag["oldest"]) < NOW - dt.timedelta(days=39)
 
 
+def test_a_database_of_no_airflow_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runs, "metadata_runs", lambda: Runs(sqlalchemy.create_engine("sqlite://")))
+    assert cli.main(["retain"]) == 1
+    assert "has no table dag_run; is it that of a running Airflow?" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("when", ["from the start", "halfway"])
 @on_sqlite
 def test_a_database_that_is_away_is_an_error(
