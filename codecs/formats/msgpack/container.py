@@ -42,13 +42,13 @@ def write_blob(
         tree, tree_entry = stored_tree(tree, compression)
     entries = list(map(entry_of, stored))
     version = COMPRESSED_VERSION if list in map(type, [*entries, tree_entry]) else UNCOMPRESSED_VERSION
-    return laid_out(msgpack.packb([MAGIC, version, tags, entries, tree_entry]) + tree, stored)
+    return laid_out([msgpack.packb([MAGIC, version, tags, entries, tree_entry]), tree], stored)
 
 
-def laid_out(head: bytes, buffers: Sequence[Frames | list[memoryview]]) -> list[Any]:
-    """Return the chunks of what begins with ``head``, and has buffers behind it."""
-    chunks: list[Any] = [head]
-    position = len(head)
+def laid_out(head: list[bytes], buffers: Sequence[Frames | list[memoryview]]) -> list[Any]:
+    """Return the chunks of what begins with the pieces of ``head``, and has buffers behind it."""
+    chunks: list[Any] = [*head]
+    position = sum(map(len, head))
     for buffer in buffers:
         parts = [memoryview(chunk) for chunk in buffer.chunks] if isinstance(buffer, Frames) else buffer
         for begin, end in _bins(sum(map(len, parts))):

@@ -15,6 +15,7 @@ _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
 # As ExtType(), without its checks, which cost more than the packing of what most tagged values hold.
 extension_type: Callable[[tuple[int, bytes]], msgpack.ExtType] = partial(tuple.__new__, msgpack.ExtType)
 new_packer: Callable[[], msgpack.Packer] = partial(msgpack.Packer, strict_types=True, buf_size=4096)
+_LARGE, _TOO_LARGE = 1 << 16, 1 << 32  # bytes of extensions whose head is that of ext 32, and that MessagePack lacks
 _FEW = 16  # items of a list in which, or as which, another list may stand
 
 
@@ -47,6 +48,14 @@ def packed_scalars(pack: Callable[[Any], bytes], values: list[Any]) -> bytes | N
     except (ValueError, OverflowError):  # as below
         return None
     return packed[1 if len(values) < _FEW else 3 :]  # without the head of the list, for fewer than 65,536
+
+
+def packed_extension(pack: Callable[[Any], bytes], extension: msgpack.ExtType) -> bytes:
+    """Return a packed extension; a large one is copied once, which packers do three times."""
+    code, data = extension
+    if not _LARGE <= len(data) < _TOO_LARGE:
+        return pack(extension)
+    return b"".join([b"\xc9", len(data).to_bytes(4, "big"), bytes([code]), data])
 
 
 def tagged_tree(node: Any) -> bytes | None:

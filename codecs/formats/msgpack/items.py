@@ -96,7 +96,7 @@ def write_items(
     for item in items:
         stored = [next(frames) or buffer for buffer in item.buffers]
         tree, tree_entry = stored_tree(item.tree, compression)
-        parts = laid_out(tree, stored)
+        parts = laid_out([tree], stored)
         entries.append([list(map(entry_of, stored)), tree_entry, _digest(parts)])
         chunks += [padding, *parts]
         padding = _padding(sum(map(len, parts)))

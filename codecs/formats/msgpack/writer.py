@@ -40,7 +40,7 @@ from airflow_xcom.codecs.formats.msgpack.extension_types import (
     TAGGED_COLUMNS,
     TAGGED_LIST,
 )
-from airflow_xcom.codecs.formats.msgpack.flat import extension_type, is_flat
+from airflow_xcom.codecs.formats.msgpack.flat import extension_type, is_flat, packed_extension
 from airflow_xcom.codecs.formats.msgpack.items import Item
 from airflow_xcom.codecs.formats.sharing import LEAST, Budget
 from airflow_xcom.codecs.nodes import Buffer, Columns, Table, Tagged, WithCells
@@ -145,7 +145,8 @@ class Writer:
         packer = self._level_packer()
         before = self._state()
         try:
-            packed: bytes = packer.pack(value)
+            is_form = type(value) in self._FORMS
+            packed = packed_extension(packer.pack, self._extension(value)) if is_form else packer.pack(value)
         except UnicodeEncodeError:
             self._forget(*before)
             packed = packer.pack(hide_natives(value))
