@@ -1,16 +1,20 @@
-"""Shows what a command said, where a test fails because the command did: its exit code alone tells nobody why."""
+"""Shows what a command said, where a test fails because the command did, and what a browser showed, where one did.
+
+The exit code of a command, or what a page did not show in time, tells nobody why.
+"""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Add the output of commands that failed or took too long to the report of a test or of its fixtures."""
+def pytest_runtest_makereport(item: Any, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Add to the report of a test or of its fixtures what commands said that failed, and what its pages show."""
     report = yield
     error = call.excinfo.value if call.excinfo else None
     while error is not None:
@@ -19,4 +23,14 @@ def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Iterator[None]:
                 text = said.decode(errors="replace") if isinstance(said, bytes) else said
                 report.sections += [(f"{name} of the command that failed", text)] if text else []
         error = error.__cause__ or error.__context__
+    if call.excinfo and call.when == "call" and "new_page" in item.funcargs:
+        for page in item.funcargs["browser"].contexts[-1].pages:
+            report.sections += [(frame.url, _text(frame)) for frame in page.frames]
     return report
+
+
+def _text(frame: Any) -> str:
+    try:
+        return str(frame.locator("body").inner_text(timeout=5000))
+    except Exception as error:  # noqa: BLE001 - the test has failed for another reason
+        return f"not to be read: {error}"
