@@ -1068,7 +1068,7 @@ _UNHASHABLE: dict[str, Values] = {
     ),
     "pydantic.ByteSize": st.builds(pydantic.ByteSize, st.integers()),
     "pydantic.NameEmail": st.builds(networks.NameEmail, TEXT, st.just("a@example.org")),
-    "class.rebuilt": st.builds(_rebuilt("Row", ("number", "text")), st.integers(), TEXT),
+    "class.rebuilt": st.builds(_rebuilt("Row", ("number", "text"), ()), st.integers(), TEXT),
     "dateutil.weekday": st.builds(
         dateutil.relativedelta.weekday, st.integers(0, 6), st.none() | st.integers(-3, 3).filter(bool)
     ),

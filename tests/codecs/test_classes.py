@@ -737,7 +737,7 @@ def test_structures_of_the_interpreter_are_refused() -> None:
 
 def rebuilt() -> Any:
     """A named tuple as it comes back if its class was made at run time."""
-    return generated._rebuilt("Row", ("id", "count_"))(1, Decimal("1.10"))
+    return generated._rebuilt("Row", ("id", "count_"), ())(1, Decimal("1.10"))
 
 
 def test_named_tuples_that_were_made_at_run_time_are_rebuilt() -> None:
@@ -756,6 +756,27 @@ def test_named_tuples_that_were_made_at_run_time_are_rebuilt() -> None:
     ]
     assert type(again[0]) is type(again[1])
     assert again[0]._replace(id=5)._asdict() == {"id": 5, "count_": None, "_2": (2,)}
+
+
+def test_a_rebuilt_named_tuple_keeps_its_defaults() -> None:
+    for defaults in ((2, "x"), (None,), (-0.0,), (0.0,), (b"x", True, 1 << 70), ()):
+        row = namedtuple("Row", "a b c", defaults=defaults)  # noqa: PYI024 - as the hooks of SQL databases do
+        back, again = both_ways_apart([row(1, {2}, 3), row(4, 5, 6)])
+        assert back._field_defaults == row._field_defaults
+        assert repr(back._field_defaults) == repr(row._field_defaults)
+        assert type(back) is type(again)
+        given = range(3 - len(defaults))
+        assert repr(type(back)(*given)) == repr(row(*given))
+        assert type(back)(b=8, a=7, c=9) == (7, 8, 9)
+    row = namedtuple("Row", "a", defaults=[[]])  # noqa: PYI024
+    with pytest.raises(UnsupportedValueError, match=r"a default of the named tuple Row .* return value\._asdict\(\)"):
+        encode(row())
+
+
+def both_ways_apart(value: Any) -> Any:
+    payload = encode(value)
+    assert_identical(decode(payload.to_bytes(), payload.format), decode_json(through_jsonb(payload.to_json())))
+    return decode(payload.to_bytes(), payload.format)
 
 
 def test_named_tuples_with_more_than_fields_are_not_rebuilt() -> None:
@@ -783,6 +804,10 @@ def test_named_tuples_with_more_than_fields_are_not_rebuilt() -> None:
         ["Row", ["a"], {"a": 1}],
         [None, ["a"], [1]],
         ["Row", ["a"]],
+        ["Row", ["a"], [1], [[]]],
+        ["Row", ["a"], [1], [1, 2]],
+        ["Row", ["a"], [1], {"a": 1}],
+        ["Row", ["a"], [1], [1], 1],
     ],
 )
 def test_forged_named_tuples_are_refused(node: Any) -> None:

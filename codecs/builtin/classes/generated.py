@@ -210,6 +210,7 @@ def _put_namedtuples(cls: Any, columns: Columns) -> list[Any] | None:
     return list(map(partial(tuple.__new__, cls), zip(*columns.columns, strict=True)))
 
 
+_DEFAULTS = frozenset({bool, bytes, float, int, str, type(None)})  # the types of those that a rebuilt class may have
 _GENERATED = {*vars(namedtuple("_GENERATED", "")), "__orig_bases__", "__slotnames__"}  # noqa: PYI024 - and what copy() notes
 
 
@@ -222,35 +223,61 @@ def _is_made_at_run_time(cls: Any) -> bool:
 
 def _take_rebuilt(value: Any) -> list[Any]:
     cls, items = type(value), list(tuple.__iter__(value))
-    if len(items) != len(cls._fields) or _rebuilt(cls.__name__, cls._fields)._fields != cls._fields:
+    if len(items) != len(cls._fields) or _rebuilt(cls.__name__, cls._fields, ())._fields != cls._fields:
         msg = f"the named tuple {cls.__name__} cannot be made again from its fields {cls._fields}; return tuple(value)"
         raise UnsupportedValueError(msg)
-    return [cls.__name__, list(cls._fields), items]
+    defaults = getattr(cls, "_field_defaults", {})
+    are_last = tuple(defaults) == cls._fields[len(items) - len(defaults) :]
+    if not are_last or not set(map(type, defaults.values())) <= _DEFAULTS:
+        raise UnsupportedValueError(
+            f"a default of the named tuple {cls.__name__} is neither None, a number, a text nor bytes; define its "
+            "class in a module, or return value._asdict()"
+        )
+    return [cls.__name__, list(cls._fields), items, *([list(defaults.values())] if defaults else [])]
 
 
 def _restore_rebuilt(node: list[Any], _version: int) -> Any:
-    name, fields, items = node
-    cls = _rebuilt(as_text(name), tuple(map(as_text, as_list(fields))))
+    name, fields, items, *more = node
+    defaults = as_list(*more) if more else []
+    if not set(map(type, defaults)) <= _DEFAULTS or len(defaults) > len(as_list(fields)):
+        raise CorruptPayloadError(f"{quoted(defaults)} are no defaults of {quoted(fields)}")
+    kept = tuple((type(item), repr(item) if type(item) is float else item) for item in defaults)
+    cls = _rebuilt(as_text(name), tuple(map(as_text, fields)), kept)
     if list(cls._fields) != fields or len(as_list(items)) != len(fields):
         raise CorruptPayloadError(f"{len(items)} items for the fields {fields}")
     return tuple.__new__(cls, items)
 
 
 @lru_cache(maxsize=256)
-def _rebuilt(name: str, fields: tuple[str, ...]) -> Any:
-    """Return a class like one that was made at run time; those of one name and the same fields are one class.
+def _rebuilt(name: str, fields: tuple[str, ...], kept: tuple[tuple[type, Any], ...]) -> Any:
+    """Return a class like one that was made at run time; those of one name, the same fields and defaults are one class.
 
     ``collections.namedtuple`` would compile the names, which are a payload's.
+
+    Args:
+        name: of the class.
+        fields: their names.
+        kept: the type of each default of the last fields, and the default, a float as text: 0.0 equals -0.0 and 0.
     """
     if not name.isidentifier() or iskeyword(name):
         raise ValueError(f"{quoted(name)} is not a name of a class")
     names = tuple(_field_names(fields))
-    signature = Signature([Parameter(field, Parameter.POSITIONAL_OR_KEYWORD) for field in names])
+    defaults = [float(item) if kind is float else item for kind, item in kept]
+    given = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
+    kind, absent = Parameter.POSITIONAL_OR_KEYWORD, Parameter.empty
+    signature = Signature([Parameter(field, kind, default=given.get(field, absent)) for field in names])
 
     def new(cls: Any, /, *args: Any, **kwargs: Any) -> Any:
-        return tuple.__new__(cls, signature.bind(*args, **kwargs).arguments.values())
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return tuple.__new__(cls, bound.arguments.values())
 
-    methods: dict[str, Any] = {
+    held: dict[str, Any] = {
+        "__slots__": (),
+        "__module__": __name__,
+        "__match_args__": names,
+        "_fields": names,
+        "_field_defaults": given,
         "__new__": new,
         "__repr__": lambda self: f"{name}({', '.join(f'{field}={item!r}' for field, item in self._asdict().items())})",
         "__getnewargs__": lambda self: tuple(self),  # noqa: PLW0108 - a class would not be bound
@@ -258,8 +285,7 @@ def _rebuilt(name: str, fields: tuple[str, ...]) -> Any:
         "_asdict": lambda self: dict(zip(names, self, strict=True)),
         "_replace": lambda self, /, **changes: type(self)(**{**self._asdict(), **changes}),
     }
-    facts = {"__slots__": (), "__module__": __name__, "_fields": names, "_field_defaults": {}, "__match_args__": names}
-    return type(name, (tuple,), facts | methods | {field: property(itemgetter(at)) for at, field in enumerate(names)})
+    return type(name, (tuple,), held | {field: property(itemgetter(at)) for at, field in enumerate(names)})
 
 
 def _field_names(fields: tuple[str, ...]) -> Iterator[str]:
