@@ -27,6 +27,7 @@ _ATTEMPTS = 5  # of a request, and of going through all pages
 _TIMEOUT = 60.0  # seconds
 _PASSING = {429, 500, 502, 503, 504}
 _NOT_FOUND = 404
+_DENIED = {401, 403}
 
 
 class RestRows:
@@ -166,6 +167,8 @@ class RestRows:
             if answer.is_success:
                 return self._parsed(answer)
             reason = f"status {answer.status_code}"
+            if answer.status_code in _DENIED:
+                reason += "; give --rest the token of a user who may read the XComs of all Dags, which has not expired"
             if answer.status_code not in _PASSING:
                 break
         raise SweepError(f"{self._url} does not give its XComs ({path}): {reason}")

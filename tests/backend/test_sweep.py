@@ -377,6 +377,18 @@ def test_an_xcom_that_the_api_lists_or_says_nothing_of_is_not_gone(listed: Any) 
         rows._text(at)
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_token_that_is_refused_is_told_from_other_failures(status: int) -> None:
+    rows, at = RestRows("http://airflow", "token"), Coordinate("dag", "run", "task", -1, "key")
+    transport = httpx.MockTransport(lambda _: httpx.Response(status))
+    client = httpx.Client(base_url="http://airflow/api/v2", transport=transport)
+    with (
+        patch.object(RestRows, "_client", client),
+        pytest.raises(SweepError, match=f"status {status}; give --rest the token of a user who may read"),
+    ):
+        rows._text(at)
+
+
 @pytest.mark.parametrize("key", ["..", "a/../key", "../../other/xcomEntries/key", "./key", "a?b#c%2F", "ä/%2E%2E"])
 def test_the_api_is_asked_for_the_key_and_no_other(key: str) -> None:
     rows, at = RestRows("http://airflow", "token"), Coordinate("..", "run", "task", -1, key)
