@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from airflow_xcom.backend.compat import mappable, resolvable
+from airflow_xcom.backend.compat import mappable, resolvable, xcom_class
+from airflow_xcom.backend.errors import SettingsError
 from airflow_xcom.backend.pull import Deferred, deferring, pull_all, renewable
 
 
@@ -36,7 +37,9 @@ def pull_table(
         SelectionError: A value is not a table, or that type cannot hold a column of it.
         DecodeError: A payload is gone or damaged.
         StoreError: A store cannot be read.
+        SettingsError: Another XCom backend is configured.
     """
+    _check_backend()
     with deferring():
         deferred = _fetched(ti.xcom_pull(task_ids, **where))
     return pull_all(deferred, _part_of(columns, rows, as_))
@@ -71,8 +74,19 @@ def _fetched(rows: Any) -> Any:
     return rows if isinstance(rows, Deferred | list | None) else rows[:]
 
 
+def _check_backend() -> None:
+    """Raise SettingsError if Airflow keeps XComs with another backend, which would give the whole value."""
+    configured = xcom_class()
+    if "CodecXComBackend" not in {cls.__name__ for cls in configured.__mro__}:
+        remedy = "pull_table() and table_of() need airflow_xcom.backend.CodecXComBackend"
+        raise SettingsError(
+            "xcom_backend", f"{configured.__module__}.{configured.__qualname__}", remedy, section="core"
+        )
+
+
 def _resolved(argument: Any, act: Callable[[Deferred], Any]) -> Callable[[Any], Any]:
     def resolve(context: Any) -> Any:
+        _check_backend()
         with deferring():
             rows = _fetched(argument.resolve(context))
         return pull_all(rows, act)

@@ -19,7 +19,7 @@ import pytest
 from conftest import Backend
 
 from airflow_xcom import codecs
-from airflow_xcom.backend import compat, placement, pull_table, push, stored
+from airflow_xcom.backend import SettingsError, compat, placement, pull_table, push, stored, table_selection
 from airflow_xcom.codecs import payload, plain_json
 from airflow_xcom.codecs.testing import difference
 
@@ -98,6 +98,14 @@ def test_a_part_of_a_table_in_a_row_is_taken_without_its_codec(
     table = pull_table(instance, as_="pyarrow", columns=["b"])
     assert table.to_pylist() == [{"b": "x"}, {"b": None}, {"b": "z"}]
     assert {type(each).__name__ for each in decoded} == {"Table"}, "no frame was made of all of it"
+
+
+def test_a_part_takes_this_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_selection, "xcom_class", compat.base_xcom)
+    with pytest.raises(
+        SettingsError, match=r"\[core\] xcom_backend = '.*BaseXCom': pull_table\(\) and table_of\(\) need"
+    ):
+        pull_table(SimpleNamespace(xcom_pull=lambda *_, **__: FRAME), columns=["a"])
 
 
 def test_a_pull_of_parts_that_fails_changes_no_later_pull(backend: Backend) -> None:
