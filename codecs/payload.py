@@ -188,6 +188,11 @@ def encode(
         raise explained(error, value, registry, encode_part) from error.__cause__
     except RecursionError as error:
         raise NestingError("it is nested too deeply") from error
+    except (CodecError, MemoryError):
+        raise
+    except Exception as error:  # a class of its parts may run code of its own when it is looked at
+        msg = f"an object in it fails when it is looked at ({described(error)}); return what it is made of"
+        raise EncodeError(msg) from error
     substitutions.explain(registry, partial(_encode, registry=registry, compression=chosen))
     return made
 

@@ -411,6 +411,19 @@ class Dynamic:
         return name
 
 
+@pytest.mark.parametrize("name", ["__module__", "__mro__", "__dict__"])
+def test_a_class_that_fails_when_it_is_looked_at_is_refused_by_a_typed_error(name: str, backend: Backend) -> None:
+    def fail(_cls: Any) -> Any:
+        raise OSError("no answer")
+
+    fails = type("Meta", (type,), {name: property(fail)})("Fails", (), {})
+    for wrap in (lambda value: [1, (value,)], lambda value: {"a": [value]}, lambda value: pd.Series([value, 1])):
+        for inexact in ("refuse", "as_airflow"):
+            backend.options(inexact=inexact)
+            with pytest.raises(EncodeError):
+                backend.push(wrap(fails()))
+
+
 def test_objects_that_tell_nothing_of_their_attributes_are_refused_as_any_other() -> None:
     for bad in (*map(_without_dict, (AttributeError, RuntimeError)), wrapt.ObjectProxy({"a": 1})):
         for value in ([1, bad], [bad] * 50, {"a": [bad, bad]}, (bad, bad)):
