@@ -40,7 +40,7 @@ def decide_inexactly(value: Any, at: Coordinate, options: Settings, error: Encod
         raise error from None
     places = "\n".join(map(_described, substitutions.first))
     log.warning(
-        "what cannot come back exactly is stored as Airflow itself would store it (inexact = %s), at %d places, first:"
+        "what cannot come back exactly is stored as Airflow itself would store it (inexact = %s); places: %d, first:"
         "\n%s\n[%s]",
         *(AS_AIRFLOW, substitutions.count, places, at),
     )
