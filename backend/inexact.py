@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_xcom.backend.advice import explain_context
@@ -33,11 +34,15 @@ def decide_inexactly(value: Any, at: Coordinate, options: Settings, error: Encod
     explain_context(error, value)
     if options.inexact != AS_AIRFLOW:
         raise error
-    substitutions = Substitutions(value, substitutes)
-    try:
-        placement = decide(value, options, substitutions)
-    except EncodeError:
-        raise error from None
+    for leaves_classes in (False, True):
+        substitutions = Substitutions(value, partial(substitutes, leaves_classes=leaves_classes))
+        try:
+            placement = decide(value, options, substitutions)
+            break
+        except EncodeError:
+            continue
+    else:
+        raise error
     places = "\n".join(map(_described, substitutions.first))
     log.warning(
         "what cannot come back exactly is stored as Airflow itself would store it (inexact = %s); places: %d, first:"
@@ -60,11 +65,15 @@ def _plain(path: str) -> str:
     return path if is_exact_text(path) else ascii(path)[1:-1]
 
 
-def substitutes(part: Any) -> Iterator[Any]:
+def substitutes(part: Any, *, leaves_classes: bool) -> Iterator[Any]:
     """Yield what may be stored in place of a part; nothing where Airflow itself refuses it, or could not bring it back.
 
-    A list, dict or tuple keeps its own items, since they may be exact.  A class that this process may not restore is
-    left to the process that pulls.
+    A list, dict or tuple keeps its own items, since they may be exact.
+
+    Args:
+        part: of a value.
+        leaves_classes: whether a class that this process may not restore is left to the process that pulls; it is,
+            unless Airflow makes something else of what holds the object: a frame loses its attrs.
     """
     try:
         stored = stock_json(part)
@@ -73,6 +82,8 @@ def substitutes(part: Any) -> Iterator[Any]:
     try:
         given = serde().deserialize(stored)
     except ImportError:
+        if not leaves_classes:
+            return
         given = part
     except Exception:  # noqa: BLE001 - as it would where the value is pulled
         return

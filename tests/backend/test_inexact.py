@@ -74,6 +74,11 @@ def _holding_itself() -> pd.DataFrame:
     return frame
 
 
+def _with_attrs(frame: pd.DataFrame, **attrs: Any) -> pd.DataFrame:
+    frame.attrs = attrs
+    return frame
+
+
 class Long(list[Any]):
     def __len__(self) -> int:
         return 10**18
@@ -95,6 +100,11 @@ PUSHED: dict[str, tuple[Any, Any, list[str]]] = {
     "a label of a wide frame": (_labelled(Text("x"), 101), _labelled("x", 101), ["value.columns[101]"]),
     "an attribute": ({"f": (_attributed(), 1)}, {"f": (FRAME, 1)}, ['value["f"][0]']),
     "attrs that hold themselves": ([_holding_itself(), 1], [FRAME, 1], ["value[0]"]),
+    "attrs that Airflow drops": (
+        {"k": _with_attrs(FRAME.copy(), other=NotAllowed(2))},
+        {"k": FRAME},
+        ['value["k"]'],
+    ),
     "a false length": (Long([(1,)]), [(1,)], ["value"]),
     "a key": ({Named(): 1, (1, 2): 3}, {"a name": 1, (1, 2): 3}, []),
     "a key of text": ({Text("k"): 1, 1: 2}, {"k": 1, 1: 2}, ['value.keys()["k"]']),
