@@ -391,8 +391,7 @@ def _known(coordinate: Coordinate) -> list[Any]:
 
 
 def _prefix(known: list[Any], named: Callable[[str | None], str]) -> str:
-    dag, run, task, map_index, key = known
-    return "/".join(map(named, (dag, run, task, str(map_index), key))) + "."
+    return "/".join(map(named, (*known[:3], str(known[3]), known[4]))) + "."
 
 
 def _cut_segment(text: str | None) -> str:

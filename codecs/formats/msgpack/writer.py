@@ -345,9 +345,7 @@ class Writer:
         names = list(records.source) if type(records.source) is dict else None
         self.expanded += repeated_nodes(records.keys, len(records.source))
         try:
-            columns = [
-                column if type(column) is bytes else self.pack(column, records.excess) for column in records.columns
-            ]
+            columns = [each if type(each) is bytes else self.pack(each, records.excess) for each in records.columns]
             head = [b"\x93", self.pack(names), self.pack(records.keys), self._packer.pack_array_header(len(columns))]
             return msgpack.ExtType(RECORDS, b"".join(head + columns))
         except EncodeError as error:
