@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 import sys
 from collections import deque
@@ -15,7 +16,18 @@ from airflow_xcom.codecs.quoting import module_of
 _WIDEST = 100_000  # objects looked at in one search
 _LONGEST = 300  # characters of a path
 _WIDEST_KEY = 60  # characters of a key in it
-_SHORT = reprlib.Repr()
+_ADDRESS = re.compile(" at 0x[0-9a-fA-F]+")
+
+
+class _Short(reprlib.Repr):
+    """Writes tuples and frozensets short; other objects as :func:`short_repr` does, without their addresses."""
+
+    def repr_instance(self, x: Any, level: int) -> str:  # noqa: ARG002 - as the base class calls it
+        """Return the text of an object in them."""
+        return short_repr(x)
+
+
+_SHORT = _Short()
 _SHORT.maxlevel = 3
 
 
@@ -217,6 +229,9 @@ def _state(item: Any) -> Iterator[tuple[str, Any]]:
 _LIBRARIES = (
     ("builtins", "slice", lambda item: ((f".{name}", getattr(item, name)) for name in ("start", "stop", "step"))),
     ("google.cloud.bigquery.table", "Row", _rows),
+    ("psycopg.types.range", "Range", lambda item: [(".lower", item.lower), (".upper", item.upper)]),
+    ("bson.dbref", "DBRef", lambda item: [(".id", item.id)]),
+    ("bson.code", "Code", lambda item: [(".scope", item.scope)]),
     ("networkx", "Graph", _graph),
     ("pint", "Quantity", lambda quantity: [(".magnitude", quantity.magnitude)]),
     ("numpy", "ndarray", _elements),
@@ -244,7 +259,8 @@ def short_repr(key: Any) -> str:
     """Return the repr of a label, cut; its class where it has none: a repr may raise, and that of a long int does."""
     try:
         is_nested = isinstance(key, tuple | frozenset)
-        text = _SHORT.repr(key) if is_nested else repr(key[:_WIDEST_KEY] if isinstance(key, str | bytes) else key)
+        is_text = isinstance(key, str | bytes)
+        text = repr(key[:_WIDEST_KEY]) if is_text else _SHORT.repr(key) if is_nested else _ADDRESS.sub("", repr(key))
     except Exception:  # noqa: BLE001
         text = f"<{type(key).__qualname__}>"
     return text if len(text) <= _WIDEST_KEY else text[: _WIDEST_KEY - 3] + "..."

@@ -13,6 +13,7 @@ from plotly._subplots import SubplotRef
 from airflow_xcom.codecs.codec import Codec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import as_dict, as_list
+from airflow_xcom.codecs.quoting import quoted
 
 _LONGEST_NAME = 200  # characters
 _MORE = ("_px_trendlines",)  # what plotly.express sets
@@ -74,7 +75,7 @@ def _arrange(held: Any, wanted: Any) -> None:
             held[name] = held.pop(name)
             _arrange(held[name], wanted[name])
     elif repr(held) != repr(wanted):
-        raise ValueError(f"{wanted!r:.80} becomes {held!r:.80}")
+        raise ValueError(f"{quoted(wanted)} becomes {quoted(held)}")
 
 
 def _is_empty(part: Any) -> bool:

@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import bson
 import google.protobuf.json_format
 import msgpack
 import networkx as nx
@@ -26,6 +27,7 @@ import numpy as np
 import pandas as pd
 import pint
 import polars as pl
+import psycopg.types.range
 import pytest
 import refusals
 import wrapt
@@ -346,6 +348,9 @@ PLACES: dict[str, Callable[[], Any]] = {
     '["v"].attrs["k"][0]': lambda: xr.Dataset({"v": _with_attrs(xr.DataArray([1]))}),
     '["t"].attrs["k"][0]': lambda: xr.DataArray([1], dims="t", coords={"t": _with_attrs(xr.Variable("t", [1]))}),
     '["t"].data[1]': lambda: xr.DataArray([1, 2], dims="t", coords={"t": _labels("a", BAD)}),
+    ".lower": lambda: psycopg.types.range.Range(BAD, None),
+    ".id": lambda: bson.DBRef("flights", BAD),
+    '.scope["k"]': lambda: bson.Code("x", {"k": BAD}),
     ".data[1]": lambda: xr.DataArray(_objects((2,), 1)),
     '["/x/y"].attrs["k"][0]': lambda: xr.DataTree.from_dict({"/x/y": _with_attrs(xr.Dataset())}),
     "[1]": lambda: [0, _holding_itself([])],
@@ -371,7 +376,7 @@ PLACES: dict[str, Callable[[], Any]] = {
 def test_the_place_is_told_within_what_libraries_have(place: str) -> None:
     with pytest.raises(EncodeError) as caught:
         encode({"a": [PLACES[place]()]})
-    assert caught.value.path == f'value["a"][0]{place.replace("BAD", repr(BAD))}'
+    assert caught.value.path == f'value["a"][0]{place.replace("BAD", "<refusals.Plain object>")}'
 
 
 @pytest.mark.parametrize("module", [None, 5, ""])
@@ -494,6 +499,15 @@ def test_no_advice_is_tried_without_end(base: Any) -> None:
     advice = "register one with @airflow_xcom.codecs.codec"
     for error in (refusal(endless), refusal(lambda: [endless()])):
         assert error.reason.endswith(f"Endless; {advice}, or return a type that has one")
+
+
+@pytest.mark.parametrize("wrap", [lambda key: key, lambda key: (1, key), lambda key: frozenset({(key,)})])
+def test_a_place_has_no_address_of_memory(wrap: Callable[[Any], Any]) -> None:
+    for key in (object(), len, lambda: 1, types.SimpleNamespace(a=object())):
+        for value in ({wrap(key): 1}, {wrap("k"): {wrap(1): key}}) if type(key).__hash__ else ({1: [wrap("k"), key]},):
+            error = refusal(lambda value=value: value)  # type: ignore[misc]
+            assert " at 0x" not in str(error)
+            assert not re.search("x[0-9a-f]{8,}", error.path)
 
 
 def test_no_place_is_looked_for_without_end() -> None:
