@@ -18,6 +18,7 @@ from airflow_xcom.codecs.builtin.kinds import attributes_of
 from airflow_xcom.codecs.codec import Codec, ColumnCodec
 from airflow_xcom.codecs.errors import UnsupportedValueError
 from airflow_xcom.codecs.nodes import Buffer, Columns, PackCells, as_dict, as_list, with_cells
+from airflow_xcom.codecs.quoting import quoted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -181,10 +182,10 @@ def _encode_defaultdict(value: defaultdict[Any, Any]) -> list[Any]:
     for name, factory in _FACTORIES.items():
         if factory is value.default_factory:
             return [name, dict(value)]
-    names = ", ".join(str(name) for name in _FACTORIES)
+    names, own = ", ".join(map(str, _FACTORIES)), getattr(value.default_factory, "__qualname__", None)
+    shown = own if type(own) is str else quoted(value.default_factory)  # the repr of a partial has its arguments
     raise UnsupportedValueError(
-        f"the default_factory {value.default_factory!r} cannot be stored; return dict(value), or use one of {names} as "
-        "default_factory"
+        f"the default_factory {shown} cannot be stored; return dict(value), or use one of {names} as default_factory"
     )
 
 
