@@ -237,7 +237,7 @@ def _take_rebuilt(value: Any) -> list[Any]:
 
 
 def _restore_rebuilt(node: list[Any], _version: int) -> Any:
-    name, fields, items, *more = node
+    name, fields, items, *more = as_list(node)
     defaults = as_list(*more) if more else []
     if not set(map(type, defaults)) <= _DEFAULTS or len(defaults) > len(as_list(fields)):
         raise CorruptPayloadError(f"{quoted(defaults)} are no defaults of {quoted(fields)}")
