@@ -146,19 +146,19 @@ class CodecXComBackend(BaseXCom):  # type: ignore[misc]
             log.warning("could not purge the XCom %s; its payload stays", getattr(xcom, "key", None), exc_info=True)
 
 
+_PRELOADED = ("airflow_xcom.codecs.payload", "airflow_xcom.backend.push", "airflow_xcom.backend.multiple_outputs")
+
+
 @cache
 def _preload() -> None:
     """Do what a first push or pull does once, before the process is forked: its children then have that."""
     from datetime import UTC, datetime
     from decimal import Decimal
 
-    from airflow_xcom.codecs.payload import decode_json, encode
-
-    for module in ("push", "multiple_outputs"):
-        imported(f"airflow_xcom.backend.{module}")
+    payload, *_ = map(imported, _PRELOADED)
     connect_registry()
     for value in 2 * (datetime.now(UTC), Decimal(), ()):  # codecs that are loaded have the registry forget classes
-        decode_json(encode(value).to_json())
+        payload.decode_json(payload.encode(value).to_json())
     re.sub(r"\W+", "_", "")  # as Airflow does with names; asked for one, it might remember options of this process
 
 
