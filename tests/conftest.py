@@ -17,7 +17,7 @@ import pytest
 import reaper
 from api_server import airflow, token  # noqa: F401 - fixtures for every test
 from data_tab import published, tab  # noqa: F401 - fixtures for every test
-from failed_commands import pytest_runtest_makereport  # noqa: F401 - a hook
+from failure_reports import pytest_runtest_makereport  # noqa: F401 - a hook
 from locations import LOCATIONS, locations  # noqa: F401 - fixtures for every test
 from servers import azurite, fake_gcs, seaweedfs, valkey  # noqa: F401
 

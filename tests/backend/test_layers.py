@@ -39,7 +39,10 @@ def _name(path: Path) -> str:
 
 
 def imports(path: Path) -> set[str]:
-    """The modules of the backend that a file imports, at its top or within a function; not those for types alone."""
+    """The modules of the backend that a file imports or names in a text, at its top or within a function.
+
+    Those for types alone are left out.
+    """
     return {found for node in _executed(ast.parse(path.read_text())) for found in _imported(node)}
 
 
@@ -58,6 +61,8 @@ def _imported(node: ast.AST) -> Iterator[str]:
         below = [f"{node.module}.{alias.name}" for alias in node.names]
         known = [name for name in below if name.removeprefix(f"{PACKAGE}.") in MODULES]
         names = known if len(known) == len(below) else [*known, str(node.module)]
+    elif isinstance(node, ast.Constant) and str(node.value) in {f"{PACKAGE}.{name}" for name in MODULES}:
+        names = [str(node.value)]  # of a module that is imported when it is first needed
     else:
         return
     for name in names:
@@ -74,6 +79,11 @@ def layer(name: str) -> int:
     found = [number for number, rooms in enumerate(LAYERS) if room in rooms]
     assert found, f"{name} is on no layer; say in LAYERS where it belongs"
     return found[0]
+
+
+def test_modules_named_in_texts_are_found() -> None:
+    assert {"push", "multiple_outputs"} <= IMPORTS["xcom"]
+    assert "blobs" in IMPORTS["pull"]
 
 
 @pytest.mark.parametrize("name", MODULES)

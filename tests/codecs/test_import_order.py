@@ -41,6 +41,13 @@ class _Imports(ast.NodeVisitor):
                 submodule = f"{below}.{alias.name}".removeprefix(".")
                 self.names.add(submodule if submodule in MODULES else below)
 
+    def visit_Call(self, node: ast.Call) -> None:
+        if isinstance(node.func, ast.Name) and node.func.id == "imported":
+            (name,) = node.args
+            assert isinstance(name, ast.Constant), "imported() takes the name itself, so that it is seen here"
+            self.names.add(str(name.value).removeprefix(f"{PACKAGE}."))
+        self.generic_visit(node)
+
     def visit_Import(self, node: ast.Import) -> None:
         self.names |= {alias.name.removeprefix(f"{PACKAGE}.") for alias in node.names if alias.name.startswith(PACKAGE)}
 
@@ -62,6 +69,7 @@ def test_the_modules_are_found() -> None:
     assert {"errors", "registry", "formats.json", "payload", "builtin.pandas.frame"} <= MODULES.keys()
     assert "errors" in IMPORTS["registry"]
     assert "builtin.pandas.index" in IMPORTS["tables.select"]  # within a function
+    assert "formats.msgpack.reader" in IMPORTS["payload"]  # by a text
 
 
 def test_no_module_imports_itself_through_others() -> None:

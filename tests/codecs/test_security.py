@@ -79,7 +79,7 @@ def _calls(call: ast.Call) -> Iterator[tuple[int, str]]:
         if keyword.arg == "allow_pickle" and not allowed:
             yield call.lineno, "allow_pickle"
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    if name in ("import_module", "getattr", "__getattr__", "_library"):
+    if name in ("import_module", "imported", "getattr", "__getattr__", "library"):
         texts = [part.value for part in call.args if isinstance(part, ast.Constant) and isinstance(part.value, str)]
         found = [text for text in texts if _is_banned(text) or text in NAMES | ATTRIBUTES]
         yield from ((call.lineno, f"{name}({text!r})") for text in found)
@@ -125,6 +125,8 @@ def test_nothing_unpickles_or_evaluates(name: str) -> None:
         "builtins.eval('1')",
         "__import__('os')",
         "importlib.import_module('pickle')",
+        "imported('pickle')",
+        "library('joblib', tag)",
         "getattr(builtins, 'eval')",
         "np.load(path)",
         "numpy.load(path, allow_pickle=False)",

@@ -16,6 +16,7 @@ _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
 extension_type: Callable[[tuple[int, bytes]], msgpack.ExtType] = partial(tuple.__new__, msgpack.ExtType)
 new_packer: Callable[[], msgpack.Packer] = partial(msgpack.Packer, strict_types=True, buf_size=4096)
 _LARGE, _TOO_LARGE = 1 << 16, 1 << 32  # bytes of extensions whose head is that of ext 32, and that MessagePack lacks
+_SHORTEST = 15  # items of an array with a head of one byte; up to 65,535 it has three
 _FEW = 16  # items of a list in which, or as which, another list may stand
 
 
@@ -47,7 +48,7 @@ def packed_scalars(pack: Callable[[Any], bytes], values: list[Any]) -> bytes | N
         packed = pack(values)
     except (ValueError, OverflowError):  # as below
         return None
-    return packed[1 if len(values) < _FEW else 3 :]  # without the head of the list, for fewer than 65,536
+    return packed[1 if len(values) <= _SHORTEST else 3 :]  # without the head of the list, for fewer than 65,536
 
 
 def packed_extension(pack: Callable[[Any], bytes], extension: msgpack.ExtType) -> bytes:

@@ -24,8 +24,8 @@ def pytest_runtest_makereport(item: Any, call: pytest.CallInfo[None]) -> Iterato
                 report.sections += [(f"{name} of the command that failed", text)] if text else []
         error = error.__cause__ or error.__context__
     if call.excinfo and call.when == "call" and "new_page" in item.funcargs:
-        for page in item.funcargs["browser"].contexts[-1].pages:
-            report.sections += [(frame.url, _text(frame)) for frame in page.frames]
+        for context in item.funcargs["browser"].contexts[-1:]:  # none, where the test failed before its first page
+            report.sections += [(frame.url, _text(frame)) for page in context.pages for frame in page.frames]
     return report
 
 
