@@ -10,7 +10,7 @@ from airflow_xcom.codecs import CodecError, CorruptPayloadError, DecodeError
 
 _QUOTED = 1000  # characters
 _DIFFERENCES = 20  # of a schema that a message names
-_HIDDEN = r"(//[^/@\s:\"']*:)[^@\s\"']*(?=@)|([?&](?!ttl=)[^=&\s\"']+=)[^&\s\"']*"
+_HIDDEN = r"(//[^/@\s:\"']*:)[^\s\"']*(?=@)|([?&](?!ttl=)[^=&\s\"']+=)[^&\s\"']*"
 
 
 class SelectionTooLargeError(CodecError):

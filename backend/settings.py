@@ -116,8 +116,8 @@ def check_store(name: str) -> None:
     """Raise SettingsError unless a store has this name."""
     stores = settings().stores
     if name not in stores:
-        remedy = f"there is no store {name!r}, only {', '.join(stores)} ('default' is that of 'path')"
-        raise SettingsError("stores", text_of("stores"), remedy)
+        remedy = f"no store is called {name!r}; 'default' is that of 'path'"
+        raise SettingsError("stores", ", ".join(stores), remedy)  # the names, for URLs may have passwords
 
 
 def _warn_of_unknown_options() -> None:

@@ -432,8 +432,8 @@ def test_pages_give_every_row_once(backend: Backend, metadata: Metadata, page: i
     ("source", "target", "reason"),
     [
         ("folder", "folder", "the same store"),
-        ("elsewhere", "cache", "no store 'elsewhere'"),
-        ("folder", "x", "no store 'x'"),
+        ("elsewhere", "cache", "no store is called 'elsewhere'"),
+        ("folder", "x", "no store is called 'x'"),
     ],
 )
 def test_the_stores_must_be_two_configured_ones(metadata: Metadata, source: str, target: str, reason: str) -> None:

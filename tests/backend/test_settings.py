@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from conftest import Backend
 from airflow_xcom.backend import SettingsError
 from airflow_xcom.backend.provider_info import get_provider_info
 from airflow_xcom.backend.retention_policy import Term, keep, keep_published, sweep_after_run
-from airflow_xcom.backend.settings import Settings, settings
+from airflow_xcom.backend.settings import Settings, check_store, settings
 from airflow_xcom.codecs.formats.compression import Compression
 from airflow_xcom.codecs.testing import difference
 
@@ -146,6 +147,7 @@ def test_compressions(backend: Backend, text: str, expected: Compression) -> Non
     [
         ("redis://user:pass-word@host:6379/0?ttl=60", "redis://user:***@host:6379/0?ttl=60"),
         ("redis://:pass-word@host/0", "redis://:***@host/0"),
+        ("redis://user:pass-word@and-more@host/0", "redis://user:***@host/0"),
         ("abfs://container/x?sig=pass-word&ttl=60&key=pass-word", "abfs://container/x?sig=***&ttl=60&key=***"),
         ("file:///srv/xcom", "file:///srv/xcom"),
     ],
@@ -155,6 +157,13 @@ def test_no_password_of_a_url_is_in_an_error(url: str, shown: str) -> None:
         error = SettingsError("stores", value, "give another")
         assert error.value == expected
         assert str(error) == f"[xcom_codecs] stores = {expected!r}: give another"
+
+
+def test_a_store_that_is_missing_is_told_by_names_alone(backend: Backend) -> None:
+    backend.options(stores=json.dumps({"old": "redis://user:pass word@host/0"}))
+    with pytest.raises(SettingsError, match=r"stores = '.*old.*': no store is called 'odl'") as caught:
+        check_store("odl")
+    assert "word" not in str(caught.value)
 
 
 def test_a_store_over_a_network_is_told_from_a_folder() -> None:

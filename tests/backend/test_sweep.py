@@ -695,7 +695,7 @@ def test_a_database_without_xcoms_is_not_taken_for_the_right_one(backend: Backen
 
 def test_an_unknown_store_is_refused(metadata: Metadata, backend: Backend) -> None:
     backend.options(threshold=0)
-    with pytest.raises(SettingsError, match="no store 'elsewhere'"):
+    with pytest.raises(SettingsError, match="no store is called 'elsewhere'"):
         swept(metadata.rows, store="elsewhere")
 
 
